@@ -1,0 +1,166 @@
+//! Everything in one static, for a firmware with fast RAM in front of slow RAM.
+
+use crate::ram::overlap;
+use crate::{MemoryError, Ram, RamRegion};
+use core::fmt;
+use core::ops::Deref;
+use forebay::{
+    Buffer, Context, Evict, Evictable, Forebay, Order, Pages, Place, Platform, RawLock, Report, StoreId,
+};
+
+type Fast<L, const PAGE: usize> = Ram<L, PAGE>;
+type Slow<L, const PAGE: usize, const N: usize> = RamRegion<L, PAGE, N>;
+
+/// A buffer of a [`RamForebay`].
+pub type RamBuffer<L, const PAGE: usize, const N: usize> = Buffer<'static, Fast<L, PAGE>, Slow<L, PAGE, N>>;
+
+/// A pool over fast RAM, a swap region over slow RAM, and what joins them, in one `static`.
+///
+/// Pages of `PAGE` bytes; at most `N` blocks wait to be written out. Everything else of [`Forebay`] is there too, by
+/// `Deref`.
+pub struct RamForebay<L: RawLock, const PAGE: usize, const N: usize>(
+    Forebay<Fast<L, PAGE>, Slow<L, PAGE, N>, [Place<Fast<L, PAGE>>; 0]>,
+);
+
+/// Why [`RamForebay::init`] did not begin. The memory comes back.
+#[derive(Debug)]
+pub struct InitError {
+    /// What is wrong, and with which range.
+    pub why: InitErrorKind,
+    /// The fast RAM.
+    pub fast: &'static mut [u8],
+    /// The slow RAM.
+    pub slow: &'static mut [u8],
+    /// The metadata.
+    pub meta: &'static mut [usize],
+}
+
+/// Which range is wrong, and how.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum InitErrorKind {
+    /// The fast RAM.
+    Fast(MemoryError),
+    /// The slow RAM.
+    Slow(MemoryError),
+}
+
+impl fmt::Display for InitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.why {
+            InitErrorKind::Fast(why) => write!(f, "fast RAM: {why}"),
+            InitErrorKind::Slow(why) => write!(f, "slow RAM: {why}"),
+        }
+    }
+}
+
+impl core::error::Error for InitError {}
+
+impl<L: RawLock, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
+    /// Without memory: every buffer is out of frames.
+    #[expect(clippy::new_without_default, reason = "it is made in a static")]
+    pub const fn new() -> Self {
+        RamForebay(Forebay::new(Ram::new(), RamRegion::new(StoreId::DEFAULT), 0))
+    }
+
+    /// Words of metadata for that much fast and slow RAM, in bytes.
+    pub const fn metadata_words(fast: usize, slow: usize) -> usize {
+        Fast::<L, PAGE>::metadata_words(fast) + Slow::<L, PAGE, N>::metadata_words(slow)
+    }
+
+    /// Gives it its memory; returns the usable bytes of both. Ragged ends are trimmed. More fast RAM may be added
+    /// with [`Ram::add`].
+    ///
+    /// # Errors
+    /// What is wrong, with all three ranges.
+    ///
+    /// # Context
+    /// For start-up.
+    pub fn init(
+        &self,
+        fast: &'static mut [u8],
+        slow: &'static mut [u8],
+        meta: &'static mut [usize],
+    ) -> Result<(usize, usize), InitError> {
+        if let Err(why) = self.check(fast, slow, meta) {
+            return Err(InitError { why, fast, slow, meta });
+        }
+        let (for_fast, for_slow) = meta.split_at_mut(Fast::<L, PAGE>::metadata_words(fast.len()));
+        // The checks hold unless somebody else calls this at the same time; then what is left comes back.
+        match (self.platform().add(fast, for_fast), self.store().init(slow, for_slow)) {
+            (Ok(fast), Ok(slow)) => Ok((fast, slow)),
+            (fast, slow) => {
+                let why = match (&fast, &slow) {
+                    (Err(refused), _) => InitErrorKind::Fast(refused.why),
+                    (_, Err(refused)) => InitErrorKind::Slow(refused.why),
+                    _ => InitErrorKind::Slow(MemoryError::Already),
+                };
+                let (fast, meta) = fast.map_or_else(|r| r.item, |_| Default::default());
+                let (slow, _) = slow.map_or_else(|r| r.item, |_| Default::default());
+                Err(InitError { why, fast, slow, meta })
+            }
+        }
+    }
+
+    fn check(&self, fast: &[u8], slow: &[u8], meta: &[usize]) -> Result<(), InitErrorKind> {
+        let words = Self::metadata_words(fast.len(), slow.len());
+        let Some((for_fast, for_slow)) = meta.split_at_checked(Fast::<L, PAGE>::metadata_words(fast.len()))
+        else {
+            return Err(InitErrorKind::Fast(MemoryError::Metadata { words }));
+        };
+        self.platform().check(fast, for_fast).map_err(InitErrorKind::Fast)?;
+        let range = fast.as_ptr_range();
+        if overlap(&(range.start.addr()..range.end.addr()), slow) {
+            return Err(InitErrorKind::Slow(MemoryError::Overlap));
+        }
+        match self.store().check(slow, for_slow) {
+            Err(MemoryError::Metadata { .. }) => Err(InitErrorKind::Slow(MemoryError::Metadata { words })),
+            result => result.map_err(InitErrorKind::Slow),
+        }
+    }
+
+    /// An empty contiguous buffer of at least `BYTES` bytes: the next power of two of pages. Larger than the largest
+    /// order does not compile.
+    pub const fn buffer<const BYTES: usize>(&'static self) -> RamBuffer<L, PAGE, N> {
+        const {
+            assert!(BYTES > 0 && BYTES <= PAGE << Order::TEN.get(), "a buffer has 1 byte to 1024 pages");
+        }
+        let order = match Order::holding(Pages::new(BYTES.div_ceil(PAGE))) {
+            Some(order) => order,
+            None => Order::TEN, // excluded above
+        };
+        Buffer::new(&self.0, order)
+    }
+
+    /// Hands about `bytes` bytes of idle buffers over to the slow RAM: O(1) each, copies nothing, frees nothing yet.
+    /// [`write_out`](RamForebay::write_out) does that.
+    ///
+    /// # Context
+    /// Fit for an interrupt if the lock is.
+    pub fn hand_over<E: Evictable>(&self, buffers: &[E], bytes: usize) -> Report {
+        self.reclaim(buffers, Pages::new(bytes.div_ceil(PAGE)), Evict::TRANSFER, Context::INTERRUPT)
+    }
+
+    /// Moves up to `bytes` bytes of what was handed over into the slow RAM, with the CPU, and frees the blocks that
+    /// are done; returns how many bytes. For an idle loop; with a DMA controller, use
+    /// [`Region::write_out`](crate::Region::write_out).
+    ///
+    /// # Context
+    /// Linear in `bytes`; no lock is held while it copies.
+    pub fn write_out(&self, bytes: usize) -> usize {
+        self.store().write_out_now(bytes, &mut |block| self.platform().release(block))
+    }
+}
+
+impl<L: RawLock, const PAGE: usize, const N: usize> Deref for RamForebay<L, PAGE, N> {
+    type Target = Forebay<Fast<L, PAGE>, Slow<L, PAGE, N>, [Place<Fast<L, PAGE>>; 0]>;
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl<L: RawLock, const PAGE: usize, const N: usize> fmt::Debug for RamForebay<L, PAGE, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

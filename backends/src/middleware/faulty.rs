@@ -1,0 +1,154 @@
+//! Faults on purpose.
+
+use core::fmt;
+use forebay::{
+    BackingStore, BufferId, Busy, Capabilities, Context, Handle, Locked, ModeRefused, Order, OutOfFrames,
+    OwnedBlock, Pages, Platform, RawLock, Refused, Settled, Space, StoreError, StoreIds,
+};
+
+/// Which calls fail. Counted are the calls that may fail at all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Faults {
+    /// Exactly this call fails, counted from 0.
+    pub kth: Option<u32>,
+    /// Of a thousand calls, about so many fail, drawn from `seed`.
+    pub per_mille: u16,
+    /// Where the drawing begins. The same seed gives the same faults.
+    pub seed: u32,
+}
+
+#[derive(Default)]
+struct State {
+    faults: Faults,
+    calls: u32,
+    failed: u32,
+    random: u32,
+}
+
+/// A platform or a store whose calls fail on purpose, without having done anything: `allocate`, `set_mode` and
+/// the hooks of a platform; `save`, `load`, `transfer`, `take_back`, `split` of a store, and its `settle`, which then
+/// does nothing and reports the error. What can't fail (`release`, `discard`) never does.
+pub struct Faulty<T, L> {
+    inner: T,
+    state: Locked<L, State>,
+}
+
+impl<T, L: RawLock> Faulty<T, L> {
+    /// Around `inner`, without faults.
+    pub const fn new(inner: T) -> Self {
+        let faults = Faults { kth: None, per_mille: 0, seed: 0 };
+        Faulty { inner, state: Locked::new(State { faults, calls: 0, failed: 0, random: 1 }) }
+    }
+
+    /// From now on these faults; counting begins again.
+    pub fn set(&self, faults: Faults) {
+        self.state.with(|s| *s = State { faults, calls: 0, failed: 0, random: faults.seed | 1 });
+    }
+
+    /// What it stands around.
+    pub const fn inner(&self) -> &T {
+        &self.inner
+    }
+
+    /// Calls since [`set`](Faulty::set) that could have failed.
+    pub fn calls(&self) -> u32 {
+        self.state.with(|s| s.calls)
+    }
+
+    /// Calls since [`set`](Faulty::set) that did fail.
+    pub fn failed(&self) -> u32 {
+        self.state.with(|s| s.failed)
+    }
+
+    fn fails(&self) -> bool {
+        self.state.with(|s| {
+            let call = s.calls;
+            s.calls = s.calls.wrapping_add(1);
+            // xorshift32 (Marsaglia 2003)
+            s.random ^= s.random << 13;
+            s.random ^= s.random >> 17;
+            s.random ^= s.random << 5;
+            let fails = s.faults.kth == Some(call) || s.random % 1000 < u32::from(s.faults.per_mille);
+            s.failed += u32::from(fails);
+            fails
+        })
+    }
+}
+
+impl<P: Platform, L: RawLock> Platform for Faulty<P, L> {
+    type Block = P::Block;
+    type Lock = P::Lock;
+    type Mode = P::Mode;
+    const MAX_ORDER: Order = P::MAX_ORDER;
+
+    fn allocate(&self, order: Order, cx: Context) -> Result<P::Block, OutOfFrames> {
+        if self.fails() { Err(OutOfFrames) } else { self.inner.allocate(order, cx) }
+    }
+    fn release(&self, block: P::Block) {
+        self.inner.release(block);
+    }
+    fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
+        self.inner.join(left, right)
+    }
+    fn set_mode(&self, block: &mut P::Block, from: P::Mode, to: P::Mode) -> Result<(), ModeRefused> {
+        if self.fails() { Err(ModeRefused) } else { self.inner.set_mode(block, from, to) }
+    }
+    fn before_evict(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
+        if self.fails() { Err(Busy) } else { self.inner.before_evict(id, cx) }
+    }
+    fn after_restore(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
+        if self.fails() { Err(Busy) } else { self.inner.after_restore(id, cx) }
+    }
+}
+
+impl<B: OwnedBlock, S: BackingStore<B>, L: RawLock> BackingStore<B> for Faulty<S, L> {
+    fn ids(&self) -> StoreIds {
+        self.inner.ids()
+    }
+    fn owns(&self, handle: &Handle) -> bool {
+        self.inner.owns(handle)
+    }
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+    fn space(&self) -> Space {
+        self.inner.space()
+    }
+    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
+        if self.fails() { Err(StoreError::Io) } else { self.inner.save(block, order, cx) }
+    }
+    fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
+        if self.fails() { Err(StoreError::Io) } else { self.inner.load(handle, block, at, cx) }
+    }
+    fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
+        if self.fails() { Err(Refused::new(block, StoreError::Io)) } else { self.inner.transfer(block) }
+    }
+    fn take_back(&self, handle: Handle) -> Result<B, Refused<Handle, StoreError>> {
+        if self.fails() { Err(Refused::new(handle, StoreError::Io)) } else { self.inner.take_back(handle) }
+    }
+    fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
+        if self.fails() { Err(Refused::new(handle, StoreError::Io)) } else { self.inner.split(handle) }
+    }
+    fn discard(&self, handle: Handle) -> Option<B> {
+        self.inner.discard(handle)
+    }
+    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
+        let fails = self.fails();
+        let budget = if fails { Pages::ZERO } else { budget };
+        let mut settled = self.inner.settle(budget, cx, home);
+        if fails {
+            settled.error = settled.error.or(Some(StoreError::Io));
+        }
+        settled
+    }
+}
+
+impl<T: fmt::Debug, L: RawLock> fmt::Debug for Faulty<T, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Faulty")
+            .field("inner", &self.inner)
+            .field("failed", &self.failed())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,175 @@
+//! A trace of every call.
+
+use forebay::{
+    BackingStore, BufferId, Busy, Capabilities, Context, Handle, Mode, ModeRefused, Order, OutOfFrames,
+    OwnedBlock, Pages, Pfn, Platform, Refused, Settled, Space, StoreError, StoreIds,
+};
+
+/// One call, after it returned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Event {
+    /// A source gave a block of that order, or had none.
+    Allocate(Order, Result<Pfn, OutOfFrames>),
+    /// A source took one home.
+    Release(Pfn, Order),
+    /// Two neighbours were joined, or not.
+    Join(Order, Result<Pfn, ()>),
+    /// A block was put into the mode with this index.
+    SetMode(Pfn, usize, Result<(), ModeRefused>),
+    /// The hook before an eviction.
+    BeforeEvict(BufferId, Result<(), Busy>),
+    /// The hook after a restore.
+    AfterRestore(BufferId, Result<(), Busy>),
+    /// So many pages of a block were to be copied in; so many were.
+    Save(Pfn, Order, Result<Order, StoreError>),
+    /// So much was to be copied out to that block.
+    Load(Order, Pfn, Result<(), StoreError>),
+    /// A block was handed over.
+    Transfer(Pfn, Order, Result<(), StoreError>),
+    /// So much was asked back; that block came.
+    TakeBack(Order, Result<Pfn, StoreError>),
+    /// A handle was split.
+    Split(Order, Result<(), StoreError>),
+    /// Something was dropped; a block came to light.
+    Discard(Order, Option<Pfn>),
+    /// The store was settled.
+    Settle(Settled),
+    /// Settling gave that block home.
+    Home(Pfn, Order),
+}
+
+/// Where events go. Any `Fn(&Event)` is one, for example `|e| defmt::trace!("{}", e)`.
+///
+/// Called outside every lock of forebay, in whatever context the traced call was made, so perhaps from an
+/// interrupt.
+pub trait Sink {
+    /// Takes note of an event.
+    fn event(&self, event: &Event);
+}
+
+impl<F: Fn(&Event)> Sink for F {
+    fn event(&self, event: &Event) {
+        self(event);
+    }
+}
+
+/// A platform or a store that reports every call to a [`Sink`].
+#[derive(Clone, Copy, Debug)]
+pub struct Traced<T, O> {
+    inner: T,
+    sink: O,
+}
+
+impl<T, O: Sink> Traced<T, O> {
+    /// Around `inner`.
+    pub const fn new(inner: T, sink: O) -> Self {
+        Traced { inner, sink }
+    }
+
+    /// What it stands around.
+    pub const fn inner(&self) -> &T {
+        &self.inner
+    }
+
+    fn note(&self, event: Event) {
+        self.sink.event(&event);
+    }
+}
+
+impl<P: Platform, O: Sink> Platform for Traced<P, O> {
+    type Block = P::Block;
+    type Lock = P::Lock;
+    type Mode = P::Mode;
+    const MAX_ORDER: Order = P::MAX_ORDER;
+
+    fn allocate(&self, order: Order, cx: Context) -> Result<P::Block, OutOfFrames> {
+        let result = self.inner.allocate(order, cx);
+        self.note(Event::Allocate(order, result.as_ref().map(OwnedBlock::pfn).map_err(|e| *e)));
+        result
+    }
+    fn release(&self, block: P::Block) {
+        let (pfn, order) = (block.pfn(), block.order());
+        self.inner.release(block);
+        self.note(Event::Release(pfn, order));
+    }
+    fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
+        let order = left.order();
+        let result = self.inner.join(left, right);
+        self.note(Event::Join(order, result.as_ref().map(OwnedBlock::pfn).map_err(|_| ())));
+        result
+    }
+    fn set_mode(&self, block: &mut P::Block, from: P::Mode, to: P::Mode) -> Result<(), ModeRefused> {
+        let result = self.inner.set_mode(block, from, to);
+        self.note(Event::SetMode(block.pfn(), to.index(), result));
+        result
+    }
+    fn before_evict(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
+        let result = self.inner.before_evict(id, cx);
+        self.note(Event::BeforeEvict(id, result));
+        result
+    }
+    fn after_restore(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
+        let result = self.inner.after_restore(id, cx);
+        self.note(Event::AfterRestore(id, result));
+        result
+    }
+}
+
+impl<B: OwnedBlock, S: BackingStore<B>, O: Sink> BackingStore<B> for Traced<S, O> {
+    fn ids(&self) -> StoreIds {
+        self.inner.ids()
+    }
+    fn owns(&self, handle: &Handle) -> bool {
+        self.inner.owns(handle)
+    }
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+    fn space(&self) -> Space {
+        self.inner.space()
+    }
+    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
+        let result = self.inner.save(block, order, cx);
+        self.note(Event::Save(block.pfn(), order, result.as_ref().map(Handle::order).map_err(|e| *e)));
+        result
+    }
+    fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
+        let result = self.inner.load(handle, block, at, cx);
+        self.note(Event::Load(handle.order(), block.pfn(), result));
+        result
+    }
+    fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
+        let (pfn, order) = (block.pfn(), block.order());
+        let result = self.inner.transfer(block);
+        self.note(Event::Transfer(pfn, order, result.as_ref().map(|_| ()).map_err(|r| r.why)));
+        result
+    }
+    fn take_back(&self, handle: Handle) -> Result<B, Refused<Handle, StoreError>> {
+        let order = handle.order();
+        let result = self.inner.take_back(handle);
+        self.note(Event::TakeBack(order, result.as_ref().map(OwnedBlock::pfn).map_err(|r| r.why)));
+        result
+    }
+    fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
+        let order = handle.order();
+        let result = self.inner.split(handle);
+        self.note(Event::Split(order, result.as_ref().map(|_| ()).map_err(|r| r.why)));
+        result
+    }
+    fn discard(&self, handle: Handle) -> Option<B> {
+        let order = handle.order();
+        let block = self.inner.discard(handle);
+        self.note(Event::Discard(order, block.as_ref().map(OwnedBlock::pfn)));
+        block
+    }
+    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
+        let settled = self.inner.settle(budget, cx, &mut |block: B| {
+            self.note(Event::Home(block.pfn(), block.order()));
+            home(block);
+        });
+        self.note(Event::Settle(settled));
+        settled
+    }
+}

@@ -1,0 +1,144 @@
+//! A source over a `linked_list_allocator` heap.
+#![allow(unsafe_code)]
+
+use super::{MemoryError, RamBlock};
+use core::alloc::Layout;
+use core::fmt;
+use core::mem::MaybeUninit;
+use core::ops::{Deref, DerefMut};
+use forebay::{Context, Locked, Order, OutOfFrames, OwnedBlock, Pages, Pfn, Platform, RawLock, Refused};
+use linked_list_allocator::Heap;
+
+/// A block from a [`HeapSource`]: ordinary bytes, and one piece for ever. A heap wants back exactly what it gave.
+pub struct HeapBlock<const PAGE: usize>(RamBlock<PAGE>);
+
+impl<const PAGE: usize> Deref for HeapBlock<PAGE> {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<const PAGE: usize> DerefMut for HeapBlock<PAGE> {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
+
+impl<const PAGE: usize> OwnedBlock for HeapBlock<PAGE> {
+    const PAGE: usize = PAGE;
+    fn pfn(&self) -> Pfn {
+        self.0.pfn()
+    }
+    fn order(&self) -> Order {
+        self.0.order()
+    }
+    /// Always refused.
+    fn split(self) -> Result<(Self, Self), Self> {
+        Err(self)
+    }
+    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
+        self.0.copy_out(at, to)
+    }
+    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
+        self.0.copy_in(at, from)
+    }
+    fn zero(&mut self) {
+        self.0.zero();
+    }
+}
+
+impl<const PAGE: usize> fmt::Debug for HeapBlock<PAGE> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A source over one range of RAM without any metadata beside it: the list of free pieces lies **in the free
+/// memory itself**. For a program that has such a heap anyway.
+///
+/// First fit over a sorted list: O(free pieces) under the lock for every call, so never on an eviction path that
+/// must be quick; and natural alignment may leave gaps that no large block fits into. [`Ram`](super::Ram) has
+/// neither fault. A block can't be split, so it is evicted whole or not at all.
+pub struct HeapSource<L, const PAGE: usize>(Locked<L, Heap>);
+
+impl<L: RawLock, const PAGE: usize> HeapSource<L, PAGE> {
+    /// A source without memory.
+    #[expect(clippy::new_without_default, reason = "it is made in a static")]
+    pub const fn new() -> Self {
+        HeapSource(Locked::new(Heap::empty()))
+    }
+
+    /// Gives it its memory; returns the usable bytes.
+    ///
+    /// # Errors
+    /// The memory, untouched: [`MemoryError::Already`] after the first time, [`MemoryError::NoWholePage`].
+    pub fn init(&self, memory: &'static mut [u8]) -> Result<usize, Refused<&'static mut [u8], MemoryError>> {
+        let whole = memory.as_ptr().align_offset(PAGE).checked_add(PAGE).is_some_and(|n| n <= memory.len());
+        if !whole {
+            return Err(Refused::new(memory, MemoryError::NoWholePage));
+        }
+        self.0.with(|heap| {
+            if !heap.bottom().is_null() {
+                return Err(Refused::new(memory, MemoryError::Already));
+            }
+            let len = memory.len();
+            // SAFETY: 1. these bytes are ours for ever, and nobody else has them; 2. the heap is empty; 3. at least
+            // a page, so there is room for the list.
+            unsafe { heap.init(memory.as_mut_ptr(), len) };
+            Ok(heap.size())
+        })
+    }
+
+    /// Bytes that are free, though perhaps in pieces.
+    pub fn free_bytes(&self) -> usize {
+        self.0.with(|heap| heap.free())
+    }
+
+    fn layout(order: Order) -> Option<Layout> {
+        let bytes = PAGE.checked_shl(order.get().into())?;
+        Layout::from_size_align(bytes, bytes).ok()
+    }
+}
+
+impl<L: RawLock, const PAGE: usize> Platform for HeapSource<L, PAGE> {
+    type Block = HeapBlock<PAGE>;
+    type Lock = L;
+    type Mode = ();
+
+    fn allocate(&self, order: Order, _: Context) -> Result<HeapBlock<PAGE>, OutOfFrames> {
+        let layout = Self::layout(order).ok_or(OutOfFrames)?;
+        let at = self.0.with(|heap| heap.allocate_first_fit(layout)).map_err(|()| OutOfFrames)?;
+        // SAFETY: the heap gave these bytes to us alone, that many, so aligned, for as long as we want, out of the
+        // one slice of `init`. Its list lay in them as plain words; writing zeros makes every byte initialised.
+        unsafe {
+            at.cast::<MaybeUninit<u8>>().write_bytes(0, layout.size());
+            Ok(HeapBlock(RamBlock::new(at, order)))
+        }
+    }
+
+    /// A block of another heap is leaked, never mixed in.
+    fn release(&self, block: HeapBlock<PAGE>) {
+        let (at, Some(layout)) = (block.0.base(), Self::layout(block.order())) else { return };
+        self.0.with(|heap| {
+            if (heap.bottom().addr()..heap.top().addr()).contains(&at.addr().get()) {
+                // SAFETY: this heap gave it, as the address shows; with this layout, since a `HeapBlock` is never
+                // split or joined; and it ends here.
+                unsafe { heap.deallocate(at, layout) };
+            }
+        });
+    }
+}
+
+impl<L: RawLock, const PAGE: usize> HeapSource<L, PAGE> {
+    /// Whole pages' worth of free bytes.
+    pub fn free(&self) -> Pages {
+        Pages::new(self.free_bytes() / PAGE)
+    }
+}
+
+impl<L: RawLock, const PAGE: usize> fmt::Debug for HeapSource<L, PAGE> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HeapSource({} bytes free)", self.free_bytes())
+    }
+}

@@ -1,0 +1,348 @@
+//! Memory cut into blocks: the only place where a frame's number becomes an address.
+#![allow(unsafe_code)]
+
+use super::bitmap;
+use super::buddy::{self, Buddy, ORDERS};
+use core::fmt;
+use core::num::NonZeroUsize;
+use core::ops::{Deref, DerefMut, Range};
+use core::ptr::NonNull;
+use forebay::{Order, OwnedBlock, Pages, Pfn, Refused};
+
+/// `2^order` pages of ordinary RAM that nobody else reads or writes: simply bytes.
+///
+/// One word, as is an `Option` of it: the address, with the order in bits that alignment leaves free.
+///
+/// # Invariants
+/// Owns `PAGE << order` initialised bytes for ever, aligned to that size, out of one `&'static mut [u8]`.
+/// `PAGE` is a power of two from 256 to 2 MiB.
+pub struct RamBlock<const PAGE: usize>(NonNull<u8>);
+
+const ORDER_BITS: usize = 15;
+
+// SAFETY: it owns its bytes, as a `Box<[u8]>` would.
+unsafe impl<const PAGE: usize> Send for RamBlock<PAGE> {}
+// SAFETY: a shared reference gives no way to write.
+unsafe impl<const PAGE: usize> Sync for RamBlock<PAGE> {}
+
+const _: () = assert!(size_of::<Option<RamBlock<256>>>() == size_of::<usize>());
+
+impl<const PAGE: usize> RamBlock<PAGE> {
+    /// # Safety
+    /// The invariants of the type hold for these bytes.
+    pub(crate) unsafe fn new(at: NonNull<u8>, order: Order) -> Self {
+        const {
+            assert!(
+                PAGE.is_power_of_two() && PAGE >= 256 && PAGE <= 2 << 20,
+                "256 B to 2 MiB, a power of two"
+            )
+        }
+        RamBlock(at.map_addr(|a| a | usize::from(order.get())))
+    }
+
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        // A block is not at address 0, which has no order bits either.
+        self.0.map_addr(|a| NonZeroUsize::new(a.get() & !ORDER_BITS).unwrap_or(a))
+    }
+}
+
+impl<const PAGE: usize> Deref for RamBlock<PAGE> {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        // SAFETY: invariant of the type: initialised, ours, and this long.
+        unsafe { NonNull::slice_from_raw_parts(self.base(), self.bytes()).as_ref() }
+    }
+}
+
+impl<const PAGE: usize> DerefMut for RamBlock<PAGE> {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and `&mut self` is exclusive.
+        unsafe { NonNull::slice_from_raw_parts(self.base(), self.bytes()).as_mut() }
+    }
+}
+
+impl<const PAGE: usize> OwnedBlock for RamBlock<PAGE> {
+    const PAGE: usize = PAGE;
+
+    fn pfn(&self) -> Pfn {
+        Pfn::new(self.base().addr().get() / PAGE)
+    }
+
+    fn order(&self) -> Order {
+        Order::new((self.0.addr().get() & ORDER_BITS) as u8).unwrap_or(Order::PAGE)
+    }
+
+    fn split(self) -> Result<(Self, Self), Self> {
+        let Some(order) = self.order().lower() else { return Err(self) };
+        let base = self.base();
+        // SAFETY: 1. the block is twice as long as this offset, so it stays inside; 2. the halves share no byte,
+        // are aligned to their size, and `self`, which owned both, ends here.
+        unsafe { Ok((Self::new(base, order), Self::new(base.add(PAGE << order.get()), order))) }
+    }
+
+    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
+        let from = self.get(at..).unwrap_or_default();
+        copy(from, to)
+    }
+
+    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
+        let to = self.get_mut(at..).unwrap_or_default();
+        copy(from, to)
+    }
+
+    fn zero(&mut self) {
+        self.fill(0);
+    }
+}
+
+/// Copies as much as both have; returns how much.
+fn copy(from: &[u8], to: &mut [u8]) -> usize {
+    let n = from.len().min(to.len());
+    if let (Some(to), Some(from)) = (to.get_mut(..n), from.get(..n)) {
+        to.copy_from_slice(from);
+    }
+    n
+}
+
+impl<const PAGE: usize> fmt::Debug for RamBlock<PAGE> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}+{:?}", self.pfn(), self.order())
+    }
+}
+
+/// Why memory was not accepted. Nothing of it was touched, and it comes back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum MemoryError {
+    /// There is no whole page in it, once its ends are trimmed to page boundaries.
+    NoWholePage,
+    /// The metadata slice is too short.
+    Metadata {
+        /// How many words it needs.
+        words: usize,
+    },
+    /// It shares addresses with memory that is there already.
+    Overlap,
+    /// There is no room for one more piece.
+    TooManyPieces,
+    /// It has memory already, and takes only one piece.
+    Already,
+    /// More pages than a handle can name.
+    TooLarge,
+}
+
+impl fmt::Display for MemoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MemoryError::NoWholePage => {
+                f.write_str("no whole page in this range: give it more, or use smaller pages")
+            }
+            MemoryError::Metadata { words } => write!(f, "the metadata needs {words} words"),
+            MemoryError::Overlap => f.write_str("the range overlaps one that was given before"),
+            MemoryError::TooManyPieces => f.write_str("too many pieces: raise the number in the type"),
+            MemoryError::Already => f.write_str("there is memory already, and only one piece is taken"),
+            MemoryError::TooLarge => {
+                f.write_str("more pages than a handle can name: use larger pages or several stores")
+            }
+        }
+    }
+}
+
+impl core::error::Error for MemoryError {}
+
+/// Memory and the metadata for it, that were refused.
+pub type MemoryRefused = Refused<(&'static mut [u8], &'static mut [usize]), MemoryError>;
+
+/// Whether blocks of a range may be put away.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Away {
+    Never,
+    Possible,
+}
+
+impl Away {
+    const fn words(self, pages: usize) -> usize {
+        match self {
+            Away::Never => 0,
+            Away::Possible => away_words(pages),
+        }
+    }
+}
+
+/// One range of RAM: its free frames, and which of its blocks were put away.
+///
+/// # Invariants
+/// Each frame is in one of three places: free in `buddy`, in one [`RamBlock`], or in one block that is marked in
+/// `away`. Every `RamBlock` whose address lies in the range was cut from it.
+pub(crate) struct Memory<const PAGE: usize> {
+    base: NonNull<u8>,
+    buddy: Buddy,
+    /// For each order a bit for each block: put away. Empty if blocks are never put away.
+    away: &'static mut [usize],
+}
+
+// SAFETY: it owns the frames that are free or away.
+unsafe impl<const PAGE: usize> Send for Memory<PAGE> {}
+
+impl<const PAGE: usize> Memory<PAGE> {
+    /// Words for a range of `bytes` whose blocks are only cut and joined.
+    pub(crate) const fn words(bytes: usize) -> usize {
+        Buddy::words(bytes / PAGE)
+    }
+
+    /// Words for a range of `bytes` whose blocks are put away too.
+    pub(crate) const fn words_with_away(bytes: usize) -> usize {
+        Self::words(bytes) + Away::Possible.words(bytes / PAGE)
+    }
+
+    /// How many pages these would give, with ragged ends trimmed.
+    pub(crate) fn check(memory: &[u8], meta: &[usize], away: Away) -> Result<usize, MemoryError> {
+        let skip = memory.as_ptr().align_offset(PAGE);
+        let pages = memory.len().checked_sub(skip).map_or(0, |n| n / PAGE);
+        if pages == 0 {
+            return Err(MemoryError::NoWholePage);
+        }
+        let words = Buddy::words(pages) + away.words(pages);
+        if meta.len() < words { Err(MemoryError::Metadata { words }) } else { Ok(pages) }
+    }
+
+    /// All of it free. Metadata that is too long is cut.
+    pub(crate) fn new(
+        memory: &'static mut [u8],
+        meta: &'static mut [usize],
+        away: Away,
+    ) -> Result<Self, MemoryRefused> {
+        let pages = match Self::check(memory, meta, away) {
+            Ok(pages) => pages,
+            Err(why) => return Err(Refused::new((memory, meta), why)),
+        };
+        let (free, rest) = meta.split_at_mut(Buddy::words(pages));
+        let away = rest.get_mut(..away.words(pages)).unwrap_or_default();
+        away.fill(0);
+        let skip = memory.as_ptr().align_offset(PAGE);
+        let base = NonNull::from(memory.get_mut(skip..).unwrap_or_default()).cast::<u8>();
+        let first = base.addr().get() / PAGE;
+        Ok(Memory { base, buddy: Buddy::new(first..first + pages, free), away })
+    }
+
+    pub(crate) fn pages(&self) -> Pages {
+        Pages::new(self.buddy.frames().len())
+    }
+
+    pub(crate) fn free(&self) -> Pages {
+        self.buddy.free()
+    }
+
+    /// First byte and end.
+    pub(crate) fn addresses(&self) -> Range<usize> {
+        let frames = self.buddy.frames();
+        frames.start * PAGE..frames.end * PAGE
+    }
+
+    /// The number of a block's first page in this range, if it was cut from it.
+    pub(crate) fn index(&self, block: &RamBlock<PAGE>) -> Option<usize> {
+        let frames = self.buddy.frames();
+        frames.contains(&block.pfn().get()).then(|| block.pfn().get() - frames.start)
+    }
+
+    pub(crate) fn cut(&mut self, order: Order) -> Option<RamBlock<PAGE>> {
+        let pfn = self.buddy.take(order)?;
+        // SAFETY: the frames were free, so by the invariant of `Memory` nobody else has them.
+        Some(unsafe { self.block_at(pfn.get() - self.buddy.frames().start, order) })
+    }
+
+    /// Frees a block of this range; hands back one of another.
+    pub(crate) fn put(&mut self, block: RamBlock<PAGE>) -> Result<(), RamBlock<PAGE>> {
+        if self.index(&block).is_none() {
+            return Err(block);
+        }
+        self.buddy.put(block.pfn(), block.order());
+        Ok(())
+    }
+
+    /// One block from two neighbours of this range.
+    pub(crate) fn join(
+        &self,
+        left: RamBlock<PAGE>,
+        right: RamBlock<PAGE>,
+    ) -> Result<RamBlock<PAGE>, (RamBlock<PAGE>, RamBlock<PAGE>)> {
+        let order = left.order();
+        let (Some(index), Some(_), Some(joined)) = (self.index(&left), self.index(&right), order.higher())
+        else {
+            return Err((left, right));
+        };
+        let next = left.pfn().get() + order.pages().get() == right.pfn().get();
+        if right.order() != order || !next || !left.pfn().is_aligned(joined) || joined > Order::TEN {
+            return Err((left, right));
+        }
+        // SAFETY: both halves belong to this range and end here; together they are `joined`, and aligned. (The
+        // address comes from the range, not from a half: only so may it reach over both.)
+        Ok(unsafe { self.block_at(index, joined) })
+    }
+
+    /// Marks a block as put away; its number, to fetch it by.
+    pub(crate) fn put_away(&mut self, block: RamBlock<PAGE>) -> Result<usize, RamBlock<PAGE>> {
+        let (Some(index), Some(bit)) = (self.index(&block), self.away_bit(block.pfn().get(), block.order()))
+        else {
+            return Err(block);
+        };
+        bitmap::set(self.away, bit);
+        Ok(index)
+    }
+
+    /// Whether just this was put away.
+    pub(crate) fn is_away(&self, index: usize, order: Order) -> bool {
+        self.away_at(index, order).is_some_and(|bit| bitmap::get(self.away, bit))
+    }
+
+    /// The block again, if just this was put away: a forged number makes no second owner.
+    pub(crate) fn fetch(&mut self, index: usize, order: Order) -> Option<RamBlock<PAGE>> {
+        let bit = self.away_at(index, order).filter(|bit| bitmap::get(self.away, *bit))?;
+        bitmap::clear(self.away, bit);
+        // SAFETY: by its mark the block was away, so by the invariant of `Memory` nobody else has it.
+        Some(unsafe { self.block_at(index, order) })
+    }
+
+    fn away_at(&self, index: usize, order: Order) -> Option<usize> {
+        let frames = self.buddy.frames();
+        let pfn = frames.start.checked_add(index).filter(|pfn| frames.contains(pfn))?;
+        self.away_bit(pfn, order)
+    }
+
+    /// Bit of the block of `order` that begins at `pfn`.
+    fn away_bit(&self, pfn: usize, order: Order) -> Option<usize> {
+        let frames = self.buddy.frames();
+        let here = buddy::blocks(&frames, order.get());
+        let number = pfn >> order.get();
+        if usize::from(order.get()) >= ORDERS || !Pfn::new(pfn).is_aligned(order) || !here.contains(&number) {
+            return None;
+        }
+        let below: usize = (0..order.get()).map(|k| buddy::blocks(&frames, k).len()).sum();
+        Some(below + number - here.start)
+    }
+
+    /// # Safety
+    /// The block lies in the range, aligned, and nobody else has a byte of it.
+    unsafe fn block_at(&self, index: usize, order: Order) -> RamBlock<PAGE> {
+        // SAFETY: the caller's promise; `base` is the first frame of the range, from a `&'static mut [u8]`.
+        unsafe { RamBlock::new(self.base.add(index * PAGE), order) }
+    }
+}
+
+/// One bit for each block of each order.
+const fn away_words(pages: usize) -> usize {
+    let mut bits = 0;
+    let mut order = 0;
+    while order < ORDERS {
+        bits += pages >> order;
+        order += 1;
+    }
+    bitmap::plain_words(bits)
+}
+
+impl<const PAGE: usize> fmt::Debug for Memory<PAGE> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").field("addresses", &self.addresses()).field("free", &self.free()).finish()
+    }
+}

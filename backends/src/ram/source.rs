@@ -1,0 +1,126 @@
+//! The usual source: a buddy over pieces of RAM.
+
+use super::{Away, Memory, MemoryError, MemoryRefused, RamBlock};
+use core::fmt;
+use core::ops::Range;
+use forebay::{Context, Locked, Order, OutOfFrames, Pages, Platform, RawLock, Refused};
+
+/// A source over up to `PIECES` pieces of plain RAM, of any size and alignment; pages of `PAGE` bytes.
+///
+/// The frame number of a block is its address divided by `PAGE`: memory is used where it is mapped. Each piece
+/// brings the metadata for it, about two bits a page. Blocks are naturally aligned, of orders 0 to 10, and never
+/// reach from one piece into the next, even if the two touch.
+///
+/// One caching mode, no hooks: wrap it to add some.
+///
+/// # Complexity
+/// Allocating and releasing: O(pieces + orders · log pages), under the lock.
+pub struct Ram<L, const PAGE: usize, const PIECES: usize = 2>(Locked<L, heapless::Vec<Memory<PAGE>, PIECES>>);
+
+impl<L: RawLock, const PAGE: usize, const PIECES: usize> Ram<L, PAGE, PIECES> {
+    /// A source without memory.
+    #[expect(clippy::new_without_default, reason = "it is made in a static")]
+    pub const fn new() -> Self {
+        Ram(Locked::new(heapless::Vec::new()))
+    }
+
+    /// Words of metadata for a piece of `bytes` bytes: at most 0.1 % of it where pages have 512 bytes or more.
+    pub const fn metadata_words(bytes: usize) -> usize {
+        Memory::<PAGE>::words(bytes)
+    }
+
+    /// Adds a piece of memory; returns how many bytes of it are usable. Ragged ends are trimmed.
+    ///
+    /// The bytes are not touched. They are handed out as they are: a pool wipes what it gives.
+    ///
+    /// # Errors
+    /// [`MemoryError`]; memory and metadata come back.
+    ///
+    /// # Context
+    /// For start-up: linear in the metadata, under the lock.
+    pub fn add(&self, memory: &'static mut [u8], meta: &'static mut [usize]) -> Result<usize, MemoryRefused> {
+        self.0.with(|pieces| {
+            if let Err(why) = check(pieces, memory, meta) {
+                return Err(Refused::new((memory, meta), why));
+            }
+            let piece = Memory::new(memory, meta, Away::Never)?;
+            let bytes = piece.pages().get() * PAGE;
+            let _ = pieces.push(piece); // there is room
+            Ok(bytes)
+        })
+    }
+
+    /// Whether [`add`](Ram::add) would accept these; nothing changes.
+    ///
+    /// # Errors
+    /// What it would say.
+    pub fn check(&self, memory: &[u8], meta: &[usize]) -> Result<(), MemoryError> {
+        self.0.with(|pieces| check(pieces, memory, meta))
+    }
+
+    /// Pages that are free.
+    pub fn free(&self) -> Pages {
+        self.0.with(|pieces| pieces.iter().map(Memory::free).sum())
+    }
+
+    /// Pages that there are.
+    pub fn total(&self) -> Pages {
+        self.0.with(|pieces| pieces.iter().map(Memory::pages).sum())
+    }
+}
+
+fn check<const PAGE: usize, const PIECES: usize>(
+    pieces: &heapless::Vec<Memory<PAGE>, PIECES>,
+    memory: &[u8],
+    meta: &[usize],
+) -> Result<(), MemoryError> {
+    if pieces.iter().any(|m| overlap(&m.addresses(), memory)) {
+        return Err(MemoryError::Overlap);
+    }
+    if pieces.is_full() {
+        return Err(MemoryError::TooManyPieces);
+    }
+    Memory::<PAGE>::check(memory, meta, Away::Never).map(|_| ())
+}
+
+/// Whether a slice shares a byte with a range of addresses.
+pub(crate) fn overlap(addresses: &Range<usize>, memory: &[u8]) -> bool {
+    let other = memory.as_ptr_range();
+    addresses.start < other.end.addr() && other.start.addr() < addresses.end
+}
+
+impl<L: RawLock, const PAGE: usize, const PIECES: usize> Platform for Ram<L, PAGE, PIECES> {
+    type Block = RamBlock<PAGE>;
+    type Lock = L;
+    type Mode = ();
+
+    fn allocate(&self, order: Order, _: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
+        self.0.with(|pieces| pieces.iter_mut().find_map(|m| m.cut(order))).ok_or(OutOfFrames)
+    }
+
+    /// A block of another source is leaked, never mixed in.
+    fn release(&self, block: RamBlock<PAGE>) {
+        self.0.with(|pieces| {
+            if let Some(piece) = pieces.iter_mut().find(|m| m.index(&block).is_some()) {
+                let _ = piece.put(block); // it is of this piece
+            }
+        });
+    }
+
+    fn join(
+        &self,
+        left: RamBlock<PAGE>,
+        right: RamBlock<PAGE>,
+    ) -> Result<RamBlock<PAGE>, (RamBlock<PAGE>, RamBlock<PAGE>)> {
+        self.0.with(|pieces| match pieces.iter().find(|m| m.index(&left).is_some()) {
+            Some(piece) => piece.join(left, right),
+            None => Err((left, right)),
+        })
+    }
+}
+
+impl<L: RawLock, const PAGE: usize, const PIECES: usize> fmt::Debug for Ram<L, PAGE, PIECES> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ram({} of {} pages of {PAGE} bytes free)", self.free(), self.total())
+    }
+}

@@ -1,0 +1,97 @@
+//! Copying by somebody else: a DMA controller in two calls.
+
+use crate::RamBlock;
+use core::fmt;
+use core::task::Poll;
+use forebay::OwnedBlock;
+
+/// A piece of copying, which owns both ends until the engine hands it back: nobody can take memory away from
+/// under a transfer, and nobody can touch it meanwhile.
+#[must_use = "it owns two blocks: hand it back"]
+pub struct Job<B, const PAGE: usize> {
+    pub(super) from: B,
+    pub(super) to: RamBlock<PAGE>,
+    pub(super) at: usize,
+    pub(super) len: usize,
+    pub(super) entry: usize,
+}
+
+impl<B: OwnedBlock, const PAGE: usize> Job<B, PAGE> {
+    /// The block to copy from; bytes [`at`](Job::at)` .. at + len`.
+    pub fn from(&self) -> &B {
+        &self.from
+    }
+
+    /// The memory to copy to; the same bytes of it. As large as the block.
+    pub fn to(&mut self) -> &mut [u8] {
+        &mut self.to
+    }
+
+    /// Where the piece begins, in bytes from the start of either block.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    /// How many bytes. Both numbers are multiples of what the caller of `write_out` gave, except at the end.
+    #[expect(clippy::len_without_is_empty, reason = "a job is never empty")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Copies it with the CPU.
+    pub fn copy(&mut self) {
+        let end = self.at + self.len;
+        if let Some(to) = self.to.get_mut(self.at..end) {
+            self.len = self.from.copy_out(self.at, to);
+        }
+    }
+
+    /// For an engine that failed: only so many bytes, from the start of the piece, arrived. The rest stays pending
+    /// and is tried again.
+    pub fn fell_short(&mut self, copied: usize) {
+        self.len = self.len.min(copied);
+    }
+}
+
+impl<B, const PAGE: usize> fmt::Debug for Job<B, PAGE> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job")
+            .field("to", &self.to)
+            .field("at", &self.at)
+            .field("len", &self.len)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Something that copies on its own.
+///
+/// The region calls [`poll`](CopyEngine::poll) first and [`start`](CopyEngine::start) only after that was ready,
+/// never under a lock. An engine makes data that it wrote or will read coherent itself, before it starts and after
+/// it ends.
+pub trait CopyEngine<B, const PAGE: usize> {
+    /// Begins a job. Must not wait for its end.
+    fn start(&mut self, job: Job<B, PAGE>);
+
+    /// `Pending`: at work. `Ready(Some)`: done, here is the job again, whole or cut by
+    /// [`Job::fell_short`]. `Ready(None)`: idle.
+    fn poll(&mut self) -> Poll<Option<Job<B, PAGE>>>;
+}
+
+/// The engine that every machine has: `start` copies.
+#[derive(Debug)]
+pub struct Cpu<B, const PAGE: usize>(Option<Job<B, PAGE>>);
+
+impl<B, const PAGE: usize> Cpu<B, PAGE> {
+    /// Nothing to do.
+    pub const IDLE: Self = Cpu(None);
+}
+
+impl<B: OwnedBlock, const PAGE: usize> CopyEngine<B, PAGE> for Cpu<B, PAGE> {
+    fn start(&mut self, mut job: Job<B, PAGE>) {
+        job.copy();
+        self.0 = Some(job);
+    }
+    fn poll(&mut self) -> Poll<Option<Job<B, PAGE>>> {
+        Poll::Ready(self.0.take())
+    }
+}

@@ -1,0 +1,233 @@
+//! What the region knows, behind its lock: the memory, and the blocks that were adopted.
+//!
+//! A handle's value is `page · (N + 1) + entry`: the page of the region that is reserved for the contents, and the
+//! entry of the adopted block, `N` for none. An entry whose reserved page is not that one belongs to somebody else
+//! by now: then the contents have been written out to the page. So adopted blocks are bounded by the table, stored
+//! ones only by the memory, and neither is ever searched for.
+
+use super::list::Lists;
+use crate::RamBlock;
+use crate::ram::Memory;
+use core::mem::replace;
+use forebay::{Handle, Order, Pages, Refused, Space, StoreError, StoreId};
+
+/// A block that was adopted and waits: where it will go, and how much of it is there already.
+pub(super) struct Waiting<B, const PAGE: usize> {
+    pub(super) from: B,
+    pub(super) to: RamBlock<PAGE>,
+    /// Bytes copied so far.
+    pub(super) at: usize,
+}
+
+enum Entry<B, const PAGE: usize> {
+    Free,
+    Waiting(Waiting<B, PAGE>),
+    /// With the engine, or being copied by the CPU; the reserved page.
+    Out {
+        page: usize,
+    },
+    /// As `Out`, and discarded meanwhile.
+    Dropped,
+}
+
+/// What is under a handle.
+pub(super) enum Found {
+    Adopted,
+    Out,
+    Stored,
+}
+
+pub(super) struct Table<B, const PAGE: usize, const N: usize> {
+    pub(super) memory: Option<Memory<PAGE>>,
+    entries: [Entry<B, PAGE>; N],
+    lists: Lists<N>,
+    pending: Pages,
+    adoptions: usize,
+}
+
+impl<B, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
+    pub(super) const fn new() -> Self {
+        Table {
+            memory: None,
+            entries: [const { Entry::Free }; N],
+            lists: Lists::new(),
+            pending: Pages::ZERO,
+            adoptions: N,
+        }
+    }
+
+    pub(super) fn space(&self) -> Space {
+        Space { pages: self.memory.as_ref().map_or(Pages::ZERO, Memory::free), adoptions: self.adoptions }
+    }
+
+    /// Adopted, not written out yet.
+    pub(super) fn pending(&self) -> Pages {
+        self.pending
+    }
+
+    /// Room for `2^order` pages.
+    pub(super) fn reserve(&mut self, order: Order) -> Result<RamBlock<PAGE>, StoreError> {
+        let memory = self.memory.as_mut().ok_or(StoreError::Full)?;
+        match memory.cut(order) {
+            Some(to) => Ok(to),
+            None if memory.free() == Pages::ZERO || order == Order::PAGE => Err(StoreError::Full),
+            None => Err(StoreError::TooLarge),
+        }
+    }
+
+    pub(super) fn unreserve(&mut self, to: RamBlock<PAGE>) {
+        if let Some(memory) = &mut self.memory {
+            let _ = memory.put(to); // it was cut from there
+        }
+    }
+
+    pub(super) fn handle(
+        &self,
+        id: StoreId,
+        to: &RamBlock<PAGE>,
+        order: Order,
+        entry: usize,
+    ) -> Option<Handle> {
+        let page = self.memory.as_ref()?.index(to)?;
+        Handle::new(id, order, page * (N + 1) + entry)
+    }
+
+    /// Adopts a block of that order. Room is reserved now, so that writing out can't fail for want of it.
+    pub(super) fn adopt(
+        &mut self,
+        id: StoreId,
+        from: B,
+        order: Order,
+    ) -> Result<Handle, Refused<B, StoreError>> {
+        let to = match self.reserve(order) {
+            Ok(to) => to,
+            Err(StoreError::TooLarge) => return Err(Refused::new(from, StoreError::Full)), // transfers don't split
+            Err(why) => return Err(Refused::new(from, why)),
+        };
+        let taken = self.lists.take_free().and_then(|e| Some((e, self.handle(id, &to, order, e)?)));
+        let Some((entry, handle)) = taken else {
+            self.unreserve(to);
+            return Err(Refused::new(from, StoreError::Backlog));
+        };
+        self.pending += order.pages();
+        self.adoptions -= 1;
+        self.set(entry, Entry::Waiting(Waiting { from, to, at: 0 }));
+        self.lists.wait_last(entry);
+        Ok(handle)
+    }
+
+    /// Splits a handle's value.
+    fn place(handle: &Handle) -> (usize, usize) {
+        (handle.value() / (N + 1), handle.value() % (N + 1))
+    }
+
+    pub(super) fn find(&self, handle: &Handle) -> Result<Found, StoreError> {
+        let memory = self.memory.as_ref().ok_or(StoreError::NotStored)?;
+        let (page, entry) = Self::place(handle);
+        match self.entries.get(entry) {
+            Some(Entry::Waiting(w)) if memory.index(&w.to) == Some(page) => {
+                return if is_order(&w.to, handle.order()) {
+                    Ok(Found::Adopted)
+                } else {
+                    Err(StoreError::NotStored)
+                };
+            }
+            Some(Entry::Out { page: out }) if *out == page => return Ok(Found::Out),
+            _ => {}
+        }
+        if memory.is_away(page, handle.order()) { Ok(Found::Stored) } else { Err(StoreError::NotStored) }
+    }
+
+    /// The adopted block under a handle; the room for it is free again.
+    pub(super) fn give_up(&mut self, handle: &Handle) -> Option<B> {
+        let (_, entry) = Self::place(handle);
+        let Waiting { from, to, .. } = self.take_waiting_at(entry)?;
+        self.lists.leave_waiting(entry);
+        self.release_entry(entry, handle.order());
+        self.unreserve(to);
+        Some(from)
+    }
+
+    /// What is stored under a handle, out of reach of others until [`Table::keep`].
+    pub(super) fn borrow(&mut self, handle: &Handle) -> Option<RamBlock<PAGE>> {
+        self.memory.as_mut()?.fetch(Self::place(handle).0, handle.order())
+    }
+
+    /// The block of the region is stored contents.
+    pub(super) fn keep(&mut self, to: RamBlock<PAGE>) {
+        if let Some(memory) = &mut self.memory {
+            let _ = memory.put_away(to); // it was cut from there
+        }
+    }
+
+    /// Marks what is out as discarded.
+    pub(super) fn drop_out(&mut self, handle: &Handle) {
+        self.set(Self::place(handle).1, Entry::Dropped);
+    }
+
+    /// The block that waits longest goes out.
+    pub(super) fn send_out(&mut self) -> Option<(usize, Waiting<B, PAGE>)> {
+        let entry = self.lists.take_waiting()?;
+        let waiting = self.take_waiting_at(entry)?;
+        let page = self.memory.as_ref()?.index(&waiting.to)?;
+        self.set(entry, Entry::Out { page });
+        Some((entry, waiting))
+    }
+
+    /// A block that was out, whole or in part copied. Gives the block home if that is all of it, or if it was
+    /// discarded meanwhile.
+    pub(super) fn come_back(&mut self, entry: usize, waiting: Waiting<B, PAGE>, order: Order) -> Option<B> {
+        let dropped = matches!(self.entries.get(entry), Some(Entry::Dropped));
+        if !dropped && waiting.at < waiting.to.len() {
+            self.set(entry, Entry::Waiting(waiting));
+            self.lists.wait_first(entry);
+            return None;
+        }
+        self.release_entry(entry, order);
+        if dropped {
+            self.unreserve(waiting.to)
+        } else {
+            self.keep(waiting.to)
+        }
+        Some(waiting.from)
+    }
+
+    /// Whether a block of the region and an entry belong together as something that is out.
+    pub(super) fn is_out(&self, entry: usize, to: &RamBlock<PAGE>) -> bool {
+        let page = self.memory.as_ref().and_then(|m| m.index(to));
+        match self.entries.get(entry) {
+            Some(Entry::Out { page: out }) => page == Some(*out),
+            Some(Entry::Dropped) => page.is_some(),
+            _ => false,
+        }
+    }
+
+    fn take_waiting_at(&mut self, entry: usize) -> Option<Waiting<B, PAGE>> {
+        let place = self.entries.get_mut(entry)?;
+        match replace(place, Entry::Free) {
+            Entry::Waiting(waiting) => Some(waiting),
+            other => {
+                *place = other;
+                None
+            }
+        }
+    }
+
+    fn release_entry(&mut self, entry: usize, order: Order) {
+        self.set(entry, Entry::Free);
+        self.lists.put_free(entry);
+        self.pending -= order.pages();
+        self.adoptions += 1;
+    }
+
+    fn set(&mut self, entry: usize, to: Entry<B, PAGE>) {
+        if let Some(place) = self.entries.get_mut(entry) {
+            *place = to;
+        }
+    }
+}
+
+fn is_order<const PAGE: usize>(block: &RamBlock<PAGE>, order: Order) -> bool {
+    use forebay::OwnedBlock;
+    block.order() == order
+}

@@ -1,0 +1,106 @@
+//! Two stores in a row.
+
+use forebay::{
+    BackingStore, Capabilities, Context, Handle, Order, OwnedBlock, Pages, Refused, Settled, Space,
+    StoreError, StoreIds,
+};
+
+/// What the first store refuses goes to the second: with the very block that came back.
+///
+/// The two need different [`StoreId`](forebay::StoreId)s; with the same, nothing is taken
+/// ([`StoreError::SameId`]). A tier may be tiers itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tiered<A, B>(pub A, pub B);
+
+impl<A, B> Tiered<A, B> {
+    fn check<T: OwnedBlock>(&self) -> Result<(), StoreError>
+    where
+        A: BackingStore<T>,
+        B: BackingStore<T>,
+    {
+        if self.0.ids().overlaps(self.1.ids()) { Err(StoreError::SameId) } else { Ok(()) }
+    }
+}
+
+impl<T: OwnedBlock, A: BackingStore<T>, B: BackingStore<T>> BackingStore<T> for Tiered<A, B> {
+    fn ids(&self) -> StoreIds {
+        self.0.ids().union(self.1.ids())
+    }
+
+    /// What either can do. [`Capabilities::NEEDS_IO`] only if both need it: each checks the context itself.
+    fn capabilities(&self) -> Capabilities {
+        let (a, b) = (self.0.capabilities(), self.1.capabilities());
+        let copies = |c: Capabilities| c.contains(Capabilities::COPY);
+        let io = match (copies(a), copies(b)) {
+            (true, true) => a & b,
+            (true, false) => a,
+            (false, _) => b,
+        };
+        ((a | b) - Capabilities::NEEDS_IO) | (io & Capabilities::NEEDS_IO)
+    }
+
+    fn space(&self) -> Space {
+        let (a, b) = (self.0.space(), self.1.space());
+        Space { pages: a.pages + b.pages, adoptions: a.adoptions.saturating_add(b.adoptions) }
+    }
+
+    fn transfer(&self, block: T) -> Result<Handle, Refused<T, StoreError>> {
+        if let Err(why) = self.check() {
+            return Err(Refused::new(block, why));
+        }
+        self.0.transfer(block).or_else(|first| {
+            self.1
+                .transfer(first.item)
+                .map_err(|second| Refused::new(second.item, worse(first.why, second.why)))
+        })
+    }
+
+    fn take_back(&self, handle: Handle) -> Result<T, Refused<Handle, StoreError>> {
+        if self.0.owns(&handle) { self.0.take_back(handle) } else { self.1.take_back(handle) }
+    }
+
+    fn save(&self, block: &T, order: Order, cx: Context) -> Result<Handle, StoreError> {
+        self.check()?;
+        self.0
+            .save(block, order, cx)
+            .or_else(|first| self.1.save(block, order, cx).map_err(|second| worse(first, second)))
+    }
+
+    fn load(&self, handle: &Handle, block: &mut T, at: Pages, cx: Context) -> Result<(), StoreError> {
+        if self.0.owns(handle) {
+            self.0.load(handle, block, at, cx)
+        } else {
+            self.1.load(handle, block, at, cx)
+        }
+    }
+
+    fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
+        if self.0.owns(&handle) { self.0.split(handle) } else { self.1.split(handle) }
+    }
+
+    fn discard(&self, handle: Handle) -> Option<T> {
+        if self.0.owns(&handle) { self.0.discard(handle) } else { self.1.discard(handle) }
+    }
+
+    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(T)) -> Settled {
+        let a = self.0.settle(budget, cx, home);
+        let b = self.1.settle(budget - a.freed, cx, home);
+        Settled {
+            freed: a.freed + b.freed,
+            reclaimable: a.reclaimable + b.reclaimable,
+            pending: a.pending + b.pending,
+            held: a.held + b.held,
+            error: a.error.or(b.error),
+        }
+    }
+}
+
+/// The answer that helps the caller most: a smaller piece would fit, else a store that would take it later, else
+/// what the second said, unless that store never does this.
+fn worse(first: StoreError, second: StoreError) -> StoreError {
+    use StoreError::{Backlog, Busy, TooLarge, Unsupported};
+    [TooLarge, Backlog, Busy].into_iter().find(|e| *e == first || *e == second).unwrap_or(match second {
+        Unsupported => first,
+        _ => second,
+    })
+}

@@ -1,0 +1,156 @@
+//! A value that one may hold, or many may read, and for which nobody waits. Behind every buffer.
+#![allow(unsafe_code)]
+
+use crate::{Busy, Locked, RawLock};
+use core::cell::UnsafeCell;
+use core::fmt;
+use core::ops::{Deref, DerefMut};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Usage {
+    Idle,
+    Held,
+    /// By at least one reader.
+    Read(u16),
+}
+
+struct State {
+    usage: Usage,
+    /// Somebody was told `Busy` since the present holder came.
+    wanted: bool,
+    /// Used since the last evictor passed.
+    touched: bool,
+}
+
+/// # Invariants
+/// `usage` says which guards exist: none, one [`Held`], or that many [`Reader`]s. (A guard that was leaked
+/// counts as existing; its borrow keeps `&mut self` away for as long as it could be used.)
+pub(crate) struct Shared<L, T> {
+    state: Locked<L, State>,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: `value` is reached through guards only, so by one `Held` (which moves it between threads: `Send`) or
+// by any number of readers (`Sync`).
+unsafe impl<L: RawLock + Sync, T: Send + Sync> Sync for Shared<L, T> {}
+
+impl<L: RawLock, T> Shared<L, T> {
+    pub(crate) const fn new(value: T) -> Self {
+        let state = State { usage: Usage::Idle, wanted: false, touched: false };
+        Shared { state: Locked::new(state), value: UnsafeCell::new(value) }
+    }
+
+    /// Exclusive. A `Busy` tells the present holder that somebody wants it.
+    pub(crate) fn hold(&self) -> Result<Held<'_, L, T>, Busy> {
+        self.state.with(|s| {
+            if s.usage != Usage::Idle {
+                s.wanted = true;
+                return Err(Busy);
+            }
+            *s = State { usage: Usage::Held, wanted: false, touched: true };
+            Ok(Held { cell: self })
+        })
+    }
+
+    /// Exclusive, for an evictor: passes over what is in use, and once over what was used since it last came.
+    pub(crate) fn hold_if_idle(&self) -> Option<Held<'_, L, T>> {
+        self.state.with(|s| {
+            if s.usage != Usage::Idle || core::mem::take(&mut s.touched) {
+                return None;
+            }
+            *s = State { usage: Usage::Held, wanted: false, touched: false };
+            Some(Held { cell: self })
+        })
+    }
+
+    /// Shared. The first reader runs `prepare` on the value, which it holds meanwhile, outside the lock.
+    pub(crate) fn read<E: From<Busy>>(
+        &self,
+        prepare: impl FnOnce(&mut T) -> Result<(), E>,
+    ) -> Result<Reader<'_, L, T>, E> {
+        let joined = self.state.with(|s| match s.usage {
+            Usage::Read(n) if n < u16::MAX => {
+                s.usage = Usage::Read(n + 1);
+                s.touched = true;
+                true
+            }
+            _ => false,
+        });
+        if !joined {
+            let mut held = self.hold()?;
+            prepare(&mut held)?;
+            self.state.with(|s| s.usage = Usage::Read(1));
+            core::mem::forget(held); // INVARIANT: the hold became the first read
+        }
+        Ok(Reader { cell: self })
+    }
+
+    /// The value without asking: no guard can be alive. A guard that was leaked is forgiven.
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.state.get_mut().usage = Usage::Idle;
+        self.value.get_mut()
+    }
+}
+
+impl<L, T> fmt::Debug for Shared<L, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+/// Exclusive use, until it is dropped.
+pub(crate) struct Held<'c, L: RawLock, T> {
+    cell: &'c Shared<L, T>,
+}
+
+impl<L: RawLock, T> Held<'_, L, T> {
+    /// Whether somebody was turned away meanwhile.
+    pub(crate) fn wanted(&self) -> bool {
+        self.cell.state.with(|s| s.wanted)
+    }
+}
+
+impl<L: RawLock, T> Deref for Held<'_, L, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        // SAFETY: by the invariant of `Shared` this is the only guard.
+        unsafe { &*self.cell.value.get() }
+    }
+}
+
+impl<L: RawLock, T> DerefMut for Held<'_, L, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: by the invariant of `Shared` this is the only guard, and it is borrowed exclusively.
+        unsafe { &mut *self.cell.value.get() }
+    }
+}
+
+impl<L: RawLock, T> Drop for Held<'_, L, T> {
+    fn drop(&mut self) {
+        self.cell.state.with(|s| s.usage = Usage::Idle);
+    }
+}
+
+/// Shared use, until it is dropped.
+pub(crate) struct Reader<'c, L: RawLock, T> {
+    cell: &'c Shared<L, T>,
+}
+
+impl<L: RawLock, T> Deref for Reader<'_, L, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        // SAFETY: by the invariant of `Shared` there are readers only.
+        unsafe { &*self.cell.value.get() }
+    }
+}
+
+impl<L: RawLock, T> Drop for Reader<'_, L, T> {
+    fn drop(&mut self) {
+        self.cell.state.with(|s| {
+            s.usage = match s.usage {
+                Usage::Read(n) if n > 1 => Usage::Read(n - 1),
+                _ => Usage::Idle,
+            }
+        });
+    }
+}

@@ -1,0 +1,157 @@
+//! Pool and store together, and the walk that moves idle buffers from one to the other.
+
+use crate::{
+    BackingStore, Context, Evict, Evicted, Locked, ModeRefused, OwnedBlock, Pages, Place, Places, Platform,
+    Pool, Pooled, Refused, Report, Settled, Stats,
+};
+use core::fmt;
+
+/// Something that can give up pages: a buffer of any shape.
+pub trait Evictable {
+    /// Evicts about `budget` pages, unless this is in use, or was used since the last call (then the next call
+    /// may). It stops at the first whole block past the budget, and as soon as somebody wants the buffer.
+    fn evict_if_idle(&self, budget: Pages, how: Evict, cx: Context) -> Evicted;
+}
+
+impl<E: Evictable + ?Sized> Evictable for &E {
+    fn evict_if_idle(&self, budget: Pages, how: Evict, cx: Context) -> Evicted {
+        (**self).evict_if_idle(budget, how, cx)
+    }
+}
+
+/// The pool that stands in front of a larger body: the store.
+///
+/// It owns both; either may be a reference. Buffers refer to it and so can't outlive it. `M` is the pool's
+/// ([`Pool`]): sized where the value is made, unsized everywhere else.
+pub struct Forebay<P: Platform, S, M: Places<P> + ?Sized = [Place<P>]> {
+    pub(crate) store: S,
+    walk: Locked<P::Lock, Walk>,
+    pub(crate) pool: Pool<P, M>,
+}
+
+#[derive(Default)]
+struct Walk {
+    /// The clock's hand: an index into whatever slice is walked.
+    hand: usize,
+    stats: Stats,
+}
+
+impl<P: Platform, S, const N: usize> Forebay<P, S, [Place<P>; N]> {
+    /// Joins a platform and a store. `N` and `depth` as for [`Pool::new`].
+    pub const fn new(platform: P, store: S, depth: usize) -> Self {
+        let stats = Stats {
+            evicted: Evicted {
+                handed_over: Pages::ZERO,
+                copied: Pages::ZERO,
+                clean: Pages::ZERO,
+                refused: Pages::ZERO,
+                splits: 0,
+                why: None,
+            },
+            restored: crate::Restored {
+                taken_back: Pages::ZERO,
+                loaded: Pages::ZERO,
+                populated: Pages::ZERO,
+            },
+            settled: Pages::ZERO,
+            stranded: Pages::ZERO,
+        };
+        Forebay { store, walk: Locked::new(Walk { hand: 0, stats }), pool: Pool::new(platform, depth) }
+    }
+}
+
+impl<P: Platform, S, M: Places<P> + ?Sized> Forebay<P, S, M> {
+    /// The pool.
+    pub const fn pool(&self) -> &Pool<P, M> {
+        &self.pool
+    }
+
+    /// The platform behind the pool.
+    pub const fn platform(&self) -> &P {
+        self.pool.platform()
+    }
+
+    /// The store.
+    pub const fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// What passed through since the beginning.
+    pub fn stats(&self) -> Stats {
+        self.walk.with(|w| w.stats)
+    }
+
+    pub(crate) fn count(&self, f: impl FnOnce(&mut Stats)) {
+        self.walk.with(|w| f(&mut w.stats));
+    }
+
+    /// Gives a block to the pool. One that its mode keeps from going anywhere comes back.
+    pub(crate) fn give(&self, block: Pooled<P>) -> Result<(), Refused<Pooled<P>, ModeRefused>> {
+        self.pool.give(block)
+    }
+
+    /// As `give`, for a block that has no other place to be.
+    pub(crate) fn give_or_strand(&self, block: Pooled<P>) {
+        if let Err(refused) = self.give(block) {
+            self.count(|s| s.stranded += refused.item.block().pages());
+        }
+    }
+}
+
+impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S, M> {
+    /// Evicts from `buffers`, those not lately used first, until at least `want` pages left them; then settles
+    /// the store once, without writing anything out ([`settle`](Forebay::settle) does that).
+    ///
+    /// A second-chance clock, whose hand stays where it stopped: a buffer used since the hand last came by is
+    /// passed over once. The walk is bounded (two rounds), passes over what is in use, and does not end at a
+    /// buffer that can't be evicted. It overshoots by less than one block.
+    ///
+    /// # Context
+    /// With [`Evict::TRANSFER`] and [`Context::INTERRUPT`] fit for an interrupt: O(1) for each block, copies
+    /// nothing, allocates nothing. No lock is held while anything moves.
+    pub fn reclaim<E: Evictable>(&self, buffers: &[E], want: Pages, how: Evict, cx: Context) -> Report {
+        let mut report = Report::default();
+        for _ in 0..buffers.len().saturating_mul(2) {
+            let moved = report.evicted.moved();
+            if moved >= want {
+                break;
+            }
+            let at = self.walk.with(|w| {
+                let at = if w.hand < buffers.len() { w.hand } else { 0 };
+                w.hand = at + 1;
+                at
+            });
+            if let Some(buffer) = buffers.get(at) {
+                report.evicted += buffer.evict_if_idle(want - moved, how, cx);
+            }
+        }
+        report.settled = self.settle(Pages::ZERO, cx);
+        report
+    }
+
+    /// [`BackingStore::settle`], with the frames that it frees sent home.
+    ///
+    /// # Context
+    /// As `cx` says; linear in what is written out, at most about `budget` pages.
+    pub fn settle(&self, budget: Pages, cx: Context) -> Settled {
+        let settled = self.store.settle(budget, cx, &mut |block| self.pool.release(block));
+        self.count(|s| s.settled += settled.freed);
+        settled
+    }
+
+    /// Drops what is stored under a handle; a block that comes to light goes home.
+    pub(crate) fn discard(&self, handle: crate::Handle) {
+        if let Some(block) = self.store.discard(handle) {
+            self.pool.release(block);
+        }
+    }
+}
+
+impl<P: Platform, S, M: Places<P> + ?Sized> fmt::Debug for Forebay<P, S, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Forebay")
+            .field("pool", &&self.pool)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}

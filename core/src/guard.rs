@@ -1,0 +1,134 @@
+//! Guards: what holds a buffer's contents resident while somebody looks at them.
+
+use crate::buffer::Inner;
+use crate::cell::{Held, Reader};
+use crate::slot::covering;
+use crate::{Order, OwnedBlock, Platform, Pooled, Slot, Slots};
+use core::fmt;
+use core::ops::{Deref, DerefMut};
+
+/// Holds the contents resident for reading. Many at a time. The buffer can't be evicted while it lives.
+///
+/// Contiguous memory that nobody else writes simply derefs to `[u8]`; everything else is copied out.
+#[must_use]
+pub struct Read<'g, P: Platform, T: Slots<P> = [Slot<P>; 1]> {
+    held: Reader<'g, P::Lock, Inner<T>>,
+    unit: Order,
+}
+
+/// Holds the contents resident for writing. One at a time. The buffer can't be evicted while it lives.
+#[must_use]
+pub struct Write<'g, P: Platform, T: Slots<P> = [Slot<P>; 1]> {
+    held: Held<'g, P::Lock, Inner<T>>,
+    unit: Order,
+}
+
+impl<'g, P: Platform, T: Slots<P>> Read<'g, P, T> {
+    pub(crate) fn new(held: Reader<'g, P::Lock, Inner<T>>, unit: Order) -> Self {
+        Read { held, unit }
+    }
+
+    /// Copies bytes out, from offset `at`, across blocks; returns how many: less than asked only at the end.
+    pub fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
+        copy_out(self.held.slots.as_ref(), self.unit, at, to)
+    }
+
+    /// Bytes of the buffer.
+    pub fn bytes(&self) -> usize {
+        bytes(self.held.slots.as_ref(), self.unit)
+    }
+}
+
+impl<'g, P: Platform, T: Slots<P>> Write<'g, P, T> {
+    pub(crate) fn new(held: Held<'g, P::Lock, Inner<T>>, unit: Order) -> Self {
+        Write { held, unit }
+    }
+
+    /// Copies bytes out, from offset `at`, across blocks; returns how many: less than asked only at the end.
+    pub fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
+        copy_out(self.held.slots.as_ref(), self.unit, at, to)
+    }
+
+    /// Copies bytes in at offset `at`, across blocks; returns how many: less than given only at the end.
+    pub fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
+        let unit = self.unit;
+        let slots = self.held.slots.as_mut();
+        let mut done = 0;
+        while let Some(rest) = from.get(done..).filter(|r| !r.is_empty()) {
+            let Some((head, offset)) = locate(slots, unit, at.saturating_add(done)) else { break };
+            match slots.get_mut(head).and_then(|s| s.block.as_mut()) {
+                Some(block) => match block.block_mut().copy_in(offset, rest) {
+                    0 => break,
+                    n => done += n,
+                },
+                None => break,
+            }
+        }
+        done
+    }
+
+    /// Bytes of the buffer.
+    pub fn bytes(&self) -> usize {
+        bytes(self.held.slots.as_ref(), self.unit)
+    }
+}
+
+fn bytes<P: Platform>(slots: &[Slot<P>], unit: Order) -> usize {
+    slots.len() * (P::Block::PAGE << unit.get())
+}
+
+/// The slot whose block has byte `at`, and where in the block that is.
+fn locate<P: Platform>(slots: &[Slot<P>], unit: Order, at: usize) -> Option<(usize, usize)> {
+    let per_slot = P::Block::PAGE << unit.get();
+    let head = covering(slots, unit, at / per_slot)?;
+    Some((head, at - head * per_slot))
+}
+
+fn copy_out<P: Platform>(slots: &[Slot<P>], unit: Order, at: usize, to: &mut [u8]) -> usize {
+    let mut done = 0;
+    while let Some(rest) = to.get_mut(done..).filter(|r| !r.is_empty()) {
+        let Some((head, offset)) = locate(slots, unit, at.saturating_add(done)) else { break };
+        let block = slots.get(head).and_then(|s| s.block.as_ref()).map(Pooled::block);
+        match block.map_or(0, |b| b.copy_out(offset, rest)) {
+            0 => break,
+            n => done += n,
+        }
+    }
+    done
+}
+
+// One contiguous block of ordinary memory is simply bytes.
+impl<P: Platform<Block: Deref<Target = [u8]>>> Deref for Read<'_, P> {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        let [slot] = &self.held.slots;
+        slot.block.as_ref().map_or(&[], |b| b.block())
+    }
+}
+
+impl<P: Platform<Block: Deref<Target = [u8]>>> Deref for Write<'_, P> {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        let [slot] = &self.held.slots;
+        slot.block.as_ref().map_or(&[], |b| b.block())
+    }
+}
+
+impl<P: Platform<Block: DerefMut<Target = [u8]>>> DerefMut for Write<'_, P> {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        let [slot] = &mut self.held.slots;
+        slot.block.as_mut().map_or(&mut [], |b| b.block_mut())
+    }
+}
+
+impl<P: Platform, T: Slots<P>> fmt::Debug for Read<'_, P, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Read").finish_non_exhaustive()
+    }
+}
+
+impl<P: Platform, T: Slots<P>> fmt::Debug for Write<'_, P, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Write").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,78 @@
+//! An embedded-style allocator of page blocks with a pluggable backing store. No heap, no allocation after
+//! initialisation.
+//!
+//! A forebay is the pool of water that stands in front of a larger body. This one keeps physically contiguous,
+//! naturally aligned blocks of pages ready by caching mode ([`Pool`]). Under memory pressure it moves the
+//! contents of idle [`Buffer`]s to a [`BackingStore`], and brings them back when somebody looks.
+//!
+//! There are three ways out, tried in this order as far as the caller permits ([`Evict`]):
+//!
+//! 1. **transfer**: the store takes the block itself. Copies nothing, allocates nothing, O(1), fit for an
+//!    interrupt;
+//! 2. **copy** the block whole, at its own order;
+//! 3. **split** it, and copy it piece by piece, sending each piece home at once.
+//!
+//! and two ways back: **take back** the same block, or **load** a copy into a fresh one. A refusal hands the
+//! block back unharmed ([`Refused`]), and a buffer that is partly evicted is in an ordinary state.
+//!
+//! # The layers
+//! Each file uses only those above it.
+//!
+//! | | |
+//! | --- | --- |
+//! | `frame` `context` `mode` `refused` | plain values |
+//! | `block` `lock` `platform` `handle` `store` | the ports that an integrator may implement |
+//! | `cell` `pool` `slot` `report` | mechanism |
+//! | `forebay` `buffer` `guard` `evict` `restore` | buffers, the walk over them, the two directions |
+//!
+//! # What an integrator provides
+//! A [`Platform`] (where blocks come from) and a [`BackingStore`] (where contents go), or those of the crate
+//! `forebay-backends` for plain RAM. `unsafe` is needed for neither; only a lock of one's own is an unsafe
+//! trait.
+//!
+//! # Who owns a block
+//! A block is a move-only value, in exactly one place: the source, a shelf of the pool, a slot of a buffer, the
+//! store, or a copy engine. Every call that could fail gives it back. See [`BackingStore`] for the phases.
+#![no_std]
+#![deny(unsafe_code)]
+
+mod block;
+mod context;
+mod frame;
+mod handle;
+mod lock;
+mod mode;
+mod platform;
+mod refused;
+mod store;
+
+mod cell;
+mod pool;
+mod report;
+mod slot;
+
+mod buffer;
+mod evict;
+mod forebay;
+mod guard;
+mod restore;
+
+pub use block::OwnedBlock;
+pub use buffer::{Buffer, PinError, Residency};
+pub use context::Context;
+pub use forebay::{Evictable, Forebay};
+pub use frame::{Order, Pages, Pfn};
+pub use guard::{Read, Write};
+pub use handle::{Handle, StoreId, StoreIds};
+#[cfg(feature = "critical-section")]
+pub use lock::CriticalSection;
+#[cfg(feature = "spin")]
+pub use lock::Spin;
+pub use lock::{Locked, NoLock, RawLock, Section};
+pub use mode::{Caching, Mode};
+pub use platform::{BufferId, Busy, ModeRefused, OutOfFrames, Platform};
+pub use pool::{Place, Places, Pool, Pooled, TakeError};
+pub use refused::Refused;
+pub use report::{Evict, Evicted, Report, Restored, Stats, StayReason};
+pub use slot::{Slot, Slots};
+pub use store::{BackingStore, Capabilities, Settled, Space, StoreError};

@@ -1,0 +1,145 @@
+//! The port an integrator implements: where blocks come from, and what surrounds an eviction.
+
+use crate::{Context, Mode, Order, OwnedBlock, RawLock};
+use core::fmt;
+
+/// The source has no block of that order now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct OutOfFrames;
+
+impl fmt::Display for OutOfFrames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no block of that order is free: reclaim, ask for a smaller order, or give the source more memory")
+    }
+}
+
+impl core::error::Error for OutOfFrames {}
+
+/// In use by somebody else; nothing changed; try again later.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Busy;
+
+impl fmt::Display for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("in use: try again later")
+    }
+}
+
+impl core::error::Error for Busy {}
+
+/// The caching mode could not be changed and is as before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct ModeRefused;
+
+impl fmt::Display for ModeRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the platform refused the caching mode: the block is in the mode it had")
+    }
+}
+
+impl core::error::Error for ModeRefused {}
+
+/// The number that the integrator gave to a buffer ([`Buffer::with_id`](crate::Buffer::with_id)).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct BufferId(pub usize);
+
+/// Source of blocks, caching control and hooks of one machine.
+///
+/// Two methods are required; the others have defaults for a machine that needs nothing done. Every method may
+/// be called from several threads at once, and from an interrupt if buffers are evicted there; `cx` says what
+/// the caller may do. forebay holds no lock of its own during any of these calls.
+///
+/// Safe to implement: a wrong implementation costs data, not memory safety, because the blocks are its own
+/// type and forebay never looks behind them.
+pub trait Platform {
+    /// The integrator's own block type.
+    type Block: OwnedBlock;
+    /// What guards pool, buffers and counters.
+    type Lock: RawLock;
+    /// The caching modes; `()` for one.
+    type Mode: Mode;
+
+    /// The largest order that buffers ask for.
+    const MAX_ORDER: Order = Order::TEN;
+
+    /// A block of that order, in the plain mode. Its bytes are whatever they were.
+    ///
+    /// # Errors
+    /// [`OutOfFrames`] if there is none; the caller may try a smaller order.
+    fn allocate(&self, order: Order, cx: Context) -> Result<Self::Block, OutOfFrames>;
+
+    /// Takes home a block, or a part of one, that it once gave out; in the plain mode. Must not fail and must
+    /// not block: interrupts call it.
+    fn release(&self, block: Self::Block);
+
+    /// One block from two neighbours of the same order, of which `left` may begin a block of twice the size.
+    ///
+    /// # Errors
+    /// Both blocks, unchanged, if they are not such neighbours, or if this source never joins (the default).
+    /// Nothing depends on it but the state of a refused split.
+    fn join(&self, left: Self::Block, right: Self::Block) -> Result<Self::Block, (Self::Block, Self::Block)> {
+        Err((left, right))
+    }
+
+    /// Changes the caching mode of the whole block, `from` being its present one.
+    ///
+    /// Called for blocks that nobody else uses; with `to` = [`Mode::PLAIN`] before a block goes to the source
+    /// or to a store (TTM: "anything returned to the system needs to be cached").
+    ///
+    /// # Errors
+    /// [`ModeRefused`]: the mode is `from` as before, for every page of the block.
+    fn set_mode(&self, block: &mut Self::Block, from: Self::Mode, to: Self::Mode) -> Result<(), ModeRefused> {
+        let _ = (block, from, to);
+        Ok(())
+    }
+
+    /// Revokes every use of the buffer outside forebay: unmap it, wait for the device. The buffer is held
+    /// exclusively meanwhile. Called before anything of it moves.
+    ///
+    /// # Errors
+    /// [`Busy`]: it can't be evicted now. The walk goes on with the next buffer.
+    fn before_evict(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
+        let _ = (id, cx);
+        Ok(())
+    }
+
+    /// Undoes [`before_evict`](Platform::before_evict): everything of the buffer is resident again, or nothing
+    /// of it moved after all.
+    ///
+    /// # Errors
+    /// [`Busy`]: the guard is refused; the next attempt calls this again.
+    fn after_restore(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
+        let _ = (id, cx);
+        Ok(())
+    }
+}
+
+impl<P: Platform> Platform for &P {
+    type Block = P::Block;
+    type Lock = P::Lock;
+    type Mode = P::Mode;
+    const MAX_ORDER: Order = P::MAX_ORDER;
+
+    fn allocate(&self, order: Order, cx: Context) -> Result<P::Block, OutOfFrames> {
+        (**self).allocate(order, cx)
+    }
+    fn release(&self, block: P::Block) {
+        (**self).release(block);
+    }
+    fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
+        (**self).join(left, right)
+    }
+    fn set_mode(&self, block: &mut P::Block, from: P::Mode, to: P::Mode) -> Result<(), ModeRefused> {
+        (**self).set_mode(block, from, to)
+    }
+    fn before_evict(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
+        (**self).before_evict(id, cx)
+    }
+    fn after_restore(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
+        (**self).after_restore(id, cx)
+    }
+}

@@ -1,0 +1,36 @@
+//! A failure that hands back what it was given.
+
+use core::fmt;
+
+/// The operation was refused; `item` is what was handed in, exactly as it was.
+///
+/// There is deliberately no `From<Refused<..>>` for any error: `?` can't drop a block on its way out.
+/// This is the contract of the in-kernel proposal's insertion, "on failure the caller retains ownership",
+/// as a type.
+#[must_use = "it holds what was handed in"]
+#[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Refused<T, E> {
+    /// What was handed in, unharmed.
+    pub item: T,
+    /// Why it was refused.
+    pub why: E,
+}
+
+impl<T, E> Refused<T, E> {
+    /// Refuses `item` because of `why`.
+    pub const fn new(item: T, why: E) -> Self {
+        Refused { item, why }
+    }
+
+    /// The same refusal about something else, for wrappers.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Refused<U, E> {
+        Refused { item: f(self.item), why: self.why }
+    }
+}
+
+impl<T, E: fmt::Display> fmt::Display for Refused<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "refused: {}", self.why)
+    }
+}

@@ -1,0 +1,165 @@
+//! What was done, in pages. No count stands for an error, and no error hides a count.
+
+use crate::{ModeRefused, Pages, Settled, StoreError};
+use bitflags::bitflags;
+use core::fmt;
+use core::ops::AddAssign;
+
+bitflags! {
+    /// The rungs of the ladder that an eviction may use, tried from the first to the last.
+    ///
+    /// Only "too large" or a short copy leads from one rung to splitting; a store that is merely full must not
+    /// shred every high-order block for nothing.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct Evict: u8 {
+        /// Hand the block over: O(1) each, copies nothing, fit for an interrupt.
+        const TRANSFER = 1;
+        /// Copy it whole, at its own order, then send it home.
+        const COPY = 2;
+        /// Copy it piece by piece, sending each piece home as soon as it is copied. Alone: one unit of the buffer
+        /// at a time. With [`COPY`](Evict::COPY): halves, only where the whole does not fit.
+        const SPLIT = 4;
+    }
+}
+
+impl Evict {
+    /// All of it: transfer, else copy, else split.
+    pub const LADDER: Evict = Evict::all();
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Evict {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Evict({=u8:b})", self.bits());
+    }
+}
+
+/// Why a block stayed resident.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum StayReason {
+    /// The hook before an eviction said so.
+    Hook,
+    /// Its caching mode could not be undone.
+    Mode(ModeRefused),
+    /// The store would not have it.
+    Store(StoreError),
+    /// Only a part of it would fit, and it can't be split.
+    Unsplittable,
+}
+
+impl fmt::Display for StayReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StayReason::Hook => f.write_str("the platform's hook says it is in use"),
+            StayReason::Mode(e) => e.fmt(f),
+            StayReason::Store(e) => e.fmt(f),
+            StayReason::Unsplittable => f.write_str("only a part would fit, and the block can't be split"),
+        }
+    }
+}
+
+/// What an eviction did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Evicted {
+    /// Transferred: the store owns the blocks. Not freed yet.
+    pub handed_over: Pages,
+    /// Copied to the store; the blocks went home.
+    pub copied: Pages,
+    /// Clean: the store had a copy already; the blocks went home.
+    pub clean: Pages,
+    /// Tried, and still resident.
+    pub refused: Pages,
+    /// How often a block was split in two.
+    pub splits: usize,
+    /// The first reason for a refusal.
+    pub why: Option<StayReason>,
+}
+
+impl Evicted {
+    /// Pages that left the buffers.
+    pub fn moved(&self) -> Pages {
+        self.handed_over + self.copied + self.clean
+    }
+
+    /// Pages whose frames are in the source again.
+    pub fn freed(&self) -> Pages {
+        self.copied + self.clean
+    }
+
+    pub(crate) fn refuse(&mut self, pages: Pages, why: StayReason) {
+        self.refused += pages;
+        self.why = self.why.or(Some(why));
+    }
+}
+
+impl AddAssign for Evicted {
+    fn add_assign(&mut self, other: Evicted) {
+        self.handed_over += other.handed_over;
+        self.copied += other.copied;
+        self.clean += other.clean;
+        self.refused += other.refused;
+        self.splits = self.splits.saturating_add(other.splits);
+        self.why = self.why.or(other.why);
+    }
+}
+
+/// What a step of restoring did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Restored {
+    /// Blocks taken back as they were: nothing copied.
+    pub taken_back: Pages,
+    /// Loaded into fresh blocks.
+    pub loaded: Pages,
+    /// Fresh blocks of zeros for what was empty.
+    pub populated: Pages,
+}
+
+impl Restored {
+    /// Pages that became resident.
+    pub fn total(&self) -> Pages {
+        self.taken_back + self.loaded + self.populated
+    }
+}
+
+impl AddAssign for Restored {
+    fn add_assign(&mut self, other: Restored) {
+        self.taken_back += other.taken_back;
+        self.loaded += other.loaded;
+        self.populated += other.populated;
+    }
+}
+
+/// What a reclaim did: the walk over the buffers, and the settling of the store after it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Report {
+    /// The walk.
+    pub evicted: Evicted,
+    /// The store, after it.
+    pub settled: Settled,
+}
+
+impl Report {
+    /// Pages whose frames are in the source again.
+    pub fn freed(&self) -> Pages {
+        self.evicted.freed() + self.settled.freed
+    }
+}
+
+/// Everything that passed through a [`Forebay`](crate::Forebay) since it was made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Stats {
+    /// All evictions.
+    pub evicted: Evicted,
+    /// All restores.
+    pub restored: Restored,
+    /// Pages that settling gave home.
+    pub settled: Pages,
+    /// Pages of blocks that nobody could take, because their caching mode could not be undone when their buffer
+    /// was dropped. They are lost.
+    pub stranded: Pages,
+}

@@ -1,0 +1,65 @@
+//! One slot of a buffer. Two options make four states; none of them is illegal.
+
+use crate::{Handle, Order, OwnedBlock, Platform, Pooled};
+
+/// A piece of a buffer: as large as the buffer's unit, or the first of those that one block or handle covers.
+///
+/// | block | copy | the contents are |
+/// | --- | --- | --- |
+/// | no | no | zeros that take no memory; or, behind a larger block, part of that |
+/// | yes | no | in the block: resident |
+/// | no | yes | in the store: stored |
+/// | yes | yes | in both, and alike: resident and clean; evicting it copies nothing |
+///
+/// # Invariants
+/// 1. A block or handle of `2^k` units lies in a slot whose index is a multiple of `2^k`.
+/// 2. Slots behind it, up to `2^k`, have no block. They have copies only if the block is clean.
+/// 3. If the first slot of a block has a copy, copies cover all of the block.
+///
+/// (TTM keeps a tagged word a page instead, and its caching mode by a pointer into the array; several of its
+/// known bugs came from that.)
+#[derive(Debug)]
+pub struct Slot<P: Platform> {
+    pub(crate) block: Option<Pooled<P>>,
+    pub(crate) copy: Option<Handle>,
+}
+
+impl<P: Platform> Slot<P> {
+    /// Zeros that take no memory.
+    pub const EMPTY: Self = Slot { block: None, copy: None };
+
+    /// The order of what is here, if anything.
+    pub(crate) fn order(&self) -> Option<Order> {
+        match (&self.block, &self.copy) {
+            (Some(block), _) => Some(block.block().order()),
+            (None, copy) => copy.as_ref().map(Handle::order),
+        }
+    }
+
+    /// How many slots of order `unit` this one covers.
+    pub(crate) fn span(&self, unit: Order) -> usize {
+        self.order().map_or(1, |order| slots_of(order, unit))
+    }
+
+    /// Whether the contents are in the store only.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.block.is_none() && self.copy.is_some()
+    }
+}
+
+/// How many slots of order `unit` something of `order` covers.
+pub(crate) fn slots_of(order: Order, unit: Order) -> usize {
+    1 << order.get().saturating_sub(unit.get())
+}
+
+/// The slot whose block covers slot `index`. O(log) by invariant 1.
+pub(crate) fn covering<P: Platform>(slots: &[Slot<P>], unit: Order, index: usize) -> Option<usize> {
+    (0..=Order::MAX.get() - unit.get())
+        .map(|k| index & !((1 << k) - 1))
+        .find(|&head| slots.get(head).is_some_and(|s| s.block.is_some() && head + s.span(unit) > index))
+}
+
+/// Where a buffer keeps its slots: inline, `[Slot; 1]`, if it is contiguous; or `&mut [Slot]` in the caller's
+/// memory.
+pub trait Slots<P: Platform>: AsRef<[Slot<P>]> + AsMut<[Slot<P>]> {}
+impl<P: Platform, T: AsRef<[Slot<P>]> + AsMut<[Slot<P>]>> Slots<P> for T {}

@@ -1,0 +1,252 @@
+//! The store: takes contents, as a copy or with the block that holds them.
+
+use crate::{Context, Handle, Order, OwnedBlock, Pages, Refused, StoreIds};
+use bitflags::bitflags;
+use core::fmt;
+
+/// Why a store did not do what it was asked. Nothing changed, and what was handed in is with the caller.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum StoreError {
+    /// It never does this.
+    Unsupported,
+    /// No room. Something else has to leave first.
+    Full,
+    /// There is room, but the fixed number of adopted blocks is reached. Settle, or write out, then try again.
+    Backlog,
+    /// Only a smaller piece would fit. The one answer that leads to splitting.
+    TooLarge,
+    /// Not now: the contents are under way, or the memory can't be reached for a moment. Try again later.
+    Busy,
+    /// The context does not permit what would have to be done.
+    Context,
+    /// The handle is of another store.
+    WrongStore,
+    /// The handle is of this store, but nothing is stored under it.
+    NotStored,
+    /// What is stored is still a block that was handed over, or no longer one: use the other way back.
+    OtherWay,
+    /// Two stores that are used together have the same [`StoreId`](crate::StoreId).
+    SameId,
+    /// The medium failed.
+    Io,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            StoreError::Unsupported => "the store never does this: see its capabilities",
+            StoreError::Full => "the store is full: discard something or add a store behind it",
+            StoreError::Backlog => "too many blocks wait to be written out: settle the store, then try again",
+            StoreError::TooLarge => "the store takes only smaller pieces: split the block",
+            StoreError::Busy => "under way or out of reach for a moment: try again later",
+            StoreError::Context => "not allowed in this context: call it from a thread",
+            StoreError::WrongStore => "the handle belongs to another store",
+            StoreError::NotStored => "nothing is stored under this handle",
+            StoreError::OtherWay => {
+                "stored in another way: a block that was handed over is taken back, a copy is loaded"
+            }
+            StoreError::SameId => "two stores have the same id: give each its own StoreId",
+            StoreError::Io => "the store's medium failed",
+        })
+    }
+}
+
+impl core::error::Error for StoreError {}
+
+bitflags! {
+    /// What a store can do at all.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct Capabilities: u8 {
+        /// [`transfer`](BackingStore::transfer): takes the block itself.
+        const TRANSFER = 1;
+        /// [`take_back`](BackingStore::take_back): gives the same block back.
+        const TAKE_BACK = 2;
+        /// [`save`](BackingStore::save) and [`load`](BackingStore::load).
+        const COPY = 4;
+        /// [`split`](BackingStore::split): one handle becomes two.
+        const SPLIT = 8;
+        /// Copying starts I/O, so it needs [`Context::MAY_IO`].
+        const NEEDS_IO = 16;
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Capabilities {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Capabilities({=u8:b})", self.bits());
+    }
+}
+
+/// How much a store could still take. A hint: others may take it first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Space {
+    /// Pages that fit, in blocks of any size.
+    pub pages: Pages,
+    /// Blocks that it would adopt before it has to be settled.
+    pub adoptions: usize,
+}
+
+/// What [`BackingStore::settle`] did, and the state of everything in the store after it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Settled {
+    /// Written out by this call, their frames given home.
+    pub freed: Pages,
+    /// The system can reclaim these by itself.
+    pub reclaimable: Pages,
+    /// Accepted, and neither freed nor reclaimable yet. What fails to settle stays here and is tried again.
+    pub pending: Pages,
+    /// Dropped, but held by neighbours that are not.
+    pub held: Pages,
+    /// The first thing that went wrong; no count above is less true for it.
+    pub error: Option<StoreError>,
+}
+
+/// Where contents go, and come back from.
+///
+/// | phase | the block is | the contents are | counted as |
+/// | --- | --- | --- | --- |
+/// | resident | the buffer's | in the block | |
+/// | after [`transfer`](BackingStore::transfer) | **the store's** | in the block | pending |
+/// | after [`settle`](BackingStore::settle) | home, or reclaimable by the system | in the store | freed or reclaimable |
+/// | after [`take_back`](BackingStore::take_back) | the buffer's again | in the block | |
+/// | after [`save`](BackingStore::save) | the buffer's, who sends it home | in both | freed once it is home |
+/// | after [`load`](BackingStore::load) | a fresh one of the buffer's | in both, until `discard` | |
+///
+/// **Transfer is the commit point.** What a store accepted never comes back as an error. Everything that can
+/// fail happens before a block changes hands.
+///
+/// Safe to implement; `forbid(unsafe_code)` fits a store. Only [`ids`](BackingStore::ids) and
+/// [`discard`](BackingStore::discard) are required: a store says by
+/// [`capabilities`](BackingStore::capabilities) what else it does. Every method may be called from several
+/// threads, and `transfer`, `take_back` and `discard` from an interrupt: those are O(1) or close to it, never
+/// block, and allocate nothing.
+///
+/// forebay holds no lock of its own during any of these calls. After: TTM's `ttm_backup.c` (back up, copy
+/// back, drop, bytes available), the contract of the proposed `shmem_insert_folio()`, and what both lack: a
+/// free way back, splitting, an explicit settle.
+pub trait BackingStore<B: OwnedBlock> {
+    /// The stores whose handles this one knows: itself, or its tiers.
+    fn ids(&self) -> StoreIds;
+
+    /// Drops what is stored. Returns the block if it is still the one that was handed over: the caller sends
+    /// it home. Must always succeed, even while the contents are under way. A foreign handle changes nothing.
+    fn discard(&self, handle: Handle) -> Option<B>;
+
+    /// Whether the handle came from here. O(1).
+    fn owns(&self, handle: &Handle) -> bool {
+        self.ids().contains(handle.store())
+    }
+
+    /// What this store can do at all. Constant.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::empty()
+    }
+
+    /// What it could take now: a hint, and O(1).
+    fn space(&self) -> Space {
+        Space::default()
+    }
+
+    /// Copies the first `2^order` pages of `block` in; `order` is at most the block's.
+    ///
+    /// It may be **short**: the order of the handle says how much it took, from the start of the block. A store
+    /// that fails in the middle keeps the largest power of two that it got and drops the rest (TTM's native
+    /// order backup reports the same as `nr_backed`).
+    ///
+    /// Linear in what it copies. Needs [`Context::MAY_BLOCK`], and [`Context::MAY_IO`] if the store says so.
+    ///
+    /// # Errors
+    /// Nothing is stored. [`StoreError::TooLarge`]: try a smaller order.
+    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
+        let _ = (block, order, cx);
+        Err(StoreError::Unsupported)
+    }
+
+    /// Copies everything stored under `handle` into `block`, beginning at page `at`. The handle stays valid.
+    ///
+    /// Restartable: an error in the middle loses nothing, since the handle is only borrowed. Linear in what it
+    /// copies.
+    ///
+    /// # Errors
+    /// The bytes of `block` may be half written. [`StoreError::OtherWay`]: it is a block that was handed over;
+    /// take it back.
+    fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
+        let _ = (handle, block, at, cx);
+        Err(StoreError::Unsupported)
+    }
+
+    /// Takes the block itself: never blocks, copies nothing, allocates nothing.
+    ///
+    /// # Errors
+    /// The block comes back unharmed: same frames, order, mode and bytes. Copy it, keep it, or try again.
+    fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
+        Err(Refused::new(block, StoreError::Unsupported))
+    }
+
+    /// The same block, if the store still has it. Copies nothing, needs no memory, cancels a write-out.
+    ///
+    /// # Errors
+    /// The handle comes back. [`StoreError::OtherWay`]: only a copy is left; load it. [`StoreError::Busy`]: it
+    /// is under way this moment; try again.
+    fn take_back(&self, handle: Handle) -> Result<B, Refused<Handle, StoreError>> {
+        Err(Refused::new(handle, StoreError::Unsupported))
+    }
+
+    /// Two handles, for the lower and the upper half of what is stored, so that each can come back by itself.
+    ///
+    /// # Errors
+    /// The handle comes back if it is a single page, or if this can't be split now.
+    fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
+        Err(Refused::new(handle, StoreError::Unsupported))
+    }
+
+    /// Moves on what was handed over: pending, then reclaimable, then freed.
+    ///
+    /// Making pages reclaimable (unmapping, flushing) is done for all that is pending. Writing out is bounded by
+    /// `budget` pages and happens only where `cx` permits: a budget of zero just flushes and counts. Frames that
+    /// became free go to `home`. Called once at the end of a shrink, outside every lock; call it again for more.
+    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
+        let _ = (budget, cx, home);
+        Settled::default()
+    }
+}
+
+impl<B: OwnedBlock, S: BackingStore<B> + ?Sized> BackingStore<B> for &S {
+    fn ids(&self) -> StoreIds {
+        (**self).ids()
+    }
+    fn discard(&self, handle: Handle) -> Option<B> {
+        (**self).discard(handle)
+    }
+    fn owns(&self, handle: &Handle) -> bool {
+        (**self).owns(handle)
+    }
+    fn capabilities(&self) -> Capabilities {
+        (**self).capabilities()
+    }
+    fn space(&self) -> Space {
+        (**self).space()
+    }
+    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
+        (**self).save(block, order, cx)
+    }
+    fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
+        (**self).load(handle, block, at, cx)
+    }
+    fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
+        (**self).transfer(block)
+    }
+    fn take_back(&self, handle: Handle) -> Result<B, Refused<Handle, StoreError>> {
+        (**self).take_back(handle)
+    }
+    fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
+        (**self).split(handle)
+    }
+    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
+        (**self).settle(budget, cx, home)
+    }
+}

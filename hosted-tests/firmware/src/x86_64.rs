@@ -1,0 +1,551 @@
+//! The machine: a PC as QEMU makes it, entered by the PVH note of the image.
+//!
+//! One processor, one thread of execution, and one interrupt that can come between its instructions: the
+//! periodic timer. Its invariants, which the safety comments below name:
+//!
+//! - ONE CORE: no other processor is ever started, so nothing runs beside the current instruction.
+//! - OWN STACKS: the processor enters every handler on a stack of the handler's kind (the interrupt stack
+//!   table of the task state segment). The prebuilt `core` is compiled to keep live data in the 128 bytes
+//!   below the stack pointer (the "red zone"), which a handler on the interrupted stack would overwrite.
+//! - CLOSED: the timer's handler and the critical sections run with interrupts off from begin to end. The
+//!   static of this name counts them.
+use core::arch::{asm, global_asm};
+use core::cell::UnsafeCell;
+use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+// Boot. QEMU finds the note (XEN_ELFNOTE_PHYS32_ENTRY = 18) and enters `_start32` in 32-bit protected mode,
+// paging and interrupts off, flat segments.
+global_asm!(
+    r#"
+.pushsection .note.pvh, "a", @note
+    .balign 4
+    .long 4                         // bytes of the name
+    .long 4                         // bytes of the description
+    .long 18
+    .asciz "Xen"
+    .long _start32
+.popsection
+
+.pushsection .text.boot, "ax"
+.code32
+.global _start32
+_start32:
+    cli
+    cld
+    mov  esp, offset __stack_top
+    mov  edi, offset __bss_start
+    mov  ecx, offset __bss_end
+    sub  ecx, edi
+    xor  eax, eax
+    rep  stosb
+
+    // 1 GiB one to one in pages of 2 MiB, but for the first, which stays a hole.
+    mov  eax, offset boot_pdpt
+    or   eax, 3                     // present, writable
+    mov  [boot_pml4], eax
+    mov  eax, offset boot_pd
+    or   eax, 3
+    mov  [boot_pdpt], eax
+    mov  edi, offset boot_pd + 8
+    mov  eax, 0x200083              // the second 2 MiB: present, writable, large
+    mov  ecx, 511
+2:  mov  [edi], eax
+    add  eax, 0x200000
+    add  edi, 8
+    dec  ecx
+    jnz  2b
+    mov  eax, offset boot_pml4
+    mov  cr3, eax
+
+    mov  eax, cr4
+    or   eax, 0x620                 // PAE, OSFXSR, OSXMMEXCPT
+    mov  cr4, eax
+    mov  ecx, 0xc0000080            // EFER
+    rdmsr
+    or   eax, 0x100                 // LME
+    wrmsr
+    mov  eax, cr0
+    and  eax, 0xfffffff3            // not EM, not TS
+    or   eax, 0x80000003            // PG, MP, PE
+    mov  cr0, eax
+    fninit
+
+    // The descriptor of the task state segment holds its address in three pieces.
+    mov  eax, offset boot_tss
+    mov  [boot_gdt_tss + 2], ax
+    shr  eax, 16
+    mov  [boot_gdt_tss + 4], al
+    mov  [boot_gdt_tss + 7], ah
+    lgdt [boot_gdtr]
+    push 8
+    mov  eax, offset boot64
+    push eax
+    retf
+
+.code64
+boot64:
+    mov  ax, 16
+    mov  ds, ax
+    mov  es, ax
+    mov  ss, ax
+    xor  eax, eax
+    mov  fs, ax
+    mov  gs, ax
+    mov  ax, 24
+    ltr  ax
+    lea  rsp, [rip + __stack_top]
+    xor  ebp, ebp
+    call {main}
+    ud2
+.popsection
+
+.pushsection .data.boot, "aw"
+.balign 8
+boot_gdt:
+    .quad 0
+    .quad 0x00af9a000000ffff        // 8: code, 64 bits
+    .quad 0x00cf92000000ffff        // 16: data
+boot_gdt_tss:
+    .quad 0x0000890000000067        // 24: task state segment, 104 bytes
+    .quad 0
+boot_gdtr:
+    .word . - boot_gdt - 1
+    .quad boot_gdt
+.balign 8
+boot_tss:
+    .skip 36
+    .quad timer_stack_top           // interrupt stack 1
+    .quad fault_stack_top           // interrupt stack 2
+    .skip 50
+    .word 104                       // no I/O permission map
+.popsection
+
+.pushsection .bss.boot, "aw", @nobits
+.balign 4096
+boot_pml4: .skip 4096
+boot_pdpt: .skip 4096
+boot_pd:   .skip 4096
+    .skip 65536
+timer_stack_top:
+    .skip 16384
+fault_stack_top:
+.popsection
+"#,
+    main = sym crate::rust_main,
+);
+
+// Handlers. The processor has switched to the handler's stack, aligned it to 16 bytes, pushed ss, rsp,
+// rflags, cs, rip (and for some faults an error code) and turned interrupts off; iretq undoes it all.
+global_asm!(
+    r#"
+.pushsection .text.handlers, "ax"
+timer_entry:
+    push rbp
+    mov  rbp, rsp
+    push rax
+    push rcx
+    push rdx
+    push rsi
+    push rdi
+    push r8
+    push r9
+    push r10
+    push r11
+    sub  rsp, 512
+    and  rsp, -16
+    fxsave64 [rsp]
+    cld                             // memmove may have been going backwards
+    call {timer}
+    fxrstor64 [rsp]
+    lea  rsp, [rbp - 72]
+    pop  r11
+    pop  r10
+    pop  r9
+    pop  r8
+    pop  rdi
+    pop  rsi
+    pop  rdx
+    pop  rcx
+    pop  rax
+    pop  rbp
+    iretq
+
+// A request that is gone when the controller is asked for its number. It expects no end of interrupt.
+spurious_entry:
+    iretq
+
+// One stub of 16 bytes for each fault. All leave the same frame: vector, error code, rip and so on. The mask
+// has a bit for each vector whose error code the processor pushes.
+.balign 16
+fault_entries:
+.irp v, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+    .balign 16
+    .if ((0x60227d00 >> \v) & 1) == 0
+    push 0
+    .endif
+    push \v
+    jmp  fault_common
+.endr
+fault_common:
+    cld
+    mov  rdi, rsp
+    and  rsp, -16
+    call {fault}
+    ud2
+.popsection
+"#,
+    timer = sym timer,
+    fault = sym fault,
+);
+
+unsafe extern "C" {
+    // Code, named for its address alone.
+    safe static timer_entry: [u8; 0];
+    safe static spurious_entry: [u8; 0];
+    safe static fault_entries: [u8; 0];
+}
+
+/// Sets up the serial port, the interrupt table and the interrupt controllers, all lines shut. Interrupts
+/// stay off.
+pub fn init() {
+    Serial::init();
+    load_idt();
+    shut_controllers();
+}
+
+/// How the image ends; QEMU's status is twice the value, plus one.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub enum Exit {
+    /// QEMU's status 33.
+    Pass = 16,
+    /// Status 3; 1 is what QEMU says of its own errors.
+    Fail = 1,
+    /// Status 5.
+    Panic = 2,
+    /// Status 7.
+    Fault = 3,
+}
+
+/// Ends the machine.
+pub fn exit(code: Exit) -> ! {
+    disable_interrupts();
+    // SAFETY: port 0xf4 is QEMU's isa-debug-exit, as `run` starts the machine; where the device is missing
+    // the write goes nowhere. No memory is involved.
+    unsafe { asm!("out dx, eax", in("dx") 0xf4u16, in("eax") code as u32, options(nomem, nostack)) }
+    loop {
+        // SAFETY: interrupts are off, so this stops the processor and changes no state of the program.
+        unsafe { asm!("hlt", options(nomem, nostack)) }
+    }
+}
+
+/// Writes a byte to an I/O port.
+///
+/// # Safety
+///
+/// The device behind `port` must not, on this write, touch memory or raise an interrupt that the caller's
+/// invariants forbid.
+unsafe fn outb(port: u16, value: u8) {
+    // SAFETY: the caller answers for the device; the instruction itself touches no memory and no flags.
+    // Not `nomem`: unmasking a line must not drift across writes to memory that the handler reads.
+    unsafe { asm!("out dx, al", in("dx") port, in("al") value, options(nostack, preserves_flags)) }
+}
+
+/// Reads a byte from an I/O port.
+///
+/// # Safety
+///
+/// As for [`outb`], of a read.
+unsafe fn inb(port: u16) -> u8 {
+    let value;
+    // SAFETY: the caller answers for the device; the instruction itself touches no memory and no flags.
+    unsafe { asm!("in al, dx", in("dx") port, out("al") value, options(nostack, preserves_flags)) }
+    value
+}
+
+/// The first serial port, COM1.
+pub struct Serial;
+
+impl Serial {
+    const DATA: u16 = 0x3f8;
+    const STATUS: u16 = Self::DATA + 5;
+    const TRANSMITTER_EMPTY: u8 = 0x20;
+
+    fn init() {
+        // No interrupts; rate divisor 1 (115200); 8 bits, no parity, 1 stop bit; FIFOs on and cleared.
+        for (register, value) in [(1, 0), (3, 0x80), (0, 1), (1, 0), (3, 3), (2, 7)] {
+            // SAFETY: these registers of the UART set its own mode; its interrupts are turned off first.
+            unsafe { outb(Self::DATA + register, value) }
+        }
+    }
+}
+
+impl Write for Serial {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        for byte in s.bytes() {
+            // SAFETY: reading the line status only clears error bits nobody reads. The wait is bounded: with
+            // no UART there the output is lost, never the run.
+            let _ = (0..100_000).any(|_| unsafe { inb(Self::STATUS) } & Self::TRANSMITTER_EMPTY != 0);
+            // SAFETY: this register takes a byte to send; the UART neither touches memory nor interrupts.
+            unsafe { outb(Self::DATA, byte) }
+        }
+        Ok(())
+    }
+}
+
+/// A gate of the interrupt descriptor table.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Gate {
+    low: u64,
+    high: u64,
+}
+
+impl Gate {
+    const NONE: Self = Self { low: 0, high: 0 };
+
+    /// An interrupt gate: the processor goes to `address` in segment 8 on interrupt stack `stack`, with
+    /// interrupts off.
+    const fn new(address: usize, stack: u8) -> Self {
+        const PRESENT_INTERRUPT_GATE: u64 = 0x8e;
+        let address = address as u64;
+        Self {
+            low: (address & 0xffff)
+                | 8 << 16
+                | (stack as u64) << 32
+                | PRESENT_INTERRUPT_GATE << 40
+                | (address >> 16 & 0xffff) << 48,
+            high: address >> 32,
+        }
+    }
+}
+
+const TIMER_STACK: u8 = 1;
+const FAULT_STACK: u8 = 2;
+const FAULTS: usize = 32;
+const FAULT_ENTRY_BYTES: usize = 16;
+/// Where the controllers' sixteen lines begin; the processor keeps the vectors before it for faults.
+const FIRST_IRQ: usize = 0x20;
+const GATES: usize = FIRST_IRQ + 16;
+
+#[repr(C, align(16))]
+struct Idt(UnsafeCell<[Gate; GATES]>);
+
+// SAFETY: by ONE CORE no second thread exists; the only access from Rust is in `load_idt`.
+unsafe impl Sync for Idt {}
+
+static IDT: Idt = Idt(UnsafeCell::new([Gate::NONE; GATES]));
+
+fn load_idt() {
+    let mut gates = [Gate::NONE; GATES];
+    let faults = (&raw const fault_entries).addr();
+    for (vector, gate) in gates[..FAULTS].iter_mut().enumerate() {
+        *gate = Gate::new(faults + vector * FAULT_ENTRY_BYTES, FAULT_STACK);
+    }
+    gates[FIRST_IRQ] = Gate::new((&raw const timer_entry).addr(), TIMER_STACK);
+    gates[FIRST_IRQ + 7] = Gate::new((&raw const spurious_entry).addr(), TIMER_STACK);
+    // SAFETY: by ONE CORE, and since no handler reads the table in Rust, nothing else accesses it now; the
+    // processor reads it only after `lidt` below.
+    unsafe { *IDT.0.get() = gates }
+
+    #[repr(C, packed)]
+    struct Register {
+        limit: u16,
+        base: usize,
+    }
+    let register = Register { limit: size_of::<Idt>() as u16 - 1, base: IDT.0.get().addr() };
+    // SAFETY: the table lives for ever and every gate in it leads to a handler above, which saves what it
+    // uses (timer, spurious) or never returns (faults), on the handlers' own stacks that the boot code put
+    // into the task state segment (OWN STACKS).
+    unsafe { asm!("lidt [{}]", in(reg) &raw const register, options(readonly, nostack, preserves_flags)) }
+}
+
+/// A pair of 8259 interrupt controllers: (command, data) of the first and the second.
+const CONTROLLERS: [(u16, u16); 2] = [(0x20, 0x21), (0xa0, 0xa1)];
+const ALL_LINES: u8 = 0xff;
+const ALL_BUT_TIMER: u8 = 0xfe;
+const END_OF_INTERRUPT: u8 = 0x20;
+
+/// Moves the lines to the vectors from FIRST_IRQ on and masks them all.
+fn shut_controllers() {
+    let [(command1, data1), (command2, data2)] = CONTROLLERS;
+    let first = FIRST_IRQ as u8;
+    for (port, value) in [
+        (command1, 0x11), // begin, four words
+        (command2, 0x11),
+        (data1, first), // vectors
+        (data2, first + 8),
+        (data1, 4), // the second hangs on line 2 of the first
+        (data2, 2),
+        (data1, 1), // 8086 mode
+        (data2, 1),
+        (data1, ALL_LINES),
+        (data2, ALL_LINES),
+    ] {
+        // SAFETY: interrupts have been off since boot, and the sequence ends with every line masked.
+        unsafe { outb(port, value) }
+    }
+}
+
+/// How many critical sections and timer handlers are open: while any is, interrupts stay off.
+static CLOSED: AtomicUsize = AtomicUsize::new(0);
+
+/// Lets [`app::tick`](crate::app::tick) be called about `hz` times a second (19 to 10000), until
+/// [`stop_timer`]. Turns interrupts on.
+///
+/// # Panics
+///
+/// Inside a critical section or the tick itself, where interrupts must not be turned on.
+pub fn start_timer(hz: u32) {
+    const PIT_HZ: u32 = 1_193_182;
+    assert!(CLOSED.load(Ordering::Relaxed) == 0, "the timer was started with interrupts held off");
+    // 65536, the longest period, is written as 0 in the divisor's 16 bits.
+    let [low, high, ..] = (PIT_HZ / hz.clamp(19, 10_000)).to_le_bytes();
+    // Channel 0, both bytes of the divisor, mode 2: periodic.
+    for (port, value) in [(0x43, 0x34), (0x40, low), (0x40, high), (CONTROLLERS[0].1, ALL_BUT_TIMER)] {
+        // SAFETY: these set the period of the timer and open its line, whose handler `init` installed.
+        unsafe { outb(port, value) }
+    }
+    // SAFETY: the interrupt table is loaded (`init` runs before any other code), and neither a critical
+    // section nor the handler is open (asserted), so CLOSED holds with interrupts on. Not `nomem`: memory
+    // accesses stay on their side.
+    unsafe { asm!("sti", options(nostack)) }
+}
+
+/// Ends the ticks: none comes after the return. Turns interrupts off.
+pub fn stop_timer() {
+    disable_interrupts();
+    // SAFETY: this masks a line, so it only takes an interrupt away.
+    unsafe { outb(CONTROLLERS[0].1, ALL_LINES) }
+}
+
+/// Turns interrupts off for good, or until [`start_timer`].
+pub fn disable_interrupts() {
+    // SAFETY: no code needs an interrupt to come for its memory safety. Not `nomem`: memory accesses stay on
+    // their side.
+    unsafe { asm!("cli", options(nostack)) }
+}
+
+/// Called by `timer_entry` with interrupts off.
+extern "C" fn timer() {
+    CLOSED.fetch_add(1, Ordering::Relaxed);
+    crate::app::tick();
+    CLOSED.fetch_sub(1, Ordering::Relaxed);
+    // SAFETY: the handler is serving the timer's line, which this write ends; by CLOSED the next request
+    // waits for iretq, so the handler's stack is never entered twice.
+    unsafe { outb(CONTROLLERS[0].0, END_OF_INTERRUPT) }
+}
+
+/// What `fault_entries` and the processor push.
+#[repr(C)]
+struct Fault {
+    vector: u64,
+    error: u64,
+    rip: u64,
+    cs: u64,
+    rflags: u64,
+    rsp: u64,
+    ss: u64,
+}
+
+/// Called by `fault_common`: says where the program went wrong, and ends the machine.
+extern "C" fn fault(frame: &Fault) -> ! {
+    let cr2: u64;
+    // SAFETY: reads a control register (the address of a page fault), with no effect.
+    unsafe { asm!("mov {}, cr2", out(reg) cr2, options(nomem, nostack, preserves_flags)) }
+    let Fault { vector, error, rip, rsp, .. } = *frame;
+    let _ = writeln!(
+        Serial,
+        "firmware: fault {vector}, error {error:#x}, at {rip:#x}, stack {rsp:#x}, page-fault address {cr2:#x}"
+    );
+    exit(Exit::Fault)
+}
+
+struct InterruptsOff;
+critical_section::set_impl!(InterruptsOff);
+
+// SAFETY: by ONE CORE the timer's handler is all that can come between two instructions, and with interrupts
+// off it cannot. `release` turns them on again only if this section's `acquire` found them on, so an inner
+// section never opens an outer one, nor one in the handler; and `start_timer` refuses while any is open. The
+// assembly is not `nomem`, so the compiler keeps memory accesses inside the section.
+unsafe impl critical_section::Impl for InterruptsOff {
+    unsafe fn acquire() -> bool {
+        const INTERRUPT_FLAG: u64 = 1 << 9;
+        let rflags: u64;
+        // SAFETY: saves the flags and turns interrupts off; not `nostack`, for it pushes.
+        unsafe { asm!("pushfq", "pop {}", "cli", out(reg) rflags) }
+        CLOSED.fetch_add(1, Ordering::Relaxed);
+        rflags & INTERRUPT_FLAG != 0
+    }
+
+    unsafe fn release(were_on: bool) {
+        CLOSED.fetch_sub(1, Ordering::Relaxed);
+        if were_on {
+            // SAFETY: the caller pairs this with the `acquire` that found interrupts on, so this is the
+            // outermost section and it is over.
+            unsafe { asm!("sti", options(nostack)) }
+        }
+    }
+}
+
+// What the host's prebuilt `core` expects of a C library. In assembly, for the compiler would turn loops in
+// Rust into calls of themselves. An interrupted `rep` goes on where it was.
+global_asm!(
+    r#"
+.pushsection .text.shims, "ax"
+.global memcpy, memmove, memset, memcmp, bcmp
+memcpy:
+    mov  rax, rdi
+    mov  rcx, rdx
+    rep  movsb
+    ret
+
+memmove:
+    mov  rax, rdi
+    mov  rcx, rdx
+    mov  r8, rdi
+    sub  r8, rsi
+    cmp  r8, rdx
+    jb   2f                         // the destination begins inside the source: from the end
+    rep  movsb
+    ret
+2:  lea  rdi, [rdi + rdx - 1]
+    lea  rsi, [rsi + rdx - 1]
+    std
+    rep  movsb
+    cld
+    ret
+
+memset:
+    mov  r8, rdi
+    mov  eax, esi
+    mov  rcx, rdx
+    rep  stosb
+    mov  rax, r8
+    ret
+
+memcmp:
+bcmp:
+    xor  eax, eax
+    mov  rcx, rdx
+    cmp  rcx, rcx                   // equal, should there be nothing to compare
+    repe cmpsb
+    je   2f
+    movzx eax, byte ptr [rdi - 1]
+    movzx ecx, byte ptr [rsi - 1]
+    sub  eax, ecx
+2:  ret
+.popsection
+"#
+);
+
+/// The prebuilt `core` was compiled to unwind, and names what would do it; with panic = "abort" none is
+/// called.
+#[unsafe(no_mangle)]
+extern "C" fn rust_eh_personality() {}
+
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_Resume() -> ! {
+    exit(Exit::Panic)
+}

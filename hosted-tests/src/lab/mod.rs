@@ -1,0 +1,1 @@
+//! The lab: forebay on real files.

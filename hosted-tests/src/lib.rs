@@ -1,0 +1,10 @@
+//! What forebay is tested with: an oracle that watches every frame, memory to lend, suites that every
+//! implementation of a port goes through, the operations that the fuzzer drives, and the lab. Never published.
+
+pub mod conformance;
+pub mod fuzzing;
+pub mod lab;
+pub mod memory;
+pub mod world;
+
+pub use world::{Contents, Watched, World};
