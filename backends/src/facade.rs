@@ -5,7 +5,7 @@ use crate::{MemoryError, Ram, RamRegion};
 use core::fmt;
 use core::ops::Deref;
 use forebay::{
-    Buffer, Context, Evict, Evictable, Forebay, Order, Pages, Place, Platform, RawLock, Report, StoreId,
+    Buffer, Context, Evict, Evictable, Forebay, Order, Pages, Place, RawLock, Report, StoreId,
 };
 
 type Fast<L, const PAGE: usize> = Ram<L, PAGE>;
@@ -148,7 +148,7 @@ impl<L: RawLock, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
     /// # Context
     /// Linear in `bytes`; no lock is held while it copies.
     pub fn write_out(&self, bytes: usize) -> usize {
-        self.store().write_out_now(bytes, &mut |block| self.platform().release(block))
+        self.store().write_out_now(bytes, &mut |block| self.take_home(block))
     }
 }
 

@@ -134,9 +134,14 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
     /// # Context
     /// As `cx` says; linear in what is written out, at most about `budget` pages.
     pub fn settle(&self, budget: Pages, cx: Context) -> Settled {
-        let settled = self.store.settle(budget, cx, &mut |block| self.pool.release(block));
-        self.count(|s| s.settled += settled.freed);
-        settled
+        self.store.settle(budget, cx, &mut |block| self.take_home(block))
+    }
+
+    /// Sends home a block that the store is done with: for a write-out that goes past
+    /// [`settle`](Forebay::settle), such as one with a copy engine.
+    pub fn take_home(&self, block: P::Block) {
+        self.count(|s| s.settled += block.pages());
+        self.pool.release(block);
     }
 
     /// Drops what is stored under a handle; a block that comes to light goes home.

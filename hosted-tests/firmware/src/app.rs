@@ -1,70 +1,36 @@
-//! The program that runs on the bare machine.
-use crate::x86_64;
-use core::fmt::Write;
-use core::hint::spin_loop;
-use core::sync::atomic::{AtomicU32, Ordering};
+//! The firmware of the README: fast internal SRAM in front of slow external PSRAM, and a timer that keeps some free.
 
-const TIMER_HZ: u32 = 1000;
-const TICKS_WANTED: u32 = 10;
-/// Far more turns than TICKS_WANTED take; a dead timer ends here instead of in the runner's time limit.
-const SPIN_LIMIT: u32 = 20_000_000;
+use forebay::{CriticalSection, PinError};
+use forebay_backends::{InitError, RamBuffer, RamForebay};
 
-static TICKS: AtomicU32 = AtomicU32::new(0);
+pub static RAM: RamForebay<CriticalSection, 512, 16> = RamForebay::new();
+pub static TILES: [RamBuffer<CriticalSection, 512, 16>; 64] = [const { RAM.buffer::<8192>() }; 64];
 
-/// Called in the timer's interrupt, interrupts off, on the interrupt's own stack.
-pub fn tick() {
-    TICKS.fetch_add(1, Ordering::Relaxed);
-}
-
-/// Runs on the machine's memory; whether all went well.
-pub fn run(
-    out: &mut dyn Write,
+/// `RamForebay::metadata_words(..)` says how long `meta` must be.
+pub fn init(
     sram: &'static mut [u8],
     psram: &'static mut [u8],
     meta: &'static mut [usize],
-) -> bool {
-    let _ = writeln!(
-        out,
-        "memory: sram {} bytes at {:p}, psram {} bytes at {:p}, meta {} words",
-        sram.len(),
-        sram.as_ptr(),
-        psram.len(),
-        psram.as_ptr(),
-        meta.len()
-    );
-    timer_works(out)
+) -> Result<(usize, usize), InitError> {
+    RAM.init(sram, psram, meta) // ragged ends are trimmed; the usable bytes of both
 }
 
-fn timer_works(out: &mut dyn Write) -> bool {
-    let early = TICKS.load(Ordering::Relaxed);
-    x86_64::start_timer(TIMER_HZ);
-    let spins = spin_until(|| TICKS.load(Ordering::Relaxed) >= TICKS_WANTED);
-    // As many turns again with interrupts held off: the count must stand still.
-    let held = critical_section::with(|_| {
-        let before = TICKS.load(Ordering::Relaxed);
-        for _ in 0..spins {
-            spin_loop();
-        }
-        TICKS.load(Ordering::Relaxed) - before
-    });
-    // The tick that waited meanwhile comes through when the section ends.
-    let last = TICKS.load(Ordering::Relaxed);
-    spin_until(|| TICKS.load(Ordering::Relaxed) > last);
-    x86_64::stop_timer();
-    let ticks = TICKS.load(Ordering::Relaxed);
-    let _ = writeln!(
-        out,
-        "timer: {early} ticks before the start, {ticks} after {spins} turns, {held} inside a critical section"
-    );
-    early == 0 && ticks > TICKS_WANTED && held == 0
+pub fn draw(n: usize, colour: u8) -> Result<(), PinError> {
+    TILES[n].write()?.fill(colour); // restored if it was away; no longer what PSRAM has
+    Ok(())
 }
 
-/// Spins until `done` says so or SPIN_LIMIT turns are over; the turns spun.
-fn spin_until(done: impl Fn() -> bool) -> u32 {
-    let mut spins = 0;
-    while spins < SPIN_LIMIT && !done() {
-        spin_loop();
-        spins += 1;
-    }
-    spins
+pub fn show(n: usize, screen: &mut [u8]) -> Result<(), PinError> {
+    screen.copy_from_slice(&TILES[n].read()?); // a guard is simply bytes
+    Ok(())
+}
+
+/// The timer interrupt: idle tiles go, those in use are passed over. A word or two each, nothing is copied.
+pub fn tick() {
+    RAM.hand_over(&TILES, 16 * 1024);
+}
+
+/// Whenever there is nothing to do: what was handed over moves to PSRAM, and its SRAM is free again.
+pub fn idle() {
+    while RAM.write_out(2048) > 0 {}
 }

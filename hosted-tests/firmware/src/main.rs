@@ -6,6 +6,7 @@
 #![no_main]
 
 mod app;
+mod selftest;
 mod x86_64;
 
 use core::fmt::Write;
@@ -51,7 +52,7 @@ fn memory() -> Option<Memory> {
 extern "C" fn rust_main() -> ! {
     x86_64::init();
     let passed = match memory() {
-        Some(m) => app::run(&mut Serial, m.sram, m.psram, m.meta),
+        Some(m) => selftest::run(&mut Serial, m.sram, m.psram, m.meta),
         None => false,
     };
     let passed = if cfg!(feature = "fail") {

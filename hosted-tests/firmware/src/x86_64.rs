@@ -391,7 +391,7 @@ fn shut_controllers() {
 /// How many critical sections and timer handlers are open: while any is, interrupts stay off.
 static CLOSED: AtomicUsize = AtomicUsize::new(0);
 
-/// Lets [`app::tick`](crate::app::tick) be called about `hz` times a second (19 to 10000), until
+/// Lets [`selftest::tick`](crate::selftest::tick) be called about `hz` times a second (19 to 10000), until
 /// [`stop_timer`]. Turns interrupts on.
 ///
 /// # Panics
@@ -430,7 +430,7 @@ pub fn disable_interrupts() {
 /// Called by `timer_entry` with interrupts off.
 extern "C" fn timer() {
     CLOSED.fetch_add(1, Ordering::Relaxed);
-    crate::app::tick();
+    crate::selftest::tick();
     CLOSED.fetch_sub(1, Ordering::Relaxed);
     // SAFETY: the handler is serving the timer's line, which this write ends; by CLOSED the next request
     // waits for iretq, so the handler's stack is never entered twice.

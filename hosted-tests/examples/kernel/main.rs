@@ -1,0 +1,100 @@
+//! A kernel whose own frames move through the pool into its page cache and back. No unsafe outside its core.
+#![forbid(unsafe_code)]
+
+mod machine;
+
+use forebay::*;
+use machine::{IrqOff, Machine, PageCache, Segment};
+
+// README: kernel
+struct Frames(Segment); // the kernel's own owned, contiguous frames
+
+impl OwnedBlock for Frames {
+    const PAGE: usize = 4096;
+    fn pfn(&self) -> Pfn {
+        Pfn::new(self.0.address() / 4096)
+    }
+    fn order(&self) -> Order {
+        Order::holding(Pages::new(self.0.frames())).expect("a segment is a block")
+    }
+    fn split(self) -> Result<(Frames, Frames), Frames> {
+        self.0.halves().map(|(a, b)| (Frames(a), Frames(b))).map_err(Frames)
+    }
+    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
+        self.0.reader(at).read(to)
+    }
+    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
+        self.0.writer(at).write(from)
+    }
+}
+
+impl Section for IrqOff {
+    fn with<R>(f: impl FnOnce() -> R) -> R {
+        let _off = machine::disable_irq();
+        f()
+    }
+}
+
+impl Platform for Machine {
+    type Block = Frames;
+    type Lock = Spin<IrqOff>;
+    type Mode = ();
+    fn allocate(&self, order: Order, cx: Context) -> Result<Frames, OutOfFrames> {
+        self.segment(order.pages().get(), cx.contains(Context::MAY_BLOCK)).map(Frames).ok_or(OutOfFrames)
+    }
+    fn release(&self, block: Frames) {
+        self.free(block.0);
+    }
+    fn before_evict(&self, id: BufferId, _: Context) -> Result<(), Busy> {
+        self.unmap_and_wait(id.0).map_err(|()| Busy)
+    }
+}
+
+impl BackingStore<Frames> for PageCache {
+    // the page cache takes the frames themselves
+    fn ids(&self) -> StoreIds {
+        StoreId::DEFAULT.only()
+    }
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::TRANSFER | Capabilities::TAKE_BACK
+    }
+    fn transfer(&self, block: Frames) -> Result<Handle, Refused<Frames, StoreError>> {
+        let order = block.order();
+        let index = self.insert(block.0).map_err(|s| Refused::new(Frames(s), StoreError::Full))?;
+        Ok(Handle::new(StoreId::DEFAULT, order, index).expect("an index of the cache fits"))
+    }
+    fn take_back(&self, handle: Handle) -> Result<Frames, Refused<Handle, StoreError>> {
+        self.remove(handle.value()).map(Frames).ok_or(Refused::new(handle, StoreError::NotStored))
+    }
+    fn discard(&self, handle: Handle) -> Option<Frames> {
+        self.remove(handle.value()).map(Frames)
+    }
+}
+
+static CACHE: PageCache = PageCache::new();
+static HOME: Forebay<Machine, &PageCache, [Place<Machine>; 44]> = Forebay::new(Machine::new(), &CACHE, 4);
+
+fn shrink(objects: &[Buffer<Machine, &PageCache>], wanted: Pages, cx: Context) -> Report {
+    HOME.reclaim(objects, wanted, Evict::TRANSFER, cx)
+}
+
+// README: end
+
+fn main() -> Result<(), PinError> {
+    let four = Order::holding(Pages::new(4)).expect("4 is small");
+    let objects: Vec<_> = (0..4).map(|i| Buffer::new(&HOME, four).with_id(BufferId(i))).collect();
+    for object in &objects {
+        object.write()?.copy_in(5000, b"frames move");
+    }
+    println!("{:?}", shrink(&objects, Pages::new(8), Context::NO_IO));
+    for object in &objects {
+        let mut text = [0; 11];
+        object.read()?.copy_out(5000, &mut text);
+        assert_eq!(&text, b"frames move");
+    }
+    println!("{:?}", HOME.stats());
+    drop(objects);
+    HOME.pool().trim(Pages::MAX);
+    assert_eq!(HOME.platform().outstanding(), 0, "every frame is home");
+    Ok(())
+}
