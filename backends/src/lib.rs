@@ -13,6 +13,35 @@
 //!
 //! Around either: [`Faulty`] fails calls on purpose, [`Traced`] reports every call. [`RamForebay`] is a pool over
 //! fast RAM, a region over slow RAM and what joins them, in one `static`.
+//!
+//! ```
+//! use forebay::{Buffer, Context, Evict, Forebay, NoLock, Order, Pages, Place, StoreId};
+//! use forebay_backends::{Ram, RamRegion};
+//!
+//! # fn memory(bytes: usize) -> &'static mut [u8] { vec![0; bytes].leak() }
+//! # fn words(n: usize) -> &'static mut [usize] { vec![0; n].leak() }
+//! # fn main() -> Result<(), forebay::PinError> {
+//! type Fast = Ram<NoLock, 512>; // one thread, pages of 512 bytes
+//! type Slow = RamRegion<NoLock, 512, 4>; // four blocks may wait to be written out
+//!
+//! let fast = Fast::new();
+//! fast.add(memory(16 * 1024), words(Fast::metadata_words(16 * 1024))).expect("whole pages");
+//! let slow = Slow::new(StoreId::DEFAULT);
+//! slow.init(memory(64 * 1024), words(Slow::metadata_words(64 * 1024))).expect("whole pages");
+//! let home = Forebay::<_, _, [Place<Fast>; 0]>::new(fast, slow, 0);
+//!
+//! let tile = Buffer::new(&home, Order::new(2).unwrap()); // 2 KiB in one piece
+//! tile.write()?.fill(7);
+//!
+//! // Under pressure the region takes the block itself; its frames are free once it is written out.
+//! let report = home.reclaim(&[&tile], Pages::new(4), Evict::TRANSFER, Context::INTERRUPT);
+//! assert_eq!((report.evicted.handed_over, report.freed()), (Pages::new(4), Pages::ZERO));
+//! assert_eq!(home.settle(Pages::MAX, Context::THREAD).freed, Pages::new(4));
+//!
+//! assert!(tile.read()?.iter().all(|byte| *byte == 7)); // and back
+//! # Ok(())
+//! # }
+//! ```
 #![no_std]
 #![deny(unsafe_code)]
 

@@ -30,6 +30,52 @@
 //! `forebay-backends` for plain RAM. `unsafe` is needed for neither; only a lock of one's own is an unsafe
 //! trait.
 //!
+//! ```
+//! use forebay::*;
+//!
+//! /// Frames of this machine: their first number, and the bytes.
+//! struct Frames(usize, Vec<u8>);
+//!
+//! impl OwnedBlock for Frames {
+//!     const PAGE: usize = 4096;
+//!     fn pfn(&self) -> Pfn {
+//!         Pfn::new(self.0)
+//!     }
+//!     fn order(&self) -> Order {
+//!         Order::holding(Pages::new(self.1.len() / 4096)).expect("a block")
+//!     }
+//!     fn split(self) -> Result<(Self, Self), Self> {
+//!         Err(self) // these stay whole
+//!     }
+//!     fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
+//!         self.1.iter().skip(at).zip(to).map(|(from, to)| *to = *from).count()
+//!     }
+//!     fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
+//!         self.1.iter_mut().skip(at).zip(from).map(|(to, from)| *to = *from).count()
+//!     }
+//! }
+//!
+//! struct Machine;
+//!
+//! impl Platform for Machine {
+//!     type Block = Frames;
+//!     type Lock = NoLock;
+//!     type Mode = ();
+//!     fn allocate(&self, order: Order, _: Context) -> Result<Frames, OutOfFrames> {
+//!         Ok(Frames(0, vec![0; 4096 * order.pages().get()]))
+//!     }
+//!     fn release(&self, frames: Frames) {
+//!         drop(frames);
+//!     }
+//! }
+//!
+//! let pool: &Pool<Machine> = &Pool::<_, [Place<Machine>; 2]>::new(Machine, 2); // keeps two single pages
+//! let page = pool.take(Order::PAGE, (), Context::THREAD)?;
+//! pool.give(page).expect("there is one caching mode");
+//! assert_eq!(pool.ready(), Pages::new(1));
+//! # Ok::<(), TakeError>(())
+//! ```
+//!
 //! # Who owns a block
 //! A block is a move-only value, in exactly one place: the source, a shelf of the pool, a slot of a buffer, the
 //! store, or a copy engine. Every call that could fail gives it back. See [`BackingStore`] for the phases.
