@@ -4,9 +4,7 @@ use crate::ram::overlap;
 use crate::{MemoryError, Ram, RamRegion};
 use core::fmt;
 use core::ops::Deref;
-use forebay::{
-    Buffer, Context, Evict, Evictable, Forebay, Order, Pages, Place, RawLock, Report, StoreId,
-};
+use forebay::{Buffer, Context, Evict, Evictable, Forebay, Order, Pages, Place, RawLock, Report, StoreId};
 
 type Fast<L, const PAGE: usize> = Ram<L, PAGE>;
 type Slow<L, const PAGE: usize, const N: usize> = RamRegion<L, PAGE, N>;
@@ -85,7 +83,8 @@ impl<L: RawLock, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
         if let Err(why) = self.check(fast, slow, meta) {
             return Err(InitError { why, fast, slow, meta });
         }
-        let (for_fast, for_slow) = meta.split_at_mut(Fast::<L, PAGE>::metadata_words(fast.len()));
+        let (for_fast, for_slow) =
+            meta.split_at_mut_checked(Fast::<L, PAGE>::metadata_words(fast.len())).unwrap_or_default();
         // The checks hold unless somebody else calls this at the same time; then what is left comes back.
         match (self.platform().add(fast, for_fast), self.store().init(slow, for_slow)) {
             (Ok(fast), Ok(slow)) => Ok((fast, slow)),
@@ -153,7 +152,7 @@ impl<L: RawLock, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
 }
 
 impl<L: RawLock, const PAGE: usize, const N: usize> Deref for RamForebay<L, PAGE, N> {
-    type Target = Forebay<Fast<L, PAGE>, Slow<L, PAGE, N>, [Place<Fast<L, PAGE>>; 0]>;
+    type Target = Forebay<Fast<L, PAGE>, Slow<L, PAGE, N>>;
     fn deref(&self) -> &Self::Target {
         &self.0
     }

@@ -1,6 +1,6 @@
 //! A store that takes nothing.
 
-use forebay::{BackingStore, Handle, OwnedBlock, StoreIds};
+use forebay::{BackingStore, Handle, OwnedBlock, Refused, StoreError, StoreIds};
 
 /// Refuses everything: for a pool whose buffers are never evicted, only purged. Also the simplest store there is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -10,7 +10,7 @@ impl<B: OwnedBlock> BackingStore<B> for Null {
     fn ids(&self) -> StoreIds {
         StoreIds::NONE
     }
-    fn discard(&self, _: Handle) -> Option<B> {
-        None
+    fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
+        Err(Refused::new(handle, StoreError::WrongStore))
     }
 }

@@ -12,7 +12,25 @@ use forebay::{
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tiered<A, B>(pub A, pub B);
 
+/// Which of the two a handle belongs to.
+enum Tier {
+    First,
+    Second,
+}
+
 impl<A, B> Tiered<A, B> {
+    fn tier<T: OwnedBlock>(&self, handle: &Handle) -> Option<Tier>
+    where
+        A: BackingStore<T>,
+        B: BackingStore<T>,
+    {
+        match (self.0.owns(handle), self.1.owns(handle)) {
+            (true, _) => Some(Tier::First),
+            (false, true) => Some(Tier::Second),
+            (false, false) => None,
+        }
+    }
+
     fn check<T: OwnedBlock>(&self) -> Result<(), StoreError>
     where
         A: BackingStore<T>,
@@ -27,7 +45,7 @@ impl<T: OwnedBlock, A: BackingStore<T>, B: BackingStore<T>> BackingStore<T> for 
         self.0.ids().union(self.1.ids())
     }
 
-    /// What either can do. [`Capabilities::NEEDS_IO`] only if both need it: each checks the context itself.
+    /// What either can do; a single handle can do what its own tier can. [`Capabilities::NEEDS_IO`] only if both need it: each checks the context itself.
     fn capabilities(&self) -> Capabilities {
         let (a, b) = (self.0.capabilities(), self.1.capabilities());
         let copies = |c: Capabilities| c.contains(Capabilities::COPY);
@@ -41,7 +59,7 @@ impl<T: OwnedBlock, A: BackingStore<T>, B: BackingStore<T>> BackingStore<T> for 
 
     fn space(&self) -> Space {
         let (a, b) = (self.0.space(), self.1.space());
-        Space { pages: a.pages + b.pages, adoptions: a.adoptions.saturating_add(b.adoptions) }
+        Space::new(a.pages + b.pages, a.adoptions.saturating_add(b.adoptions))
     }
 
     fn transfer(&self, block: T) -> Result<Handle, Refused<T, StoreError>> {
@@ -55,8 +73,12 @@ impl<T: OwnedBlock, A: BackingStore<T>, B: BackingStore<T>> BackingStore<T> for 
         })
     }
 
-    fn take_back(&self, handle: Handle) -> Result<T, Refused<Handle, StoreError>> {
-        if self.0.owns(&handle) { self.0.take_back(handle) } else { self.1.take_back(handle) }
+    fn take_back(&self, handle: Handle, cx: Context) -> Result<T, Refused<Handle, StoreError>> {
+        match self.tier(&handle) {
+            Some(Tier::First) => self.0.take_back(handle, cx),
+            Some(Tier::Second) => self.1.take_back(handle, cx),
+            None => Err(Refused::new(handle, StoreError::WrongStore)),
+        }
     }
 
     fn save(&self, block: &T, order: Order, cx: Context) -> Result<Handle, StoreError> {
@@ -67,31 +89,39 @@ impl<T: OwnedBlock, A: BackingStore<T>, B: BackingStore<T>> BackingStore<T> for 
     }
 
     fn load(&self, handle: &Handle, block: &mut T, at: Pages, cx: Context) -> Result<(), StoreError> {
-        if self.0.owns(handle) {
-            self.0.load(handle, block, at, cx)
-        } else {
-            self.1.load(handle, block, at, cx)
+        match self.tier(handle) {
+            Some(Tier::First) => self.0.load(handle, block, at, cx),
+            Some(Tier::Second) => self.1.load(handle, block, at, cx),
+            None => Err(StoreError::WrongStore),
         }
     }
 
     fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
-        if self.0.owns(&handle) { self.0.split(handle) } else { self.1.split(handle) }
+        match self.tier(&handle) {
+            Some(Tier::First) => self.0.split(handle),
+            Some(Tier::Second) => self.1.split(handle),
+            None => Err(Refused::new(handle, StoreError::WrongStore)),
+        }
     }
 
-    fn discard(&self, handle: Handle) -> Option<T> {
-        if self.0.owns(&handle) { self.0.discard(handle) } else { self.1.discard(handle) }
+    fn discard(&self, handle: Handle) -> Result<Option<T>, Refused<Handle, StoreError>> {
+        match self.tier(&handle) {
+            Some(Tier::First) => self.0.discard(handle),
+            Some(Tier::Second) => self.1.discard(handle),
+            None => Err(Refused::new(handle, StoreError::WrongStore)),
+        }
     }
 
     fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(T)) -> Settled {
         let a = self.0.settle(budget, cx, home);
-        let b = self.1.settle(budget - a.freed, cx, home);
-        Settled {
-            freed: a.freed + b.freed,
-            reclaimable: a.reclaimable + b.reclaimable,
-            pending: a.pending + b.pending,
-            held: a.held + b.held,
-            error: a.error.or(b.error),
-        }
+        let mut both = self.1.settle(budget - a.written, cx, home);
+        both.written += a.written;
+        both.freed += a.freed;
+        both.reclaimable += a.reclaimable;
+        both.pending += a.pending;
+        both.held += a.held;
+        both.error = a.error.or(both.error);
+        both
     }
 }
 

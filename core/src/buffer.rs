@@ -1,6 +1,7 @@
 //! A buffer: slots that are empty, resident or stored, in any mixture.
 
 use crate::cell::Shared;
+use crate::slot::covering;
 use crate::{
     BackingStore, BufferId, Busy, Context, Evict, Evictable, Evicted, Forebay, Mode, Order, OwnedBlock,
     Pages, Platform, Read, Restored, Slot, Slots, StoreError, TakeError, Write,
@@ -11,9 +12,12 @@ use core::fmt;
 /// Why the contents can't be reached now. Nothing is lost by it, and what was restored so far stays.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum PinError {
     /// Somebody else has it, or its contents are under way. Try again later.
     Busy,
+    /// It would have to be copied or zeroed, and the context does not permit what takes so long.
+    Context,
     /// There is no block to restore it into. Reclaim, then try again.
     Take(TakeError),
     /// The store did not give the contents back. Try again, or purge the buffer.
@@ -29,10 +33,21 @@ impl From<Busy> for PinError {
     }
 }
 
+impl From<StoreError> for PinError {
+    fn from(e: StoreError) -> Self {
+        match e {
+            StoreError::Busy => PinError::Busy,
+            StoreError::Context => PinError::Context,
+            e => PinError::Store(e),
+        }
+    }
+}
+
 impl fmt::Display for PinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PinError::Busy => Busy.fmt(f),
+            PinError::Context => StoreError::Context.fmt(f),
             PinError::Take(e) => e.fmt(f),
             PinError::Store(e) => e.fmt(f),
             PinError::Lost => f.write_str("the store lost the contents: purge the buffer to use it again"),
@@ -44,16 +59,22 @@ impl core::error::Error for PinError {}
 
 bitflags! {
     /// What is known of a buffer as a whole.
-    #[derive(Clone, Copy)]
+    #[derive(Clone, Copy, Debug)]
     pub(crate) struct Marks: u8 {
         /// Every slot is resident and in the buffer's mode, and the platform's hook ran.
         const READY = 1;
         /// `before_evict` ran, `after_restore` did not yet.
         const UNMAPPED = 2;
-        /// There may be copies in the store.
-        const COPIES = 4;
         /// The store lost something.
-        const LOST = 8;
+        const LOST = 4;
+        /// There may be blocks. Without it there are none.
+        const BLOCKS = 8;
+        /// Something may be in the store only. Without it nothing is.
+        const STORED = 16;
+        /// Blocks may be clean. Without it none is.
+        const CLEAN = 32;
+        /// What is stored may be blocks that were handed over. Without it there are copies only.
+        const HANDED = 64;
     }
 }
 
@@ -61,28 +82,55 @@ bitflags! {
 pub(crate) struct Inner<T> {
     pub(crate) slots: T,
     pub(crate) marks: Marks,
+    /// Where the next walk over the slots begins, so that many small steps don't begin at the first one each time.
+    pub(crate) next: usize,
 }
 
-impl fmt::Debug for Marks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        bitflags::parser::to_writer(self, f)
+/// Once round the slots, each block and handle once, beginning where the last walk ended.
+#[derive(Default)]
+pub(crate) struct Round {
+    at: Option<usize>,
+    seen: usize,
+}
+
+impl Round {
+    /// The next slot with something of its own. What lies there may be changed before the next call.
+    pub(crate) fn next<P: Platform, T: Slots<P>>(
+        &mut self,
+        inner: &mut Inner<T>,
+        unit: Order,
+    ) -> Option<usize> {
+        let slots = inner.slots.as_ref();
+        let mut at = match self.at {
+            None => covering(slots, unit, inner.next).unwrap_or(inner.next),
+            Some(last) => {
+                let span = slots.get(last).map_or(1, |s| s.span(unit));
+                self.seen += span;
+                last + span
+            }
+        };
+        if at >= slots.len() {
+            at = 0;
+        }
+        inner.next = at;
+        self.at = Some(at);
+        (self.seen < slots.len()).then_some(at)
     }
 }
 
 /// Bytes that live in the pool or in the store of a [`Forebay`], shared by `&`, also with an interrupt.
 ///
 /// `T` is where its slots are: [`new`](Buffer::new) makes a contiguous buffer of one slot, the usual thing on
-/// machines without an MMU; [`over`](Buffer::over) one of many, in blocks of whatever orders are to be had.
-/// It begins empty and reads as zeros. Nobody ever waits for a buffer: what is in use answers
-/// [`Busy`](PinError::Busy). Any mixture of empty, resident and stored slots is an ordinary state, so
-/// evicting and restoring may stop after any block, go on later, turn round, or end in
-/// [`purge`](Buffer::purge) or drop.
+/// machines without an MMU; [`over`](Buffer::over) and [`inline`](Buffer::inline) one of many, in blocks of whatever
+/// orders are to be had. It begins empty and reads as zeros. Nobody ever waits for a buffer: what is in use answers
+/// [`Busy`](PinError::Busy). Any mixture of empty, resident and stored slots is an ordinary state, so evicting and
+/// restoring may stop after any block, go on later, turn round, or end in [`purge`](Buffer::purge) or drop.
 ///
 /// | call | thread | interrupt | another core at once |
 /// | --- | --- | --- | --- |
-/// | [`read`](Buffer::read), [`write`](Buffer::write), [`restore`](Buffer::restore) | yes | with [`Context::INTERRUPT`]: what is resident or can be taken back | readers join, else `Busy` |
+/// | [`read`](Buffer::read), [`write`](Buffer::write), [`restore`](Buffer::restore), [`populate`](Buffer::populate) | yes | with [`Context::INTERRUPT`]: what is resident or can be taken back | readers join, else `Busy` |
 /// | [`Evictable`], [`evict`](Buffer::evict) | yes | with [`Evict::TRANSFER`] | passed over, or `Busy` |
-/// | [`purge`](Buffer::purge) | yes | yes | `Busy` |
+/// | [`purge`](Buffer::purge), [`discard`](Buffer::discard) | yes | yes | `Busy` |
 ///
 /// Dropping a buffer drops its contents and gives back its blocks and handles.
 pub struct Buffer<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P> = [Slot<P>; 1]> {
@@ -100,6 +148,13 @@ impl<'a, P: Platform, S: BackingStore<P::Block>> Buffer<'a, P, S> {
     }
 }
 
+impl<'a, P: Platform, S: BackingStore<P::Block>, const N: usize> Buffer<'a, P, S, [Slot<P>; N]> {
+    /// `N` slots of one page, inside the buffer itself: for statics.
+    pub const fn inline(home: &'a Forebay<P, S>) -> Self {
+        Self::with_slots([const { Slot::EMPTY }; N], home, Order::PAGE)
+    }
+}
+
 impl<'a, 'm, P: Platform, S: BackingStore<P::Block>> Buffer<'a, P, S, &'m mut [Slot<P>]> {
     /// One page for each slot, in blocks as large as the platform gives and the index permits.
     ///
@@ -108,31 +163,44 @@ impl<'a, 'm, P: Platform, S: BackingStore<P::Block>> Buffer<'a, P, S, &'m mut [S
         slots.fill_with(|| Slot::EMPTY);
         Self::with_slots(slots, home, Order::PAGE)
     }
-
-    /// `2^unit` pages for each slot: the least that a block of this buffer may have. A larger unit needs fewer
-    /// slots: a virtual machine with one for each huge page needs a 512th of those for small ones.
-    pub const fn with_unit(mut self, unit: Order) -> Self {
-        self.unit = unit;
-        self
-    }
 }
 
 impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T> {
     const fn with_slots(slots: T, home: &'a Forebay<P, S>, unit: Order) -> Self {
-        let cell = Shared::new(Inner { slots, marks: Marks::empty() });
+        let cell = Shared::new(Inner { slots, marks: Marks::empty(), next: 0 });
         Buffer { home, cell, unit, mode: P::Mode::PLAIN, id: BufferId(0) }
     }
 
-    /// The number that the platform's hooks are called with.
-    pub const fn with_id(mut self, id: BufferId) -> Self {
-        self.id = id;
+    /// `2^unit` pages for each slot: the least that a block of this buffer may have. A larger unit needs fewer
+    /// slots: a virtual machine with one for each huge page needs a 512th of those for small ones.
+    ///
+    /// Only while the buffer is empty; later it changes nothing.
+    pub const fn with_unit(mut self, unit: Order) -> Self {
+        if self.is_unused() {
+            self.unit = unit;
+        }
         self
     }
 
-    /// The caching mode of its blocks while they are resident.
-    pub const fn with_mode(mut self, mode: P::Mode) -> Self {
-        self.mode = mode;
+    /// The number that the platform's hooks are called with. Only while the buffer is empty; later it changes nothing.
+    pub const fn with_id(mut self, id: BufferId) -> Self {
+        if self.is_unused() {
+            self.id = id;
+        }
         self
+    }
+
+    /// The caching mode of its blocks while they are resident. Only while the buffer is empty; later it changes
+    /// nothing.
+    pub const fn with_mode(mut self, mode: P::Mode) -> Self {
+        if self.is_unused() {
+            self.mode = mode;
+        }
+        self
+    }
+
+    const fn is_unused(&mut self) -> bool {
+        self.cell.get_mut().marks.is_empty()
     }
 
     /// The number that the platform's hooks are called with.
@@ -160,7 +228,7 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
     /// blocks to what is empty. Where the store has room it keeps its copies: a buffer that was only read is
     /// evicted again without copying.
     ///
-    /// O(1) if everything is resident.
+    /// O(1) if everything is resident, else linear in the slots and in what is copied.
     ///
     /// # Errors
     /// [`PinError`]. What was restored before the error stays resident; the next call goes on from there.
@@ -181,18 +249,24 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
         Ok(Write::new(held, self.unit))
     }
 
-    /// Brings back about `budget` pages of what is stored, without holding it. Empty slots stay empty. Nothing
-    /// to do is `Ok` of nothing.
+    /// Brings back about `budget` pages of what is stored, without holding it; empty slots stay empty. It stops at
+    /// the first whole block past the budget. The next call goes on where this one ended (TTM keeps a snapshot for
+    /// that; here the slots are the progress).
     ///
-    /// # Errors
-    /// [`PinError`]. What was restored before the error stays resident.
-    pub fn restore(&self, budget: Pages, cx: Context) -> Result<Restored, PinError> {
-        let mut held = self.cell.hold()?;
-        self.bring_back(&mut held, budget, cx)
+    /// What came back is resident whatever [`Restored::why`] says; the rest is stored as before.
+    #[must_use = "it says why something did not come back"]
+    pub fn restore(&self, budget: Pages, cx: Context) -> Restored {
+        self.bring(crate::restore::Empty::Leave, budget, cx)
+    }
+
+    /// As [`restore`](Buffer::restore), and then gives zeroed blocks to what is empty.
+    #[must_use = "it says why something is not resident"]
+    pub fn populate(&self, budget: Pages, cx: Context) -> Restored {
+        self.bring(crate::restore::Empty::Zero, budget, cx)
     }
 
     /// Evicts about `budget` pages, lately used or not. Stops at the first whole block past the budget, and as
-    /// soon as somebody wants the buffer.
+    /// soon as somebody wants the buffer. The next call goes on where this one ended.
     ///
     /// # Errors
     /// [`Busy`] if a guard is alive or somebody else moves it.
@@ -208,71 +282,110 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
     }
 
     /// Drops the contents, wherever they are: blocks to the pool, handles to the store. It reads as zeros
-    /// afterwards.
+    /// afterwards. Whoever has it mapped is told first, by the hook before an eviction. A block that its caching mode
+    /// keeps from going stays, wiped.
     ///
     /// # Errors
-    /// [`Busy`], and nothing changed, if a guard is alive or somebody moves it.
-    pub fn purge(&self) -> Result<(), Busy> {
-        self.clear(&mut *self.cell.hold()?);
+    /// [`Busy`], and nothing changed, if a guard is alive, somebody moves it, or the hook refuses.
+    pub fn purge(&self, cx: Context) -> Result<(), Busy> {
+        let mut held = self.cell.hold()?;
+        self.unmap(&mut held, cx)?;
+        self.clear(&mut held, cx);
+        let stuck = held.slots.as_ref().iter().any(|s| s.block.is_some());
+        held.marks.set(Marks::BLOCKS, stuck);
         Ok(())
     }
 
-    /// How many pages are resident, and how many are in the store only.
+    /// Drops the store's copies of what is resident; returns how many pages that were. Makes room in the store; the
+    /// next eviction has to copy again.
+    ///
+    /// # Errors
+    /// [`Busy`] if a guard is alive or somebody moves it.
+    pub fn discard(&self) -> Result<Pages, Busy> {
+        Ok(self.drop_copies(&mut *self.cell.hold()?))
+    }
+
+    /// Where the contents are. Counts as no use of the buffer.
     ///
     /// # Errors
     /// [`Busy`] if somebody holds it exclusively.
     ///
     /// # Context
-    /// Looks at every slot.
+    /// Looks at every slot; meanwhile others are told `Busy`.
     pub fn residency(&self) -> Result<Residency, Busy> {
-        let reader = self.cell.read(|_| Ok::<(), Busy>(()))?;
-        let mut sum = Residency::default();
-        let slots = reader.slots.as_ref();
+        self.cell.inspect(|inner| {
+            let mut sum = Residency::default();
+            let slots = inner.slots.as_ref();
+            let mut i = 0;
+            while let Some(slot) = slots.get(i) {
+                match (&slot.block, &slot.copy) {
+                    (Some(block), copy) => {
+                        sum.resident += block.block().pages();
+                        if copy.is_some() {
+                            sum.clean += block.block().pages();
+                        }
+                    }
+                    (None, Some(copy)) => sum.stored += copy.pages(),
+                    (None, None) => {}
+                }
+                i += slot.span(self.unit);
+            }
+            sum
+        })
+    }
+
+    /// Runs the hook before anything moves, unless it ran already.
+    pub(crate) fn unmap(&self, inner: &mut Inner<T>, cx: Context) -> Result<(), Busy> {
+        if inner.marks.contains(Marks::BLOCKS) && !inner.marks.contains(Marks::UNMAPPED) {
+            self.home.platform().before_evict(self.id, cx)?;
+            inner.marks.insert(Marks::UNMAPPED);
+        }
+        Ok(())
+    }
+
+    /// The store's copies of resident blocks.
+    fn drop_copies(&self, inner: &mut Inner<T>) -> Pages {
+        let mut sum = Pages::ZERO;
+        if !inner.marks.contains(Marks::CLEAN) {
+            return sum;
+        }
+        let slots = inner.slots.as_mut();
         let mut i = 0;
         while let Some(slot) = slots.get(i) {
-            match (&slot.block, &slot.copy) {
-                (Some(block), copy) => {
-                    sum.resident += block.block().pages();
-                    if copy.is_some() {
-                        sum.clean += block.block().pages();
+            let span = slot.span(self.unit);
+            if slot.block.is_some() && slot.copy.is_some() {
+                for part in slots.iter_mut().skip(i).take(span) {
+                    if let Some(copy) = part.copy.take() {
+                        sum += copy.pages();
+                        self.home.discard(copy);
                     }
                 }
-                (None, Some(copy)) => sum.stored += copy.pages(),
-                (None, None) => {}
             }
-            i += slot.span(self.unit);
+            i += span;
         }
-        Ok(sum)
+        inner.marks.remove(Marks::CLEAN);
+        sum
     }
 
-    /// The store's copies, of resident blocks: dropped.
-    fn drop_copies(&self, inner: &mut Inner<T>) {
-        if inner.marks.contains(Marks::COPIES) {
-            for slot in inner.slots.as_mut() {
-                if let Some(copy) = slot.copy.take() {
-                    self.home.discard(copy);
-                }
-            }
-            inner.marks.remove(Marks::COPIES);
-        }
-    }
-
-    fn clear(&self, inner: &mut Inner<T>) {
+    fn clear(&self, inner: &mut Inner<T>, cx: Context) {
         for slot in inner.slots.as_mut() {
             if let Some(copy) = slot.copy.take() {
                 self.home.discard(copy);
             }
-            if let Some(block) = slot.block.take() {
-                self.home.give_or_strand(block);
+            if let Some(Err(mut refused)) = slot.block.take().map(|b| self.home.pool.give(b, cx)) {
+                refused.item.zero();
+                slot.block = Some(refused.item);
             }
         }
-        inner.marks = Marks::empty();
+        inner.marks &= Marks::UNMAPPED;
+        inner.next = 0;
     }
 }
 
 /// Where the contents of a buffer are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub struct Residency {
     /// In blocks.
     pub resident: Pages,
@@ -284,21 +397,39 @@ pub struct Residency {
 
 impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Evictable for Buffer<'_, P, S, T> {
     fn evict_if_idle(&self, budget: Pages, how: Evict, cx: Context) -> Evicted {
-        self.cell
-            .hold_if_idle()
-            .map_or(Evicted::default(), |mut held| self.evict_held(&mut held, budget, how, cx))
+        let Some(mut held) = self.cell.hold_if_idle() else { return Evicted::default() };
+        let sum = self.evict_held(&mut held, budget, how, cx);
+        if sum.moved() == Pages::ZERO && sum.why.is_some() {
+            held.touch();
+        }
+        sum
+    }
+
+    fn discard_if_idle(&self) -> Pages {
+        self.discard().unwrap_or_default()
     }
 }
 
 impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Drop for Buffer<'_, P, S, T> {
+    /// The context is unknown, so the hook is told the poorest; a refusal of it can't be honoured here.
     fn drop(&mut self) {
         self.cell.get_mut();
-        let _ = self.purge(); // can't be busy
+        if let Ok(mut held) = self.cell.hold() {
+            let _ = self.unmap(&mut held, Context::INTERRUPT);
+            self.clear(&mut held, Context::INTERRUPT);
+            for stuck in held.slots.as_mut().iter_mut().filter_map(|s| s.block.take()) {
+                self.home.count(|s| s.stranded += stuck.block().pages());
+            }
+        }
     }
 }
 
 impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> fmt::Debug for Buffer<'_, P, S, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Buffer").field("id", &self.id).field("unit", &self.unit).finish_non_exhaustive()
+        f.debug_struct("Buffer")
+            .field("id", &self.id)
+            .field("unit", &self.unit)
+            .field("residency", &self.residency())
+            .finish_non_exhaustive()
     }
 }

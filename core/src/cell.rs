@@ -63,7 +63,8 @@ impl<L: RawLock, T> Shared<L, T> {
         })
     }
 
-    /// Shared. The first reader runs `prepare` on the value, which it holds meanwhile, outside the lock.
+    /// Shared. The first reader runs `prepare` on the value, which it holds meanwhile, outside the lock; whoever
+    /// joins it finds the value prepared.
     pub(crate) fn read<E: From<Busy>>(
         &self,
         prepare: impl FnOnce(&mut T) -> Result<(), E>,
@@ -85,8 +86,24 @@ impl<L: RawLock, T> Shared<L, T> {
         Ok(Reader { cell: self })
     }
 
+    /// A look at the value, which leaves no trace: nobody is turned away for it later, and it is no use.
+    pub(crate) fn inspect<R>(&self, f: impl FnOnce(&T) -> R) -> Result<R, Busy> {
+        let as_reader = self.state.with(|s| match s.usage {
+            Usage::Idle => {
+                s.usage = Usage::Held;
+                Ok(false)
+            }
+            Usage::Read(n) if n < u16::MAX => {
+                s.usage = Usage::Read(n + 1);
+                Ok(true)
+            }
+            _ => Err(Busy),
+        })?;
+        Ok(if as_reader { f(&Reader { cell: self }) } else { f(&Held { cell: self }) })
+    }
+
     /// The value without asking: no guard can be alive. A guard that was leaked is forgiven.
-    pub(crate) fn get_mut(&mut self) -> &mut T {
+    pub(crate) const fn get_mut(&mut self) -> &mut T {
         self.state.get_mut().usage = Usage::Idle;
         self.value.get_mut()
     }
@@ -104,6 +121,11 @@ pub(crate) struct Held<'c, L: RawLock, T> {
 }
 
 impl<L: RawLock, T> Held<'_, L, T> {
+    /// The evictor shall pass over it once.
+    pub(crate) fn touch(&self) {
+        self.cell.state.with(|s| s.touched = true);
+    }
+
     /// Whether somebody was turned away meanwhile.
     pub(crate) fn wanted(&self) -> bool {
         self.cell.state.with(|s| s.wanted)

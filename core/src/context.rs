@@ -8,7 +8,7 @@ bitflags! {
     /// Handed down to every port that could block or start I/O (TTM derives the same from `gfp` flags:
     /// `__GFP_FS` to back up at all, `__GFP_IO` to write back).
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    pub struct Context: u8 {
+    pub struct Context: u16 {
         /// May wait, and may spend time that grows with the size of a block: copy it, zero it.
         const MAY_BLOCK = 1;
         /// May start I/O.
@@ -28,6 +28,6 @@ impl Context {
 #[cfg(feature = "defmt")]
 impl defmt::Format for Context {
     fn format(&self, f: defmt::Formatter<'_>) {
-        defmt::write!(f, "Context({=u8:b})", self.bits());
+        defmt::write!(f, "Context({=u16:b})", self.bits());
     }
 }

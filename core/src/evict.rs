@@ -1,11 +1,11 @@
 //! The way out: the ladder of transfer, whole copy and split copy, block by block.
 
-use crate::buffer::{Inner, Marks};
+use crate::buffer::{Inner, Marks, Round};
 use crate::cell::Held;
 use crate::slot::slots_of;
 use crate::{
-    BackingStore, Buffer, Capabilities, Context, Evict, Evicted, Handle, Order, OwnedBlock, Pages, Platform,
-    Pooled, Slot, Slots, StayReason, StoreError,
+    BackingStore, Buffer, Capabilities, Context, Evict, Evicted, Handle, Mode, Order, OwnedBlock, Pages,
+    Platform, Pooled, Slot, Slots, StayReason, StoreError,
 };
 
 /// How a block left.
@@ -13,10 +13,23 @@ enum Gone<B> {
     HandedOver(Handle),
     /// The first pages, as many as the handle says, are copied; the block is still whole.
     Copied(Handle, B),
+    /// The store took the block and gave a handle for something else.
+    Lost,
 }
 
 /// A block that stays, and why.
 struct Stay<B>(B, StayReason);
+
+/// What one eviction may do, and did.
+struct Walk {
+    rungs: Evict,
+    /// Why a block stays if no rung is left.
+    barred: StoreError,
+    cx: Context,
+    sum: Evicted,
+    /// Something that stayed is in another mode now, or in pieces.
+    disturbed: bool,
+}
 
 impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     /// Evicts block after block until `budget` is reached or somebody wants the buffer. If nothing left, all is
@@ -28,43 +41,48 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         how: Evict,
         cx: Context,
     ) -> Evicted {
-        let mut sum = Evicted::default();
-        let allowed = how & self.possible(cx);
-        let evictable = |s: &Slot<P>| s.block.is_some() && (s.copy.is_some() || !allowed.is_empty());
-        if !held.slots.as_ref().iter().any(evictable) {
-            if let Some(why) = self.why_not(held.slots.as_ref(), how, cx) {
-                sum.refuse(Pages::ZERO, why);
-            }
-            return self.counted(sum);
+        if budget == Pages::ZERO || !held.marks.contains(Marks::BLOCKS) {
+            return Evicted::default();
         }
-        if !held.marks.contains(Marks::UNMAPPED) {
-            if self.home.platform().before_evict(self.id, cx).is_err() {
-                sum.refuse(Pages::ZERO, StayReason::Hook);
-                return self.counted(sum);
-            }
-            held.marks.insert(Marks::UNMAPPED);
-        }
-        let mut i = 0;
-        while sum.moved() < budget && !held.wanted() {
-            let Some(slot) = held.slots.as_ref().get(i) else { break };
-            if slot.block.is_some() {
-                self.evict_at(held, i, allowed, cx, &mut sum);
-            }
-            i += held.slots.as_ref().get(i).map_or(1, |s| s.span(self.unit));
-        }
-        if held.slots.as_ref().iter().any(Slot::is_stored) {
-            held.marks.remove(Marks::READY);
-        } else if self.home.platform().after_restore(self.id, cx).is_ok() {
-            held.marks.remove(Marks::UNMAPPED);
+        let rungs = how & self.possible(cx);
+        let denied = how & self.possible(Context::THREAD) != rungs;
+        let barred = if denied { StoreError::Context } else { StoreError::Unsupported };
+        let mut walk = Walk { rungs, barred, cx, sum: Evicted::default(), disturbed: false };
+        if rungs.is_empty() && !held.marks.contains(Marks::CLEAN) {
+            walk.sum.refuse(Pages::ZERO, StayReason::Store(barred));
         } else {
-            held.marks.remove(Marks::READY); // the next guard runs the hook again
+            self.evict_round(held, budget, &mut walk);
         }
-        self.counted(sum)
+        self.home.count(|s| s.evicted += walk.sum);
+        walk.sum
     }
 
-    fn counted(&self, sum: Evicted) -> Evicted {
-        self.home.count(|s| s.evicted += sum);
-        sum
+    fn evict_round(&self, held: &mut Held<'_, P::Lock, Inner<T>>, budget: Pages, walk: &mut Walk) {
+        let was_mapped = !held.marks.contains(Marks::UNMAPPED);
+        if self.unmap(held, walk.cx).is_err() {
+            return walk.sum.refuse(Pages::ZERO, StayReason::Hook);
+        }
+        let mut round = Round::default();
+        let all_seen = loop {
+            let Some(i) = round.next::<P, T>(held, self.unit) else { break true };
+            if held.slots.as_ref().get(i).is_some_and(|s| s.block.is_some()) {
+                self.evict_at(held, i, walk);
+                if walk.sum.moved() >= budget || held.wanted() {
+                    break false;
+                }
+            }
+        };
+        if all_seen && walk.sum.refused == Pages::ZERO {
+            held.marks.remove(Marks::BLOCKS | Marks::CLEAN);
+        }
+        if walk.sum.moved() > Pages::ZERO || walk.disturbed {
+            held.marks.remove(Marks::READY); // the next guard repairs, and then runs the hook
+        } else if was_mapped {
+            match self.home.platform().after_restore(self.id, walk.cx) {
+                Ok(()) => held.marks.remove(Marks::UNMAPPED),
+                Err(_) => held.marks.remove(Marks::READY), // the next guard runs it again
+            }
+        }
     }
 
     /// The rungs that this store and this context have at all.
@@ -78,49 +96,47 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         rungs
     }
 
-    /// Why a buffer that has blocks has none to evict.
-    fn why_not(&self, slots: &[Slot<P>], how: Evict, cx: Context) -> Option<StayReason> {
-        slots.iter().any(|s| s.block.is_some()).then(|| {
-            let elsewhere = how & self.possible(Context::THREAD);
-            let denied = !elsewhere.is_empty() && cx != Context::THREAD;
-            StayReason::Store(if denied { StoreError::Context } else { StoreError::Unsupported })
-        })
-    }
-
     /// Evicts the block at `i`: a clean one goes home, any other down the ladder. Refused, the slot has its
     /// block as before, in its mode if the platform permits.
-    fn evict_at(&self, inner: &mut Inner<T>, i: usize, rungs: Evict, cx: Context, sum: &mut Evicted) {
-        let slots = inner.slots.as_mut();
-        let Some(slot) = slots.get_mut(i) else { return };
+    fn evict_at(&self, inner: &mut Inner<T>, i: usize, walk: &mut Walk) {
+        let Some(slot) = inner.slots.as_mut().get_mut(i) else { return };
         let Some(pooled) = slot.block.take() else { return };
-        let (pages, mode) = (pooled.block().pages(), pooled.mode());
-        let block = match pooled.into_plain(self.home.platform()) {
+        let (order, mode) = (pooled.block().order(), pooled.mode());
+        if slot.copy.is_none() && walk.rungs.is_empty() {
+            walk.sum.refuse(order.pages(), StayReason::Store(walk.barred));
+            slot.block = Some(pooled);
+            return;
+        }
+        let block = match pooled.into_plain(self.home.platform(), walk.cx) {
             Ok(block) => block,
             Err(refused) => {
-                sum.refuse(pages, StayReason::Mode(refused.why));
+                walk.sum.refuse(order.pages(), StayReason::Mode(refused.why));
                 slot.block = Some(refused.item);
                 return;
             }
         };
         if slot.copy.is_some() {
             self.home.pool.release(block);
-            sum.clean += pages;
+            walk.sum.clean += order.pages();
+            inner.marks.insert(Marks::STORED);
             return;
         }
-        let stay = match self.climb_down(block, rungs, cx) {
+        let stay = match self.climb_down(block, walk) {
             Ok(Gone::HandedOver(handle)) => {
                 slot.copy = Some(handle);
-                inner.marks.insert(Marks::COPIES);
-                sum.handed_over += pages;
+                walk.sum.handed_over += order.pages();
+                inner.marks.insert(Marks::STORED | Marks::HANDED);
                 return;
             }
-            Ok(Gone::Copied(handle, block)) => match self.cut(slots, i, block, &handle, sum) {
-                Ok(prefix) => {
-                    sum.copied += handle.pages();
-                    if let Some(slot) = slots.get_mut(i) {
+            Ok(Gone::Copied(handle, block)) => match self.cut(inner.slots.as_mut(), i, block, handle.order())
+            {
+                Ok((prefix, splits)) => {
+                    walk.sum.splits += splits;
+                    walk.sum.copied += handle.pages();
+                    if let Some(slot) = inner.slots.as_mut().get_mut(i) {
                         slot.copy = Some(handle);
                     }
-                    inner.marks.insert(Marks::COPIES);
+                    inner.marks.insert(Marks::STORED);
                     self.home.pool.release(prefix);
                     return;
                 }
@@ -129,78 +145,122 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                     Stay(whole, StayReason::Unsplittable)
                 }
             },
+            Ok(Gone::Lost) => {
+                inner.marks.insert(Marks::LOST);
+                walk.disturbed = true;
+                walk.sum.refuse(order.pages(), StayReason::Store(StoreError::Io));
+                return;
+            }
             Err(stay) => stay,
         };
-        sum.refuse(stay.0.pages(), stay.1);
-        if let Some(slot) = slots.get_mut(i) {
-            let back = Pooled::plain(stay.0).into_mode(self.home.platform(), mode);
-            slot.block = Some(back.unwrap_or_else(|refused| refused.item));
-            if slot.block.as_ref().is_some_and(|b| !self.is_in_mode(b)) {
-                inner.marks.remove(Marks::READY);
-            }
+        walk.sum.refuse(stay.0.pages(), stay.1);
+        let back = Pooled::plain(stay.0).into_mode(self.home.platform(), mode, walk.cx);
+        let back = back.unwrap_or_else(|refused| refused.item);
+        walk.disturbed |= back.mode().index() != mode.index() || back.block().order() != order;
+        if let Some(slot) = inner.slots.as_mut().get_mut(i) {
+            slot.block = Some(back);
         }
     }
 
     /// The ladder. The store has taken nothing if this refuses.
-    fn climb_down(
-        &self,
-        block: P::Block,
-        rungs: Evict,
-        cx: Context,
-    ) -> Result<Gone<P::Block>, Stay<P::Block>> {
+    fn climb_down(&self, block: P::Block, walk: &mut Walk) -> Result<Gone<P::Block>, Stay<P::Block>> {
         let mut block = block;
-        let mut why = StoreError::Unsupported;
-        if rungs.contains(Evict::TRANSFER) {
+        let mut why = walk.barred;
+        if walk.rungs.contains(Evict::TRANSFER) {
+            let order = block.order();
             match self.home.store.transfer(block) {
-                Ok(handle) => return Ok(Gone::HandedOver(handle)),
+                Ok(handle) if handle.order() == order => return Ok(Gone::HandedOver(handle)),
+                Ok(other) => match self.home.store.discard(other) {
+                    Ok(Some(same)) => (block, why) = (same, StoreError::Io),
+                    _ => return Ok(Gone::Lost),
+                },
                 Err(refused) => (block, why) = (refused.item, refused.why),
             }
+            if why == StoreError::Backlog {
+                walk.barred = why;
+                walk.rungs.remove(Evict::TRANSFER); // nor would it take the next one
+            }
         }
-        let mut order = match (rungs.contains(Evict::COPY), rungs.contains(Evict::SPLIT)) {
+        let mut order = match (walk.rungs.contains(Evict::COPY), walk.rungs.contains(Evict::SPLIT)) {
             (true, _) => block.order(),
-            (false, true) => self.unit,
+            (false, true) => self.unit.min(block.order()),
             (false, false) => return Err(Stay(block, StayReason::Store(why))),
         };
         loop {
-            match self.home.store.save(&block, order, cx) {
-                Ok(handle) => return Ok(Gone::Copied(handle, block)),
-                Err(StoreError::TooLarge) if rungs.contains(Evict::SPLIT) && order > self.unit => {
-                    order = order.lower().unwrap_or(Order::PAGE);
+            let why = match self.home.store.save(&block, order, walk.cx) {
+                Ok(handle) if handle.order() == order => return Ok(Gone::Copied(handle, block)),
+                Ok(short)
+                    if short.order() < order
+                        && short.order() >= self.unit
+                        && walk.rungs.contains(Evict::SPLIT) =>
+                {
+                    return Ok(Gone::Copied(short, block));
                 }
-                Err(why) => return Err(Stay(block, StayReason::Store(why))),
-            }
+                Ok(useless) => {
+                    let short = useless.order() < order;
+                    self.home.discard(useless);
+                    if short && walk.rungs.contains(Evict::SPLIT) {
+                        return Err(Stay(block, StayReason::Unsplittable));
+                    }
+                    if short { StoreError::TooLarge } else { StoreError::Io }
+                }
+                Err(StoreError::TooLarge) if walk.rungs.contains(Evict::SPLIT) && order > self.unit => {
+                    order = order.lower().unwrap_or(Order::PAGE);
+                    continue;
+                }
+                Err(why) => why,
+            };
+            return Err(Stay(block, StayReason::Store(why)));
         }
     }
 
-    /// Cuts off what was copied: the first pages of `block`, as many as the handle says. The rest is put into
-    /// the slots behind. Gives the block back if the cut can't be made here.
+    /// Cuts the first `2^order` pages off `block` and puts the rest into the slots behind; also returns how often
+    /// it was split.
+    ///
+    /// # Errors
+    /// The block, whole again unless the platform does not join, if a split is refused.
     fn cut(
         &self,
         slots: &mut [Slot<P>],
         i: usize,
         block: P::Block,
-        handle: &Handle,
-        sum: &mut Evicted,
-    ) -> Result<P::Block, P::Block> {
-        if handle.order() < self.unit || handle.order() > block.order() {
-            return Err(block);
-        }
+        order: Order,
+    ) -> Result<(P::Block, usize), P::Block> {
+        let mut splits = 0;
         let mut prefix = block;
-        while prefix.order() > handle.order() {
-            let (lower, upper) = prefix.split()?;
-            let behind = i + slots_of(upper.order(), self.unit);
-            match slots.get_mut(behind) {
-                Some(slot) => slot.block = Some(Pooled::plain(upper)),
-                None => self.home.pool.release(upper), // not reached: the block covered that slot
+        while prefix.order() > order {
+            match prefix.split() {
+                Ok((lower, upper)) => {
+                    let behind = i + slots_of(upper.order(), self.unit);
+                    match slots.get_mut(behind) {
+                        Some(slot) => slot.block = Some(Pooled::plain(upper)),
+                        None => self.home.pool.release(upper), // not reached: the block covered that slot
+                    }
+                    prefix = lower;
+                    splits += 1;
+                }
+                Err(refused) => return Err(self.uncut(slots, i, refused, splits)),
             }
-            sum.splits += 1;
-            prefix = lower;
         }
-        Ok(prefix)
+        Ok((prefix, splits))
     }
 
-    pub(crate) fn is_in_mode(&self, block: &Pooled<P>) -> bool {
-        use crate::Mode;
-        block.mode().index() == self.mode.index()
+    fn uncut(&self, slots: &mut [Slot<P>], i: usize, mut lower: P::Block, splits: usize) -> P::Block {
+        for _ in 0..splits {
+            let Some(slot) = slots.get_mut(i + slots_of(lower.order(), self.unit)) else { break };
+            let Some(Ok(upper)) =
+                slot.block.take().map(|b| b.into_plain(self.home.platform(), Context::INTERRUPT))
+            else {
+                break; // not reached: it was put there, plain, a moment ago
+            };
+            match self.home.platform().join(lower, upper) {
+                Ok(joined) => lower = joined,
+                Err((left, right)) => {
+                    slot.block = Some(Pooled::plain(right));
+                    return left;
+                }
+            }
+        }
+        lower
     }
 }

@@ -1,21 +1,30 @@
 //! Pool and store together, and the walk that moves idle buffers from one to the other.
 
 use crate::{
-    BackingStore, Context, Evict, Evicted, Locked, ModeRefused, OwnedBlock, Pages, Place, Places, Platform,
-    Pool, Pooled, Refused, Report, Settled, Stats,
+    BackingStore, Context, Evict, Evicted, Locked, OwnedBlock, Pages, Place, Places, Platform, Pool, Pooled,
+    Report, Settled, Stats, StayReason, StoreError,
 };
 use core::fmt;
 
 /// Something that can give up pages: a buffer of any shape.
 pub trait Evictable {
     /// Evicts about `budget` pages, unless this is in use, or was used since the last call (then the next call
-    /// may). It stops at the first whole block past the budget, and as soon as somebody wants the buffer.
+    /// may). It stops at the first whole block past the budget, and as soon as somebody wants the buffer. What
+    /// refused to go is passed over by the next call, as if it had been used.
     fn evict_if_idle(&self, budget: Pages, how: Evict, cx: Context) -> Evicted;
+
+    /// Drops the store's copies of what is resident, unless this is in use; returns how many pages that were.
+    fn discard_if_idle(&self) -> Pages {
+        Pages::ZERO
+    }
 }
 
 impl<E: Evictable + ?Sized> Evictable for &E {
     fn evict_if_idle(&self, budget: Pages, how: Evict, cx: Context) -> Evicted {
         (**self).evict_if_idle(budget, how, cx)
+    }
+    fn discard_if_idle(&self) -> Pages {
+        (**self).discard_if_idle()
     }
 }
 
@@ -36,26 +45,10 @@ struct Walk {
     stats: Stats,
 }
 
-impl<P: Platform, S, const N: usize> Forebay<P, S, [Place<P>; N]> {
+impl<P: Platform, S: BackingStore<P::Block>, const N: usize> Forebay<P, S, [Place<P>; N]> {
     /// Joins a platform and a store. `N` and `depth` as for [`Pool::new`].
     pub const fn new(platform: P, store: S, depth: usize) -> Self {
-        let stats = Stats {
-            evicted: Evicted {
-                handed_over: Pages::ZERO,
-                copied: Pages::ZERO,
-                clean: Pages::ZERO,
-                refused: Pages::ZERO,
-                splits: 0,
-                why: None,
-            },
-            restored: crate::Restored {
-                taken_back: Pages::ZERO,
-                loaded: Pages::ZERO,
-                populated: Pages::ZERO,
-            },
-            settled: Pages::ZERO,
-            stranded: Pages::ZERO,
-        };
+        let stats = Stats::NONE;
         Forebay { store, walk: Locked::new(Walk { hand: 0, stats }), pool: Pool::new(platform, depth) }
     }
 }
@@ -85,14 +78,9 @@ impl<P: Platform, S, M: Places<P> + ?Sized> Forebay<P, S, M> {
         self.walk.with(|w| f(&mut w.stats));
     }
 
-    /// Gives a block to the pool. One that its mode keeps from going anywhere comes back.
-    pub(crate) fn give(&self, block: Pooled<P>) -> Result<(), Refused<Pooled<P>, ModeRefused>> {
-        self.pool.give(block)
-    }
-
-    /// As `give`, for a block that has no other place to be.
-    pub(crate) fn give_or_strand(&self, block: Pooled<P>) {
-        if let Err(refused) = self.give(block) {
+    /// Gives a block to the pool. One that its mode keeps from going anywhere is lost, and counted.
+    pub(crate) fn give_or_strand(&self, block: Pooled<P>, cx: Context) {
+        if let Err(refused) = self.pool.give(block, cx) {
             self.count(|s| s.stranded += refused.item.block().pages());
         }
     }
@@ -102,31 +90,68 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
     /// Evicts from `buffers`, those not lately used first, until at least `want` pages left them; then settles
     /// the store once, without writing anything out ([`settle`](Forebay::settle) does that).
     ///
-    /// A second-chance clock, whose hand stays where it stopped: a buffer used since the hand last came by is
-    /// passed over once. The walk is bounded (two rounds), passes over what is in use, and does not end at a
-    /// buffer that can't be evicted. It overshoots by less than one block.
+    /// A second-chance clock (Corbató 1968): a buffer used since the hand last came by is passed over once. The hand
+    /// stays at the buffer where the walk ended, so that the next walk goes on with the same one and few are left in
+    /// pieces. The walk is bounded (two rounds), passes over what is in use, and does not end at a buffer that can't
+    /// be evicted. It overshoots by less than one block. A store that says
+    /// [`Backlog`](crate::StoreError::Backlog) is not asked for another transfer in this walk. If one says
+    /// [`Full`](crate::StoreError::Full) and the context permits, its copies of resident buffers are dropped, and two
+    /// more rounds made.
     ///
     /// # Context
-    /// With [`Evict::TRANSFER`] and [`Context::INTERRUPT`] fit for an interrupt: O(1) for each block, copies
-    /// nothing, allocates nothing. No lock is held while anything moves.
+    /// With [`Evict::TRANSFER`] and [`Context::INTERRUPT`] fit for an interrupt: copies nothing, allocates nothing;
+    /// O(1) for a buffer that has nothing resident, and one call of the store for each block. No lock is held while
+    /// anything moves.
     pub fn reclaim<E: Evictable>(&self, buffers: &[E], want: Pages, how: Evict, cx: Context) -> Report {
         let mut report = Report::default();
-        for _ in 0..buffers.len().saturating_mul(2) {
-            let moved = report.evicted.moved();
-            if moved >= want {
+        let mut rungs = how;
+        for round in 0..4 {
+            if round == 2 && !self.make_room(buffers, &report.evicted, cx) {
                 break;
             }
-            let at = self.walk.with(|w| {
-                let at = if w.hand < buffers.len() { w.hand } else { 0 };
-                w.hand = at + 1;
-                at
-            });
-            if let Some(buffer) = buffers.get(at) {
-                report.evicted += buffer.evict_if_idle(want - moved, how, cx);
+            if self.round(buffers, want, &mut rungs, cx, &mut report.evicted) {
+                break;
             }
         }
         report.settled = self.settle(Pages::ZERO, cx);
         report
+    }
+
+    /// One round of the clock; whether `want` is reached.
+    fn round<E: Evictable>(
+        &self,
+        buffers: &[E],
+        want: Pages,
+        rungs: &mut Evict,
+        cx: Context,
+        sum: &mut Evicted,
+    ) -> bool {
+        for _ in 0..buffers.len() {
+            if sum.moved() >= want {
+                return true;
+            }
+            let at = self.walk.with(|w| w.hand);
+            let Some((at, buffer)) = buffers.get(at).map(|b| (at, b)).or(buffers.first().map(|b| (0, b)))
+            else {
+                return true;
+            };
+            let step = buffer.evict_if_idle(want - sum.moved(), *rungs, cx);
+            *sum += step;
+            if step.why == Some(StayReason::Store(StoreError::Backlog)) {
+                rungs.remove(Evict::TRANSFER);
+            }
+            if sum.moved() < want {
+                self.walk.with(|w| w.hand = at + 1);
+            }
+        }
+        sum.moved() >= want
+    }
+
+    /// The store was full: its copies of what is resident go, where the context permits to look for them.
+    fn make_room<E: Evictable>(&self, buffers: &[E], sum: &Evicted, cx: Context) -> bool {
+        sum.why == Some(StayReason::Store(StoreError::Full))
+            && cx.contains(Context::MAY_BLOCK)
+            && buffers.iter().map(Evictable::discard_if_idle).sum::<Pages>() > Pages::ZERO
     }
 
     /// [`BackingStore::settle`], with the frames that it frees sent home.
@@ -146,7 +171,8 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
 
     /// Drops what is stored under a handle; a block that comes to light goes home.
     pub(crate) fn discard(&self, handle: crate::Handle) {
-        if let Some(block) = self.store.discard(handle) {
+        // A handle that its own store does not know is one that a store made up: there is nothing behind it.
+        if let Ok(Some(block)) = self.store.discard(handle) {
             self.pool.release(block);
         }
     }

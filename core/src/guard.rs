@@ -10,6 +10,9 @@ use core::ops::{Deref, DerefMut};
 /// Holds the contents resident for reading. Many at a time. The buffer can't be evicted while it lives.
 ///
 /// Contiguous memory that nobody else writes simply derefs to `[u8]`; everything else is copied out.
+///
+/// Dropping it is interrupt-safe and O(1). A guard that is leaked keeps its buffer busy until that is dropped, so one
+/// of a buffer in a static keeps it for ever.
 #[must_use]
 pub struct Read<'g, P: Platform, T: Slots<P> = [Slot<P>; 1]> {
     held: Reader<'g, P::Lock, Inner<T>>,
@@ -80,7 +83,7 @@ fn bytes<P: Platform>(slots: &[Slot<P>], unit: Order) -> usize {
 /// The slot whose block has byte `at`, and where in the block that is.
 fn locate<P: Platform>(slots: &[Slot<P>], unit: Order, at: usize) -> Option<(usize, usize)> {
     let per_slot = P::Block::PAGE << unit.get();
-    let head = covering(slots, unit, at / per_slot)?;
+    let head = covering(slots, unit, at.checked_div(per_slot)?)?;
     Some((head, at - head * per_slot))
 }
 

@@ -71,7 +71,7 @@
 //!
 //! let pool: &Pool<Machine> = &Pool::<_, [Place<Machine>; 2]>::new(Machine, 2); // keeps two single pages
 //! let page = pool.take(Order::PAGE, (), Context::THREAD)?;
-//! pool.give(page).expect("there is one caching mode");
+//! pool.give(page, Context::THREAD).expect("there is one caching mode");
 //! assert_eq!(pool.ready(), Pages::new(1));
 //! # Ok::<(), TakeError>(())
 //! ```

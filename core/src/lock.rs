@@ -139,7 +139,7 @@ impl<L: RawLock, T: ?Sized> Locked<L, T> {
     }
 
     /// The value, without locking: `&mut self` proves that nobody is inside.
-    pub fn get_mut(&mut self) -> &mut T {
+    pub const fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()
     }
 }

@@ -80,7 +80,7 @@ pub trait Platform {
     ///
     /// # Errors
     /// Both blocks, unchanged, if they are not such neighbours, or if this source never joins (the default).
-    /// Nothing depends on it but the state of a refused split.
+    /// Then a block whose split was refused half way stays in pieces.
     fn join(&self, left: Self::Block, right: Self::Block) -> Result<Self::Block, (Self::Block, Self::Block)> {
         Err((left, right))
     }
@@ -90,18 +90,28 @@ pub trait Platform {
     /// Called for blocks that nobody else uses; with `to` = [`Mode::PLAIN`] before a block goes to the source
     /// or to a store (TTM: "anything returned to the system needs to be cached").
     ///
+    /// A platform that must wait for other cores to flush refuses where `cx` does not permit that.
+    ///
     /// # Errors
     /// [`ModeRefused`]: the mode is `from` as before, for every page of the block.
-    fn set_mode(&self, block: &mut Self::Block, from: Self::Mode, to: Self::Mode) -> Result<(), ModeRefused> {
-        let _ = (block, from, to);
+    fn set_mode(
+        &self,
+        block: &mut Self::Block,
+        from: Self::Mode,
+        to: Self::Mode,
+        cx: Context,
+    ) -> Result<(), ModeRefused> {
+        let _ = (block, from, to, cx);
         Ok(())
     }
 
     /// Revokes every use of the buffer outside forebay: unmap it, wait for the device. The buffer is held
-    /// exclusively meanwhile. Called before anything of it moves.
+    /// exclusively meanwhile. Called before anything of it moves, be it to the store or, purged, to the pool; once,
+    /// until [`after_restore`](Platform::after_restore).
     ///
     /// # Errors
-    /// [`Busy`]: it can't be evicted now. The walk goes on with the next buffer.
+    /// [`Busy`]: it can't be evicted or purged now. A walk goes on with the next buffer. (A buffer that is dropped
+    /// can't be refused: its owner has seen to it that nobody uses it.)
     fn before_evict(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
         let _ = (id, cx);
         Ok(())
@@ -133,8 +143,14 @@ impl<P: Platform> Platform for &P {
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
         (**self).join(left, right)
     }
-    fn set_mode(&self, block: &mut P::Block, from: P::Mode, to: P::Mode) -> Result<(), ModeRefused> {
-        (**self).set_mode(block, from, to)
+    fn set_mode(
+        &self,
+        block: &mut P::Block,
+        from: P::Mode,
+        to: P::Mode,
+        cx: Context,
+    ) -> Result<(), ModeRefused> {
+        (**self).set_mode(block, from, to, cx)
     }
     fn before_evict(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
         (**self).before_evict(id, cx)

@@ -6,10 +6,12 @@
 
 use crate::{Context, Locked, Mode, ModeRefused, Order, OutOfFrames, OwnedBlock, Pages, Platform, Refused};
 use core::fmt;
+use core::ops::DerefMut;
 
 /// Why a pool has no block to give.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum TakeError {
     /// Neither shelf nor source has a block of that order.
     OutOfFrames,
@@ -55,8 +57,26 @@ impl<P: Platform> Pooled<P> {
         &self.block
     }
 
-    /// The block, to write it.
-    pub const fn block_mut(&mut self) -> &mut P::Block {
+    /// Copies bytes in ([`OwnedBlock::copy_in`]); returns how many.
+    pub fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
+        self.block.copy_in(at, from)
+    }
+
+    /// Makes every byte zero.
+    pub fn zero(&mut self) {
+        self.block.zero();
+    }
+
+    /// Its bytes, where a block is simply bytes.
+    pub fn bytes_mut(&mut self) -> &mut [u8]
+    where
+        P::Block: DerefMut<Target = [u8]>,
+    {
+        &mut self.block
+    }
+
+    /// Not for users, who could put another block in its place, in another mode.
+    pub(crate) const fn block_mut(&mut self) -> &mut P::Block {
         &mut self.block
     }
 
@@ -69,9 +89,14 @@ impl<P: Platform> Pooled<P> {
     ///
     /// # Errors
     /// The block in the mode that it had.
-    pub fn into_mode(mut self, platform: &P, to: P::Mode) -> Result<Self, Refused<Self, ModeRefused>> {
+    pub fn into_mode(
+        mut self,
+        platform: &P,
+        to: P::Mode,
+        cx: Context,
+    ) -> Result<Self, Refused<Self, ModeRefused>> {
         if self.mode.index() != to.index() {
-            if let Err(why) = platform.set_mode(&mut self.block, self.mode, to) {
+            if let Err(why) = platform.set_mode(&mut self.block, self.mode, to, cx) {
                 return Err(Refused::new(self, why));
             }
             self.mode = to;
@@ -83,8 +108,8 @@ impl<P: Platform> Pooled<P> {
     ///
     /// # Errors
     /// As [`into_mode`](Pooled::into_mode).
-    pub fn into_plain(self, platform: &P) -> Result<P::Block, Refused<Self, ModeRefused>> {
-        self.into_mode(platform, P::Mode::PLAIN).map(|me| me.block)
+    pub fn into_plain(self, platform: &P, cx: Context) -> Result<P::Block, Refused<Self, ModeRefused>> {
+        self.into_mode(platform, P::Mode::PLAIN, cx).map(|me| me.block)
     }
 }
 
@@ -143,7 +168,7 @@ pub struct Pool<P: Platform, M: Places<P> + ?Sized = [Place<P>]> {
 
 impl<P: Platform, const N: usize> Pool<P, [Place<P>; N]> {
     /// A pool that keeps up to `depth` blocks for each mode and order, for as many orders, from 0 up, as the `N`
-    /// places are enough for. Places left over stay unused; blocks of higher orders go straight home.
+    /// places are enough for: give it `orders × modes × depth`. Blocks of higher orders go straight home.
     pub const fn new(platform: P, depth: usize) -> Self {
         Pool { platform, depth, places: Locked::new([const { Place::EMPTY }; N]) }
     }
@@ -198,7 +223,7 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
         mode: P::Mode,
         cx: Context,
     ) -> Result<Pooled<P>, TakeError> {
-        let mut order = most;
+        let mut order = most.max(least);
         loop {
             match (self.take_unwiped(order, mode, cx), order.lower()) {
                 (Err(_), Some(lower)) if lower >= least => order = lower,
@@ -212,7 +237,7 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
             return Ok(block);
         }
         let fresh = Pooled::plain(self.platform.allocate(order, cx)?);
-        fresh.into_mode(&self.platform, mode).map_err(|refused| {
+        fresh.into_mode(&self.platform, mode, cx).map_err(|refused| {
             self.platform.release(refused.item.block); // its mode is still the plain one
             TakeError::ModeRefused
         })
@@ -225,7 +250,7 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
     ///
     /// # Context
     /// O(depth), and a mode change if the shelf is full. Interrupt-safe if lock and platform are.
-    pub fn give(&self, block: Pooled<P>) -> Result<(), Refused<Pooled<P>, ModeRefused>> {
+    pub fn give(&self, block: Pooled<P>, cx: Context) -> Result<(), Refused<Pooled<P>, ModeRefused>> {
         let (order, mode) = (block.block.order(), block.mode);
         let mut left = Some(block);
         self.on_shelf(order, mode, |shelf| {
@@ -234,14 +259,18 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
             Some(())
         });
         match left {
-            Some(block) => self.send_home(block),
+            Some(block) => self.send_home(block, cx),
             None => Ok(()),
         }
     }
 
     /// Sends ready blocks home until at least `want` pages went, or none is left; returns how many went. It
     /// overshoots by less than one block. A block whose mode can't be undone stays on its shelf.
-    pub fn trim(&self, want: Pages) -> Pages {
+    ///
+    /// # Context
+    /// O(places), a lock for each. Interrupt-safe if lock and platform are. (TTM's `ttm_pool_shrink`, whose count of
+    /// blocks for pages overshoots.)
+    pub fn trim(&self, want: Pages, cx: Context) -> Pages {
         let mut done = Pages::ZERO;
         let mut at = 0;
         while done < want {
@@ -252,7 +281,7 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
             let Some(found) = step else { break };
             if let Some(block) = found {
                 let pages = block.block.pages();
-                let next = match self.send_home(block) {
+                let next = match self.send_home(block, cx) {
                     Ok(()) => {
                         done += pages;
                         Content::Empty
@@ -287,8 +316,8 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
         sum
     }
 
-    fn send_home(&self, block: Pooled<P>) -> Result<(), Refused<Pooled<P>, ModeRefused>> {
-        block.into_plain(&self.platform).map(|b| self.platform.release(b))
+    fn send_home(&self, block: Pooled<P>, cx: Context) -> Result<(), Refused<Pooled<P>, ModeRefused>> {
+        block.into_plain(&self.platform, cx).map(|b| self.platform.release(b))
     }
 
     /// Runs `f` on the places for one mode and order, under the lock; `f` calls nobody.
@@ -307,7 +336,7 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
 
 impl<P: Platform, M: Places<P> + ?Sized> Drop for Pool<P, M> {
     fn drop(&mut self) {
-        self.trim(Pages::MAX);
+        self.trim(Pages::MAX, Context::INTERRUPT); // who drops it may be anywhere
     }
 }
 

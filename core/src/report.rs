@@ -1,6 +1,6 @@
 //! What was done, in pages. No count stands for an error, and no error hides a count.
 
-use crate::{ModeRefused, Pages, Settled, StoreError};
+use crate::{ModeRefused, Pages, PinError, Settled, StoreError};
 use bitflags::bitflags;
 use core::fmt;
 use core::ops::AddAssign;
@@ -8,16 +8,17 @@ use core::ops::AddAssign;
 bitflags! {
     /// The rungs of the ladder that an eviction may use, tried from the first to the last.
     ///
-    /// Only "too large" or a short copy leads from one rung to splitting; a store that is merely full must not
-    /// shred every high-order block for nothing.
+    /// From [`COPY`](Evict::COPY) only "too large" or a short copy leads to splitting: a store that is merely full
+    /// must not shred every high-order block for nothing. Nothing is split before the store has taken a part.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    pub struct Evict: u8 {
+    pub struct Evict: u16 {
         /// Hand the block over: O(1) each, copies nothing, fit for an interrupt.
         const TRANSFER = 1;
         /// Copy it whole, at its own order, then send it home.
         const COPY = 2;
-        /// Copy it piece by piece, sending each piece home as soon as it is copied. Alone: one unit of the buffer
-        /// at a time. With [`COPY`](Evict::COPY): halves, only where the whole does not fit.
+        /// Copy it piece by piece, sending each piece home as soon as it is copied. Without
+        /// [`COPY`](Evict::COPY): one unit of the buffer at a time. With it: halves, where the store says that the
+        /// whole is too large or takes less of it.
         const SPLIT = 4;
     }
 }
@@ -30,13 +31,14 @@ impl Evict {
 #[cfg(feature = "defmt")]
 impl defmt::Format for Evict {
     fn format(&self, f: defmt::Formatter<'_>) {
-        defmt::write!(f, "Evict({=u8:b})", self.bits());
+        defmt::write!(f, "Evict({=u16:b})", self.bits());
     }
 }
 
 /// Why a block stayed resident.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum StayReason {
     /// The hook before an eviction said so.
     Hook,
@@ -62,6 +64,7 @@ impl fmt::Display for StayReason {
 /// What an eviction did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub struct Evicted {
     /// Transferred: the store owns the blocks. Not freed yet.
     pub handed_over: Pages,
@@ -69,7 +72,7 @@ pub struct Evicted {
     pub copied: Pages,
     /// Clean: the store had a copy already; the blocks went home.
     pub clean: Pages,
-    /// Tried, and still resident.
+    /// Tried, and still resident. A walk tries each block once.
     pub refused: Pages,
     /// How often a block was split in two.
     pub splits: usize,
@@ -108,6 +111,7 @@ impl AddAssign for Evicted {
 /// What a step of restoring did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub struct Restored {
     /// Blocks taken back as they were: nothing copied.
     pub taken_back: Pages,
@@ -115,12 +119,26 @@ pub struct Restored {
     pub loaded: Pages,
     /// Fresh blocks of zeros for what was empty.
     pub populated: Pages,
+    /// The first reason why something did not come back.
+    pub why: Option<PinError>,
 }
 
 impl Restored {
     /// Pages that became resident.
     pub fn total(&self) -> Pages {
         self.taken_back + self.loaded + self.populated
+    }
+
+    /// For callers that want all or an error: the counts if nothing failed.
+    ///
+    /// # Errors
+    /// [`why`](Restored::why). What came back stays resident nevertheless.
+    pub fn into_result(self) -> Result<Restored, PinError> {
+        self.why.map_or(Ok(self), Err)
+    }
+
+    pub(crate) fn fail(&mut self, why: PinError) {
+        self.why = self.why.or(Some(why));
     }
 }
 
@@ -129,12 +147,14 @@ impl AddAssign for Restored {
         self.taken_back += other.taken_back;
         self.loaded += other.loaded;
         self.populated += other.populated;
+        self.why = self.why.or(other.why);
     }
 }
 
 /// What a reclaim did: the walk over the buffers, and the settling of the store after it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub struct Report {
     /// The walk.
     pub evicted: Evicted,
@@ -152,6 +172,7 @@ impl Report {
 /// Everything that passed through a [`Forebay`](crate::Forebay) since it was made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub struct Stats {
     /// All evictions.
     pub evicted: Evicted,
@@ -162,4 +183,26 @@ pub struct Stats {
     /// Pages of blocks that nobody could take, because their caching mode could not be undone when their buffer
     /// was dropped. They are lost.
     pub stranded: Pages,
+}
+
+impl Stats {
+    /// Nothing passed yet.
+    pub(crate) const NONE: Stats = Stats {
+        evicted: Evicted {
+            handed_over: Pages::ZERO,
+            copied: Pages::ZERO,
+            clean: Pages::ZERO,
+            refused: Pages::ZERO,
+            splits: 0,
+            why: None,
+        },
+        restored: Restored {
+            taken_back: Pages::ZERO,
+            loaded: Pages::ZERO,
+            populated: Pages::ZERO,
+            why: None,
+        },
+        settled: Pages::ZERO,
+        stranded: Pages::ZERO,
+    };
 }

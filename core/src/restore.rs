@@ -1,11 +1,19 @@
 //! The way back: the same block where the store still has it, else a copy into a fresh one.
 
-use crate::buffer::{Inner, Marks};
+use crate::buffer::{Inner, Marks, Round};
 use crate::slot::slots_of;
 use crate::{
     BackingStore, Buffer, Capabilities, Context, Order, OwnedBlock, Pages, PinError, Platform, Pooled,
     Restored, Slot, Slots, StoreError, TakeError,
 };
+
+/// What to do with slots that have neither block nor copy.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Empty {
+    Leave,
+    /// Give them zeroed blocks.
+    Zero,
+}
 
 impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     /// Everything resident, in the buffer's mode, with the platform's hook done. O(1) if it is so already.
@@ -13,59 +21,85 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         if inner.marks.contains(Marks::READY) {
             return Ok(());
         }
-        self.bring_back(inner, Pages::MAX, cx)?;
-        let mut i = 0;
-        while let Some(slot) = inner.slots.as_ref().get(i) {
-            if slot.block.is_none() {
-                self.populate_at(inner.slots.as_mut(), i, cx)?;
+        if let Some(why) = self.bring_held(inner, Empty::Zero, Pages::MAX, cx).why {
+            return Err(why);
+        }
+        let mut round = Round::default();
+        while let Some(i) = round.next::<P, T>(inner, self.unit) {
+            if let Some(slot) = inner.slots.as_mut().get_mut(i) {
+                self.apply_mode(slot, cx)?;
             }
-            let Some(slot) = inner.slots.as_mut().get_mut(i) else { break };
-            self.apply_mode(slot)?;
-            i += slot.span(self.unit);
         }
         if inner.marks.contains(Marks::UNMAPPED) {
             self.home.platform().after_restore(self.id, cx)?;
             inner.marks.remove(Marks::UNMAPPED);
         }
         inner.marks.insert(Marks::READY);
+        inner.next = 0;
         Ok(())
     }
 
-    /// Restores about `budget` pages of what is stored. Taking back comes first: it needs no memory.
-    pub(crate) fn bring_back(
-        &self,
-        inner: &mut Inner<T>,
-        budget: Pages,
-        cx: Context,
-    ) -> Result<Restored, PinError> {
-        let mut sum = Restored::default();
-        let mut result = if inner.marks.contains(Marks::LOST) { Err(PinError::Lost) } else { Ok(()) };
-        for way in [Self::take_back_at, Self::load_at] {
-            let mut i = 0;
-            while result.is_ok() && sum.total() < budget {
-                let Some(slot) = inner.slots.as_ref().get(i) else { break };
-                if slot.is_stored() {
-                    result = way(self, inner, i, cx, &mut sum);
-                }
-                i += inner.slots.as_ref().get(i).map_or(1, |s| s.span(self.unit));
-            }
+    pub(crate) fn bring(&self, empty: Empty, budget: Pages, cx: Context) -> Restored {
+        match self.cell.hold() {
+            Ok(mut held) => self.bring_held(&mut held, empty, budget, cx),
+            Err(busy) => Restored { why: Some(busy.into()), ..Restored::default() },
         }
-        self.home.count(|s| s.restored += sum);
-        result.map(|()| sum)
     }
 
-    /// The same block again, if the store has it.
+    /// Restores, and then populates if so wished, about `budget` pages.
+    fn bring_held(&self, inner: &mut Inner<T>, empty: Empty, budget: Pages, cx: Context) -> Restored {
+        let mut sum = Restored::default();
+        if inner.marks.contains(Marks::LOST) {
+            sum.fail(PinError::Lost);
+            return sum;
+        }
+        if inner.marks.contains(Marks::HANDED) {
+            self.take_back_round(inner, budget, cx, &mut sum);
+        }
+        if inner.marks.contains(Marks::STORED) {
+            self.load_round(inner, budget, cx, &mut sum);
+        }
+        let whole = inner.marks & (Marks::READY | Marks::STORED);
+        if empty == Empty::Zero && whole.is_empty() && sum.why.is_none() {
+            self.populate_round(inner, budget, cx, &mut sum);
+        }
+        if sum.total() > Pages::ZERO {
+            inner.marks.insert(Marks::BLOCKS);
+        }
+        self.home.count(|s| s.restored += Restored { why: None, ..sum });
+        sum
+    }
+
+    /// The same blocks again, as far as the store has them. This comes first: it needs no memory, and it may give
+    /// the store room. What fails stays stored, and the walk goes on.
+    fn take_back_round(&self, inner: &mut Inner<T>, budget: Pages, cx: Context, sum: &mut Restored) {
+        let mut failed = false;
+        let mut round = Round::default();
+        while sum.total() < budget && !inner.marks.contains(Marks::LOST) {
+            let Some(i) = round.next::<P, T>(inner, self.unit) else {
+                if !failed {
+                    inner.marks.remove(Marks::HANDED);
+                }
+                return;
+            };
+            if let Err(why) = self.take_back_at(inner, i, cx, sum) {
+                failed = true;
+                sum.fail(why);
+            }
+        }
+    }
+
     fn take_back_at(
         &self,
         inner: &mut Inner<T>,
         i: usize,
-        _: Context,
+        cx: Context,
         sum: &mut Restored,
     ) -> Result<(), PinError> {
-        let Some(slot) = inner.slots.as_mut().get_mut(i) else { return Ok(()) };
+        let Some(slot) = inner.slots.as_mut().get_mut(i).filter(|s| s.is_stored()) else { return Ok(()) };
         let Some(handle) = slot.copy.take() else { return Ok(()) };
         let order = handle.order();
-        match self.home.store.take_back(handle) {
+        match self.home.store.take_back(handle, cx) {
             Ok(block) if block.order() == order => {
                 sum.taken_back += block.pages();
                 slot.block = Some(Pooled::plain(block));
@@ -78,13 +112,44 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             }
             Err(refused) => {
                 slot.copy = Some(refused.item);
-                if refused.why == StoreError::Busy { Err(PinError::Busy) } else { Ok(()) }
+                match refused.why {
+                    StoreError::OtherWay | StoreError::Unsupported => Ok(()), // only a copy is left
+                    why => Err(why.into()),
+                }
+            }
+        }
+    }
+
+    /// Copies of what is left. What fails stays stored, and the walk goes on unless there is no memory.
+    fn load_round(&self, inner: &mut Inner<T>, budget: Pages, cx: Context, sum: &mut Restored) {
+        let mut failed = false;
+        let mut round = Round::default();
+        while sum.total() < budget && !inner.marks.contains(Marks::LOST) {
+            let Some(i) = round.next::<P, T>(inner, self.unit) else {
+                if !failed {
+                    inner.marks.remove(Marks::STORED);
+                }
+                return;
+            };
+            if !inner.slots.as_ref().get(i).is_some_and(Slot::is_stored) {
+                continue;
+            }
+            if !cx.contains(Context::MAY_BLOCK) {
+                return sum.fail(PinError::Context);
+            }
+            match self.load_at(inner, i, cx, sum) {
+                Ok(()) => {}
+                Err(why @ PinError::Take(_)) => return sum.fail(why),
+                Err(why) => {
+                    failed = true;
+                    sum.fail(why);
+                }
             }
         }
     }
 
     /// Loads what is stored from slot `i` on into one fresh block, as large as may lie there; the copies are kept
-    /// while the store has room. On an error nothing changed.
+    /// while the store has room. On an error the slots are as before.
     fn load_at(
         &self,
         inner: &mut Inner<T>,
@@ -92,27 +157,20 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         cx: Context,
         sum: &mut Restored,
     ) -> Result<(), PinError> {
-        let slots = inner.slots.as_mut();
-        let Some(least) = slots.get(i).and_then(Slot::order) else { return Ok(()) };
-        let most = self.stored_run(slots, i).max(least);
-        let mut fresh = match self.home.pool.take_up_to_unwiped(most, least, self.mode, cx) {
-            Ok(block) => block,
-            Err(TakeError::OutOfFrames) if least > self.unit => {
-                self.split_copy(slots, i)?;
-                return self.load_at(inner, i, cx, sum);
-            }
-            Err(e) => return Err(PinError::Take(e)),
+        let Some(stored) = inner.slots.as_ref().get(i).and_then(Slot::order) else { return Ok(()) };
+        let most = match inner.marks.contains(Marks::HANDED) {
+            true => stored, // what is not taken back yet lies between
+            false => self.copied_run(inner.slots.as_ref(), i).max(stored),
         };
+        let can_split = self.home.store.capabilities().contains(Capabilities::SPLIT);
+        let least = if can_split { self.unit.min(stored) } else { stored };
+        let mut fresh =
+            self.home.pool.take_up_to_unwiped(most, least, self.mode, cx).map_err(PinError::Take)?;
+        let slots = inner.slots.as_mut();
         let end = i + slots_of(fresh.block().order(), self.unit);
-        let mut at = i;
-        while at < end {
-            let Some(copy) = slots.get(at).and_then(|s| s.copy.as_ref()) else { break };
-            let offset = Pages::new((at - i) << self.unit.get());
-            if let Err(e) = self.home.store.load(copy, fresh.block_mut(), offset, cx) {
-                self.home.give_or_strand(fresh);
-                return Err(if e == StoreError::Busy { PinError::Busy } else { PinError::Store(e) });
-            }
-            at += slots_of(copy.order(), self.unit);
+        if let Err(why) = self.load_slots(slots, i, end, &mut fresh, cx) {
+            self.home.give_or_strand(fresh, cx);
+            return Err(why);
         }
         let pages = fresh.block().pages();
         sum.loaded += pages;
@@ -122,15 +180,39 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                     self.home.discard(copy);
                 }
             }
+        } else {
+            inner.marks.insert(Marks::CLEAN);
         }
-        if let Some(slot) = slots.get_mut(i) {
+        if let Some(slot) = inner.slots.as_mut().get_mut(i) {
             slot.block = Some(fresh);
         }
         Ok(())
     }
 
-    /// The largest order that may begin at slot `i` and is stored from end to end.
-    fn stored_run(&self, slots: &[Slot<P>], i: usize) -> Order {
+    /// Fills a block from the copies in slots `i..end`, the first of which is halved until it is no larger.
+    fn load_slots(
+        &self,
+        slots: &mut [Slot<P>],
+        i: usize,
+        end: usize,
+        fresh: &mut Pooled<P>,
+        cx: Context,
+    ) -> Result<(), PinError> {
+        while slots.get(i).is_some_and(|s| i + s.span(self.unit) > end) {
+            self.split_copy(slots, i)?;
+        }
+        let mut at = i;
+        while at < end {
+            let Some(copy) = slots.get(at).and_then(|s| s.copy.as_ref()) else { break };
+            let offset = Pages::new((at - i) << self.unit.get());
+            self.home.store.load(copy, fresh.block_mut(), offset, cx)?;
+            at += slots_of(copy.order(), self.unit);
+        }
+        Ok(())
+    }
+
+    /// The largest order that may begin at slot `i` and of which there are copies from end to end.
+    fn copied_run(&self, slots: &[Slot<P>], i: usize) -> Order {
         let aligned = if i == 0 { u32::from(Order::MAX.get()) } else { i.trailing_zeros() };
         let most = aligned.min(u32::from(P::MAX_ORDER.get().saturating_sub(self.unit.get())));
         let limit = 1_usize << most;
@@ -150,19 +232,14 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         Order::new(self.unit.get().saturating_add(exponent)).unwrap_or(Order::MAX)
     }
 
-    /// There is no block as large as what is stored: two halves of it can come back one by one.
+    /// Halves the copy in slot `i`.
     fn split_copy(&self, slots: &mut [Slot<P>], i: usize) -> Result<(), PinError> {
-        const NONE: PinError = PinError::Take(TakeError::OutOfFrames);
-        if !self.home.store.capabilities().contains(Capabilities::SPLIT) {
-            return Err(NONE);
-        }
-        let Some(handle) = slots.get_mut(i).and_then(|s| s.copy.take()) else { return Err(NONE) };
+        let Some(slot) = slots.get_mut(i) else { return Ok(()) };
+        let Some(handle) = slot.copy.take() else { return Ok(()) };
         match self.home.store.split(handle) {
             Ok((lower, upper)) => {
                 let behind = i + slots_of(upper.order(), self.unit);
-                if let Some(slot) = slots.get_mut(i) {
-                    slot.copy = Some(lower);
-                }
+                slot.copy = Some(lower);
                 match slots.get_mut(behind) {
                     Some(slot) => slot.copy = Some(upper),
                     None => self.home.discard(upper), // not reached: the handle covered that slot
@@ -170,30 +247,42 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                 Ok(())
             }
             Err(refused) => {
-                if let Some(slot) = slots.get_mut(i) {
-                    slot.copy = Some(refused.item);
-                }
-                Err(if refused.why == StoreError::Busy { PinError::Busy } else { NONE })
+                slot.copy = Some(refused.item);
+                Err(refused.why.into())
             }
         }
     }
 
-    /// A zeroed block for what is empty from slot `i` on: the largest that fits there and that is to be had.
-    fn populate_at(&self, slots: &mut [Slot<P>], i: usize, cx: Context) -> Result<(), PinError> {
-        let aligned = if i == 0 { usize::MAX } else { 1 << i.trailing_zeros() };
-        let room = slots.iter().skip(i).take(aligned).take_while(|s| s.order().is_none()).count();
-        let most = self.order_of(room).min(P::MAX_ORDER).max(self.unit);
-        let block = self.home.pool.take_up_to(most, self.unit, self.mode, cx).map_err(PinError::Take)?;
-        self.home.count(|s| s.restored.populated += block.block().pages());
-        if let Some(slot) = slots.get_mut(i) {
-            slot.block = Some(block);
+    /// Zeroed blocks for what is empty, the largest that fit and are to be had. Nothing is only stored any more.
+    fn populate_round(&self, inner: &mut Inner<T>, budget: Pages, cx: Context, sum: &mut Restored) {
+        let mut round = Round::default();
+        while sum.total() < budget {
+            let Some(i) = round.next::<P, T>(inner, self.unit) else { return };
+            let slots = inner.slots.as_mut();
+            if slots.get(i).is_none_or(|s| s.order().is_some()) {
+                continue;
+            }
+            if !cx.contains(Context::MAY_BLOCK) {
+                return sum.fail(PinError::Context);
+            }
+            let aligned = if i == 0 { usize::MAX } else { 1 << i.trailing_zeros() };
+            let room = slots.iter().skip(i).take(aligned).take_while(|s| s.order().is_none()).count();
+            let most = self.order_of(room).min(P::MAX_ORDER).max(self.unit);
+            match self.home.pool.take_up_to(most, self.unit, self.mode, cx) {
+                Ok(block) => {
+                    sum.populated += block.block().pages();
+                    if let Some(slot) = slots.get_mut(i) {
+                        slot.block = Some(block);
+                    }
+                }
+                Err(why) => return sum.fail(PinError::Take(why)),
+            }
         }
-        Ok(())
     }
 
     /// A block that came back plain gets the buffer's mode again.
-    fn apply_mode(&self, slot: &mut Slot<P>) -> Result<(), PinError> {
-        match slot.block.take().map(|b| b.into_mode(self.home.platform(), self.mode)) {
+    fn apply_mode(&self, slot: &mut Slot<P>, cx: Context) -> Result<(), PinError> {
+        match slot.block.take().map(|b| b.into_mode(self.home.platform(), self.mode, cx)) {
             Some(Ok(block)) => slot.block = Some(block),
             Some(Err(refused)) => {
                 slot.block = Some(refused.item);

@@ -59,7 +59,7 @@ pub(crate) fn covering<P: Platform>(slots: &[Slot<P>], unit: Order, index: usize
         .find(|&head| slots.get(head).is_some_and(|s| s.block.is_some() && head + s.span(unit) > index))
 }
 
-/// Where a buffer keeps its slots: inline, `[Slot; 1]`, if it is contiguous; or `&mut [Slot]` in the caller's
+/// Where a buffer keeps its slots: inline (`[Slot; 1]` if it is contiguous), or as `&mut [Slot]` in the caller's
 /// memory.
 pub trait Slots<P: Platform>: AsRef<[Slot<P>]> + AsMut<[Slot<P>]> {}
 impl<P: Platform, T: AsRef<[Slot<P>]> + AsMut<[Slot<P>]>> Slots<P> for T {}

@@ -58,7 +58,7 @@ impl core::error::Error for StoreError {}
 bitflags! {
     /// What a store can do at all.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-    pub struct Capabilities: u8 {
+    pub struct Capabilities: u16 {
         /// [`transfer`](BackingStore::transfer): takes the block itself.
         const TRANSFER = 1;
         /// [`take_back`](BackingStore::take_back): gives the same block back.
@@ -75,13 +75,14 @@ bitflags! {
 #[cfg(feature = "defmt")]
 impl defmt::Format for Capabilities {
     fn format(&self, f: defmt::Formatter<'_>) {
-        defmt::write!(f, "Capabilities({=u8:b})", self.bits());
+        defmt::write!(f, "Capabilities({=u16:b})", self.bits());
     }
 }
 
 /// How much a store could still take. A hint: others may take it first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub struct Space {
     /// Pages that fit, in blocks of any size.
     pub pages: Pages,
@@ -89,11 +90,21 @@ pub struct Space {
     pub adoptions: usize,
 }
 
+impl Space {
+    /// So much.
+    pub const fn new(pages: Pages, adoptions: usize) -> Space {
+        Space { pages, adoptions }
+    }
+}
+
 /// What [`BackingStore::settle`] did, and the state of everything in the store after it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub struct Settled {
-    /// Written out by this call, their frames given home.
+    /// How much of the budget this call used: pages written out, also of blocks that are not finished; rounded up.
+    pub written: Pages,
+    /// Written out to their end by this call, their frames given home.
     pub freed: Pages,
     /// The system can reclaim these by itself.
     pub reclaimable: Pages,
@@ -133,8 +144,11 @@ pub trait BackingStore<B: OwnedBlock> {
     fn ids(&self) -> StoreIds;
 
     /// Drops what is stored. Returns the block if it is still the one that was handed over: the caller sends
-    /// it home. Must always succeed, even while the contents are under way. A foreign handle changes nothing.
-    fn discard(&self, handle: Handle) -> Option<B>;
+    /// it home. Always succeeds for what is stored here, even while the contents are under way.
+    ///
+    /// # Errors
+    /// The handle comes back if nothing is stored under it: [`StoreError::WrongStore`], [`StoreError::NotStored`].
+    fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>>;
 
     /// Whether the handle came from here. O(1).
     fn owns(&self, handle: &Handle) -> bool {
@@ -160,7 +174,7 @@ pub trait BackingStore<B: OwnedBlock> {
     /// Linear in what it copies. Needs [`Context::MAY_BLOCK`], and [`Context::MAY_IO`] if the store says so.
     ///
     /// # Errors
-    /// Nothing is stored. [`StoreError::TooLarge`]: try a smaller order.
+    /// Nothing is stored. [`StoreError::TooLarge`]: try a smaller order (or `order` is above the block's).
     fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
         let _ = (block, order, cx);
         Err(StoreError::Unsupported)
@@ -169,10 +183,11 @@ pub trait BackingStore<B: OwnedBlock> {
     /// Copies everything stored under `handle` into `block`, beginning at page `at`. The handle stays valid.
     ///
     /// Restartable: an error in the middle loses nothing, since the handle is only borrowed. Linear in what it
-    /// copies.
+    /// copies. Two at once for one handle: one may be told [`StoreError::Busy`].
     ///
     /// # Errors
-    /// The bytes of `block` may be half written. [`StoreError::OtherWay`]: it is a block that was handed over;
+    /// The bytes of `block` may be half written. [`StoreError::TooLarge`]: it does not fit behind `at`.
+    /// [`StoreError::OtherWay`]: it is a block that was handed over;
     /// take it back.
     fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
         let _ = (handle, block, at, cx);
@@ -187,12 +202,15 @@ pub trait BackingStore<B: OwnedBlock> {
         Err(Refused::new(block, StoreError::Unsupported))
     }
 
-    /// The same block, if the store still has it. Copies nothing, needs no memory, cancels a write-out.
+    /// The same block, if the store still has it. Copies nothing, needs no memory, cancels a write-out. In
+    /// [`Context::INTERRUPT`] it does not wait for anything.
     ///
     /// # Errors
     /// The handle comes back. [`StoreError::OtherWay`]: only a copy is left; load it. [`StoreError::Busy`]: it
-    /// is under way this moment; try again.
-    fn take_back(&self, handle: Handle) -> Result<B, Refused<Handle, StoreError>> {
+    /// is under way this moment, and the store makes it wait for you; try again. [`StoreError::Context`]: it would
+    /// have to wait.
+    fn take_back(&self, handle: Handle, cx: Context) -> Result<B, Refused<Handle, StoreError>> {
+        let _ = cx;
         Err(Refused::new(handle, StoreError::Unsupported))
     }
 
@@ -219,7 +237,7 @@ impl<B: OwnedBlock, S: BackingStore<B> + ?Sized> BackingStore<B> for &S {
     fn ids(&self) -> StoreIds {
         (**self).ids()
     }
-    fn discard(&self, handle: Handle) -> Option<B> {
+    fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
         (**self).discard(handle)
     }
     fn owns(&self, handle: &Handle) -> bool {
@@ -240,8 +258,8 @@ impl<B: OwnedBlock, S: BackingStore<B> + ?Sized> BackingStore<B> for &S {
     fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
         (**self).transfer(block)
     }
-    fn take_back(&self, handle: Handle) -> Result<B, Refused<Handle, StoreError>> {
-        (**self).take_back(handle)
+    fn take_back(&self, handle: Handle, cx: Context) -> Result<B, Refused<Handle, StoreError>> {
+        (**self).take_back(handle, cx)
     }
     fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
         (**self).split(handle)

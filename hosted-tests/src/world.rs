@@ -77,7 +77,7 @@ pub struct Counts {
     pub released: usize,
     /// Refused by a transfer or a save.
     pub refused: usize,
-    /// Blocks (not pages) that a discard brought to light.
+    /// Brought to light by a discard.
     pub uncovered: usize,
 }
 
@@ -283,7 +283,13 @@ impl<P: Platform> Platform for Watched<'_, P> {
         self.inner.join(left, right)
     }
 
-    fn set_mode(&self, block: &mut P::Block, from: P::Mode, to: P::Mode) -> Result<(), ModeRefused> {
+    fn set_mode(
+        &self,
+        block: &mut P::Block,
+        from: P::Mode,
+        to: P::Mode,
+        cx: Context,
+    ) -> Result<(), ModeRefused> {
         let mine = frames(block.pfn(), block.order());
         let check = |s: &State| {
             for n in mine.clone() {
@@ -296,7 +302,7 @@ impl<P: Platform> Platform for Watched<'_, P> {
             }
         };
         check(&self.world.lock());
-        self.inner.set_mode(block, from, to)?;
+        self.inner.set_mode(block, from, to, cx)?;
         let mut s = self.world.lock();
         for n in mine {
             if let Some(f) = s.frames.get_mut(&n) {
@@ -391,13 +397,14 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
         }
     }
 
-    fn take_back(&self, handle: Handle) -> Result<B, Refused<Handle, StoreError>> {
+    fn take_back(&self, handle: Handle, cx: Context) -> Result<B, Refused<Handle, StoreError>> {
         let wanted = key(&handle);
-        match self.inner.take_back(handle) {
+        // Forgotten before the call: once the store has given it up, it may hand out the same handle again.
+        let stored = self.world.lock().take(wanted);
+        match self.inner.take_back(handle, cx) {
             Ok(block) => {
                 let bytes = self.world.bytes(&block, 0, block.bytes());
                 let mut s = self.world.lock();
-                let stored = s.take(wanted);
                 assert_eq!(stored.block, Some(block.pfn()), "another block was taken back");
                 assert_eq!(stored.order, block.order(), "another block was taken back");
                 assert!(bytes == stored.bytes, "{:?} was taken back with other bytes", block.pfn());
@@ -408,6 +415,7 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
             }
             Err(refused) => {
                 assert_eq!(key(&refused.item), wanted, "another handle came back");
+                self.world.lock().put(&refused.item, stored);
                 Err(refused)
             }
         }
@@ -438,15 +446,22 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
         }
     }
 
-    fn discard(&self, handle: Handle) -> Option<B> {
+    fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
         let stored = self.world.lock().take(key(&handle));
-        let block = self.inner.discard(handle)?;
-        assert_eq!(stored.block, Some(block.pfn()), "another block came to light");
-        let mut s = self.world.lock();
-        s.hand(block.pfn(), block.order(), Owner::Store, Owner::Pool);
-        s.counts.uncovered += 1;
-        s.measure();
-        Some(block)
+        match self.inner.discard(handle) {
+            Ok(Some(block)) => {
+                assert_eq!(stored.block, Some(block.pfn()), "another block came to light");
+                let mut s = self.world.lock();
+                s.hand(block.pfn(), block.order(), Owner::Store, Owner::Pool);
+                s.counts.uncovered += block.pages().get();
+                s.measure();
+                Ok(Some(block))
+            }
+            Ok(None) => Ok(None),
+            Err(refused) => {
+                panic!("{:?} was stored, and its discard is refused: {}", refused.item, refused.why)
+            }
+        }
     }
 
     fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {

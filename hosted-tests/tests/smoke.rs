@@ -44,7 +44,7 @@ fn smoke() {
     }
     println!("{home:?}");
     drop((big, tile));
-    home.pool().trim(Pages::MAX);
+    home.pool().trim(Pages::MAX, Context::THREAD);
     world.assert_empty();
     assert_eq!(region.space().pages, region.total());
 }

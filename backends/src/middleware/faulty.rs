@@ -24,11 +24,13 @@ struct State {
     calls: u32,
     failed: u32,
     random: u32,
+    error: Option<StoreError>,
 }
 
 /// A platform or a store whose calls fail on purpose, without having done anything: `allocate`, `set_mode` and
 /// the hooks of a platform; `save`, `load`, `transfer`, `take_back`, `split` of a store, and its `settle`, which then
-/// does nothing and reports the error. What can't fail (`release`, `discard`) never does.
+/// writes nothing out and reports the error. What can't fail (`release`, `discard`) never does. A store says
+/// [`StoreError::Io`] unless told another error ([`fail_with`](Faulty::fail_with)).
 pub struct Faulty<T, L> {
     inner: T,
     state: Locked<L, State>,
@@ -38,12 +40,25 @@ impl<T, L: RawLock> Faulty<T, L> {
     /// Around `inner`, without faults.
     pub const fn new(inner: T) -> Self {
         let faults = Faults { kth: None, per_mille: 0, seed: 0 };
-        Faulty { inner, state: Locked::new(State { faults, calls: 0, failed: 0, random: 1 }) }
+        Faulty { inner, state: Locked::new(State { faults, calls: 0, failed: 0, random: 1, error: None }) }
     }
 
     /// From now on these faults; counting begins again.
     pub fn set(&self, faults: Faults) {
-        self.state.with(|s| *s = State { faults, calls: 0, failed: 0, random: faults.seed | 1 });
+        self.state.with(|s| {
+            *s = State {
+                faults,
+                calls: 0,
+                failed: 0,
+                random: (faults.seed ^ 0x9e37_79b9).max(1),
+                error: s.error,
+            };
+        });
+    }
+
+    /// From now on a store's calls fail with this error.
+    pub fn fail_with(&self, error: StoreError) {
+        self.state.with(|s| s.error = Some(error));
     }
 
     /// What it stands around.
@@ -62,6 +77,11 @@ impl<T, L: RawLock> Faulty<T, L> {
     }
 
     fn fails(&self) -> bool {
+        self.fault().is_some()
+    }
+
+    /// The error to fail with, if this call is to.
+    fn fault(&self) -> Option<StoreError> {
         self.state.with(|s| {
             let call = s.calls;
             s.calls = s.calls.wrapping_add(1);
@@ -71,7 +91,7 @@ impl<T, L: RawLock> Faulty<T, L> {
             s.random ^= s.random << 5;
             let fails = s.faults.kth == Some(call) || s.random % 1000 < u32::from(s.faults.per_mille);
             s.failed += u32::from(fails);
-            fails
+            fails.then_some(s.error.unwrap_or(StoreError::Io))
         })
     }
 }
@@ -91,8 +111,14 @@ impl<P: Platform, L: RawLock> Platform for Faulty<P, L> {
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
         self.inner.join(left, right)
     }
-    fn set_mode(&self, block: &mut P::Block, from: P::Mode, to: P::Mode) -> Result<(), ModeRefused> {
-        if self.fails() { Err(ModeRefused) } else { self.inner.set_mode(block, from, to) }
+    fn set_mode(
+        &self,
+        block: &mut P::Block,
+        from: P::Mode,
+        to: P::Mode,
+        cx: Context,
+    ) -> Result<(), ModeRefused> {
+        if self.fails() { Err(ModeRefused) } else { self.inner.set_mode(block, from, to, cx) }
     }
     fn before_evict(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
         if self.fails() { Err(Busy) } else { self.inner.before_evict(id, cx) }
@@ -116,30 +142,37 @@ impl<B: OwnedBlock, S: BackingStore<B>, L: RawLock> BackingStore<B> for Faulty<S
         self.inner.space()
     }
     fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
-        if self.fails() { Err(StoreError::Io) } else { self.inner.save(block, order, cx) }
+        self.fault().map_or_else(|| self.inner.save(block, order, cx), Err)
     }
     fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
-        if self.fails() { Err(StoreError::Io) } else { self.inner.load(handle, block, at, cx) }
+        self.fault().map_or_else(|| self.inner.load(handle, block, at, cx), Err)
     }
     fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
-        if self.fails() { Err(Refused::new(block, StoreError::Io)) } else { self.inner.transfer(block) }
+        match self.fault() {
+            Some(why) => Err(Refused::new(block, why)),
+            None => self.inner.transfer(block),
+        }
     }
-    fn take_back(&self, handle: Handle) -> Result<B, Refused<Handle, StoreError>> {
-        if self.fails() { Err(Refused::new(handle, StoreError::Io)) } else { self.inner.take_back(handle) }
+    fn take_back(&self, handle: Handle, cx: Context) -> Result<B, Refused<Handle, StoreError>> {
+        match self.fault() {
+            Some(why) => Err(Refused::new(handle, why)),
+            None => self.inner.take_back(handle, cx),
+        }
     }
     fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
-        if self.fails() { Err(Refused::new(handle, StoreError::Io)) } else { self.inner.split(handle) }
+        match self.fault() {
+            Some(why) => Err(Refused::new(handle, why)),
+            None => self.inner.split(handle),
+        }
     }
-    fn discard(&self, handle: Handle) -> Option<B> {
+    fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
         self.inner.discard(handle)
     }
     fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
-        let fails = self.fails();
-        let budget = if fails { Pages::ZERO } else { budget };
+        let fault = self.fault();
+        let budget = if fault.is_some() { Pages::ZERO } else { budget };
         let mut settled = self.inner.settle(budget, cx, home);
-        if fails {
-            settled.error = settled.error.or(Some(StoreError::Io));
-        }
+        settled.error = settled.error.or(fault);
         settled
     }
 }

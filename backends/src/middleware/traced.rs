@@ -33,7 +33,7 @@ pub enum Event {
     /// A handle was split.
     Split(Order, Result<(), StoreError>),
     /// Something was dropped; a block came to light.
-    Discard(Order, Option<Pfn>),
+    Discard(Order, Result<Option<Pfn>, StoreError>),
     /// The store was settled.
     Settle(Settled),
     /// Settling gave that block home.
@@ -100,8 +100,14 @@ impl<P: Platform, O: Sink> Platform for Traced<P, O> {
         self.note(Event::Join(order, result.as_ref().map(OwnedBlock::pfn).map_err(|_| ())));
         result
     }
-    fn set_mode(&self, block: &mut P::Block, from: P::Mode, to: P::Mode) -> Result<(), ModeRefused> {
-        let result = self.inner.set_mode(block, from, to);
+    fn set_mode(
+        &self,
+        block: &mut P::Block,
+        from: P::Mode,
+        to: P::Mode,
+        cx: Context,
+    ) -> Result<(), ModeRefused> {
+        let result = self.inner.set_mode(block, from, to, cx);
         self.note(Event::SetMode(block.pfn(), to.index(), result));
         result
     }
@@ -146,9 +152,9 @@ impl<B: OwnedBlock, S: BackingStore<B>, O: Sink> BackingStore<B> for Traced<S, O
         self.note(Event::Transfer(pfn, order, result.as_ref().map(|_| ()).map_err(|r| r.why)));
         result
     }
-    fn take_back(&self, handle: Handle) -> Result<B, Refused<Handle, StoreError>> {
+    fn take_back(&self, handle: Handle, cx: Context) -> Result<B, Refused<Handle, StoreError>> {
         let order = handle.order();
-        let result = self.inner.take_back(handle);
+        let result = self.inner.take_back(handle, cx);
         self.note(Event::TakeBack(order, result.as_ref().map(OwnedBlock::pfn).map_err(|r| r.why)));
         result
     }
@@ -158,11 +164,12 @@ impl<B: OwnedBlock, S: BackingStore<B>, O: Sink> BackingStore<B> for Traced<S, O
         self.note(Event::Split(order, result.as_ref().map(|_| ()).map_err(|r| r.why)));
         result
     }
-    fn discard(&self, handle: Handle) -> Option<B> {
+    fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
         let order = handle.order();
-        let block = self.inner.discard(handle);
-        self.note(Event::Discard(order, block.as_ref().map(OwnedBlock::pfn)));
-        block
+        let result = self.inner.discard(handle);
+        let note = result.as_ref().map(|block| block.as_ref().map(OwnedBlock::pfn)).map_err(|r| r.why);
+        self.note(Event::Discard(order, note));
+        result
     }
     fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
         let settled = self.inner.settle(budget, cx, &mut |block: B| {

@@ -65,6 +65,14 @@ impl Buddy {
         self.free
     }
 
+    /// Whether a frame of this range is free. O(orders).
+    pub(crate) fn is_free(&self, pfn: Pfn) -> bool {
+        (0..ORDERS as u8).any(|k| {
+            let (blocks, number) = (self.blocks(k), pfn.get() >> k);
+            blocks.contains(&number) && bitmap::get(self.order(k), number - blocks.start)
+        })
+    }
+
     /// The lowest block among the smallest that are large enough. O(orders · log pages).
     pub(crate) fn take(&mut self, order: Order) -> Option<Pfn> {
         let wanted = order.get();

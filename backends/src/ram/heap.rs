@@ -69,7 +69,7 @@ impl<L: RawLock, const PAGE: usize> HeapSource<L, PAGE> {
         HeapSource(Locked::new(Heap::empty()))
     }
 
-    /// Gives it its memory; returns the usable bytes.
+    /// Gives it its memory; returns how many bytes of it are in whole, aligned pages.
     ///
     /// # Errors
     /// The memory, untouched: [`MemoryError::Already`] after the first time, [`MemoryError::NoWholePage`].
@@ -86,7 +86,8 @@ impl<L: RawLock, const PAGE: usize> HeapSource<L, PAGE> {
             // SAFETY: 1. these bytes are ours for ever, and nobody else has them; 2. the heap is empty; 3. at least
             // a page, so there is room for the list.
             unsafe { heap.init(memory.as_mut_ptr(), len) };
-            Ok(heap.size())
+            let (first, end) = (heap.bottom().addr().next_multiple_of(PAGE), heap.top().addr() / PAGE * PAGE);
+            Ok(end.saturating_sub(first))
         })
     }
 

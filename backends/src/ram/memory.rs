@@ -170,6 +170,16 @@ impl Away {
     }
 }
 
+/// Where a block is.
+pub(crate) enum Whose {
+    /// Just this was put away.
+    Away,
+    /// Its first page is in somebody's hands, or was put away as part of something else.
+    Cut,
+    /// Its first page is free, or there is no such block.
+    Free,
+}
+
 /// One range of RAM: its free frames, and which of its blocks were put away.
 ///
 /// # Invariants
@@ -217,7 +227,10 @@ impl<const PAGE: usize> Memory<PAGE> {
             Ok(pages) => pages,
             Err(why) => return Err(Refused::new((memory, meta), why)),
         };
-        let (free, rest) = meta.split_at_mut(Buddy::words(pages));
+        let words = Buddy::words(pages);
+        let Some((free, rest)) = meta.split_at_mut_checked(words) else {
+            return Err(Refused::new((memory, Default::default()), MemoryError::Metadata { words })); // checked above
+        };
         let away = rest.get_mut(..away.words(pages)).unwrap_or_default();
         away.fill(0);
         let skip = memory.as_ptr().align_offset(PAGE);
@@ -291,9 +304,13 @@ impl<const PAGE: usize> Memory<PAGE> {
         Ok(index)
     }
 
-    /// Whether just this was put away.
-    pub(crate) fn is_away(&self, index: usize, order: Order) -> bool {
-        self.away_at(index, order).is_some_and(|bit| bitmap::get(self.away, bit))
+    /// Where a block is that may have been put away.
+    pub(crate) fn whose(&self, index: usize, order: Order) -> Whose {
+        match self.away_at(index, order) {
+            Some(bit) if bitmap::get(self.away, bit) => Whose::Away,
+            Some(_) if !self.buddy.is_free(Pfn::new(self.buddy.frames().start + index)) => Whose::Cut,
+            _ => Whose::Free,
+        }
     }
 
     /// The block again, if just this was put away: a forged number makes no second owner.

@@ -7,7 +7,7 @@ mod memory;
 mod source;
 
 pub use heap::{HeapBlock, HeapSource};
-pub(crate) use memory::{Away, Memory};
+pub(crate) use memory::{Away, Memory, Whose};
 pub use memory::{MemoryError, MemoryRefused, RamBlock};
 pub use source::Ram;
 pub(crate) use source::overlap;

@@ -24,7 +24,8 @@ impl<L: RawLock, const PAGE: usize, const PIECES: usize> Ram<L, PAGE, PIECES> {
         Ram(Locked::new(heapless::Vec::new()))
     }
 
-    /// Words of metadata for a piece of `bytes` bytes: at most 0.1 % of it where pages have 512 bytes or more.
+    /// Words of metadata for a piece of `bytes` bytes: two bits a page and a little, so below 0.1 % of a large
+    /// piece where pages have 512 bytes or more. A small piece needs more: a word at least for each order that fits.
     pub const fn metadata_words(bytes: usize) -> usize {
         Memory::<PAGE>::words(bytes)
     }
@@ -74,13 +75,11 @@ fn check<const PAGE: usize, const PIECES: usize>(
     memory: &[u8],
     meta: &[usize],
 ) -> Result<(), MemoryError> {
+    Memory::<PAGE>::check(memory, meta, Away::Never)?;
     if pieces.iter().any(|m| overlap(&m.addresses(), memory)) {
         return Err(MemoryError::Overlap);
     }
-    if pieces.is_full() {
-        return Err(MemoryError::TooManyPieces);
-    }
-    Memory::<PAGE>::check(memory, meta, Away::Never).map(|_| ())
+    if pieces.is_full() { Err(MemoryError::TooManyPieces) } else { Ok(()) }
 }
 
 /// Whether a slice shares a byte with a range of addresses.

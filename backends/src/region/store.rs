@@ -27,6 +27,8 @@ use forebay::{
 /// | [`write_out`](Region::write_out) with an engine that does not wait | yes | yes | yes, each with an engine of its own |
 /// | `settle` | yes | counts only | yes |
 ///
+/// The table of `N` entries is inside the value, so a large region belongs into a `static`. With `N = 0` it only copies.
+///
 /// # Complexity
 /// Everything but copying: O(orders · log pages) for the room, under the lock; nothing is searched.
 pub struct Region<L, B, const PAGE: usize, const N: usize> {
@@ -118,7 +120,9 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::TRANSFER | Capabilities::TAKE_BACK | Capabilities::COPY | Capabilities::SPLIT
+        let adopts = Capabilities::TRANSFER | Capabilities::TAKE_BACK;
+        let copies = Capabilities::COPY | Capabilities::SPLIT;
+        if N > 0 { adopts | copies } else { copies }
     }
 
     fn space(&self) -> Space {
@@ -131,7 +135,7 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<
         self.table.with(|t| t.adopt(self.id, block, order))
     }
 
-    fn take_back(&self, handle: Handle) -> Result<B, Refused<Handle, StoreError>> {
+    fn take_back(&self, handle: Handle, _: Context) -> Result<B, Refused<Handle, StoreError>> {
         if handle.store() != self.id {
             return Err(Refused::new(handle, StoreError::WrongStore));
         }
@@ -140,7 +144,10 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<
                 Some(block) => Ok(block),
                 None => Err(Refused::new(handle, StoreError::NotStored)),
             },
-            Ok(Found::Out) => Err(Refused::new(handle, StoreError::Busy)),
+            Ok(Found::Out) => {
+                t.ask_back(&handle);
+                Err(Refused::new(handle, StoreError::Busy))
+            }
             Ok(Found::Stored) => Err(Refused::new(handle, StoreError::OtherWay)),
             Err(why) => Err(Refused::new(handle, why)),
         })
@@ -150,16 +157,20 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<
         if !cx.contains(Context::MAY_BLOCK) {
             return Err(StoreError::Context);
         }
-        let mut to = self.table.with(|t| t.reserve(order))?;
-        block.copy_out(0, &mut to);
-        self.table.with(|t| {
-            let handle = t.handle(self.id, &to, order, N);
-            match handle {
-                Some(_) => t.keep(to),
-                None => t.unreserve(to),
+        if order > block.order() {
+            return Err(StoreError::TooLarge);
+        }
+        let mut room = Room::new(self, self.table.with(|t| t.reserve(order))?, AtEnd::Free);
+        let wanted = room.block.as_ref().map_or(0, |to| to.len());
+        let copied = room.block.as_mut().map_or(0, |to| block.copy_out(0, to));
+        let handle = self.table.with(|t| t.handle(self.id, room.block.as_ref()?, order, N));
+        match handle {
+            Some(handle) if copied == wanted => {
+                room.at_end = AtEnd::Keep;
+                Ok(handle)
             }
-            handle.ok_or(StoreError::Full)
-        })
+            _ => Err(StoreError::Io), // a block that gave less than it has: nothing of it is kept
+        }
     }
 
     fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
@@ -171,12 +182,11 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<
             Found::Out => return Err(StoreError::Busy),
             Found::Stored => {}
         }
-        let Some(from) = self.table.with(|t| t.borrow(handle)) else { return Err(StoreError::Busy) };
-        let offset = at.get().saturating_mul(PAGE);
-        let copied = block.copy_in(offset, &from);
-        let whole = copied == from.len();
-        self.table.with(|t| t.keep(from));
-        if whole { Ok(()) } else { Err(StoreError::TooLarge) }
+        let from = self.table.with(|t| t.lend(handle)).ok_or(StoreError::Busy)?;
+        let room = Room::new(self, from, AtEnd::Return);
+        let bytes = room.block.as_deref().unwrap_or_default();
+        let copied = block.copy_in(at.get().saturating_mul(PAGE), bytes);
+        if copied == bytes.len() { Ok(()) } else { Err(StoreError::TooLarge) }
     }
 
     fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
@@ -205,37 +215,73 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<
         Err(Refused::new(handle, why))
     }
 
-    fn discard(&self, handle: Handle) -> Option<B> {
+    fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
         if handle.store() != self.id {
-            return None;
+            return Err(Refused::new(handle, StoreError::WrongStore));
         }
         self.table.with(|t| match t.find(&handle) {
-            Ok(Found::Adopted) => t.give_up(&handle),
+            Ok(Found::Adopted) => Ok(t.give_up(&handle)),
             Ok(Found::Out) => {
                 t.drop_out(&handle); // the block goes home when the engine is done with it
-                None
+                Ok(None)
             }
             Ok(Found::Stored) => {
                 if let Some(to) = t.borrow(&handle) {
                     t.unreserve(to);
                 }
-                None
+                Ok(None)
             }
-            Err(_) => None,
+            Err(why) => Err(Refused::new(handle, why)),
         })
     }
 
     /// Writes out with the CPU where `cx` permits to take that long; else it only counts.
     fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
-        let mut freed = Pages::ZERO;
-        if cx.contains(Context::MAY_BLOCK) {
-            let count = &mut |block: B| {
+        let mut settled = Settled::default();
+        if cx.contains(Context::MAY_BLOCK) && budget > Pages::ZERO {
+            let mut freed = Pages::ZERO;
+            let bytes = self.write_out_now(budget.get().saturating_mul(PAGE), &mut |block: B| {
                 freed += block.pages();
                 home(block);
-            };
-            self.write_out_now(budget.get().saturating_mul(PAGE), count);
+            });
+            settled.written = Pages::new(bytes.div_ceil(PAGE));
+            settled.freed = freed;
         }
-        Settled { freed, pending: self.pending(), ..Settled::default() }
+        settled.pending = self.pending();
+        settled
+    }
+}
+
+/// Room of the region that is in use outside the lock; it goes back even if a block's own code panics.
+struct Room<'r, L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> {
+    region: &'r Region<L, B, PAGE, N>,
+    block: Option<RamBlock<PAGE>>,
+    at_end: AtEnd,
+}
+
+enum AtEnd {
+    /// It becomes stored contents.
+    Keep,
+    /// It is stored contents that were lent.
+    Return,
+    /// It is free.
+    Free,
+}
+
+impl<'r, L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Room<'r, L, B, PAGE, N> {
+    fn new(region: &'r Region<L, B, PAGE, N>, block: RamBlock<PAGE>, at_end: AtEnd) -> Self {
+        Room { region, block: Some(block), at_end }
+    }
+}
+
+impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Drop for Room<'_, L, B, PAGE, N> {
+    fn drop(&mut self) {
+        let Some(block) = self.block.take() else { return };
+        self.region.table.with(|t| match self.at_end {
+            AtEnd::Keep => t.keep(block),
+            AtEnd::Return => t.give_back(block),
+            AtEnd::Free => t.unreserve(block),
+        });
     }
 }
 

@@ -7,9 +7,9 @@
 
 use super::list::Lists;
 use crate::RamBlock;
-use crate::ram::Memory;
+use crate::ram::{Memory, Whose};
 use core::mem::replace;
-use forebay::{Handle, Order, Pages, Refused, Space, StoreError, StoreId};
+use forebay::{Handle, Order, OwnedBlock, Pages, Refused, Space, StoreError, StoreId};
 
 /// A block that was adopted and waits: where it will go, and how much of it is there already.
 pub(super) struct Waiting<B, const PAGE: usize> {
@@ -21,13 +21,27 @@ pub(super) struct Waiting<B, const PAGE: usize> {
 
 enum Entry<B, const PAGE: usize> {
     Free,
+    /// In the list of those that wait.
     Waiting(Waiting<B, PAGE>),
-    /// With the engine, or being copied by the CPU; the reserved page.
+    /// As `Waiting`, but somebody asked for it while it was out: the next write-out passes over it once.
+    Wanted(Waiting<B, PAGE>),
+    /// With the engine, or being copied by the CPU.
     Out {
+        /// The reserved page.
         page: usize,
+        order: Order,
+        asked: Asked,
     },
-    /// As `Out`, and discarded meanwhile.
-    Dropped,
+}
+
+/// What happened to a block while it was out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Nothing,
+    /// Somebody wanted to take it back.
+    Back,
+    /// It was discarded.
+    Drop,
 }
 
 /// What is under a handle.
@@ -43,6 +57,8 @@ pub(super) struct Table<B, const PAGE: usize, const N: usize> {
     lists: Lists<N>,
     pending: Pages,
     adoptions: usize,
+    /// How many stored blocks are being read just now, outside the lock.
+    lent: usize,
 }
 
 impl<B, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
@@ -53,11 +69,12 @@ impl<B, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
             lists: Lists::new(),
             pending: Pages::ZERO,
             adoptions: N,
+            lent: 0,
         }
     }
 
     pub(super) fn space(&self) -> Space {
-        Space { pages: self.memory.as_ref().map_or(Pages::ZERO, Memory::free), adoptions: self.adoptions }
+        Space::new(self.memory.as_ref().map_or(Pages::ZERO, Memory::free), self.adoptions)
     }
 
     /// Adopted, not written out yet.
@@ -125,17 +142,24 @@ impl<B, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         let memory = self.memory.as_ref().ok_or(StoreError::NotStored)?;
         let (page, entry) = Self::place(handle);
         match self.entries.get(entry) {
-            Some(Entry::Waiting(w)) if memory.index(&w.to) == Some(page) => {
-                return if is_order(&w.to, handle.order()) {
+            Some(Entry::Waiting(w) | Entry::Wanted(w)) if memory.index(&w.to) == Some(page) => {
+                return if w.to.order() == handle.order() {
                     Ok(Found::Adopted)
                 } else {
                     Err(StoreError::NotStored)
                 };
             }
-            Some(Entry::Out { page: out }) if *out == page => return Ok(Found::Out),
+            Some(Entry::Out { page: out, order, asked }) if *out == page => {
+                let known = *order == handle.order() && *asked != Asked::Drop;
+                return if known { Ok(Found::Out) } else { Err(StoreError::NotStored) };
+            }
             _ => {}
         }
-        if memory.is_away(page, handle.order()) { Ok(Found::Stored) } else { Err(StoreError::NotStored) }
+        match memory.whose(page, handle.order()) {
+            Whose::Away => Ok(Found::Stored),
+            Whose::Cut if self.lent > 0 => Err(StoreError::Busy), // it may be that, being read by somebody else
+            Whose::Cut | Whose::Free => Err(StoreError::NotStored),
+        }
     }
 
     /// The adopted block under a handle; the room for it is free again.
@@ -146,6 +170,18 @@ impl<B, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         self.release_entry(entry, handle.order());
         self.unreserve(to);
         Some(from)
+    }
+
+    /// What is stored under a handle, to read it outside the lock; until [`Table::give_back`] nobody else reaches it.
+    pub(super) fn lend(&mut self, handle: &Handle) -> Option<RamBlock<PAGE>> {
+        let block = self.borrow(handle)?;
+        self.lent += 1;
+        Some(block)
+    }
+
+    pub(super) fn give_back(&mut self, block: RamBlock<PAGE>) {
+        self.lent -= 1;
+        self.keep(block);
     }
 
     /// What is stored under a handle, out of reach of others until [`Table::keep`].
@@ -160,31 +196,69 @@ impl<B, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         }
     }
 
-    /// Marks what is out as discarded.
+    /// What is out shall come back to whoever asks next.
+    pub(super) fn ask_back(&mut self, handle: &Handle) {
+        self.ask(handle, Asked::Back);
+    }
+
+    /// What is out is discarded: the block goes home when it comes back.
     pub(super) fn drop_out(&mut self, handle: &Handle) {
-        self.set(Self::place(handle).1, Entry::Dropped);
+        self.ask(handle, Asked::Drop);
     }
 
-    /// The block that waits longest goes out.
+    fn ask(&mut self, handle: &Handle, what: Asked) {
+        if let Some(Entry::Out { asked, .. }) = self.entries.get_mut(Self::place(handle).1) {
+            *asked = what;
+        }
+    }
+
+    /// The block that waits longest goes out. Each that is wanted is passed over once; O(1) for each of those.
     pub(super) fn send_out(&mut self) -> Option<(usize, Waiting<B, PAGE>)> {
-        let entry = self.lists.take_waiting()?;
-        let waiting = self.take_waiting_at(entry)?;
-        let page = self.memory.as_ref()?.index(&waiting.to)?;
-        self.set(entry, Entry::Out { page });
-        Some((entry, waiting))
+        let mut passed = None;
+        loop {
+            let entry = self.lists.take_waiting()?;
+            if passed == Some(entry) {
+                self.lists.wait_first(entry);
+                return None;
+            }
+            let place = self.entries.get_mut(entry)?;
+            match replace(place, Entry::Free) {
+                Entry::Waiting(waiting) => {
+                    let page = self.memory.as_ref()?.index(&waiting.to)?;
+                    *place = Entry::Out { page, order: waiting.to.order(), asked: Asked::Nothing };
+                    return Some((entry, waiting));
+                }
+                Entry::Wanted(waiting) => {
+                    *place = Entry::Waiting(waiting);
+                    self.lists.wait_last(entry);
+                    passed = passed.or(Some(entry));
+                }
+                other => *place = other, // not reached: what waits is in the list
+            }
+        }
     }
 
-    /// A block that was out, whole or in part copied. Gives the block home if that is all of it, or if it was
-    /// discarded meanwhile.
-    pub(super) fn come_back(&mut self, entry: usize, waiting: Waiting<B, PAGE>, order: Order) -> Option<B> {
-        let dropped = matches!(self.entries.get(entry), Some(Entry::Dropped));
-        if !dropped && waiting.at < waiting.to.len() {
-            self.set(entry, Entry::Waiting(waiting));
-            self.lists.wait_first(entry);
+    /// A block that was out, whole or in part copied, from byte `began` on. Gives the block home if that is all of
+    /// it, or if it was discarded meanwhile.
+    pub(super) fn come_back(&mut self, entry: usize, waiting: Waiting<B, PAGE>, began: usize) -> Option<B> {
+        let order = waiting.to.order();
+        let asked = match self.entries.get(entry) {
+            Some(Entry::Out { asked, .. }) => *asked,
+            _ => Asked::Nothing,
+        };
+        if asked != Asked::Drop && waiting.at < waiting.to.len() {
+            let stuck = waiting.at == began;
+            if asked == Asked::Back {
+                self.set(entry, Entry::Wanted(waiting));
+                self.lists.wait_last(entry);
+            } else {
+                self.set(entry, Entry::Waiting(waiting));
+                if stuck { self.lists.wait_last(entry) } else { self.lists.wait_first(entry) }
+            }
             return None;
         }
         self.release_entry(entry, order);
-        if dropped {
+        if asked == Asked::Drop {
             self.unreserve(waiting.to)
         } else {
             self.keep(waiting.to)
@@ -195,17 +269,13 @@ impl<B, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
     /// Whether a block of the region and an entry belong together as something that is out.
     pub(super) fn is_out(&self, entry: usize, to: &RamBlock<PAGE>) -> bool {
         let page = self.memory.as_ref().and_then(|m| m.index(to));
-        match self.entries.get(entry) {
-            Some(Entry::Out { page: out }) => page == Some(*out),
-            Some(Entry::Dropped) => page.is_some(),
-            _ => false,
-        }
+        matches!(self.entries.get(entry), Some(Entry::Out { page: out, .. }) if page == Some(*out))
     }
 
     fn take_waiting_at(&mut self, entry: usize) -> Option<Waiting<B, PAGE>> {
         let place = self.entries.get_mut(entry)?;
         match replace(place, Entry::Free) {
-            Entry::Waiting(waiting) => Some(waiting),
+            Entry::Waiting(waiting) | Entry::Wanted(waiting) => Some(waiting),
             other => {
                 *place = other;
                 None
@@ -225,9 +295,4 @@ impl<B, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
             *place = to;
         }
     }
-}
-
-fn is_order<const PAGE: usize>(block: &RamBlock<PAGE>, order: Order) -> bool {
-    use forebay::OwnedBlock;
-    block.order() == order
 }

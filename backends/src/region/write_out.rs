@@ -8,9 +8,10 @@ use forebay::{OwnedBlock, RawLock};
 
 impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, PAGE, N> {
     /// Takes what the engine finished, and starts the next piece of at most `max_bytes` bytes (0 counts as 1). The
-    /// block that waits longest comes first; a piece may end inside a block. Frames of finished blocks go to `home`.
+    /// block that waits longest comes first (with one engine); a piece may end inside a block. Frames of finished blocks go to `home`.
     ///
-    /// `Pending`: the engine is at work; call again. `Ready(Ok)`: nothing is left to write out.
+    /// `Pending`: the engine is at work, or there is more to do; call again. `Ready(Ok)`: nothing is left to write out
+    /// now. (What somebody asked back in vain while the engine had it is passed over once, so that he gets it.)
     ///
     /// # Errors
     /// The engine also serves another region, and gave back a job of that: it is returned, for the other's
@@ -33,12 +34,14 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
             }
             Poll::Ready(None) => {}
         }
-        match self.next_job(max_bytes) {
-            Some(job) => {
-                engine.start(job);
-                Poll::Pending
+        let Some(job) = self.next_job(max_bytes) else { return Poll::Ready(Ok(())) };
+        engine.start(job);
+        // An engine that copies at once has nothing to keep: so it may be made for this one call.
+        match engine.poll() {
+            Poll::Ready(Some(job)) => {
+                self.finish(job, home).map_or_else(|job| Poll::Ready(Err(job)), |()| Poll::Pending)
             }
-            None => Poll::Ready(Ok(())),
+            _ => Poll::Pending,
         }
     }
 
@@ -51,8 +54,7 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
             return Err(job);
         }
         let Job { from, to, at, len, entry } = job;
-        let order = from.order();
-        let block = self.table.with(|t| t.come_back(entry, Waiting { from, to, at: at + len }, order));
+        let block = self.table.with(|t| t.come_back(entry, Waiting { from, to, at: at + len }, at));
         if let Some(block) = block {
             home(block);
         }

@@ -63,11 +63,11 @@ impl BackingStore<Frames> for PageCache {
         let index = self.insert(block.0).map_err(|s| Refused::new(Frames(s), StoreError::Full))?;
         Ok(Handle::new(StoreId::DEFAULT, order, index).expect("an index of the cache fits"))
     }
-    fn take_back(&self, handle: Handle) -> Result<Frames, Refused<Handle, StoreError>> {
+    fn take_back(&self, handle: Handle, _: Context) -> Result<Frames, Refused<Handle, StoreError>> {
         self.remove(handle.value()).map(Frames).ok_or(Refused::new(handle, StoreError::NotStored))
     }
-    fn discard(&self, handle: Handle) -> Option<Frames> {
-        self.remove(handle.value()).map(Frames)
+    fn discard(&self, handle: Handle) -> Result<Option<Frames>, Refused<Handle, StoreError>> {
+        self.take_back(handle, Context::INTERRUPT).map(Some)
     }
 }
 
@@ -94,7 +94,7 @@ fn main() -> Result<(), PinError> {
     }
     println!("{:?}", HOME.stats());
     drop(objects);
-    HOME.pool().trim(Pages::MAX);
+    HOME.pool().trim(Pages::MAX, Context::THREAD);
     assert_eq!(HOME.platform().outstanding(), 0, "every frame is home");
     Ok(())
 }
