@@ -1,0 +1,260 @@
+//! What every [`BackingStore`] keeps.
+//!
+//! The suite is led by the store's capabilities. What it asks of a store that declares something is that it does
+//! it as the port says; of one that does not, that it answers `Unsupported` and hands back what it was given.
+
+mod copying;
+mod handing;
+mod handles;
+mod many;
+
+pub use many::threads;
+
+use super::{content, fill, order, pattern};
+use crate::{Contents, Watched, World};
+use forebay::{
+    BackingStore, Capabilities, Context, Handle, OwnedBlock, Pages, Platform, Space, StoreError, StoreId,
+};
+
+/// Everything.
+///
+/// `source` has at least 64 pages, the store is empty, and has room for a block of order 3 but not for all of the
+/// source (unless it never takes anything). Nobody else uses them meanwhile. Both are as before afterwards.
+///
+/// # Panics
+/// If a rule is broken.
+pub fn suite<P: Platform, S: BackingStore<P::Block>>(source: &P, store: &S) {
+    let world = World::new(Contents::Compared);
+    let b = Bench {
+        world: &world,
+        source: Watched::new(source, &world),
+        store: Watched::new(store, &world),
+        raw: store,
+        can: store.capabilities(),
+        start: store.space(),
+    };
+    let rules: [fn(&Bench<'_, P, S>); 24] = [
+        what_is_not_declared_is_unsupported,
+        what_is_declared_is_done,
+        handing::a_transfer_comes_back_as_it_was,
+        handing::a_refusal_hands_back_the_block_unharmed,
+        handing::a_discard_of_an_adopted_block_brings_it_to_light,
+        handing::an_adopted_block_is_not_loaded_as_something_else,
+        handing::halves_of_an_adopted_block_come_back_or_the_handle_does,
+        handing::settling_without_rights_or_budget_frees_nothing,
+        handing::settling_frees_what_it_says_and_little_more_than_asked,
+        handing::taking_back_half_way_cancels,
+        copying::a_save_keeps_the_start_of_the_block,
+        copying::a_copy_does_not_follow_the_block,
+        copying::a_load_writes_its_pages_and_no_others,
+        copying::a_load_into_too_little_room_loses_nothing,
+        copying::full_means_that_nothing_was_stored,
+        copying::copying_needs_the_right_to,
+        copying::a_copy_is_not_taken_back,
+        copying::single_pages_of_a_split_come_back_and_go_alone,
+        handles::what_is_gone_is_not_stored,
+        handles::a_handle_that_was_split_is_gone,
+        handles::forged_handles_reach_nothing_in_an_empty_store,
+        handles::forged_handles_do_not_disturb_what_is_stored,
+        many::anything_in_any_order,
+        handles::handles_of_other_stores_come_back,
+    ];
+    for rule in rules {
+        rule(&b);
+        b.is_as_at_the_start();
+    }
+}
+
+/// A source and a store, with the oracle around both.
+struct Bench<'a, P, S> {
+    world: &'a World,
+    source: Watched<'a, &'a P>,
+    store: Watched<'a, &'a S>,
+    /// Past the oracle: for handles that it would not let through.
+    raw: &'a S,
+    can: Capabilities,
+    start: Space,
+}
+
+impl<P: Platform, S: BackingStore<P::Block>> Bench<'_, P, S> {
+    const PAGE: usize = P::Block::PAGE;
+
+    fn can(&self, what: Capabilities) -> bool {
+        self.can.contains(what)
+    }
+
+    /// A block with the bytes of that seed.
+    #[track_caller]
+    fn block(&self, k: u8, seed: u64) -> P::Block {
+        let mut block = self.source.allocate(order(k), Context::THREAD).expect("the source has enough");
+        fill(&mut block, seed);
+        block
+    }
+
+    fn release(&self, block: P::Block) {
+        self.source.release(block);
+    }
+
+    /// Hands over a block of that order and seed; it may be refused.
+    #[track_caller]
+    fn hand_over(&self, k: u8, seed: u64) -> Option<Handle> {
+        let block = self.block(k, seed);
+        match self.store.transfer(block) {
+            Ok(handle) => Some(handle),
+            Err(refused) => {
+                self.release(refused.item);
+                None
+            }
+        }
+    }
+
+    /// Saves the start of a block of that order and seed, as much as the store takes at once.
+    #[track_caller]
+    fn save(&self, k: u8, seed: u64) -> Handle {
+        let block = self.block(k, seed);
+        let handle = self.save_start(&block, k).expect("an empty store has room");
+        self.release(block);
+        handle
+    }
+
+    /// As an eviction does: smaller, as long as it is too large.
+    fn save_start(&self, block: &P::Block, k: u8) -> Result<Handle, StoreError> {
+        let mut asked = order(k);
+        loop {
+            match (self.store.save(block, asked, Context::THREAD), asked.lower()) {
+                (Err(StoreError::TooLarge), Some(lower)) => asked = lower,
+                (Err(StoreError::TooLarge), None) => panic!("a page is too large, but nothing is smaller"),
+                (result, _) => return result,
+            }
+        }
+    }
+
+    /// What a handle of a save has: the start of the block of that seed.
+    fn start_of(&self, handle: &Handle, seed: u64) -> Vec<u8> {
+        pattern(seed, Self::PAGE << handle.order().get())
+    }
+
+    /// Loads into a block of its own, and compares.
+    #[track_caller]
+    fn loads(&self, handle: &Handle, expected: &[u8]) {
+        let mut block = self.block(handle.order().get(), 0xf111);
+        assert_eq!(self.store.load(handle, &mut block, Pages::ZERO, Context::THREAD), Ok(()), "{handle:?}");
+        assert!(content(&block) == expected, "{handle:?} was loaded with other bytes");
+        self.release(block);
+    }
+
+    /// Takes back, and compares.
+    #[track_caller]
+    fn takes_back(&self, handle: Handle, expected: &[u8]) {
+        match self.store.take_back(handle, Context::THREAD) {
+            Ok(block) => {
+                assert!(content(&block) == expected, "{:?} came back with other bytes", block.pfn());
+                self.release(block);
+            }
+            Err(refused) => panic!("{:?} is not taken back: {}", refused.item, refused.why),
+        }
+    }
+
+    /// Discards; a block that comes to light goes home. Returns whether one did.
+    fn discard(&self, handle: Handle) -> bool {
+        let block = self.store.discard(handle).expect("what is stored can be discarded");
+        let came = block.is_some();
+        block.into_iter().for_each(|block| self.release(block));
+        came
+    }
+
+    fn settle(&self, budget: Pages, cx: Context) -> forebay::Settled {
+        self.store.settle(budget, cx, &mut |block| self.release(block))
+    }
+
+    /// Nothing is stored, no frame is out, and there is as much room as there was.
+    #[track_caller]
+    fn is_as_at_the_start(&self) {
+        let settled = self.settle(Pages::MAX, Context::THREAD);
+        assert_eq!((settled.freed, settled.pending, settled.error), (Pages::ZERO, Pages::ZERO, None));
+        assert_eq!(self.raw.space(), self.start, "something is left in the store");
+        self.world.validate();
+        self.world.assert_empty();
+    }
+
+    fn is_tiered(&self) -> bool {
+        all_ids().filter(|id| self.raw.ids().contains(*id)).count() > 1
+    }
+
+    /// A store that this one is not, and does not have in it.
+    fn foreign_id(&self) -> StoreId {
+        let foreign = |id: &StoreId| !self.raw.ids().contains(*id);
+        all_ids().find(foreign).expect("a store does not have all ids")
+    }
+}
+
+fn all_ids() -> impl Iterator<Item = StoreId> {
+    (0..16).filter_map(StoreId::new)
+}
+
+/// A handle that the type does not let us have twice.
+fn forged(handle: &Handle) -> Handle {
+    Handle::new(handle.store(), handle.order(), handle.value()).expect("it exists already")
+}
+
+fn what_is_not_declared_is_unsupported<P: Platform, S: BackingStore<P::Block>>(b: &Bench<'_, P, S>) {
+    use StoreError::Unsupported;
+    let mut block = b.block(0, 1);
+    let bytes = content(&block);
+    let handle = || {
+        let mine = all_ids().find(|id| b.raw.ids().contains(*id)).unwrap_or(StoreId::DEFAULT);
+        Handle::new(mine, order(0), 0).expect("0 is a value")
+    };
+    if !b.can(Capabilities::COPY) {
+        assert_eq!(b.raw.save(&block, order(0), Context::THREAD), Err(Unsupported));
+        assert_eq!(b.raw.load(&handle(), &mut block, Pages::ZERO, Context::THREAD), Err(Unsupported));
+    }
+    if !b.can(Capabilities::TAKE_BACK) {
+        let refused = b.raw.take_back(handle(), Context::THREAD).err().expect("it never does this");
+        assert_eq!((refused.item, refused.why), (handle(), Unsupported));
+    }
+    if !b.can(Capabilities::SPLIT) {
+        let refused = b.raw.split(handle()).expect_err("it never does this");
+        assert_eq!((refused.item, refused.why), (handle(), Unsupported));
+    }
+    if !b.can(Capabilities::TRANSFER) {
+        assert_eq!(b.start.adoptions, 0, "it adopts nothing, but says that it would");
+        let refused = b.store.transfer(block).expect_err("it never does this");
+        assert_eq!(refused.why, Unsupported);
+        block = refused.item;
+    }
+    assert!(content(&block) == bytes);
+    b.release(block);
+}
+
+fn what_is_declared_is_done<P: Platform, S: BackingStore<P::Block>>(b: &Bench<'_, P, S>) {
+    assert_eq!(b.raw.capabilities(), b.can, "capabilities are constant");
+    if b.can(Capabilities::TRANSFER) {
+        let handle = b.hand_over(0, 1).expect("an empty store adopts a page");
+        assert!(b.raw.owns(&handle) && b.raw.ids().contains(handle.store()));
+        if b.can(Capabilities::TAKE_BACK) {
+            b.takes_back(handle, &pattern(1, Bench::<P, S>::PAGE));
+        } else {
+            b.discard(handle);
+        }
+    }
+    if b.can(Capabilities::COPY) {
+        let mut handle = b.save(3, 2);
+        assert!(b.raw.owns(&handle) && b.raw.ids().contains(handle.store()));
+        b.loads(&handle, &b.start_of(&handle, 2));
+        if b.can(Capabilities::SPLIT) && handle.pages() > Pages::new(1) {
+            handle = match b.store.split(handle) {
+                Ok((lower, upper)) => {
+                    b.discard(upper);
+                    lower
+                }
+                // The tier that copies may be the one that does not split.
+                Err(refused) => {
+                    assert!(b.is_tiered() && refused.why == StoreError::Unsupported, "{:?}", refused.why);
+                    refused.item
+                }
+            };
+        }
+        assert!(!b.discard(handle), "a copy has no block");
+    }
+}

@@ -1,0 +1,234 @@
+//! Rules of handing over and taking back.
+
+use super::Bench;
+use crate::conformance::{content, order, pattern};
+use forebay::{BackingStore, Capabilities, Context, OwnedBlock, Pages, Platform, Settled, Space, StoreError};
+
+pub(super) fn a_transfer_comes_back_as_it_was<P: Platform, S: BackingStore<P::Block>>(b: &Bench<'_, P, S>) {
+    for k in 0..=3 {
+        let block = b.block(k, 3);
+        let (pfn, pages) = (block.pfn(), block.pages());
+        let before = b.raw.space();
+        let handle = match b.store.transfer(block) {
+            Ok(handle) => handle,
+            Err(refused) => {
+                assert!(k > 0 || !b.can(Capabilities::TRANSFER), "an empty store refuses a page");
+                assert_eq!(b.raw.space(), before, "a refusal changes nothing");
+                b.release(refused.item);
+                continue;
+            }
+        };
+        assert_eq!(handle.order(), order(k), "a transfer is never short");
+        let now = b.raw.space();
+        let expected = Space::new(before.pages - pages, before.adoptions - 1);
+        assert_eq!(now, expected, "space moves in step");
+        if b.can(Capabilities::TAKE_BACK) {
+            let block = b.store.take_back(handle, Context::THREAD).expect("nothing happened since");
+            assert_eq!((block.pfn(), block.order()), (pfn, order(k)), "another block");
+            assert!(content(&block) == pattern(3, block.bytes()));
+            b.release(block);
+        } else {
+            b.discard(handle);
+        }
+        assert_eq!(b.raw.space(), before, "space moves in step");
+    }
+}
+
+pub(super) fn a_refusal_hands_back_the_block_unharmed<P: Platform, S: BackingStore<P::Block>>(
+    b: &Bench<'_, P, S>,
+) {
+    for k in [1, 0] {
+        let mut held = Vec::new();
+        let refused = loop {
+            let block = b.block(k, held.len() as u64);
+            let pfn = block.pfn();
+            match b.store.transfer(block) {
+                Ok(handle) => held.push(handle),
+                Err(refused) => {
+                    assert_eq!((refused.item.pfn(), refused.item.order()), (pfn, order(k)));
+                    break refused;
+                }
+            }
+        };
+        assert!(content(&refused.item) == pattern(held.len() as u64, refused.item.bytes()));
+        if b.can(Capabilities::TRANSFER) {
+            assert!(matches!(refused.why, StoreError::Full | StoreError::Backlog), "{:?}", refused.why);
+        } else {
+            assert_eq!(refused.why, StoreError::Unsupported);
+        }
+        // The same question, the same answer: and that room is not lost by asking.
+        let space = b.raw.space();
+        let mut block = refused.item;
+        for _ in 0..3 {
+            let again = b.store.transfer(block).expect_err("nothing left it");
+            assert_eq!(again.why, refused.why);
+            block = again.item;
+        }
+        assert_eq!(b.raw.space(), space);
+        // A backlog goes away by settling.
+        let settled = b.settle(Pages::MAX, Context::THREAD);
+        if refused.why == StoreError::Backlog && settled.freed > Pages::ZERO {
+            match b.store.transfer(block) {
+                Ok(handle) => assert!(b.discard(handle)),
+                Err(refused) => {
+                    assert_eq!(refused.why, StoreError::Full, "after a settle it is no backlog");
+                    b.release(refused.item);
+                }
+            }
+        } else {
+            b.release(block);
+        }
+        let found = held.into_iter().map(|handle| b.discard(handle)).filter(|came| *came).count();
+        assert_eq!(found == 0, settled.pending == Pages::ZERO, "what is pending is still a block");
+    }
+}
+
+pub(super) fn a_discard_of_an_adopted_block_brings_it_to_light<P: Platform, S: BackingStore<P::Block>>(
+    b: &Bench<'_, P, S>,
+) {
+    let block = b.block(1, 4);
+    let pfn = block.pfn();
+    match b.store.transfer(block) {
+        Ok(handle) => {
+            let block = b.store.discard(handle).expect("it is stored").expect("the store still has it");
+            assert_eq!((block.pfn(), block.order()), (pfn, order(1)), "another block");
+            b.release(block);
+        }
+        Err(refused) => b.release(refused.item),
+    }
+}
+
+pub(super) fn an_adopted_block_is_not_loaded_as_something_else<P: Platform, S: BackingStore<P::Block>>(
+    b: &Bench<'_, P, S>,
+) {
+    let Some(handle) = b.hand_over(1, 5) else { return };
+    let mut block = b.block(2, 6);
+    match b.store.load(&handle, &mut block, Pages::ZERO, Context::THREAD) {
+        // It may copy out what it adopted; the oracle compared the bytes.
+        Ok(()) => {}
+        Err(StoreError::OtherWay) => assert!(content(&block) == pattern(6, block.bytes())),
+        // One tier adopts, and another copies.
+        Err(why) => assert_eq!(why, StoreError::Unsupported),
+    }
+    b.release(block);
+    if b.can(Capabilities::TAKE_BACK) {
+        b.takes_back(handle, &pattern(5, 2 * Bench::<P, S>::PAGE));
+    } else {
+        b.discard(handle);
+    }
+}
+
+pub(super) fn halves_of_an_adopted_block_come_back_or_the_handle_does<
+    P: Platform,
+    S: BackingStore<P::Block>,
+>(
+    b: &Bench<'_, P, S>,
+) {
+    if !b.can(Capabilities::TAKE_BACK) {
+        return;
+    }
+    for k in 0..=2 {
+        let Some(handle) = b.hand_over(k, 7) else { continue };
+        let bytes = pattern(7, Bench::<P, S>::PAGE << k);
+        let before = b.raw.space();
+        match b.store.split(handle) {
+            Ok((lower, upper)) => {
+                let (low, high) = bytes.split_at(bytes.len() / 2);
+                assert!(k > 0, "half a page");
+                assert_eq!((lower.order(), upper.order()), (order(k - 1), order(k - 1)));
+                b.takes_back(upper, high);
+                b.takes_back(lower, low);
+            }
+            Err(refused) => {
+                assert_eq!(b.raw.space(), before, "a refusal changes nothing");
+                b.takes_back(refused.item, &bytes);
+            }
+        }
+    }
+}
+
+pub(super) fn settling_without_rights_or_budget_frees_nothing<P: Platform, S: BackingStore<P::Block>>(
+    b: &Bench<'_, P, S>,
+) {
+    let handles: Vec<_> =
+        [(1, 1), (0, 2)].map(|(k, seed)| b.hand_over(k, seed)).into_iter().flatten().collect();
+    let all: Pages = handles.iter().map(|h| h.pages()).sum();
+    let space = b.raw.space();
+    for (budget, cx) in [
+        (Pages::ZERO, Context::INTERRUPT),
+        (Pages::ZERO, Context::THREAD),
+        (Pages::MAX, Context::INTERRUPT),
+        (Pages::MAX, Context::MAY_IO),
+    ] {
+        let Settled { freed, reclaimable, pending, error, .. } = b
+            .store
+            .settle(budget, cx, &mut |block| panic!("{:?} was given home: {budget:?} {cx:?}", block.pfn()));
+        assert_eq!((freed, error), (Pages::ZERO, None));
+        assert_eq!(pending + reclaimable, all, "what was accepted and not freed is pending or reclaimable");
+    }
+    assert_eq!(b.raw.space(), space);
+    for handle in handles {
+        assert!(b.discard(handle), "still the block that was handed over");
+    }
+}
+
+pub(super) fn settling_frees_what_it_says_and_little_more_than_asked<
+    P: Platform,
+    S: BackingStore<P::Block>,
+>(
+    b: &Bench<'_, P, S>,
+) {
+    for budget in [1, 2, 5, usize::MAX] {
+        let mut held: Vec<_> = [(2, 11), (0, 12), (1, 13)]
+            .into_iter()
+            .filter_map(|(k, seed)| Some((b.hand_over(k, seed)?, seed)))
+            .collect();
+        let all: Pages = held.iter().map(|(h, _)| h.pages()).sum();
+        let room = b.raw.space().pages;
+        let mut left = b.settle(Pages::ZERO, Context::THREAD);
+        assert_eq!(left.pending + left.reclaimable, all);
+        // A step may end inside a block and free nothing; but as many as there are pages free it.
+        let mut idle = 0;
+        while left.pending > Pages::ZERO && idle < 4 {
+            let now = b.settle(Pages::new(budget), Context::THREAD);
+            assert_eq!(now.error, None);
+            assert!(now.freed.get() < budget.saturating_add(4), "{:?} for {budget}", now.freed);
+            assert_eq!(now.pending + now.freed + now.reclaimable, left.pending + left.reclaimable, "exact");
+            idle = if now.freed == Pages::ZERO { idle + 1 } else { 0 };
+            left = now;
+        }
+        assert_eq!(b.raw.space().pages, room, "room was reserved when it was accepted");
+        let mut blocks = Pages::ZERO;
+        for (handle, seed) in held.drain(..) {
+            let bytes = b.start_of(&handle, seed);
+            match b.store.take_back(handle, Context::THREAD) {
+                Ok(block) => {
+                    assert!(content(&block) == bytes);
+                    blocks += block.pages();
+                    b.release(block);
+                }
+                Err(refused) => {
+                    assert_eq!(refused.why, StoreError::OtherWay, "only a copy is left");
+                    b.loads(&refused.item, &bytes);
+                    assert!(!b.discard(refused.item), "its block went home before");
+                }
+            }
+        }
+        assert_eq!(blocks, left.pending + left.reclaimable, "pending is what is still a block");
+    }
+}
+
+pub(super) fn taking_back_half_way_cancels<P: Platform, S: BackingStore<P::Block>>(b: &Bench<'_, P, S>) {
+    if !b.can(Capabilities::TAKE_BACK) {
+        return;
+    }
+    for steps in 0..4 {
+        let Some(handle) = b.hand_over(2, 14) else { return };
+        for _ in 0..steps {
+            let settled = b.settle(Pages::new(1), Context::THREAD);
+            assert_eq!(settled.freed, Pages::ZERO, "an order 2 is freed before it is written");
+        }
+        b.takes_back(handle, &pattern(14, 4 * Bench::<P, S>::PAGE));
+        b.is_as_at_the_start();
+    }
+}

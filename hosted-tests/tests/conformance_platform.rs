@@ -1,0 +1,104 @@
+//! Every source of the backends, wrapped in middleware or not, goes through the suite for platforms.
+
+use forebay::{CriticalSection, Platform, RawLock, Spin};
+use forebay_backends::{Event, Faulty, HeapSource, Ram, Traced};
+use hosted_tests::conformance::platform::{Joins, suite, threads};
+use hosted_tests::memory::{leak, words};
+
+/// As it is, as a reference, and inside each middleware that does nothing.
+fn through_everything<P: Platform<Block: Send> + Sync>(source: &P, stranger: &P, joins: Joins) {
+    suite(source, stranger, joins);
+    suite(&source, &stranger, joins);
+    suite(&Faulty::<_, Spin>::new(source), &Faulty::new(stranger), joins);
+    let sink = |_: &Event| ();
+    suite(&Traced::new(source, sink), &Traced::new(stranger, sink), joins);
+    threads(source);
+    threads(&Traced::new(Faulty::<_, Spin>::new(source), sink));
+}
+
+fn add<L: RawLock, const PAGE: usize>(ram: &Ram<L, PAGE>, bytes: usize, skew: usize) {
+    let meta = words(Ram::<L, PAGE>::metadata_words(bytes));
+    let usable = ram.add(leak(bytes, skew), meta).expect("good memory");
+    assert!(usable + 2 * PAGE > bytes);
+}
+
+/// Two pieces with ragged ends at odd addresses.
+fn odd<L: RawLock, const PAGE: usize>(pages: usize) -> Ram<L, PAGE> {
+    let ram = Ram::new();
+    add(&ram, pages * PAGE, 7);
+    add(&ram, pages / 2 * PAGE + PAGE / 2, 3 * PAGE + 1);
+    ram
+}
+
+fn ram_in_one_piece<const PAGE: usize>() {
+    let one = || {
+        let ram = Ram::<Spin, PAGE>::new();
+        add(&ram, 48 * PAGE, 0);
+        ram
+    };
+    through_everything(&one(), &one(), Joins::Always);
+}
+
+fn ram_in_two_odd_pieces<const PAGE: usize>() {
+    through_everything(&odd::<Spin, PAGE>(45), &odd(13), Joins::Always);
+    through_everything(&odd::<CriticalSection, PAGE>(17), &odd(5), Joins::Always);
+}
+
+fn heap<const PAGE: usize>() {
+    for skew in [0, 24, PAGE - 8] {
+        let heap = |bytes| {
+            let heap = HeapSource::<Spin, PAGE>::new();
+            heap.init(leak(bytes, skew)).expect("good memory");
+            heap
+        };
+        through_everything(&heap(48 * PAGE), &heap(9 * PAGE + 57), Joins::Never);
+    }
+}
+
+/// Two pieces that touch, cut in the middle of a run that could be one block.
+fn two_pieces_that_touch<const PAGE: usize>() {
+    let ram = |skew| {
+        let (low, high) = leak(40 * PAGE, skew).split_at_mut(17 * PAGE);
+        let ram = Ram::<Spin, PAGE>::new();
+        for piece in [low, high] {
+            let meta = words(Ram::<Spin, PAGE>::metadata_words(piece.len()));
+            ram.add(piece, meta).expect("good memory");
+        }
+        ram
+    };
+    through_everything(&ram(0), &ram(PAGE / 2), Joins::Always);
+}
+
+macro_rules! at_every_page_size {
+    ($($kind:ident)+) => {$(
+        mod $kind {
+            #[test]
+            fn of_256_bytes() { super::$kind::<256>(); }
+            #[test]
+            fn of_512_bytes() { super::$kind::<512>(); }
+            #[test]
+            fn of_4_kib() { super::$kind::<4096>(); }
+            #[test]
+            fn of_64_kib() { super::$kind::<65536>(); }
+        }
+    )+};
+}
+at_every_page_size! { ram_in_one_piece ram_in_two_odd_pieces heap two_pieces_that_touch }
+
+/// Rule: all orders from 0 to 10 are to be had where the memory permits.
+#[test]
+fn every_order_up_to_the_largest() {
+    fn all<const PAGE: usize>(pages: usize) {
+        let ram = Ram::<Spin, PAGE>::new();
+        add(&ram, pages * PAGE, PAGE / 2);
+        let small = odd::<Spin, PAGE>(8);
+        suite(&ram, &small, Joins::Always);
+        let had = hosted_tests::conformance::platform::capacity(&ram);
+        assert_eq!(had.len(), 11);
+        assert!(had.iter().all(|n| *n > 0), "{had:?}");
+        assert_eq!(had[0], ram.total().get());
+    }
+    all::<256>(2100);
+    all::<512>(2100);
+    all::<4096>(2100);
+}

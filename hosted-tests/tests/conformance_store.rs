@@ -1,0 +1,124 @@
+//! Every store of the backends, wrapped in middleware or not, and three stores of the tests with other
+//! capabilities go through the suite for stores.
+
+use forebay::{BackingStore, CriticalSection, OwnedBlock, Pages, Platform, Space, Spin, StoreId};
+use forebay_backends::{Event, Faulty, HeapBlock, HeapSource, Null, Ram, RamBlock, Region, Tiered, Traced};
+use hosted_tests::conformance::other::{Attic, CopyStore, Takes};
+use hosted_tests::conformance::store::{suite, threads};
+use hosted_tests::memory::{leak, words};
+
+const A: StoreId = StoreId::DEFAULT;
+const B: StoreId = StoreId::new(9).expect("below 16");
+
+/// 96 pages, ready to be split.
+fn ram<const PAGE: usize>() -> Ram<Spin, PAGE> {
+    let ram = Ram::new();
+    ram.add(leak(96 * PAGE, 0), words(Ram::<Spin, PAGE>::metadata_words(96 * PAGE))).expect("good memory");
+    ram
+}
+
+/// A region of the slow RAM, with ragged ends; `N` adoptions.
+fn region<T: OwnedBlock, const PAGE: usize, const N: usize>(id: StoreId) -> Region<Spin, T, PAGE, N> {
+    let region = Region::new(id);
+    let meta = words(Region::<Spin, T, PAGE, N>::metadata_words(40 * PAGE));
+    region.init(leak(40 * PAGE, 7), meta).expect("good memory");
+    region
+}
+
+fn attic<T: OwnedBlock>(id: StoreId) -> Attic<T> {
+    Attic::new(id, Space::new(Pages::new(20), 6))
+}
+
+/// As it is, inside each middleware that does nothing, behind a reference, as a trait object; and from threads.
+fn through_everything<P, S>(source: &P, store: &S)
+where
+    P: Platform<Block: Send> + Sync,
+    S: BackingStore<P::Block> + Sync,
+{
+    suite(source, store);
+    suite(source, &Faulty::<_, Spin>::new(store));
+    suite(source, &Traced::new(store, |_: &Event| ()));
+    let dynamic: &dyn BackingStore<P::Block> = store;
+    suite(source, &dynamic);
+    threads(source, store);
+}
+
+fn null<const PAGE: usize>() {
+    through_everything(&ram::<PAGE>(), &Null);
+}
+
+fn ram_region<const PAGE: usize>() {
+    through_everything(&ram::<PAGE>(), &region::<RamBlock<PAGE>, PAGE, 4>(A));
+    // Room runs out before the table does.
+    suite(&ram::<PAGE>(), &region::<RamBlock<PAGE>, PAGE, 60>(B));
+}
+
+fn region_of_unsplittable_blocks<const PAGE: usize>() {
+    let heap = HeapSource::<Spin, PAGE>::new();
+    heap.init(leak(96 * PAGE, 8)).expect("good memory");
+    through_everything(&heap, &region::<HeapBlock<PAGE>, PAGE, 4>(A));
+    suite(&heap, &Tiered(attic(A), region::<_, PAGE, 3>(B)));
+}
+
+fn two_regions_in_a_row<const PAGE: usize>() {
+    let tiers = Tiered(region::<RamBlock<PAGE>, PAGE, 2>(A), region::<RamBlock<PAGE>, PAGE, 3>(B));
+    through_everything(&ram::<PAGE>(), &tiers);
+}
+
+fn null_before_a_region<const PAGE: usize>() {
+    through_everything(&ram::<PAGE>(), &Tiered(Null, region::<RamBlock<PAGE>, PAGE, 4>(B)));
+}
+
+fn null_behind_a_region<const PAGE: usize>() {
+    through_everything(&ram::<PAGE>(), &Tiered(region::<RamBlock<PAGE>, PAGE, 4>(B), Null));
+}
+
+fn stores_that_only_copy<const PAGE: usize>() {
+    through_everything(&ram::<PAGE>(), &CopyStore::new(A, 20, Takes::Whole));
+    through_everything(&ram::<PAGE>(), &CopyStore::new(B, 20, Takes::Half));
+    suite(&ram::<PAGE>(), &CopyStore::new(B, 20, Takes::Whole).with_io());
+}
+
+fn page_store<const PAGE: usize>() {
+    through_everything(&ram::<PAGE>(), &CopyStore::new(A, 12, Takes::Page));
+    suite(&ram::<PAGE>(), &CopyStore::new(A, 12, Takes::Page).with_io());
+}
+
+fn a_store_that_only_adopts<const PAGE: usize>() {
+    through_everything(&ram::<PAGE>(), &attic::<RamBlock<PAGE>>(A));
+}
+
+fn adopting_before_copying<const PAGE: usize>() {
+    let tiers = Tiered(attic::<RamBlock<PAGE>>(B), CopyStore::new(A, 20, Takes::Whole));
+    through_everything(&ram::<PAGE>(), &tiers);
+    let three = Tiered(Tiered(Null, attic::<RamBlock<PAGE>>(B)), CopyStore::new(A, 20, Takes::Half));
+    suite(&ram::<PAGE>(), &three);
+}
+
+macro_rules! at_every_page_size {
+    ($($kind:ident)+) => {$(
+        mod $kind {
+            #[test]
+            fn of_256_bytes() { super::$kind::<256>(); }
+            #[test]
+            fn of_512_bytes() { super::$kind::<512>(); }
+            #[test]
+            fn of_4_kib() { super::$kind::<4096>(); }
+            #[test]
+            fn of_64_kib() { super::$kind::<65536>(); }
+        }
+    )+};
+}
+at_every_page_size! {
+    null ram_region region_of_unsplittable_blocks two_regions_in_a_row null_before_a_region
+    null_behind_a_region stores_that_only_copy page_store a_store_that_only_adopts adopting_before_copying
+}
+
+/// Rule: the lock is the integrator's choice; a critical section does as well.
+#[test]
+fn a_region_in_critical_sections() {
+    let region = Region::<CriticalSection, RamBlock<512>, 512, 4>::new(A);
+    let meta = words(Region::<CriticalSection, RamBlock<512>, 512, 4>::metadata_words(40 * 512));
+    region.init(leak(40 * 512, 0), meta).expect("good memory");
+    through_everything(&ram::<512>(), &region);
+}

@@ -1,0 +1,172 @@
+//! Everything in one static: `RamForebay`.
+#![allow(unsafe_code)]
+
+use forebay::{Context, CriticalSection, Evict, OutOfFrames, Pages, PinError, Platform, Spin, TakeError};
+use forebay_backends::{InitError, InitErrorKind, MemoryError, RamBuffer, RamForebay};
+use hosted_tests::conformance::pattern;
+use hosted_tests::memory::{leak, words};
+
+const PAGE: usize = 512;
+type Home = RamForebay<Spin, PAGE, 4>;
+
+const FAST: usize = 16 * PAGE;
+const SLOW: usize = 32 * PAGE;
+
+/// Refused for this reason; everything comes back.
+#[track_caller]
+fn is_refused(
+    home: &Home,
+    fast: &'static mut [u8],
+    slow: &'static mut [u8],
+    meta: &'static mut [usize],
+    expected: InitErrorKind,
+) {
+    let places = (fast.as_ptr_range(), slow.as_ptr_range(), meta.as_ptr_range());
+    let total = (home.platform().total(), home.store().total());
+    let InitError { why, fast, slow, meta } = home.init(fast, slow, meta).unwrap_err();
+    assert_eq!(why, expected);
+    assert_eq!((fast.as_ptr_range(), slow.as_ptr_range(), meta.as_ptr_range()), places, "it comes back");
+    assert_eq!((home.platform().total(), home.store().total()), total, "nothing was kept");
+    let text = InitError { why, fast, slow, meta }.to_string();
+    let range = if matches!(expected, InitErrorKind::Fast(_)) { "fast RAM: " } else { "slow RAM: " };
+    assert!(text.starts_with(range), "{text}");
+}
+
+/// Rule: whatever is wrong with the memory, all three ranges come back, and a right init works afterwards.
+#[test]
+fn bad_memory_comes_back() {
+    use InitErrorKind::{Fast, Slow};
+    static HOME: Home = RamForebay::new();
+    let all = Home::metadata_words(FAST, SLOW);
+    let none = MemoryError::NoWholePage;
+    is_refused(&HOME, leak(PAGE, 1), leak(SLOW, 0), words(all), Fast(none));
+    is_refused(&HOME, leak(0, 0), leak(0, 0), words(all), Fast(none));
+    is_refused(&HOME, leak(FAST, 0), leak(PAGE - 1, 0), words(all), Slow(none));
+    // The number of words is that for both.
+    let short = MemoryError::Metadata { words: all };
+    is_refused(&HOME, leak(FAST, 0), leak(SLOW, 0), words(0), Fast(short));
+    is_refused(&HOME, leak(FAST, 0), leak(SLOW, 0), words(Home::metadata_words(FAST, 0) - 1), Fast(short));
+    is_refused(&HOME, leak(FAST, 0), leak(SLOW, 0), words(Home::metadata_words(FAST, 0)), Slow(short));
+    is_refused(&HOME, leak(FAST, 0), leak(SLOW, 0), words(all - 1), Slow(short));
+    assert_eq!(HOME.init(leak(FAST, 7), leak(SLOW, 9), words(all)).unwrap(), (FAST - PAGE, SLOW - PAGE));
+    // There is one region, and two pieces of fast RAM.
+    is_refused(&HOME, leak(FAST, 0), leak(SLOW, 0), words(all), Slow(MemoryError::Already));
+    HOME.platform().add(leak(FAST, 0), words(Home::metadata_words(FAST, 0))).unwrap();
+    is_refused(&HOME, leak(FAST, 0), leak(SLOW, 0), words(all), Fast(MemoryError::TooManyPieces));
+}
+
+/// Rule: fast and slow RAM that share a byte are refused, as is fast RAM that is there already.
+#[test]
+fn overlapping_ranges_are_refused() {
+    static HOME: Home = RamForebay::new();
+    let all = || words(Home::metadata_words(FAST, SLOW));
+    let start = leak(FAST + SLOW, 0).as_mut_ptr();
+    let part = |at: usize, bytes| -> &'static mut [u8] {
+        assert!(at + bytes <= FAST + SLOW);
+        // SAFETY: inside one allocation that is never given back. Where two share bytes, they are refused: nobody
+        // reads or writes through them.
+        unsafe { std::slice::from_raw_parts_mut(start.add(at), bytes) }
+    };
+    let shared = InitErrorKind::Slow(MemoryError::Overlap);
+    for at in [0, PAGE, FAST - 1] {
+        is_refused(&HOME, part(0, FAST), part(at, SLOW), all(), shared);
+    }
+    is_refused(&HOME, part(SLOW - 1, FAST), part(0, SLOW), all(), shared);
+    assert_eq!(
+        HOME.init(part(0, FAST), part(FAST, SLOW), all()).unwrap(),
+        (FAST, SLOW),
+        "touching is not sharing"
+    );
+    is_refused(
+        &HOME,
+        part(FAST - 1, PAGE + 1),
+        leak(SLOW, 0),
+        all(),
+        InitErrorKind::Fast(MemoryError::Overlap),
+    );
+}
+
+/// Rule: a buffer has the next power of two of pages.
+#[test]
+fn a_buffer_is_rounded_up() {
+    static HOME: Home = RamForebay::new();
+    static BYTE: RamBuffer<Spin, PAGE, 4> = HOME.buffer::<1>();
+    static MORE: RamBuffer<Spin, PAGE, 4> = HOME.buffer::<{ PAGE + 1 }>();
+    assert!(matches!(BYTE.read(), Err(PinError::Take(TakeError::OutOfFrames))), "no memory yet");
+    let meta = words(Home::metadata_words(FAST, SLOW));
+    HOME.init(leak(FAST, 0), leak(SLOW, 0), meta).unwrap();
+    assert_eq!((BYTE.read().unwrap().len(), MORE.read().unwrap().len()), (PAGE, 2 * PAGE));
+    assert_eq!(HOME.buffer::<PAGE>().read().unwrap().len(), PAGE);
+    assert_eq!(HOME.buffer::<{ 3 * PAGE }>().read().unwrap().len(), 4 * PAGE);
+    assert_eq!(HOME.buffer::<{ 4 * PAGE + 1 }>().read().unwrap().len(), 8 * PAGE);
+    // The largest order is to be written down, though not to be had here.
+    let largest = HOME.buffer::<{ PAGE << 10 }>();
+    assert!(matches!(largest.read(), Err(PinError::Take(TakeError::OutOfFrames))));
+    BYTE.purge(Context::THREAD).unwrap();
+    MORE.purge(Context::THREAD).unwrap();
+    assert_eq!(HOME.platform().free(), HOME.platform().total(), "buffers that were dropped gave back theirs");
+}
+
+/// Hands over, writes out, and reads again; the same with any lock.
+macro_rules! goes_out_and_comes_back {
+    ($name:ident, $lock:ty, $page:expr) => {
+        #[test]
+        fn $name() {
+            const PAGE: usize = $page;
+            const LEN: usize = 4 * PAGE;
+            type Home = RamForebay<$lock, PAGE, 4>;
+            static HOME: Home = RamForebay::new();
+            static BUFFERS: [RamBuffer<$lock, PAGE, 4>; 3] =
+                [HOME.buffer::<LEN>(), HOME.buffer::<LEN>(), HOME.buffer::<LEN>()];
+            let meta = words(Home::metadata_words(16 * PAGE, 32 * PAGE));
+            HOME.init(leak(16 * PAGE, 0), leak(32 * PAGE, 0), meta).unwrap();
+            for (buffer, seed) in BUFFERS.iter().zip(0..) {
+                buffer.write().unwrap().copy_from_slice(&pattern(seed, LEN));
+            }
+            let pages = |n| Pages::new(n);
+            assert_eq!(HOME.platform().free(), pages(4));
+            // Two of three, as asked: to the byte, rounded up to whole buffers.
+            let report = HOME.hand_over(&BUFFERS, LEN + 1);
+            assert_eq!((report.evicted.handed_over, report.freed()), (pages(8), pages(0)));
+            assert_eq!(report.settled.pending, pages(8));
+            assert_eq!(HOME.platform().free(), pages(4), "nothing is free before it is written out");
+            // A byte more than a buffer: one is written out, the other begun.
+            assert_eq!(HOME.write_out(LEN + 1), LEN + 1);
+            assert_eq!((HOME.platform().free(), HOME.store().pending()), (pages(8), pages(4)));
+            assert_eq!(HOME.write_out(usize::MAX), LEN - 1);
+            assert_eq!(HOME.write_out(usize::MAX), 0);
+            assert_eq!((HOME.platform().free(), HOME.store().pending()), (pages(12), pages(0)));
+            for (buffer, seed) in BUFFERS.iter().zip(0..) {
+                assert!(buffer.read().unwrap()[..] == pattern(seed, LEN));
+            }
+            // All of it again, taken back before anything is written out.
+            let report = HOME.hand_over(&BUFFERS, usize::MAX);
+            assert_eq!(report.evicted.moved(), pages(12));
+            assert!(report.evicted.refused == pages(0) && HOME.write_out(1) <= 1);
+            for (buffer, seed) in BUFFERS.iter().zip(0..) {
+                assert!(buffer.read().unwrap()[..] == pattern(seed, LEN));
+                buffer.purge(Context::THREAD).unwrap();
+            }
+            assert_eq!(HOME.platform().free(), HOME.platform().total());
+            assert_eq!(forebay::BackingStore::space(HOME.store()).pages, HOME.store().total());
+            let stats = HOME.stats();
+            assert_eq!((stats.evicted.copied, stats.stranded), (pages(0), pages(0)), "nothing was copied in");
+        }
+    };
+}
+goes_out_and_comes_back!(with_a_spin_lock, Spin, 512);
+goes_out_and_comes_back!(in_critical_sections, CriticalSection, 256);
+goes_out_and_comes_back!(with_large_pages, Spin, 65536);
+
+/// Rule: everything else of a `Forebay` is there too; without memory nothing is lost but time.
+#[test]
+fn without_memory_everything_says_so() {
+    static HOME: Home = RamForebay::new();
+    assert_eq!(HOME.platform().allocate(forebay::Order::PAGE, Context::THREAD).err(), Some(OutOfFrames));
+    let buffer = HOME.buffer::<1>();
+    assert_eq!(HOME.hand_over(&[&buffer], 1).evicted.moved(), Pages::ZERO);
+    assert_eq!(HOME.write_out(usize::MAX), 0);
+    let report = HOME.reclaim(&[&buffer], Pages::MAX, Evict::LADDER, Context::THREAD);
+    assert_eq!(report.freed(), Pages::ZERO);
+    assert!(format!("{HOME:?}").starts_with("Forebay"));
+}

@@ -1,0 +1,270 @@
+//! Faults on purpose, and the trace of every call.
+
+use forebay::{
+    BackingStore, BufferId, Caching, Context, Handle, Mode, ModeRefused, Order, OutOfFrames, OwnedBlock,
+    Pages, Platform, Spin, StoreError, StoreId,
+};
+use forebay_backends::{Event, Faults, Faulty, Ram, RamBlock, RamRegion, Traced};
+use hosted_tests::conformance::{content, fill, order, pattern};
+use hosted_tests::memory::{leak, words};
+use std::cell::RefCell;
+
+const PAGE: usize = 512;
+type Source = Ram<Spin, PAGE>;
+type Slow = RamRegion<Spin, PAGE, 4>;
+
+fn source() -> Source {
+    let ram = Source::new();
+    ram.add(leak(32 * PAGE, 0), words(Source::metadata_words(32 * PAGE))).expect("good memory");
+    ram
+}
+
+fn region() -> Slow {
+    let region = Slow::new(StoreId::DEFAULT);
+    region.init(leak(32 * PAGE, 0), words(Slow::metadata_words(32 * PAGE))).expect("good memory");
+    region
+}
+
+/// A source with three modes, which changes them by remembering nothing.
+struct Modes(Source);
+
+impl Platform for Modes {
+    type Block = RamBlock<PAGE>;
+    type Lock = Spin;
+    type Mode = Caching;
+    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
+        self.0.allocate(order, cx)
+    }
+    fn release(&self, block: RamBlock<PAGE>) {
+        self.0.release(block);
+    }
+    fn join(
+        &self,
+        left: RamBlock<PAGE>,
+        right: RamBlock<PAGE>,
+    ) -> Result<RamBlock<PAGE>, (RamBlock<PAGE>, RamBlock<PAGE>)> {
+        self.0.join(left, right)
+    }
+}
+
+const ONLY_KTH: fn(u32) -> Faults = |kth| Faults { kth: Some(kth), per_mille: 0, seed: 0 };
+const T: Context = Context::THREAD;
+
+/// Rule: exactly the k-th call that may fail does, and a failed call did nothing: for each fallible call of a store,
+/// what was handed in is with the caller.
+#[test]
+fn the_kth_call_of_a_store_fails_and_does_nothing() {
+    let (source, store) = (source(), Faulty::<_, Spin>::new(region()));
+    let space = || BackingStore::<RamBlock<PAGE>>::space(&store);
+    for kth in 0..8 {
+        store.set(ONLY_KTH(kth));
+        let fails = |call: u32| call == kth;
+        let mut block = source.allocate(order(1), T).unwrap();
+        fill(&mut block, 1);
+        let (pfn, free) = (block.pfn(), space());
+        // Call 0: a transfer.
+        let handle = match store.transfer(block) {
+            Ok(handle) => handle,
+            Err(refused) => {
+                assert!(fails(0) && refused.why == StoreError::Io && refused.item.pfn() == pfn);
+                assert!(content(&refused.item) == pattern(1, 2 * PAGE));
+                assert_eq!(space(), free);
+                store.transfer(refused.item).expect("only the k-th fails")
+            }
+        };
+        let call = store.calls();
+        // Settling: nothing is written out, and the error is told.
+        let settled = store.settle(Pages::MAX, T, &mut |block| source.release(block));
+        assert_eq!(settled.error, fails(call).then_some(StoreError::Io));
+        assert_eq!(settled.freed, Pages::new(if fails(call) { 0 } else { 2 }));
+        assert_eq!(settled.freed + settled.pending, Pages::new(2));
+        store.settle(Pages::MAX, T, &mut |block| source.release(block));
+        let call = store.calls();
+        // Taking back and splitting: the handle comes back.
+        let refused = store.take_back(handle, Context::THREAD).unwrap_err();
+        assert_eq!(refused.why, if fails(call) { StoreError::Io } else { StoreError::OtherWay });
+        let call = store.calls();
+        let (lower, upper) = store.split(refused.item).unwrap_or_else(|refused| {
+            assert!(fails(call) && refused.why == StoreError::Io);
+            store.split(refused.item).expect("only the k-th fails")
+        });
+        // Loading: the block is untouched.
+        let mut block = source.allocate(order(1), T).unwrap();
+        fill(&mut block, 2);
+        let call = store.calls();
+        match store.load(&upper, &mut block, Pages::ZERO, T) {
+            Ok(()) => assert!(!fails(call) && content(&block)[..PAGE] == pattern(1, 2 * PAGE)[PAGE..]),
+            Err(e) => assert!(fails(call) && e == StoreError::Io && content(&block) == pattern(2, 2 * PAGE)),
+        }
+        // Saving: nothing is stored.
+        let (free, call) = (space(), store.calls());
+        let saved: Result<Handle, _> = store.save(&block, Order::PAGE, T);
+        assert_eq!(saved.is_err(), fails(call));
+        assert_eq!(space() == free, fails(call));
+        // Discarding never fails, and is not counted.
+        let calls = store.calls();
+        for handle in [lower, upper].into_iter().chain(saved) {
+            assert!(matches!(BackingStore::<RamBlock<PAGE>>::discard(&store, handle), Ok(None)));
+        }
+        source.release(block);
+        assert_eq!((store.calls(), store.failed()), (calls, u32::from(kth < calls)));
+        assert!(calls >= 7 && kth <= calls);
+    }
+    assert_eq!((source.free(), space().pages), (source.total(), store.inner().total()));
+}
+
+/// Rule: the same of a platform: `allocate`, `set_mode` and the hooks may fail; `release` and `join` are not counted.
+#[test]
+fn the_kth_call_of_a_platform_fails() {
+    let faulty = Faulty::<_, Spin>::new(Modes(source()));
+    for kth in 0..5 {
+        faulty.set(ONLY_KTH(kth));
+        let (id, from) = (BufferId(3), Caching::PLAIN);
+        let mut failed = vec![faulty.before_evict(id, T).is_err(), faulty.after_restore(id, T).is_err()];
+        let block = faulty.allocate(order(1), T);
+        failed.push(block.is_err());
+        let mut block = block.unwrap_or_else(|_| faulty.inner().allocate(order(1), T).unwrap());
+        failed.push(faulty.set_mode(&mut block, from, Caching::Uncached, Context::THREAD).is_err());
+        let (left, right) = block.split().unwrap();
+        faulty.release(faulty.join(left, right).unwrap());
+        assert_eq!(failed, (0..4).map(|call| call == kth).collect::<Vec<_>>());
+        assert_eq!((faulty.calls(), faulty.failed()), (4, u32::from(kth < 4)));
+    }
+    assert_eq!(faulty.inner().0.free(), faulty.inner().0.total());
+}
+
+fn drawn(per_mille: u16, seed: u32) -> Vec<bool> {
+    let faulty = Faulty::<_, Spin>::new(source());
+    faulty.set(Faults { kth: None, per_mille, seed });
+    let failed: Vec<_> = (0..1000).map(|_| faulty.before_evict(BufferId(0), T).is_err()).collect();
+    assert_eq!(failed.iter().filter(|f| **f).count(), faulty.failed() as usize);
+    assert_eq!(faulty.calls(), 1000);
+    failed
+}
+
+/// Rule: of a thousand calls about so many fail, the same ones for the same seed.
+#[test]
+fn so_many_of_a_thousand_fail() {
+    for (per_mille, range) in [(0, 0..=0), (100, 60..=140), (500, 430..=570), (1000, 1000..=1000)] {
+        for seed in [0, 1, 7, u32::MAX] {
+            let failed = drawn(per_mille, seed);
+            assert_eq!(failed, drawn(per_mille, seed), "the same seed, other faults");
+            let count = failed.iter().filter(|f| **f).count();
+            assert!(range.contains(&count), "{count} of {per_mille} for seed {seed}");
+        }
+    }
+    assert_ne!(drawn(500, 1), drawn(500, 9), "another seed, the same faults");
+    // Setting begins again.
+    let faulty = Faulty::<_, Spin>::new(source());
+    let faults = Faults { kth: Some(2), per_mille: 300, seed: 5 };
+    let run = || {
+        faulty.set(faults);
+        (0..50).map(|_| faulty.before_evict(BufferId(0), T).is_err()).collect::<Vec<_>>()
+    };
+    let first = run();
+    assert!(first[2]);
+    assert_eq!(first, run());
+}
+
+/// Rule: a trace has every call of a platform, with what came of it, in order.
+#[test]
+fn every_call_of_a_platform_is_traced() {
+    let seen = RefCell::new(Vec::new());
+    let faulty = Faulty::<_, Spin>::new(Modes(source()));
+    let traced = Traced::new(&faulty, |e: &Event| seen.borrow_mut().push(*e));
+    let (id, plain, other) = (BufferId(9), Caching::PLAIN, Caching::WriteCombined);
+    let mut block = traced.allocate(order(1), T).unwrap();
+    let pfn = block.pfn();
+    traced.set_mode(&mut block, plain, other, Context::THREAD).unwrap();
+    traced.set_mode(&mut block, other, plain, Context::THREAD).unwrap();
+    traced.before_evict(id, T).unwrap();
+    traced.after_restore(id, T).unwrap();
+    faulty.set(Faults { kth: None, per_mille: 1000, seed: 0 });
+    assert!(traced.allocate(order(0), T).is_err());
+    assert!(traced.set_mode(&mut block, plain, other, Context::THREAD).is_err());
+    assert!(traced.before_evict(id, T).is_err() && traced.after_restore(id, T).is_err());
+    let (left, right) = block.split().unwrap();
+    let (right, left) = traced.join(right, left).unwrap_err();
+    traced.release(traced.join(left, right).unwrap());
+    let busy = Err(forebay::Busy);
+    assert_eq!(
+        *seen.borrow(),
+        [
+            Event::Allocate(order(1), Ok(pfn)),
+            Event::SetMode(pfn, 1, Ok(())),
+            Event::SetMode(pfn, 0, Ok(())),
+            Event::BeforeEvict(id, Ok(())),
+            Event::AfterRestore(id, Ok(())),
+            Event::Allocate(order(0), Err(OutOfFrames)),
+            Event::SetMode(pfn, 1, Err(ModeRefused)),
+            Event::BeforeEvict(id, busy),
+            Event::AfterRestore(id, busy),
+            Event::Join(order(0), Err(())),
+            Event::Join(order(0), Ok(pfn)),
+            Event::Release(pfn, order(1)),
+        ]
+    );
+}
+
+/// Rule: a trace has every call of a store, with what came of it, in order.
+#[test]
+fn every_call_of_a_store_is_traced() {
+    let seen = RefCell::new(Vec::new());
+    let (source, faulty) = (source(), Faulty::<_, Spin>::new(region()));
+    let store = Traced::new(&faulty, |e: &Event| seen.borrow_mut().push(*e));
+    let drain = || std::mem::take(&mut *seen.borrow_mut());
+    let block = source.allocate(order(1), T).unwrap();
+    let pfn = block.pfn();
+    let saved = store.save(&block, order(0), T).unwrap();
+    let handle = store.transfer(block).unwrap();
+    let block = store.take_back(handle, Context::THREAD).unwrap();
+    let handle = store.transfer(block).unwrap();
+    let block = store.discard(handle).unwrap().expect("it waits");
+    let handle = store.transfer(block).unwrap();
+    let (two, one) = (order(1), order(0));
+    assert_eq!(
+        drain(),
+        [
+            Event::Save(pfn, one, Ok(one)),
+            Event::Transfer(pfn, two, Ok(())),
+            Event::TakeBack(two, Ok(pfn)),
+            Event::Transfer(pfn, two, Ok(())),
+            Event::Discard(two, Ok(Some(pfn))),
+            Event::Transfer(pfn, two, Ok(())),
+        ]
+    );
+    let settled = store.settle(Pages::MAX, T, &mut |block| source.release(block));
+    let handle = store.take_back(handle, Context::THREAD).unwrap_err().item;
+    let (lower, upper) = store.split(handle).unwrap();
+    let lower = store.split(lower).unwrap_err().item;
+    let mut block = source.allocate(order(0), T).unwrap();
+    store.load(&upper, &mut block, Pages::ZERO, T).unwrap();
+    let to = block.pfn();
+    faulty.set(Faults { kth: None, per_mille: 1000, seed: 0 });
+    assert!(store.load(&upper, &mut block, Pages::ZERO, T).is_err());
+    assert!(store.save(&block, one, T).is_err());
+    source.release(store.transfer(block).unwrap_err().item);
+    for handle in [lower, upper, saved] {
+        assert!(matches!(store.discard(handle), Ok(None)));
+    }
+    assert_eq!(settled.freed, Pages::new(2));
+    let io = StoreError::Io;
+    assert_eq!(
+        drain(),
+        [
+            Event::Home(pfn, two),
+            Event::Settle(settled),
+            Event::TakeBack(two, Err(StoreError::OtherWay)),
+            Event::Split(two, Ok(())),
+            Event::Split(one, Err(StoreError::TooLarge)),
+            Event::Load(one, to, Ok(())),
+            Event::Load(one, to, Err(io)),
+            Event::Save(to, one, Err(io)),
+            Event::Transfer(to, one, Err(io)),
+            Event::Discard(one, Ok(None)),
+            Event::Discard(one, Ok(None)),
+            Event::Discard(one, Ok(None)),
+        ]
+    );
+    assert_eq!(source.free(), source.total());
+}

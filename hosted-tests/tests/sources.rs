@@ -1,0 +1,319 @@
+//! The sources over plain RAM: what they say to bad memory, and the buddy against a simple model.
+#![allow(unsafe_code)]
+
+use forebay::{Context, Order, OutOfFrames, OwnedBlock, Pages, Platform, Spin};
+use forebay_backends::{HeapSource, MemoryError, Ram, RamBlock};
+use hosted_tests::conformance::{content, fill, order};
+use hosted_tests::memory::{leak, words};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
+const PAGE: usize = 512;
+type Two = Ram<Spin, PAGE, 2>;
+
+fn meta(bytes: usize) -> &'static mut [usize] {
+    words(Two::metadata_words(bytes))
+}
+
+/// Memory and metadata are refused, come back, and nothing changed.
+#[track_caller]
+fn is_refused(ram: &Two, memory: &'static mut [u8], meta: &'static mut [usize], expected: MemoryError) {
+    let places = (memory.as_ptr_range(), meta.as_ptr_range());
+    let before = (ram.total(), ram.free());
+    assert_eq!(ram.check(memory, meta), Err(expected));
+    let refused = ram.add(memory, meta).unwrap_err();
+    assert_eq!(refused.why, expected);
+    let (memory, meta) = refused.item;
+    assert_eq!((memory.as_ptr_range(), meta.as_ptr_range()), places, "the memory comes back");
+    assert_eq!((ram.total(), ram.free()), before);
+}
+
+/// `bytes` bytes from offset `at` of memory that a source has already.
+fn again(memory: &mut [u8], at: isize, bytes: usize) -> &'static mut [u8] {
+    // SAFETY: inside one allocation that is never given back, as the callers choose the numbers. It shares bytes with
+    // what the source has, and that is the point: it is refused, and nobody reads or writes through it.
+    unsafe { std::slice::from_raw_parts_mut(memory.as_mut_ptr().offset(at), bytes) }
+}
+
+/// Rule: memory that shares addresses with a piece that is there is refused: in part, within, around, the same.
+#[test]
+fn overlapping_memory_is_refused() {
+    let whole = leak(64 * PAGE, 0);
+    let middle = again(whole, 16 * PAGE as isize, 16 * PAGE);
+    let ram = Two::new();
+    ram.add(middle, meta(16 * PAGE)).unwrap();
+    for (first, pages) in [(16, 16), (20, 4), (8, 32), (8, 9), (31, 8)] {
+        let memory = again(whole, first * PAGE as isize, pages * PAGE);
+        is_refused(&ram, memory, meta(64 * PAGE), MemoryError::Overlap);
+    }
+    // One byte is enough, on either side.
+    is_refused(&ram, again(whole, 0, 16 * PAGE + 1), meta(64 * PAGE), MemoryError::Overlap);
+    is_refused(&ram, again(whole, 32 * PAGE as isize - 1, 9 * PAGE), meta(64 * PAGE), MemoryError::Overlap);
+    // Touching is not sharing.
+    let behind = again(whole, 32 * PAGE as isize, 8 * PAGE);
+    assert_eq!(ram.check(again(whole, 0, 16 * PAGE), meta(16 * PAGE)), Ok(()));
+    assert_eq!(ram.add(behind, meta(8 * PAGE)).unwrap(), 8 * PAGE);
+}
+
+/// Rule: bad memory is refused with the reason, and comes back.
+#[test]
+fn bad_memory_comes_back() {
+    let ram = Two::new();
+    for (bytes, skew) in [(0, 0), (0, 3), (PAGE - 1, 0), (PAGE, 1), (2 * PAGE - 2, 1)] {
+        is_refused(&ram, leak(bytes, skew), meta(64 * PAGE), MemoryError::NoWholePage);
+    }
+    for pages in [1, 2, 3, 7, 64, 65] {
+        let needed = Two::metadata_words(pages * PAGE);
+        let short = MemoryError::Metadata { words: needed };
+        is_refused(&ram, leak(pages * PAGE, 0), words(needed - 1), short);
+        is_refused(&ram, leak(pages * PAGE, 0), words(0), short);
+        let exact = Two::new();
+        assert_eq!(exact.add(leak(pages * PAGE, 0), words(needed)).unwrap(), pages * PAGE);
+    }
+    assert_eq!(ram.allocate(Order::PAGE, Context::THREAD).err(), Some(OutOfFrames));
+    // Ragged ends are trimmed, and the usable bytes returned: also where the number of words is just enough.
+    let Err(MemoryError::Metadata { words: enough }) = ram.check(leak(65 * PAGE, 1), words(0)) else {
+        panic!("no metadata at all")
+    };
+    is_refused(&ram, leak(65 * PAGE, 1), words(enough - 1), MemoryError::Metadata { words: enough });
+    assert_eq!(ram.add(leak(65 * PAGE, 1), words(enough)).unwrap(), 64 * PAGE);
+    assert_eq!(ram.add(leak(3 * PAGE + 5, PAGE - 5), words(9)).unwrap(), 3 * PAGE);
+    is_refused(&ram, leak(PAGE, 0), meta(PAGE), MemoryError::TooManyPieces);
+    assert_eq!((ram.total(), ram.free()), (Pages::new(67), Pages::new(67)));
+    let none = Ram::<Spin, PAGE, 0>::new();
+    let refused = none.add(leak(PAGE, 0), meta(PAGE)).unwrap_err();
+    assert_eq!(refused.why, MemoryError::TooManyPieces);
+}
+
+/// Rule: metadata may hold anything before, and more of it than needed does no harm.
+#[test]
+fn metadata_is_wiped_and_may_be_long() {
+    let ram = Two::new();
+    let long = words(1000);
+    long.fill(usize::MAX);
+    ram.add(leak(40 * PAGE, 9), long).unwrap();
+    let pages = std::iter::from_fn(|| ram.allocate(Order::PAGE, Context::THREAD).ok());
+    let all: BTreeSet<_> = pages.take(40).map(|b| b.pfn()).collect();
+    assert_eq!(all.len(), 39, "each page once");
+    assert_eq!(ram.free(), Pages::ZERO);
+}
+
+/// Rule: the bytes are not touched by adding, and handed out as they are.
+#[test]
+fn memory_is_handed_out_as_it_is() {
+    let memory = leak(16 * PAGE, 0);
+    memory.fill(0x5a);
+    let ram = Two::new();
+    ram.add(memory, meta(16 * PAGE)).unwrap();
+    let mut block = ram.allocate(order(4), Context::THREAD).unwrap();
+    assert!(content(&block).iter().all(|b| *b == 0x5a));
+    let bytes = fill(&mut block, 1);
+    ram.release(block);
+    assert!(content(&ram.allocate(order(4), Context::THREAD).unwrap()) == bytes);
+}
+
+/// Rule: a block never reaches from one piece into the next, even if the two touch in the middle of a run that
+/// could be one; nor do two halves join across.
+#[test]
+fn two_touching_pieces_stay_two() {
+    // 64 pages, aligned to all of them, cut at page 24: the 16s, 8s … around the cut must not be.
+    let (low, high) = leak(64 * PAGE, 0).split_at_mut(24 * PAGE);
+    let cut = high.as_ptr().addr() / PAGE;
+    let ram = Two::new();
+    ram.add(low, meta(24 * PAGE)).unwrap();
+    ram.add(high, meta(40 * PAGE)).unwrap();
+    let mut all: Vec<RamBlock<PAGE>> = Vec::new();
+    for k in (0..=10).rev() {
+        all.extend(std::iter::from_fn(|| ram.allocate(order(k), Context::THREAD).ok()));
+    }
+    let mut sizes: Vec<_> = all.iter().map(|b| b.pages().get()).collect();
+    sizes.sort_unstable();
+    assert_eq!(sizes, [8, 8, 16, 32], "24 = 16 + 8 and 40 = 8 + 32");
+    assert!(all.iter().all(|b| !(b.pfn().get() < cut && cut < b.pfn().get() + b.pages().get())));
+    // The last 8 of the low piece and the first 8 of the high one would be an aligned 16.
+    let at = |all: &mut Vec<RamBlock<PAGE>>, pfn| {
+        let found = all.iter().position(|b| b.pfn().get() == pfn).unwrap();
+        all.swap_remove(found)
+    };
+    let (left, right) = (at(&mut all, cut - 8), at(&mut all, cut));
+    let (left, right) = ram.join(left, right).unwrap_err();
+    assert_eq!((left.pfn().get(), right.pfn().get()), (cut - 8, cut));
+    for block in all.into_iter().chain([left, right]) {
+        ram.release(block);
+    }
+    assert_eq!(ram.free(), ram.total());
+}
+
+/// Rule: a block of another source is never mixed in.
+#[test]
+fn a_block_of_another_source_is_leaked() {
+    let ram = |pages: usize| {
+        let ram = Two::new();
+        ram.add(leak(pages * PAGE, 0), meta(pages * PAGE)).unwrap();
+        ram
+    };
+    let (one, other) = (ram(2), ram(2));
+    one.release(other.allocate(order(1), Context::THREAD).unwrap());
+    assert_eq!((one.free(), one.total(), other.free()), (Pages::new(2), Pages::new(2), Pages::ZERO));
+    let heap = || {
+        let heap = HeapSource::<Spin, PAGE>::new();
+        heap.init(leak(8 * PAGE, 0)).unwrap();
+        heap
+    };
+    let (one, other) = (heap(), heap());
+    let free = one.free_bytes();
+    one.release(other.allocate(order(1), Context::THREAD).unwrap());
+    assert_eq!(one.free_bytes(), free);
+}
+
+/// Rule: the source over a heap takes memory once, and at least a page; refused memory comes back.
+#[test]
+fn a_heap_takes_memory_once() {
+    let heap = HeapSource::<Spin, PAGE>::new();
+    assert_eq!(heap.allocate(Order::PAGE, Context::THREAD).err(), Some(OutOfFrames));
+    let refuse = |memory: &'static mut [u8], expected| {
+        let place = memory.as_ptr_range();
+        let refused = heap.init(memory).unwrap_err();
+        assert_eq!(refused.why, expected);
+        assert_eq!(refused.item.as_ptr_range(), place, "the memory comes back");
+    };
+    for (bytes, skew) in [(0, 0), (PAGE - 1, 0), (PAGE, 1), (2 * PAGE - 2, 1)] {
+        refuse(leak(bytes, skew), MemoryError::NoWholePage);
+    }
+    let usable = heap.init(leak(10 * PAGE, 8)).unwrap();
+    assert_eq!(usable, 9 * PAGE, "whole pages, where pages may lie");
+    refuse(leak(8 * PAGE, 0), MemoryError::Already);
+    let free = heap.free_bytes();
+    assert!(free >= usable && heap.free() == Pages::new(free / PAGE));
+    let block = heap.allocate(order(2), Context::THREAD).unwrap();
+    assert_eq!(heap.free_bytes(), free - 4 * PAGE);
+    assert!(content(&block).iter().all(|b| *b == 0), "no word of the list is left in it");
+    let block = block.split().unwrap_err();
+    heap.release(block);
+    assert_eq!(heap.free_bytes(), free);
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Take(u8),
+    Put(usize),
+    Split(usize),
+    Join(usize, usize),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        4 => (0..8_u8).prop_map(Op::Take),
+        2 => any::<usize>().prop_map(Op::Put),
+        2 => any::<usize>().prop_map(Op::Split),
+        1 => any::<[usize; 2]>().prop_map(|[a, b]| Op::Join(a, b)),
+    ]
+}
+
+/// The model: which frames are free. A buddy has a block of an order exactly if one lies in free frames.
+struct Model {
+    pieces: Vec<(usize, Vec<bool>)>,
+}
+
+impl Model {
+    fn has(&self, k: u8) -> bool {
+        self.pieces.iter().any(|(first, free)| {
+            (0..free.len()).any(|i| {
+                let block = free.get(i..i + (1 << k));
+                (first + i).is_multiple_of(1 << k) && block.is_some_and(|b| b.iter().all(|f| *f))
+            })
+        })
+    }
+
+    fn set(&mut self, block: &RamBlock<256>, to: bool) {
+        for n in block.pfn().get()..block.pfn().get() + block.pages().get() {
+            let (first, free) = self
+                .pieces
+                .iter_mut()
+                .find(|(first, free)| (*first..first + free.len()).contains(&n))
+                .expect("a frame of the source");
+            assert_ne!(std::mem::replace(&mut free[n - *first], to), to, "frame {n:x}");
+        }
+    }
+
+    fn free(&self) -> Pages {
+        Pages::new(self.pieces.iter().flat_map(|(_, free)| free).filter(|f| **f).count())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Rule: it has a block of an order exactly if the free frames have one, whatever was taken, cut, joined and put
+    /// before; and it counts right.
+    #[test]
+    fn a_buddy_is_as_good_as_its_model(
+        sizes in prop::collection::vec((1..70_usize, 0..256_usize), 1..=2),
+        ops in prop::collection::vec(op(), 1..120),
+    ) {
+        let ram = Ram::<Spin, 256, 2>::new();
+        let mut model = Model { pieces: Vec::new() };
+        for (pages, skew) in sizes {
+            let memory = leak((pages + 1) * 256, skew);
+            let first = memory.as_ptr().addr().div_ceil(256);
+            let meta = words(Ram::<Spin, 256, 2>::metadata_words(memory.len()));
+            let usable = ram.add(memory, meta).unwrap() / 256;
+            prop_assert!(usable == pages || usable == pages + 1);
+            model.pieces.push((first, vec![true; usable]));
+        }
+        let mut held: Vec<RamBlock<256>> = Vec::new();
+        for op in ops {
+            match op {
+                Op::Take(k) => match ram.allocate(order(k), Context::THREAD) {
+                    Ok(block) => {
+                        prop_assert_eq!(block.order(), order(k));
+                        prop_assert!(block.pfn().is_aligned(order(k)));
+                        model.set(&block, false);
+                        held.push(block);
+                    }
+                    Err(OutOfFrames) => prop_assert!(!model.has(k), "there is a free {k}"),
+                },
+                Op::Put(i) if !held.is_empty() => {
+                    let block = held.swap_remove(i % held.len());
+                    model.set(&block, true);
+                    ram.release(block);
+                }
+                Op::Split(i) if !held.is_empty() => {
+                    let block = held.swap_remove(i % held.len());
+                    match block.split() {
+                        Ok(halves) => held.extend(<[_; 2]>::from(halves)),
+                        Err(page) => held.push(page),
+                    }
+                }
+                Op::Join(i, j) if held.len() > 1 => {
+                    let (left, right) = (held.swap_remove(i % held.len()), held.swap_remove(j % held.len()));
+                    let (k, pfn) = (left.order(), left.pfn());
+                    let in_one_piece = model.pieces.iter().any(|(first, free)| {
+                        let piece = *first..first + free.len();
+                        piece.contains(&pfn.get()) && piece.contains(&right.pfn().get())
+                    });
+                    let may = in_one_piece && right.order() == k && k < Order::TEN
+                        && pfn.get() ^ right.pfn().get() == k.pages().get() && pfn < right.pfn();
+                    match ram.join(left, right) {
+                        Ok(block) => {
+                            prop_assert!(may);
+                            prop_assert_eq!((block.pfn(), block.order()), (pfn, k.higher().unwrap()));
+                            held.push(block);
+                        }
+                        Err(both) => {
+                            prop_assert!(!may);
+                            held.extend(<[_; 2]>::from(both));
+                        }
+                    }
+                }
+                _ => {}
+            }
+            prop_assert_eq!(ram.free(), model.free());
+        }
+        for block in held {
+            model.set(&block, true);
+            ram.release(block);
+        }
+        prop_assert_eq!(ram.free(), ram.total());
+    }
+}
