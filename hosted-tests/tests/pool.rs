@@ -1,0 +1,318 @@
+//! The pool: take, give and trim, by caching mode and order.
+//!
+//! After the KUnit tests of TTM's pool (`ttm_pool_test.c`; in `ttm-semantics.md` §5.1 numbers 7 to 12) and
+//! its bugs B15 and B16.
+
+mod common;
+use common::*;
+use forebay::*;
+use forebay_backends::*;
+use hosted_tests::{Contents, Watched, World};
+
+type Modal<'w> = Traced<Watched<'w, Machine<&'w Near>>, &'w Log>;
+
+fn modal<'w>(near: &'w Near, world: &'w World, log: &'w Log) -> Modal<'w> {
+    Traced::new(Watched::new(Machine::new(near), world), log)
+}
+
+fn machine<'p, 'w>(pool: &'p Pool<Modal<'w>>) -> &'p Machine<&'w Near> {
+    pool.platform().inner().inner()
+}
+
+const MODES: [Caching; 3] = [Caching::WriteBack, Caching::WriteCombined, Caching::Uncached];
+
+fn pool_works(event: &Event) -> bool {
+    matches!(event, Event::Allocate(..) | Event::SetMode(..) | Event::Release(..))
+}
+
+/// Rule: a block on the shelf serves the next taker of its mode and order: no allocation, no mode change, the
+/// same frames (KUnit `order_caching_match`).
+#[test]
+fn a_shelf_hit_asks_the_platform_nothing() {
+    let (world, log, near) = (World::new(Contents::Compared), Log::default(), near(32));
+    let pool: &Pool<_> = &Pool::<_, [Place<_>; 9]>::new(modal(&near, &world, &log), 1);
+    for mode in MODES {
+        for n in 0..3 {
+            let block = pool.take(order(n), mode, CX).unwrap();
+            let pfn = block.block().pfn();
+            assert_eq!((block.block().order(), block.mode()), (order(n), mode));
+            pool.give(block, Context::THREAD).unwrap();
+            log.take();
+            let again = pool.take(order(n), mode, CX).unwrap();
+            assert_eq!((again.block().pfn(), again.mode()), (pfn, mode));
+            assert_eq!(log.count(pool_works), 0);
+            pool.give(again, Context::THREAD).unwrap();
+            world.validate();
+        }
+    }
+    assert_eq!(pool.ready(), pages(3 * (1 + 2 + 4)));
+    assert_eq!(MODES.map(|m| machine(pool).in_mode(m)), [0, 7, 7]);
+    assert_eq!(pool.trim(ALL, Context::THREAD), pages(21));
+    world.assert_empty();
+    assert_eq!(near.free(), near.total());
+}
+
+/// Rule: a block of another mode or order is never used instead, and never cut (KUnit `caching_mismatch`,
+/// `order_mismatch`).
+#[test]
+fn other_modes_and_orders_stay_untouched() {
+    let (world, log, near) = (World::new(Contents::Compared), Log::default(), near(32));
+    let pool: &Pool<_> = &Pool::<_, [Place<_>; 18]>::new(modal(&near, &world, &log), 2);
+    let large = pool.take(order(2), Caching::Uncached, CX).unwrap();
+    let cached = pool.take(order(0), Caching::WriteBack, CX).unwrap();
+    let there = [large.block().pfn(), cached.block().pfn()];
+    pool.give(large, Context::THREAD).unwrap();
+    pool.give(cached, Context::THREAD).unwrap();
+    log.take();
+
+    let page = pool.take(order(0), Caching::Uncached, CX).unwrap();
+    assert!(!there.contains(&page.block().pfn()));
+    assert_eq!(log.count(|e| matches!(e, Event::Allocate(..))), 1);
+    pool.give(page, Context::THREAD).unwrap();
+    assert_eq!(pool.ready(), pages(4 + 1 + 1));
+    let large = pool.take(order(2), Caching::Uncached, CX).unwrap();
+    let cached = pool.take(order(0), Caching::WriteBack, CX).unwrap();
+    assert_eq!([large.block().pfn(), cached.block().pfn()], there);
+    pool.give(large, Context::THREAD).unwrap();
+    pool.give(cached, Context::THREAD).unwrap();
+    pool.trim(ALL, Context::THREAD);
+    world.assert_empty();
+}
+
+/// Rule: a full shelf sends a block home, in the plain mode ("anything returned to the system needs to be
+/// cached").
+#[test]
+fn a_full_shelf_sends_home() {
+    let (world, log, near) = (World::new(Contents::Compared), Log::default(), near(32));
+    let pool: &Pool<_> = &Pool::<_, [Place<_>; 9]>::new(modal(&near, &world, &log), 1);
+    let two = [0; 2].map(|_| pool.take(order(1), Caching::WriteCombined, CX).unwrap());
+    log.take();
+    for block in two {
+        pool.give(block, Context::THREAD).unwrap();
+        world.validate();
+    }
+    let events = log.take();
+    assert!(
+        matches!(events[..], [Event::SetMode(a, 0, Ok(())), Event::Release(b, o)] if a == b && o == order(1))
+    );
+    assert_eq!(
+        (pool.ready(), near.free(), machine(pool).in_mode(Caching::WriteCombined)),
+        (pages(2), pages(30), 2)
+    );
+    pool.trim(ALL, Context::THREAD);
+    world.assert_empty();
+}
+
+/// Rule: depth 0, no places, or too few for an order: straight home, and nothing is kept.
+#[test]
+fn a_pool_may_have_no_shelves() {
+    fn through(pool: &Pool<Modal<'_>>, world: &World) -> Pages {
+        for n in [0, 3] {
+            let block = pool.take(order(n), Caching::WriteCombined, CX).unwrap();
+            pool.give(block, Context::THREAD).unwrap();
+            world.validate();
+        }
+        let ready = pool.ready();
+        assert_eq!(pool.trim(ALL, Context::THREAD), ready);
+        world.assert_empty();
+        ready
+    }
+    let (world, log, near) = (World::new(Contents::Compared), Log::default(), near(32));
+    let new = || modal(&near, &world, &log);
+    assert_eq!(through(&Pool::<_, [Place<_>; 0]>::new(new(), 5), &world), NONE);
+    assert_eq!(through(&Pool::<_, [Place<_>; 9]>::new(new(), 0), &world), NONE);
+    // Orders 0 to 2 have their places.
+    assert_eq!(through(&Pool::<_, [Place<_>; 9]>::new(new(), 1), &world), pages(1));
+    // Not even order 0 has all of its places: those of the first mode only.
+    assert_eq!(through(&Pool::<_, [Place<_>; 1]>::new(new(), 1), &world), NONE);
+    assert_eq!(near.free(), near.total());
+}
+
+/// Rule: order fallback goes down one order at a time, to `least` and no further; at each order the shelf
+/// comes before the platform (TTM `__ttm_pool_alloc`; `ttm-semantics.md` items 6 and 7).
+#[test]
+fn order_fallback_tries_shelf_then_platform_at_each_order() {
+    let (world, log, near) = (World::new(Contents::Compared), Log::default(), near(16));
+    let pool: &Pool<_> = &Pool::<_, [Place<_>; 9]>::new(modal(&near, &world, &log), 1);
+    let kept = pool.take(order(1), Caching::Uncached, CX).unwrap();
+    let on_shelf = kept.block().pfn();
+    pool.give(kept, Context::THREAD).unwrap();
+    let hogged = leave(&near, [4, 5, 8]); // one block of order 1, and a single page
+    log.take();
+
+    let first = pool.take_up_to(order(3), order(0), Caching::Uncached, CX).unwrap();
+    assert_eq!((first.block().pfn(), first.block().order()), (on_shelf, order(1)));
+    assert_eq!(log.count(|e| matches!(e, Event::Allocate(o, Err(_)) if *o >= order(2))), 2);
+    let second = pool.take_up_to(order(3), order(0), Caching::Uncached, CX).unwrap();
+    assert_eq!(second.block().order(), order(1));
+    assert_eq!(
+        pool.take_up_to(order(3), order(1), Caching::Uncached, CX).err(),
+        Some(TakeError::OutOfFrames)
+    );
+    let third = pool.take_up_to(order(3), order(0), Caching::Uncached, CX).unwrap();
+    assert_eq!(third.block().order(), order(0));
+    assert_eq!(
+        pool.take_up_to(order(3), order(0), Caching::Uncached, CX).err(),
+        Some(TakeError::OutOfFrames)
+    );
+    world.validate();
+    for block in [first, second, third] {
+        pool.give(block, Context::THREAD).unwrap();
+    }
+    pool.trim(ALL, Context::THREAD);
+    world.assert_empty();
+    give_back(&near, hogged);
+    assert_eq!(near.free(), near.total());
+}
+
+/// Rule: what a taker gets is zeros, from the shelf as from the platform, in every mode (TTM zeroes on give
+/// and trusts the system for the rest; item 10).
+#[test]
+fn a_taken_block_has_nobodys_secrets() {
+    let (world, log, near) = (World::new(Contents::Compared), Log::default(), near(8));
+    let pool: &Pool<_> = &Pool::<_, [Place<_>; 12]>::new(modal(&near, &world, &log), 1);
+    let zero = |b: &Pooled<Modal<'_>>| b.block().iter().all(|b| *b == 0);
+    for mode in MODES {
+        // The whole source is one secret now, and so is the shelf after the second round.
+        for _ in 0..2 {
+            let mut block = pool.take(order(3), mode, CX).unwrap();
+            assert!(zero(&block));
+            block.bytes_mut().fill(0x5E);
+            pool.give(block, Context::THREAD).unwrap();
+        }
+        let mut block = pool.take_up_to(order(3), order(0), mode, CX).unwrap();
+        assert!(zero(&block) && block.block().order() == order(3));
+        block.bytes_mut().fill(0x5E);
+        pool.give(block, Context::THREAD).unwrap();
+        pool.trim(ALL, Context::THREAD);
+    }
+    world.assert_empty();
+}
+
+/// Rule: trim counts pages, not blocks (B15), overshoots by less than one block, and returns what it sent
+/// home.
+#[test]
+fn trim_counts_pages() {
+    let (world, log, near) = (World::new(Contents::Compared), Log::default(), near(64));
+    let pool: &Pool<_> = &Pool::<_, [Place<_>; 24]>::new(modal(&near, &world, &log), 2);
+    for want in 0..32 {
+        let blocks: Vec<_> =
+            [0, 0, 1, 1, 2, 2, 3, 3].map(|n| pool.take(order(n), Caching::Uncached, CX).unwrap()).into();
+        let largest = blocks.iter().map(|b| b.block().pages().get()).max().unwrap();
+        for block in blocks {
+            pool.give(block, Context::THREAD).unwrap();
+        }
+        assert_eq!(pool.ready(), pages(30));
+        let free = near.free();
+        let went = pool.trim(pages(want), Context::THREAD).get();
+        assert!(went >= want.min(30) && went < want + largest, "asked for {want}, sent {went}");
+        assert_eq!(near.free() - free, pages(went));
+        assert_eq!(pool.ready(), pages(30 - went));
+        world.validate();
+        assert_eq!(pool.trim(ALL, Context::THREAD), pages(30 - went));
+        assert_eq!(pool.trim(ALL, Context::THREAD), NONE);
+    }
+    world.assert_empty();
+}
+
+/// Rule: trim ends although no block can go (B16: TTM's trim loop can't end if its pages are elsewhere); they
+/// stay on their shelf, in their mode, and go another time.
+#[test]
+fn trim_ends_when_modes_cannot_be_undone() {
+    let (world, log, near) = (World::new(Contents::Compared), Log::default(), near(64));
+    let pool: &Pool<_> = &Pool::<_, [Place<_>; 18]>::new(modal(&near, &world, &log), 2);
+    for mode in MODES {
+        let two = [0; 2].map(|_| pool.take(order(1), mode, CX).unwrap());
+        two.into_iter().for_each(|b| pool.give(b, Context::THREAD).unwrap());
+    }
+    machine(pool).say_no(No::ModeTo(Caching::WriteBack));
+    assert_eq!(pool.trim(ALL, Context::THREAD), pages(4)); // the plain ones
+    assert_eq!((pool.trim(pages(1), Context::THREAD), pool.ready()), (NONE, pages(8)));
+    assert_eq!(MODES.map(|m| machine(pool).in_mode(m) > 0), [false, true, true]);
+    world.validate();
+    let again = pool.take(order(1), Caching::Uncached, CX).unwrap(); // still of use
+    pool.give(again, Context::THREAD).unwrap();
+    machine(pool).say_no(No::Never);
+    assert_eq!(pool.trim(ALL, Context::THREAD), pages(8));
+    world.assert_empty();
+}
+
+/// Rule: dropping the pool sends everything home, in the plain mode (KUnit `fini_basic`).
+#[test]
+fn a_dropped_pool_keeps_nothing() {
+    let (world, log, near) = (World::new(Contents::Compared), Log::default(), near(64));
+    let pool = Pool::<_, [Place<_>; 18]>::new(modal(&near, &world, &log), 2);
+    for mode in MODES {
+        let blocks = [0, 1].map(|n| pool.take(order(n), mode, CX).unwrap());
+        blocks.into_iter().for_each(|b| pool.give(b, Context::THREAD).unwrap());
+    }
+    assert_eq!((pool.ready(), near.free()), (pages(9), pages(55)));
+    drop(pool);
+    world.assert_empty();
+    assert_eq!(near.free(), near.total());
+}
+
+/// Rule: a mode that is refused on take sends the block home, plain, and changes nothing (B14: TTM leaks
+/// attributes into the system after a late error).
+#[test]
+fn a_refused_mode_on_take_changes_nothing() {
+    let (world, log, near) = (World::new(Contents::Compared), Log::default(), near(8));
+    let pool: &Pool<_> = &Pool::<_, [Place<_>; 9]>::new(modal(&near, &world, &log), 1);
+    machine(pool).say_no(No::Mode);
+    assert_eq!(pool.take(order(2), Caching::Uncached, CX).err(), Some(TakeError::ModeRefused));
+    assert_eq!(
+        pool.take_up_to(order(2), order(0), Caching::Uncached, CX).err(),
+        Some(TakeError::ModeRefused)
+    );
+    world.assert_empty();
+    assert_eq!((near.free(), pool.ready()), (near.total(), NONE));
+    let plain = pool.take(order(2), Caching::WriteBack, CX).unwrap(); // needs no change
+    pool.give(plain, Context::THREAD).unwrap();
+    machine(pool).say_no(No::Never);
+    pool.trim(ALL, Context::THREAD);
+    world.assert_empty();
+}
+
+/// Rule: a block that can't go anywhere comes back from `give` as it was: frames, mode and bytes.
+#[test]
+fn a_refused_give_returns_the_block() {
+    let (world, log, near) = (World::new(Contents::Compared), Log::default(), near(8));
+    let pool: &Pool<_> = &Pool::<_, [Place<_>; 0]>::new(modal(&near, &world, &log), 0);
+    let mut block = pool.take(order(1), Caching::WriteCombined, CX).unwrap();
+    let pfn = block.block().pfn();
+    block.bytes_mut().copy_from_slice(&pattern(3, 2 * PAGE));
+    machine(pool).say_no(No::Mode);
+    let refused = pool.give(block, Context::THREAD).unwrap_err();
+    assert_eq!(refused.why, ModeRefused);
+    let block = refused.item;
+    assert_eq!((block.block().pfn(), block.mode()), (pfn, Caching::WriteCombined));
+    assert!(block.block()[..] == pattern(3, 2 * PAGE));
+    world.validate();
+    machine(pool).say_no(No::Never);
+    pool.give(block, Context::THREAD).unwrap();
+    world.assert_empty();
+}
+
+/// Rule: a split block goes home half by half, and the halves are whole again for the next taker.
+#[test]
+fn halves_go_home_one_by_one() {
+    let (world, near) = (World::new(Contents::Compared), near(8));
+    let pool: &Pool<_> = &Pool::<_, [Place<_>; 0]>::new(Watched::new(&near, &world), 0);
+    let whole = pool.take(order(3), (), CX).unwrap().into_plain(pool.platform(), Context::THREAD).unwrap();
+    let pfn = whole.pfn();
+    let (lower, upper) = whole.split().unwrap();
+    let (a, b) = upper.split().unwrap();
+    assert_eq!(
+        [lower.pfn(), a.pfn(), b.pfn()].map(|p| p.get() - pfn.get()),
+        [0, 4, 6],
+        "in order, without a gap"
+    );
+    for block in [a, lower, b] {
+        pool.release(block);
+        world.validate();
+    }
+    let whole = pool.take(order(3), (), CX).unwrap();
+    assert_eq!(whole.block().pfn(), pfn);
+    pool.give(whole, Context::THREAD).unwrap();
+    world.assert_empty();
+}

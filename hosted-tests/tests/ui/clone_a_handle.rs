@@ -1,0 +1,8 @@
+//! E0277: what is stored has one owner: no `Clone`.
+use forebay::*;
+
+fn clone_a_handle(one: &Handle) -> Handle {
+    <Handle as Clone>::clone(one)
+}
+
+fn main() {}

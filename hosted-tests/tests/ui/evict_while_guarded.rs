@@ -1,0 +1,13 @@
+//! E0502: what somebody looks at can't be evicted by its owner.
+use forebay::*;
+use forebay_backends::*;
+type Source = Ram<Spin, 512>;
+type Store = RamRegion<Spin, 512, 4>;
+
+fn evict_while_guarded(mut buffer: Buffer<'_, Source, Store>) {
+    let guard = buffer.read();
+    buffer.evict_now(Pages::MAX, Evict::LADDER, Context::THREAD);
+    drop(guard);
+}
+
+fn main() {}
