@@ -1,2 +1,4 @@
-//! The lab.
-fn main() {}
+//! The lab: forebay on real files. See [`hosted_tests::lab`].
+fn main() -> std::process::ExitCode {
+    hosted_tests::lab::cli::main()
+}

@@ -1,1 +1,36 @@
 //! The lab: forebay on real files.
+//!
+//! [`roundtrip()`] loads every regular file of a tree into buffers whose memory is far smaller than the files, so that
+//! they are evicted and restored all the time; then it reads every file back through the buffers, in another order,
+//! and compares each byte with the disk. The frames are counted by the oracle ([`World`](crate::World)), and its
+//! counts are compared with forebay's own.
+//!
+//! | | |
+//! | --- | --- |
+//! | [`options`] | what may be chosen, and how a size is written |
+//! | [`files`] | which files there are, and what is passed over |
+//! | [`bad`] | stores that lose bytes or blocks, for tests of the lab itself |
+//! | [`machine`] | source, region and pool put together; making room |
+//! | [`output`] | where restored files go |
+//! | [`report`] | the figures: as JSON, as a table, as a verdict |
+//! | [`roundtrip`](mod@roundtrip) | loading and reading back |
+//! | [`cli`] | the command line, and the progress bar |
+//!
+//! Each uses only those above it. For Unix: it tells FIFOs, sockets and devices from files.
+
+pub mod bad;
+pub mod cli;
+pub mod files;
+pub mod machine;
+pub mod options;
+pub mod output;
+pub mod report;
+pub mod roundtrip;
+
+pub use bad::Sabotage;
+pub use files::{Input, InputError, Skipped};
+pub use machine::{MachineError, RoomError};
+pub use options::{EvictKind, Options, OptionsError, PAGE, SizeError, StoreKind, parse_size};
+pub use output::OutputError;
+pub use report::Report;
+pub use roundtrip::{LabError, Observer, Phase, RunError, roundtrip};
