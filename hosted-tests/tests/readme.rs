@@ -63,7 +63,10 @@ fn readme_shows_the_real_files() {
     if std::env::var_os("UPDATE_README").is_some() {
         fs::write(&path, &expected).unwrap();
     } else {
-        assert!(readme == expected, "README.md is behind the files it shows: UPDATE_README=1 cargo test --test readme");
+        assert!(
+            readme == expected,
+            "README.md is behind the files it shows: UPDATE_README=1 cargo test --test readme"
+        );
     }
 }
 

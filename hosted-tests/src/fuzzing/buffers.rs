@@ -1,0 +1,184 @@
+//! Buffers of both shapes under one type, each with a model of its bytes.
+
+use super::ops::Shape;
+use super::platform::PAGE;
+use forebay::{
+    BackingStore, Buffer, BufferId, Busy, Caching, Context, Evict, Evictable, Evicted, Forebay, Pages,
+    PinError, Platform, Read, Residency, Restored, Slot, Write,
+};
+use std::cell::{Cell, RefCell};
+
+/// Either shape.
+pub(super) enum Shaped<'h, 'm, P: Platform, S: BackingStore<P::Block>> {
+    Tile(Buffer<'h, P, S>),
+    Run(Buffer<'h, P, S, &'m mut [Slot<P>]>),
+}
+
+macro_rules! either {
+    ($of:expr, $one:ident => $do:expr) => {
+        match $of {
+            Shaped::Tile($one) => $do,
+            Shaped::Run($one) => $do,
+        }
+    };
+}
+
+/// A guard of either shape.
+pub(super) enum Guard<'g, 'm, P: Platform> {
+    TileRead(Read<'g, P>),
+    RunRead(Read<'g, P, &'m mut [Slot<P>]>),
+    TileWrite(Write<'g, P>),
+    RunWrite(Write<'g, P, &'m mut [Slot<P>]>),
+}
+
+impl<P: Platform> Guard<'_, '_, P> {
+    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
+        match self {
+            Guard::TileRead(g) => g.copy_out(at, to),
+            Guard::RunRead(g) => g.copy_out(at, to),
+            Guard::TileWrite(g) => g.copy_out(at, to),
+            Guard::RunWrite(g) => g.copy_out(at, to),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Guard::TileRead(g) => g.bytes(),
+            Guard::RunRead(g) => g.bytes(),
+            Guard::TileWrite(g) => g.bytes(),
+            Guard::RunWrite(g) => g.bytes(),
+        }
+    }
+
+    pub(super) fn is_write(&self) -> bool {
+        matches!(self, Guard::TileWrite(_) | Guard::RunWrite(_))
+    }
+}
+
+/// A buffer, and what must be true of it.
+pub(super) struct Kept<'h, 'm, P: Platform, S: BackingStore<P::Block>> {
+    pub(super) buffer: Shaped<'h, 'm, P, S>,
+    pub(super) shape: Shape,
+    pub(super) id: BufferId,
+    model: RefCell<Vec<u8>>,
+    pub(super) readers: Cell<usize>,
+    pub(super) writer: Cell<bool>,
+}
+
+impl<'h, 'm, P: Platform<Mode = Caching>, S: BackingStore<P::Block>> Kept<'h, 'm, P, S> {
+    /// An empty buffer; a run takes its slots from `slots`.
+    pub(super) fn new(
+        home: &'h Forebay<P, S>,
+        shape: Shape,
+        id: usize,
+        slots: &mut impl Iterator<Item = &'m mut Vec<Slot<P>>>,
+    ) -> Option<Self> {
+        let (id, unit) = (BufferId(id), shape.unit());
+        let buffer = match shape.slots() {
+            None => Shaped::Tile(Buffer::new(home, unit).with_id(id).with_mode(shape.mode())),
+            Some(count) => {
+                let mine = slots.next()?.get_mut(..count)?;
+                let run = Buffer::over(mine, home).with_unit(unit);
+                Shaped::Run(run.with_id(id).with_mode(shape.mode()))
+            }
+        };
+        Some(Kept {
+            buffer,
+            shape,
+            id,
+            model: RefCell::new(vec![0; shape.pages() * PAGE]),
+            readers: Cell::new(0),
+            writer: Cell::new(false),
+        })
+    }
+}
+
+impl<'m, P: Platform, S: BackingStore<P::Block>> Kept<'_, 'm, P, S> {
+    pub(super) fn is_guarded(&self) -> bool {
+        self.readers.get() > 0 || self.writer.get()
+    }
+
+    pub(super) fn read(&self, cx: Context) -> Result<Guard<'_, 'm, P>, PinError> {
+        Ok(match &self.buffer {
+            Shaped::Tile(b) => Guard::TileRead(b.read_in(cx)?),
+            Shaped::Run(b) => Guard::RunRead(b.read_in(cx)?),
+        })
+    }
+
+    pub(super) fn write(&self, cx: Context) -> Result<Guard<'_, 'm, P>, PinError> {
+        Ok(match &self.buffer {
+            Shaped::Tile(b) => Guard::TileWrite(b.write_in(cx)?),
+            Shaped::Run(b) => Guard::RunWrite(b.write_in(cx)?),
+        })
+    }
+
+    pub(super) fn evict(&self, budget: Pages, how: Evict, cx: Context) -> Result<Evicted, Busy> {
+        either!(&self.buffer, b => b.evict(budget, how, cx))
+    }
+
+    pub(super) fn evict_now(&mut self, budget: Pages, how: Evict, cx: Context) -> Evicted {
+        either!(&mut self.buffer, b => b.evict_now(budget, how, cx))
+    }
+
+    pub(super) fn restore(&self, budget: Pages, cx: Context) -> Restored {
+        either!(&self.buffer, b => b.restore(budget, cx))
+    }
+
+    pub(super) fn residency(&self) -> Result<Residency, Busy> {
+        either!(&self.buffer, b => b.residency())
+    }
+
+    pub(super) fn purge(&self) -> Result<(), Busy> {
+        either!(&self.buffer, b => b.purge(Context::THREAD))?;
+        self.model.borrow_mut().fill(0);
+        Ok(())
+    }
+
+    /// Every byte is what the model says.
+    #[track_caller]
+    pub(super) fn compare(&self, guard: &Guard<'_, '_, P>) {
+        let model = self.model.borrow();
+        assert_eq!(guard.bytes(), model.len(), "{:?} has another length", self.id);
+        let mut bytes = vec![0x77; model.len() + 1];
+        assert_eq!(guard.copy_out(0, &mut bytes), model.len(), "{:?} is not resident under a guard", self.id);
+        bytes.truncate(model.len());
+        if bytes == *model {
+            return;
+        }
+        if let Some(at) = (0..bytes.len()).find(|&i| bytes[i] != model[i]) {
+            let (is, was) = (bytes[at], model[at]);
+            panic!("{:?}: byte {at} (page {}) is {is:#x} and should be {was:#x}", self.id, at / PAGE);
+        }
+    }
+
+    /// Writes a pattern of `len` bytes through a guard that may.
+    pub(super) fn put(&self, guard: &mut Guard<'_, '_, P>, at: usize, len: usize, byte: u8) {
+        let mut model = self.model.borrow_mut();
+        let bytes = pattern(len, byte);
+        let fits = len.min(model.len().saturating_sub(at));
+        let done = match guard {
+            Guard::TileWrite(g) => g.copy_in(at, &bytes),
+            Guard::RunWrite(g) => g.copy_in(at, &bytes),
+            Guard::TileRead(_) | Guard::RunRead(_) => return,
+        };
+        assert_eq!(done, fits, "{:?}: {len} bytes at {at}", self.id);
+        if let Some(part) = model.get_mut(at..at + fits) {
+            part.copy_from_slice(&bytes[..fits]);
+        }
+    }
+}
+
+/// So many bytes, another one every 61, so that no two pages are alike.
+pub(super) fn pattern(len: usize, byte: u8) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    for (part, n) in bytes.chunks_mut(61).zip(0_u8..) {
+        part.fill(byte.wrapping_add(n));
+    }
+    bytes
+}
+
+impl<P: Platform, S: BackingStore<P::Block>> Evictable for Kept<'_, '_, P, S> {
+    fn evict_if_idle(&self, budget: Pages, how: Evict, cx: Context) -> Evicted {
+        either!(&self.buffer, b => b.evict_if_idle(budget, how, cx))
+    }
+}

@@ -1,0 +1,175 @@
+//! What the bytes of an input mean: a machine, and what is done to it.
+
+use arbitrary::Arbitrary;
+use forebay::{Caching, Context, Evict, Order, Pages};
+
+/// Where blocks come from.
+#[derive(Clone, Copy, Debug, Arbitrary)]
+pub(super) enum SourceKind {
+    Ram,
+    /// Blocks of two pages refuse to be split.
+    Stubborn,
+    Heap,
+}
+
+/// Where contents go.
+#[derive(Clone, Copy, Debug, Arbitrary)]
+pub(super) enum StoreKind {
+    Region,
+    TwoRegions,
+    RegionBehindNull,
+    RegionBehindCopying,
+    Copying,
+    Null,
+}
+
+/// What the harness's own copying store does.
+#[derive(Clone, Copy, Debug, Arbitrary)]
+pub(super) struct CopyingKind {
+    /// The largest order that it takes.
+    pub(super) most: u8,
+    /// It takes half of what is larger, instead of refusing.
+    pub(super) short: bool,
+    pub(super) splits: bool,
+    pub(super) needs_io: bool,
+    pub(super) pages: u8,
+}
+
+/// One buffer.
+#[derive(Clone, Copy, Debug, Arbitrary)]
+pub(super) struct Shape {
+    many: bool,
+    size: u8,
+    unit: u8,
+    mode: u8,
+}
+
+impl Shape {
+    /// How many slots, or `None` for a contiguous buffer.
+    pub(super) fn slots(self) -> Option<usize> {
+        self.many.then_some(1 + usize::from(self.size) % 16)
+    }
+
+    pub(super) fn unit(self) -> Order {
+        if self.many { order(self.unit % 3) } else { order(self.size % 5) }
+    }
+
+    pub(super) fn mode(self) -> Caching {
+        mode(self.mode)
+    }
+
+    pub(super) fn pages(self) -> usize {
+        self.slots().unwrap_or(1) << self.unit().get()
+    }
+
+    /// The largest order that a block or a handle of it may have.
+    pub(super) fn largest(self) -> Order {
+        order(self.unit().get() + self.slots().unwrap_or(1).ilog2() as u8)
+    }
+}
+
+/// Everything that stays as it is during a run.
+#[derive(Clone, Debug, Arbitrary)]
+pub(super) struct Machine {
+    pub(super) source: SourceKind,
+    pub(super) store: StoreKind,
+    pub(super) copying: CopyingKind,
+    pieces: [u8; 2],
+    regions: [u8; 2],
+    skew: u8,
+    pub(super) same_id: bool,
+    depth: u8,
+    /// Whether residency is asked for after every operation. It counts as a use, so both ways are tried.
+    pub(super) observed: bool,
+    buffers: [Shape; 5],
+    count: u8,
+}
+
+impl Machine {
+    pub(super) fn first_piece(&self) -> usize {
+        17 + usize::from(self.pieces[0]) % 28
+    }
+
+    pub(super) fn second_piece(&self) -> usize {
+        3 + usize::from(self.pieces[1]) % 17
+    }
+
+    pub(super) fn region_pages(&self) -> [usize; 2] {
+        self.regions.map(|n| 1 + usize::from(n) % 40)
+    }
+
+    pub(super) fn skew(&self) -> usize {
+        usize::from(self.skew % 64) * 4
+    }
+
+    pub(super) fn depth(&self) -> usize {
+        [0, 1, 2, 8, 3][usize::from(self.depth) % 5]
+    }
+
+    pub(super) fn buffers(&self) -> &[Shape] {
+        &self.buffers[..3 + usize::from(self.count) % 3]
+    }
+}
+
+/// One thing that is done. Numbers are taken modulo what there is.
+#[derive(Clone, Debug, Arbitrary)]
+pub(super) enum Op {
+    // The pool, and blocks outside buffers.
+    Take { most: u8, least: u8, mode: u8, cx: u8 },
+    Give { which: u8 },
+    Trim { pages: u8 },
+    IntoPlain { which: u8 },
+    FromPlain { which: u8 },
+    Split { which: u8 },
+    Join { left: u8, right: u8 },
+    Release { which: u8 },
+    Scribble { which: u8, byte: u8 },
+    // Buffers.
+    Read { buffer: u8, cx: u8 },
+    Write { buffer: u8, at: u16, len: u16, byte: u8, cx: u8 },
+    HoldRead { buffer: u8, cx: u8 },
+    HoldWrite { buffer: u8, cx: u8 },
+    WriteHeld { guard: u8, at: u16, len: u16, byte: u8 },
+    LetGo { guard: u8 },
+    Evict { buffer: u8, budget: u8, how: u8, cx: u8 },
+    EvictNow { buffer: u8, budget: u8, how: u8, cx: u8 },
+    EvictIfIdle { buffer: u8, budget: u8, how: u8, cx: u8 },
+    Restore { buffer: u8, budget: u8, cx: u8 },
+    Purge { buffer: u8 },
+    Recreate { buffer: u8 },
+    Reclaim { want: u8, how: u8, cx: u8 },
+    Settle { budget: u8, cx: u8 },
+    // The store, past the buffers.
+    Transfer { which: u8 },
+    Save { which: u8, order: u8, cx: u8 },
+    Load { handle: u8, which: u8, at: u8, cx: u8 },
+    TakeBack { handle: u8 },
+    SplitHandle { handle: u8 },
+    Discard { handle: u8 },
+    Forge { store: u8, order: u8, page: u8, entry: u8, call: u8 },
+    // The engine, and faults.
+    WriteOut { region: u8, bytes: u16, delay: u8, short: u8 },
+    Faults { store: bool, kth: Option<u8>, per_mille: u16, seed: u8 },
+    NoFaults,
+}
+
+pub(super) fn order(n: u8) -> Order {
+    Order::new(n.min(10)).unwrap_or(Order::PAGE)
+}
+
+pub(super) fn mode(n: u8) -> Caching {
+    [Caching::WriteBack, Caching::WriteCombined, Caching::Uncached][usize::from(n) % 3]
+}
+
+/// Mostly a thread.
+pub(super) fn context(n: u8) -> Context {
+    if n < 160 { Context::THREAD } else { Context::from_bits_truncate(u16::from(n & 3)) }
+}
+
+pub(super) fn rungs(n: u8) -> Evict {
+    Evict::from_bits_truncate(u16::from(n & 7))
+}
+
+pub(super) fn budget(n: u8) -> Pages {
+    if n < 160 { Pages::new(usize::from(n) % 20) } else { Pages::MAX }
+}

@@ -1,0 +1,198 @@
+//! A platform with caching modes and hooks that check how they are called.
+
+use forebay::{
+    BufferId, Busy, Caching, Context, Mode, ModeRefused, NoLock, Order, OutOfFrames, OwnedBlock, Pages, Pfn,
+    Platform,
+};
+use forebay_backends::{HeapSource, Ram, RamBlock};
+use std::cell::{Cell, RefCell};
+
+pub(super) const PAGE: usize = 256;
+
+/// Where blocks come from, and how many are left there.
+pub(super) trait Source: Platform<Lock = NoLock, Mode = ()> {
+    fn free_pages(&self) -> Pages;
+}
+
+impl Source for Ram<NoLock, PAGE> {
+    fn free_pages(&self) -> Pages {
+        self.free()
+    }
+}
+
+impl Source for HeapSource<NoLock, PAGE> {
+    fn free_pages(&self) -> Pages {
+        self.free()
+    }
+}
+
+/// A block that can be split down to two pages, and no further.
+pub(super) struct StubbornBlock(RamBlock<PAGE>);
+
+impl OwnedBlock for StubbornBlock {
+    const PAGE: usize = PAGE;
+    fn pfn(&self) -> Pfn {
+        self.0.pfn()
+    }
+    fn order(&self) -> Order {
+        self.0.order()
+    }
+    fn split(self) -> Result<(Self, Self), Self> {
+        if self.order().get() < 2 {
+            return Err(self);
+        }
+        match self.0.split() {
+            Ok((lower, upper)) => Ok((StubbornBlock(lower), StubbornBlock(upper))),
+            Err(whole) => Err(StubbornBlock(whole)),
+        }
+    }
+    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
+        self.0.copy_out(at, to)
+    }
+    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
+        self.0.copy_in(at, from)
+    }
+}
+
+/// A source of those.
+pub(super) struct Stubborn(pub(super) Ram<NoLock, PAGE>);
+
+impl Platform for Stubborn {
+    type Block = StubbornBlock;
+    type Lock = NoLock;
+    type Mode = ();
+    fn allocate(&self, order: Order, cx: Context) -> Result<StubbornBlock, OutOfFrames> {
+        self.0.allocate(order, cx).map(StubbornBlock)
+    }
+    fn release(&self, block: StubbornBlock) {
+        self.0.release(block.0);
+    }
+    fn join(
+        &self,
+        left: StubbornBlock,
+        right: StubbornBlock,
+    ) -> Result<StubbornBlock, (StubbornBlock, StubbornBlock)> {
+        match self.0.join(left.0, right.0) {
+            Ok(both) => Ok(StubbornBlock(both)),
+            Err((left, right)) => Err((StubbornBlock(left), StubbornBlock(right))),
+        }
+    }
+}
+
+impl Source for Stubborn {
+    fn free_pages(&self) -> Pages {
+        self.0.free()
+    }
+}
+
+/// What the hooks know of each buffer, and how many pages are in each mode.
+#[derive(Debug, Default)]
+pub(super) struct Hooks {
+    unmapped: RefCell<[bool; 8]>,
+    guards: RefCell<[usize; 8]>,
+    in_mode: [Cell<usize>; 3],
+}
+
+impl Hooks {
+    /// Whether `before_evict` ran, and `after_restore` did not yet.
+    pub(super) fn is_unmapped(&self, id: BufferId) -> bool {
+        self.unmapped.borrow()[id.0]
+    }
+
+    /// The buffer is new.
+    pub(super) fn forget(&self, id: BufferId) {
+        self.unmapped.borrow_mut()[id.0] = false;
+    }
+
+    /// How many guards the harness holds of a buffer.
+    pub(super) fn set_guards(&self, id: BufferId, guards: usize) {
+        self.guards.borrow_mut()[id.0] = guards;
+    }
+
+    /// Pages outside the source that are in that mode.
+    pub(super) fn in_mode(&self, mode: Caching) -> usize {
+        self.in_mode[mode.index()].get()
+    }
+
+    fn moved(&self, pages: Pages, from: Option<Caching>, to: Option<Caching>) {
+        if let Some(from) = from {
+            let count = &self.in_mode[from.index()];
+            count.set(count.get().checked_sub(pages.get()).expect("more pages leave a mode than are in it"));
+        }
+        if let Some(to) = to {
+            let count = &self.in_mode[to.index()];
+            count.set(count.get() + pages.get());
+        }
+    }
+}
+
+/// A source with modes and hooks. Blocks come with stale bytes and leave with others.
+#[derive(Debug)]
+pub(super) struct Hooked<'w, S> {
+    source: &'w S,
+    hooks: &'w Hooks,
+}
+
+impl<'w, S> Hooked<'w, S> {
+    pub(super) const fn new(source: &'w S, hooks: &'w Hooks) -> Self {
+        Hooked { source, hooks }
+    }
+}
+
+fn fill<B: OwnedBlock>(block: &mut B, byte: u8) {
+    for page in 0..block.pages().get() {
+        assert_eq!(block.copy_in(page * PAGE, &[byte; PAGE]), PAGE);
+    }
+}
+
+impl<S: Source> Platform for Hooked<'_, S> {
+    type Block = S::Block;
+    type Lock = NoLock;
+    type Mode = Caching;
+    const MAX_ORDER: Order = match Order::new(3) {
+        Some(order) => order,
+        None => Order::PAGE,
+    };
+
+    fn allocate(&self, order: Order, cx: Context) -> Result<S::Block, OutOfFrames> {
+        let mut block = self.source.allocate(order, cx)?;
+        fill(&mut block, 0xdb);
+        self.hooks.moved(block.pages(), None, Some(Caching::WriteBack));
+        Ok(block)
+    }
+
+    fn release(&self, mut block: S::Block) {
+        fill(&mut block, 0xee);
+        self.hooks.moved(block.pages(), Some(Caching::WriteBack), None);
+        self.source.release(block);
+    }
+
+    fn join(&self, left: S::Block, right: S::Block) -> Result<S::Block, (S::Block, S::Block)> {
+        self.source.join(left, right)
+    }
+
+    fn set_mode(
+        &self,
+        block: &mut S::Block,
+        from: Caching,
+        to: Caching,
+        _: Context,
+    ) -> Result<(), ModeRefused> {
+        assert_ne!(from, to, "a change of mode that changes nothing");
+        self.hooks.moved(block.pages(), Some(from), Some(to));
+        Ok(())
+    }
+
+    fn before_evict(&self, id: BufferId, _: Context) -> Result<(), Busy> {
+        assert_eq!(self.hooks.guards.borrow()[id.0], 0, "{id:?} is evicted under a guard");
+        let was = std::mem::replace(&mut self.hooks.unmapped.borrow_mut()[id.0], true);
+        assert!(!was, "{id:?} is unmapped twice");
+        Ok(())
+    }
+
+    fn after_restore(&self, id: BufferId, _: Context) -> Result<(), Busy> {
+        let was = std::mem::replace(&mut self.hooks.unmapped.borrow_mut()[id.0], false);
+        assert!(was, "{id:?} is mapped twice");
+        Ok(())
+    }
+}

@@ -1,0 +1,360 @@
+//! A machine that runs: what the harness holds of it, what must be true after every operation, and the end.
+
+use super::buffers::{Guard, Kept};
+use super::engine::Slow;
+use super::ops::{Machine, Op, Shape};
+use super::platform::{Hooks, PAGE, Source};
+use super::stores::Copying;
+use super::tally::Tally;
+use super::{Home, Site, Swap, pages, region_ids};
+use crate::World;
+use forebay::{
+    BackingStore, Context, Evict, Handle, OwnedBlock, Pages, PinError, Pooled, Residency, Slot, StoreIds,
+    TakeError,
+};
+use forebay_backends::Faults;
+use std::ops::{Deref, DerefMut};
+
+/// Dropped as usual, but forgotten while unwinding: what is half broken must not panic again.
+pub(super) struct Quiet<T>(Option<T>);
+
+impl<T> Quiet<T> {
+    pub(super) fn new(value: T) -> Self {
+        Quiet(Some(value))
+    }
+}
+
+impl<T> Deref for Quiet<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect("there until it is dropped")
+    }
+}
+
+impl<T> DerefMut for Quiet<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.0.as_mut().expect("there until it is dropped")
+    }
+}
+
+impl<T> Drop for Quiet<T> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::mem::forget(self.0.take());
+        }
+    }
+}
+
+/// Says on standard error which operations led to a panic.
+struct Trail<'a> {
+    machine: &'a Machine,
+    ops: &'a [Op],
+    at: usize,
+}
+
+impl Drop for Trail<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{:?}", self.machine);
+            for (n, op) in self.ops.iter().enumerate().take(self.at + 1) {
+                eprintln!("{n:3}: {op:?}");
+            }
+            if self.at >= self.ops.len() {
+                eprintln!("(at the end)");
+            }
+        }
+    }
+}
+
+pub(super) type Plain<S> = <S as forebay::Platform>::Block;
+pub(super) type Mine<'h, 'm, 'w, S> = Kept<'h, 'm, Site<'w, S>, Tally<'w, Plain<S>>>;
+pub(super) type Buffers<'h, 'm, 'w, S> = [Mine<'h, 'm, 'w, S>];
+
+/// A guard that lives on while other things happen.
+pub(super) struct HeldGuard<'g, 'm, 'w, S: Source> {
+    pub(super) of: usize,
+    pub(super) guard: Guard<'g, 'm, Site<'w, S>>,
+}
+
+/// A block outside buffers, and what its bytes must be.
+pub(super) struct Loose<T> {
+    pub(super) item: T,
+    pub(super) bytes: Vec<u8>,
+}
+
+pub(super) fn bytes_of<B: OwnedBlock>(block: &B) -> Vec<u8> {
+    let mut bytes = vec![0; block.bytes()];
+    assert_eq!(block.copy_out(0, &mut bytes), bytes.len());
+    bytes
+}
+
+pub(super) struct Rig<'h, 'w, S: Source> {
+    pub(super) home: &'h Home<'w, S>,
+    pub(super) world: &'w World,
+    pub(super) hooks: &'w Hooks,
+    pub(super) source: &'w S,
+    pub(super) regions: &'w [Swap<Plain<S>>],
+    pub(super) region_ids: StoreIds,
+    pub(super) engine: Slow<Plain<S>>,
+    pub(super) pooled: Vec<Loose<Pooled<Site<'w, S>>>>,
+    pub(super) raw: Vec<Loose<Plain<S>>>,
+    pub(super) handles: Vec<Handle>,
+    pub(super) splits: bool,
+    total: Pages,
+    observed: bool,
+    same_id: bool,
+}
+
+impl<'h, 'w, S: Source> Rig<'h, 'w, S> {
+    pub(super) fn new(
+        home: &'h Home<'w, S>,
+        world: &'w World,
+        hooks: &'w Hooks,
+        source: &'w S,
+        regions: &'w [Swap<Plain<S>>],
+        machine: &Machine,
+    ) -> Self {
+        Rig {
+            home,
+            world,
+            hooks,
+            source,
+            regions,
+            region_ids: region_ids(regions),
+            engine: Slow::new(),
+            pooled: Vec::new(),
+            raw: Vec::new(),
+            handles: Vec::new(),
+            splits: super::splits(machine),
+            total: source.free_pages(),
+            observed: machine.observed,
+            same_id: machine.same_id,
+        }
+    }
+
+    pub(super) fn run(self, machine: &Machine, ops: &[Op]) {
+        let mut trail = Trail { machine, ops, at: 0 };
+        let mut me = Quiet::new(self);
+        // A buffer that is made again needs slots of its own, since its borrow of the first ones lasts.
+        let mut slots: Vec<Vec<Slot<Site<'w, S>>>> =
+            (0..8).map(|_| (0..16).map(|_| Slot::EMPTY).collect()).collect();
+        let mut spare = slots.iter_mut();
+        let shapes: &[Shape] = machine.buffers();
+        let made = shapes.iter().zip(0..).filter_map(|(s, id)| Kept::new(me.home, *s, id, &mut spare));
+        let mut buffers = Quiet::new(made.collect::<Vec<_>>());
+        while trail.at < ops.len() {
+            // Guards borrow the buffers, so they go before an operation that needs a buffer alone.
+            trail.at = me.run_shared(&buffers, &mut trail);
+            match ops.get(trail.at) {
+                Some(Op::EvictNow { buffer, budget, how, cx }) => {
+                    let which = usize::from(*buffer) % buffers.len();
+                    me.evict_now(&mut buffers[which], *budget, *how, *cx);
+                }
+                Some(Op::Recreate { buffer }) => {
+                    let which = usize::from(*buffer) % buffers.len();
+                    let old = &buffers[which];
+                    let (shape, id) = (old.shape, old.id);
+                    if let Some(new) = Kept::new(me.home, shape, id.0, &mut spare) {
+                        buffers[which] = new;
+                        me.hooks.forget(id);
+                    }
+                }
+                _ => {}
+            }
+            me.check(&buffers);
+            trail.at += 1;
+        }
+        me.take_down(buffers);
+    }
+
+    /// Runs operations up to the next one that needs a buffer alone; returns its number.
+    fn run_shared<'g, 'm>(&mut self, buffers: &'g Buffers<'h, 'm, 'w, S>, trail: &mut Trail) -> usize {
+        let mut guards: Quiet<Vec<HeldGuard<'g, 'm, 'w, S>>> = Quiet::new(Vec::new());
+        while let Some(op) = trail.ops.get(trail.at) {
+            if matches!(op, Op::EvictNow { .. } | Op::Recreate { .. }) {
+                break;
+            }
+            self.step(op, buffers, &mut guards);
+            self.check(buffers);
+            trail.at += 1;
+        }
+        while !guards.is_empty() {
+            self.let_go(0, buffers, &mut guards);
+        }
+        trail.at
+    }
+
+    /// What is true after every operation.
+    fn check(&self, buffers: &Buffers<'h, '_, 'w, S>) {
+        let store = self.home.store();
+        if !store.may_have_orphans() {
+            self.world.validate();
+        }
+        assert_eq!(
+            self.regions.iter().map(|r| r.pending().get()).sum::<usize>(),
+            store.adopted(),
+            "pending is what was adopted and not given up"
+        );
+        if !self.same_id && !store.may_have_orphans() {
+            for region in self.regions {
+                let id = (0..16).find(|&n| {
+                    forebay::StoreId::new(n).is_some_and(|id| {
+                        <Swap<Plain<S>> as BackingStore<Plain<S>>>::ids(region).contains(id)
+                    })
+                });
+                let used = region.total() - region.space().pages;
+                assert_eq!(used.get(), store.live_pages(id.unwrap_or(0)), "room taken in {region:?}");
+            }
+        }
+        let held: Pages = self.pooled.iter().map(|l| l.item.block().pages()).sum();
+        let raw: Pages = self.raw.iter().map(|l| l.item.pages()).sum();
+        let known = self.home.pool().ready() + held + raw + pages(store.adopted()) + self.stranded();
+        let out = self.world.frames_out();
+        assert!(known <= out, "{known} pages are accounted for, but only {out} are out of the source");
+        if !self.observed {
+            return;
+        }
+        let (mut resident, mut stored) = (Pages::ZERO, Pages::ZERO);
+        for kept in buffers {
+            let all = pages(kept.shape.pages());
+            let is = match kept.residency() {
+                Ok(_) if kept.writer.get() => panic!("{:?} has a writer and a reader", kept.id),
+                Ok(is) => is,
+                Err(_) => {
+                    assert!(kept.writer.get(), "{:?} is busy, and nobody has it", kept.id);
+                    let mut is = Residency::default();
+                    is.resident = all;
+                    is
+                }
+            };
+            assert!(is.clean <= is.resident && is.resident + is.stored <= all, "{:?}: {is:?}", kept.id);
+            assert!(!kept.is_guarded() || is.resident == all, "{:?} is not resident under a guard", kept.id);
+            resident += is.resident;
+            stored += is.stored + is.clean;
+        }
+        assert_eq!(known + resident, out, "pages out of the source, by where they are");
+        let loose: Pages = self.handles.iter().map(Handle::pages).sum();
+        assert_eq!(stored + loose, self.world.stored(), "pages under handles, by where the handles are");
+    }
+
+    fn stranded(&self) -> Pages {
+        self.home.stats().stranded
+    }
+
+    /// Calls so far that failed on purpose.
+    pub(super) fn injected(&self) -> u32 {
+        self.home.platform().inner().failed() + self.home.store().faulty().failed()
+    }
+
+    /// Whether that error may be: `exclusive` was asked for in `cx`, when so many faults had been injected.
+    pub(super) fn expect_pin(
+        &self,
+        error: PinError,
+        kept: &Mine<'h, '_, 'w, S>,
+        exclusive: bool,
+        cx: Context,
+        injected: u32,
+    ) {
+        use forebay::StoreError as E;
+        let taken = kept.writer.get() || (exclusive && kept.readers.get() > 0);
+        let injected = self.injected() > injected;
+        let allowed = match error {
+            PinError::Busy => taken || injected || self.engine.is_at_work(),
+            _ if taken => false,
+            PinError::Context => cx != Context::THREAD,
+            PinError::Store(E::Io | E::OtherWay) => injected,
+            PinError::Take(TakeError::ModeRefused) => injected,
+            PinError::Take(TakeError::OutOfFrames) => {
+                let least = if self.splits { kept.shape.unit() } else { kept.shape.largest() };
+                injected || !super::has_block(self.source, least)
+            }
+            _ => false,
+        };
+        assert!(allowed, "{:?}: {error:?} in {cx:?} is not what it should say", kept.id);
+    }
+
+    /// Everything back where it came from; every byte of every buffer compared once more.
+    fn take_down(&mut self, mut buffers: Quiet<Vec<Mine<'h, '_, 'w, S>>>) {
+        self.home.platform().inner().set(Faults::default());
+        self.home.store().faulty().set(Faults::default());
+        self.drain();
+        assert!(!self.engine.is_at_work());
+        self.world.validate();
+        while let Some(handle) = self.handles.pop() {
+            self.discard(handle);
+        }
+        while let Some(loose) = self.pooled.pop() {
+            assert_eq!(bytes_of(loose.item.block()), loose.bytes, "a block outside buffers changed");
+            assert!(
+                self.home.pool().give(loose.item, Context::THREAD).is_ok(),
+                "a mode was refused without a fault"
+            );
+        }
+        while let Some(loose) = self.raw.pop() {
+            assert_eq!(bytes_of(&loose.item), loose.bytes, "a block outside buffers changed");
+            self.home.pool().release(loose.item);
+        }
+        let mut left: Vec<usize> = (0..buffers.len()).collect();
+        while !left.is_empty() {
+            let before = left.len();
+            for way in [Evict::empty(), Evict::LADDER] {
+                left.retain(|&n| !self.read_for_the_last_time(n, &buffers, way));
+            }
+            if left.len() == before {
+                // Each holds frames that the others need, and the store is full: that is nobody's fault.
+                let n = left.remove(0);
+                assert_eq!(buffers[n].purge(), Ok(()));
+            }
+        }
+        self.check(&buffers);
+        buffers.clear();
+        self.home.pool().trim(Pages::MAX, Context::THREAD);
+        assert_eq!(self.home.pool().ready(), Pages::ZERO);
+        assert_eq!(self.world.frames_out(), self.stranded(), "frames that never came home");
+        if self.stranded() == Pages::ZERO {
+            self.world.assert_empty();
+            assert_eq!(self.source.free_pages(), self.total, "the source is not as it was");
+        }
+        assert_eq!(self.world.stored(), Pages::ZERO);
+    }
+
+    /// Compares and empties a buffer, if there are frames for it; with `way`, after the others made room.
+    fn read_for_the_last_time(&self, n: usize, buffers: &Buffers<'h, '_, 'w, S>, way: Evict) -> bool {
+        let kept = &buffers[n];
+        if !way.is_empty() {
+            for other in buffers {
+                let _ = other.evict(Pages::MAX, way, Context::THREAD).map(|_| ());
+            }
+            self.home.settle(Pages::MAX, Context::THREAD);
+            self.home.pool().trim(Pages::MAX, Context::THREAD);
+        }
+        match kept.read(Context::THREAD) {
+            Ok(guard) => kept.compare(&guard),
+            Err(error) => {
+                self.expect_pin(error, kept, false, Context::THREAD, self.injected());
+                return false;
+            }
+        }
+        assert_eq!(kept.purge(), Ok(()));
+        true
+    }
+}
+
+/// After everything was dropped: all room of the stores is free again.
+pub(super) fn assert_nothing_left<S: Source>(
+    world: &World,
+    source: &S,
+    total: Pages,
+    regions: &[Swap<S::Block>],
+    copying: &Copying,
+) {
+    if world.frames_out() == Pages::ZERO {
+        assert_eq!(source.free_pages(), total);
+    }
+    for region in regions {
+        assert_eq!(region.space().pages, region.total(), "room that nobody gave back: {region:?}");
+        assert_eq!(region.pending(), Pages::ZERO);
+        assert_eq!(region.space().adoptions, super::ADOPTIONS);
+    }
+    assert_eq!(copying.used(), 0, "{} bytes are still stored", copying.used() * PAGE);
+}

@@ -1,0 +1,202 @@
+//! Stores of the harness's own: one that only copies, often less than it is asked to; and one with a bug.
+
+use super::ops::{self, CopyingKind};
+use super::platform::PAGE;
+use forebay::{
+    BackingStore, Capabilities, Context, Handle, Order, OwnedBlock, Pages, Refused, Settled, Space,
+    StoreError, StoreId, StoreIds,
+};
+use std::cell::RefCell;
+
+/// Copies into vectors.
+pub(super) struct Copying {
+    kind: CopyingKind,
+    id: StoreId,
+    /// What a handle's value counts. Values are used again, the last freed one first.
+    stored: RefCell<Vec<Option<Vec<u8>>>>,
+}
+
+impl Copying {
+    pub(super) fn new(kind: CopyingKind, id: StoreId) -> Self {
+        Copying { kind, id, stored: RefCell::default() }
+    }
+
+    fn room(&self) -> usize {
+        4 + usize::from(self.kind.pages) % 60
+    }
+
+    /// Pages that are stored.
+    pub(super) fn used(&self) -> usize {
+        self.stored.borrow().iter().flatten().map(|b| b.len() / PAGE).sum()
+    }
+
+    fn permits(&self, cx: Context) -> Result<(), StoreError> {
+        let needs = if self.kind.needs_io { Context::THREAD } else { Context::MAY_BLOCK };
+        if cx.contains(needs) { Ok(()) } else { Err(StoreError::Context) }
+    }
+
+    fn is_here(&self, handle: &Handle) -> Result<(), StoreError> {
+        if handle.store() != self.id {
+            return Err(StoreError::WrongStore);
+        }
+        match self.stored.borrow().get(handle.value()) {
+            Some(Some(bytes)) if bytes.len() == PAGE << handle.order().get() => Ok(()),
+            _ => Err(StoreError::NotStored),
+        }
+    }
+
+    fn put(&self, order: Order, bytes: Vec<u8>) -> Handle {
+        let mut all = self.stored.borrow_mut();
+        let value = all.iter().rposition(Option::is_none).unwrap_or_else(|| {
+            all.push(None);
+            all.len() - 1
+        });
+        all[value] = Some(bytes);
+        Handle::new(self.id, order, value).expect("few enough")
+    }
+}
+
+impl<B: OwnedBlock> BackingStore<B> for Copying {
+    fn ids(&self) -> StoreIds {
+        self.id.only()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let mut can = Capabilities::COPY;
+        can.set(Capabilities::SPLIT, self.kind.splits);
+        can.set(Capabilities::NEEDS_IO, self.kind.needs_io);
+        can
+    }
+
+    fn space(&self) -> Space {
+        Space::new(Pages::new(self.room() - self.used()), 0)
+    }
+
+    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
+        self.permits(cx)?;
+        let most = ops::order(self.kind.most % 4);
+        let order = match order.lower() {
+            Some(half) if order > most && self.kind.short => half,
+            Some(_) if order > most => return Err(StoreError::TooLarge),
+            _ => order,
+        };
+        if self.used() + order.pages().get() > self.room() {
+            return Err(if self.used() == self.room() { StoreError::Full } else { StoreError::TooLarge });
+        }
+        let mut bytes = vec![0; PAGE << order.get()];
+        block.copy_out(0, &mut bytes);
+        Ok(self.put(order, bytes))
+    }
+
+    fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
+        self.permits(cx)?;
+        self.is_here(handle)?;
+        let all = self.stored.borrow();
+        let Some(Some(bytes)) = all.get(handle.value()) else { return Err(StoreError::NotStored) };
+        let copied = block.copy_in(at.get().saturating_mul(PAGE), bytes);
+        if copied == bytes.len() { Ok(()) } else { Err(StoreError::TooLarge) }
+    }
+
+    fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
+        let why = match (self.is_here(&handle), handle.order().lower()) {
+            (Err(why), _) => why,
+            (Ok(()), _) if !self.kind.splits => StoreError::Unsupported,
+            (Ok(()), None) => StoreError::TooLarge,
+            (Ok(()), Some(half)) => {
+                let mut lower = self.stored.borrow_mut()[handle.value()].take().unwrap_or_default();
+                let upper = lower.split_off(lower.len() / 2);
+                return Ok((self.put(half, lower), self.put(half, upper)));
+            }
+        };
+        Err(Refused::new(handle, why))
+    }
+
+    fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
+        if let Err(why) = self.is_here(&handle) {
+            return Err(Refused::new(handle, why));
+        }
+        self.stored.borrow_mut()[handle.value()] = None;
+        Ok(None)
+    }
+}
+
+/// A bug to plant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Plant {
+    /// None.
+    Nothing,
+    /// One bit of what is loaded is wrong.
+    FlipsABit,
+    /// The same where the oracle does not see it: only who compares what buffers say will.
+    FlipsPastTheOracle,
+    /// A block that a discard brings to light is lost.
+    LosesABlock,
+    /// The halves of a split change places.
+    SwapsHalves,
+    /// A settle that gives frames home forgets to count them.
+    CountsNothing,
+}
+
+/// Flips a bit of a page.
+pub(super) fn flip<B: OwnedBlock>(block: &mut B, page: Pages) {
+    let (at, mut byte) = (page.get() * PAGE, [0]);
+    block.copy_out(at, &mut byte);
+    block.copy_in(at, &[byte[0] ^ 4]);
+}
+
+/// A store with a bug.
+pub(super) struct Planted<'s, B> {
+    inner: &'s dyn BackingStore<B>,
+    plant: Plant,
+}
+
+impl<'s, B: OwnedBlock> Planted<'s, B> {
+    pub(super) fn new(inner: &'s dyn BackingStore<B>, plant: Plant) -> Self {
+        Planted { inner, plant }
+    }
+}
+
+impl<B: OwnedBlock> BackingStore<B> for Planted<'_, B> {
+    fn ids(&self) -> StoreIds {
+        self.inner.ids()
+    }
+    fn owns(&self, handle: &Handle) -> bool {
+        self.inner.owns(handle)
+    }
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+    fn space(&self) -> Space {
+        self.inner.space()
+    }
+    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
+        self.inner.save(block, order, cx)
+    }
+    fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
+        self.inner.load(handle, block, at, cx)?;
+        if self.plant == Plant::FlipsABit {
+            flip(block, at);
+        }
+        Ok(())
+    }
+    fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
+        self.inner.transfer(block)
+    }
+    fn take_back(&self, handle: Handle, cx: Context) -> Result<B, Refused<Handle, StoreError>> {
+        self.inner.take_back(handle, cx)
+    }
+    fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
+        let (lower, upper) = self.inner.split(handle)?;
+        Ok(if self.plant == Plant::SwapsHalves { (upper, lower) } else { (lower, upper) })
+    }
+    fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
+        self.inner.discard(handle).map(|block| block.filter(|_| self.plant != Plant::LosesABlock))
+    }
+    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
+        let mut settled = self.inner.settle(budget, cx, home);
+        if self.plant == Plant::CountsNothing {
+            settled.freed = Pages::ZERO;
+        }
+        settled
+    }
+}

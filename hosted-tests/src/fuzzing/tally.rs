@@ -1,0 +1,170 @@
+//! The outermost wrapper around the store: which handles are alive, and how many pages the store adopted.
+//!
+//! The oracle knows this too, but keeps it to itself; and it does not know of an engine at work.
+
+use super::stores::flip;
+use crate::Watched;
+use forebay::{
+    BackingStore, Capabilities, Context, Handle, NoLock, Order, OwnedBlock, Pages, Refused, Settled, Space,
+    StoreError, StoreIds,
+};
+use forebay_backends::Faulty;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+
+/// Store, order, value.
+type Key = (u8, u8, usize);
+
+fn key(h: &Handle) -> Key {
+    (h.store().get(), h.order().get(), h.value())
+}
+
+pub(super) struct Tally<'w, B> {
+    inner: Watched<'w, Faulty<&'w dyn BackingStore<B>, NoLock>>,
+    live: RefCell<BTreeSet<Key>>,
+    adopted: Cell<usize>,
+    at_work: Cell<bool>,
+    orphans: Cell<bool>,
+    /// Flip a bit of what is loaded, for [`Plant::FlipsPastTheOracle`](super::Plant).
+    flips: bool,
+}
+
+impl<'w, B: OwnedBlock> Tally<'w, B> {
+    pub(super) fn new(inner: Watched<'w, Faulty<&'w dyn BackingStore<B>, NoLock>>, flips: bool) -> Self {
+        Tally {
+            inner,
+            live: RefCell::default(),
+            adopted: Cell::new(0),
+            at_work: Cell::new(false),
+            orphans: Cell::new(false),
+            flips,
+        }
+    }
+
+    /// Where faults are set.
+    pub(super) fn faulty(&self) -> &Faulty<&'w dyn BackingStore<B>, NoLock> {
+        self.inner.inner()
+    }
+
+    /// The store itself, past the oracle.
+    pub(super) fn bare(&self) -> &'w dyn BackingStore<B> {
+        *self.inner.inner().inner()
+    }
+
+    /// Pages of blocks that the store has.
+    pub(super) fn adopted(&self) -> usize {
+        self.adopted.get()
+    }
+
+    /// Orders of what is alive under the handles of a store whose value `is_it` likes.
+    pub(super) fn orders(&self, store: u8, mut is_it: impl FnMut(usize) -> bool) -> Vec<u8> {
+        self.live.borrow().iter().filter(|k| k.0 == store && is_it(k.2)).map(|k| k.1).collect()
+    }
+
+    /// Pages under the live handles of a store.
+    pub(super) fn live_pages(&self, store: u8) -> usize {
+        self.orders(store, |_| true).iter().map(|o| 1 << o).sum()
+    }
+
+    /// Whether an engine has a job.
+    pub(super) fn set_at_work(&self, at_work: bool) {
+        self.at_work.set(at_work);
+        if !at_work {
+            self.orphans.set(false);
+        }
+    }
+
+    /// Whether a block may be with an engine whose handle is gone: the oracle can't account for that one.
+    pub(super) fn may_have_orphans(&self) -> bool {
+        self.orphans.get()
+    }
+
+    /// A write-out with an engine gave this block up; it goes home next.
+    pub(super) fn gave_home(&self, block: &B) {
+        self.inner.gave_home(block);
+        self.gave_up(block);
+    }
+
+    fn gave_up(&self, block: &B) {
+        let left = self.adopted.get().checked_sub(block.pages().get());
+        self.adopted.set(left.expect("a store gives up more than it adopted"));
+    }
+
+    fn born(&self, handle: &Handle) {
+        assert!(self.live.borrow_mut().insert(key(handle)), "{handle:?} is given out twice");
+    }
+
+    fn died(&self, handle: Key) {
+        assert!(self.live.borrow_mut().remove(&handle), "{handle:?} is not alive");
+    }
+}
+
+impl<B: OwnedBlock> BackingStore<B> for Tally<'_, B> {
+    fn ids(&self) -> StoreIds {
+        self.inner.ids()
+    }
+    fn owns(&self, handle: &Handle) -> bool {
+        self.inner.owns(handle)
+    }
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+    fn space(&self) -> Space {
+        self.inner.space()
+    }
+
+    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
+        self.inner.save(block, order, cx).inspect(|handle| self.born(handle))
+    }
+
+    fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
+        self.inner.load(handle, block, at, cx)?;
+        if self.flips {
+            flip(block, at);
+        }
+        Ok(())
+    }
+
+    fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
+        self.inner.transfer(block).inspect(|handle| {
+            self.born(handle);
+            self.adopted.set(self.adopted.get() + handle.pages().get());
+        })
+    }
+
+    fn take_back(&self, handle: Handle, cx: Context) -> Result<B, Refused<Handle, StoreError>> {
+        let mine = key(&handle);
+        self.inner.take_back(handle, cx).inspect(|block| {
+            self.died(mine);
+            self.gave_up(block);
+        })
+    }
+
+    fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
+        let mine = key(&handle);
+        self.inner.split(handle).inspect(|(lower, upper)| {
+            self.died(mine);
+            self.born(lower);
+            self.born(upper);
+        })
+    }
+
+    fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
+        self.died(key(&handle));
+        let block = self.inner.discard(handle);
+        match &block {
+            Ok(Some(block)) => self.gave_up(block),
+            Ok(None) if self.at_work.get() => self.orphans.set(true),
+            Ok(None) => {}
+            Err(refused) => panic!("{:?} is alive, and its discard is refused", refused.item),
+        }
+        block
+    }
+
+    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
+        self.inner.settle(budget, cx, &mut |block: B| {
+            self.gave_up(&block);
+            home(block);
+        })
+    }
+}
