@@ -248,7 +248,11 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             }
             Err(refused) => {
                 slot.copy = Some(refused.item);
-                Err(refused.why.into())
+                Err(match refused.why {
+                    // This one can't be split, so it is a block of its own order that is missing.
+                    StoreError::Unsupported | StoreError::TooLarge => PinError::Take(TakeError::OutOfFrames),
+                    why => why.into(),
+                })
             }
         }
     }

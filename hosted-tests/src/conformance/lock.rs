@@ -1,7 +1,6 @@
 //! What every [`RawLock`] and the [`Locked`] over it keep.
 
 use forebay::{Locked, RawLock};
-use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Everything, for a lock that threads may share.
@@ -33,7 +32,7 @@ pub fn single_thread<L: RawLock>() {
 #[cfg(debug_assertions)]
 pub fn entering_twice_panics<L: RawLock>() {
     let lock = Locked::<L, u32>::new(1);
-    let inner_ran = Cell::new(false);
+    let inner_ran = std::cell::Cell::new(false);
     let entered = catch_unwind(AssertUnwindSafe(|| {
         lock.with(|outer| {
             *outer += 1;
