@@ -9,8 +9,7 @@ use forebay::{
     StayReason, StoreError, StoreId, TakeError,
 };
 use forebay_backends::{MemoryError, Ram, RamRegion};
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::cell::Cell;
 use std::fmt;
 
 /// Blocks that wait to be written out, at most.
@@ -228,9 +227,6 @@ pub struct Machine<'h, 'w> {
     ahead: Pages,
     /// How much room is asked for, at most: three quarters of the frames.
     most: Pages,
-    /// The numbers of buffers that were opened last. Where most of them are small against all, most of what is
-    /// resident is among them.
-    recent: RefCell<VecDeque<usize>>,
     peak_extra: Cell<Pages>,
     peak_write_out: Cell<Pages>,
 }
@@ -245,7 +241,6 @@ impl<'h, 'w> Machine<'h, 'w> {
             how: evict.rungs(),
             ahead: Pages::new(frames.get() / 8),
             most: frames - Pages::new(frames.get() / 4),
-            recent: RefCell::default(),
             peak_extra: Cell::new(Pages::ZERO),
             peak_write_out: Cell::new(Pages::ZERO),
         }
@@ -273,7 +268,6 @@ impl<'h, 'w> Machine<'h, 'w> {
     ) -> Result<G, OpenError> {
         const TRIES: usize = 16;
         let one = &all[which];
-        self.remember(which);
         self.make_room(all, first).map_err(OpenError::Room)?;
         for attempt in 1..=TRIES {
             match guard(one) {
@@ -281,8 +275,8 @@ impl<'h, 'w> Machine<'h, 'w> {
                 Err(e) => return Err(OpenError::Contents(e)),
                 Ok(guard) => return Ok(guard),
             }
-            // What was to be taken back is resident by now. Looking at it also counts as a use, so the hand of
-            // the clock passes over it once. Where enough is free but in pieces that are too small, more helps.
+            // What was to be taken back is resident by now. Where enough is free but in pieces that are too small,
+            // more helps.
             let stored = one.residency().map_err(|busy| OpenError::Contents(busy.into()))?.stored;
             let need = Pages::new(stored.get().max(1) * attempt).min(self.most);
             self.make_room(all, need).map_err(OpenError::Room)?;
@@ -327,29 +321,9 @@ impl<'h, 'w> Machine<'h, 'w> {
             false => want,
         };
         self.parts.world.begin_shrink();
-        let mut evicted = Evicted::default();
-        let recent = self.recent.borrow();
-        if recent.len() < all.len() / 4 {
-            // A walk over all of them would be long, and pass over hardly anything but what is stored already.
-            let few: Vec<&Chunk<'h, 'w>> = recent.iter().filter_map(|which| all.get(*which)).collect();
-            evicted = self.home.reclaim(&few, want, self.how, Context::THREAD).evicted;
-        }
-        if evicted.moved() == Pages::ZERO {
-            evicted += self.home.reclaim(all, want, self.how, Context::THREAD).evicted;
-        }
+        let evicted = self.home.reclaim(all, want, self.how, Context::THREAD).evicted;
         self.peak_extra.set(self.peak_extra.get().max(self.parts.world.peak_extra()));
         evicted
-    }
-
-    /// Buffer number `which` is opened. Each resident one has a page at least.
-    fn remember(&self, which: usize) {
-        let mut recent = self.recent.borrow_mut();
-        if recent.back() != Some(&which) {
-            recent.push_back(which);
-        }
-        if recent.len() > 2 * self.parts.near.total().get() {
-            recent.pop_front();
-        }
     }
 
     /// Writes out about `want` pages of what was adopted; returns how many frames that freed. It may end inside a
