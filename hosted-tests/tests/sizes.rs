@@ -1,0 +1,34 @@
+//! The sizes that the README promises, in words.
+
+use forebay::{Caching, Context, Handle, Mode, ModeRefused, Order, OutOfFrames, Platform, Slot, Spin};
+use forebay_backends::{Ram, RamBlock};
+
+const WORD: usize = size_of::<usize>();
+
+/// Plain RAM with three caching modes.
+struct Modes(Ram<Spin, 512>);
+
+impl Platform for Modes {
+    type Block = RamBlock<512>;
+    type Lock = Spin;
+    type Mode = Caching;
+    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<512>, OutOfFrames> {
+        self.0.allocate(order, cx)
+    }
+    fn release(&self, block: RamBlock<512>) {
+        self.0.release(block);
+    }
+    fn set_mode(&self, _: &mut RamBlock<512>, _: Caching, _: Caching, _: Context) -> Result<(), ModeRefused> {
+        Ok(())
+    }
+}
+
+/// Rule: a block and a handle are a word, also optional ones; a slot is two, three with several caching modes.
+#[test]
+fn blocks_handles_and_slots() {
+    assert_eq!((size_of::<RamBlock<512>>(), size_of::<Option<RamBlock<512>>>()), (WORD, WORD));
+    assert_eq!((size_of::<Handle>(), size_of::<Option<Handle>>()), (WORD, WORD));
+    assert_eq!(size_of::<Slot<Ram<Spin, 512>>>(), 2 * WORD);
+    assert_eq!(size_of::<Slot<Modes>>(), 3 * WORD);
+    assert_eq!(Caching::COUNT, 3);
+}
