@@ -208,6 +208,16 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
         self.id
     }
 
+    /// The least order that a block of this buffer may have: that of one slot.
+    pub const fn unit(&self) -> Order {
+        self.unit
+    }
+
+    /// The caching mode of its blocks while they are resident.
+    pub const fn mode(&self) -> P::Mode {
+        self.mode
+    }
+
     /// [`read_in`](Buffer::read_in) a thread.
     ///
     /// # Errors
@@ -399,14 +409,10 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Evictable for Buffer<'
     fn evict_if_idle(&self, budget: Pages, how: Evict, cx: Context) -> Evicted {
         let Some(mut held) = self.cell.hold_if_idle() else { return Evicted::default() };
         let sum = self.evict_held(&mut held, budget, how, cx);
-        if sum.moved() == Pages::ZERO && sum.why.is_some() {
+        if sum.refused > Pages::ZERO {
             held.touch();
         }
         sum
-    }
-
-    fn discard_if_idle(&self) -> Pages {
-        self.discard().unwrap_or_default()
     }
 }
 
@@ -418,7 +424,8 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Drop for Buffer<'_, P,
             let _ = self.unmap(&mut held, Context::INTERRUPT);
             self.clear(&mut held, Context::INTERRUPT);
             for stuck in held.slots.as_mut().iter_mut().filter_map(|s| s.block.take()) {
-                self.home.count(|s| s.stranded += stuck.block().pages());
+                let pages = stuck.block().pages();
+                self.home.count(|s| s.stranded += pages);
             }
         }
     }

@@ -53,7 +53,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         } else {
             self.evict_round(held, budget, &mut walk);
         }
-        self.home.count(|s| s.evicted += walk.sum);
+        self.home.count(|s| s.evicted += Evicted { why: None, ..walk.sum });
         walk.sum
     }
 
@@ -62,8 +62,15 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         if self.unmap(held, walk.cx).is_err() {
             return walk.sum.refuse(Pages::ZERO, StayReason::Hook);
         }
+        // Marks go before what they announce, so that a panic in a port leaves nothing unannounced.
+        let ready = held.marks & Marks::READY;
+        held.marks.remove(Marks::READY);
+        held.marks.insert(Marks::STORED);
         let mut round = Round::default();
         let all_seen = loop {
+            if walk.rungs.is_empty() && !held.marks.contains(Marks::CLEAN) {
+                break false;
+            }
             let Some(i) = round.next::<P, T>(held, self.unit) else { break true };
             if held.slots.as_ref().get(i).is_some_and(|s| s.block.is_some()) {
                 self.evict_at(held, i, walk);
@@ -76,12 +83,11 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             held.marks.remove(Marks::BLOCKS | Marks::CLEAN);
         }
         if walk.sum.moved() > Pages::ZERO || walk.disturbed {
-            held.marks.remove(Marks::READY); // the next guard repairs, and then runs the hook
-        } else if was_mapped {
-            match self.home.platform().after_restore(self.id, walk.cx) {
-                Ok(()) => held.marks.remove(Marks::UNMAPPED),
-                Err(_) => held.marks.remove(Marks::READY), // the next guard runs it again
-            }
+            return; // the next guard repairs, and then runs the hook
+        }
+        if was_mapped && self.home.platform().after_restore(self.id, walk.cx).is_ok() {
+            held.marks.remove(Marks::UNMAPPED);
+            held.marks.insert(ready); // nothing happened
         }
     }
 
@@ -103,7 +109,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         let Some(pooled) = slot.block.take() else { return };
         let (order, mode) = (pooled.block().order(), pooled.mode());
         if slot.copy.is_none() && walk.rungs.is_empty() {
-            walk.sum.refuse(order.pages(), StayReason::Store(walk.barred));
+            walk.sum.refuse(Pages::ZERO, StayReason::Store(walk.barred)); // it was not even tried
             slot.block = Some(pooled);
             return;
         }
@@ -118,14 +124,15 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         if slot.copy.is_some() {
             self.home.pool.release(block);
             walk.sum.clean += order.pages();
-            inner.marks.insert(Marks::STORED);
             return;
         }
+        inner
+            .marks
+            .set(Marks::HANDED, inner.marks.contains(Marks::HANDED) || walk.rungs.contains(Evict::TRANSFER));
         let stay = match self.climb_down(block, walk) {
             Ok(Gone::HandedOver(handle)) => {
                 slot.copy = Some(handle);
                 walk.sum.handed_over += order.pages();
-                inner.marks.insert(Marks::STORED | Marks::HANDED);
                 return;
             }
             Ok(Gone::Copied(handle, block)) => match self.cut(inner.slots.as_mut(), i, block, handle.order())
@@ -136,7 +143,6 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                     if let Some(slot) = inner.slots.as_mut().get_mut(i) {
                         slot.copy = Some(handle);
                     }
-                    inner.marks.insert(Marks::STORED);
                     self.home.pool.release(prefix);
                     return;
                 }
@@ -148,7 +154,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             Ok(Gone::Lost) => {
                 inner.marks.insert(Marks::LOST);
                 walk.disturbed = true;
-                walk.sum.refuse(order.pages(), StayReason::Store(StoreError::Io));
+                walk.sum.refuse(Pages::ZERO, StayReason::Store(StoreError::Io)); // it is not resident either
                 return;
             }
             Err(stay) => stay,
@@ -178,6 +184,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             }
             if why == StoreError::Backlog {
                 walk.barred = why;
+                walk.sum.backlogs += 1;
                 walk.rungs.remove(Evict::TRANSFER); // nor would it take the next one
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::{
     BackingStore, Context, Evict, Evicted, Locked, OwnedBlock, Pages, Place, Places, Platform, Pool, Pooled,
-    Report, Settled, Stats, StayReason, StoreError,
+    Report, Settled, Stats,
 };
 use core::fmt;
 
@@ -12,19 +12,11 @@ pub trait Evictable {
     /// may). It stops at the first whole block past the budget, and as soon as somebody wants the buffer. What
     /// refused to go is passed over by the next call, as if it had been used.
     fn evict_if_idle(&self, budget: Pages, how: Evict, cx: Context) -> Evicted;
-
-    /// Drops the store's copies of what is resident, unless this is in use; returns how many pages that were.
-    fn discard_if_idle(&self) -> Pages {
-        Pages::ZERO
-    }
 }
 
 impl<E: Evictable + ?Sized> Evictable for &E {
     fn evict_if_idle(&self, budget: Pages, how: Evict, cx: Context) -> Evicted {
         (**self).evict_if_idle(budget, how, cx)
-    }
-    fn discard_if_idle(&self) -> Pages {
-        (**self).discard_if_idle()
     }
 }
 
@@ -81,7 +73,8 @@ impl<P: Platform, S, M: Places<P> + ?Sized> Forebay<P, S, M> {
     /// Gives a block to the pool. One that its mode keeps from going anywhere is lost, and counted.
     pub(crate) fn give_or_strand(&self, block: Pooled<P>, cx: Context) {
         if let Err(refused) = self.pool.give(block, cx) {
-            self.count(|s| s.stranded += refused.item.block().pages());
+            let pages = refused.item.block().pages();
+            self.count(|s| s.stranded += pages);
         }
     }
 }
@@ -92,11 +85,10 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
     ///
     /// A second-chance clock (Corbató 1968): a buffer used since the hand last came by is passed over once. The hand
     /// stays at the buffer where the walk ended, so that the next walk goes on with the same one and few are left in
-    /// pieces. The walk is bounded (two rounds), passes over what is in use, and does not end at a buffer that can't
-    /// be evicted. It overshoots by less than one block. A store that says
-    /// [`Backlog`](crate::StoreError::Backlog) is not asked for another transfer in this walk. If one says
-    /// [`Full`](crate::StoreError::Full) and the context permits, its copies of resident buffers are dropped, and two
-    /// more rounds made.
+    /// pieces. There is one hand: walk one slice, always the same (of references, if need be). The walk is bounded
+    /// (two rounds), passes over what is in use, and does not end at a buffer that can't be evicted. It overshoots by
+    /// less than one block. A store that says [`Backlog`](crate::StoreError::Backlog) is not asked for another
+    /// transfer in this walk.
     ///
     /// # Context
     /// With [`Evict::TRANSFER`] and [`Context::INTERRUPT`] fit for an interrupt: copies nothing, allocates nothing;
@@ -105,53 +97,25 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
     pub fn reclaim<E: Evictable>(&self, buffers: &[E], want: Pages, how: Evict, cx: Context) -> Report {
         let mut report = Report::default();
         let mut rungs = how;
-        for round in 0..4 {
-            if round == 2 && !self.make_room(buffers, &report.evicted, cx) {
+        let mut hand = self.walk.with(|w| w.hand);
+        for _ in 0..buffers.len().saturating_mul(2) {
+            if report.evicted.moved() >= want {
                 break;
             }
-            if self.round(buffers, want, &mut rungs, cx, &mut report.evicted) {
-                break;
-            }
-        }
-        report.settled = self.settle(Pages::ZERO, cx);
-        report
-    }
-
-    /// One round of the clock; whether `want` is reached.
-    fn round<E: Evictable>(
-        &self,
-        buffers: &[E],
-        want: Pages,
-        rungs: &mut Evict,
-        cx: Context,
-        sum: &mut Evicted,
-    ) -> bool {
-        for _ in 0..buffers.len() {
-            if sum.moved() >= want {
-                return true;
-            }
-            let at = self.walk.with(|w| w.hand);
-            let Some((at, buffer)) = buffers.get(at).map(|b| (at, b)).or(buffers.first().map(|b| (0, b)))
-            else {
-                return true;
-            };
-            let step = buffer.evict_if_idle(want - sum.moved(), *rungs, cx);
-            *sum += step;
-            if step.why == Some(StayReason::Store(StoreError::Backlog)) {
+            hand = if hand < buffers.len() { hand } else { 0 };
+            let Some(buffer) = buffers.get(hand) else { break };
+            let step = buffer.evict_if_idle(want - report.evicted.moved(), rungs, cx);
+            report.evicted += step;
+            if step.backlogs > 0 {
                 rungs.remove(Evict::TRANSFER);
             }
-            if sum.moved() < want {
-                self.walk.with(|w| w.hand = at + 1);
+            if report.evicted.moved() < want {
+                hand += 1;
             }
         }
-        sum.moved() >= want
-    }
-
-    /// The store was full: its copies of what is resident go, where the context permits to look for them.
-    fn make_room<E: Evictable>(&self, buffers: &[E], sum: &Evicted, cx: Context) -> bool {
-        sum.why == Some(StayReason::Store(StoreError::Full))
-            && cx.contains(Context::MAY_BLOCK)
-            && buffers.iter().map(Evictable::discard_if_idle).sum::<Pages>() > Pages::ZERO
+        self.walk.with(|w| w.hand = hand);
+        report.settled = self.settle(Pages::ZERO, cx);
+        report
     }
 
     /// [`BackingStore::settle`], with the frames that it frees sent home.
@@ -165,7 +129,8 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
     /// Sends home a block that the store is done with: for a write-out that goes past
     /// [`settle`](Forebay::settle), such as one with a copy engine.
     pub fn take_home(&self, block: P::Block) {
-        self.count(|s| s.settled += block.pages());
+        let pages = block.pages();
+        self.count(|s| s.settled += pages);
         self.pool.release(block);
     }
 

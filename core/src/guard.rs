@@ -40,6 +40,11 @@ impl<'g, P: Platform, T: Slots<P>> Read<'g, P, T> {
     pub fn bytes(&self) -> usize {
         bytes(self.held.slots.as_ref(), self.unit)
     }
+
+    /// Its blocks in order, each with the byte of the buffer at which it begins: what a device or a page table needs.
+    pub fn blocks(&self) -> impl Iterator<Item = (usize, &P::Block)> {
+        blocks(self.held.slots.as_ref(), self.unit)
+    }
 }
 
 impl<'g, P: Platform, T: Slots<P>> Write<'g, P, T> {
@@ -70,10 +75,23 @@ impl<'g, P: Platform, T: Slots<P>> Write<'g, P, T> {
         done
     }
 
+    /// Its blocks in order, each with the byte of the buffer at which it begins: what a device or a page table needs.
+    pub fn blocks(&self) -> impl Iterator<Item = (usize, &P::Block)> {
+        blocks(self.held.slots.as_ref(), self.unit)
+    }
+
     /// Bytes of the buffer.
     pub fn bytes(&self) -> usize {
         bytes(self.held.slots.as_ref(), self.unit)
     }
+}
+
+fn blocks<P: Platform>(slots: &[Slot<P>], unit: Order) -> impl Iterator<Item = (usize, &P::Block)> {
+    let per_slot = P::Block::PAGE << unit.get();
+    slots.iter().enumerate().filter_map(move |(i, slot)| {
+        let block = slot.block.as_ref()?;
+        Some((i * per_slot, block.block()))
+    })
 }
 
 fn bytes<P: Platform>(slots: &[Slot<P>], unit: Order) -> usize {

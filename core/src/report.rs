@@ -74,6 +74,8 @@ pub struct Evicted {
     pub clean: Pages,
     /// Tried, and still resident. A walk tries each block once.
     pub refused: Pages,
+    /// Transfers that the store refused with [`Backlog`](crate::StoreError::Backlog): settle it.
+    pub backlogs: usize,
     /// How often a block was split in two.
     pub splits: usize,
     /// The first reason for a refusal.
@@ -103,6 +105,7 @@ impl AddAssign for Evicted {
         self.copied += other.copied;
         self.clean += other.clean;
         self.refused += other.refused;
+        self.backlogs = self.backlogs.saturating_add(other.backlogs);
         self.splits = self.splits.saturating_add(other.splits);
         self.why = self.why.or(other.why);
     }
@@ -169,7 +172,8 @@ impl Report {
     }
 }
 
-/// Everything that passed through a [`Forebay`](crate::Forebay) since it was made.
+/// Everything that passed through a [`Forebay`](crate::Forebay) since it was made: counts only, so that no reason is
+/// ever older than what it explains.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -180,8 +184,8 @@ pub struct Stats {
     pub restored: Restored,
     /// Pages that settling gave home.
     pub settled: Pages,
-    /// Pages of blocks that nobody could take, because their caching mode could not be undone when their buffer
-    /// was dropped. They are lost.
+    /// Pages of blocks that had nowhere to go, because their caching mode could not be undone: when their buffer was
+    /// dropped, or when nothing could be loaded into them. They are lost.
     pub stranded: Pages,
 }
 
@@ -193,6 +197,7 @@ impl Stats {
             copied: Pages::ZERO,
             clean: Pages::ZERO,
             refused: Pages::ZERO,
+            backlogs: 0,
             splits: 0,
             why: None,
         },

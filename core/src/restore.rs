@@ -53,6 +53,9 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             sum.fail(PinError::Lost);
             return sum;
         }
+        if !inner.marks.contains(Marks::READY) {
+            inner.marks.insert(Marks::BLOCKS); // before there are any
+        }
         if inner.marks.contains(Marks::HANDED) {
             self.take_back_round(inner, budget, cx, &mut sum);
         }
@@ -62,9 +65,6 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         let whole = inner.marks & (Marks::READY | Marks::STORED);
         if empty == Empty::Zero && whole.is_empty() && sum.why.is_none() {
             self.populate_round(inner, budget, cx, &mut sum);
-        }
-        if sum.total() > Pages::ZERO {
-            inner.marks.insert(Marks::BLOCKS);
         }
         self.home.count(|s| s.restored += Restored { why: None, ..sum });
         sum
@@ -137,7 +137,8 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             if !cx.contains(Context::MAY_BLOCK) {
                 return sum.fail(PinError::Context);
             }
-            match self.load_at(inner, i, cx, sum) {
+            let left = budget - sum.total();
+            match self.load_at(inner, i, left, cx, sum) {
                 Ok(()) => {}
                 Err(why @ PinError::Take(_)) => return sum.fail(why),
                 Err(why) => {
@@ -148,20 +149,40 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         }
     }
 
-    /// Loads what is stored from slot `i` on into one fresh block, as large as may lie there; the copies are kept
-    /// while the store has room. On an error the slots are as before.
+    /// Loads what is stored from slot `i` on into one fresh block, as large as may lie there and as the budget
+    /// permits; if that fails, just what is stored in slot `i`. The copies are kept while the store has room. On an
+    /// error the slots are as before.
     fn load_at(
         &self,
         inner: &mut Inner<T>,
         i: usize,
+        budget: Pages,
         cx: Context,
         sum: &mut Restored,
     ) -> Result<(), PinError> {
         let Some(stored) = inner.slots.as_ref().get(i).and_then(Slot::order) else { return Ok(()) };
-        let most = match inner.marks.contains(Marks::HANDED) {
+        let run = match inner.marks.contains(Marks::HANDED) {
             true => stored, // what is not taken back yet lies between
-            false => self.copied_run(inner.slots.as_ref(), i).max(stored),
+            false => self.copied_run(inner.slots.as_ref(), i),
         };
+        let most = run.min(Order::holding(budget).unwrap_or(Order::MAX)).max(stored);
+        match self.load_run(inner, i, most, stored, cx, sum) {
+            Err(PinError::Busy | PinError::Store(_)) if most > stored => {
+                self.load_run(inner, i, stored, stored, cx, sum)
+            }
+            result => result,
+        }
+    }
+
+    fn load_run(
+        &self,
+        inner: &mut Inner<T>,
+        i: usize,
+        most: Order,
+        stored: Order,
+        cx: Context,
+        sum: &mut Restored,
+    ) -> Result<(), PinError> {
         let can_split = self.home.store.capabilities().contains(Capabilities::SPLIT);
         let least = if can_split { self.unit.min(stored) } else { stored };
         let mut fresh =
@@ -203,7 +224,9 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         }
         let mut at = i;
         while at < end {
-            let Some(copy) = slots.get(at).and_then(|s| s.copy.as_ref()) else { break };
+            let Some(copy) = slots.get(at).and_then(|s| s.copy.as_ref()) else {
+                return Err(PinError::Store(StoreError::NotStored)); // not reached: the run is stored from end to end
+            };
             let offset = Pages::new((at - i) << self.unit.get());
             self.home.store.load(copy, fresh.block_mut(), offset, cx)?;
             at += slots_of(copy.order(), self.unit);
@@ -271,7 +294,8 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             }
             let aligned = if i == 0 { usize::MAX } else { 1 << i.trailing_zeros() };
             let room = slots.iter().skip(i).take(aligned).take_while(|s| s.order().is_none()).count();
-            let most = self.order_of(room).min(P::MAX_ORDER).max(self.unit);
+            let left = Order::holding(budget - sum.total()).unwrap_or(Order::MAX);
+            let most = self.order_of(room).min(P::MAX_ORDER).min(left).max(self.unit);
             match self.home.pool.take_up_to(most, self.unit, self.mode, cx) {
                 Ok(block) => {
                     sum.populated += block.block().pages();

@@ -147,7 +147,8 @@ pub trait BackingStore<B: OwnedBlock> {
     /// it home. Always succeeds for what is stored here, even while the contents are under way.
     ///
     /// # Errors
-    /// The handle comes back if nothing is stored under it: [`StoreError::WrongStore`], [`StoreError::NotStored`].
+    /// The handle comes back if nothing is stored under it: [`StoreError::WrongStore`], [`StoreError::NotStored`] (or
+    /// [`StoreError::Busy`] where a store can't tell at the moment).
     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>>;
 
     /// Whether the handle came from here. O(1).

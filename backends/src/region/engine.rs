@@ -32,7 +32,7 @@ impl<B: OwnedBlock, const PAGE: usize> Job<B, PAGE> {
         self.at
     }
 
-    /// How many bytes. Both numbers are multiples of what the caller of `write_out` gave, except at the end.
+    /// How many bytes.
     #[expect(clippy::len_without_is_empty, reason = "a job is never empty")]
     pub fn len(&self) -> usize {
         self.len

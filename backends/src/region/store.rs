@@ -240,12 +240,13 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<
         let mut settled = Settled::default();
         if cx.contains(Context::MAY_BLOCK) && budget > Pages::ZERO {
             let mut freed = Pages::ZERO;
-            let bytes = self.write_out_now(budget.get().saturating_mul(PAGE), &mut |block: B| {
+            let done = self.write_out_bytes(budget.get().saturating_mul(PAGE), &mut |block: B| {
                 freed += block.pages();
                 home(block);
             });
-            settled.written = Pages::new(bytes.div_ceil(PAGE));
+            settled.written = Pages::new(done.bytes.div_ceil(PAGE));
             settled.freed = freed;
+            settled.error = done.stuck.then_some(StoreError::Io);
         }
         settled.pending = self.pending();
         settled

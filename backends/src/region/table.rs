@@ -44,6 +44,23 @@ enum Asked {
     Drop,
 }
 
+/// What may be written out next.
+pub(super) enum Next<B, const PAGE: usize> {
+    Out(usize, Waiting<B, PAGE>),
+    /// The oldest is wanted by somebody, who has his chance now.
+    PassedOver,
+    Nothing,
+}
+
+/// What became of a block that was out.
+pub(super) enum Back<B> {
+    /// Written out, or discarded meanwhile.
+    Home(B),
+    Waits,
+    /// Waits, and somebody asked for it.
+    Wanted,
+}
+
 /// What is under a handle.
 pub(super) enum Found {
     Adopted,
@@ -116,6 +133,9 @@ impl<B, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         from: B,
         order: Order,
     ) -> Result<Handle, Refused<B, StoreError>> {
+        if N == 0 {
+            return Err(Refused::new(from, StoreError::Unsupported));
+        }
         let to = match self.reserve(order) {
             Ok(to) => to,
             Err(StoreError::TooLarge) => return Err(Refused::new(from, StoreError::Full)), // transfers don't split
@@ -212,58 +232,64 @@ impl<B, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         }
     }
 
-    /// The block that waits longest goes out. Each that is wanted is passed over once; O(1) for each of those.
-    pub(super) fn send_out(&mut self) -> Option<(usize, Waiting<B, PAGE>)> {
-        let mut passed = None;
-        loop {
-            let entry = self.lists.take_waiting()?;
-            if passed == Some(entry) {
-                self.lists.wait_first(entry);
-                return None;
+    /// The block that waits longest goes out, unless somebody asked for it: then it goes to the end instead.
+    pub(super) fn send_out(&mut self) -> Next<B, PAGE> {
+        let Some(entry) = self.lists.take_waiting() else { return Next::Nothing };
+        let page = self.waiting_page(entry);
+        let (Some(place), Some(page)) = (self.entries.get_mut(entry), page) else { return Next::Nothing };
+        match replace(place, Entry::Free) {
+            Entry::Waiting(waiting) => {
+                *place = Entry::Out { page, order: waiting.to.order(), asked: Asked::Nothing };
+                Next::Out(entry, waiting)
             }
-            let place = self.entries.get_mut(entry)?;
-            match replace(place, Entry::Free) {
-                Entry::Waiting(waiting) => {
-                    let page = self.memory.as_ref()?.index(&waiting.to)?;
-                    *place = Entry::Out { page, order: waiting.to.order(), asked: Asked::Nothing };
-                    return Some((entry, waiting));
-                }
-                Entry::Wanted(waiting) => {
-                    *place = Entry::Waiting(waiting);
-                    self.lists.wait_last(entry);
-                    passed = passed.or(Some(entry));
-                }
-                other => *place = other, // not reached: what waits is in the list
+            Entry::Wanted(waiting) => {
+                *place = Entry::Waiting(waiting);
+                self.lists.wait_last(entry);
+                Next::PassedOver
+            }
+            other => {
+                *place = other; // not reached: what is in the list waits
+                Next::Nothing
             }
         }
     }
 
-    /// A block that was out, whole or in part copied, from byte `began` on. Gives the block home if that is all of
-    /// it, or if it was discarded meanwhile.
-    pub(super) fn come_back(&mut self, entry: usize, waiting: Waiting<B, PAGE>, began: usize) -> Option<B> {
+    fn waiting_page(&self, entry: usize) -> Option<usize> {
+        match self.entries.get(entry)? {
+            Entry::Waiting(w) | Entry::Wanted(w) => self.memory.as_ref()?.index(&w.to),
+            _ => None,
+        }
+    }
+
+    /// A block that was out, whole or in part copied, from byte `began` on.
+    pub(super) fn come_back(&mut self, entry: usize, waiting: Waiting<B, PAGE>, began: usize) -> Back<B> {
         let order = waiting.to.order();
         let asked = match self.entries.get(entry) {
             Some(Entry::Out { asked, .. }) => *asked,
             _ => Asked::Nothing,
         };
-        if asked != Asked::Drop && waiting.at < waiting.to.len() {
-            let stuck = waiting.at == began;
-            if asked == Asked::Back {
-                self.set(entry, Entry::Wanted(waiting));
-                self.lists.wait_last(entry);
+        if asked == Asked::Drop || waiting.at >= waiting.to.len() {
+            self.release_entry(entry, order);
+            if asked == Asked::Drop {
+                self.unreserve(waiting.to)
             } else {
-                self.set(entry, Entry::Waiting(waiting));
-                if stuck { self.lists.wait_last(entry) } else { self.lists.wait_first(entry) }
+                self.keep(waiting.to)
             }
-            return None;
+            return Back::Home(waiting.from);
         }
-        self.release_entry(entry, order);
-        if asked == Asked::Drop {
-            self.unreserve(waiting.to)
+        let stuck = waiting.at == began;
+        if asked == Asked::Back {
+            self.set(entry, Entry::Wanted(waiting));
+            self.lists.wait_last(entry);
+            return Back::Wanted;
+        }
+        self.set(entry, Entry::Waiting(waiting));
+        if stuck {
+            self.lists.wait_last(entry)
         } else {
-            self.keep(waiting.to)
+            self.lists.wait_first(entry)
         }
-        Some(waiting.from)
+        Back::Waits
     }
 
     /// Whether a block of the region and an entry belong together as something that is out.

@@ -2,23 +2,31 @@
 
 use super::engine::{CopyEngine, Job};
 use super::store::Region;
-use super::table::Waiting;
+use super::table::{Back, Next, Table, Waiting};
 use core::task::Poll;
 use forebay::{OwnedBlock, RawLock};
 
+/// How far a write-out by the CPU came.
+pub(super) struct Progress {
+    pub(super) bytes: usize,
+    /// A block gave no bytes.
+    pub(super) stuck: bool,
+}
+
 impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, PAGE, N> {
     /// Takes what the engine finished, and starts the next piece of at most `max_bytes` bytes (0 counts as 1). The
-    /// block that waits longest comes first (with one engine); a piece may end inside a block. Frames of finished blocks go to `home`.
+    /// block that waits longest comes first (with one engine), unless somebody asked for it in vain while the engine
+    /// had it: then it goes to the end, once, so that he gets it. A piece may end inside a block. Frames of finished
+    /// blocks go to `home`.
     ///
-    /// `Pending`: the engine is at work, or there is more to do; call again. `Ready(Ok)`: nothing is left to write out
-    /// now. (What somebody asked back in vain while the engine had it is passed over once, so that he gets it.)
+    /// `Pending`: the engine is at work, or there is more to do; call again. `Ready(Ok)`: nothing waits.
     ///
     /// # Errors
     /// The engine also serves another region, and gave back a job of that: it is returned, for the other's
     /// [`finish`](Region::finish).
     ///
     /// # Context
-    /// Copies nothing itself, so it is fit for an interrupt if the engine's two calls and `home` are.
+    /// Copies nothing itself, so it is fit for an interrupt if the engine's two calls and `home` are. O(1).
     pub fn write_out(
         &self,
         engine: &mut impl CopyEngine<B, PAGE>,
@@ -34,13 +42,17 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
             }
             Poll::Ready(None) => {}
         }
-        let Some(job) = self.next_job(max_bytes) else { return Poll::Ready(Ok(())) };
-        engine.start(job);
+        match self.table.with(Table::send_out) {
+            Next::Out(entry, waiting) => engine.start(piece(entry, waiting, max_bytes)),
+            Next::PassedOver => return Poll::Pending,
+            Next::Nothing => return Poll::Ready(Ok(())),
+        }
         // An engine that copies at once has nothing to keep: so it may be made for this one call.
         match engine.poll() {
-            Poll::Ready(Some(job)) => {
-                self.finish(job, home).map_or_else(|job| Poll::Ready(Err(job)), |()| Poll::Pending)
-            }
+            Poll::Ready(Some(job)) => match self.finish(job, home) {
+                Ok(()) => Poll::Pending,
+                Err(foreign) => Poll::Ready(Err(foreign)),
+            },
             _ => Poll::Pending,
         }
     }
@@ -49,40 +61,71 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
     ///
     /// # Errors
     /// The job, if it is of another region.
+    ///
+    /// # Context
+    /// O(1), and `home`.
     pub fn finish(&self, job: Job<B, PAGE>, home: &mut dyn FnMut(B)) -> Result<(), Job<B, PAGE>> {
-        if !self.table.with(|t| t.is_out(job.entry, &job.to)) {
-            return Err(job);
-        }
-        let Job { from, to, at, len, entry } = job;
-        let block = self.table.with(|t| t.come_back(entry, Waiting { from, to, at: at + len }, at));
-        if let Some(block) = block {
-            home(block);
-        }
-        Ok(())
+        self.take_in(job, home).map(|_| ())
     }
 
-    /// Writes out up to `max_bytes` bytes with the CPU; returns how many. It may end inside a block.
+    /// Writes out up to `max_bytes` bytes with the CPU; returns how many. It may end inside a block, and does end at
+    /// one that somebody asked for while it was being copied.
     ///
     /// # Context
     /// Linear in `max_bytes`; no lock is held while it copies.
     pub fn write_out_now(&self, max_bytes: usize, home: &mut dyn FnMut(B)) -> usize {
-        let mut done = 0;
-        while done < max_bytes {
-            let Some(mut job) = self.next_job(max_bytes - done) else { break };
+        self.write_out_bytes(max_bytes, home).bytes
+    }
+
+    pub(super) fn write_out_bytes(&self, max_bytes: usize, home: &mut dyn FnMut(B)) -> Progress {
+        let mut done = Progress { bytes: 0, stuck: false };
+        let mut first_stuck = None;
+        while done.bytes < max_bytes {
+            let mut job = match self.table.with(Table::send_out) {
+                Next::Out(entry, waiting) => piece(entry, waiting, max_bytes - done.bytes),
+                Next::PassedOver => continue, // at most once for each that was asked for before
+                Next::Nothing => break,
+            };
             job.copy();
-            let copied = job.len;
-            let _ = self.finish(job, home); // it is ours
+            let (entry, copied) = (job.entry, job.len);
+            let wanted = matches!(self.take_in(job, home), Ok(Came::Wanted));
+            done.bytes += copied;
             if copied == 0 {
-                break; // a block that gives no bytes: it stays pending
+                done.stuck = true; // it waits behind the others now
+                if first_stuck == Some(entry) {
+                    break;
+                }
+                first_stuck = first_stuck.or(Some(entry));
             }
-            done += copied;
+            if wanted {
+                break;
+            }
         }
         done
     }
 
-    fn next_job(&self, max_bytes: usize) -> Option<Job<B, PAGE>> {
-        let (entry, Waiting { from, to, at }) = self.table.with(|t| t.send_out())?;
-        let len = max_bytes.max(1).min(to.len() - at);
-        Some(Job { from, to, at, len, entry })
+    fn take_in(&self, job: Job<B, PAGE>, home: &mut dyn FnMut(B)) -> Result<Came, Job<B, PAGE>> {
+        if !self.table.with(|t| t.is_out(job.entry, &job.to)) {
+            return Err(job);
+        }
+        let Job { from, to, at, len, entry } = job;
+        match self.table.with(|t| t.come_back(entry, Waiting { from, to, at: at + len }, at)) {
+            Back::Home(block) => home(block),
+            Back::Waits => {}
+            Back::Wanted => return Ok(Came::Wanted),
+        }
+        Ok(Came::Unwanted)
     }
+}
+
+/// Whether somebody asked for a block while it was out.
+enum Came {
+    Wanted,
+    Unwanted,
+}
+
+fn piece<B, const PAGE: usize>(entry: usize, waiting: Waiting<B, PAGE>, max_bytes: usize) -> Job<B, PAGE> {
+    let Waiting { from, to, at } = waiting;
+    let len = max_bytes.max(1).min(to.len() - at);
+    Job { from, to, at, len, entry }
 }
