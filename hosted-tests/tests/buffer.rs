@@ -4,7 +4,7 @@ mod common;
 use common::*;
 use forebay::*;
 use forebay_backends::*;
-use hosted_tests::{Contents, World};
+use hosted_tests::{Contents, World, memory};
 
 /// Rule: a buffer begins empty, reads as zeros, and takes memory at its first use only. Evicting nothing is
 /// nothing.
@@ -353,5 +353,115 @@ fn out_of_frames_passes() {
     many.purge(Context::THREAD).unwrap();
     check(&tile, 3);
     drop((tile, many));
+    all_home(&world, &near, &far);
+}
+
+/// Rule: unit, mode and number are for a buffer that was not used yet; later they change nothing, or its blocks would
+/// be of the wrong size, in the wrong mode, or unmapped under a number and mapped under another.
+#[test]
+fn a_buffer_in_use_stays_as_it_was_made() {
+    let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
+    let machine = Machine::new(&near);
+    let home: &Forebay<_, _> = &forebay(&machine, &far, &world);
+    for evicted in [NONE, pages(1), ALL] {
+        let mut slots = [const { Slot::EMPTY }; 4];
+        let (mode, id) = (Caching::WriteCombined, BufferId(evicted.get()));
+        let buffer = Buffer::over(&mut slots, home).with_mode(mode).with_id(id);
+        fill(&buffer, 1);
+        buffer.evict(evicted, Evict::SPLIT, CX).unwrap();
+        let there = buffer.residency();
+        let buffer = buffer.with_unit(order(1)).with_mode(Caching::Uncached).with_id(BufferId(77));
+        assert_eq!((buffer.id(), buffer.residency()), (id, there));
+        check(&buffer, 1);
+        assert_eq!(buffer.read().unwrap().bytes(), 4 * PAGE);
+        assert_eq!((machine.in_mode(mode), machine.in_mode(Caching::Uncached)), (4, 0));
+        drop(buffer);
+        world.validate();
+    }
+    all_home(&world, &near, &far);
+}
+
+/// Rule: a buffer of many slots may be in a static, its slots inside it.
+#[test]
+fn a_buffer_of_many_slots_in_a_static() {
+    static HOME: Forebay<Near, Far, [Place<Near>; 0]> =
+        Forebay::new(Near::new(), Far::new(StoreId::DEFAULT), 0);
+    static BUFFER: Buffer<'static, Near, Far, [Slot<Near>; 6]> = Buffer::inline(&HOME);
+    assert_eq!(BUFFER.read().err(), Some(PinError::Take(TakeError::OutOfFrames)), "no memory yet");
+    let (bytes, words) = (16 * PAGE, Near::metadata_words(16 * PAGE));
+    HOME.platform().add(memory::leak(bytes, 0), memory::words(words)).unwrap();
+    let words = Far::metadata_words(bytes);
+    HOME.store().init(memory::leak(bytes, 0), memory::words(words)).unwrap();
+    for (how, seed) in RUNGS.into_iter().zip(0..) {
+        fill(&BUFFER, seed);
+        assert_eq!(BUFFER.read().unwrap().bytes(), 6 * PAGE);
+        assert_eq!(HOME.reclaim(&[&BUFFER], ALL, how, CX).evicted.moved(), pages(6));
+        assert_eq!(BUFFER.residency(), residency(0, 0, 6));
+        check(&BUFFER, seed);
+    }
+    BUFFER.purge(CX).unwrap();
+    assert_eq!((HOME.platform().free(), HOME.store().space().pages), (pages(16), pages(16)));
+}
+
+/// Rule: discarding drops the store's copies of what is resident, which makes room there; the contents stay, and are
+/// copied again the next time. What is in the store only is no copy.
+#[test]
+fn discarding_makes_clean_dirty_and_gives_the_store_room() {
+    let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
+    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let mut slots = [const { Slot::EMPTY }; 8];
+    let buffer = Buffer::over(&mut slots, home);
+    assert_eq!(buffer.discard(), Ok(NONE));
+    fill(&buffer, 1);
+    assert_eq!(buffer.discard(), Ok(NONE));
+    for how in [Evict::COPY, Evict::SPLIT] {
+        assert_eq!(buffer.evict(ALL, how, CX).unwrap().copied, pages(8), "{how:?}: nothing was clean");
+        assert_eq!((buffer.discard(), buffer.residency()), (Ok(NONE), residency(0, 0, 8)));
+        let reader = buffer.read().unwrap();
+        assert_eq!((buffer.discard(), buffer.residency()), (Err(Busy), residency(8, 8, 0)));
+        assert_eq!(buffer.discard_if_idle(), NONE, "it is in use");
+        drop(reader);
+        assert_eq!(far.space().pages, pages(24));
+        assert_eq!((buffer.discard(), buffer.residency()), (Ok(pages(8)), residency(8, 0, 0)));
+        assert_eq!((far.space().pages, world.stored()), (pages(32), NONE));
+        check(&buffer, 1);
+    }
+    // Part clean, part stored: only what is clean.
+    buffer.evict(ALL, Evict::SPLIT, CX).unwrap();
+    let hogged = leave(&near, [0, 2, 4]);
+    assert_eq!(buffer.restore(ALL, CX).loaded, pages(3));
+    assert_eq!((buffer.discard_if_idle(), buffer.residency()), (pages(3), residency(3, 0, 5)));
+    world.validate();
+    give_back(&near, hogged);
+    check(&buffer, 1);
+    drop(buffer);
+    all_home(&world, &near, &far);
+}
+
+/// Rule: populating goes step by step, a block the least; what is stored comes back before anything is wiped, and in
+/// an interrupt nothing is.
+#[test]
+fn populating_goes_step_by_step() {
+    let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
+    let hogged = leave(&near, [0, 1, 4, 5, 7, 8, 9, 11]);
+    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let mut slots = [const { Slot::EMPTY }; 8];
+    let buffer = Buffer::over(&mut slots, home);
+    let refused = buffer.populate(ALL, Context::INTERRUPT);
+    assert_eq!((refused.total(), refused.why), (NONE, Some(PinError::Context)));
+    assert_eq!(buffer.populate(NONE, CX), Restored::default());
+    let step = || {
+        let step = buffer.populate(pages(1), CX).into_result().unwrap();
+        world.validate();
+        (step.loaded.get(), step.populated.get())
+    };
+    assert_eq!([step(), step()], [(0, 2), (0, 2)]);
+    assert_eq!(buffer.residency(), residency(4, 0, 0));
+    assert_eq!(buffer.evict(pages(1), Evict::COPY, CX).unwrap().copied, pages(2));
+    assert_eq!([step(), step(), step(), step(), step()], [(2, 0), (0, 2), (0, 1), (0, 1), (0, 0)]);
+    assert_eq!((buffer.residency(), near.free()), (residency(8, 2, 0), NONE));
+    assert!(contents(&buffer).iter().all(|b| *b == 0));
+    drop(buffer);
+    give_back(&near, hogged);
     all_home(&world, &near, &far);
 }

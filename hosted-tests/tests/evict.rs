@@ -272,56 +272,12 @@ fn a_heap_block_is_never_split() {
     assert_eq!(near.free_bytes(), free);
 }
 
-/// A block of which no piece is smaller than two pages.
-struct Stiff(RamBlock<PAGE>);
-
-impl OwnedBlock for Stiff {
-    const PAGE: usize = PAGE;
-    fn pfn(&self) -> Pfn {
-        self.0.pfn()
-    }
-    fn order(&self) -> Order {
-        self.0.order()
-    }
-    fn split(self) -> Result<(Self, Self), Self> {
-        if self.order() < order(2) {
-            return Err(self);
-        }
-        self.0.split().map(|(lower, upper)| (Stiff(lower), Stiff(upper))).map_err(Stiff)
-    }
-    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
-        self.0.copy_out(at, to)
-    }
-    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
-        self.0.copy_in(at, from)
-    }
-}
-
-struct StiffRam(Near);
-
-impl Platform for StiffRam {
-    type Block = Stiff;
-    type Lock = Spin;
-    type Mode = ();
-    fn allocate(&self, order: Order, cx: Context) -> Result<Stiff, OutOfFrames> {
-        self.0.allocate(order, cx).map(Stiff)
-    }
-    fn release(&self, block: Stiff) {
-        self.0.release(block.0);
-    }
-    fn join(&self, left: Stiff, right: Stiff) -> Result<Stiff, (Stiff, Stiff)> {
-        self.0.join(left.0, right.0).map(Stiff).map_err(|(l, r)| (Stiff(l), Stiff(r)))
-    }
-}
-
 /// Rule: a step without progress leaves the buffer exactly as it was, also where a block refuses only the
 /// second split of the several that the store's piece would need: its source joins the halves again.
 #[test]
 fn a_split_that_is_refused_half_way_is_undone() {
-    type StiffFar = Region<Spin, Stiff, PAGE, 4>;
-    let (world, log, near) = (World::new(Contents::Compared), Log::default(), StiffRam(near(16)));
-    let far = StiffFar::new(StoreId::DEFAULT);
-    far.init(memory::leak(16 * PAGE, 0), memory::words(StiffFar::metadata_words(16 * PAGE))).unwrap();
+    let (world, log) = (World::new(Contents::Compared), Log::default());
+    let (near, far) = (StiffRam { ram: near(16), joins: true }, far_of::<Stiff>(16));
     let home: &Forebay<_, _> = &forebay(&near, Traced::new(&far, &log), &world);
     let mut slots = [const { Slot::EMPTY }; 8];
     let buffer = Buffer::over(&mut slots, home);
@@ -336,7 +292,7 @@ fn a_split_that_is_refused_half_way_is_undone() {
     check(&buffer, 8);
     drop(buffer);
     world.assert_empty();
-    assert_eq!(near.0.free(), near.0.total());
+    assert_eq!(near.ram.free(), near.ram.total());
 }
 
 /// Rule: a step without progress leaves the buffer exactly as it was: the same frames, in the same blocks,

@@ -139,6 +139,7 @@ macro_rules! goes_out_and_comes_back {
             for (buffer, seed) in BUFFERS.iter().zip(0..) {
                 assert!(buffer.read().unwrap()[..] == pattern(seed, LEN));
             }
+            assert_eq!(HOME.stats().settled, pages(8), "what a write-out gives home is counted");
             // All of it again, taken back before anything is written out.
             let report = HOME.hand_over(&BUFFERS, usize::MAX);
             assert_eq!(report.evicted.moved(), pages(12));

@@ -7,6 +7,7 @@ use common::*;
 use forebay::*;
 use forebay_backends::*;
 use hosted_tests::{Contents, World};
+use std::cell::Cell;
 
 const WC: Caching = Caching::WriteCombined;
 const MODE: PinError = PinError::Take(TakeError::ModeRefused);
@@ -328,4 +329,170 @@ fn a_purge_strands_nothing() {
     machine.say_no(No::Never);
     drop(tile);
     all_home(&world, &near, &far);
+}
+
+/// Rule: a purge and a drop take frames away as an eviction does: whoever has the buffer mapped is told before, once,
+/// and who has it unmapped is not; what is read after a purge is mapped again, once.
+#[test]
+fn the_hook_runs_before_a_purge_and_a_drop() {
+    let (world, log) = (World::new(Contents::Compared), Log::default());
+    let (near, far) = (near(16), far(16));
+    let machine = Machine::new(&near);
+    let home: &Forebay<_, _> = &forebay(Traced::new(&machine, &log), Traced::new(&far, &log), &world);
+    let told_before = |id: BufferId| {
+        let events = log.take();
+        let told = events.iter().position(|e| *e == Event::BeforeEvict(id, Ok(())));
+        let gone = events.iter().position(|e| matches!(e, Event::Release(..) | Event::Discard(..)));
+        (machine.hooks(), told.zip(gone).is_some_and(|(told, gone)| told < gone))
+    };
+    let states = ["empty", "resident", "clean", "stored"];
+    for (n, state) in states.into_iter().enumerate() {
+        let bring = |n: usize| {
+            let tile = Buffer::new(home, order(1)).with_mode(WC).with_id(BufferId(n));
+            if state != "empty" {
+                fill(&tile, 1);
+            }
+            if state == "clean" || state == "stored" {
+                tile.evict(ALL, Evict::COPY, CX).unwrap();
+            }
+            if state == "clean" {
+                check(&tile, 1);
+            }
+            machine.hooks();
+            log.take();
+            tile
+        };
+        let mapped = state == "resident" || state == "clean";
+        let expected = if mapped { (vec!["before"], true) } else { (vec![], false) };
+        let tile = bring(2 * n);
+        tile.purge(CX).unwrap();
+        assert_eq!(told_before(tile.id()), expected, "{state}, purged");
+        tile.purge(CX).unwrap();
+        assert!(contents(&tile).iter().all(|b| *b == 0));
+        check_mapped(&machine, state != "empty");
+        drop(tile);
+        machine.hooks();
+        let tile = bring(2 * n + 1);
+        let id = tile.id();
+        drop(tile);
+        assert_eq!(told_before(id), expected, "{state}, dropped");
+    }
+    all_home(&world, &near, &far);
+}
+
+/// Mapped again by the guard just now, once, if it was unmapped before.
+#[track_caller]
+fn check_mapped<P>(machine: &Machine<P>, was_unmapped: bool) {
+    assert_eq!(machine.hooks(), if was_unmapped { vec!["after"] } else { vec![] });
+}
+
+/// Rule: a purge that the hook refuses changes nothing: blocks, copies, mode and bytes. (A drop can't be refused.)
+#[test]
+fn a_hook_may_refuse_a_purge() {
+    let (world, log) = (World::new(Contents::Compared), Log::default());
+    let (near, far) = (near(16), far(16));
+    let machine = Machine::new(&near);
+    let home: &Forebay<_, _> = &forebay(Traced::new(&machine, &log), Traced::new(&far, &log), &world);
+    let tile = Buffer::new(home, order(1)).with_mode(WC);
+    for clean in [0, 2] {
+        fill(&tile, 1);
+        if clean > 0 {
+            tile.evict(ALL, Evict::COPY, CX).unwrap();
+            check(&tile, 1);
+        }
+        log.take();
+        machine.say_no(No::Before);
+        for _ in 0..2 {
+            assert_eq!(tile.purge(CX), Err(Busy));
+            assert_eq!(log.take(), [Event::BeforeEvict(BufferId(0), Err(Busy))]);
+            assert_eq!((tile.residency(), machine.in_mode(WC)), (residency(2, clean, 0), 2));
+            world.validate();
+        }
+        machine.say_no(No::Never);
+        check(&tile, 1);
+    }
+    machine.hooks();
+    machine.say_no(No::Before);
+    drop(tile);
+    all_home(&world, &near, &far);
+}
+
+/// Rule: evicting nothing tells nobody: no hook runs for a budget of zero, nor where nothing is resident.
+#[test]
+fn no_hook_runs_for_nothing() {
+    let (world, log) = (World::new(Contents::Compared), Log::default());
+    let (near, far) = (near(16), far(16));
+    let home: &Forebay<_, _> =
+        &forebay(Traced::new(Machine::new(&near), &log), Traced::new(&far, &log), &world);
+    let tile = Buffer::new(home, order(1)).with_mode(WC);
+    for state in ["empty", "resident", "stored"] {
+        for how in RUNGS {
+            log.take();
+            let budget = if state == "resident" { NONE } else { ALL };
+            assert_eq!(tile.evict(budget, how, CX), Ok(Evicted::default()), "{state}");
+            for _ in 0..2 {
+                assert_eq!(tile.evict_if_idle(budget, how, CX), Evicted::default(), "{state}");
+            }
+            assert_eq!(log.take(), [], "{state}");
+        }
+        match state {
+            "empty" => fill(&tile, 1),
+            _ => assert!(tile.evict(ALL, Evict::COPY, CX).is_ok()),
+        }
+    }
+    check(&tile, 1);
+    drop(tile);
+    all_home(&world, &near, &far);
+}
+
+thread_local! {
+    /// What happens at each save of the next test.
+    static AT_SAVES: Cell<Option<&'static dyn Fn()>> = const { Cell::new(None) };
+}
+
+/// Rule: a cut that is refused half way leaves no block in another mode, though the pieces were plain for a moment: not
+/// if somebody wants the buffer then, so that the walk ends there, nor where the platform does not join the pieces.
+#[test]
+fn a_cut_that_is_refused_leaves_every_block_in_its_mode() {
+    for (joins, wanted) in [(true, false), (true, true), (false, false), (false, true)] {
+        let world: &'static World = forever(World::new(Contents::Compared));
+        let machine: &'static Machine<_> = forever(Machine::new(StiffRam { ram: near(16), joins }));
+        let log: &'static Log = forever(Log::default());
+        let sink = move |e: &Event| {
+            log.event(e);
+            if let (Event::Save(..), Some(f)) = (e, AT_SAVES.get()) {
+                f();
+            }
+        };
+        let far = Traced::new(far_of::<Stiff>(16), sink);
+        let home: &'static Forebay<_, _> = forever(forebay(machine, far, world));
+        let slots = forever([const { Slot::EMPTY }; 8]);
+        let buffer: &'static Buffer<'_, _, _, _> = forever(Buffer::over(slots, home).with_mode(WC));
+        fill(buffer, 8);
+        let want: &'static _ = forever(move || assert_eq!(buffer.write().err(), Some(PinError::Busy)));
+        if wanted {
+            AT_SAVES.set(Some(want));
+        }
+        let evicted = buffer.evict(ALL, Evict::SPLIT, CX).unwrap();
+        AT_SAVES.set(None);
+        assert_eq!((evicted.moved(), evicted.splits), (NONE, 0), "{joins} {wanted}");
+        assert_eq!((evicted.why, world.stored()), (Some(StayReason::Unsplittable), NONE));
+        assert!(evicted.refused == pages(8) || wanted, "the walk ends early only where somebody wants it");
+        assert_eq!(buffer.residency(), residency(8, 0, 0));
+        if joins {
+            assert_eq!(machine.in_mode(WC), 8, "as it was before, without a guard");
+        }
+        check(buffer, 8);
+        assert_eq!(machine.in_mode(WC), 8, "a guard over plain blocks: {joins} {wanted}");
+        assert_eq!(machine.hooks(), ["before", "after"]);
+        log.take();
+        assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over, pages(8));
+        let blocks = log.count(|e| matches!(e, Event::Transfer(..)));
+        assert_eq!(blocks == 1, joins, "whole again, or in pieces: {blocks} blocks");
+        check(buffer, 8);
+        assert_eq!(machine.in_mode(WC), 8);
+        buffer.purge(CX).unwrap();
+        world.assert_empty();
+        assert_eq!((machine.inner.ram.free(), machine.in_mode(WC)), (pages(16), 0));
+    }
 }

@@ -316,3 +316,19 @@ fn halves_go_home_one_by_one() {
     pool.give(whole, Context::THREAD).unwrap();
     world.assert_empty();
 }
+
+/// Rule: `least` is the least, also where `most` is below it by mistake.
+#[test]
+fn nothing_below_the_least_is_taken() {
+    let (world, log, near) = (World::new(Contents::Compared), Log::default(), near(8));
+    let pool: &Pool<_> = &Pool::<_, [Place<_>; 9]>::new(modal(&near, &world, &log), 1);
+    let small = pool.take(order(0), Caching::WriteBack, CX).unwrap();
+    pool.give(small, CX).unwrap(); // the shelf of `most` has one
+    let block = pool.take_up_to(order(0), order(2), Caching::WriteBack, CX).unwrap();
+    assert_eq!(block.block().order(), order(2));
+    let none = pool.take_up_to(order(1), order(2), Caching::WriteBack, CX);
+    assert_eq!(none.err(), Some(TakeError::OutOfFrames), "there are single pages, and they are too small");
+    pool.give(block, CX).unwrap();
+    pool.trim(ALL, CX);
+    world.assert_empty();
+}

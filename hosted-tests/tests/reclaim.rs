@@ -5,6 +5,7 @@ use common::*;
 use forebay::*;
 use forebay_backends::*;
 use hosted_tests::{Contents, World};
+use std::cell::Cell;
 
 /// A tile of one page for each id; filled, so touched.
 fn tiles<'h, const N: usize, P: Platform, S: BackingStore<P::Block>>(
@@ -19,7 +20,6 @@ fn tiles<'h, const N: usize, P: Platform, S: BackingStore<P::Block>>(
 }
 
 fn resident<P: Platform, S: BackingStore<P::Block>>(tiles: &[Buffer<'_, P, S>]) -> Vec<bool> {
-    // Looking is a use as well, so this looks at those only that are asked for.
     tiles.iter().map(|t| t.residency().is_ok_and(|r| r.resident > NONE)).collect()
 }
 
@@ -230,5 +230,167 @@ fn a_reclaim_in_an_interrupt_only_hands_over() {
     }
     give_back(&near, hogged);
     drop(tiles);
+    all_home(&world, &near, &far);
+}
+
+/// Rule: small walks go on with the same buffer, so that few are left in pieces.
+#[test]
+fn small_walks_go_on_with_the_same_buffer() {
+    let (world, near, far) = (World::new(Contents::Compared), near(128), far(128));
+    let hogged = leave(&near, (0..64).map(|n| 2 * n)); // single pages
+    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let mut slots = [const { [const { Slot::EMPTY }; 8] }; 8];
+    let buffers: Vec<_> = slots.iter_mut().map(|slots| Buffer::over(slots, home)).collect();
+    buffers.iter().for_each(|b| fill(b, 1));
+    let mut stored = vec![0; 8];
+    for n in 0..20 {
+        assert_eq!(home.reclaim(&buffers, pages(1), Evict::COPY, CX).freed(), pages(1));
+        stored[n / 8] += 1;
+        let now: Vec<_> = buffers.iter().map(|b| b.residency().unwrap().stored.get()).collect();
+        assert_eq!(now, stored, "after {} walks", n + 1);
+    }
+    buffers.iter().for_each(|b| check(b, 1));
+    drop(buffers);
+    give_back(&near, hogged);
+    all_home(&world, &near, &far);
+}
+
+/// Rule: what stays is counted once, though the walk comes by twice.
+#[test]
+fn what_stays_is_counted_once() {
+    let (world, near, far) = (World::new(Contents::Compared), near(32), far(32));
+    let store: Scripted<_, RamBlock<PAGE>> = Scripted::new(&far);
+    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let tiles = tiles::<3, _, _>(home, order(2));
+    store.answer(Script { transfer: Some(StoreError::Io), ..Script::default() });
+    for used in [true, false] {
+        if !used {
+            // Then the first round tries them already.
+            tiles.iter().for_each(|t| assert_eq!(t.evict_if_idle(NONE, Evict::TRANSFER, CX).moved(), NONE));
+        }
+        let report = home.reclaim(&tiles, pages(1), Evict::TRANSFER, CX);
+        assert_eq!((report.evicted.moved(), report.evicted.refused), (NONE, pages(12)), "used: {used}");
+    }
+    drop(tiles);
+    all_home(&world, &near, &far);
+}
+
+/// Rule: a store with a backlog is not asked for another transfer in that walk, neither for the next block nor for the
+/// next buffer; the next walk asks again.
+#[test]
+fn a_backlog_ends_the_transfers_of_a_walk() {
+    let (world, log, near) = (World::new(Contents::Compared), Log::default(), near(32));
+    let far = region::<1>(32, 0);
+    let home: &Forebay<_, _> = &forebay(&near, Traced::new(&far, &log), &world);
+    let hogged = leave(&near, [0, 2, 4, 6, 8, 10]);
+    let mut slots = [[const { Slot::EMPTY }; 3], [const { Slot::EMPTY }; 3]];
+    let buffers: Vec<_> = slots.iter_mut().map(|slots| Buffer::over(slots, home)).collect();
+    let transfers = || {
+        let of = |e: &Event| if let Event::Transfer(_, _, result) = e { Some(*result) } else { None };
+        log.take().iter().filter_map(of).collect::<Vec<_>>()
+    };
+    let backlog = Err(StoreError::Backlog);
+    buffers.iter().for_each(|b| fill(b, 1));
+    let report = home.reclaim(&buffers, ALL, Evict::TRANSFER, CX);
+    assert_eq!((report.evicted.handed_over, transfers()), (pages(1), vec![Ok(()), backlog]));
+    assert_eq!(report.evicted.why, Some(StayReason::Store(StoreError::Backlog)));
+    let report = home.reclaim(&buffers, ALL, Evict::TRANSFER, CX);
+    assert_eq!((report.evicted.moved(), transfers()), (NONE, vec![backlog]));
+    home.settle(ALL, CX);
+    let report = home.reclaim(&buffers, ALL, Evict::TRANSFER, CX);
+    assert_eq!((report.evicted.moved(), transfers()), (pages(1), vec![Ok(()), backlog]));
+    let report = home.reclaim(&buffers, ALL, Evict::TRANSFER | Evict::COPY, CX);
+    assert_eq!(report.evicted.copied, pages(4), "the other rungs go on");
+    buffers.iter().for_each(|b| check(b, 1));
+    drop(buffers);
+    give_back(&near, hogged);
+    world.assert_empty();
+    assert_eq!((near.free(), far.space()), (near.total(), Space::new(far.total(), 1)));
+}
+
+/// A source of which one buffer stays mapped, from when it is said.
+struct Keeps(Near, Cell<bool>, BufferId);
+
+impl Platform for Keeps {
+    type Block = RamBlock<PAGE>;
+    type Lock = Spin;
+    type Mode = ();
+    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
+        self.0.allocate(order, cx)
+    }
+    fn release(&self, block: RamBlock<PAGE>) {
+        self.0.release(block);
+    }
+    fn before_evict(&self, id: BufferId, _: Context) -> Result<(), Busy> {
+        if self.1.get() && id == self.2 { Err(Busy) } else { Ok(()) }
+    }
+}
+
+/// Rule: a full store makes room by dropping its copies of what is resident anyway, where the context permits to look
+/// for them; and of nothing else.
+#[test]
+fn a_full_store_drops_copies_of_what_is_resident() {
+    let (world, near, far) =
+        (World::new(Contents::Compared), Keeps(near(32), Cell::new(false), BufferId(2)), far(8));
+    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let [dirty, stored] = [0, 1].map(|i| Buffer::new(home, order(2)).with_id(BufferId(i)));
+    let clean = Buffer::new(home, order(2)).with_id(BufferId(2));
+    fill(&dirty, 1);
+    fill(&stored, 2);
+    fill(&clean, 3);
+    assert_eq!(clean.evict(ALL, Evict::COPY, CX).unwrap().copied, pages(4));
+    check(&clean, 3);
+    assert_eq!(stored.evict(ALL, Evict::COPY, CX).unwrap().copied, pages(4));
+    near.1.set(true);
+    assert_eq!((clean.residency(), far.space().pages), (residency(4, 4, 0), NONE));
+    let all = [&dirty, &stored, &clean];
+    let report = home.reclaim(&all, pages(4), Evict::LADDER, Context::INTERRUPT);
+    assert_eq!((report.evicted.moved(), clean.residency()), (NONE, residency(4, 4, 0)), "no time for that");
+    let report = home.reclaim(&all, pages(4), Evict::LADDER, CX);
+    assert_eq!(report.evicted.moved(), pages(4), "four of the eight pages hold the only copy of anything");
+    assert_eq!((dirty.residency(), stored.residency()), (residency(0, 0, 4), residency(0, 0, 4)));
+    assert_eq!(clean.residency(), residency(4, 0, 0));
+    check(&clean, 3);
+    world.validate();
+    check(&dirty, 1);
+    check(&stored, 2);
+    drop((dirty, stored, clean));
+    world.assert_empty();
+    assert_eq!((near.0.free(), far.space().pages), (pages(32), pages(8)));
+}
+
+/// Rule: the walk spends nothing on a buffer that has nothing resident: no call of store or platform.
+#[test]
+fn a_buffer_without_blocks_costs_no_call() {
+    let (world, log) = (World::new(Contents::Compared), Log::default());
+    let (near, far) = (near(16), far(32));
+    let home: &Forebay<_, _> = &forebay(Traced::new(&near, &log), Traced::new(&far, &log), &world);
+    let mut slots = [const { Slot::EMPTY }; 8];
+    let buffer = Buffer::over(&mut slots, home);
+    for state in ["empty", "handed over", "written out", "copied", "purged"] {
+        match state {
+            "empty" => {}
+            "purged" => buffer.purge(CX).unwrap(),
+            _ => {
+                fill(&buffer, 1);
+                let how = if state == "copied" { Evict::COPY } else { Evict::TRANSFER };
+                assert_eq!(buffer.evict(ALL, how, CX).unwrap().moved(), pages(8));
+            }
+        }
+        if state == "written out" {
+            home.settle(ALL, CX);
+        }
+        log.take();
+        for how in RUNGS {
+            for _ in 0..2 {
+                assert_eq!(buffer.evict_if_idle(ALL, how, CX), Evicted::default(), "{state}");
+            }
+            assert_eq!(buffer.discard_if_idle(), NONE);
+            assert_eq!(home.reclaim(&[&buffer], ALL, how, CX).evicted, Evicted::default());
+        }
+        let events = log.take();
+        assert!(events.iter().all(|e| matches!(e, Event::Settle(_))), "{state}: {events:?}");
+    }
+    drop(buffer);
     all_home(&world, &near, &far);
 }

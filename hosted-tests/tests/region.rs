@@ -11,8 +11,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::task::Poll;
 
+#[path = "region/asked.rs"]
+mod asked;
 #[path = "region/init.rs"]
 mod init;
+#[path = "region/room.rs"]
+mod room;
 
 const PAGE: usize = 512;
 type Source = Ram<Spin, PAGE>;

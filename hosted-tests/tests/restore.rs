@@ -315,8 +315,13 @@ fn out_of_frames_and_on_again() {
     fill(&buffer, 3);
     buffer.evict(ALL, Evict::COPY, CX).unwrap();
     let mut hogged = leave(&near, [2, 3, 5]);
-    assert_eq!(buffer.restore(ALL, CX).into_result(), Err(OUT));
-    assert_eq!(buffer.residency(), residency(3, 3, 5));
+    let step = buffer.restore(ALL, CX);
+    assert_eq!(
+        (step.loaded, step.total(), step.why),
+        (pages(3), pages(3), Some(OUT)),
+        "no error hides a count"
+    );
+    assert_eq!((step.into_result(), buffer.residency()), (Err(OUT), residency(3, 3, 5)));
     assert_eq!((buffer.read().err(), buffer.write().err()), (Some(OUT), Some(OUT)));
     near.release(hogged[7].take().unwrap());
     assert_eq!(buffer.read().err(), Some(OUT));
@@ -469,5 +474,61 @@ fn an_interrupt_does_not_populate() {
     assert!(tile.write_in(Context::INTERRUPT).is_err());
     assert_eq!((tile.residency(), near.free()), (residency(0, 0, 0), near.total()));
     drop(tile);
+    all_home(&world, &near, &far);
+}
+
+/// Rule: who is told an error is told the first one: that taking back failed, not that what was handed over can't be
+/// loaded.
+#[test]
+fn the_error_of_taking_back_is_said() {
+    let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
+    let store = Store::new(&far);
+    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let tile = Buffer::new(home, order(2));
+    fill(&tile, 3);
+    for why in [StoreError::Io, StoreError::NotStored, StoreError::Full] {
+        tile.evict(ALL, Evict::TRANSFER, CX).unwrap();
+        store.answer(Script { take_back: Some(why), ..Script::default() });
+        let error = PinError::Store(why);
+        assert_eq!((tile.read().err(), tile.write().err()), (Some(error), Some(error)));
+        for cx in [CX, Context::INTERRUPT] {
+            let step = tile.restore(ALL, cx);
+            assert_eq!((step.total(), step.why), (NONE, Some(error)));
+        }
+        assert_eq!((tile.residency(), near.free()), (residency(0, 0, 4), pages(12)));
+        store.answer(Script::default());
+        check(&tile, 3);
+    }
+    drop(tile);
+    all_home(&world, &near, &far);
+}
+
+/// Rule: what fails stays stored, and the walk goes on: one busy slot keeps no other from coming back, be it taken back
+/// or loaded; the next call brings the rest.
+#[test]
+fn one_busy_slot_keeps_no_other_from_coming_back() {
+    let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
+    let store = Faulty::<_, Spin>::new(&far);
+    store.fail_with(StoreError::Busy);
+    let hogged = leave(&near, (0..8).map(|n| 2 * n));
+    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let mut slots = [const { Slot::EMPTY }; 6];
+    let buffer = Buffer::over(&mut slots, home);
+    for how in [Evict::TRANSFER, Evict::COPY] {
+        for kth in 0..6 {
+            fill(&buffer, kth as u8);
+            assert_eq!(buffer.evict(ALL, how, CX).unwrap().moved(), pages(6));
+            store.set(Faults { kth: Some(kth), ..Faults::default() });
+            let step = buffer.restore(ALL, CX);
+            assert_eq!((step.total(), step.why), (pages(5), Some(PinError::Busy)), "{how:?}, call {kth}");
+            assert_eq!((buffer.residency().unwrap().stored, store.failed()), (pages(1), 1));
+            world.validate();
+            store.set(Faults::default());
+            assert_eq!(buffer.restore(ALL, CX).into_result().unwrap().total(), pages(1));
+            check(&buffer, kth as u8);
+        }
+    }
+    drop(buffer);
+    give_back(&near, hogged);
     all_home(&world, &near, &far);
 }

@@ -201,3 +201,43 @@ fn a_pool_between_threads() {
     world.assert_empty();
     assert_eq!(near.free(), near.total());
 }
+
+/// Rule: one who only looks where the contents are never lets a reader in over contents that are not there.
+#[test]
+fn looking_while_others_read() {
+    let (near, far) = (near(128), far(128));
+    let hogged = leave(&near, (0..64).map(|n| 2 * n));
+    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&near, &far, 0);
+    let mut slots = [const { Slot::EMPTY }; 64]; // single pages: looking takes a while
+    let buffer = Buffer::over(&mut slots, home);
+    fill(&buffer, 7);
+    let ready = AtomicUsize::new(0);
+    thread::scope(|s| {
+        s.spawn(|| {
+            ready.fetch_add(1, Ordering::Release);
+            for _ in 0..20 * ROUNDS {
+                if let Ok(there) = buffer.residency() {
+                    assert_eq!(there.resident + there.stored, pages(64));
+                }
+            }
+        });
+        while ready.load(Ordering::Acquire) == 0 {
+            thread::yield_now();
+        }
+        let mut bytes = vec![0; 64 * PAGE];
+        for _ in 0..ROUNDS {
+            let _ = buffer.evict(pages(1), Evict::COPY, CX).is_ok();
+            if let Ok(guard) = buffer.read() {
+                assert_eq!(
+                    guard.copy_out(0, &mut bytes),
+                    bytes.len(),
+                    "a guard, and the contents are elsewhere"
+                );
+            }
+        }
+    });
+    check(&buffer, 7);
+    drop(buffer);
+    give_back(&near, hogged);
+    assert_eq!((near.free(), far.space().pages), (near.total(), far.total()));
+}

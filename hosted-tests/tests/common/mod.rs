@@ -5,6 +5,7 @@
 use forebay::*;
 use forebay_backends::*;
 use hosted_tests::{Watched, World, memory};
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -56,6 +57,20 @@ pub(crate) fn region<const N: usize>(pages: usize, id: u8) -> RamRegion<Spin, PA
     let words = RamRegion::<Spin, PAGE, N>::metadata_words(bytes);
     assert_eq!(region.init(memory::leak(bytes, 0), memory::words(words)).unwrap(), bytes);
     region
+}
+
+/// A region for blocks of another kind, with id 0 and 16 adoptions.
+pub(crate) fn far_of<B: OwnedBlock>(pages: usize) -> Region<Spin, B, PAGE, 16> {
+    let region = Region::new(StoreId::DEFAULT);
+    let bytes = pages * PAGE;
+    let words = Region::<Spin, B, PAGE, 16>::metadata_words(bytes);
+    assert_eq!(region.init(memory::leak(bytes, 0), memory::words(words)).unwrap(), bytes);
+    region
+}
+
+/// For what a callback without a lifetime has to reach.
+pub(crate) fn forever<T>(value: T) -> &'static mut T {
+    Box::leak(Box::new(value))
 }
 
 /// Platform and store, watched, without shelves.
@@ -228,6 +243,9 @@ impl<P: Platform<Mode = ()>> Platform for Machine<P> {
     fn release(&self, block: P::Block) {
         self.inner.release(block);
     }
+    fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
+        self.inner.join(left, right)
+    }
     fn set_mode(
         &self,
         block: &mut P::Block,
@@ -381,5 +399,101 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Scripted<S, B> {
     }
     fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
         self.inner.settle(budget, cx, home)
+    }
+}
+
+/// A block of which no piece is smaller than two pages.
+pub(crate) struct Stiff(RamBlock<PAGE>);
+
+impl OwnedBlock for Stiff {
+    const PAGE: usize = PAGE;
+    fn pfn(&self) -> Pfn {
+        self.0.pfn()
+    }
+    fn order(&self) -> Order {
+        self.0.order()
+    }
+    fn split(self) -> Result<(Self, Self), Self> {
+        if self.order() < order(2) {
+            return Err(self);
+        }
+        self.0.split().map(|(lower, upper)| (Stiff(lower), Stiff(upper))).map_err(Stiff)
+    }
+    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
+        self.0.copy_out(at, to)
+    }
+    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
+        self.0.copy_in(at, from)
+    }
+}
+
+pub(crate) struct StiffRam {
+    pub(crate) ram: Near,
+    pub(crate) joins: bool,
+}
+
+impl Platform for StiffRam {
+    type Block = Stiff;
+    type Lock = Spin;
+    type Mode = ();
+    fn allocate(&self, order: Order, cx: Context) -> Result<Stiff, OutOfFrames> {
+        self.ram.allocate(order, cx).map(Stiff)
+    }
+    fn release(&self, block: Stiff) {
+        self.ram.release(block.0);
+    }
+    fn join(&self, left: Stiff, right: Stiff) -> Result<Stiff, (Stiff, Stiff)> {
+        if !self.joins {
+            return Err((left, right));
+        }
+        self.ram.join(left.0, right.0).map(Stiff).map_err(|(l, r)| (Stiff(l), Stiff(r)))
+    }
+}
+
+thread_local! {
+    /// What another thread does while somebody looks at a [`Seen`], once; in a known order.
+    pub(crate) static MEANWHILE: Cell<Option<&'static dyn Fn()>> = const { Cell::new(None) };
+    /// How often somebody looked at a [`Seen`].
+    pub(crate) static LOOKS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A block that notices when somebody looks how large it is.
+pub(crate) struct Seen(RamBlock<PAGE>);
+
+impl OwnedBlock for Seen {
+    const PAGE: usize = PAGE;
+    fn pfn(&self) -> Pfn {
+        self.0.pfn()
+    }
+    fn order(&self) -> Order {
+        LOOKS.set(LOOKS.get() + 1);
+        if let Some(meanwhile) = MEANWHILE.take() {
+            meanwhile();
+        }
+        self.0.order()
+    }
+    fn split(self) -> Result<(Self, Self), Self> {
+        self.0.split().map(|(lower, upper)| (Seen(lower), Seen(upper))).map_err(Seen)
+    }
+    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
+        self.0.copy_out(at, to)
+    }
+    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
+        self.0.copy_in(at, from)
+    }
+}
+
+/// Where [`Seen`]s come from.
+pub(crate) struct SeenRam(pub(crate) Near);
+
+impl Platform for SeenRam {
+    type Block = Seen;
+    type Lock = Spin;
+    type Mode = ();
+    fn allocate(&self, order: Order, cx: Context) -> Result<Seen, OutOfFrames> {
+        self.0.allocate(order, cx).map(Seen)
+    }
+    fn release(&self, block: Seen) {
+        self.0.release(block.0);
     }
 }
