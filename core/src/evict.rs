@@ -177,7 +177,11 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             match self.home.store.transfer(block) {
                 Ok(handle) if handle.order() == order => return Ok(Gone::HandedOver(handle)),
                 Ok(other) => match self.home.store.discard(other) {
-                    Ok(Some(same)) => (block, why) = (same, StoreError::Io),
+                    Ok(Some(same)) if same.order() == order => (block, why) = (same, StoreError::Io),
+                    Ok(Some(part)) => {
+                        self.home.pool.release(part);
+                        return Ok(Gone::Lost);
+                    }
                     _ => return Ok(Gone::Lost),
                 },
                 Err(refused) => (block, why) = (refused.item, refused.why),

@@ -165,37 +165,36 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             true => stored, // what is not taken back yet lies between
             false => self.copied_run(inner.slots.as_ref(), i),
         };
-        let most = run.min(Order::holding(budget).unwrap_or(Order::MAX)).max(stored);
-        match self.load_run(inner, i, most, stored, cx, sum) {
-            Err(PinError::Busy | PinError::Store(_)) if most > stored => {
-                self.load_run(inner, i, stored, stored, cx, sum)
+        let can_split = self.home.store.capabilities().contains(Capabilities::SPLIT);
+        let least = if can_split { self.unit.min(stored) } else { stored };
+        let mut most = run.min(Order::holding(budget).unwrap_or(Order::MAX)).max(stored);
+        loop {
+            let taken = self.home.pool.take_up_to_unwiped(most, least, self.mode, cx);
+            let mut fresh = taken.map_err(PinError::Take)?;
+            let slots = inner.slots.as_mut();
+            let end = i + slots_of(fresh.block().order(), self.unit);
+            match self.load_slots(slots, i, end, &mut fresh, cx) {
+                Ok(()) => {
+                    sum.loaded += fresh.block().pages();
+                    self.keep_loaded(inner, i, end, fresh);
+                    return Ok(());
+                }
+                Err(why) => {
+                    let several = fresh.block().order() > stored;
+                    self.home.give_or_strand(fresh, cx);
+                    if !several {
+                        return Err(why);
+                    }
+                    most = stored; // perhaps it was a neighbour that failed
+                }
             }
-            result => result,
         }
     }
 
-    fn load_run(
-        &self,
-        inner: &mut Inner<T>,
-        i: usize,
-        most: Order,
-        stored: Order,
-        cx: Context,
-        sum: &mut Restored,
-    ) -> Result<(), PinError> {
-        let can_split = self.home.store.capabilities().contains(Capabilities::SPLIT);
-        let least = if can_split { self.unit.min(stored) } else { stored };
-        let mut fresh =
-            self.home.pool.take_up_to_unwiped(most, least, self.mode, cx).map_err(PinError::Take)?;
+    /// A block with what was in slots `i..end`, whose copies are kept while the store has room.
+    fn keep_loaded(&self, inner: &mut Inner<T>, i: usize, end: usize, block: Pooled<P>) {
         let slots = inner.slots.as_mut();
-        let end = i + slots_of(fresh.block().order(), self.unit);
-        if let Err(why) = self.load_slots(slots, i, end, &mut fresh, cx) {
-            self.home.give_or_strand(fresh, cx);
-            return Err(why);
-        }
-        let pages = fresh.block().pages();
-        sum.loaded += pages;
-        if self.home.store.space().pages < pages {
+        if self.home.store.space().pages < block.block().pages() {
             for slot in slots.iter_mut().take(end).skip(i) {
                 if let Some(copy) = slot.copy.take() {
                     self.home.discard(copy);
@@ -204,10 +203,9 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         } else {
             inner.marks.insert(Marks::CLEAN);
         }
-        if let Some(slot) = inner.slots.as_mut().get_mut(i) {
-            slot.block = Some(fresh);
+        if let Some(slot) = slots.get_mut(i) {
+            slot.block = Some(block);
         }
-        Ok(())
     }
 
     /// Fills a block from the copies in slots `i..end`, the first of which is halved until it is no larger.

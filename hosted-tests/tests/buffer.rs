@@ -419,7 +419,7 @@ fn discarding_makes_clean_dirty_and_gives_the_store_room() {
         assert_eq!((buffer.discard(), buffer.residency()), (Ok(NONE), residency(0, 0, 8)));
         let reader = buffer.read().unwrap();
         assert_eq!((buffer.discard(), buffer.residency()), (Err(Busy), residency(8, 8, 0)));
-        assert_eq!(buffer.discard_if_idle(), NONE, "it is in use");
+        assert_eq!(buffer.discard(), Err(Busy), "it is in use");
         drop(reader);
         assert_eq!(far.space().pages, pages(24));
         assert_eq!((buffer.discard(), buffer.residency()), (Ok(pages(8)), residency(8, 0, 0)));
@@ -430,7 +430,7 @@ fn discarding_makes_clean_dirty_and_gives_the_store_room() {
     buffer.evict(ALL, Evict::SPLIT, CX).unwrap();
     let hogged = leave(&near, [0, 2, 4]);
     assert_eq!(buffer.restore(ALL, CX).loaded, pages(3));
-    assert_eq!((buffer.discard_if_idle(), buffer.residency()), (pages(3), residency(3, 0, 5)));
+    assert_eq!((buffer.discard(), buffer.residency()), (Ok(pages(3)), residency(3, 0, 5)));
     world.validate();
     give_back(&near, hogged);
     check(&buffer, 1);
@@ -438,7 +438,7 @@ fn discarding_makes_clean_dirty_and_gives_the_store_room() {
     all_home(&world, &near, &far);
 }
 
-/// Rule: populating goes step by step, a block the least; what is stored comes back before anything is wiped, and in
+/// Rule: populating goes step by step, in blocks no larger than the budget; what is stored comes back before anything is wiped, and in
 /// an interrupt nothing is.
 #[test]
 fn populating_goes_step_by_step() {
@@ -451,14 +451,14 @@ fn populating_goes_step_by_step() {
     assert_eq!((refused.total(), refused.why), (NONE, Some(PinError::Context)));
     assert_eq!(buffer.populate(NONE, CX), Restored::default());
     let step = || {
-        let step = buffer.populate(pages(1), CX).into_result().unwrap();
+        let step = buffer.populate(pages(2), CX).into_result().unwrap();
         world.validate();
         (step.loaded.get(), step.populated.get())
     };
     assert_eq!([step(), step()], [(0, 2), (0, 2)]);
     assert_eq!(buffer.residency(), residency(4, 0, 0));
     assert_eq!(buffer.evict(pages(1), Evict::COPY, CX).unwrap().copied, pages(2));
-    assert_eq!([step(), step(), step(), step(), step()], [(2, 0), (0, 2), (0, 1), (0, 1), (0, 0)]);
+    assert_eq!([step(), step(), step(), step()], [(2, 0), (0, 2), (0, 2), (0, 0)]);
     assert_eq!((buffer.residency(), near.free()), (residency(8, 2, 0), NONE));
     assert!(contents(&buffer).iter().all(|b| *b == 0));
     drop(buffer);

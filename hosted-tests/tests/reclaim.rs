@@ -5,7 +5,6 @@ use common::*;
 use forebay::*;
 use forebay_backends::*;
 use hosted_tests::{Contents, World};
-use std::cell::Cell;
 
 /// A tile of one page for each id; filled, so touched.
 fn tiles<'h, const N: usize, P: Platform, S: BackingStore<P::Block>>(
@@ -308,57 +307,6 @@ fn a_backlog_ends_the_transfers_of_a_walk() {
     assert_eq!((near.free(), far.space()), (near.total(), Space::new(far.total(), 1)));
 }
 
-/// A source of which one buffer stays mapped, from when it is said.
-struct Keeps(Near, Cell<bool>, BufferId);
-
-impl Platform for Keeps {
-    type Block = RamBlock<PAGE>;
-    type Lock = Spin;
-    type Mode = ();
-    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
-        self.0.allocate(order, cx)
-    }
-    fn release(&self, block: RamBlock<PAGE>) {
-        self.0.release(block);
-    }
-    fn before_evict(&self, id: BufferId, _: Context) -> Result<(), Busy> {
-        if self.1.get() && id == self.2 { Err(Busy) } else { Ok(()) }
-    }
-}
-
-/// Rule: a full store makes room by dropping its copies of what is resident anyway, where the context permits to look
-/// for them; and of nothing else.
-#[test]
-fn a_full_store_drops_copies_of_what_is_resident() {
-    let (world, near, far) =
-        (World::new(Contents::Compared), Keeps(near(32), Cell::new(false), BufferId(2)), far(8));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
-    let [dirty, stored] = [0, 1].map(|i| Buffer::new(home, order(2)).with_id(BufferId(i)));
-    let clean = Buffer::new(home, order(2)).with_id(BufferId(2));
-    fill(&dirty, 1);
-    fill(&stored, 2);
-    fill(&clean, 3);
-    assert_eq!(clean.evict(ALL, Evict::COPY, CX).unwrap().copied, pages(4));
-    check(&clean, 3);
-    assert_eq!(stored.evict(ALL, Evict::COPY, CX).unwrap().copied, pages(4));
-    near.1.set(true);
-    assert_eq!((clean.residency(), far.space().pages), (residency(4, 4, 0), NONE));
-    let all = [&dirty, &stored, &clean];
-    let report = home.reclaim(&all, pages(4), Evict::LADDER, Context::INTERRUPT);
-    assert_eq!((report.evicted.moved(), clean.residency()), (NONE, residency(4, 4, 0)), "no time for that");
-    let report = home.reclaim(&all, pages(4), Evict::LADDER, CX);
-    assert_eq!(report.evicted.moved(), pages(4), "four of the eight pages hold the only copy of anything");
-    assert_eq!((dirty.residency(), stored.residency()), (residency(0, 0, 4), residency(0, 0, 4)));
-    assert_eq!(clean.residency(), residency(4, 0, 0));
-    check(&clean, 3);
-    world.validate();
-    check(&dirty, 1);
-    check(&stored, 2);
-    drop((dirty, stored, clean));
-    world.assert_empty();
-    assert_eq!((near.0.free(), far.space().pages), (pages(32), pages(8)));
-}
-
 /// Rule: the walk spends nothing on a buffer that has nothing resident: no call of store or platform.
 #[test]
 fn a_buffer_without_blocks_costs_no_call() {
@@ -385,7 +333,7 @@ fn a_buffer_without_blocks_costs_no_call() {
             for _ in 0..2 {
                 assert_eq!(buffer.evict_if_idle(ALL, how, CX), Evicted::default(), "{state}");
             }
-            assert_eq!(buffer.discard_if_idle(), NONE);
+            assert_eq!(buffer.discard(), Ok(NONE));
             assert_eq!(home.reclaim(&[&buffer], ALL, how, CX).evicted, Evicted::default());
         }
         let events = log.take();

@@ -81,13 +81,16 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
         let mut done = Progress { bytes: 0, stuck: false };
         let mut first_stuck = None;
         while done.bytes < max_bytes {
-            let mut job = match self.table.with(Table::send_out) {
+            let job = match self.table.with(Table::send_out) {
                 Next::Out(entry, waiting) => piece(entry, waiting, max_bytes - done.bytes),
                 Next::PassedOver => continue, // at most once for each that was asked for before
                 Next::Nothing => break,
             };
-            job.copy();
-            let (entry, copied) = (job.entry, job.len);
+            let entry = job.entry;
+            let mut hand = InHand { region: self, job: Some(job) };
+            hand.job.iter_mut().for_each(Job::copy);
+            let Some(job) = hand.job.take() else { break };
+            let copied = job.len;
             let wanted = matches!(self.take_in(job, home), Ok(Came::Wanted));
             done.bytes += copied;
             if copied == 0 {
@@ -115,6 +118,21 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
             Back::Wanted => return Ok(Came::Wanted),
         }
         Ok(Came::Unwanted)
+    }
+}
+
+/// A job that waits again, as if nothing of it had been copied, if the block's own code panics.
+struct InHand<'r, L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> {
+    region: &'r Region<L, B, PAGE, N>,
+    job: Option<Job<B, PAGE>>,
+}
+
+impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Drop for InHand<'_, L, B, PAGE, N> {
+    fn drop(&mut self) {
+        if let Some(mut job) = self.job.take() {
+            job.fell_short(0);
+            let _ = self.region.take_in(job, &mut |_| {});
+        }
     }
 }
 

@@ -115,7 +115,7 @@ fn without_a_table_or_memory_it_refuses() {
     let source = source();
     let copies = region::<0>(4);
     let refused = copies.transfer(block(&source, 0, 1)).unwrap_err();
-    assert_eq!(refused.why, StoreError::Backlog);
+    assert_eq!(refused.why, StoreError::Unsupported);
     let handle = copies.save(&refused.item, Order::PAGE, Context::THREAD).unwrap();
     source.release(refused.item);
     holds(&copies, &source, &handle, 1);
