@@ -14,8 +14,10 @@ pub type RamBuffer<L, const PAGE: usize, const N: usize> = Buffer<'static, Fast<
 
 /// A pool over fast RAM, a swap region over slow RAM, and what joins them, in one `static`.
 ///
-/// Pages of `PAGE` bytes; at most `N` blocks wait to be written out. Everything else of [`Forebay`] is there too, by
-/// `Deref`.
+/// `PAGE` is the smallest piece worth moving, in bytes: a buffer takes a power of two of pages. `N` is how many blocks
+/// may wait to be written out; one more is refused until [`write_out`](RamForebay::write_out) ran. Align the fast RAM
+/// to the largest buffer, or what lies before the first such boundary serves smaller ones only. Everything else of
+/// [`Forebay`] is there too, by `Deref`. ([`NoLock`](forebay::NoLock) can't be in a static.)
 pub struct RamForebay<L: RawLock, const PAGE: usize, const N: usize>(
     Forebay<Fast<L, PAGE>, Slow<L, PAGE, N>, [Place<Fast<L, PAGE>>; 0]>,
 );
@@ -58,6 +60,7 @@ impl<L: RawLock, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
     /// Without memory: every buffer is out of frames.
     #[expect(clippy::new_without_default, reason = "it is made in a static")]
     pub const fn new() -> Self {
+        const { assert!(N > 0, "N: at least one block must be able to wait") }
         RamForebay(Forebay::new(Ram::new(), RamRegion::new(StoreId::DEFAULT), 0))
     }
 
@@ -119,16 +122,48 @@ impl<L: RawLock, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
     }
 
     /// An empty contiguous buffer of at least `BYTES` bytes: the next power of two of pages. Larger than the largest
-    /// order does not compile.
+    /// order does not compile. Many of them in a static: `[const { RAM.buffer::<8192>() }; 64]`.
     pub const fn buffer<const BYTES: usize>(&'static self) -> RamBuffer<L, PAGE, N> {
         const {
-            assert!(BYTES > 0 && BYTES <= PAGE << Order::TEN.get(), "a buffer has 1 byte to 1024 pages");
+            assert!(
+                BYTES > 0 && BYTES <= PAGE << Order::TEN.get(),
+                "a buffer has 1 byte to 1024 pages: use larger pages"
+            );
         }
         let order = match Order::holding(Pages::new(BYTES.div_ceil(PAGE))) {
             Some(order) => order,
             None => Order::TEN, // excluded above
         };
         Buffer::new(&self.0, order)
+    }
+
+    /// Bytes of fast RAM that are free.
+    pub fn free(&self) -> usize {
+        self.platform().free().get() * PAGE
+    }
+
+    /// Bytes handed over and not written out yet: still in fast RAM.
+    pub fn pending(&self) -> usize {
+        self.store().pending().get() * PAGE
+    }
+
+    /// Hands over idle buffers and writes them out until `bytes` bytes of fast RAM are free, or nothing more can be
+    /// done; returns how many are free. What to call when a guard says that it is out of frames.
+    ///
+    /// # Context
+    /// Linear in what it writes out; no lock is held while it copies.
+    pub fn make_room<E: Evictable>(&self, buffers: &[E], bytes: usize) -> usize {
+        while self.free() < bytes {
+            let missing = bytes - self.free();
+            let moved = match self.pending() {
+                0 => self.hand_over(buffers, missing).evicted.moved(),
+                _ => Pages::ZERO,
+            };
+            if self.write_out(missing) == 0 && moved == Pages::ZERO {
+                break;
+            }
+        }
+        self.free()
     }
 
     /// Hands about `bytes` bytes of idle buffers over to the slow RAM: O(1) each, copies nothing, frees nothing yet.

@@ -1,7 +1,7 @@
 //! The sizes that the README promises, in words.
 
 use forebay::{Caching, Context, Handle, Mode, ModeRefused, Order, OutOfFrames, Platform, Slot, Spin};
-use forebay_backends::{Ram, RamBlock};
+use forebay_backends::{Ram, RamBlock, RamBuffer, RamRegion};
 
 const WORD: usize = size_of::<usize>();
 
@@ -31,4 +31,12 @@ fn blocks_handles_and_slots() {
     assert_eq!(size_of::<Slot<Ram<Spin, 512>>>(), 2 * WORD);
     assert_eq!(size_of::<Slot<Modes>>(), 3 * WORD);
     assert_eq!(Caching::COUNT, 3);
+}
+
+/// Rule: a contiguous buffer is at most ten words, and an adopted block that waits costs the region five.
+#[test]
+fn buffers_and_adoptions() {
+    assert!(size_of::<RamBuffer<Spin, 512, 16>>() <= 10 * WORD, "{}", size_of::<RamBuffer<Spin, 512, 16>>());
+    let entry = (size_of::<RamRegion<Spin, 512, 116>>() - size_of::<RamRegion<Spin, 512, 16>>()) / 100;
+    assert!(entry <= 5 * WORD, "{entry}");
 }

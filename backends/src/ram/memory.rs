@@ -34,7 +34,7 @@ impl<const PAGE: usize> RamBlock<PAGE> {
         const {
             assert!(
                 PAGE.is_power_of_two() && PAGE >= 256 && PAGE <= 2 << 20,
-                "256 B to 2 MiB, a power of two"
+                "PAGE: a power of two from 256 B to 2 MiB"
             )
         }
         RamBlock(at.map_addr(|a| a | usize::from(order.get())))

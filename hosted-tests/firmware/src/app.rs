@@ -3,10 +3,17 @@
 use forebay::{CriticalSection, PinError};
 use forebay_backends::{InitError, RamBuffer, RamForebay};
 
-pub static RAM: RamForebay<CriticalSection, 512, 16> = RamForebay::new();
-pub static TILES: [RamBuffer<CriticalSection, 512, 16>; 64] = [const { RAM.buffer::<8192>() }; 64];
+type Ram = RamForebay<CriticalSection, 512, 16>; // pages of 512 bytes; 16 blocks may wait to be written out
+type Tile = RamBuffer<CriticalSection, 512, 16>;
 
-/// `RamForebay::metadata_words(..)` says how long `meta` must be.
+pub static RAM: Ram = Ram::new();
+pub static TILES: [Tile; 64] = [const { RAM.buffer::<8192>() }; 64]; // far more than fits into SRAM
+
+/// Words of metadata for that much SRAM and PSRAM.
+pub const fn metadata_words(sram: usize, psram: usize) -> usize {
+    Ram::metadata_words(sram, psram)
+}
+
 pub fn init(
     sram: &'static mut [u8],
     psram: &'static mut [u8],
@@ -20,14 +27,15 @@ pub fn draw(n: usize, colour: u8) -> Result<(), PinError> {
     Ok(())
 }
 
-pub fn show(n: usize, screen: &mut [u8]) -> Result<(), PinError> {
-    screen.copy_from_slice(&TILES[n].read()?); // a guard is simply bytes
-    Ok(())
+pub fn show(n: usize, screen: &mut [u8]) -> Result<usize, PinError> {
+    Ok(TILES[n].read()?.copy_out(0, screen)) // or simply as bytes: a guard derefs to them
 }
 
 /// The timer interrupt: idle tiles go, those in use are passed over. A word or two each, nothing is copied.
 pub fn tick() {
-    RAM.hand_over(&TILES, 16 * 1024);
+    if RAM.free() < 32 * 1024 {
+        RAM.hand_over(&TILES, 16 * 1024);
+    }
 }
 
 /// Whenever there is nothing to do: what was handed over moves to PSRAM, and its SRAM is free again.

@@ -16,7 +16,7 @@ use x86_64::{Exit, Serial};
 
 const SRAM_BYTES: usize = 96 * 1024;
 const PSRAM_BYTES: usize = 1024 * 1024;
-const META_WORDS: usize = 16 * 1024;
+const META_WORDS: usize = app::metadata_words(SRAM_BYTES, PSRAM_BYTES);
 
 /// Bytes cut from the two ends of the fast memory: a linker hands out ranges with no round edge.
 const SRAM_RAGGED: (usize, usize) = (3, 6);

@@ -39,7 +39,8 @@ const OPERATIONS: usize = 160;
 /// Builds the machine that the bytes describe, runs the operations that they describe on it, and takes it down.
 ///
 /// # Panics
-/// At the first violation, with the operations so far on standard error.
+/// At the first violation, with the operations so far on standard error. (libFuzzer aborts before they are printed:
+/// replay the input with the tests.)
 pub fn ownership_transfer(data: &[u8]) {
     ownership_transfer_with(data, Plant::Nothing);
 }
