@@ -331,7 +331,11 @@ fn nothing_loaded() {
     let dir = tempfile::tempdir().unwrap();
     put(dir.path(), "a\n\x1b[2J", b"x");
     let meddle = || fs::remove_file(dir.path().join("a\n\x1b[2J")).unwrap();
-    let r = roundtrip(&input(dir.path()), &Options::default(), &mut Meddler(Phase::Loading, &meddle));
+    let out = dir.path().with_extension("out");
+    fs::create_dir_all(dir.path().join("b/c")).unwrap();
+    let options = Options { out: Some(out.clone()), ..Options::default() };
+    let r = roundtrip(&input(dir.path()), &options, &mut Meddler(Phase::Loading, &meddle));
+    assert!(!out.exists());
     match r {
         Err(LabError::NothingLoaded { found: 1, notes }) => {
             assert_eq!(notes, ["a\\n\\u{1b}[2J: not loaded: it is gone"]);

@@ -5,7 +5,7 @@ use super::options::Options;
 use super::report::Report;
 use super::roundtrip::{LabError, Observer, Phase, roundtrip};
 use super::text::shown;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{self, Write};
@@ -87,8 +87,8 @@ pub fn main() -> ExitCode {
 
 /// Whoever names a directory at once may mean a round trip.
 fn advise(mut error: clap::Error) -> clap::Error {
-    if error.kind() == ErrorKind::InvalidSubcommand
-        && let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand)
+    if let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand)
+        && name != "roundtrip"
     {
         let tip = format!("to load the files of a directory: lab roundtrip {}", shown(name));
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));

@@ -59,7 +59,8 @@ pub struct Options {
     #[arg(long, value_name = "SIZE", value_parser = parse_size, allow_hyphen_values = true)]
     pub budget: Option<u64>,
 
-    /// Write the restored files into this new directory; their modes and times are not restored
+    /// Write the restored files into this new directory; their modes and times are not restored. A run
+    /// that is interrupted leaves no file there that is not whole, but for one named .partial
     #[arg(long, value_name = "NEWDIR")]
     pub out: Option<PathBuf>,
 

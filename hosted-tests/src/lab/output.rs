@@ -89,6 +89,14 @@ impl Output {
         Ok(output)
     }
 
+    /// Takes the directories away again, as nothing was put into them.
+    pub fn abandon(self, directories: &[PathBuf]) {
+        for dir in directories.iter().rev() {
+            let _ = fs::remove_dir(self.root.join(dir)); // what somebody else put there stays
+        }
+        let _ = fs::remove_dir(self.root);
+    }
+
     /// A new, empty file, to be kept under this name when it is whole.
     ///
     /// # Errors

@@ -181,6 +181,7 @@ pub fn roundtrip(input: &Input, options: &Options, observer: &mut dyn Observer) 
     }
     report.seconds = started.elapsed().as_secs_f64();
     if report.files == 0 && report.is_good() {
+        output.into_iter().for_each(|output| output.abandon(&tree.directories));
         return Err(LabError::NothingLoaded { found: tree.files.len(), notes: report.notes });
     }
     Ok(report)

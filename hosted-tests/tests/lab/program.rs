@@ -110,9 +110,11 @@ fn sizes() {
 /// Rule: a directory that is named at once gets advice; one that is none, an answer.
 #[test]
 fn directories() {
-    let o = lab(["/some/where"]);
-    assert_eq!(o.status.code(), Some(2));
-    assert!(stderr(&o).contains("lab roundtrip /some/where"), "{}", stderr(&o));
+    for args in [&["/some/where"][..], &["--json", "/some/where"]] {
+        let o = lab(args);
+        assert_eq!(o.status.code(), Some(2));
+        assert!(stderr(&o).contains("lab roundtrip /some/where"), "{}", stderr(&o));
+    }
     let o = lab(["roundtrip", "/some/where", "--json"]);
     assert_eq!((o.status.code(), o.stdout.len()), (Some(2), 0));
     assert!(stderr(&o).contains("does not exist"), "{}", stderr(&o));
