@@ -3,9 +3,11 @@
 use super::files::Input;
 use super::options::Options;
 use super::report::Report;
-use super::roundtrip::{Observer, Phase, roundtrip};
+use super::roundtrip::{LabError, Observer, Phase, roundtrip};
+use super::text::shown;
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -44,12 +46,12 @@ struct Choices {
     json: bool,
 }
 
-const EXIT: &str =
-    "Exit status: 0 if every byte came back and nothing leaked, 1 if not, 2 if it could not begin.";
+const EXIT: &str = "Exit status: 0 if every byte came back and nothing leaked, 1 if not, 2 if nothing was compared, \
+                    3 if all is good but the report could not be written.";
 
 /// Does what the arguments of the program say.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|e| advise(e).exit());
     let (input, Choices { options, json }) = match cli.command {
         Some(Command::Roundtrip { dir, choices }) => {
             (dir.map_or(Input::Repository, Input::Directory), choices)
@@ -59,33 +61,59 @@ pub fn main() -> ExitCode {
     let report = match roundtrip(&input, &options, &mut Bar::default()) {
         Ok(report) => report,
         Err(e) => {
-            eprintln!("lab: {e}");
+            if let LabError::NothingLoaded { notes, .. } = &e {
+                tell_notes(notes);
+            }
+            say(&e.to_string());
             return ExitCode::from(2);
         }
     };
-    tell(&report);
-    let text = if json {
-        report.json().map(|json| json + "\n").map_err(io::Error::from)
-    } else {
-        Ok(report.table())
-    };
-    if let Err(e) = text.and_then(|text| io::stdout().write_all(text.as_bytes())) {
-        eprintln!("lab: the report can't be written: {e}");
-        return ExitCode::FAILURE;
+    tell_notes(&report.notes);
+    for wrong in report.failure.iter().chain(&report.disagreements) {
+        say(wrong);
     }
-    if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let written = print(&report, json);
+    if let Err(e) = &written
+        && e.kind() != io::ErrorKind::BrokenPipe
+    {
+        say(&format!("the report can't be written: {e}"));
+    }
+    match (report.is_good(), written) {
+        (false, _) => ExitCode::FAILURE,
+        (true, Err(_)) => ExitCode::from(3),
+        (true, Ok(())) => ExitCode::SUCCESS,
+    }
 }
 
-/// What is not a figure goes to standard error.
-fn tell(report: &Report) {
-    for note in &report.notes {
-        eprintln!("lab: {note}");
+/// Whoever names a directory at once may mean a round trip.
+fn advise(mut error: clap::Error) -> clap::Error {
+    if let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand)
+        && name != "roundtrip"
+    {
+        let tip = format!("to load the files of a directory: lab roundtrip {}", shown(name));
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     }
-    if report.notes.len() == Report::NOTES {
-        eprintln!("lab: and perhaps more such files");
+    error
+}
+
+fn print(report: &Report, json: bool) -> io::Result<()> {
+    let text = if json { report.json()? + "\n" } else { report.table() };
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// What is not a figure goes to standard error. Should nobody read that, there is nobody to tell.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "lab: {text}");
+}
+
+fn tell_notes(notes: &[String]) {
+    for note in notes {
+        say(note);
     }
-    for wrong in report.failure.iter().chain(&report.disagreements) {
-        eprintln!("lab: {wrong}");
+    if notes.len() == Report::NOTES {
+        say("and perhaps more such files");
     }
 }
 
@@ -97,9 +125,10 @@ impl Observer for Bar {
     fn begin(&mut self, phase: Phase, bytes: u64) {
         self.end();
         let style = ProgressStyle::with_template(
-            "{msg:>12} [{bar:40}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}",
+            "{msg:>12} [{wide_bar}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}",
         );
-        let bar = ProgressBar::new(bytes).with_message(match phase {
+        let target = ProgressDrawTarget::stderr_with_hz(10);
+        let bar = ProgressBar::with_draw_target(Some(bytes), target).with_message(match phase {
             Phase::Loading => "loading",
             Phase::ReadingBack => "reading back",
         });

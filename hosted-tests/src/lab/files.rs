@@ -1,5 +1,6 @@
 //! Which files there are: every regular file under a directory, or the tracked files of the repository.
 
+use super::text::{count, shown};
 use serde::Serialize;
 use std::ffi::OsStr;
 use std::fmt;
@@ -43,16 +44,16 @@ impl fmt::Display for InputError {
         const INSTEAD: &str = "or name a directory: lab roundtrip DIR";
         match self {
             InputError::Missing(dir) => {
-                write!(f, "{} does not exist: name a directory that does", dir.display())
+                write!(f, "{} does not exist: name a directory that does", shown(dir))
             }
             InputError::NotADirectory(dir) => {
-                write!(f, "{} is not a directory: name the directory that it is in", dir.display())
+                write!(f, "{} is not a directory: name the directory that it is in", shown(dir))
             }
             InputError::Unreadable(dir, e) => {
-                write!(f, "{} can't be read ({e}): name a directory that you may read", dir.display())
+                write!(f, "{} can't be read ({e}): name a directory that you may read", shown(dir))
             }
             InputError::NoFiles(dir, skipped) => {
-                write!(f, "there is no regular file in {}", dir.display())?;
+                write!(f, "there is no regular file in {}", shown(dir))?;
                 if skipped.total() > 0 {
                     write!(f, " (passed over: {skipped})")?;
                 }
@@ -66,7 +67,7 @@ impl fmt::Display for InputError {
             }
             InputError::NoRepository(said) => write!(
                 f,
-                "the files of the repository are found with git, which finds none here ({said}): run this in a git \
+                "the files of the repository are found with git, which did not list them ({said}): run this in a git \
                  checkout, {INSTEAD}"
             ),
         }
@@ -102,33 +103,36 @@ impl Skipped {
 
     fn reasons(&self) -> [(usize, &'static str); 7] {
         [
-            (self.fifos, "FIFOs"),
-            (self.sockets, "sockets"),
-            (self.devices, "devices"),
-            (self.links, "symbolic links"),
-            (self.dead_links, "dead links"),
-            (self.unreadable, "unreadable"),
-            (self.vanished, "vanished"),
+            (self.fifos, "FIFO"),
+            (self.sockets, "socket"),
+            (self.devices, "device"),
+            (self.links, "symbolic link"),
+            (self.dead_links, "dead link"),
+            (self.unreadable, "unreadable one"),
+            (self.vanished, "vanished one"),
         ]
     }
 
-    /// One that could not be opened or read.
-    pub(crate) fn count_error(&mut self, kind: ErrorKind) {
-        match kind {
-            ErrorKind::NotFound => self.vanished += 1,
-            _ => self.unreadable += 1,
+    /// Counts one that could not be opened or read; says so.
+    pub(crate) fn note(&mut self, path: &Path, error: &io::Error) -> String {
+        let path = shown(path);
+        if error.kind() == ErrorKind::NotFound {
+            self.vanished += 1;
+            return format!("{path}: not loaded: it is gone");
         }
+        self.unreadable += 1;
+        format!("{path}: not loaded: {error}")
     }
 }
 
-/// The reasons that occurred: `2 FIFOs, 1 dead links`; `nothing`.
+/// The reasons that occurred: `2 FIFOs, 1 dead link`; `nothing`.
 impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let some: Vec<String> = self
             .reasons()
             .into_iter()
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, why)| format!("{count} {why}"))
+            .filter(|(number, _)| *number > 0)
+            .map(|(number, what)| count(number, what))
             .collect();
         if some.is_empty() { f.write_str("nothing") } else { f.write_str(&some.join(", ")) }
     }
@@ -156,6 +160,11 @@ impl Stamp {
     pub fn of(metadata: &Metadata) -> Self {
         Stamp { size: metadata.len(), modified: metadata.modified().ok() }
     }
+
+    /// Whether an open file is as it was then.
+    pub fn is_still(&self, file: &File) -> bool {
+        file.metadata().is_ok_and(|metadata| Stamp::of(&metadata) == *self)
+    }
 }
 
 /// The regular files of a tree, in the order of their names.
@@ -169,6 +178,8 @@ pub struct Tree {
     pub directories: Vec<PathBuf>,
     /// What is not a regular file.
     pub skipped: Skipped,
+    /// What could not be looked at, by name.
+    pub notes: Vec<String>,
 }
 
 impl Tree {
@@ -188,7 +199,13 @@ impl Tree {
     }
 
     fn new(root: &Path) -> Tree {
-        Tree { root: root.to_owned(), files: vec![], directories: vec![], skipped: Skipped::default() }
+        Tree {
+            root: root.to_owned(),
+            files: vec![],
+            directories: vec![],
+            skipped: Skipped::default(),
+            notes: vec![],
+        }
     }
 
     fn walk(root: &Path) -> Result<Tree, InputError> {
@@ -203,15 +220,15 @@ impl Tree {
             match entry {
                 Ok(entry) => {
                     let path = entry.path().strip_prefix(root).unwrap_or(entry.path());
-                    tree.add(path, entry.file_type(), || entry.metadata().map_err(io::Error::from));
+                    tree.add(path, entry.file_type(), || entry.metadata().map_err(plain));
                 }
                 Err(e) => {
-                    let depth = e.depth();
-                    let e = io::Error::from(e);
+                    let (depth, path) = (e.depth(), e.path().unwrap_or(root).to_owned());
+                    let e = plain(e);
                     if depth == 0 {
                         return Err(InputError::Unreadable(root.to_owned(), e));
                     }
-                    tree.skipped.count_error(e.kind());
+                    tree.unread(path.strip_prefix(root).unwrap_or(&path), &e);
                 }
             }
         }
@@ -221,19 +238,20 @@ impl Tree {
     fn tracked() -> Result<Tree, InputError> {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let workspace = workspace.canonicalize().unwrap_or(workspace);
-        let mut said = String::new();
+        let mut said: Vec<String> = vec![];
         for root in [workspace, PathBuf::from(".")] {
             if !root.is_dir() {
                 continue;
             }
-            let Output { status, stdout, stderr } = Command::new("git")
-                .arg("-C")
-                .arg(&root)
-                .args(["ls-files", "-z"])
-                .output()
-                .map_err(InputError::NoGit)?;
+            let mut git = Command::new("git");
+            for name in ELSEWHERE {
+                git.env_remove(name);
+            }
+            let Output { status, stdout, stderr } =
+                git.arg("-C").arg(&root).args(["ls-files", "-z"]).output().map_err(InputError::NoGit)?;
             if !status.success() {
-                said = String::from_utf8_lossy(&stderr).trim().to_owned();
+                said.extend(complaint(&stderr));
+                said.dedup();
                 continue;
             }
             let mut tree = Tree::new(&root);
@@ -242,13 +260,18 @@ impl Tree {
                 match fs::symlink_metadata(root.join(path)) {
                     Ok(metadata) if metadata.is_dir() => {} // a submodule: a repository of its own
                     Ok(metadata) => tree.add(path, metadata.file_type(), || Ok(metadata)),
-                    Err(e) => tree.skipped.count_error(e.kind()),
+                    Err(e) => tree.unread(path, &e),
                 }
             }
             tree.directories = parents(&tree.files);
             return Ok(tree);
         }
-        Err(InputError::NoRepository(said))
+        Err(InputError::NoRepository(said.join("; ")))
+    }
+
+    fn unread(&mut self, path: &Path, error: &io::Error) {
+        let note = self.skipped.note(path, error);
+        self.notes.push(note);
     }
 
     fn add(&mut self, path: &Path, kind: FileType, metadata: impl FnOnce() -> io::Result<Metadata>) {
@@ -256,7 +279,7 @@ impl Tree {
         if kind.is_file() {
             match metadata() {
                 Ok(m) => self.files.push(Found { path: path.to_owned(), stamp: Stamp::of(&m) }),
-                Err(e) => skipped.count_error(e.kind()),
+                Err(e) => self.unread(path, &e),
             }
         } else if kind.is_dir() {
             self.directories.push(path.to_owned());
@@ -273,6 +296,29 @@ impl Tree {
             skipped.devices += 1;
         }
     }
+}
+
+/// What would make git look at another repository than the one at hand: a hook has these, for example.
+const ELSEWHERE: [&str; 7] = [
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_COMMON_DIR",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_NAMESPACE",
+];
+
+/// What git died of, or else its first words.
+fn complaint(stderr: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(stderr);
+    let line = text.lines().find(|line| line.starts_with("fatal:")).or(text.lines().next());
+    line.map(shown)
+}
+
+/// The system's own error: without the path, which the note names already.
+fn plain(error: walkdir::Error) -> io::Error {
+    error.into_io_error().unwrap_or_else(|| io::Error::other("a loop"))
 }
 
 fn parents(files: &[Found]) -> Vec<PathBuf> {
@@ -330,4 +376,9 @@ pub fn read_full(file: &mut impl io::Read, to: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(done)
+}
+
+/// Whether a file ends here, and is as it was.
+pub fn is_at_end(file: &mut File, stamp: Stamp) -> bool {
+    stamp.is_still(file) && read_full(file, &mut [0]).is_ok_and(|n| n == 0)
 }

@@ -2,6 +2,7 @@
 
 use super::bad::{Bad, Sabotage};
 use super::options::{EvictKind, PAGE};
+use super::text::{count, human};
 use crate::world::Counts;
 use crate::{Contents, Watched, World, memory};
 use forebay::{
@@ -66,6 +67,11 @@ pub enum MachineError {
         /// What there is, if that is known.
         available: Option<u64>,
     },
+    /// The computer may have it, but the system does not give this program so many bytes of addresses.
+    Refused {
+        /// What was asked for.
+        bytes: u64,
+    },
     /// The memory for the buffers was refused.
     Source(MemoryError),
     /// The memory for the swap region was refused.
@@ -78,14 +84,20 @@ impl fmt::Display for MachineError {
             MachineError::NoMemory { bytes, available } => {
                 write!(
                     f,
-                    "the store keeps everything in memory and needs {} MiB for these files",
-                    bytes >> 20
+                    "the store keeps everything in memory and needs {} for these files",
+                    human(*bytes)
                 )?;
                 if let Some(available) = available {
-                    write!(f, ", of which {} MiB are available", available >> 20)?;
+                    write!(f, ", of which {} are available", human(*available))?;
                 }
                 f.write_str(": name a directory with less in it")
             }
+            MachineError::Refused { bytes } => write!(
+                f,
+                "the system refused {} of address space: raise the limit (ulimit -v), or name a directory with less \
+                 in it",
+                human(*bytes)
+            ),
             MachineError::Source(e) => write!(f, "memory for the buffers: {e}"),
             MachineError::Region(e) => write!(f, "memory for the swap region: {e}"),
         }
@@ -112,10 +124,21 @@ impl Parts {
         let near_bytes = bytes(shape.budget.min(shape.data.max(1)))?;
         let far_bytes = bytes(shape.region)?;
         let needed = bytes(shape.data.min(shape.region).saturating_add(near_bytes / PAGE))?;
-        let (all, available) = (near_bytes.saturating_add(far_bytes), available());
-        let enough = available.is_none_or(|has| needed as u64 <= has);
-        if !enough || Vec::<u8>::new().try_reserve_exact(all).is_err() {
+        let available = available();
+        if available.is_some_and(|has| has < needed as u64) {
             return Err(MachineError::NoMemory { bytes: needed as u64, available });
+        }
+        // All that grows with the files, tried at once: what is refused later ends the program.
+        let all = [
+            near_bytes,
+            far_bytes,
+            (Near::metadata_words(near_bytes) + Far::metadata_words(far_bytes)) * size_of::<usize>(),
+            shape.data.saturating_mul(size_of::<ChunkSlot<'_>>()),
+        ]
+        .into_iter()
+        .fold(8 << 20, usize::saturating_add); // the region is aligned, and the oracle takes notes
+        if Vec::<u8>::new().try_reserve_exact(all).is_err() {
+            return Err(MachineError::Refused { bytes: all as u64 });
         }
         let parts = Parts {
             world: World::new(Contents::Ignored),
@@ -176,8 +199,9 @@ impl fmt::Display for RoomError {
         match self {
             RoomError::Full { region } => write!(
                 f,
-                "the store is full: its {region} pages and the budget do not hold these files. Pass a larger --budget \
-                 or name a smaller directory (from the library: a larger region_pages)"
+                "the store is full: its {} and the budget do not hold these files. Pass a larger --budget \
+                 or name a smaller directory (from the library: a larger region_pages)",
+                count(region.get(), "page")
             ),
             RoomError::Stuck(why) => {
                 f.write_str("no room can be made for the next buffer")?;

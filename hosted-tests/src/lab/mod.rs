@@ -7,6 +7,7 @@
 //!
 //! | | |
 //! | --- | --- |
+//! | [`text`] | how names, numbers and sizes are written |
 //! | [`options`] | what may be chosen, and how a size is written |
 //! | [`files`] | which files there are, and what is passed over |
 //! | [`bad`] | stores that lose bytes or blocks, for tests of the lab itself |
@@ -26,6 +27,7 @@ pub mod options;
 pub mod output;
 pub mod report;
 pub mod roundtrip;
+pub mod text;
 
 pub use bad::Sabotage;
 pub use files::{Input, InputError, Skipped};

@@ -54,11 +54,13 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t)]
     pub evict: EvictKind,
 
-    /// Memory for the buffers, such as 64MiB, 16M or 4096; a tenth of the files if left out
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    /// Memory for the buffers, such as 64MiB, 16M or 4096, rounded down to whole pages of 4 KiB; a tenth of the
+    /// files if left out
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, allow_hyphen_values = true)]
     pub budget: Option<u64>,
 
-    /// Write the restored files into this new directory
+    /// Write the restored files into this new directory; their modes and times are not restored. A run
+    /// that is interrupted leaves no file there that is not whole, but for one named .partial
     #[arg(long, value_name = "NEWDIR")]
     pub out: Option<PathBuf>,
 
@@ -135,6 +137,8 @@ pub enum SizeError {
     NoNumber,
     /// Behind the number there is something else than a unit.
     Unit(String),
+    /// A unit that some take for a power of 1000; what to write instead.
+    Decimal(String),
     /// More bytes than can be counted.
     TooLarge,
 }
@@ -148,6 +152,7 @@ impl fmt::Display for SizeError {
                 "unknown unit {unit:?}: write a whole number and nothing, B, K, M, G, T, or KiB, MiB, GiB, TiB \
                  (all powers of 1024), such as 64MiB"
             ),
+            SizeError::Decimal(instead) => write!(f, "units are powers of 1024: write {instead}"),
             SizeError::TooLarge => f.write_str("more bytes than there can be: write a smaller size"),
         }
     }
@@ -155,7 +160,7 @@ impl fmt::Display for SizeError {
 
 impl std::error::Error for SizeError {}
 
-/// Bytes, from a text such as `4096`, `16M`, `64MiB` or `1 GiB`. Units are powers of 1024, in either case.
+/// Bytes, from a text such as `4096`, `16M`, `16Mi`, `64MiB` or `1 GiB`. Units are powers of 1024, in either case.
 ///
 /// # Errors
 /// [`SizeError`].
@@ -170,10 +175,14 @@ pub fn parse_size(text: &str) -> Result<u64, SizeError> {
     let unit = unit.trim();
     let shift = match unit.to_ascii_lowercase().as_str() {
         "" | "b" => 0,
-        "k" | "kib" => 10,
-        "m" | "mib" => 20,
-        "g" | "gib" => 30,
-        "t" | "tib" => 40,
+        "k" | "ki" | "kib" => 10,
+        "m" | "mi" | "mib" => 20,
+        "g" | "gi" | "gib" => 30,
+        "t" | "ti" | "tib" => 40,
+        "kb" | "mb" | "gb" | "tb" => {
+            let prefix = unit[..1].to_ascii_uppercase();
+            return Err(SizeError::Decimal(format!("{number}{prefix}iB")));
+        }
         _ => return Err(SizeError::Unit(unit.to_owned())),
     };
     number.checked_mul(1 << shift).ok_or(SizeError::TooLarge)
@@ -189,6 +198,7 @@ mod tests {
         for (text, bytes) in [
             ("4096", 4096),
             ("16M", 16 << 20),
+            ("16Mi", 16 << 20),
             ("64MiB", 64 << 20),
             (" 1 gib ", 1 << 30),
             ("0", 0),
@@ -199,7 +209,8 @@ mod tests {
         assert_eq!(parse_size(""), Err(SizeError::NoNumber));
         assert_eq!(parse_size("-1"), Err(SizeError::NoNumber));
         assert_eq!(parse_size("MiB"), Err(SizeError::NoNumber));
-        assert_eq!(parse_size("16MB"), Err(SizeError::Unit("MB".into())));
+        assert_eq!(parse_size("16mB"), Err(SizeError::Decimal("16MiB".into())));
+        assert_eq!(parse_size("16MBit"), Err(SizeError::Unit("MBit".into())));
         assert_eq!(parse_size("1.5GiB"), Err(SizeError::Unit(".5GiB".into())));
         assert_eq!(parse_size("99999999999999999999"), Err(SizeError::TooLarge));
         assert_eq!(parse_size("18446744073709551615K"), Err(SizeError::TooLarge));

@@ -1,8 +1,9 @@
-//! Where restored files go: a new directory, never one that is there.
+//! Where restored files go: a new directory, never one that is there. A file has its name only once it is whole.
 
+use super::text::shown;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 /// Why nothing can be written there.
@@ -22,19 +23,19 @@ impl fmt::Display for OutputError {
             OutputError::Exists(dir) => write!(
                 f,
                 "{} is there already, and nothing is overwritten: name a directory that does not exist",
-                dir.display()
+                shown(dir)
             ),
             OutputError::Inside(dir, root) => write!(
                 f,
                 "{} lies in {}, so the lab could load what it writes: name a directory elsewhere",
-                dir.display(),
-                root.display()
+                shown(dir),
+                shown(root)
             ),
             OutputError::Io(path, e) if e.kind() == ErrorKind::NotFound => {
-                write!(f, "{} can't be made ({e}): make the directory that it is in first", path.display())
+                write!(f, "{} can't be made ({e}): make the directory that it is in first", shown(path))
             }
             OutputError::Io(path, e) => {
-                write!(f, "{} can't be written ({e}): name a directory with room and rights", path.display())
+                write!(f, "{} can't be written ({e}): name a directory with room and rights", shown(path))
             }
         }
     }
@@ -46,6 +47,8 @@ impl std::error::Error for OutputError {}
 #[derive(Debug)]
 pub struct Output {
     root: PathBuf,
+    /// Where a file is written until it is whole. The tree has no such name.
+    partial: PathBuf,
 }
 
 impl Output {
@@ -74,7 +77,11 @@ impl Output {
             return Err(OutputError::Inside(root.to_owned(), tree));
         }
         fs::create_dir(root).map_err(failed(root))?;
-        let output = Output { root: root.to_owned() };
+        let mut name = String::from(".partial");
+        while fs::symlink_metadata(tree.join(&name)).is_ok() {
+            name.push('_');
+        }
+        let output = Output { root: root.to_owned(), partial: root.join(name) };
         for dir in directories {
             let dir = output.root.join(dir);
             fs::create_dir(&dir).map_err(failed(&dir))?;
@@ -82,22 +89,57 @@ impl Output {
         Ok(output)
     }
 
-    /// A new, empty file.
+    /// Takes the directories away again, as nothing was put into them.
+    pub fn abandon(self, directories: &[PathBuf]) {
+        for dir in directories.iter().rev() {
+            let _ = fs::remove_dir(self.root.join(dir)); // what somebody else put there stays
+        }
+        let _ = fs::remove_dir(self.root);
+    }
+
+    /// A new, empty file, to be kept under this name when it is whole.
     ///
     /// # Errors
     /// [`OutputError`]; nothing was overwritten.
-    pub fn file(&self, path: &Path) -> Result<File, OutputError> {
-        let path = self.root.join(path);
-        File::create_new(&path).map_err(|e| OutputError::Io(path, e))
+    pub fn file(&self, path: &Path) -> Result<Partial<'_>, OutputError> {
+        match File::create_new(&self.partial) {
+            Ok(file) => Ok(Partial { file, at: &self.partial, to: self.root.join(path) }),
+            Err(e) => Err(OutputError::Io(self.partial.clone(), e)),
+        }
+    }
+}
+
+/// A file that is not whole. If it is dropped, it goes.
+#[derive(Debug)]
+pub struct Partial<'o> {
+    file: File,
+    at: &'o Path,
+    to: PathBuf,
+}
+
+impl Partial<'_> {
+    /// Appends.
+    ///
+    /// # Errors
+    /// [`OutputError`].
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
+        self.file.write_all(bytes).map_err(|e| OutputError::Io(self.to.clone(), e))
     }
 
-    /// Takes away a file of ours that is not whole.
-    pub fn remove(&self, path: &Path) {
-        let _ = fs::remove_file(self.root.join(path)); // it is ours; if it stays, it is reported as incomplete anyway
+    /// It is whole: gives it its name.
+    ///
+    /// # Errors
+    /// [`OutputError`]; nothing was overwritten.
+    pub fn keep(self) -> Result<(), OutputError> {
+        match fs::symlink_metadata(&self.to) {
+            Ok(_) => Err(OutputError::Exists(self.to.clone())),
+            Err(_) => fs::rename(self.at, &self.to).map_err(|e| OutputError::Io(self.to.clone(), e)),
+        }
     }
+}
 
-    /// What went wrong while writing a file.
-    pub fn failed(&self, path: &Path, error: io::Error) -> OutputError {
-        OutputError::Io(self.root.join(path), error)
+impl Drop for Partial<'_> {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.at); // once it has its name, there is nothing here
     }
 }

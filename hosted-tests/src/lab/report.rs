@@ -3,9 +3,9 @@
 use super::files::Skipped;
 use super::machine::Figures;
 use super::options::{EvictKind, StoreKind};
+use super::text::{count, group, human};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
-use std::fmt::Write as _;
 
 /// Everything that a round trip found out. Pages have [`page_bytes`](Report::page_bytes) bytes.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -54,6 +54,8 @@ pub struct Report {
     pub peak_write_out_pages: usize,
     /// Pages that the buffers might hold.
     pub budget_pages: usize,
+    /// Bytes that were asked for them, if any were. What is left over beyond the last page is not used.
+    pub budget_asked: Option<u64>,
     /// Pages of the swap region.
     pub region_pages: usize,
     /// Pages that the files took.
@@ -146,7 +148,13 @@ impl Report {
     /// # Errors
     /// None that can happen: it is plain data.
     pub fn json(&self) -> Result<String, serde_json::Error> {
-        serde_json::to_string(self)
+        #[derive(Serialize)]
+        struct Told<'a> {
+            good: bool,
+            #[serde(flatten)]
+            report: &'a Report,
+        }
+        serde_json::to_string(&Told { good: self.is_good(), report: self })
     }
 
     /// A table for people, and the verdict below it.
@@ -170,9 +178,17 @@ impl Report {
 
     fn rows(&self) -> Vec<(&'static str, String, String)> {
         let size = |pages: usize| human(pages as u64 * self.page_bytes as u64);
-        let over = |pages: usize| format!("{} pages", group(pages));
+        let over = |pages| count(pages, "page");
         let mut rows = vec![
-            ("files", group(self.files), format!("{} loaded into buffers", human(self.bytes))),
+            (
+                "files",
+                group(self.files),
+                format!(
+                    "loaded into buffers: {}, {} in whole pages",
+                    human(self.bytes),
+                    size(self.data_pages)
+                ),
+            ),
             ("skipped", group(self.skipped.total()), format!("not loaded: {}", self.skipped)),
             (
                 "changed",
@@ -182,7 +198,7 @@ impl Report {
             (
                 "budget",
                 size(self.budget_pages),
-                format!("memory that the buffers might use: {} of what the files need", self.share()),
+                format!("memory that the buffers might use: {}{}", self.share(), self.rounded()),
             ),
             (
                 "most used",
@@ -261,35 +277,45 @@ impl Report {
     }
 
     fn share(&self) -> String {
-        match self.data_pages {
-            0 => "more".into(),
-            data => format!("{:.1} %", 100.0 * self.budget_pages as f64 / data as f64),
+        match 100.0 * self.budget_pages as f64 / self.data_pages as f64 {
+            share if share < 100.0 => format!("{share:.1} % of what the files need"),
+            _ => "all of what the files need".into(),
+        }
+    }
+
+    fn rounded(&self) -> String {
+        match self.budget_asked {
+            Some(bytes) if !bytes.is_multiple_of(self.page_bytes as u64) => {
+                format!(" ({bytes} bytes, rounded down to whole pages)")
+            }
+            _ => String::new(),
         }
     }
 
     fn verdict(&self) -> String {
-        let mut text = String::new();
         if self.is_good() {
-            let _ = writeln!(
-                text,
-                "Good: {} files compared with the disk, every byte came back, nothing leaked.",
-                group(self.compared)
+            let but = match self.evicted_pages {
+                0 if self.data_pages > 1 => {
+                    ", but nothing had to leave: the budget holds all the files. Pass a smaller --budget"
+                }
+                0 => ", but nothing had to leave: name a directory with more in it",
+                _ => "",
+            };
+            let files = count(self.compared, "file");
+            return format!(
+                "Good{but}{} {files} compared with the disk, every byte came back, nothing leaked.\n",
+                if but.is_empty() { ":" } else { "." }
             );
-            return text;
         }
-        let mut wrong = vec![];
-        if let Some(why) = &self.failure {
-            wrong.push(why.clone());
-        }
+        let mut wrong: Vec<String> = self.failure.iter().cloned().collect();
         if self.mismatches > 0 {
-            wrong.push(format!("{} files came back different", group(self.mismatches)));
+            wrong.push(format!("{} came back different", count(self.mismatches, "file")));
         }
         if self.leaked_pages > 0 {
-            wrong.push(format!("{} pages leaked", group(self.leaked_pages)));
+            wrong.push(format!("{} leaked", count(self.leaked_pages, "page")));
         }
         wrong.extend(self.disagreements.iter().cloned());
-        let _ = writeln!(text, "FAILED: {}.", wrong.join("; "));
-        text
+        format!("FAILED: {}.\n", wrong.join("; "))
     }
 }
 
@@ -298,45 +324,4 @@ impl Report {
 pub(crate) enum Oddness {
     None,
     Some,
-}
-
-/// `1.5 MiB`
-fn human(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    while value >= 1023.95 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
-}
-
-/// `12,345`
-fn group(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Rule: numbers are written for people.
-    #[test]
-    fn numbers() {
-        assert_eq!([human(0), human(1023), human(1024)], ["0 B", "1023 B", "1.0 KiB"]);
-        assert_eq!([human(1536 << 10), human(4096), human(u64::MAX)], ["1.5 MiB", "4.0 KiB", "16384.0 PiB"]);
-        assert_eq!([group(0), group(999), group(1000), group(1234567)], ["0", "999", "1,000", "1,234,567"]);
-    }
 }

@@ -5,13 +5,14 @@ use super::machine::{Chunk, ChunkSlot, Machine, MachineError, OpenError, Parts, 
 use super::options::{Options, OptionsError, PAGE};
 use super::output::{Output, OutputError};
 use super::report::{Oddness, Report};
+use super::text::{count, shown};
 use forebay::{Buffer, Context, Pages, PinError, Slot};
 use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
 use std::time::Instant;
 
 /// A half of the round trip.
@@ -50,6 +51,13 @@ pub enum LabError {
     Machine(MachineError),
     /// Where the restored files should go.
     Output(OutputError),
+    /// There were files, and not one could be loaded.
+    NothingLoaded {
+        /// How many there were.
+        found: usize,
+        /// Why, for the first few.
+        notes: Vec<String>,
+    },
 }
 
 impl fmt::Display for LabError {
@@ -59,6 +67,10 @@ impl fmt::Display for LabError {
             LabError::Input(e) => e.fmt(f),
             LabError::Machine(e) => e.fmt(f),
             LabError::Output(e) => e.fmt(f),
+            LabError::NothingLoaded { found, .. } => {
+                let found = count(*found, "file");
+                write!(f, "none of the {found} could be loaded: nothing was compared")
+            }
         }
     }
 }
@@ -81,10 +93,10 @@ pub enum RunError {
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RunError::Room(path, e) => write!(f, "at {}: {e}", path.display()),
-            RunError::Write(path, e) => write!(f, "at {}: a buffer can't be written: {e}", path.display()),
+            RunError::Room(path, e) => write!(f, "at {}: {e}", shown(path)),
+            RunError::Write(path, e) => write!(f, "at {}: a buffer can't be written: {e}", shown(path)),
             RunError::Short(path) => {
-                write!(f, "at {}: a buffer took less than it has room for: report this", path.display())
+                write!(f, "at {}: a buffer took less than it has room for: report this", shown(path))
             }
             RunError::Output(e) => e.fmt(f),
         }
@@ -96,7 +108,7 @@ impl std::error::Error for RunError {}
 /// Why a file is not among the loaded ones.
 enum NotLoaded {
     /// It can't be read.
-    Skipped(ErrorKind),
+    Skipped(io::Error),
     /// Somebody changed it meanwhile, in this way.
     Changed(&'static str),
     /// Nothing more can be loaded at all.
@@ -118,7 +130,7 @@ struct Loaded {
 /// What went wrong with the contents or the memory is in the report ([`Report::is_good`]), not an error.
 ///
 /// # Errors
-/// [`LabError`], before anything was loaded.
+/// [`LabError`]: nothing was loaded.
 ///
 /// # Panics
 /// If the oracle sees a frame with two owners, or the like.
@@ -140,6 +152,8 @@ pub fn roundtrip(input: &Input, options: &Options, observer: &mut dyn Observer) 
         store: options.store,
         evict: options.evict,
         skipped: tree.skipped,
+        budget_asked: options.budget,
+        notes: tree.notes.iter().take(Report::NOTES).cloned().collect(),
         ..Report::default()
     };
     let joined = parts.join(options.sabotage);
@@ -166,6 +180,10 @@ pub fn roundtrip(input: &Input, options: &Options, observer: &mut dyn Observer) 
         report.disagreements.push(format!("pages not home: the source misses {own}, the oracle {seen}"));
     }
     report.seconds = started.elapsed().as_secs_f64();
+    if report.files == 0 && report.is_good() {
+        output.into_iter().for_each(|output| output.abandon(&tree.directories));
+        return Err(LabError::NothingLoaded { found: tree.files.len(), notes: report.notes });
+    }
     Ok(report)
 }
 
@@ -225,9 +243,9 @@ impl Run<'_, '_, '_> {
         self.report.failure.get_or_insert_with(|| why.to_string());
     }
 
-    fn note(&mut self, path: &Path, what: &str) {
+    fn note(&mut self, note: String) {
         if self.report.notes.len() < Report::NOTES {
-            self.report.notes.push(format!("{}: {what}", path.display()));
+            self.report.notes.push(note);
         }
     }
 
@@ -243,13 +261,13 @@ impl Run<'_, '_, '_> {
                     self.report.data_pages += pages(found.stamp.size);
                     continue;
                 }
-                Err(NotLoaded::Skipped(kind)) => {
-                    self.report.skipped.count_error(kind);
-                    self.note(&found.path, &format!("not loaded: {kind}"));
+                Err(NotLoaded::Skipped(e)) => {
+                    let note = self.report.skipped.note(&found.path, &e);
+                    self.note(note);
                 }
                 Err(NotLoaded::Changed(how)) => {
                     self.report.changed += 1;
-                    self.note(&found.path, &format!("not loaded: {how}"));
+                    self.note(format!("{}: not loaded: {how}", shown(&found.path)));
                 }
                 Err(NotLoaded::Over(why)) => {
                     self.forget(first..self.buffers.len());
@@ -274,7 +292,7 @@ impl Run<'_, '_, '_> {
         let (mut file, stamp) =
             files::open(&self.tree.root.join(&found.path)).map_err(|e| match e.kind() {
                 ErrorKind::InvalidInput => NotLoaded::Changed("it is no longer a regular file"),
-                kind => NotLoaded::Skipped(kind),
+                _ => NotLoaded::Skipped(e),
             })?;
         if stamp != found.stamp {
             return Err(NotLoaded::Changed("it changed before it was loaded"));
@@ -282,8 +300,8 @@ impl Run<'_, '_, '_> {
         let mut sums = vec![];
         for len in pieces(stamp.size, self.chunk) {
             let bytes = &mut self.bytes[..len];
-            if files::read_full(&mut file, bytes).map_err(|e| NotLoaded::Skipped(e.kind()))? < len {
-                return Err(NotLoaded::Changed("it shrank while it was loaded"));
+            if files::read_full(&mut file, bytes).map_err(NotLoaded::Skipped)? < len {
+                return Err(odd_size(&file, stamp));
             }
             let pages = len.div_ceil(PAGE);
             let (own, rest) = std::mem::take(&mut self.slots)
@@ -309,8 +327,8 @@ impl Run<'_, '_, '_> {
             sums.push(sum(bytes));
             self.observer.advance(len as u64);
         }
-        if !is_at_end(&mut file, found.stamp) {
-            return Err(NotLoaded::Changed("it changed while it was loaded"));
+        if !files::is_at_end(&mut file, stamp) {
+            return Err(odd_size(&file, stamp));
         }
         Ok(sums)
     }
@@ -360,7 +378,10 @@ impl Run<'_, '_, '_> {
                 Some(file)
             }
             Err(e) => {
-                changed = Some(format!("changed on disk: {e}"));
+                changed = Some(match e.kind() {
+                    ErrorKind::NotFound => "changed on disk: it is gone".to_owned(),
+                    _ => format!("changed on disk: {e}"),
+                });
                 None
             }
         };
@@ -377,14 +398,11 @@ impl Run<'_, '_, '_> {
                     continue;
                 }
                 Err(OpenError::Room(e)) => {
-                    if let Some(output) = self.output {
-                        output.remove(&found.path);
-                    }
                     return Err(RunError::Room(found.path.clone(), e));
                 }
             };
-            if let (Some(out), Some(output)) = (&mut out, self.output) {
-                out.write_all(bytes).map_err(|e| RunError::Output(output.failed(&found.path, e)))?;
+            if let Some(out) = &mut out {
+                out.write(bytes).map_err(RunError::Output)?;
             }
             if came == len && on_disk && bytes == other {
                 continue;
@@ -395,28 +413,29 @@ impl Run<'_, '_, '_> {
                 changed.get_or_insert_with(|| "changed on disk: other bytes".to_owned());
             }
         }
-        if disk.is_some_and(|mut file| !is_at_end(&mut file, found.stamp)) {
+        if disk.is_some_and(|mut file| !files::is_at_end(&mut file, found.stamp)) {
             changed.get_or_insert_with(|| "changed on disk: another size or time".to_owned());
         }
         if let Some(what) = changed {
             self.report.changed += 1;
-            self.note(&found.path, &what);
+            self.note(format!("{}: {what}", shown(&found.path)));
         }
         if let Some(what) = wrong {
             self.report.mismatches += 1;
-            if let Some(output) = self.output {
-                output.remove(&found.path); // never a wrong file that looks like a restored one
-            }
-            self.note(&found.path, &what);
+            self.note(format!("{}: {what}", shown(&found.path)));
+        } else if let Some(out) = out {
+            out.keep().map_err(RunError::Output)?; // never a wrong file that looks like a restored one
         }
         Ok(())
     }
 }
 
-/// Whether a file ends here, and is as it was.
-fn is_at_end(file: &mut File, stamp: Stamp) -> bool {
-    let same = file.metadata().is_ok_and(|metadata| Stamp::of(&metadata) == stamp);
-    same && files::read_full(file, &mut [0]).is_ok_and(|n| n == 0)
+/// Why a file did not end where it should.
+fn odd_size(file: &File, stamp: Stamp) -> NotLoaded {
+    NotLoaded::Changed(match stamp.is_still(file) {
+        true => "its size is not what the system says (a virtual file?)",
+        false => "it changed while it was loaded",
+    })
 }
 
 /// The lengths of the pieces of so many bytes, of at most `chunk` each.
