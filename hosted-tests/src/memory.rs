@@ -1,23 +1,18 @@
 //! Memory for sources and stores, which want it for ever.
 #![allow(unsafe_code)]
 
-use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
+/// Where memory is aligned to: the largest page there is.
+const ALIGN: usize = 2 << 20;
 
-/// Zeroed memory, aligned to the largest page there is (2 MiB) plus `skew` bytes; leaked.
+/// Zeroed memory, aligned to the largest page there is (2 MiB) plus `skew` bytes; leaked. What is never touched takes
+/// none, where the system gives zeroed pages on demand.
 ///
 /// # Panics
 /// If there is none.
 pub fn leak(bytes: usize, skew: usize) -> &'static mut [u8] {
-    let layout = Layout::from_size_align(bytes + skew.max(1), 2 << 20).expect("a size that fits");
-    // SAFETY: the layout is not empty. What it gives is ours, zeroed, and never given back.
-    let all = unsafe {
-        let start = alloc_zeroed(layout);
-        if start.is_null() {
-            handle_alloc_error(layout);
-        }
-        std::slice::from_raw_parts_mut(start, bytes + skew)
-    };
-    &mut all[skew..]
+    let all = vec![0; bytes + skew + ALIGN].leak();
+    let start = all.as_ptr().align_offset(ALIGN) + skew;
+    &mut all[start..start + bytes]
 }
 
 /// Metadata words; leaked.
