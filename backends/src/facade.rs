@@ -45,12 +45,25 @@ pub enum InitErrorKind {
     Slow(MemoryError),
 }
 
-impl fmt::Display for InitError {
+impl fmt::Display for InitErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.why {
+        match self {
             InitErrorKind::Fast(why) => write!(f, "fast RAM: {why}"),
             InitErrorKind::Slow(why) => write!(f, "slow RAM: {why}"),
         }
+    }
+}
+
+impl fmt::Display for InitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.why.fmt(f)
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for InitError {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        self.why.format(f);
     }
 }
 

@@ -1,122 +1,12 @@
 //! A buffer: slots that are empty, resident or stored, in any mixture.
 
 use crate::cell::Shared;
-use crate::slot::covering;
+use crate::state::{Empty, Inner, Marks};
 use crate::{
     BackingStore, BufferId, Busy, Context, Evict, Evictable, Evicted, Forebay, Mode, Order, OwnedBlock,
-    Pages, Platform, Read, Restored, Slot, Slots, StoreError, TakeError, Write,
+    Pages, PinError, Platform, Read, Restored, Slot, Slots, Write,
 };
-use bitflags::bitflags;
 use core::fmt;
-
-/// Why the contents can't be reached now. Nothing is lost by it, and what was restored so far stays.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum PinError {
-    /// Somebody else has it, or its contents are under way. Try again later.
-    Busy,
-    /// It would have to be copied or zeroed, and the context does not permit what takes so long.
-    Context,
-    /// There is no block to restore it into. Reclaim, then try again.
-    Take(TakeError),
-    /// The store did not give the contents back. Try again, or purge the buffer.
-    Store(StoreError),
-    /// The store gave back something else than it was given. What was there is gone; only
-    /// [`purge`](Buffer::purge) makes the buffer usable again.
-    Lost,
-}
-
-impl From<Busy> for PinError {
-    fn from(_: Busy) -> Self {
-        PinError::Busy
-    }
-}
-
-impl From<StoreError> for PinError {
-    fn from(e: StoreError) -> Self {
-        match e {
-            StoreError::Busy => PinError::Busy,
-            StoreError::Context => PinError::Context,
-            e => PinError::Store(e),
-        }
-    }
-}
-
-impl fmt::Display for PinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PinError::Busy => Busy.fmt(f),
-            PinError::Context => StoreError::Context.fmt(f),
-            PinError::Take(e) => e.fmt(f),
-            PinError::Store(e) => e.fmt(f),
-            PinError::Lost => f.write_str("the store lost the contents: purge the buffer to use it again"),
-        }
-    }
-}
-
-impl core::error::Error for PinError {}
-
-bitflags! {
-    /// What is known of a buffer as a whole.
-    #[derive(Clone, Copy, Debug)]
-    pub(crate) struct Marks: u8 {
-        /// Every slot is resident and in the buffer's mode, and the platform's hook ran.
-        const READY = 1;
-        /// `before_evict` ran, `after_restore` did not yet.
-        const UNMAPPED = 2;
-        /// The store lost something.
-        const LOST = 4;
-        /// There may be blocks. Without it there are none.
-        const BLOCKS = 8;
-        /// Something may be in the store only. Without it nothing is.
-        const STORED = 16;
-        /// Blocks may be clean. Without it none is.
-        const CLEAN = 32;
-        /// What is stored may be blocks that were handed over. Without it there are copies only.
-        const HANDED = 64;
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct Inner<T> {
-    pub(crate) slots: T,
-    pub(crate) marks: Marks,
-    /// Where the next walk over the slots begins, so that many small steps don't begin at the first one each time.
-    pub(crate) next: usize,
-}
-
-/// Once round the slots, each block and handle once, beginning where the last walk ended.
-#[derive(Default)]
-pub(crate) struct Round {
-    at: Option<usize>,
-    seen: usize,
-}
-
-impl Round {
-    /// The next slot with something of its own. What lies there may be changed before the next call.
-    pub(crate) fn next<P: Platform, T: Slots<P>>(
-        &mut self,
-        inner: &mut Inner<T>,
-        unit: Order,
-    ) -> Option<usize> {
-        let slots = inner.slots.as_ref();
-        let mut at = match self.at {
-            None => covering(slots, unit, inner.next).unwrap_or(inner.next),
-            Some(last) => {
-                let span = slots.get(last).map_or(1, |s| s.span(unit));
-                self.seen += span;
-                last + span
-            }
-        };
-        if at >= slots.len() {
-            at = 0;
-        }
-        inner.next = at;
-        self.at = Some(at);
-        (self.seen < slots.len()).then_some(at)
-    }
-}
 
 /// Bytes that live in the pool or in the store of a [`Forebay`], shared by `&`, also with an interrupt.
 ///
@@ -264,15 +154,21 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
     /// that; here the slots are the progress).
     ///
     /// What came back is resident whatever [`Restored::why`] says; the rest is stored as before.
+    ///
+    /// # Context
+    /// With [`Context::INTERRUPT`] only what can be taken back, which is O(1) a block; else linear in what is copied.
     #[must_use = "it says why something did not come back"]
     pub fn restore(&self, budget: Pages, cx: Context) -> Restored {
-        self.bring(crate::restore::Empty::Leave, budget, cx)
+        self.bring(Empty::Leave, budget, cx)
     }
 
     /// As [`restore`](Buffer::restore), and then gives zeroed blocks to what is empty.
+    ///
+    /// # Context
+    /// As `restore`; zeroing counts as copying.
     #[must_use = "it says why something is not resident"]
     pub fn populate(&self, budget: Pages, cx: Context) -> Restored {
-        self.bring(crate::restore::Empty::Zero, budget, cx)
+        self.bring(Empty::Zero, budget, cx)
     }
 
     /// Evicts about `budget` pages, lately used or not. Stops at the first whole block past the budget, and as
@@ -280,6 +176,10 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
     ///
     /// # Errors
     /// [`Busy`] if a guard is alive or somebody else moves it.
+    ///
+    /// # Context
+    /// O(1) if nothing is resident, and for each block that is transferred or clean; linear in what is copied. No lock
+    /// is held while anything moves. (TTM's `ttm_pool_backup`, which can't go on once it stopped.)
     pub fn evict(&self, budget: Pages, how: Evict, cx: Context) -> Result<Evicted, Busy> {
         let mut held = self.cell.hold()?;
         Ok(self.evict_held(&mut held, budget, how, cx))
@@ -297,6 +197,9 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
     ///
     /// # Errors
     /// [`Busy`], and nothing changed, if a guard is alive, somebody moves it, or the hook refuses.
+    ///
+    /// # Context
+    /// Linear in the slots. (TTM's purge, after which a plain restore would show old memory.)
     pub fn purge(&self, cx: Context) -> Result<(), Busy> {
         let mut held = self.cell.hold()?;
         self.unmap(&mut held, cx)?;
@@ -311,6 +214,9 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
     ///
     /// # Errors
     /// [`Busy`] if a guard is alive or somebody moves it.
+    ///
+    /// # Context
+    /// O(1) if nothing is clean, else linear in the slots.
     pub fn discard(&self) -> Result<Pages, Busy> {
         Ok(self.drop_copies(&mut *self.cell.hold()?))
     }

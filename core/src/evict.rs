@@ -1,35 +1,12 @@
-//! The way out: the ladder of transfer, whole copy and split copy, block by block.
+//! The way out: a walk over the slots, and what becomes of each block.
 
-use crate::buffer::{Inner, Marks, Round};
 use crate::cell::Held;
-use crate::slot::slots_of;
+use crate::ladder::{Gone, Stay, Walk};
+use crate::state::{Inner, Marks, Round};
 use crate::{
-    BackingStore, Buffer, Capabilities, Context, Evict, Evicted, Handle, Mode, Order, OwnedBlock, Pages,
-    Platform, Pooled, Slot, Slots, StayReason, StoreError,
+    BackingStore, Buffer, Capabilities, Context, Evict, Evicted, Mode, Order, OwnedBlock, Pages, Platform,
+    Pooled, Slot, Slots, StayReason, StoreError,
 };
-
-/// How a block left.
-enum Gone<B> {
-    HandedOver(Handle),
-    /// The first pages, as many as the handle says, are copied; the block is still whole.
-    Copied(Handle, B),
-    /// The store took the block and gave a handle for something else.
-    Lost,
-}
-
-/// A block that stays, and why.
-struct Stay<B>(B, StayReason);
-
-/// What one eviction may do, and did.
-struct Walk {
-    rungs: Evict,
-    /// Why a block stays if no rung is left.
-    barred: StoreError,
-    cx: Context,
-    sum: Evicted,
-    /// Something that stayed is in another mode now, or in pieces.
-    disturbed: bool,
-}
 
 impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     /// Evicts block after block until `budget` is reached or somebody wants the buffer. If nothing left, all is
@@ -126,152 +103,55 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             walk.sum.clean += order.pages();
             return;
         }
-        inner
-            .marks
-            .set(Marks::HANDED, inner.marks.contains(Marks::HANDED) || walk.rungs.contains(Evict::TRANSFER));
-        let stay = match self.climb_down(block, walk) {
+        if walk.rungs.contains(Evict::TRANSFER) {
+            inner.marks.insert(Marks::HANDED);
+        }
+        match self.climb_down(block, walk) {
             Ok(Gone::HandedOver(handle)) => {
                 slot.copy = Some(handle);
                 walk.sum.handed_over += order.pages();
-                return;
             }
-            Ok(Gone::Copied(handle, block)) => match self.cut(inner.slots.as_mut(), i, block, handle.order())
-            {
-                Ok((prefix, splits)) => {
-                    walk.sum.splits += splits;
-                    walk.sum.copied += handle.pages();
-                    if let Some(slot) = inner.slots.as_mut().get_mut(i) {
-                        slot.copy = Some(handle);
+            Ok(Gone::Copied(handle, block)) => {
+                let slots = inner.slots.as_mut();
+                match self.cut(slots, i, block, handle.order()) {
+                    Ok((prefix, splits)) => {
+                        walk.sum.splits += splits;
+                        walk.sum.copied += handle.pages();
+                        if let Some(slot) = slots.get_mut(i) {
+                            slot.copy = Some(handle);
+                        }
+                        self.home.pool.release(prefix);
                     }
-                    self.home.pool.release(prefix);
-                    return;
+                    Err(whole) => {
+                        self.home.discard(handle);
+                        self.stays(slots, i, Stay(whole, StayReason::Unsplittable), (order, mode), walk);
+                    }
                 }
-                Err(whole) => {
-                    self.home.discard(handle);
-                    Stay(whole, StayReason::Unsplittable)
-                }
-            },
+            }
             Ok(Gone::Lost) => {
                 inner.marks.insert(Marks::LOST);
                 walk.disturbed = true;
                 walk.sum.refuse(Pages::ZERO, StayReason::Store(StoreError::Io)); // it is not resident either
-                return;
             }
-            Err(stay) => stay,
-        };
-        walk.sum.refuse(stay.0.pages(), stay.1);
-        let back = Pooled::plain(stay.0).into_mode(self.home.platform(), mode, walk.cx);
-        let back = back.unwrap_or_else(|refused| refused.item);
-        walk.disturbed |= back.mode().index() != mode.index() || back.block().order() != order;
-        if let Some(slot) = inner.slots.as_mut().get_mut(i) {
-            slot.block = Some(back);
+            Err(stay) => self.stays(inner.slots.as_mut(), i, stay, (order, mode), walk),
         }
     }
 
-    /// The ladder. The store has taken nothing if this refuses.
-    fn climb_down(&self, block: P::Block, walk: &mut Walk) -> Result<Gone<P::Block>, Stay<P::Block>> {
-        let mut block = block;
-        let mut why = walk.barred;
-        if walk.rungs.contains(Evict::TRANSFER) {
-            let order = block.order();
-            match self.home.store.transfer(block) {
-                Ok(handle) if handle.order() == order => return Ok(Gone::HandedOver(handle)),
-                Ok(other) => match self.home.store.discard(other) {
-                    Ok(Some(same)) if same.order() == order => (block, why) = (same, StoreError::Io),
-                    Ok(Some(part)) => {
-                        self.home.pool.release(part);
-                        return Ok(Gone::Lost);
-                    }
-                    _ => return Ok(Gone::Lost),
-                },
-                Err(refused) => (block, why) = (refused.item, refused.why),
-            }
-            if why == StoreError::Backlog {
-                walk.barred = why;
-                walk.sum.backlogs += 1;
-                walk.rungs.remove(Evict::TRANSFER); // nor would it take the next one
-            }
-        }
-        let mut order = match (walk.rungs.contains(Evict::COPY), walk.rungs.contains(Evict::SPLIT)) {
-            (true, _) => block.order(),
-            (false, true) => self.unit.min(block.order()),
-            (false, false) => return Err(Stay(block, StayReason::Store(why))),
-        };
-        loop {
-            let why = match self.home.store.save(&block, order, walk.cx) {
-                Ok(handle) if handle.order() == order => return Ok(Gone::Copied(handle, block)),
-                Ok(short)
-                    if short.order() < order
-                        && short.order() >= self.unit
-                        && walk.rungs.contains(Evict::SPLIT) =>
-                {
-                    return Ok(Gone::Copied(short, block));
-                }
-                Ok(useless) => {
-                    let short = useless.order() < order;
-                    self.home.discard(useless);
-                    if short && walk.rungs.contains(Evict::SPLIT) {
-                        return Err(Stay(block, StayReason::Unsplittable));
-                    }
-                    if short { StoreError::TooLarge } else { StoreError::Io }
-                }
-                Err(StoreError::TooLarge) if walk.rungs.contains(Evict::SPLIT) && order > self.unit => {
-                    order = order.lower().unwrap_or(Order::PAGE);
-                    continue;
-                }
-                Err(why) => why,
-            };
-            return Err(Stay(block, StayReason::Store(why)));
-        }
-    }
-
-    /// Cuts the first `2^order` pages off `block` and puts the rest into the slots behind; also returns how often
-    /// it was split.
-    ///
-    /// # Errors
-    /// The block, whole again unless the platform does not join, if a split is refused.
-    fn cut(
+    /// Back into its slot, in its mode if the platform permits.
+    fn stays(
         &self,
         slots: &mut [Slot<P>],
         i: usize,
-        block: P::Block,
-        order: Order,
-    ) -> Result<(P::Block, usize), P::Block> {
-        let mut splits = 0;
-        let mut prefix = block;
-        while prefix.order() > order {
-            match prefix.split() {
-                Ok((lower, upper)) => {
-                    let behind = i + slots_of(upper.order(), self.unit);
-                    match slots.get_mut(behind) {
-                        Some(slot) => slot.block = Some(Pooled::plain(upper)),
-                        None => self.home.pool.release(upper), // not reached: the block covered that slot
-                    }
-                    prefix = lower;
-                    splits += 1;
-                }
-                Err(refused) => return Err(self.uncut(slots, i, refused, splits)),
-            }
+        Stay(block, why): Stay<P::Block>,
+        (order, mode): (Order, P::Mode),
+        walk: &mut Walk,
+    ) {
+        walk.sum.refuse(block.pages(), why);
+        let back = Pooled::plain(block).into_mode(self.home.platform(), mode, walk.cx);
+        let back = back.unwrap_or_else(|refused| refused.item);
+        walk.disturbed |= back.mode().index() != mode.index() || back.block().order() != order;
+        if let Some(slot) = slots.get_mut(i) {
+            slot.block = Some(back);
         }
-        Ok((prefix, splits))
-    }
-
-    fn uncut(&self, slots: &mut [Slot<P>], i: usize, mut lower: P::Block, splits: usize) -> P::Block {
-        for _ in 0..splits {
-            let Some(slot) = slots.get_mut(i + slots_of(lower.order(), self.unit)) else { break };
-            let Some(Ok(upper)) =
-                slot.block.take().map(|b| b.into_plain(self.home.platform(), Context::INTERRUPT))
-            else {
-                break; // not reached: it was put there, plain, a moment ago
-            };
-            match self.home.platform().join(lower, upper) {
-                Ok(joined) => lower = joined,
-                Err((left, right)) => {
-                    slot.block = Some(Pooled::plain(right));
-                    return left;
-                }
-            }
-        }
-        lower
     }
 }

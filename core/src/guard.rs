@@ -1,8 +1,8 @@
 //! Guards: what holds a buffer's contents resident while somebody looks at them.
 
-use crate::buffer::Inner;
 use crate::cell::{Held, Reader};
 use crate::slot::covering;
+use crate::state::Inner;
 use crate::{Order, OwnedBlock, Platform, Pooled, Slot, Slots};
 use core::fmt;
 use core::ops::{Deref, DerefMut};

@@ -22,8 +22,9 @@
 //! | --- | --- |
 //! | `frame` `context` `mode` `refused` | plain values |
 //! | `block` `lock` `platform` `handle` `store` | the ports that an integrator may implement |
-//! | `cell` `pool` `slot` `report` | mechanism |
-//! | `forebay` `buffer` `guard` `evict` `restore` | buffers, the walk over them, the two directions |
+//! | `cell` `pool` `slot` `state` `pin` `report` | mechanism |
+//! | `forebay` `guard` `buffer` | pool and store joined, and what one does with buffers |
+//! | `ladder` `evict` `restore` | the two directions: private methods of a buffer |
 //!
 //! # What an integrator provides
 //! A [`Platform`] (where blocks come from) and a [`BackingStore`] (where contents go), or those of the crate
@@ -93,18 +94,21 @@ mod refused;
 mod store;
 
 mod cell;
+mod pin;
 mod pool;
 mod report;
 mod slot;
+mod state;
 
 mod buffer;
 mod evict;
 mod forebay;
 mod guard;
+mod ladder;
 mod restore;
 
 pub use block::OwnedBlock;
-pub use buffer::{Buffer, PinError, Residency};
+pub use buffer::{Buffer, Residency};
 pub use context::Context;
 pub use forebay::{Evictable, Forebay};
 pub use frame::{Order, Pages, Pfn};
@@ -116,6 +120,7 @@ pub use lock::CriticalSection;
 pub use lock::Spin;
 pub use lock::{Locked, NoLock, RawLock, Section};
 pub use mode::{Caching, Mode};
+pub use pin::PinError;
 pub use platform::{BufferId, Busy, ModeRefused, OutOfFrames, Platform};
 pub use pool::{Place, Places, Pool, Pooled, TakeError};
 pub use refused::Refused;

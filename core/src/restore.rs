@@ -1,19 +1,11 @@
 //! The way back: the same block where the store still has it, else a copy into a fresh one.
 
-use crate::buffer::{Inner, Marks, Round};
 use crate::slot::slots_of;
+use crate::state::{Empty, Inner, Marks, Round};
 use crate::{
     BackingStore, Buffer, Capabilities, Context, Order, OwnedBlock, Pages, PinError, Platform, Pooled,
     Restored, Slot, Slots, StoreError, TakeError,
 };
-
-/// What to do with slots that have neither block nor copy.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Empty {
-    Leave,
-    /// Give them zeroed blocks.
-    Zero,
-}
 
 impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     /// Everything resident, in the buffer's mode, with the platform's hook done. O(1) if it is so already.

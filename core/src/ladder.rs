@@ -1,0 +1,145 @@
+//! The rungs of the ladder: transfer, whole copy, split copy.
+
+use crate::slot::slots_of;
+use crate::{
+    BackingStore, Buffer, Context, Evict, Evicted, Handle, Order, OwnedBlock, Platform, Pooled, Slot, Slots,
+    StayReason, StoreError,
+};
+
+/// How a block left.
+pub(crate) enum Gone<B> {
+    HandedOver(Handle),
+    /// The first pages, as many as the handle says, are copied; the block is still whole.
+    Copied(Handle, B),
+    /// The store took the block and gave a handle for something else.
+    Lost,
+}
+
+/// A block that stays, and why.
+pub(crate) struct Stay<B>(pub(crate) B, pub(crate) StayReason);
+
+/// What one eviction may do, and did.
+pub(crate) struct Walk {
+    pub(crate) rungs: Evict,
+    /// Why a block stays if no rung is left.
+    pub(crate) barred: StoreError,
+    pub(crate) cx: Context,
+    pub(crate) sum: Evicted,
+    /// Something that stayed is in another mode now, or in pieces.
+    pub(crate) disturbed: bool,
+}
+
+impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
+    /// Down the ladder. The store has taken nothing if this refuses.
+    pub(crate) fn climb_down(
+        &self,
+        block: P::Block,
+        walk: &mut Walk,
+    ) -> Result<Gone<P::Block>, Stay<P::Block>> {
+        if !walk.rungs.contains(Evict::TRANSFER) {
+            return self.copy(block, walk.barred, walk);
+        }
+        let order = block.order();
+        match self.home.store.transfer(block) {
+            Ok(handle) if handle.order() == order => Ok(Gone::HandedOver(handle)),
+            Ok(other) => match self.home.store.discard(other) {
+                Ok(Some(same)) if same.order() == order => self.copy(same, StoreError::Io, walk),
+                Ok(part) => {
+                    part.into_iter().for_each(|part| self.home.pool.release(part));
+                    Ok(Gone::Lost)
+                }
+                Err(_) => Ok(Gone::Lost),
+            },
+            Err(refused) => {
+                if refused.why == StoreError::Backlog {
+                    walk.barred = refused.why;
+                    walk.sum.backlogs += 1;
+                    walk.rungs.remove(Evict::TRANSFER); // nor would it take the next one
+                }
+                self.copy(refused.item, refused.why, walk)
+            }
+        }
+    }
+
+    /// The rungs that copy, or `why` if they are not allowed.
+    fn copy(&self, block: P::Block, why: StoreError, walk: &Walk) -> Result<Gone<P::Block>, Stay<P::Block>> {
+        let may_split = walk.rungs.contains(Evict::SPLIT);
+        let mut order = match (walk.rungs.contains(Evict::COPY), may_split) {
+            (true, _) => block.order(),
+            (false, true) => self.unit.min(block.order()),
+            (false, false) => return Err(Stay(block, StayReason::Store(why))),
+        };
+        let why = loop {
+            match self.home.store.save(&block, order, walk.cx) {
+                Ok(handle) if handle.order() == order => return Ok(Gone::Copied(handle, block)),
+                Ok(part) if part.order() < order && part.order() >= self.unit && may_split => {
+                    return Ok(Gone::Copied(part, block));
+                }
+                Ok(useless) => {
+                    let short = useless.order() < order;
+                    self.home.discard(useless);
+                    break match (short, may_split) {
+                        (true, true) => StayReason::Unsplittable,
+                        (true, false) => StayReason::Store(StoreError::TooLarge),
+                        (false, _) => StayReason::Store(StoreError::Io),
+                    };
+                }
+                Err(StoreError::TooLarge) if may_split && order > self.unit => {
+                    order = order.lower().unwrap_or(Order::PAGE);
+                }
+                Err(why) => break StayReason::Store(why),
+            }
+        };
+        Err(Stay(block, why))
+    }
+
+    /// Cuts the first `2^order` pages off `block` and puts the rest into the slots behind; also returns how often
+    /// it was split.
+    ///
+    /// # Errors
+    /// The block, whole again unless the platform does not join, if a split is refused.
+    pub(crate) fn cut(
+        &self,
+        slots: &mut [Slot<P>],
+        i: usize,
+        block: P::Block,
+        order: Order,
+    ) -> Result<(P::Block, usize), P::Block> {
+        let mut splits = 0;
+        let mut prefix = block;
+        while prefix.order() > order {
+            match prefix.split() {
+                Ok((lower, upper)) => {
+                    let behind = i + slots_of(upper.order(), self.unit);
+                    match slots.get_mut(behind) {
+                        Some(slot) => slot.block = Some(Pooled::plain(upper)),
+                        None => self.home.pool.release(upper), // not reached: the block covered that slot
+                    }
+                    prefix = lower;
+                    splits += 1;
+                }
+                Err(refused) => return Err(self.uncut(slots, i, refused, splits)),
+            }
+        }
+        Ok((prefix, splits))
+    }
+
+    fn uncut(&self, slots: &mut [Slot<P>], i: usize, mut lower: P::Block, splits: usize) -> P::Block {
+        for _ in 0..splits {
+            let Some(slot) = slots.get_mut(i + slots_of(lower.order(), self.unit)) else { break };
+            let Some(Ok(upper)) =
+                slot.block.take().map(|b| b.into_plain(self.home.platform(), Context::INTERRUPT))
+            else {
+                break; // not reached: it was put there, plain, a moment ago
+            };
+            match self.home.platform().join(lower, upper) {
+                Ok(joined) => lower = joined,
+                Err((left, right)) => {
+                    slot.block = Some(Pooled::plain(right));
+                    return left;
+                }
+            }
+        }
+        lower
+    }
+}

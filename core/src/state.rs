@@ -1,0 +1,74 @@
+//! What a buffer knows of itself: its slots, marks for all of them, and where the next walk over them begins.
+
+use crate::slot::covering;
+use crate::{Order, Platform, Slots};
+use bitflags::bitflags;
+
+bitflags! {
+    /// What is known of a buffer as a whole.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Marks: u8 {
+        /// Every slot is resident and in the buffer's mode, and the platform's hook ran.
+        const READY = 1;
+        /// `before_evict` ran, `after_restore` did not yet.
+        const UNMAPPED = 2;
+        /// The store lost something.
+        const LOST = 4;
+        /// There may be blocks. Without it there are none.
+        const BLOCKS = 8;
+        /// Something may be in the store only. Without it nothing is.
+        const STORED = 16;
+        /// Blocks may be clean. Without it none is.
+        const CLEAN = 32;
+        /// What is stored may be blocks that were handed over. Without it there are copies only.
+        const HANDED = 64;
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner<T> {
+    pub(crate) slots: T,
+    pub(crate) marks: Marks,
+    /// Where the next walk over the slots begins, so that many small steps don't begin at the first one each time.
+    pub(crate) next: usize,
+}
+
+/// Once round the slots, each block and handle once, beginning where the last walk ended.
+#[derive(Default)]
+pub(crate) struct Round {
+    at: Option<usize>,
+    seen: usize,
+}
+
+impl Round {
+    /// The next slot with something of its own. What lies there may be changed before the next call.
+    pub(crate) fn next<P: Platform, T: Slots<P>>(
+        &mut self,
+        inner: &mut Inner<T>,
+        unit: Order,
+    ) -> Option<usize> {
+        let slots = inner.slots.as_ref();
+        let mut at = match self.at {
+            None => covering(slots, unit, inner.next).unwrap_or(inner.next),
+            Some(last) => {
+                let span = slots.get(last).map_or(1, |s| s.span(unit));
+                self.seen += span;
+                last + span
+            }
+        };
+        if at >= slots.len() {
+            at = 0;
+        }
+        inner.next = at;
+        self.at = Some(at);
+        (self.seen < slots.len()).then_some(at)
+    }
+}
+
+/// What to do with slots that have neither block nor copy.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Empty {
+    Leave,
+    /// Give them zeroed blocks.
+    Zero,
+}
