@@ -15,7 +15,7 @@ const ROUNDS: usize = 8;
 static TICKS: AtomicU32 = AtomicU32::new(0);
 
 /// Called in the timer's interrupt, interrupts off, on the interrupt's own stack.
-pub fn tick() {
+fn tick() {
     TICKS.fetch_add(1, Ordering::Relaxed);
     app::tick();
 }
@@ -44,7 +44,7 @@ pub fn run(
 
 /// 512 KiB of tiles in 96 KiB of SRAM: each is drawn, taken away by the timer, written out, restored, compared.
 fn tiles_survive(out: &mut dyn Write) -> bool {
-    x86_64::start_timer(TIMER_HZ);
+    x86_64::start_timer(TIMER_HZ, tick);
     let (mut wrong, mut waits) = (0_usize, 0_u32);
     let colour = |round: usize, n: usize| (round * 67 + n * 3 + 1) as u8;
     for round in 0..ROUNDS {
@@ -90,7 +90,7 @@ fn until_free(mut f: impl FnMut() -> Result<(), PinError>) -> u32 {
 
 fn timer_works(out: &mut dyn Write) -> bool {
     let early = TICKS.load(Ordering::Relaxed);
-    x86_64::start_timer(TIMER_HZ);
+    x86_64::start_timer(TIMER_HZ, tick);
     let spins = spin_until(|| TICKS.load(Ordering::Relaxed) >= TICKS_WANTED);
     // As many turns again with interrupts held off: the count must stand still.
     let held = critical_section::with(|_| {

@@ -10,9 +10,10 @@
 //! - CLOSED: the timer's handler and the critical sections run with interrupts off from begin to end. The
 //!   static of this name counts them.
 use core::arch::{asm, global_asm};
-use core::cell::UnsafeCell;
+use core::cell::{Cell, UnsafeCell};
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicUsize, Ordering};
+use critical_section::Mutex;
 
 // Boot. QEMU finds the note (XEN_ELFNOTE_PHYS32_ENTRY = 18) and enters `_start32` in 32-bit protected mode,
 // paging and interrupts off, flat segments.
@@ -391,15 +392,20 @@ fn shut_controllers() {
 /// How many critical sections and timer handlers are open: while any is, interrupts stay off.
 static CLOSED: AtomicUsize = AtomicUsize::new(0);
 
-/// Lets [`selftest::tick`](crate::selftest::tick) be called about `hz` times a second (19 to 10000), until
-/// [`stop_timer`]. Turns interrupts on.
+/// What the timer calls.
+type Tick = Cell<Option<fn()>>;
+static TICK: Mutex<Tick> = Mutex::new(Cell::new(None));
+
+/// Lets `tick` be called about `hz` times a second (19 to 10000), in the interrupt, until [`stop_timer`]. Turns
+/// interrupts on.
 ///
 /// # Panics
 ///
 /// Inside a critical section or the tick itself, where interrupts must not be turned on.
-pub fn start_timer(hz: u32) {
+pub fn start_timer(hz: u32, tick: fn()) {
     const PIT_HZ: u32 = 1_193_182;
     assert!(CLOSED.load(Ordering::Relaxed) == 0, "the timer was started with interrupts held off");
+    critical_section::with(|cs| TICK.borrow(cs).set(Some(tick)));
     // 65536, the longest period, is written as 0 in the divisor's 16 bits.
     let [low, high, ..] = (PIT_HZ / hz.clamp(19, 10_000)).to_le_bytes();
     // Channel 0, both bytes of the divisor, mode 2: periodic.
@@ -430,7 +436,9 @@ pub fn disable_interrupts() {
 /// Called by `timer_entry` with interrupts off.
 extern "C" fn timer() {
     CLOSED.fetch_add(1, Ordering::Relaxed);
-    crate::selftest::tick();
+    if let Some(tick) = critical_section::with(|cs| TICK.borrow(cs).get()) {
+        tick();
+    }
     CLOSED.fetch_sub(1, Ordering::Relaxed);
     // SAFETY: the handler is serving the timer's line, which this write ends; by CLOSED the next request
     // waits for iretq, so the handler's stack is never entered twice.
