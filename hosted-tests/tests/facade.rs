@@ -171,3 +171,31 @@ fn without_memory_everything_says_so() {
     assert_eq!(report.freed(), Pages::ZERO);
     assert!(format!("{HOME:?}").starts_with("Forebay"));
 }
+
+/// Rule: `make_room` frees what is asked, loses nothing, and ends where nothing more can be done: guards are alive, or
+/// the slow RAM is full.
+#[test]
+fn room_is_made_or_not() {
+    static HOME: Home = RamForebay::new();
+    static TILES: [RamBuffer<Spin, PAGE, 4>; 8] = [const { HOME.buffer::<{ 2 * PAGE }>() }; 8];
+    HOME.init(leak(FAST, 0), leak(12 * PAGE, 0), words(Home::metadata_words(FAST, 12 * PAGE))).unwrap();
+    for (n, tile) in TILES.iter().enumerate() {
+        tile.write().unwrap().fill(n as u8 + 1);
+    }
+    assert_eq!((HOME.free(), HOME.pending()), (0, 0));
+    assert!(HOME.make_room(&TILES, PAGE) >= PAGE);
+    assert!(HOME.make_room(&TILES, 6 * PAGE) >= 6 * PAGE, "more blocks than may wait at a time");
+    {
+        let guards: Vec<_> = TILES.iter().filter_map(|t| t.read().ok()).collect();
+        let free = HOME.free();
+        assert!(guards.len() >= 5);
+        assert_eq!(HOME.make_room(&TILES, FAST), free, "everything resident is in use");
+    }
+    // Six tiles fit into the slow RAM, and two stay.
+    assert_eq!(HOME.make_room(&TILES, FAST), FAST - 4 * PAGE);
+    assert_eq!((HOME.pending(), HOME.make_room(&TILES, FAST)), (0, FAST - 4 * PAGE));
+    for (n, tile) in TILES.iter().enumerate() {
+        HOME.make_room(&TILES, 2 * PAGE);
+        assert!(tile.read().unwrap().iter().all(|b| *b == n as u8 + 1), "tile {n}");
+    }
+}
