@@ -17,7 +17,7 @@ pub enum PinError {
     /// The store did not give the contents back. Try again, or purge the buffer.
     Store(StoreError),
     /// The store gave back something else than it was given. What was there is gone; only
-    /// [`purge`](Buffer::purge) makes the buffer usable again.
+    /// [`purge`](crate::Buffer::purge) makes the buffer usable again.
     Lost,
 }
 
