@@ -56,7 +56,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                 }
             }
         };
-        if all_seen && walk.sum.refused == Pages::ZERO {
+        if all_seen && walk.sum.why.is_none() {
             held.marks.remove(Marks::BLOCKS | Marks::CLEAN);
         }
         if walk.sum.moved() > Pages::ZERO || walk.disturbed {

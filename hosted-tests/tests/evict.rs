@@ -409,6 +409,8 @@ fn the_context_is_the_reason_beside_a_clean_block() {
     let evicted = buffer.evict(ALL, Evict::COPY, Context::INTERRUPT).unwrap();
     assert_eq!((evicted.clean, evicted.refused), (pages(1), NONE), "the other was not even tried");
     assert_eq!(evicted.why, stay(StoreError::Context));
+    assert_eq!(buffer.evict(ALL, Evict::COPY, CX).unwrap().copied, pages(1), "and goes where it may");
+    assert_eq!(buffer.residency(), residency(0, 0, 2));
     check(&buffer, 1);
     drop(buffer);
     give_back(&near, hogged);

@@ -181,6 +181,11 @@ impl<'h, 'w, S: Source> Rig<'h, 'w, S> {
         let (Ok(evicted), Ok(was), Ok(is)) = (result, was, kept.residency()) else { return };
         assert_eq!(was.resident - is.resident, evicted.moved(), "{was:?} {evicted:?} {is:?}");
         assert_eq!(is.stored - was.stored, evicted.moved(), "{was:?} {evicted:?} {is:?}");
+        let nothing_to_do = was.resident == Pages::ZERO || budget == Pages::ZERO;
+        assert!(
+            nothing_to_do || evicted.moved() > Pages::ZERO || evicted.why.is_some(),
+            "{was:?} stayed, and nobody says why"
+        );
         assert_eq!(out - self.world.frames_out(), evicted.freed());
         self.check_evicted(evicted, kept.shape.pages(), budget, how, cx);
         if self.injected() == injected && is.stored == Pages::ZERO && was_mapped {
