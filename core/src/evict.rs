@@ -24,7 +24,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         let rungs = how & self.possible(cx);
         let denied = how & self.possible(Context::THREAD) != rungs;
         let barred = if denied { StoreError::Context } else { StoreError::Unsupported };
-        let mut walk = Walk { rungs, barred, cx, sum: Evicted::default(), disturbed: false };
+        let mut walk = Walk { rungs, barred, cx, sum: Evicted::default(), disturbed: false, lost: false };
         if rungs.is_empty() && !held.marks.contains(Marks::CLEAN) {
             walk.sum.refuse(Pages::ZERO, StayReason::Store(barred));
         } else {
@@ -40,7 +40,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             return walk.sum.refuse(Pages::ZERO, StayReason::Hook);
         }
         // Marks go before what they announce, so that a panic in a port leaves nothing unannounced.
-        let ready = held.marks & Marks::READY;
+        let (ready, lost) = (held.marks & Marks::READY, held.marks & Marks::LOST);
         held.marks.remove(Marks::READY);
         held.marks.insert(Marks::STORED);
         let mut round = Round::default();
@@ -50,7 +50,11 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             }
             let Some(i) = round.next::<P, T>(held, self.unit) else { break true };
             if held.slots.as_ref().get(i).is_some_and(|s| s.block.is_some()) {
+                held.marks.insert(Marks::LOST); // as it would be, if a port panicked now
                 self.evict_at(held, i, walk);
+                if !walk.lost {
+                    held.marks.set(Marks::LOST, !lost.is_empty());
+                }
                 if walk.sum.moved() >= budget || held.wanted() {
                     break false;
                 }
@@ -129,8 +133,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                 }
             }
             Ok(Gone::Lost) => {
-                inner.marks.insert(Marks::LOST);
-                walk.disturbed = true;
+                (walk.lost, walk.disturbed) = (true, true);
                 walk.sum.refuse(Pages::ZERO, StayReason::Store(StoreError::Io)); // it is not resident either
             }
             Err(stay) => self.stays(inner.slots.as_mut(), i, stay, (order, mode), walk),

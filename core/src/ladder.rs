@@ -27,6 +27,8 @@ pub(crate) struct Walk {
     pub(crate) sum: Evicted,
     /// Something that stayed is in another mode now, or in pieces.
     pub(crate) disturbed: bool,
+    /// The store lost something.
+    pub(crate) lost: bool,
 }
 
 impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {

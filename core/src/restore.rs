@@ -74,7 +74,10 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                 }
                 return;
             };
-            if let Err(why) = self.take_back_at(inner, i, cx, sum) {
+            inner.marks.insert(Marks::LOST); // as it would be, if the store panicked now
+            let step = self.take_back_at(inner, i, cx, sum);
+            inner.marks.set(Marks::LOST, step == Err(PinError::Lost));
+            if let Err(why) = step {
                 failed = true;
                 sum.fail(why);
             }
@@ -99,7 +102,6 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             }
             Ok(other) => {
                 self.home.pool.release(other);
-                inner.marks.insert(Marks::LOST);
                 Err(PinError::Lost)
             }
             Err(refused) => {

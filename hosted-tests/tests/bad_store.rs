@@ -12,6 +12,8 @@ use std::sync::Mutex;
 enum Gives {
     /// ... the block.
     TheBlock,
+    /// ... its lower half.
+    Half,
     /// ... nothing.
     Nothing,
     /// ... an error.
@@ -48,6 +50,11 @@ impl BackingStore<RamBlock<PAGE>> for Bad<'_> {
         let mut kept = self.kept.lock().unwrap();
         match self.gives {
             Gives::TheBlock => Ok(kept.pop()),
+            Gives::Half => {
+                let (lower, upper) = kept.pop().unwrap().split().unwrap();
+                kept.push(upper);
+                Ok(Some(lower))
+            }
             Gives::Nothing => Ok(None),
             Gives::AnError => Err(Refused::new(handle, StoreError::NotStored)),
         }
@@ -104,8 +111,8 @@ fn a_handle_of_another_order_gives_the_block_back() {
     }
 }
 
-/// Rule: where it does not come back, the contents are lost, and everybody is told until the buffer is purged:
-/// nobody reads zeros.
+/// Rule: where it does not come back whole, the contents are lost, and everybody is told until the buffer is purged:
+/// nobody reads zeros, or a part.
 #[test]
 fn what_a_store_keeps_is_said_to_be_lost() {
     let (near, far) = (near(16), far(16));
@@ -141,4 +148,13 @@ fn is_lost(near: &Near, far: &Far, gives: Gives, how: Evict) {
     drop((tile, many));
     give_kept_back(near, &store);
     assert_eq!((near.free(), far.space().pages), (near.total(), far.total()));
+}
+
+/// Rule: where it does not come back whole, the contents are lost: nobody reads a part, or zeros behind it.
+#[test]
+fn half_of_a_block_is_not_the_contents() {
+    let (near, far) = (near(16), far(16));
+    for how in [Evict::TRANSFER, Evict::LADDER] {
+        is_lost(&near, &far, Gives::Half, how);
+    }
 }

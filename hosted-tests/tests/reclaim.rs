@@ -342,3 +342,20 @@ fn a_buffer_without_blocks_costs_no_call() {
     drop(buffer);
     all_home(&world, &near, &far);
 }
+
+/// Rule: a store that says `Backlog` is not asked for another transfer in this walk, also where copies take the place of
+/// the transfers.
+#[test]
+fn a_backlog_ends_the_transfers_of_a_walk_that_copies_too() {
+    let (world, log, near) = (World::new(Contents::Compared), Log::default(), near(32));
+    let far = region::<0>(32, 0);
+    let store: Scripted<_, RamBlock<PAGE>> = Scripted::new(&far);
+    let backlog = Some(StoreError::Backlog);
+    store.answer(Script { transfer: backlog, with: Capabilities::TRANSFER, ..Script::default() });
+    let home: &Forebay<_, _> = &forebay(&near, Traced::new(&store, &log), &world);
+    let tiles: [Buffer<'_, _, _>; 4] = std::array::from_fn(|_| Buffer::new(home, order(0)));
+    tiles.iter().for_each(|t| fill(t, 1));
+    let report = home.reclaim(&tiles, ALL, Evict::LADDER, CX);
+    assert_eq!(report.evicted.copied, pages(4));
+    assert_eq!(log.count(|e| matches!(e, Event::Transfer(..))), 1, "asked again after a backlog");
+}

@@ -1,0 +1,43 @@
+//! A port that panics costs what it was doing, and never shows a buffer with holes.
+
+mod common;
+use common::*;
+use forebay::*;
+use forebay_backends::*;
+use hosted_tests::{Contents, World};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static PANICS: AtomicBool = AtomicBool::new(false);
+
+/// Panics in the middle of an eviction, when the first piece is in the store already.
+fn sink(event: &Event) {
+    if matches!(event, Event::Save(..)) && PANICS.swap(false, Ordering::Relaxed) {
+        panic!("a store's own fault");
+    }
+}
+
+/// Rule: marks go before what they announce: after a panic in a store nothing is shown that is not there. What was in
+/// its hands is said to be lost, and only a purge makes the buffer usable again.
+#[test]
+fn what_a_panic_costs_is_said() {
+    let (world, near, far) = (World::new(Contents::Ignored), near(16), far(32));
+    let store = Traced::new(&far, sink as fn(&Event));
+    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let mut slots = [const { Slot::EMPTY }; 8];
+    let buffer = Buffer::over(&mut slots, home);
+    fill(&buffer, 1);
+    buffer.evict(pages(3), Evict::SPLIT, CX).unwrap();
+    check(&buffer, 1);
+    assert_eq!(buffer.discard(), Ok(pages(3)));
+    PANICS.store(true, Ordering::Relaxed);
+    let caught = catch_unwind(AssertUnwindSafe(|| buffer.evict(ALL, Evict::SPLIT, CX)));
+    assert!(caught.is_err(), "it panicked");
+    assert_eq!((buffer.read().err(), buffer.write().err()), (Some(PinError::Lost), Some(PinError::Lost)));
+    buffer.purge(CX).unwrap();
+    assert!(contents(&buffer).iter().all(|b| *b == 0));
+    fill(&buffer, 2);
+    buffer.evict(ALL, Evict::LADDER, CX).unwrap();
+    check(&buffer, 2);
+    drop(buffer);
+}
