@@ -89,6 +89,9 @@ impl<P: Platform> Pooled<P> {
     ///
     /// # Errors
     /// The block in the mode that it had.
+    ///
+    /// # Context
+    /// As the platform's [`set_mode`](Platform::set_mode), which is told `cx`.
     pub fn into_mode(
         mut self,
         platform: &P,
@@ -202,7 +205,10 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
     /// before the platform at each order (after TTM's `__ttm_pool_alloc`).
     ///
     /// # Errors
-    /// Why there was none of order `least`.
+    /// Why there was none of order `least`; nothing changed.
+    ///
+    /// # Context
+    /// As [`take`](Pool::take), for each order that is tried.
     pub fn take_up_to(
         &self,
         most: Order,

@@ -33,6 +33,17 @@ fn blocks_handles_and_slots() {
     assert_eq!(Caching::COUNT, 3);
 }
 
+/// Rule: metadata is two bits for a page of fast RAM and four for one of slow RAM, and a little.
+#[test]
+fn metadata() {
+    let (bytes, pages) = (16 << 20, (16 << 20) / 512);
+    let bits = |words: usize| words * usize::BITS as usize;
+    let fast = bits(Ram::<Spin, 512>::metadata_words(bytes));
+    let slow = bits(RamRegion::<Spin, 512, 16>::metadata_words(bytes));
+    assert!((pages..=pages * 21 / 10).contains(&fast), "{fast} bits for {pages} pages");
+    assert!((3 * pages..=pages * 41 / 10).contains(&slow), "{slow} bits for {pages} pages");
+}
+
 /// Rule: a contiguous buffer is at most ten words, and an adopted block that waits costs the region five.
 #[test]
 fn buffers_and_adoptions() {
