@@ -46,6 +46,7 @@
 #![deny(unsafe_code)]
 
 mod facade;
+mod frames;
 mod middleware;
 mod null;
 mod ram;

@@ -1,6 +1,6 @@
 //! Why a guard is refused.
 
-use crate::{Busy, StoreError, TakeError};
+use crate::{Busy, OutOfFrames, StoreError, TakeError};
 use core::fmt;
 
 /// Why the contents can't be reached now. Nothing is lost by it, and what was restored so far stays.
@@ -12,7 +12,7 @@ pub enum PinError {
     Busy,
     /// It would have to be copied or zeroed, and the context does not permit what takes so long.
     Context,
-    /// There is no block to restore it into. Reclaim, then try again.
+    /// There is no block to restore it into, or a limit forbids it more memory. Reclaim, then try again.
     Take(TakeError),
     /// The store did not give the contents back. Try again, or purge the buffer.
     Store(StoreError),
@@ -32,6 +32,7 @@ impl From<StoreError> for PinError {
         match e {
             StoreError::Busy => PinError::Busy,
             StoreError::Context => PinError::Context,
+            StoreError::NoHeadroom => PinError::Take(OutOfFrames::NoHeadroom.into()),
             e => PinError::Store(e),
         }
     }

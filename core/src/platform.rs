@@ -3,14 +3,31 @@
 use crate::{Context, Mode, Order, OwnedBlock, RawLock};
 use core::fmt;
 
-/// The source has no block of that order now.
+/// Why a source has no block to give. Nothing changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct OutOfFrames;
+#[non_exhaustive]
+pub enum OutOfFrames {
+    /// None of that order is free now. A smaller one may be.
+    Exhausted,
+    /// There is one, but filling it with memory would exceed a limit: the source's own, or as far as the source can
+    /// see it, that of the machine or of the group of processes it runs in.
+    NoHeadroom,
+    /// The source can't be used from here, for good: it belongs to another process (after a fork).
+    Unavailable,
+}
 
 impl fmt::Display for OutOfFrames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no block of that order is free: reclaim, ask for a smaller order, or give the source more memory")
+        f.write_str(match self {
+            OutOfFrames::Exhausted => {
+                "no block of that order is free: reclaim, ask for a smaller order, or give the source more memory"
+            }
+            OutOfFrames::NoHeadroom => {
+                "one more block would exceed a memory limit: reclaim and settle, or raise the limit"
+            }
+            OutOfFrames::Unavailable => "the source belongs to another process: make one in this process",
+        })
     }
 }
 
@@ -69,7 +86,7 @@ pub trait Platform {
     /// A block of that order, in the plain mode. Its bytes are whatever they were.
     ///
     /// # Errors
-    /// [`OutOfFrames`] if there is none; the caller may try a smaller order.
+    /// [`OutOfFrames`]; after [`Exhausted`](OutOfFrames::Exhausted) the caller may try a smaller order.
     fn allocate(&self, order: Order, cx: Context) -> Result<Self::Block, OutOfFrames>;
 
     /// Takes home a block, or a part of one, that it once gave out; in the plain mode. Must not fail and must

@@ -14,21 +14,21 @@ use core::ops::DerefMut;
 #[non_exhaustive]
 pub enum TakeError {
     /// Neither shelf nor source has a block of that order.
-    OutOfFrames,
+    OutOfFrames(OutOfFrames),
     /// The platform refused the caching mode; the block is home again.
     ModeRefused,
 }
 
 impl From<OutOfFrames> for TakeError {
-    fn from(_: OutOfFrames) -> Self {
-        TakeError::OutOfFrames
+    fn from(why: OutOfFrames) -> Self {
+        TakeError::OutOfFrames(why)
     }
 }
 
 impl fmt::Display for TakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            TakeError::OutOfFrames => OutOfFrames.fmt(f),
+            TakeError::OutOfFrames(why) => why.fmt(f),
             TakeError::ModeRefused => ModeRefused.fmt(f),
         }
     }

@@ -3,8 +3,8 @@
 use crate::slot::slots_of;
 use crate::state::{Empty, Inner, Marks, Round};
 use crate::{
-    BackingStore, Buffer, Capabilities, Context, Order, OwnedBlock, Pages, PinError, Platform, Pooled,
-    Restored, Slot, Slots, StoreError, TakeError,
+    BackingStore, Buffer, Capabilities, Context, Order, OutOfFrames, OwnedBlock, Pages, PinError, Platform,
+    Pooled, Restored, Slot, Slots, StoreError, TakeError,
 };
 
 impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
@@ -265,7 +265,9 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                 slot.copy = Some(refused.item);
                 Err(match refused.why {
                     // This one can't be split, so it is a block of its own order that is missing.
-                    StoreError::Unsupported | StoreError::TooLarge => PinError::Take(TakeError::OutOfFrames),
+                    StoreError::Unsupported | StoreError::TooLarge => {
+                        PinError::Take(OutOfFrames::Exhausted.into())
+                    }
                     why => why.into(),
                 })
             }

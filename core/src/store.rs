@@ -17,6 +17,9 @@ pub enum StoreError {
     Backlog,
     /// Only a smaller piece would fit. The one answer that leads to splitting.
     TooLarge,
+    /// It would need more memory than a limit permits: the store's own, or as far as the store can see it, that of the
+    /// machine or of the group of processes it runs in. Reclaim and settle, then try again.
+    NoHeadroom,
     /// Not now: the contents are under way, or the memory can't be reached for a moment. Try again later.
     Busy,
     /// The context does not permit what would have to be done.
@@ -31,6 +34,8 @@ pub enum StoreError {
     SameId,
     /// The medium failed.
     Io,
+    /// The store can't be used from here, for good: it belongs to another process (after a fork).
+    Unavailable,
 }
 
 impl fmt::Display for StoreError {
@@ -40,6 +45,9 @@ impl fmt::Display for StoreError {
             StoreError::Full => "the store is full: discard something or add a store behind it",
             StoreError::Backlog => "too many blocks wait to be written out: settle the store, then try again",
             StoreError::TooLarge => "the store takes only smaller pieces: split the block",
+            StoreError::NoHeadroom => {
+                "it would exceed a memory limit: reclaim and settle, then try again, or raise the limit"
+            }
             StoreError::Busy => "under way or out of reach for a moment: try again later",
             StoreError::Context => "not allowed in this context: call it from a thread",
             StoreError::WrongStore => "the handle belongs to another store",
@@ -49,6 +57,7 @@ impl fmt::Display for StoreError {
             }
             StoreError::SameId => "two stores have the same id: give each its own StoreId",
             StoreError::Io => "the store's medium failed",
+            StoreError::Unavailable => "the store belongs to another process: make one in this process",
         })
     }
 }

@@ -344,7 +344,7 @@ fn out_of_frames_passes() {
     let mut slots = [const { Slot::EMPTY }; 8];
     let (tile, many) = (Buffer::new(home, order(2)), Buffer::over(&mut slots, home));
     fill(&tile, 3);
-    let out = Some(PinError::Take(TakeError::OutOfFrames));
+    let out = Some(PinError::Take(TakeError::OutOfFrames(forebay::OutOfFrames::Exhausted)));
     assert_eq!((many.read().err(), many.write().err()), (out, out));
     assert_eq!(many.residency(), residency(4, 0, 0), "what it got so far stays");
     tile.evict(ALL, Evict::COPY, CX).unwrap();
@@ -387,7 +387,11 @@ fn a_buffer_of_many_slots_in_a_static() {
     static HOME: Forebay<Near, Far, [Place<Near>; 0]> =
         Forebay::new(Near::new(), Far::new(StoreId::DEFAULT), 0);
     static BUFFER: Buffer<'static, Near, Far, [Slot<Near>; 6]> = Buffer::inline(&HOME);
-    assert_eq!(BUFFER.read().err(), Some(PinError::Take(TakeError::OutOfFrames)), "no memory yet");
+    assert_eq!(
+        BUFFER.read().err(),
+        Some(PinError::Take(TakeError::OutOfFrames(forebay::OutOfFrames::Exhausted))),
+        "no memory yet"
+    );
     let (bytes, words) = (16 * PAGE, Near::metadata_words(16 * PAGE));
     HOME.platform().add(memory::leak(bytes, 0), memory::words(words)).unwrap();
     let words = Far::metadata_words(bytes);

@@ -92,7 +92,7 @@ fn a_buffer_is_rounded_up() {
     static HOME: Home = RamForebay::new();
     static BYTE: RamBuffer<Spin, PAGE, 4> = HOME.buffer::<1>();
     static MORE: RamBuffer<Spin, PAGE, 4> = HOME.buffer::<{ PAGE + 1 }>();
-    assert!(matches!(BYTE.read(), Err(PinError::Take(TakeError::OutOfFrames))), "no memory yet");
+    assert!(matches!(BYTE.read(), Err(PinError::Take(TakeError::OutOfFrames(_)))), "no memory yet");
     let meta = words(Home::metadata_words(FAST, SLOW));
     HOME.init(leak(FAST, 0), leak(SLOW, 0), meta).unwrap();
     assert_eq!((BYTE.read().unwrap().len(), MORE.read().unwrap().len()), (PAGE, 2 * PAGE));
@@ -101,7 +101,7 @@ fn a_buffer_is_rounded_up() {
     assert_eq!(HOME.buffer::<{ 4 * PAGE + 1 }>().read().unwrap().len(), 8 * PAGE);
     // The largest order is to be written down, though not to be had here.
     let largest = HOME.buffer::<{ PAGE << 10 }>();
-    assert!(matches!(largest.read(), Err(PinError::Take(TakeError::OutOfFrames))));
+    assert!(matches!(largest.read(), Err(PinError::Take(TakeError::OutOfFrames(_)))));
     BYTE.purge(Context::THREAD).unwrap();
     MORE.purge(Context::THREAD).unwrap();
     assert_eq!(HOME.platform().free(), HOME.platform().total(), "buffers that were dropped gave back theirs");
@@ -163,7 +163,10 @@ goes_out_and_comes_back!(with_large_pages, Spin, 65536);
 #[test]
 fn without_memory_everything_says_so() {
     static HOME: Home = RamForebay::new();
-    assert_eq!(HOME.platform().allocate(forebay::Order::PAGE, Context::THREAD).err(), Some(OutOfFrames));
+    assert_eq!(
+        HOME.platform().allocate(forebay::Order::PAGE, Context::THREAD).err(),
+        Some(OutOfFrames::Exhausted)
+    );
     let buffer = HOME.buffer::<1>();
     assert_eq!(HOME.hand_over(&[&buffer], 1).evicted.moved(), Pages::ZERO);
     assert_eq!(HOME.write_out(usize::MAX), 0);

@@ -87,7 +87,10 @@ fn live(near: &Near, far: &Far, life: &Life) {
         let before = whole();
         match buffer.restore(STEP, CX).into_result() {
             Ok(restored) => assert_eq!(whole().resident, before.resident + restored.total()),
-            Err(e) => assert_eq!((e, whole()), (PinError::Take(TakeError::OutOfFrames), before)),
+            Err(e) => assert_eq!(
+                (e, whole()),
+                (PinError::Take(TakeError::OutOfFrames(forebay::OutOfFrames::Exhausted)), before)
+            ),
         }
     }
     give_back(near, hogged);

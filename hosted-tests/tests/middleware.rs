@@ -195,7 +195,7 @@ fn every_call_of_a_platform_is_traced() {
             Event::SetMode(pfn, 0, Ok(())),
             Event::BeforeEvict(id, Ok(())),
             Event::AfterRestore(id, Ok(())),
-            Event::Allocate(order(0), Err(OutOfFrames)),
+            Event::Allocate(order(0), Err(OutOfFrames::Exhausted)),
             Event::SetMode(pfn, 1, Err(ModeRefused)),
             Event::BeforeEvict(id, busy),
             Event::AfterRestore(id, busy),

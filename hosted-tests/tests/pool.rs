@@ -147,13 +147,13 @@ fn order_fallback_tries_shelf_then_platform_at_each_order() {
     assert_eq!(second.block().order(), order(1));
     assert_eq!(
         pool.take_up_to(order(3), order(1), Caching::Uncached, CX).err(),
-        Some(TakeError::OutOfFrames)
+        Some(TakeError::OutOfFrames(forebay::OutOfFrames::Exhausted))
     );
     let third = pool.take_up_to(order(3), order(0), Caching::Uncached, CX).unwrap();
     assert_eq!(third.block().order(), order(0));
     assert_eq!(
         pool.take_up_to(order(3), order(0), Caching::Uncached, CX).err(),
-        Some(TakeError::OutOfFrames)
+        Some(TakeError::OutOfFrames(forebay::OutOfFrames::Exhausted))
     );
     world.validate();
     for block in [first, second, third] {
@@ -327,7 +327,11 @@ fn nothing_below_the_least_is_taken() {
     let block = pool.take_up_to(order(0), order(2), Caching::WriteBack, CX).unwrap();
     assert_eq!(block.block().order(), order(2));
     let none = pool.take_up_to(order(1), order(2), Caching::WriteBack, CX);
-    assert_eq!(none.err(), Some(TakeError::OutOfFrames), "there are single pages, and they are too small");
+    assert_eq!(
+        none.err(),
+        Some(TakeError::OutOfFrames(forebay::OutOfFrames::Exhausted)),
+        "there are single pages, and they are too small"
+    );
     pool.give(block, CX).unwrap();
     pool.trim(ALL, CX);
     world.assert_empty();

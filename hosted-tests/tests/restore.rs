@@ -9,7 +9,7 @@ use std::task::Poll;
 
 type Store<'w> = Scripted<&'w Far, RamBlock<PAGE>>;
 
-const OUT: PinError = PinError::Take(TakeError::OutOfFrames);
+const OUT: PinError = PinError::Take(TakeError::OutOfFrames(forebay::OutOfFrames::Exhausted));
 
 /// Orders of the blocks that were allocated.
 fn allocated(events: &[Event]) -> Vec<u8> {

@@ -70,7 +70,7 @@ fn bad_memory_comes_back() {
         let exact = Two::new();
         assert_eq!(exact.add(leak(pages * PAGE, 0), words(needed)).unwrap(), pages * PAGE);
     }
-    assert_eq!(ram.allocate(Order::PAGE, Context::THREAD).err(), Some(OutOfFrames));
+    assert_eq!(ram.allocate(Order::PAGE, Context::THREAD).err(), Some(OutOfFrames::Exhausted));
     // Ragged ends are trimmed, and the usable bytes returned: also where the number of words is just enough.
     let Err(MemoryError::Metadata { words: enough }) = ram.check(leak(65 * PAGE, 1), words(0)) else {
         panic!("no metadata at all")
@@ -170,7 +170,7 @@ fn a_block_of_another_source_is_leaked() {
 #[test]
 fn a_heap_takes_memory_once() {
     let heap = HeapSource::<Spin, PAGE>::new();
-    assert_eq!(heap.allocate(Order::PAGE, Context::THREAD).err(), Some(OutOfFrames));
+    assert_eq!(heap.allocate(Order::PAGE, Context::THREAD).err(), Some(OutOfFrames::Exhausted));
     let refuse = |memory: &'static mut [u8], expected| {
         let place = memory.as_ptr_range();
         let refused = heap.init(memory).unwrap_err();
@@ -271,7 +271,7 @@ proptest! {
                         model.set(&block, false);
                         held.push(block);
                     }
-                    Err(OutOfFrames) => prop_assert!(!model.has(k), "there is a free {k}"),
+                    Err(_) => prop_assert!(!model.has(k), "there is a free {k}"),
                 },
                 Op::Put(i) if !held.is_empty() => {
                     let block = held.swap_remove(i % held.len());

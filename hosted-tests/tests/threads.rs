@@ -32,7 +32,7 @@ fn patiently<T>(mut f: impl FnMut() -> Result<T, PinError>) -> Option<T> {
     for _ in 0..10_000 {
         match f() {
             Ok(t) => return Some(t),
-            Err(PinError::Busy | PinError::Take(TakeError::OutOfFrames)) => thread::yield_now(),
+            Err(PinError::Busy | PinError::Take(TakeError::OutOfFrames(_))) => thread::yield_now(),
             Err(e) => panic!("{e}"),
         }
     }

@@ -103,7 +103,7 @@ impl<P: Platform, L: RawLock> Platform for Faulty<P, L> {
     const MAX_ORDER: Order = P::MAX_ORDER;
 
     fn allocate(&self, order: Order, cx: Context) -> Result<P::Block, OutOfFrames> {
-        if self.fails() { Err(OutOfFrames) } else { self.inner.allocate(order, cx) }
+        if self.fails() { Err(OutOfFrames::Exhausted) } else { self.inner.allocate(order, cx) }
     }
     fn release(&self, block: P::Block) {
         self.inner.release(block);

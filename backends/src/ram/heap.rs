@@ -108,8 +108,8 @@ impl<L: RawLock, const PAGE: usize> Platform for HeapSource<L, PAGE> {
     type Mode = ();
 
     fn allocate(&self, order: Order, _: Context) -> Result<HeapBlock<PAGE>, OutOfFrames> {
-        let layout = Self::layout(order).ok_or(OutOfFrames)?;
-        let at = self.0.with(|heap| heap.allocate_first_fit(layout)).map_err(|()| OutOfFrames)?;
+        let layout = Self::layout(order).ok_or(OutOfFrames::Exhausted)?;
+        let at = self.0.with(|heap| heap.allocate_first_fit(layout)).map_err(|()| OutOfFrames::Exhausted)?;
         // SAFETY: the heap gave these bytes to us alone, that many, so aligned, for as long as we want, out of the
         // one slice of `init`. Its list lay in them as plain words; writing zeros makes every byte initialised.
         unsafe {

@@ -1,8 +1,7 @@
 //! Memory cut into blocks: the only place where a frame's number becomes an address.
 #![allow(unsafe_code)]
 
-use super::bitmap;
-use super::buddy::{self, Buddy, ORDERS};
+use crate::frames::{Away, Buddy};
 use core::fmt;
 use core::num::NonZeroUsize;
 use core::ops::{Deref, DerefMut, Range};
@@ -154,18 +153,21 @@ impl core::error::Error for MemoryError {}
 /// Memory and the metadata for it, that were refused.
 pub type MemoryRefused = Refused<(&'static mut [u8], &'static mut [usize]), MemoryError>;
 
+/// Words that the caller lent.
+type Lent = &'static mut [usize];
+
 /// Whether blocks of a range may be put away.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Away {
+pub(crate) enum PutAway {
     Never,
     Possible,
 }
 
-impl Away {
+impl PutAway {
     const fn words(self, pages: usize) -> usize {
         match self {
-            Away::Never => 0,
-            Away::Possible => away_words(pages),
+            PutAway::Never => 0,
+            PutAway::Possible => Away::<Lent>::words(pages),
         }
     }
 }
@@ -187,9 +189,8 @@ pub(crate) enum Whose {
 /// `away`. Every `RamBlock` whose address lies in the range was cut from it.
 pub(crate) struct Memory<const PAGE: usize> {
     base: NonNull<u8>,
-    buddy: Buddy,
-    /// For each order a bit for each block: put away. Empty if blocks are never put away.
-    away: &'static mut [usize],
+    buddy: Buddy<Lent>,
+    away: Away<Lent>,
 }
 
 // SAFETY: it owns the frames that are free or away.
@@ -198,22 +199,22 @@ unsafe impl<const PAGE: usize> Send for Memory<PAGE> {}
 impl<const PAGE: usize> Memory<PAGE> {
     /// Words for a range of `bytes` whose blocks are only cut and joined.
     pub(crate) const fn words(bytes: usize) -> usize {
-        Buddy::words(bytes / PAGE)
+        Buddy::<Lent>::words(bytes / PAGE)
     }
 
     /// Words for a range of `bytes` whose blocks are put away too.
     pub(crate) const fn words_with_away(bytes: usize) -> usize {
-        Self::words(bytes) + Away::Possible.words(bytes / PAGE)
+        Self::words(bytes) + PutAway::Possible.words(bytes / PAGE)
     }
 
     /// How many pages these would give, with ragged ends trimmed.
-    pub(crate) fn check(memory: &[u8], meta: &[usize], away: Away) -> Result<usize, MemoryError> {
+    pub(crate) fn check(memory: &[u8], meta: &[usize], away: PutAway) -> Result<usize, MemoryError> {
         let skip = memory.as_ptr().align_offset(PAGE);
         let pages = memory.len().checked_sub(skip).map_or(0, |n| n / PAGE);
         if pages == 0 {
             return Err(MemoryError::NoWholePage);
         }
-        let words = Buddy::words(pages) + away.words(pages);
+        let words = Buddy::<Lent>::words(pages) + away.words(pages);
         if meta.len() < words { Err(MemoryError::Metadata { words }) } else { Ok(pages) }
     }
 
@@ -221,22 +222,22 @@ impl<const PAGE: usize> Memory<PAGE> {
     pub(crate) fn new(
         memory: &'static mut [u8],
         meta: &'static mut [usize],
-        away: Away,
+        away: PutAway,
     ) -> Result<Self, MemoryRefused> {
         let pages = match Self::check(memory, meta, away) {
             Ok(pages) => pages,
             Err(why) => return Err(Refused::new((memory, meta), why)),
         };
-        let words = Buddy::words(pages);
+        let words = Buddy::<Lent>::words(pages);
         let Some((free, rest)) = meta.split_at_mut_checked(words) else {
             return Err(Refused::new((memory, Default::default()), MemoryError::Metadata { words })); // checked above
         };
-        let away = rest.get_mut(..away.words(pages)).unwrap_or_default();
-        away.fill(0);
+        let marks = rest.get_mut(..away.words(pages)).unwrap_or_default();
         let skip = memory.as_ptr().align_offset(PAGE);
         let base = NonNull::from(memory.get_mut(skip..).unwrap_or_default()).cast::<u8>();
         let first = base.addr().get() / PAGE;
-        Ok(Memory { base, buddy: Buddy::new(first..first + pages, free), away })
+        let frames = first..first + pages;
+        Ok(Memory { base, buddy: Buddy::new(frames.clone(), free), away: Away::new(frames, marks) })
     }
 
     pub(crate) fn pages(&self) -> Pages {
@@ -296,47 +297,30 @@ impl<const PAGE: usize> Memory<PAGE> {
 
     /// Marks a block as put away; its number, to fetch it by.
     pub(crate) fn put_away(&mut self, block: RamBlock<PAGE>) -> Result<usize, RamBlock<PAGE>> {
-        let (Some(index), Some(bit)) = (self.index(&block), self.away_bit(block.pfn().get(), block.order()))
-        else {
-            return Err(block);
-        };
-        bitmap::set(self.away, bit);
-        Ok(index)
+        let Some(index) = self.index(&block) else { return Err(block) };
+        if self.away.mark(block.pfn(), block.order()) { Ok(index) } else { Err(block) }
     }
 
     /// Where a block is that may have been put away.
     pub(crate) fn whose(&self, index: usize, order: Order) -> Whose {
-        match self.away_at(index, order) {
-            Some(bit) if bitmap::get(self.away, bit) => Whose::Away,
-            Some(_) if !self.buddy.is_free(Pfn::new(self.buddy.frames().start + index)) => Whose::Cut,
+        match self.pfn(index) {
+            Some(pfn) if self.away.is_marked(pfn, order) => Whose::Away,
+            Some(pfn) if self.away.has(pfn, order) && !self.buddy.is_free(pfn) => Whose::Cut,
             _ => Whose::Free,
         }
     }
 
     /// The block again, if just this was put away: a forged number makes no second owner.
     pub(crate) fn fetch(&mut self, index: usize, order: Order) -> Option<RamBlock<PAGE>> {
-        let bit = self.away_at(index, order).filter(|bit| bitmap::get(self.away, *bit))?;
-        bitmap::clear(self.away, bit);
+        let pfn = self.pfn(index)?;
         // SAFETY: by its mark the block was away, so by the invariant of `Memory` nobody else has it.
-        Some(unsafe { self.block_at(index, order) })
+        self.away.unmark(pfn, order).then(|| unsafe { self.block_at(index, order) })
     }
 
-    fn away_at(&self, index: usize, order: Order) -> Option<usize> {
+    /// The frame with that number in this range.
+    fn pfn(&self, index: usize) -> Option<Pfn> {
         let frames = self.buddy.frames();
-        let pfn = frames.start.checked_add(index).filter(|pfn| frames.contains(pfn))?;
-        self.away_bit(pfn, order)
-    }
-
-    /// Bit of the block of `order` that begins at `pfn`.
-    fn away_bit(&self, pfn: usize, order: Order) -> Option<usize> {
-        let frames = self.buddy.frames();
-        let here = buddy::blocks(&frames, order.get());
-        let number = pfn >> order.get();
-        if usize::from(order.get()) >= ORDERS || !Pfn::new(pfn).is_aligned(order) || !here.contains(&number) {
-            return None;
-        }
-        let below: usize = (0..order.get()).map(|k| buddy::blocks(&frames, k).len()).sum();
-        Some(below + number - here.start)
+        frames.start.checked_add(index).filter(|pfn| frames.contains(pfn)).map(Pfn::new)
     }
 
     /// # Safety
@@ -345,17 +329,6 @@ impl<const PAGE: usize> Memory<PAGE> {
         // SAFETY: the caller's promise; `base` is the first frame of the range, from a `&'static mut [u8]`.
         unsafe { RamBlock::new(self.base.add(index * PAGE), order) }
     }
-}
-
-/// One bit for each block of each order.
-const fn away_words(pages: usize) -> usize {
-    let mut bits = 0;
-    let mut order = 0;
-    while order < ORDERS {
-        bits += pages >> order;
-        order += 1;
-    }
-    bitmap::plain_words(bits)
 }
 
 impl<const PAGE: usize> fmt::Debug for Memory<PAGE> {

@@ -1,13 +1,11 @@
 //! Plain RAM: blocks that are simply bytes, and two sources of them.
 
-mod bitmap;
-mod buddy;
 mod heap;
 mod memory;
 mod source;
 
 pub use heap::{HeapBlock, HeapSource};
-pub(crate) use memory::{Away, Memory, Whose};
+pub(crate) use memory::{Memory, PutAway, Whose};
 pub use memory::{MemoryError, MemoryRefused, RamBlock};
 pub use source::Ram;
 pub(crate) use source::overlap;

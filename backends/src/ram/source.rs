@@ -1,6 +1,6 @@
 //! The usual source: a buddy over pieces of RAM.
 
-use super::{Away, Memory, MemoryError, MemoryRefused, RamBlock};
+use super::{Memory, MemoryError, MemoryRefused, PutAway, RamBlock};
 use core::fmt;
 use core::ops::Range;
 use forebay::{Context, Locked, Order, OutOfFrames, Pages, Platform, RawLock, Refused};
@@ -44,7 +44,7 @@ impl<L: RawLock, const PAGE: usize, const PIECES: usize> Ram<L, PAGE, PIECES> {
             if let Err(why) = check(pieces, memory, meta) {
                 return Err(Refused::new((memory, meta), why));
             }
-            let piece = Memory::new(memory, meta, Away::Never)?;
+            let piece = Memory::new(memory, meta, PutAway::Never)?;
             let bytes = piece.pages().get() * PAGE;
             let _ = pieces.push(piece); // there is room
             Ok(bytes)
@@ -75,7 +75,7 @@ fn check<const PAGE: usize, const PIECES: usize>(
     memory: &[u8],
     meta: &[usize],
 ) -> Result<(), MemoryError> {
-    Memory::<PAGE>::check(memory, meta, Away::Never)?;
+    Memory::<PAGE>::check(memory, meta, PutAway::Never)?;
     if pieces.iter().any(|m| overlap(&m.addresses(), memory)) {
         return Err(MemoryError::Overlap);
     }
@@ -94,7 +94,7 @@ impl<L: RawLock, const PAGE: usize, const PIECES: usize> Platform for Ram<L, PAG
     type Mode = ();
 
     fn allocate(&self, order: Order, _: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
-        self.0.with(|pieces| pieces.iter_mut().find_map(|m| m.cut(order))).ok_or(OutOfFrames)
+        self.0.with(|pieces| pieces.iter_mut().find_map(|m| m.cut(order))).ok_or(OutOfFrames::Exhausted)
     }
 
     /// A block of another source is leaked, never mixed in.

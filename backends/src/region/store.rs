@@ -1,7 +1,7 @@
 //! The region as a store.
 
 use super::table::{Found, Table};
-use crate::ram::{Away, Memory};
+use crate::ram::{Memory, PutAway};
 use crate::{MemoryError, MemoryRefused, RamBlock};
 use core::fmt;
 use forebay::{
@@ -68,7 +68,7 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
             if let Err(why) = check::<B, PAGE, N>(t, memory, meta) {
                 return Err(Refused::new((memory, meta), why));
             }
-            let memory = t.memory.insert(Memory::new(memory, meta, Away::Possible)?);
+            let memory = t.memory.insert(Memory::new(memory, meta, PutAway::Possible)?);
             Ok(memory.pages().get() * PAGE)
         })
     }
@@ -107,7 +107,7 @@ fn check<B, const PAGE: usize, const N: usize>(
     if table.memory.is_some() {
         return Err(MemoryError::Already);
     }
-    let pages = Memory::<PAGE>::check(memory, meta, Away::Possible)?;
+    let pages = Memory::<PAGE>::check(memory, meta, PutAway::Possible)?;
     match pages.checked_mul(N + 1) {
         Some(values) if values <= Handle::VALUES => Ok(()),
         _ => Err(MemoryError::TooLarge),

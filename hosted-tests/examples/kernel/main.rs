@@ -40,7 +40,9 @@ impl Platform for Machine {
     type Lock = Spin<IrqOff>;
     type Mode = ();
     fn allocate(&self, order: Order, cx: Context) -> Result<Frames, OutOfFrames> {
-        self.segment(order.pages().get(), cx.contains(Context::MAY_BLOCK)).map(Frames).ok_or(OutOfFrames)
+        self.segment(order.pages().get(), cx.contains(Context::MAY_BLOCK))
+            .map(Frames)
+            .ok_or(OutOfFrames::Exhausted)
     }
     fn release(&self, block: Frames) {
         self.free(block.0);

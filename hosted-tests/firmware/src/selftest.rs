@@ -79,7 +79,7 @@ fn tiles_survive(out: &mut dyn Write) -> bool {
 fn until_free(mut f: impl FnMut() -> Result<(), PinError>) -> u32 {
     let mut waits = 0;
     while let Err(e) = f() {
-        assert!(matches!(e, PinError::Take(TakeError::OutOfFrames) | PinError::Busy), "{e}");
+        assert!(matches!(e, PinError::Take(TakeError::OutOfFrames(_)) | PinError::Busy), "{e}");
         assert!(waits < SPIN_LIMIT, "no room after {waits} turns");
         app::idle();
         spin_loop();

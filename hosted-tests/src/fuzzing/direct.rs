@@ -133,7 +133,7 @@ impl<S: Source> Rig<'_, '_, S> {
                 assert!(bytes == vec![0; bytes.len()], "the pool gave a block that is not zeroed");
                 self.pooled.push(Loose { item: block, bytes });
             }
-            Err(TakeError::OutOfFrames) => {
+            Err(TakeError::OutOfFrames(_)) => {
                 let injected = self.injected() > injected;
                 assert!(injected || !super::has_block(self.source, least), "there is a block of {least:?}");
             }

@@ -264,7 +264,7 @@ impl<'h, 'w, S: Source> Rig<'h, 'w, S> {
             PinError::Context => cx != Context::THREAD,
             PinError::Store(E::Io | E::OtherWay) => injected,
             PinError::Take(TakeError::ModeRefused) => injected,
-            PinError::Take(TakeError::OutOfFrames) => {
+            PinError::Take(TakeError::OutOfFrames(_)) => {
                 let least = if self.splits { kept.shape.unit() } else { kept.shape.largest() };
                 injected || !super::has_block(self.source, least)
             }

@@ -295,7 +295,7 @@ impl<'h, 'w> Machine<'h, 'w> {
         self.make_room(all, first).map_err(OpenError::Room)?;
         for attempt in 1..=TRIES {
             match guard(one) {
-                Err(PinError::Take(TakeError::OutOfFrames)) => {}
+                Err(PinError::Take(TakeError::OutOfFrames(_))) => {}
                 Err(e) => return Err(OpenError::Contents(e)),
                 Ok(guard) => return Ok(guard),
             }

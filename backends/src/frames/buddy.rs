@@ -1,31 +1,28 @@
-//! A buddy allocator of frame numbers: bitmaps in words that the caller lent, and no pointers at all.
+//! A buddy allocator of frame numbers.
 //!
 //! One bit for each naturally aligned block that lies wholly in the range, for each order, says whether it is
 //! free as a block of that order. That is at most two bits a page, and the summaries above them. The lowest
 //! address is used first, which keeps the high ones whole; neighbours join whatever the order in which they come
 //! back.
 
-use super::bitmap;
+use super::{ORDERS, Words, bitmap, blocks};
 use core::ops::Range;
 use forebay::{Order, Pages, Pfn};
-
-/// Orders 0 to 10.
-pub(crate) const ORDERS: usize = Order::TEN.get() as usize + 1;
 
 /// Free frames of one range.
 ///
 /// # Invariants
 /// 1. A frame is free in at most one bit. 2. Two free buddies below the largest order are one larger free block.
 #[derive(Debug)]
-pub(crate) struct Buddy {
-    words: &'static mut [usize],
+pub(crate) struct Buddy<W> {
+    words: W,
     frames: Range<usize>,
     /// Where the words of each order begin.
     starts: [u32; ORDERS],
     free: Pages,
 }
 
-impl Buddy {
+impl<W: Words> Buddy<W> {
     /// Words that a range of `pages` pages needs at most, wherever it lies.
     pub(crate) const fn words(pages: usize) -> usize {
         let mut sum = 0;
@@ -38,8 +35,8 @@ impl Buddy {
     }
 
     /// All of `frames` free. `words` must be [`Buddy::words`] long at least, or frames are missing.
-    pub(crate) fn new(frames: Range<usize>, words: &'static mut [usize]) -> Self {
-        words.fill(0);
+    pub(crate) fn new(frames: Range<usize>, mut words: W) -> Self {
+        words.as_mut().fill(0);
         let mut starts = [0; ORDERS];
         let mut next = 0;
         for (order, start) in (0..).zip(&mut starts) {
@@ -47,13 +44,7 @@ impl Buddy {
             next += bitmap::summed_words(blocks(&frames, order).len());
         }
         let mut buddy = Buddy { words, frames: frames.clone(), starts, free: Pages::ZERO };
-        let mut at = frames.start;
-        while at < frames.end {
-            let fits = (frames.end - at).ilog2().min(at.trailing_zeros()).min(ORDERS as u32 - 1);
-            let order = Order::new(fits as u8).unwrap_or(Order::PAGE);
-            buddy.put(Pfn::new(at), order);
-            at += order.pages().get();
-        }
+        buddy.put_run(frames);
         buddy
     }
 
@@ -67,9 +58,15 @@ impl Buddy {
 
     /// Whether a frame of this range is free. O(orders).
     pub(crate) fn is_free(&self, pfn: Pfn) -> bool {
-        (0..ORDERS as u8).any(|k| {
-            let (blocks, number) = (self.blocks(k), pfn.get() >> k);
-            blocks.contains(&number) && bitmap::get(self.order(k), number - blocks.start)
+        self.free_block(pfn.get()).is_some()
+    }
+
+    /// The order of the free block that a frame is in, and the number of that block among those of its order.
+    fn free_block(&self, pfn: usize) -> Option<(u8, usize)> {
+        (0..ORDERS as u8).find_map(|k| {
+            let (blocks, number) = (self.blocks(k), pfn >> k);
+            let free = blocks.contains(&number) && bitmap::get(self.order(k), number - blocks.start);
+            free.then(|| (k, number - blocks.start))
         })
     }
 
@@ -109,18 +106,52 @@ impl Buddy {
         self.set(k, index);
     }
 
+    /// Takes a run of frames back, none of which is free, in the largest blocks that they make.
+    pub(crate) fn put_run(&mut self, run: Range<usize>) {
+        let mut at = run.start;
+        while at < run.end {
+            let fits = (run.end - at).ilog2().min(at.trailing_zeros()).min(ORDERS as u32 - 1);
+            let order = Order::new(fits as u8).unwrap_or(Order::PAGE);
+            self.put(Pfn::new(at), order);
+            at += order.pages().get();
+        }
+    }
+
+    /// Takes out the frames of a run that are free: the first of them, as long as they follow each other, from `at`
+    /// on. An empty run if there is none before `end`. O(orders · log pages) for each free block, and O(orders) for
+    /// each frame that is not free.
+    pub(crate) fn take_run(&mut self, mut at: usize, end: usize) -> Range<usize> {
+        while at < end && self.free_block(at).is_none() {
+            at += 1;
+        }
+        let start = at;
+        while let Some((k, index)) = self.free_block(at).filter(|_| at < end) {
+            let first = (self.blocks(k).start + index) << k;
+            let block = first..first + (1 << k);
+            self.clear(k, index);
+            self.free -= Pages::new(block.len());
+            self.put_run(block.start..at.max(block.start));
+            self.put_run(end.min(block.end)..block.end);
+            at = block.end.min(end);
+        }
+        start..at.min(end).max(start)
+    }
+
     fn blocks(&self, order: u8) -> Range<usize> {
         blocks(&self.frames, order)
     }
 
     fn order(&self, order: u8) -> &[usize] {
-        self.starts.get(usize::from(order)).and_then(|s| self.words.get(*s as usize..)).unwrap_or_default()
+        self.starts
+            .get(usize::from(order))
+            .and_then(|s| self.words.as_ref().get(*s as usize..))
+            .unwrap_or_default()
     }
 
     fn order_mut(&mut self, order: u8) -> &mut [usize] {
         self.starts
             .get(usize::from(order))
-            .and_then(|s| self.words.get_mut(*s as usize..))
+            .and_then(|s| self.words.as_mut().get_mut(*s as usize..))
             .unwrap_or_default()
     }
 
@@ -135,21 +166,14 @@ impl Buddy {
     }
 }
 
-/// The numbers of the blocks of `order` that lie wholly in `frames`.
-pub(crate) fn blocks(frames: &Range<usize>, order: u8) -> Range<usize> {
-    let first = (frames.start >> order) + usize::from(frames.start & ((1 << order) - 1) != 0);
-    let end = frames.end >> order;
-    first..end.max(first)
-}
-
 #[cfg(test)]
 mod tests {
     extern crate std;
     use super::*;
     use std::{vec, vec::Vec};
 
-    fn buddy(frames: Range<usize>) -> Buddy {
-        let words = vec![0; Buddy::words(frames.len())].leak();
+    fn buddy(frames: Range<usize>) -> Buddy<Vec<usize>> {
+        let words = vec![0; Buddy::<Vec<usize>>::words(frames.len())];
         Buddy::new(frames, words)
     }
 
@@ -207,11 +231,42 @@ mod tests {
         assert_eq!(b.take(order(4)), Some(pfn));
     }
 
+    /// Rule: taking out a run takes what is free in it and nothing else, and giving it back makes everything as before.
+    #[test]
+    fn runs_are_taken_out_and_come_back() {
+        for frames in [0..64, 3..1029, 77..5000] {
+            let mut b = buddy(frames.clone());
+            let held = [b.take(order(2)).unwrap(), b.take(Order::PAGE).unwrap(), b.take(order(3)).unwrap()];
+            let (before, free) = (b.words.clone(), b.free());
+            for (from, to) in [(frames.start, frames.end), (frames.start + 5, frames.start + 33)] {
+                let is_free: Vec<bool> = (from..to).map(|n| b.is_free(Pfn::new(n))).collect();
+                let mut runs = Vec::new();
+                let mut at = from;
+                loop {
+                    let run = b.take_run(at, to);
+                    if run.is_empty() {
+                        break;
+                    }
+                    at = run.end;
+                    runs.push(run);
+                }
+                let taken: Vec<bool> = (from..to).map(|n| runs.iter().any(|r| r.contains(&n))).collect();
+                assert_eq!(taken, is_free);
+                assert!((from..to).all(|n| !b.is_free(Pfn::new(n))), "nothing of it is free now");
+                let pages: usize = runs.iter().map(Range::len).sum();
+                assert_eq!(b.free() + Pages::new(pages), free);
+                runs.into_iter().for_each(|run| b.put_run(run));
+                assert_eq!((&b.words, b.free()), (&before, free));
+            }
+            assert!(held.iter().all(|pfn| !b.is_free(*pfn)));
+        }
+    }
+
     /// Rule: metadata is at most a twentieth of a per cent of memory at pages of 4 KiB, a tenth at 512 B, and no
     /// more than the `const fn` says.
     #[test]
     fn metadata_is_small() {
-        let bytes = |pages| Buddy::words(pages) * size_of::<usize>();
+        let bytes = |pages| Buddy::<Vec<usize>>::words(pages) * size_of::<usize>();
         assert!(bytes(1 << 20) * 2000 <= (1 << 20) * 4096);
         assert!(bytes(1 << 16) * 1000 <= (1 << 16) * 512);
     }

@@ -1,0 +1,25 @@
+//! Frames by number: which are free, and which blocks are put away. Bits in words, and no addresses at all.
+
+mod away;
+pub(crate) mod bitmap;
+mod buddy;
+
+pub(crate) use away::Away;
+pub(crate) use buddy::Buddy;
+
+use core::ops::Range;
+use forebay::Order;
+
+/// Where bits are kept: words that the caller lent, or a box of them.
+pub(crate) trait Words: AsRef<[usize]> + AsMut<[usize]> {}
+impl<W: AsRef<[usize]> + AsMut<[usize]>> Words for W {}
+
+/// Orders 0 to 10.
+const ORDERS: usize = Order::TEN.get() as usize + 1;
+
+/// The numbers of the blocks of `order` that lie wholly in `frames`.
+fn blocks(frames: &Range<usize>, order: u8) -> Range<usize> {
+    let first = (frames.start >> order) + usize::from(frames.start & ((1 << order) - 1) != 0);
+    let end = frames.end >> order;
+    first..end.max(first)
+}
