@@ -51,6 +51,8 @@ mod middleware;
 mod null;
 mod ram;
 mod region;
+#[cfg(all(feature = "shmem", target_os = "linux"))]
+pub mod shmem;
 mod tiered;
 
 pub use facade::{InitError, InitErrorKind, RamBuffer, RamForebay};

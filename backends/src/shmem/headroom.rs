@@ -1,0 +1,1 @@
+//! How much more memory the process may take, as far as it can be known.

@@ -1,0 +1,1 @@
+//! What the machine offers a shmem arena, and what it lacks.
