@@ -241,7 +241,7 @@ impl<const PAGE: usize, L: RawLock> Platform for Arena<PAGE, L> {
     type Lock = L;
     type Mode = ();
 
-    /// Without the right to block, only from chunks that are mapped already.
+    /// Without the right to block, only if the block that is next lies in a chunk that is mapped.
     fn allocate(&self, order: Order, cx: Context) -> Result<ArenaBlock<PAGE>, OutOfFrames> {
         self.take(order, Limit::Held, cx)
     }
