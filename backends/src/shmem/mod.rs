@@ -6,6 +6,8 @@ extern crate std;
 mod fake;
 #[allow(dead_code, reason = "until the arena asks it")]
 mod headroom;
+#[allow(dead_code, reason = "until the arena makes one")]
 mod surroundings;
 
 pub use headroom::GroupLimit;
+pub use surroundings::{Features, HugePageSetting, HugePages, Surroundings, Swap};
