@@ -64,7 +64,7 @@ impl Headroom {
     }
 
     /// Whether `bytes` more may be taken: every group and the machine have them, free or to be reclaimed without
-    /// ending anybody. Adds what the kernel needs besides: page tables, and the index of the file.
+    /// ending anybody. Adds what the kernel needs besides, and leaves a MiB for everything else.
     ///
     /// # Context
     /// Reads files, so may wait for the kernel's own locks. Allocates nothing, never panics.
@@ -73,7 +73,7 @@ impl Headroom {
     /// With room to spare: a `sysinfo`, and a read for each group without a limit, two (cgroup v1: four) for one with.
     /// Only a group or a machine that is nearly full has its statistics read.
     pub(crate) fn allows(&self, bytes: u64) -> bool {
-        let bytes = bytes.saturating_add(bytes / OVERHEAD).saturating_add(OVERHEAD_OF_A_CALL);
+        let bytes = bytes.saturating_add(bytes / OVERHEAD).saturating_add(RESERVE);
         self.machine_allows(bytes) && self.groups().iter().all(|group| group.allows(bytes, || self.swap()))
     }
 
@@ -116,11 +116,13 @@ impl Headroom {
     }
 }
 
-/// One part of so many is what page tables and the index of a file take, and a little: measured is one of 175, where
-/// pages have 4 KiB.
+/// One part of so many is for page tables and the index of the file. With pages of 4 KiB they are one of 240: 8 bytes a
+/// page, and some 576 for each 64.
 const OVERHEAD: u64 = 64;
-/// The same for a small call: a table for each level.
-const OVERHEAD_OF_A_CALL: u64 = 16 * 1024;
+
+/// Bytes that are left for everything else, first of all the program's own code: it is file cache, counts as what can
+/// be reclaimed, and is needed again at once. A group filled to the brim lives until the next page fault.
+const RESERVE: u64 = 1 << 20;
 
 /// A limit of this many bytes or more is none. Version 1 has no other word for it, and says the largest number of
 /// whole pages.

@@ -30,8 +30,8 @@ pub struct Surroundings {
     pub huge_pages: HugePages,
     /// Where memory may be swapped out to. Of the machine: a control group may be allowed less.
     pub swap: Swap,
-    /// Bytes that the process may lock into memory (the soft `RLIMIT_MEMLOCK`); `None` if there is no limit. Nothing
-    /// is locked so far.
+    /// Bytes that the process may lock into memory (the soft `RLIMIT_MEMLOCK`); `None` if there is no limit. Not
+    /// used: arenas are not pinned yet.
     pub lockable: Option<u64>,
     /// The tightest memory limit of the control groups.
     pub group_limit: GroupLimit,
@@ -223,7 +223,7 @@ impl Surroundings {
         use HugePageSetting::{Deny, Never, Unknown};
         let setting = self.huge_page_setting();
         let Some(size) = self.huge_page_size else {
-            return writeln!(f, "huge pages: this kernel has none; {SMALL_PAGES}");
+            return writeln!(f, "huge pages: none that can be seen; {SMALL_PAGES}");
         };
         let size = Bytes(size as u64);
         match (self.huge_pages, setting) {
@@ -323,8 +323,10 @@ impl fmt::Display for Surroundings {
             }
         }?;
         match self.lockable {
-            Some(bytes) => writeln!(f, "lockable memory: {}; nothing is locked so far", Bytes(bytes)),
-            None => writeln!(f, "lockable memory: no limit; nothing is locked so far"),
+            Some(bytes) => {
+                writeln!(f, "lockable memory: {}, not used: arenas are not pinned yet", Bytes(bytes))
+            }
+            None => writeln!(f, "lockable memory: no limit, not used: arenas are not pinned yet"),
         }?;
         match self.group_limit {
             GroupLimit::Bytes(bytes) => write!(f, "memory limit of the control groups: {}", Bytes(bytes)),

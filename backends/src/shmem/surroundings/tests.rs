@@ -27,6 +27,14 @@ fn around(tree: &Tree, huge_pages: HugePages) -> Surroundings {
     Surroundings::under(tree.root(), GroupLimit::None, Features::all(), huge_pages)
 }
 
+#[test]
+fn swaps_without_their_heading_are_something_else() {
+    for text in ["", "something else\n"] {
+        let tree = Tree::new([("proc/swaps", text)]);
+        assert_eq!(around(&tree, HugePages::Unknown).swap, Swap::Unknown);
+    }
+}
+
 /// The line about it.
 fn line(surroundings: &Surroundings, item: &str) -> String {
     let text = surroundings.to_string();
@@ -116,7 +124,7 @@ fn nothing_to_read_is_unknown_and_has_its_lines() {
     assert_eq!(around.shmem_enabled, HugePageSetting::Unknown);
     assert_eq!(around.shmem_enabled_for_size, HugePageSetting::Unknown);
     assert_eq!(around.swap, Swap::Unknown);
-    assert!(line(&around, "huge pages").contains("this kernel has none"));
+    assert!(line(&around, "huge pages").contains("none that can be seen"));
     assert_eq!(around.to_string().lines().count(), 8);
 }
 
@@ -127,8 +135,12 @@ fn a_line_for_each_item_and_what_a_lack_costs() {
         Surroundings::under(tree.root(), GroupLimit::Unknown, Features::empty(), HugePages::NotGranted);
     let around = Surroundings { page_size: 4096, lockable: Some(8192), ..around };
     let text = around.to_string();
-    let items =
-        ["page size: 4 KiB", "huge pages: ", "swap: ", "lockable memory: 8 KiB; nothing is locked so far"];
+    let items = [
+        "page size: 4 KiB",
+        "huge pages: ",
+        "swap: ",
+        "lockable memory: 8 KiB, not used: arenas are not pinned yet",
+    ];
     assert!(text.lines().zip(items).all(|(line, item)| line.starts_with(item)), "{text}");
     assert!(line(&around, "memory limit").contains("unknown;"));
     for (item, since) in [("populating", "5.14"), ("looking for huge pages", "6.7"), ("sealing", "6.3")] {
