@@ -55,6 +55,7 @@ struct State {
     pool_frames: usize,
     stored_pages: usize,
     peak_frames: usize,
+    peak_pool: usize,
     base: usize,
     peak: usize,
     counts: Counts,
@@ -111,6 +112,11 @@ impl World {
     /// The most frames that were ever out of the source.
     pub fn peak_frames(&self) -> Pages {
         Pages::new(self.lock().peak_frames)
+    }
+
+    /// The most frames that ever were neither in the source nor with a store.
+    pub fn peak_pool(&self) -> Pages {
+        Pages::new(self.lock().peak_pool)
     }
 
     /// Pages under handles.
@@ -179,6 +185,7 @@ impl State {
     fn measure(&mut self) {
         self.peak = self.peak.max(self.ledger());
         self.peak_frames = self.peak_frames.max(self.frames.len());
+        self.peak_pool = self.peak_pool.max(self.pool_frames);
     }
 
     fn sample(&self) -> Vec<(&usize, &Frame)> {
@@ -197,6 +204,24 @@ impl State {
         match to {
             Owner::Pool => self.pool_frames += pages,
             Owner::Store => self.pool_frames -= pages,
+        }
+    }
+
+    /// Frames leave the source.
+    #[track_caller]
+    fn admit(&mut self, pfn: Pfn, order: Order, owner: Owner) {
+        for n in frames(pfn, order) {
+            let old = self.frames.insert(n, Frame { owner, mode: 0 });
+            assert!(old.is_none(), "frame {n:x} was given out twice: {old:?}");
+        }
+    }
+
+    /// The frames of what was adopted are home, without having been the pool's again.
+    #[track_caller]
+    fn forget(&mut self, stored: &Stored) {
+        for n in stored.block.into_iter().flat_map(|pfn| frames(pfn, stored.order)) {
+            let frame = self.frames.remove(&n).unwrap_or_else(|| panic!("frame {n:x} is in the source"));
+            assert_eq!(frame.owner, Owner::Store, "frame {n:x} is dropped by one who does not own it");
         }
     }
 
@@ -219,17 +244,32 @@ fn frames(pfn: Pfn, order: Order) -> std::ops::Range<usize> {
     pfn.get()..pfn.get() + order.pages().get()
 }
 
+/// Where frames are that a store adopted and then dropped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Dropped {
+    /// With the store, until it gives them home.
+    StillThere,
+    /// In the source, which is the store.
+    Home,
+}
+
 /// A platform or a store, watched.
 #[derive(Clone, Copy, Debug)]
 pub struct Watched<'w, T> {
     inner: T,
     world: &'w World,
+    dropped: Dropped,
 }
 
 impl<'w, T> Watched<'w, T> {
     /// Around `inner`.
     pub const fn new(inner: T, world: &'w World) -> Self {
-        Watched { inner, world }
+        Watched { inner, world, dropped: Dropped::StillThere }
+    }
+
+    /// The store is the source as well: a block that it adopted and is told to discard is home at once.
+    pub fn that_is_the_source(self) -> Self {
+        Watched { dropped: Dropped::Home, ..self }
     }
 
     /// What it stands around.
@@ -447,11 +487,19 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
     }
 
     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
-        let stored = self.world.lock().take(key(&handle));
+        let mut s = self.world.lock();
+        let stored = s.take(key(&handle));
+        if self.dropped == Dropped::Home {
+            s.forget(&stored); // before the call: after it, somebody else may have the frames
+        }
+        drop(s);
         match self.inner.discard(handle) {
             Ok(Some(block)) => {
                 assert_eq!(stored.block, Some(block.pfn()), "another block came to light");
                 let mut s = self.world.lock();
+                if self.dropped == Dropped::Home {
+                    s.admit(block.pfn(), block.order(), Owner::Store);
+                }
                 s.hand(block.pfn(), block.order(), Owner::Store, Owner::Pool);
                 s.counts.uncovered += block.pages().get();
                 s.measure();
