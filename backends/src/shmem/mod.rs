@@ -2,4 +2,3 @@
 
 mod headroom;
 mod surroundings;
-

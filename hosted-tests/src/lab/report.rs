@@ -107,11 +107,11 @@ impl Report {
         self.written_out_pages = counts.written_out;
         self.split_blocks = stats.evicted.splits;
         self.freed_pages = (stats.evicted.freed() + stats.settled).get();
-        self.pending_pages = figures.pending.get();
+        self.pending_pages = figures.settled.pending.get();
         self.refused_pages = stats.evicted.refused.get();
         self.restored_pages = (stats.restored.loaded + stats.restored.taken_back).get();
         self.taken_back_pages = stats.restored.taken_back.get();
-        self.peak_pool_pages = figures.peak_frames.get();
+        self.peak_pool_pages = figures.peak_used.get();
         self.peak_extra_pages = figures.peak_extra.get();
         self.peak_write_out_pages = figures.peak_write_out.get();
     }
@@ -119,7 +119,7 @@ impl Report {
     /// Notes which counts of forebay the oracle contradicts. Some can be compared only if `nothing_odd`: no file
     /// was dropped half way, and no restore failed.
     pub(crate) fn compare(&mut self, figures: &Figures, nothing_odd: Oddness) {
-        let Figures { stats, counts, pending, .. } = figures;
+        let Figures { stats, counts, adopted, .. } = figures;
         let transfers = self.evict == EvictKind::Transfer;
         let plain = nothing_odd == Oddness::None && counts.uncovered == 0;
         let all = [
@@ -135,10 +135,13 @@ impl Report {
                 plain,
                 "handed over, as the sum of what became of it,",
                 stats.evicted.handed_over.get(),
-                counts.written_out + counts.taken_back + pending.get(),
+                counts.written_out + counts.taken_back + adopted.get(),
             ),
         ];
-        for (_, what, own, seen) in all.into_iter().filter(|(holds, _, own, seen)| *holds && own != seen) {
+        let all = all.into_iter().chain(
+            figures.seen_adopted.map(|seen| (transfers, "still handed over", adopted.get(), seen.get())),
+        );
+        for (_, what, own, seen) in all.filter(|(holds, _, own, seen)| *holds && own != seen) {
             self.disagreements.push(format!("pages {what}: forebay counts {own}, the oracle {seen}"));
         }
     }
