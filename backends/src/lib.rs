@@ -45,6 +45,9 @@
 #![no_std]
 #![deny(unsafe_code)]
 
+#[cfg(all(feature = "shmem", target_os = "linux"))]
+extern crate std;
+
 mod facade;
 mod frames;
 mod middleware;

@@ -95,7 +95,7 @@ impl defmt::Format for Capabilities {
 pub struct Space {
     /// Pages that fit, in blocks of any size.
     pub pages: Pages,
-    /// Blocks that it would adopt before it has to be settled.
+    /// Blocks that it would adopt before it has to be settled; `usize::MAX`: all there are.
     pub adoptions: usize,
 }
 

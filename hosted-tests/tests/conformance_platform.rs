@@ -1,6 +1,7 @@
 //! Every source of the backends, wrapped in middleware or not, goes through the suite for platforms.
 
 use forebay::{CriticalSection, Platform, RawLock, Spin};
+use forebay_backends::shmem::Arena;
 use forebay_backends::{Event, Faulty, HeapSource, Ram, Traced};
 use hosted_tests::conformance::platform::{Joins, suite, threads};
 use hosted_tests::memory::{leak, words};
@@ -67,6 +68,33 @@ fn two_pieces_that_touch<const PAGE: usize>() {
         ram
     };
     through_everything(&ram(0), &ram(PAGE / 2), Joins::Always);
+}
+
+/// Chunks of a system page, of a few blocks, and of a huge page; the kernel's pages are not always the block's.
+fn shmem<const PAGE: usize>() {
+    for chunk in [None, Some(PAGE.max(4096)), Some(8 * PAGE.max(4096))] {
+        let arena = |bytes| {
+            let builder = Arena::builder(bytes);
+            let builder = chunk.map_or(builder.clone(), |bytes| builder.chunk(bytes));
+            builder.create_as::<PAGE, Spin>().expect("an arena")
+        };
+        through_everything(&arena(40 * PAGE as u64), &arena(PAGE as u64), Joins::Always);
+    }
+}
+
+#[test]
+fn shmem_of_4_kib() {
+    shmem::<4096>();
+}
+
+#[test]
+fn shmem_of_16_kib() {
+    shmem::<16384>();
+}
+
+#[test]
+fn shmem_of_64_kib() {
+    shmem::<65536>();
 }
 
 macro_rules! at_every_page_size {

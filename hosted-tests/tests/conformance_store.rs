@@ -2,6 +2,7 @@
 //! capabilities go through the suite for stores.
 
 use forebay::{BackingStore, CriticalSection, OwnedBlock, Pages, Platform, Space, Spin, StoreId};
+use forebay_backends::shmem::Arena;
 use forebay_backends::{Event, Faulty, HeapBlock, HeapSource, Null, Ram, RamBlock, Region, Tiered, Traced};
 use hosted_tests::conformance::other::{Attic, CopyStore, Takes};
 use hosted_tests::conformance::store::{suite, threads};
@@ -93,6 +94,42 @@ fn adopting_before_copying<const PAGE: usize>() {
     through_everything(&ram::<PAGE>(), &tiers);
     let three = Tiered(Tiered(Null, attic::<RamBlock<PAGE>>(B)), CopyStore::new(A, 20, Takes::Half));
     suite(&ram::<PAGE>(), &three);
+}
+
+/// The arena as source and store at once.
+fn shmem<const PAGE: usize>() {
+    for chunk in [None, Some(PAGE), Some(16 * PAGE)] {
+        let builder = Arena::builder(96 * PAGE as u64);
+        let builder = chunk.map_or(builder.clone(), |bytes| builder.chunk(bytes));
+        let arena = builder.create_as::<PAGE, Spin>().expect("an arena");
+        through_everything(&arena, &arena);
+    }
+}
+
+fn shmem_that_copies<const PAGE: usize>() {
+    for chunk in [PAGE, 8 * PAGE, 32 * PAGE] {
+        let arena =
+            Arena::builder(32 * PAGE as u64).chunk(chunk).create_as::<PAGE, Spin>().expect("an arena");
+        through_everything(&ram::<PAGE>(), &arena.copies(B));
+    }
+}
+
+#[test]
+fn shmem_of_4_kib() {
+    shmem::<4096>();
+    shmem_that_copies::<4096>();
+}
+
+#[test]
+fn shmem_of_16_kib() {
+    shmem::<16384>();
+    shmem_that_copies::<16384>();
+}
+
+#[test]
+fn shmem_of_64_kib() {
+    shmem::<65536>();
+    shmem_that_copies::<65536>();
 }
 
 macro_rules! at_every_page_size {

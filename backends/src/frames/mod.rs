@@ -3,6 +3,8 @@
 mod away;
 pub(crate) mod bitmap;
 mod buddy;
+#[cfg(all(feature = "shmem", target_os = "linux"))]
+pub(crate) mod runs;
 
 pub(crate) use away::Away;
 pub(crate) use buddy::Buddy;

@@ -1,0 +1,278 @@
+//! The arena: one memfd, its windows, and whose each page is.
+
+use super::block::{ArenaBlock, Contents};
+use super::builder::{Builder, Unmap};
+use super::copies::Copies;
+use super::folio::FolioScan;
+use super::headroom::Headroom;
+use super::ledger::{Ledger, Limit, Need, Resident};
+use super::lock::OsLock;
+use super::process::Process;
+use super::surroundings::Surroundings;
+use super::sys::{self, Populate, Window};
+use super::usage::Usage;
+use core::fmt;
+use core::ops::Range;
+use core::ptr::NonNull;
+use forebay::{
+    Context, Locked, Order, OutOfFrames, OwnedBlock, Pages, Pfn, Platform, RawLock, StoreError, StoreId,
+};
+use rustix::io::Errno;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::vec::Vec;
+
+/// Memory that is shmem from birth: a page source and the store for its own blocks at once. Pages of `PAGE` bytes, a
+/// power of two from 4 KiB to 2 MiB.
+///
+/// It is a large, sparse memfd, mapped once or several times. A block that is handed over stays where it is: what
+/// changes is who owns it, and, at the next settle, that it is taken out of the page tables, so that Linux can swap it
+/// out. Taking it back copies nothing. Without swap the data stays in RAM, owned by the store: then it is the budget of
+/// the program that gets room ([`Builder::limit`]), not the machine.
+///
+/// The kernel deals in huge pages, so the arena does in **chunks** of one: what is stored counts as reclaimable once
+/// nothing of its chunk is resident and a [`settle`](forebay::BackingStore::settle) has unmapped it; until then it is
+/// pending. Taking back a page brings its chunk in, and makes its neighbours pending again. What is released or
+/// discarded is wiped when it is handed out again, and its memory goes back to the system at the next settle, if nothing
+/// else of the chunk is in use; until then it is held.
+///
+/// A block that is handed out reads as zeros once [`zero`](OwnedBlock::zero) was called, as a pool does; that costs
+/// nothing where the kernel has just done it.
+///
+/// # Who else sees the memory
+/// Whoever has the descriptor ([`AsFd`]) can read and write all of it. Tell the arena about blocks that a device or
+/// another process was shown ([`export`](Arena::export)). After a fork the child has neither the windows nor any right:
+/// every call there says `Unavailable`, and dropping it changes nothing in the parent.
+///
+/// # Memory that is not there
+/// Before it brings in a chunk, the arena asks how much the process may still take (control groups v1 and v2, the
+/// machine), and says `NoHeadroom` where it sees that it is too little. That can't be more than a look: somebody else
+/// may take it first, and then Linux kills a process instead of returning an error.
+///
+/// # Context
+/// `transfer`, `discard` and `release` make no system call. What has to bring in a chunk, and `settle`, need
+/// [`Context::MAY_BLOCK`]. Complexity: O(orders · log pages), and O(pages / 64) for a block, under the lock.
+///
+/// Dropping it gives its memory back to the system, unless blocks are still out: then its windows stay.
+pub struct Arena<const PAGE: usize = 4096, L: RawLock = OsLock> {
+    pub(super) ledger: Locked<L, Ledger>,
+    pub(super) memfd: OwnedFd,
+    /// Where the arena begins in the memfd.
+    pub(super) offset: u64,
+    /// Where blocks have their addresses. Its frames are those of the ledger.
+    pub(super) window: Window,
+    /// The same pages once more.
+    pub(super) aliases: Vec<Window>,
+    pub(super) chunk_bytes: usize,
+    pub(super) process: Process,
+    pub(super) id: StoreId,
+    pub(super) headroom: Headroom,
+    pub(super) scan: Option<FolioScan>,
+    pub(super) surroundings: Surroundings,
+    pub(super) unmap: Unmap,
+}
+
+impl Arena {
+    /// An arena of `bytes` bytes of address space, rounded up to whole chunks. They take no memory before blocks are
+    /// handed out, so plenty of them keep pages that are stored and pages that are resident in different chunks.
+    pub const fn builder(bytes: u64) -> Builder {
+        Builder::new(bytes)
+    }
+}
+
+impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
+    /// What the machine offers, what it lacks, and what an administrator may do about it.
+    pub fn surroundings(&self) -> &Surroundings {
+        &self.surroundings
+    }
+
+    /// How much of it is used for what.
+    pub fn usage(&self) -> Usage {
+        self.ledger.with(|l| Usage::of(l))
+    }
+
+    /// Pages of blocks that are out.
+    pub fn resident(&self) -> Pages {
+        self.ledger.with(|l| Pages::new(l.sums().resident))
+    }
+
+    /// Pages under handles: handed over or copied.
+    pub fn stored(&self) -> Pages {
+        self.ledger.with(|l| Pages::new(l.sums().pending + l.sums().reclaimable))
+    }
+
+    /// Pages of address space that nobody has.
+    pub fn free(&self) -> Pages {
+        self.ledger.with(|l| l.free())
+    }
+
+    /// Pages of address space.
+    pub fn total(&self) -> Pages {
+        self.ledger.with(|l| l.total())
+    }
+
+    /// Bytes of a chunk: what is brought in, unmapped and dropped as one.
+    pub fn chunk_bytes(&self) -> usize {
+        self.chunk_bytes
+    }
+
+    /// Bytes of memory that the whole memfd takes, in RAM or in swap: a system call.
+    ///
+    /// # Errors
+    /// None that can happen, but a seccomp filter may make some.
+    pub fn memory_bytes(&self) -> std::io::Result<u64> {
+        Ok(rustix::fs::fstat(&self.memfd)?.st_blocks as u64 * 512)
+    }
+
+    /// A store for blocks of any other memory, which are copied into this arena. The store number must be another one
+    /// than that of the arena where both are used together.
+    pub fn copies(&self, id: StoreId) -> Copies<'_, PAGE, L> {
+        Copies::new(self, id)
+    }
+
+    /// A window: the first byte and the length. Reading and writing it is as unsafe as any memory that others use; a
+    /// guest may be given it. It stays mapped as long as the arena lives. `None` if there are fewer.
+    pub fn window(&self, number: usize) -> Option<NonNull<[u8]>> {
+        let window = core::iter::once(&self.window).chain(&self.aliases).nth(number)?;
+        Some(NonNull::slice_from_raw_parts(window.base(), window.bytes()))
+    }
+
+    /// Where a block begins in the memfd, in bytes. `None` if it is of another arena.
+    pub fn offset(&self, block: &ArenaBlock<PAGE>) -> Option<u64> {
+        let index =
+            self.knows(block).then(|| self.ledger.with(|l| l.index(block.pfn(), block.order())))??;
+        Some(self.offset + (index * PAGE) as u64)
+    }
+
+    /// Tells the arena that a device or another process can reach this block from now on; returns where it begins in
+    /// the memfd. It may be handed over, taken back and split as before. Once it is released or discarded, its pages are
+    /// retired: their memory is dropped with that of their chunk, and nobody gets them again, since a late write could
+    /// still come. `None`, and nothing is noted, if it is of another arena.
+    pub fn export(&self, block: &ArenaBlock<PAGE>) -> Option<u64> {
+        let offset = self.offset(block)?;
+        self.ledger.with(|l| l.export(block.pfn(), block.order()));
+        Some(offset)
+    }
+
+    /// Whether this is the process that made it.
+    pub(super) fn is_here(&self) -> bool {
+        Process::is_here(self.process.bits())
+    }
+
+    /// Whether a block was cut from this arena.
+    pub(super) fn knows(&self, block: &ArenaBlock<PAGE>) -> bool {
+        self.is_here()
+            && block.is_here()
+            && self.ledger.with(|l| l.index(block.pfn(), block.order()).is_some())
+    }
+
+    /// A block that nobody had, brought in.
+    pub(super) fn take(
+        &self,
+        order: Order,
+        limit: Limit,
+        cx: Context,
+    ) -> Result<ArenaBlock<PAGE>, OutOfFrames> {
+        if !self.is_here() {
+            return Err(OutOfFrames::Unavailable);
+        }
+        let pages = self.ledger.with(|l| l.reserve(order, limit))?;
+        let why = match self.bring_in(pages.pfn, pages.order, cx) {
+            Ok(()) => return Ok(self.block(pages)),
+            Err(StoreError::Context) => OutOfFrames::Exhausted, // of what can be had without waiting
+            Err(_) => OutOfFrames::NoHeadroom,
+        };
+        self.ledger.with(|l| l.release(pages));
+        Err(why)
+    }
+
+    /// Sees to it that the chunks of a block, which is reserved, are mapped.
+    ///
+    /// # Errors
+    /// `Context`, `NoHeadroom`, or `Io`. What was brought in stays.
+    pub(super) fn bring_in(&self, pfn: Pfn, order: Order, cx: Context) -> Result<(), StoreError> {
+        let window = &self.window;
+        for chunk in self.ledger.with(|l| l.chunks_of(pfn, order)) {
+            let range = self.bytes_of(&(chunk..chunk + 1));
+            let (how, bytes) = match self.ledger.with(|l| l.need(chunk)) {
+                Need::Nothing => continue,
+                _ if !cx.contains(Context::MAY_BLOCK) => return Err(StoreError::Context),
+                Need::Memory => (Populate::New, range.len()),
+                Need::Mapping => (Populate::Back, range.len() - window.in_memory(range.clone())),
+            };
+            if bytes > 0 && !self.headroom.allows(bytes as u64) {
+                return Err(StoreError::NoHeadroom);
+            }
+            window.populate(range.clone(), how).map_err(|why| match why {
+                Errno::NOMEM => StoreError::NoHeadroom,
+                _ => StoreError::Io,
+            })?;
+            let folio = match how {
+                Populate::New => self.scan.as_ref().and_then(|scan| scan.kind(window, range)),
+                Populate::Back => None,
+            };
+            self.ledger.with(|l| l.brought_in(chunk, folio));
+        }
+        Ok(())
+    }
+
+    /// Where chunks are in a window.
+    pub(super) fn bytes_of(&self, chunks: &Range<usize>) -> Range<usize> {
+        chunks.start * self.chunk_bytes..chunks.end * self.chunk_bytes
+    }
+
+    /// Drops the memory of chunks.
+    pub(super) fn punch(&self, chunks: &Range<usize>) -> Result<(), Errno> {
+        let bytes = self.bytes_of(chunks);
+        sys::punch(self.memfd.as_fd(), self.offset + bytes.start as u64..self.offset + bytes.end as u64)
+    }
+}
+
+impl<const PAGE: usize, L: RawLock> Platform for Arena<PAGE, L> {
+    type Block = ArenaBlock<PAGE>;
+    type Lock = L;
+    type Mode = ();
+
+    /// Without the right to block, only from chunks that are mapped already.
+    fn allocate(&self, order: Order, cx: Context) -> Result<ArenaBlock<PAGE>, OutOfFrames> {
+        self.take(order, Limit::Held, cx)
+    }
+
+    /// A block of another arena is leaked, never mixed in; in a child after a fork every block is.
+    fn release(&self, block: ArenaBlock<PAGE>) {
+        if self.knows(&block) {
+            // Others may have written it, whatever the block knows.
+            let pages = Resident { contents: Contents::Any, ..block.into_resident() };
+            self.ledger.with(|l| l.release(pages));
+        }
+    }
+
+    fn join(
+        &self,
+        left: ArenaBlock<PAGE>,
+        right: ArenaBlock<PAGE>,
+    ) -> Result<ArenaBlock<PAGE>, (ArenaBlock<PAGE>, ArenaBlock<PAGE>)> {
+        if !self.knows(&left) || !self.knows(&right) {
+            return Err((left, right));
+        }
+        let (left, right) = (left.into_resident(), right.into_resident());
+        match self.ledger.with(|l| l.join(left, right)) {
+            Ok(pages) => Ok(self.block(pages)),
+            Err((left, right)) => Err((self.block(left), self.block(right))),
+        }
+    }
+}
+
+impl<const PAGE: usize, L: RawLock> AsFd for Arena<PAGE, L> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.memfd.as_fd()
+    }
+}
+
+impl<const PAGE: usize, L: RawLock> fmt::Debug for Arena<PAGE, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.is_here() {
+            true => write!(f, "Arena({:?}, {})", self.id, self.usage()),
+            false => write!(f, "Arena({:?}, of another process)", self.id),
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! How an arena is made.
+
+use super::block::Contents;
+use super::folio::{Folio, FolioScan};
+use super::headroom::Headroom;
+use super::ledger::Ledger;
+use super::lock::OsLock;
+use super::process::Process;
+use super::surroundings::{Features, HugePages, Surroundings};
+use super::sys::{self, Populate, Window};
+use super::{Arena, Mapped};
+use core::fmt;
+use core::ops::Range;
+use forebay::{Handle, Locked, Pages, RawLock, StoreId};
+use rustix::io::Errno;
+use std::io;
+use std::os::fd::AsFd;
+use std::vec::Vec;
+
+/// When a settle unmaps what is stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Unmap {
+    /// Always: a stale pointer can't reach what was handed over, and the kernel may swap it out as soon as it can.
+    #[default]
+    Always,
+    /// Only where there was swap when the arena was made. Elsewhere unmapping frees nothing, and costs a tenth of what
+    /// copying would, where pages are small; what is stored stays pending then.
+    WithSwap,
+}
+
+/// What an arena shall be like.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    bytes: u64,
+    limit: Option<Pages>,
+    windows: usize,
+    chunk: Option<usize>,
+    id: StoreId,
+    unmap: Unmap,
+}
+
+impl Builder {
+    pub(super) const fn new(bytes: u64) -> Builder {
+        Builder { bytes, limit: None, windows: 1, chunk: None, id: StoreId::DEFAULT, unmap: Unmap::Always }
+    }
+
+    /// The most pages that blocks may have together: beyond it there is `NoHeadroom`, both for a fresh block and for one
+    /// that is taken back, until something is handed over. No limit if left out.
+    #[must_use]
+    pub const fn limit(mut self, pages: Pages) -> Builder {
+        self.limit = Some(pages);
+        self
+    }
+
+    /// In how many windows it is mapped; one if left out. A pager needs two: one for the guest, one of its own. Handing
+    /// over unmaps from all of them.
+    #[must_use]
+    pub const fn windows(mut self, count: usize) -> Builder {
+        self.windows = count;
+        self
+    }
+
+    /// Bytes of a chunk: a power of two, whole pages. A huge page of the machine if left out, which is what fits the
+    /// kernel; less makes sense where there are no huge pages, and is finer.
+    #[must_use]
+    pub const fn chunk(mut self, bytes: usize) -> Builder {
+        self.chunk = Some(bytes);
+        self
+    }
+
+    /// Its number as a store.
+    #[must_use]
+    pub const fn id(mut self, id: StoreId) -> Builder {
+        self.id = id;
+        self
+    }
+
+    /// When a settle unmaps what is stored.
+    #[must_use]
+    pub const fn unmap(mut self, when: Unmap) -> Builder {
+        self.unmap = when;
+        self
+    }
+
+    /// An arena with pages of 4 KiB and the usual lock.
+    ///
+    /// # Errors
+    /// [`CreateError`]; nothing is left behind.
+    pub fn create(&self) -> Result<Arena, CreateError> {
+        self.create_as::<4096, OsLock>()
+    }
+
+    /// An arena with pages of `PAGE` bytes, whatever the kernel's are, and a lock of your choice.
+    ///
+    /// # Errors
+    /// [`CreateError`]; nothing is left behind.
+    pub fn create_as<const PAGE: usize, L: RawLock>(&self) -> Result<Arena<PAGE, L>, CreateError> {
+        let process = Process::this().map_err(CreateError::fork)?;
+        let headroom = Headroom::probe();
+        let mut surroundings = Surroundings::probe(&headroom, Features::empty(), HugePages::Unknown);
+        let chunk = self.chunk_bytes::<PAGE>(&surroundings)?;
+        let bytes = usize::try_from(self.bytes).ok().and_then(|bytes| bytes.checked_next_multiple_of(chunk));
+        let bytes = bytes.filter(|bytes| bytes / PAGE < Handle::VALUES).ok_or(CreateError::TooLarge)?;
+        if bytes == 0 || self.windows == 0 {
+            return Err(CreateError::Empty);
+        }
+        let (memfd, noexec) = sys::create(bytes as u64).map_err(CreateError::memfd)?;
+        sys::seal(memfd.as_fd()).map_err(CreateError::seal)?;
+        surroundings.features.set(Features::NOEXEC_SEAL, noexec);
+        let align = chunk.max(PAGE << 10); // so that a block of the largest order is aligned where its address is
+        let map = |_| Window::map(memfd.as_fd(), 0, bytes, align).map_err(|why| CreateError::map(bytes, why));
+        let windows = (0..self.windows).map(map).collect::<Result<Vec<_>, _>>()?;
+        self.finish(Parts {
+            memfd,
+            offset: 0,
+            windows,
+            chunk,
+            contents: Contents::Fresh,
+            process,
+            headroom,
+            surroundings,
+        })
+    }
+
+    /// An arena over a memfd and mappings that there are already. The size that was given to
+    /// [`Arena::builder`] and the number of windows are of no account. What is in it already is lost at the first
+    /// settle, if not before.
+    ///
+    /// # Errors
+    /// [`CreateError`]; the descriptor is closed, and the mappings are as they were but for their advice.
+    pub fn create_over<const PAGE: usize, L: RawLock>(
+        &self,
+        mapped: Mapped,
+    ) -> Result<Arena<PAGE, L>, CreateError> {
+        let process = Process::this().map_err(CreateError::fork)?;
+        let headroom = Headroom::probe();
+        let surroundings = Surroundings::probe(&headroom, Features::empty(), HugePages::Unknown);
+        let chunk = self.chunk_bytes::<PAGE>(&surroundings)?;
+        let Mapped { memfd, offset, windows } = mapped;
+        let bytes = windows.iter().map(Window::bytes).min().unwrap_or(0) / chunk * chunk;
+        if bytes == 0 {
+            return Err(CreateError::Empty);
+        }
+        if bytes / PAGE >= Handle::VALUES {
+            return Err(CreateError::TooLarge);
+        }
+        let starts = windows.iter().map(|window| window.base().addr().get() as u64);
+        if starts.chain([offset]).any(|start| !start.is_multiple_of(chunk as u64)) {
+            return Err(CreateError::Misaligned { chunk });
+        }
+        sys::check(memfd.as_fd(), offset + bytes as u64).map_err(|why| CreateError::NotShmem(why.into()))?;
+        sys::seal(memfd.as_fd()).map_err(CreateError::seal)?;
+        self.finish(Parts {
+            memfd,
+            offset,
+            windows,
+            chunk,
+            contents: Contents::Any,
+            process,
+            headroom,
+            surroundings,
+        })
+    }
+
+    fn chunk_bytes<const PAGE: usize>(&self, surroundings: &Surroundings) -> Result<usize, CreateError> {
+        let page = rustix::param::page_size();
+        // Without huge pages: what one page of the lowest table maps, which is what a huge page would be.
+        let usual = surroundings.huge_page_size.unwrap_or(page * page / size_of::<u64>());
+        let chunk = self.chunk.unwrap_or(usual).max(if self.chunk.is_none() { PAGE.max(page) } else { 0 });
+        let fits =
+            chunk.is_power_of_two() && chunk >= PAGE && chunk >= page && chunk / page <= u32::MAX as usize;
+        if fits { Ok(chunk) } else { Err(CreateError::Chunk { least: PAGE.max(page) }) }
+    }
+
+    fn finish<const PAGE: usize, L: RawLock>(&self, parts: Parts) -> Result<Arena<PAGE, L>, CreateError> {
+        let Parts { memfd, offset, windows, chunk, contents, process, headroom, surroundings } = parts;
+        windows.iter().try_for_each(Window::set_up).map_err(CreateError::advice)?;
+        let bytes = windows.iter().map(Window::bytes).min().unwrap_or(0) / chunk * chunk;
+        let mut windows = windows.into_iter();
+        let Some(window) = windows.next() else { return Err(CreateError::Empty) };
+        let frames = window.base().addr().get() / PAGE;
+        let frames = frames..frames + bytes / PAGE;
+        let limit = self.limit.unwrap_or(Pages::MAX);
+        let ledger = Ledger::new(frames, chunk / PAGE, limit, contents).ok_or(CreateError::Metadata)?;
+        let arena = Arena {
+            ledger: Locked::new(ledger),
+            memfd,
+            offset,
+            window,
+            aliases: windows.collect(),
+            chunk_bytes: chunk,
+            process,
+            id: self.id,
+            headroom,
+            scan: FolioScan::open(),
+            surroundings,
+            unmap: self.unmap,
+        };
+        Ok(arena.probed(contents))
+    }
+}
+
+/// A memfd, mapped.
+struct Parts {
+    memfd: std::os::fd::OwnedFd,
+    offset: u64,
+    windows: Vec<Window>,
+    chunk: usize,
+    contents: Contents,
+    process: Process,
+    headroom: Headroom,
+    surroundings: Surroundings,
+}
+
+impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
+    /// Looks at the folios that the kernel really gives, in the first chunk, which is a hole again afterwards.
+    fn probed(mut self, contents: Contents) -> Self {
+        let first: Range<usize> = 0..self.chunk_bytes;
+        self.surroundings.features.set(Features::POPULATE, self.window.can_populate());
+        if contents == Contents::Any || !self.headroom.allows(first.len() as u64) {
+            return self;
+        }
+        let populated = self.window.populate(first.clone(), Populate::New);
+        let kind = self.scan.as_ref().and_then(|scan| scan.kind(&self.window, first));
+        let _ = self.punch(&(0..1)); // if it can't be punched, it is zeros all the same
+        self.surroundings.huge_pages = match (populated, kind) {
+            (Ok(()), Some(Folio::Huge)) => HugePages::Granted,
+            (Ok(()), Some(Folio::Small)) => HugePages::NotGranted,
+            _ => HugePages::Unknown,
+        };
+        self.surroundings.features.set(Features::FOLIO_SCAN, kind.is_some());
+        self
+    }
+}
+
+/// Why there is no arena. Nothing is left behind.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CreateError {
+    /// No bytes, or no window.
+    Empty,
+    /// More bytes than there are addresses, or than handles can name.
+    TooLarge,
+    /// The chunk is no power of two, or smaller than a page.
+    Chunk {
+        /// The least that would do, in bytes.
+        least: usize,
+    },
+    /// There is no memory for the metadata: six bits a page.
+    Metadata,
+    /// `memfd_create` failed.
+    Memfd(io::Error),
+    /// The memfd could not be sealed, so that somebody could take pages from under the mapping.
+    Seal(io::Error),
+    /// It could not be mapped.
+    Map {
+        /// How many bytes.
+        bytes: usize,
+        /// Why.
+        why: io::Error,
+    },
+    /// The kernel can't keep a mapping out of children and core dumps, or was told not to.
+    Advice(io::Error),
+    /// The kernel does not say when a process was forked.
+    Fork(io::Error),
+    /// The descriptor is not shmem, or too short.
+    NotShmem(io::Error),
+    /// A mapping, or where it begins in the memfd, is not aligned to a chunk.
+    Misaligned {
+        /// To how many bytes it must be.
+        chunk: usize,
+    },
+}
+
+impl CreateError {
+    fn memfd(why: Errno) -> CreateError {
+        CreateError::Memfd(why.into())
+    }
+    fn seal(why: Errno) -> CreateError {
+        CreateError::Seal(why.into())
+    }
+    fn map(bytes: usize, why: Errno) -> CreateError {
+        CreateError::Map { bytes, why: why.into() }
+    }
+    fn advice(why: Errno) -> CreateError {
+        CreateError::Advice(why.into())
+    }
+    fn fork(why: Errno) -> CreateError {
+        CreateError::Fork(why.into())
+    }
+}
+
+impl fmt::Display for CreateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CreateError::Empty => f.write_str("an arena needs at least one byte and one window"),
+            CreateError::TooLarge => f.write_str("more bytes than can be addressed: make the arena smaller"),
+            CreateError::Chunk { least } => {
+                write!(
+                    f,
+                    "a chunk is a power of two of at least {least} bytes: leave it out, or choose such a one"
+                )
+            }
+            CreateError::Metadata => f.write_str("no memory for the metadata: make the arena smaller"),
+            CreateError::Memfd(why) => write!(
+                f,
+                "memfd_create: {why}: raise the limit on descriptors (ulimit -n), or permit the call (seccomp)"
+            ),
+            CreateError::Seal(why) => {
+                write!(
+                    f,
+                    "the memfd can't be sealed ({why}): create it with MFD_ALLOW_SEALING, without F_SEAL_SEAL"
+                )
+            }
+            CreateError::Map { bytes, why } => write!(
+                f,
+                "{bytes} bytes can't be mapped ({why}): raise the limit on addresses (ulimit -v), or make the arena \
+                 smaller"
+            ),
+            CreateError::Advice(why) => {
+                write!(
+                    f,
+                    "madvise: {why}: an arena needs MADV_DONTFORK and MADV_DONTDUMP; permit them (seccomp)"
+                )
+            }
+            CreateError::Fork(why) => {
+                write!(
+                    f,
+                    "madvise: {why}: an arena needs MADV_WIPEONFORK, of Linux 4.14; permit it (seccomp)"
+                )
+            }
+            CreateError::NotShmem(why) => {
+                write!(
+                    f,
+                    "no memfd that is as long as its mapping ({why}): make it with memfd_create and ftruncate"
+                )
+            }
+            CreateError::Misaligned { chunk } => write!(
+                f,
+                "mappings and the offset in the memfd must be multiples of the chunk, {chunk} bytes: align them, or \
+                 choose smaller chunks"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for CreateError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            CreateError::Memfd(why)
+            | CreateError::Seal(why)
+            | CreateError::Map { why, .. }
+            | CreateError::Advice(why)
+            | CreateError::Fork(why)
+            | CreateError::NotShmem(why) => Some(why),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The chunks of an arena: what the kernel maps, swaps and drops as one.
+
+use super::folio::Folio;
+use crate::frames::{bitmap, runs};
+use core::ops::Range;
+use std::boxed::Box;
+
+/// How a chunk stands with the kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mapping {
+    /// It has no memory.
+    Hole,
+    /// In the page tables, as far as anybody cared.
+    Mapped,
+    /// A settle is unmapping it, outside the lock.
+    Unmapping,
+    /// In no page table; its contents are in the memfd, or in swap.
+    Unmapped,
+    /// A settle is dropping its memory, outside the lock.
+    Punching,
+}
+
+/// What there is to do about a chunk. It follows from its mapping and its counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum State {
+    /// No memory, and nobody's.
+    Empty,
+    /// Some of it is resident, so all of it stays mapped.
+    Open,
+    /// Mapped, and stored contents are all that is in it: to be unmapped.
+    Queued,
+    /// Being unmapped.
+    Flushing,
+    /// Unmapped: the system can reclaim it by itself.
+    Clean,
+    /// It has memory, and nobody wants it: to be punched.
+    Dead,
+    /// Being punched.
+    Punching,
+}
+
+/// Pages of one chunk, by whose they are. The rest of it is free and fresh, or retired.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Chunk {
+    /// Somebody has them as blocks, or is about to, or reads them: they keep it mapped.
+    pub(crate) resident: u32,
+    /// Under handles.
+    pub(crate) stored: u32,
+    /// Free, or retired, with old bytes.
+    pub(crate) stale: u32,
+    pub(crate) mapping: Mapping,
+    /// What it is made of, if that is known.
+    pub(crate) folio: Option<Folio>,
+}
+
+impl Chunk {
+    pub(crate) fn state(&self) -> State {
+        match (self.mapping, self.resident > 0, self.stored > 0) {
+            (Mapping::Punching, ..) => State::Punching,
+            (_, true, _) => State::Open,
+            (Mapping::Hole, false, _) => State::Empty,
+            (Mapping::Unmapping, false, _) => State::Flushing,
+            (Mapping::Mapped, false, true) => State::Queued,
+            (Mapping::Unmapped, false, true) => State::Clean,
+            (Mapping::Mapped | Mapping::Unmapped, false, false) => State::Dead,
+        }
+    }
+}
+
+/// Pages of all chunks, and how many chunks are of which kind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Sums {
+    pub(crate) resident: usize,
+    pub(crate) pending: usize,
+    pub(crate) reclaimable: usize,
+    pub(crate) stale: usize,
+    pub(crate) huge: usize,
+    pub(crate) small: usize,
+}
+
+impl Sums {
+    /// Adds or takes away what a chunk contributes.
+    fn count(&mut self, chunk: &Chunk, op: fn(usize, usize) -> usize) {
+        self.resident = op(self.resident, chunk.resident as usize);
+        let stored = match chunk.state() {
+            State::Clean => &mut self.reclaimable,
+            _ => &mut self.pending,
+        };
+        *stored = op(*stored, chunk.stored as usize);
+        self.stale = op(self.stale, chunk.stale as usize);
+        if chunk.mapping != Mapping::Hole {
+            match chunk.folio {
+                Some(Folio::Huge) => self.huge = op(self.huge, 1),
+                Some(Folio::Small) => self.small = op(self.small, 1),
+                None => {}
+            }
+        }
+    }
+}
+
+/// All chunks of an arena.
+///
+/// # Invariants
+/// `sums`, `queued` and `dead` say what going through `all` would say. They are kept so by
+/// [`change`](Chunks::change), the only way to a chunk that may be written.
+#[derive(Debug)]
+pub(crate) struct Chunks {
+    all: Box<[Chunk]>,
+    queued: Box<[usize]>,
+    dead: Box<[usize]>,
+    sums: Sums,
+}
+
+impl Chunks {
+    /// Words for the marks of so many chunks, twice.
+    pub(crate) fn new(chunk: Chunk, count: usize) -> Option<Chunks> {
+        let words = bitmap::plain_words(count);
+        let all = boxed(chunk, count)?;
+        let mut chunks =
+            Chunks { all, queued: boxed(0, words)?, dead: boxed(0, words)?, sums: Sums::default() };
+        let empty = Chunk { resident: 0, stored: 0, stale: 0, mapping: Mapping::Hole, folio: None };
+        for n in 0..count {
+            if let Some(it) = chunks.all.get_mut(n) {
+                *it = empty;
+            }
+            chunks.change(n, |it| *it = chunk);
+        }
+        Some(chunks)
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(crate) fn sums(&self) -> Sums {
+        self.sums
+    }
+
+    pub(crate) fn get(&self, n: usize) -> Option<&Chunk> {
+        self.all.get(n)
+    }
+
+    /// Changes a chunk, and everything that follows from it.
+    pub(crate) fn change(&mut self, n: usize, f: impl FnOnce(&mut Chunk)) {
+        let Some(chunk) = self.all.get_mut(n) else { return };
+        self.sums.count(chunk, usize::wrapping_sub);
+        f(chunk);
+        self.sums.count(chunk, usize::wrapping_add);
+        let state = chunk.state();
+        for (marks, which) in [(&mut self.queued, State::Queued), (&mut self.dead, State::Dead)] {
+            if state == which { bitmap::set(marks, n) } else { bitmap::clear(marks, n) }
+        }
+    }
+
+    /// The first run of chunks in that state, [`Queued`](State::Queued) or [`Dead`](State::Dead), from `at` on, of at
+    /// most `most` chunks.
+    pub(crate) fn run(&self, which: State, at: usize, most: usize) -> Option<Range<usize>> {
+        let marks = if which == State::Queued { &self.queued } else { &self.dead };
+        let start = runs::next(marks, at)?;
+        let len = (start..self.count()).take(most).take_while(|n| bitmap::get(marks, *n)).count();
+        Some(start..start + len)
+    }
+}
+
+/// So many of the same, or `None` if there is no memory for them.
+pub(crate) fn boxed<T: Clone>(value: T, count: usize) -> Option<Box<[T]>> {
+    let mut all = std::vec::Vec::new();
+    all.try_reserve_exact(count).ok()?;
+    all.resize(count, value);
+    Some(all.into_boxed_slice())
+}

@@ -1,0 +1,163 @@
+//! Copies of other memory, kept in an arena.
+
+use super::ledger::Limit;
+use super::{Arena, ArenaBlock};
+use core::fmt;
+use forebay::{
+    BackingStore, Capabilities, Context, Handle, Order, OutOfFrames, OwnedBlock, Pages, Platform, RawLock,
+    Refused, Settled, Space, StoreError, StoreId, StoreIds,
+};
+
+/// A store that copies blocks of any kind, with pages of `PAGE` bytes, into an [`Arena`], through the window that it has
+/// anyway: so copies are made of huge pages where there are any, which `write(2)` would not do.
+///
+/// For memory that is not shmem, and so can't be handed over. Copying in needs memory, a chunk at a time, and there must
+/// be head-room for it ([`StoreError::NoHeadroom`]); the arena's limit on resident pages does not apply. A settle
+/// unmaps the copies, so that the system can reclaim them; its counts are those of the whole arena.
+///
+/// [`Arena::copies`] makes one. It is two words, and may be made as often as one likes.
+pub struct Copies<'a, const PAGE: usize, L: RawLock> {
+    arena: &'a Arena<PAGE, L>,
+    id: StoreId,
+}
+
+impl<const PAGE: usize, L: RawLock> fmt::Debug for Copies<'_, PAGE, L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Copies").field("id", &self.id).field("arena", &self.arena).finish()
+    }
+}
+
+/// Bytes that are copied at once, by way of the stack: what others may write is never behind a reference.
+const PIECE: usize = 4096;
+
+impl<'a, const PAGE: usize, L: RawLock> Copies<'a, PAGE, L> {
+    pub(super) const fn new(arena: &'a Arena<PAGE, L>, id: StoreId) -> Self {
+        Copies { arena, id }
+    }
+
+    /// The arena that has the copies.
+    pub const fn arena(&self) -> &'a Arena<PAGE, L> {
+        self.arena
+    }
+
+    /// Room for a copy.
+    fn room(&self, order: Order, cx: Context) -> Result<Room<'a, PAGE, L>, StoreError> {
+        match self.arena.take(order, Limit::Ignored, cx) {
+            Ok(block) => Ok(Room { arena: self.arena, block: Some(block), at_end: AtEnd::Release }),
+            Err(OutOfFrames::NoHeadroom) => Err(StoreError::NoHeadroom),
+            Err(OutOfFrames::Unavailable) => Err(StoreError::Unavailable),
+            Err(_) if order > Order::PAGE && self.arena.free() > Pages::ZERO => Err(StoreError::TooLarge),
+            Err(_) => Err(StoreError::Full),
+        }
+    }
+}
+
+/// Pages of the arena while they are copied to or from; they go back even if a block's own code panics.
+struct Room<'a, const PAGE: usize, L: RawLock> {
+    arena: &'a Arena<PAGE, L>,
+    block: Option<ArenaBlock<PAGE>>,
+    at_end: AtEnd,
+}
+
+enum AtEnd {
+    /// Nobody's.
+    Release,
+    /// They are stored, and were only looked at.
+    LetGo,
+}
+
+impl<const PAGE: usize, L: RawLock> Room<'_, PAGE, L> {
+    /// Fills it with the start of a block; whether that had so much.
+    fn fill_from(&mut self, from: &impl OwnedBlock) -> bool {
+        self.block.as_mut().is_some_and(|to| copy(from, to, to.bytes(), 0))
+    }
+
+    /// What is in it is stored from now on.
+    fn keep(mut self, id: StoreId) -> Result<Handle, StoreError> {
+        let block = self.block.take().ok_or(StoreError::Full)?; // it is there until the end
+        self.arena.keep(block, id).map_err(|refused| {
+            self.block = Some(refused.item);
+            refused.why
+        })
+    }
+}
+
+impl<const PAGE: usize, L: RawLock> Drop for Room<'_, PAGE, L> {
+    fn drop(&mut self) {
+        let Some(block) = self.block.take() else { return };
+        match self.at_end {
+            AtEnd::Release => self.arena.release(block),
+            AtEnd::LetGo => self.arena.ledger.with(|l| l.let_go(block.into_resident())),
+        }
+    }
+}
+
+/// Copies the first `bytes` bytes of `from` to `at` in `to`; whether there were so many, and room for them.
+fn copy(from: &impl OwnedBlock, to: &mut impl OwnedBlock, bytes: usize, at: usize) -> bool {
+    let mut piece = [0; PIECE];
+    (0..bytes).step_by(PIECE).all(|done| {
+        let Some(piece) = piece.get_mut(..(bytes - done).min(PIECE)) else { return false };
+        let to_at = at.saturating_add(done);
+        from.copy_out(done, piece) == piece.len() && to.copy_in(to_at, piece) == piece.len()
+    })
+}
+
+impl<const PAGE: usize, L: RawLock, B: OwnedBlock> BackingStore<B> for Copies<'_, PAGE, L> {
+    fn ids(&self) -> StoreIds {
+        self.id.only()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::COPY | Capabilities::SPLIT
+    }
+
+    fn space(&self) -> Space {
+        Space::new(self.arena.free(), 0)
+    }
+
+    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
+        const { assert!(B::PAGE == PAGE, "the arena's pages are as large as the blocks'") }
+        if !cx.contains(Context::MAY_BLOCK) {
+            return Err(StoreError::Context);
+        }
+        if order > block.order() {
+            return Err(StoreError::TooLarge);
+        }
+        let mut room = self.room(order, cx)?;
+        if room.fill_from(block) {
+            room.keep(self.id)
+        } else {
+            Err(StoreError::Io) // a block that gave less than it has: nothing of it is kept
+        }
+    }
+
+    fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
+        if !cx.contains(Context::MAY_BLOCK) {
+            return Err(StoreError::Context);
+        }
+        let (pfn, order) = self.arena.find(handle, self.id)?;
+        let held = self.arena.ledger.with(|l| l.hold(pfn, order)).ok_or(StoreError::NotStored)?;
+        let room = Room { arena: self.arena, block: Some(self.arena.block(held)), at_end: AtEnd::LetGo };
+        self.arena.bring_in(pfn, order, cx)?;
+        let at = at.get().saturating_mul(PAGE);
+        match room.block.as_ref().is_some_and(|from| copy(from, block, from.bytes(), at)) {
+            true => Ok(()),
+            false => Err(StoreError::TooLarge),
+        }
+    }
+
+    fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
+        self.arena.halve(handle, self.id)
+    }
+
+    fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
+        let dropped = self.arena.find(&handle, self.id).and_then(|(pfn, order)| {
+            self.arena.ledger.with(|l| l.discard(pfn, order)).then_some(()).ok_or(StoreError::NotStored)
+        });
+        dropped.map(|()| None).map_err(|why| Refused::new(handle, why))
+    }
+
+    fn settle(&self, _: Pages, cx: Context, _: &mut dyn FnMut(B)) -> Settled {
+        self.arena.flush(cx)
+    }
+}

@@ -1,0 +1,378 @@
+//! Whose each page of an arena is. Numbers only: no addresses, no system calls.
+
+use super::block::Contents;
+use super::chunk::{Chunk, Chunks, Mapping, State, Sums, boxed};
+use super::folio::Folio;
+use crate::frames::{Away, Buddy, bitmap, runs};
+use core::ops::Range;
+use forebay::{Order, OutOfFrames, Pages, Pfn, StoreError};
+use std::boxed::Box;
+
+type Words = Box<[usize]>;
+
+/// Whether the limit on resident pages holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Limit {
+    Held,
+    /// The pages are resident for a moment only: while they are copied, or dropped.
+    Ignored,
+}
+
+/// How a chunk must be brought in before a block of it is used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Need {
+    Memory,
+    Mapping,
+    Nothing,
+}
+
+/// Resident pages that are somebody's: proof that the ledger has them so, once.
+///
+/// It becomes a block, and a block becomes it again. Whoever drops it loses the pages for good, and that is all.
+#[derive(PartialEq, Eq, Debug)]
+#[must_use = "these pages are lost if nobody gives them back"]
+pub(crate) struct Resident {
+    pub(super) pfn: Pfn,
+    pub(super) order: Order,
+    pub(super) contents: Contents,
+}
+
+/// Whose each page is.
+///
+/// # Invariants
+/// 1. Each page is in one place: free in `free`, resident (with a block), stored (marked in `away` as part of one
+///    block), retired, or taken out of `free` while its chunk is punched. 2. The counts of the chunks say so, each page
+///    with its chunk. 3. A page in `stale` is free or retired, and has memory with old bytes.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    free: Buddy<Words>,
+    away: Away<Words>,
+    chunks: Chunks,
+    /// A bit for each page.
+    stale: Words,
+    /// A bit for each page: somebody outside has seen it, so it has no second owner ever.
+    exported: Words,
+    retired: Pages,
+    limit: Pages,
+    per_chunk: usize,
+}
+
+impl Ledger {
+    /// Nobody has anything. `frames` is whole chunks of `per_chunk` pages. `None` if there is no memory for it.
+    pub(crate) fn new(
+        frames: Range<usize>,
+        per_chunk: usize,
+        limit: Pages,
+        contents: Contents,
+    ) -> Option<Ledger> {
+        let pages = frames.len();
+        let (stale, mapping) = match contents {
+            Contents::Fresh => (0, Mapping::Hole),
+            Contents::Any => (per_chunk, Mapping::Unmapped),
+        };
+        let chunk = Chunk { resident: 0, stored: 0, stale: stale as u32, mapping, folio: None };
+        let chunks = Chunks::new(chunk, pages / per_chunk)?;
+        let bits = if contents == Contents::Any { usize::MAX } else { 0 };
+        Some(Ledger {
+            free: Buddy::new(frames.clone(), boxed(0, Buddy::<Words>::words(pages))?),
+            away: Away::new(frames, boxed(0, Away::<Words>::words(pages))?),
+            chunks,
+            stale: boxed(bits, bitmap::plain_words(pages))?,
+            exported: boxed(0, bitmap::plain_words(pages))?,
+            retired: Pages::ZERO,
+            limit,
+            per_chunk,
+        })
+    }
+
+    pub(crate) fn free(&self) -> Pages {
+        self.free.free()
+    }
+
+    pub(crate) fn total(&self) -> Pages {
+        Pages::new(self.free.frames().len())
+    }
+
+    pub(crate) fn retired(&self) -> Pages {
+        self.retired
+    }
+
+    pub(crate) fn limit(&self) -> Pages {
+        self.limit
+    }
+
+    pub(crate) fn sums(&self) -> Sums {
+        self.chunks.sums()
+    }
+
+    /// The first page of a block in the arena, if the arena has such a block.
+    pub(crate) fn index(&self, pfn: Pfn, order: Order) -> Option<usize> {
+        self.away.has(pfn, order).then(|| pfn.get() - self.free.frames().start)
+    }
+
+    /// The frame with that number in the arena.
+    pub(crate) fn pfn(&self, index: usize) -> Option<Pfn> {
+        let frames = self.free.frames();
+        frames.start.checked_add(index).filter(|pfn| frames.contains(pfn)).map(Pfn::new)
+    }
+
+    /// The chunks that a block is in.
+    pub(crate) fn chunks_of(&self, pfn: Pfn, order: Order) -> Range<usize> {
+        let first = pfn.get() - self.free.frames().start;
+        first / self.per_chunk..(first + order.pages().get()).div_ceil(self.per_chunk)
+    }
+
+    fn is_over(&self, more: Pages) -> bool {
+        Pages::new(self.sums().resident) + more > self.limit
+    }
+
+    /// A free block becomes resident. Its chunks still have to be brought in.
+    pub(crate) fn reserve(&mut self, order: Order, limit: Limit) -> Result<Resident, OutOfFrames> {
+        if limit == Limit::Held && self.is_over(order.pages()) {
+            return Err(OutOfFrames::NoHeadroom);
+        }
+        let pfn = self.free.take(order).ok_or(OutOfFrames::Exhausted)?;
+        let contents = if self.take_stale(pfn, order) == 0 { Contents::Fresh } else { Contents::Any };
+        self.count(pfn, order, |chunk, pages| chunk.resident += pages);
+        Ok(Resident { pfn, order, contents })
+    }
+
+    /// Resident pages are nobody's any more; what was exported of them never will be anybody's again.
+    pub(crate) fn release(&mut self, pages: Resident) {
+        let Resident { pfn, order, contents } = pages;
+        self.count(pfn, order, |chunk, pages| chunk.resident -= pages);
+        self.bury(pfn, order, contents);
+    }
+
+    /// Resident pages become stored; their number in the arena.
+    pub(crate) fn put_away(&mut self, pages: Resident) -> usize {
+        let Resident { pfn, order, .. } = pages;
+        self.away.mark(pfn, order);
+        self.count(pfn, order, |chunk, pages| {
+            chunk.resident -= pages;
+            chunk.stored += pages;
+        });
+        pfn.get() - self.free.frames().start
+    }
+
+    /// A stored block becomes resident. Its chunks still have to be brought in.
+    pub(crate) fn take_back(&mut self, pfn: Pfn, order: Order, limit: Limit) -> Result<Resident, StoreError> {
+        if !self.is_stored(pfn, order) {
+            return Err(StoreError::NotStored);
+        }
+        if limit == Limit::Held && self.is_over(order.pages()) {
+            return Err(StoreError::NoHeadroom);
+        }
+        self.away.unmark(pfn, order);
+        self.count(pfn, order, |chunk, pages| {
+            chunk.resident += pages;
+            chunk.stored -= pages;
+        });
+        Ok(Resident { pfn, order, contents: Contents::Any })
+    }
+
+    /// Two neighbours of one order become one, if that would be a block of this arena.
+    pub(crate) fn join(&self, left: Resident, right: Resident) -> Result<Resident, (Resident, Resident)> {
+        let next = left.pfn.get() + left.order.pages().get() == right.pfn.get();
+        match left.order.higher().filter(|_| next && left.order == right.order) {
+            Some(order) if self.away.has(left.pfn, order) => {
+                let fresh = left.contents == Contents::Fresh && right.contents == Contents::Fresh;
+                let contents = if fresh { Contents::Fresh } else { Contents::Any };
+                Ok(Resident { pfn: left.pfn, order, contents })
+            }
+            _ => Err((left, right)),
+        }
+    }
+
+    pub(crate) fn is_stored(&self, pfn: Pfn, order: Order) -> bool {
+        self.away.is_marked(pfn, order)
+    }
+
+    /// A stored block is nobody's any more. Whether there was one.
+    pub(crate) fn discard(&mut self, pfn: Pfn, order: Order) -> bool {
+        let stored = self.away.unmark(pfn, order);
+        if stored {
+            self.count(pfn, order, |chunk, pages| chunk.stored -= pages);
+            self.bury(pfn, order, Contents::Any);
+        }
+        stored
+    }
+
+    /// A stored block becomes two.
+    pub(crate) fn split(&mut self, pfn: Pfn, order: Order) -> Result<Order, StoreError> {
+        if !self.is_stored(pfn, order) {
+            return Err(StoreError::NotStored);
+        }
+        let half = order.lower().ok_or(StoreError::TooLarge)?;
+        self.away.unmark(pfn, order);
+        self.away.mark(pfn, half);
+        self.away.mark(Pfn::new(pfn.get() + half.pages().get()), half);
+        Ok(half)
+    }
+
+    /// Keeps the chunks of a stored block mapped while somebody reads it; its chunks still have to be brought in. (Two
+    /// who read are counted twice.)
+    pub(crate) fn hold(&mut self, pfn: Pfn, order: Order) -> Option<Resident> {
+        self.is_stored(pfn, order).then(|| {
+            self.count(pfn, order, |chunk, pages| chunk.resident += pages);
+            Resident { pfn, order, contents: Contents::Any }
+        })
+    }
+
+    /// The reading is over.
+    pub(crate) fn let_go(&mut self, held: Resident) {
+        self.count(held.pfn, held.order, |chunk, pages| chunk.resident -= pages);
+    }
+
+    /// Somebody outside sees these pages from now on.
+    pub(crate) fn export(&mut self, pfn: Pfn, order: Order) {
+        let pages = self.pages(pfn, order);
+        runs::set(&mut self.exported, pages);
+    }
+
+    /// What a chunk needs before it is used. It is reserved, so it stays as it is then.
+    pub(crate) fn need(&self, chunk: usize) -> Need {
+        match self.chunks.get(chunk).map(|c| c.mapping) {
+            Some(Mapping::Hole) => Need::Memory,
+            Some(Mapping::Unmapped) => Need::Mapping,
+            // What is being unmapped is brought in again by whoever unmaps it.
+            _ => Need::Nothing,
+        }
+    }
+
+    /// A chunk was brought in, and consists of such folios.
+    pub(crate) fn brought_in(&mut self, chunk: usize, folio: Option<Folio>) {
+        self.chunks.change(chunk, |c| {
+            if matches!(c.mapping, Mapping::Hole | Mapping::Unmapped) {
+                c.mapping = Mapping::Mapped;
+            }
+            c.folio = folio.or(c.folio);
+        });
+    }
+
+    /// The next chunks to unmap, from `at` on: they are being unmapped from now on.
+    pub(crate) fn begin_unmap(&mut self, at: usize, most: usize) -> Option<Range<usize>> {
+        let run = self.chunks.run(State::Queued, at, most)?;
+        for n in run.clone() {
+            self.chunks.change(n, |c| c.mapping = Mapping::Unmapping);
+        }
+        Some(run)
+    }
+
+    /// A chunk was unmapped, or not. Whether somebody needs it by now: then it is to be brought in again, and is
+    /// still being unmapped until it is told so once more.
+    pub(crate) fn end_unmap(&mut self, chunk: usize, mapping: Mapping) -> Wanted {
+        let wanted = mapping == Mapping::Unmapped && self.chunks.get(chunk).is_some_and(|c| c.resident > 0);
+        if wanted {
+            return Wanted::Again;
+        }
+        self.chunks.change(chunk, |c| c.mapping = mapping);
+        Wanted::No
+    }
+
+    /// The next dead chunks, from `at` on: nobody can get a page of them from now on.
+    pub(crate) fn begin_punch(&mut self, at: usize, most: usize) -> Option<Range<usize>> {
+        let run = self.chunks.run(State::Dead, at, most)?;
+        for n in run.clone() {
+            let pages = self.frames_of(n);
+            let mut at = pages.start;
+            while at < pages.end {
+                let run = self.free.take_run(at, pages.end);
+                at = run.end.max(at + 1);
+                if run.is_empty() {
+                    break;
+                }
+            }
+            self.chunks.change(n, |c| c.mapping = Mapping::Punching);
+        }
+        Some(run)
+    }
+
+    /// A chunk lost its memory, or not. Its pages can be had again, but for those that were exported.
+    pub(crate) fn end_punch(&mut self, chunk: usize, mapping: Mapping) {
+        let pages = self.frames_of(chunk);
+        let first = self.free.frames().start;
+        if mapping == Mapping::Hole {
+            runs::clear(&mut self.stale, pages.start - first..pages.end - first);
+        }
+        let mut at = pages.start;
+        while at < pages.end {
+            let exported = bitmap::get(&self.exported, at - first);
+            let end = (at..pages.end)
+                .find(|page| bitmap::get(&self.exported, page - first) != exported)
+                .unwrap_or(pages.end);
+            if !exported {
+                self.free.put_run(at..end);
+            }
+            at = end;
+        }
+        self.chunks.change(chunk, |c| {
+            c.mapping = mapping;
+            if mapping == Mapping::Hole {
+                (c.stale, c.folio) = (0, None);
+            }
+        });
+    }
+
+    /// Frees the pages of a block, or retires them, with the bytes that they have.
+    fn bury(&mut self, pfn: Pfn, order: Order, contents: Contents) {
+        if contents == Contents::Any {
+            let pages = self.pages(pfn, order);
+            runs::set(&mut self.stale, pages);
+            self.count(pfn, order, |chunk, pages| chunk.stale += pages);
+        }
+        let first = self.free.frames().start;
+        if !runs::any(&self.exported, self.pages(pfn, order)) {
+            return self.free.put(pfn, order);
+        }
+        for page in self.pages(pfn, order) {
+            if bitmap::get(&self.exported, page) {
+                self.retired += Pages::new(1);
+            } else {
+                self.free.put(Pfn::new(first + page), Order::PAGE);
+            }
+        }
+    }
+
+    /// Takes the marks of stale pages away; how many there were.
+    fn take_stale(&mut self, pfn: Pfn, order: Order) -> u32 {
+        let (mut sum, pages) = (0, self.pages(pfn, order));
+        for chunk in self.chunks_of(pfn, order) {
+            let first = chunk * self.per_chunk;
+            let here = pages.start.max(first)..pages.end.min(first + self.per_chunk);
+            let stale = runs::clear(&mut self.stale, here);
+            if stale > 0 {
+                self.chunks.change(chunk, |c| c.stale -= stale);
+            }
+            sum += stale;
+        }
+        sum
+    }
+
+    /// Changes the counts of each chunk of a block; `f` is told how many pages of the block are in it.
+    fn count(&mut self, pfn: Pfn, order: Order, f: impl Fn(&mut Chunk, u32)) {
+        let pages = order.pages().get().min(self.per_chunk) as u32;
+        for n in self.chunks_of(pfn, order) {
+            self.chunks.change(n, |chunk| f(chunk, pages));
+        }
+    }
+
+    /// The pages of a block, by number in the arena.
+    fn pages(&self, pfn: Pfn, order: Order) -> Range<usize> {
+        let first = pfn.get() - self.free.frames().start;
+        first..first + order.pages().get()
+    }
+
+    /// The frames of a chunk.
+    fn frames_of(&self, chunk: usize) -> Range<usize> {
+        let first = self.free.frames().start + chunk * self.per_chunk;
+        first..first + self.per_chunk
+    }
+}
+
+/// Whether a chunk that was unmapped is needed after all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wanted {
+    Again,
+    No,
+}

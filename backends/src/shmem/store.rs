@@ -1,0 +1,190 @@
+//! The arena as the store for its own blocks.
+
+use super::chunk::Mapping;
+use super::ledger::{Limit, Wanted};
+use super::sys::Populate;
+use super::{Arena, ArenaBlock, Swap, Unmap};
+use core::ops::Range;
+use forebay::{
+    BackingStore, Capabilities, Context, Handle, Order, OwnedBlock, Pages, Pfn, RawLock, Refused, Settled,
+    Space, StoreError, StoreId, StoreIds,
+};
+
+/// Chunks that are unmapped or punched by one call at most, so that nobody waits long for a lock of the kernel.
+const RUN: usize = 64;
+
+impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
+    /// The stored block that a handle names.
+    pub(super) fn find(&self, handle: &Handle, id: StoreId) -> Result<(Pfn, Order), StoreError> {
+        if handle.store() != id {
+            return Err(StoreError::WrongStore);
+        }
+        if !self.is_here() {
+            return Err(StoreError::Unavailable);
+        }
+        self.ledger.with(|l| {
+            let pfn = l.pfn(handle.value()).filter(|pfn| l.is_stored(*pfn, handle.order()));
+            pfn.map(|pfn| (pfn, handle.order())).ok_or(StoreError::NotStored)
+        })
+    }
+
+    /// Puts a block away, as the contents under a handle of that store.
+    pub(super) fn keep(
+        &self,
+        block: ArenaBlock<PAGE>,
+        id: StoreId,
+    ) -> Result<Handle, Refused<ArenaBlock<PAGE>, StoreError>> {
+        if !self.is_here() {
+            return Err(Refused::new(block, StoreError::Unavailable));
+        }
+        let (pfn, order) = (block.pfn(), block.order());
+        let index = if block.is_here() { self.ledger.with(|l| l.index(pfn, order)) } else { None };
+        match index.and_then(|index| Handle::new(id, order, index)) {
+            Some(handle) => {
+                self.ledger.with(|l| l.put_away(block.into_resident()));
+                Ok(handle)
+            }
+            None => Err(Refused::new(block, StoreError::WrongStore)),
+        }
+    }
+
+    /// Halves what is stored under a handle.
+    pub(super) fn halve(
+        &self,
+        handle: Handle,
+        id: StoreId,
+    ) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
+        let half = self.find(&handle, id).and_then(|(pfn, order)| self.ledger.with(|l| l.split(pfn, order)));
+        let handles = half.and_then(|half| {
+            let upper = handle.value() + half.pages().get();
+            let both = Handle::new(id, half, handle.value()).zip(Handle::new(id, half, upper));
+            both.ok_or(StoreError::Io) // smaller orders have the same values, so not reached
+        });
+        handles.map_err(|why| Refused::new(handle, why))
+    }
+
+    /// Unmaps what is stored and punches what nobody wants, if `cx` permits; counts.
+    pub(super) fn flush(&self, cx: Context) -> Settled {
+        let mut settled = Settled::default();
+        if !self.is_here() {
+            settled.error = Some(StoreError::Unavailable);
+            return settled;
+        }
+        if cx.contains(Context::MAY_BLOCK) {
+            let unmapped = match (self.unmap, &self.surroundings.swap) {
+                (Unmap::WithSwap, Swap::None) => Ok(()),
+                _ => self.unmap_queued(),
+            };
+            let punched = self.punch_dead();
+            settled.error = unmapped.and(punched).err();
+        }
+        let sums = self.ledger.with(|l| l.sums());
+        settled.pending = Pages::new(sums.pending);
+        settled.reclaimable = Pages::new(sums.reclaimable);
+        settled.held = Pages::new(sums.stale);
+        settled
+    }
+
+    /// Takes queued chunks out of every window. What fails stays queued.
+    fn unmap_queued(&self) -> Result<(), StoreError> {
+        let (mut at, mut result) = (0, Ok(()));
+        while let Some(run) = self.ledger.with(|l| l.begin_unmap(at, RUN)) {
+            at = run.end;
+            let done = self.unmap_everywhere(&run);
+            for chunk in run {
+                let mapping = if done.is_ok() { Mapping::Unmapped } else { Mapping::Mapped };
+                if self.ledger.with(|l| l.end_unmap(chunk, mapping)) == Wanted::Again {
+                    // Somebody took a page of it back meanwhile. It is in memory, so this takes none.
+                    let again = self.window.populate(self.bytes_of(&(chunk..chunk + 1)), Populate::Back);
+                    self.ledger.with(|l| l.end_unmap(chunk, Mapping::Mapped));
+                    result = result.and(again.map_err(|_| StoreError::Io));
+                }
+            }
+            result = result.and(done);
+        }
+        result
+    }
+
+    fn unmap_everywhere(&self, chunks: &Range<usize>) -> Result<(), StoreError> {
+        let range = self.bytes_of(chunks);
+        let windows = core::iter::once(&self.window).chain(&self.aliases);
+        let mut results = windows.map(|window| window.unmap(range.clone()).map_err(|_| StoreError::Io));
+        results.try_for_each(|result| result)
+    }
+
+    /// Gives the memory of dead chunks back. What fails is tried again by the next settle.
+    fn punch_dead(&self) -> Result<(), StoreError> {
+        let (mut at, mut result) = (0, Ok(()));
+        while let Some(run) = self.ledger.with(|l| l.begin_punch(at, RUN)) {
+            at = run.end;
+            let done = self.punch(&run).map_err(|_| StoreError::Io);
+            for chunk in run {
+                let mapping = if done.is_ok() { Mapping::Hole } else { Mapping::Mapped };
+                self.ledger.with(|l| l.end_punch(chunk, mapping));
+            }
+            result = result.and(done);
+        }
+        result
+    }
+}
+
+impl<const PAGE: usize, L: RawLock> BackingStore<ArenaBlock<PAGE>> for Arena<PAGE, L> {
+    fn ids(&self) -> StoreIds {
+        self.id.only()
+    }
+
+    /// No copying: it would only move pages from the arena to the arena.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::TRANSFER | Capabilities::TAKE_BACK | Capabilities::SPLIT
+    }
+
+    /// Everything that is not stored yet could be.
+    fn space(&self) -> Space {
+        let stored = self.stored();
+        self.ledger.with(|l| Space::new(l.total() - l.retired() - stored, usize::MAX))
+    }
+
+    /// Never full. [`StoreError::WrongStore`]: a block of another arena.
+    fn transfer(&self, block: ArenaBlock<PAGE>) -> Result<Handle, Refused<ArenaBlock<PAGE>, StoreError>> {
+        self.keep(block, self.id)
+    }
+
+    /// Brings in the whole chunk if it was unmapped; that needs the right to block.
+    fn take_back(
+        &self,
+        handle: Handle,
+        cx: Context,
+    ) -> Result<ArenaBlock<PAGE>, Refused<Handle, StoreError>> {
+        let taken = self
+            .find(&handle, self.id)
+            .and_then(|(pfn, order)| self.ledger.with(|l| l.take_back(pfn, order, Limit::Held)));
+        let why = match taken {
+            Ok(pages) => match self.bring_in(pages.pfn, pages.order, cx) {
+                Ok(()) => return Ok(self.block(pages)),
+                Err(why) => {
+                    self.ledger.with(|l| l.put_away(pages));
+                    why
+                }
+            },
+            Err(why) => why,
+        };
+        Err(Refused::new(handle, why))
+    }
+
+    fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
+        self.halve(handle, self.id)
+    }
+
+    /// The block is not brought in for it: whoever keeps it instead of releasing it has it brought in by touching it.
+    fn discard(&self, handle: Handle) -> Result<Option<ArenaBlock<PAGE>>, Refused<Handle, StoreError>> {
+        let pages = self
+            .find(&handle, self.id)
+            .and_then(|(pfn, order)| self.ledger.with(|l| l.take_back(pfn, order, Limit::Ignored)));
+        pages.map(|pages| Some(self.block(pages))).map_err(|why| Refused::new(handle, why))
+    }
+
+    /// Nothing is written out, so the budget is of no account, and nothing goes home.
+    fn settle(&self, _: Pages, cx: Context, _: &mut dyn FnMut(ArenaBlock<PAGE>)) -> Settled {
+        self.flush(cx)
+    }
+}

@@ -1,0 +1,239 @@
+//! System calls on a memfd and on the windows over it.
+#![allow(unsafe_code)]
+
+use core::ffi::c_void;
+use core::ops::Range;
+use core::ptr::{NonNull, null_mut};
+use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
+use rustix::io::{Errno, Result, retry_on_intr};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::vec::Vec;
+
+/// A new, empty, sealable memfd of that size, closed on exec. Whether it is sealed against execution too.
+pub(crate) fn create(bytes: u64) -> Result<(OwnedFd, bool)> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let (memfd, noexec) = match rustix::fs::memfd_create("forebay", flags | MemfdFlags::NOEXEC_SEAL) {
+        Ok(memfd) => (memfd, true),
+        Err(Errno::INVAL) => (rustix::fs::memfd_create("forebay", flags)?, false), // before Linux 6.3
+        Err(why) => return Err(why),
+    };
+    rustix::fs::ftruncate(&memfd, bytes)?;
+    Ok((memfd, noexec))
+}
+
+/// Fixes the size of a memfd for ever: nobody can take pages from under a mapping.
+pub(crate) fn seal(memfd: BorrowedFd<'_>) -> Result<()> {
+    const SIZE: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW);
+    let seals = rustix::fs::fcntl_get_seals(memfd)?;
+    if seals.contains(SIZE) { Ok(()) } else { rustix::fs::fcntl_add_seals(memfd, SIZE) }
+}
+
+/// Frees the memory of a range of a memfd, which reads as zeros afterwards.
+pub(crate) fn punch(memfd: BorrowedFd<'_>, range: Range<u64>) -> Result<()> {
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    retry_on_intr(|| rustix::fs::fallocate(memfd, flags, range.start, range.end - range.start))
+}
+
+/// How pages are brought in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Populate {
+    /// They are holes: new memory, zeroed by the kernel.
+    New,
+    /// They have contents. Half the price of `New` where folios are small; a shared mapping is writable after it too.
+    Back,
+}
+
+/// A shared, writable mapping of part of a memfd.
+///
+/// # Invariants
+/// `base` is the first of `bytes` mapped bytes, as long as the window lives. Somebody else may write them at any time,
+/// so they are reached by volatile access only, and never through a reference.
+#[derive(Debug)]
+pub(crate) struct Window {
+    base: NonNull<u8>,
+    bytes: usize,
+    whose: Whose,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Whose {
+    Ours,
+    Theirs,
+}
+
+// SAFETY: it owns or borrows a mapping, which belongs to the process and not to a thread.
+unsafe impl Send for Window {}
+// SAFETY: `&self` gives nothing but system calls and an address.
+unsafe impl Sync for Window {}
+
+impl Window {
+    /// Maps `bytes` of a memfd from `offset` on, at a multiple of `align`: a power of two, as is the page size.
+    pub(crate) fn map(memfd: BorrowedFd<'_>, offset: u64, bytes: usize, align: usize) -> Result<Window> {
+        let all = bytes.checked_add(align).ok_or(Errno::NOMEM)?;
+        // SAFETY: a new mapping anywhere; it can't be accessed, and reserves addresses only.
+        let reserved = unsafe {
+            mmap_anonymous(null_mut(), all, ProtFlags::empty(), MapFlags::PRIVATE | MapFlags::NORESERVE)
+        }?;
+        let skip = reserved.addr().wrapping_neg() & (align - 1);
+        let base = reserved.wrapping_byte_add(skip);
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: `base..base + bytes` lies in what was just reserved, since `skip < align`.
+        let mapped = unsafe { mmap(base, bytes, access, MapFlags::SHARED | MapFlags::FIXED, memfd, offset) };
+        let (head, tail) = (skip, align - skip);
+        let rest = [(reserved, head), (base.wrapping_byte_add(bytes), tail)];
+        for (at, len) in rest.into_iter().filter(|(_, len)| *len > 0) {
+            // SAFETY: what was reserved before and behind the window; nobody else has its address.
+            unsafe { munmap(at, len) }?;
+        }
+        let window = NonNull::new(base.cast()).map(|base| Window { base, bytes, whose: Whose::Ours });
+        mapped.and(window.ok_or(Errno::NOMEM))
+    }
+
+    /// A mapping of somebody else.
+    ///
+    /// # Safety
+    /// The invariants of the type hold for it, as long as the window lives.
+    pub(crate) unsafe fn of(mapping: NonNull<[u8]>) -> Window {
+        Window { base: mapping.cast(), bytes: mapping.len(), whose: Whose::Theirs }
+    }
+
+    /// Keeps it out of children and of core dumps, and asks for huge pages, where there are any.
+    pub(crate) fn set_up(&self) -> Result<()> {
+        let all = 0..self.bytes;
+        self.advise(all.clone(), Advice::LinuxDontFork)?;
+        self.advise(all.clone(), Advice::LinuxDontDump)?;
+        match self.advise(all, Advice::LinuxHugepage) {
+            Err(Errno::INVAL) => Ok(()), // a kernel without huge pages
+            result => result,
+        }
+    }
+
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Takes a range out of the page tables; contents stay in the memfd.
+    pub(crate) fn unmap(&self, range: Range<usize>) -> Result<()> {
+        self.advise(range, Advice::LinuxDontNeed)
+    }
+
+    /// Whether the kernel can be asked to bring a range in.
+    pub(crate) fn can_populate(&self) -> bool {
+        self.advise(0..0, Advice::LinuxPopulateRead).is_ok()
+    }
+
+    /// Brings a range in. Kernels before 5.14 can't be asked to, so there every page is read, and what fails is a
+    /// signal.
+    pub(crate) fn populate(&self, range: Range<usize>, how: Populate) -> Result<()> {
+        let advice = match how {
+            Populate::New => Advice::LinuxPopulateWrite,
+            Populate::Back => Advice::LinuxPopulateRead,
+        };
+        loop {
+            match self.advise(range.clone(), advice) {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(Errno::INVAL) => {
+                    self.touch(range);
+                    return Ok(());
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn touch(&self, range: Range<usize>) {
+        for at in range.step_by(rustix::param::page_size()) {
+            // SAFETY: `advise` found the range in the mapping; volatile, as others may write.
+            unsafe { self.base.add(at).read_volatile() };
+        }
+    }
+
+    /// How many bytes of a range are in memory, so that bringing it in takes none for them. 0 if the kernel does not
+    /// tell.
+    pub(crate) fn in_memory(&self, range: Range<usize>) -> usize {
+        const PIECE: usize = 512;
+        let page = rustix::param::page_size();
+        let mut sum = 0;
+        for at in range.clone().step_by(PIECE * page) {
+            let bytes = (range.end - at).min(PIECE * page);
+            let mut pages = [0_u8; PIECE];
+            let Some(from) = self.check(at..at + bytes) else { return 0 };
+            // SAFETY: `check` found the range in the mapping, and `pages` has a byte for each page of it.
+            if unsafe { libc::mincore(from.cast(), bytes, pages.as_mut_ptr()) } != 0 {
+                return 0;
+            }
+            sum += pages.iter().take(bytes.div_ceil(page)).filter(|p| **p & 1 != 0).count() * page;
+        }
+        sum.min(range.len())
+    }
+
+    fn advise(&self, range: Range<usize>, advice: Advice) -> Result<()> {
+        let at = self.check(range.clone()).ok_or(Errno::INVAL)?;
+        // SAFETY: the range is in the mapping. None of the advice used here changes what the pages contain, and
+        // there are no references to them.
+        unsafe { madvise(at, range.len(), advice) }
+    }
+
+    /// The address of a range that is in the mapping.
+    pub(super) fn check(&self, range: Range<usize>) -> Option<*mut c_void> {
+        (range.start <= range.end && range.end <= self.bytes)
+            .then(|| self.base.as_ptr().wrapping_add(range.start).cast())
+    }
+
+    /// Gives it up without unmapping it.
+    pub(crate) fn forget(&mut self) {
+        self.whose = Whose::Theirs;
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        if self.whose == Whose::Ours {
+            // SAFETY: our mapping, and by its invariant nobody has an address in it when the window ends. (The arena
+            // forgets its windows while blocks are out, and in a child, which does not have them.)
+            let _ = unsafe { munmap(self.base.as_ptr().cast(), self.bytes) };
+        }
+    }
+}
+
+/// A memfd and its mappings, made by somebody else: a virtual machine monitor, for example, that has them bound to
+/// memory nodes, and shares them.
+#[derive(Debug)]
+pub struct Mapped {
+    pub(super) memfd: OwnedFd,
+    pub(super) offset: u64,
+    pub(super) windows: Vec<Window>,
+}
+
+impl Mapped {
+    /// `mappings` of one range of a memfd, which begins at `offset`, in bytes. Blocks have their addresses in the first
+    /// of them.
+    ///
+    /// # Safety
+    /// Each mapping is shared, readable and writable, of that memfd from `offset` on, and stays as it is for as long as
+    /// the arena and any of its blocks exist. No reference to its bytes exists, nor will one.
+    pub unsafe fn new(memfd: OwnedFd, offset: u64, mappings: &[NonNull<[u8]>]) -> Mapped {
+        // SAFETY: the caller's promise.
+        let windows = mappings.iter().map(|mapping| unsafe { Window::of(*mapping) }).collect();
+        Mapped { memfd, offset, windows }
+    }
+}
+
+/// Whether a descriptor is shmem with pages that can be swapped, writable, and at least `bytes` long.
+pub(crate) fn check(memfd: BorrowedFd<'_>, bytes: u64) -> Result<()> {
+    const TMPFS: i64 = 0x0102_1994;
+    if i64::from(rustix::fs::fstatfs(memfd)?.f_type) != TMPFS {
+        return Err(Errno::MEDIUMTYPE);
+    }
+    let size = u64::try_from(rustix::fs::fstat(memfd)?.st_size).unwrap_or(0);
+    if size < bytes {
+        return Err(Errno::FBIG);
+    }
+    let seals = rustix::fs::fcntl_get_seals(memfd)?;
+    if seals.intersects(SealFlags::WRITE | SealFlags::FUTURE_WRITE) { Err(Errno::PERM) } else { Ok(()) }
+}

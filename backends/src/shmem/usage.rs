@@ -1,0 +1,60 @@
+//! How much of an arena is used for what.
+
+use super::ledger::Ledger;
+use core::fmt;
+use forebay::Pages;
+
+/// Pages of an arena, by what they are used for. They may be used for something else by now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Address space in all.
+    pub total: Pages,
+    /// Blocks that are out: the source's side.
+    pub resident: Pages,
+    /// The most that may be resident.
+    pub limit: Pages,
+    /// Stored, and not reclaimable yet: not settled, or something else of the chunk is resident.
+    pub pending: Pages,
+    /// Stored and unmapped: the system can reclaim them by itself.
+    pub reclaimable: Pages,
+    /// Dropped, but with their memory: held by neighbours that are in use, or until the next settle.
+    pub held: Pages,
+    /// Once exported, and never to be used again.
+    pub retired: Pages,
+    /// Nobody's; held ones among them.
+    pub free: Pages,
+    /// Chunks with memory that are one huge page each.
+    pub huge_chunks: usize,
+    /// Chunks with memory that are made of smaller pages. (Where the kernel does not tell, neither of the two counts.)
+    pub small_chunks: usize,
+}
+
+impl Usage {
+    pub(super) fn of(ledger: &Ledger) -> Usage {
+        let sums = ledger.sums();
+        Usage {
+            total: ledger.total(),
+            resident: Pages::new(sums.resident),
+            limit: ledger.limit(),
+            pending: Pages::new(sums.pending),
+            reclaimable: Pages::new(sums.reclaimable),
+            held: Pages::new(sums.stale),
+            retired: ledger.retired(),
+            free: ledger.free(),
+            huge_chunks: sums.huge,
+            small_chunks: sums.small,
+        }
+    }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Usage { total, resident, pending, reclaimable, held, retired, free, .. } = self;
+        write!(
+            f,
+            "{resident} pages resident, {pending} pending, {reclaimable} reclaimable, {held} held, {retired} retired, \
+             {free} of {total} free"
+        )
+    }
+}
