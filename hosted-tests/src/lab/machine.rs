@@ -7,8 +7,8 @@ use super::text::count;
 use crate::world::Counts;
 use crate::{Contents, Watched, World};
 use forebay::{
-    BackingStore, Buffer, Context, Evict, Evicted, Forebay, Pages, PinError, Place, Settled, Slot, Stats,
-    StayReason, StoreError, TakeError,
+    BackingStore, Buffer, Context, Evict, Evicted, Forebay, OutOfFrames, Pages, PinError, Place, Settled,
+    Slot, Stats, StayReason, StoreError, TakeError,
 };
 use std::cell::Cell;
 use std::fmt;
@@ -37,6 +37,11 @@ impl<T: Parts> Rig<T> {
     /// Around these.
     pub fn new(parts: T) -> Self {
         Rig { world: World::new(Contents::Ignored), parts }
+    }
+
+    /// What the oracle stands around.
+    pub fn parts(&self) -> &T {
+        &self.parts
     }
 
     /// The two joined. No shelves: a page that comes home is in the source at once, where it is counted.
@@ -105,8 +110,8 @@ pub struct Figures {
     pub counts: Counts,
     /// Adopted, and still as it was handed over.
     pub adopted: Pages,
-    /// The same by the oracle's count, where it can know.
-    pub seen_adopted: Option<Pages>,
+    /// Under handles, by the oracle's count.
+    pub stored: Pages,
     /// The store, settled without writing anything out.
     pub settled: Settled,
     /// The most pages of the budget that were in use.
@@ -176,6 +181,12 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
         let mut why = RoomError::Stuck(None);
         for attempt in 1..=TRIES {
             match guard(one) {
+                // A store that is the source has no room left for anybody.
+                Err(PinError::Take(TakeError::OutOfFrames(OutOfFrames::Exhausted)))
+                    if T::ADOPTED == Adopted::OutsideBudget =>
+                {
+                    why = RoomError::Full { region: self.parts().room() };
+                }
                 Err(PinError::Take(e @ TakeError::OutOfFrames(_))) => why = RoomError::Source(e),
                 Err(e) => return Err(OpenError::Contents(e)),
                 Ok(guard) => return Ok(guard),
@@ -266,8 +277,7 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
             stats: self.home.stats(),
             counts: world.counts(),
             adopted: self.parts().adopted(),
-            // What was written out keeps its handle, so the oracle can't tell it from what is still adopted.
-            seen_adopted: (T::ADOPTED == Adopted::OutsideBudget).then(|| world.stored()),
+            stored: world.stored(),
             settled,
             peak_used: match T::ADOPTED {
                 Adopted::InBudget => world.peak_frames(),
@@ -294,7 +304,8 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
     /// Once all buffers are dropped: frames that are not home, and pages that are still stored or whose room is
     /// still taken.
     pub fn leaked(&self) -> Pages {
-        self.rig.world.frames_out() + self.rig.world.stored() + self.parts().taken()
+        let (own, seen) = self.missing();
+        own.max(seen) + self.rig.world.stored() + self.parts().taken()
     }
 
     /// Frames that the source itself misses; the oracle must say the same.

@@ -16,7 +16,8 @@
 //! | [`parts`] | what may stand behind the buffers: a source and a store |
 //! | [`machine`] | parts, oracle and pool put together; making room |
 //! | [`output`] | where restored files go |
-//! | [`report`] | the figures: as JSON, as a table, as a verdict |
+//! | [`report`] | the figures, also as JSON, and whether they agree |
+//! | `table` | the figures as a table, and the verdict |
 //! | [`run`] | loading and reading back |
 //! | [`roundtrip`](mod@roundtrip) | all of it, over the parts that are asked for |
 //! | [`cli`] | the command line, and the progress bar |
@@ -35,6 +36,7 @@ pub mod roundtrip;
 pub mod run;
 pub mod shape;
 pub mod system;
+mod table;
 pub mod text;
 
 pub use bad::Sabotage;

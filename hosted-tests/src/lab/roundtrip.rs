@@ -2,8 +2,12 @@
 
 use super::files::{Input, InputError, Tree};
 use super::machine::{ChunkSlot, Machine, Rig};
+#[cfg(target_os = "linux")]
+use super::options::EvictKind;
 use super::options::{Options, OptionsError, PAGE, StoreKind};
 use super::output::{Output, OutputError};
+#[cfg(target_os = "linux")]
+use super::parts::{ArenaParts, CopiesParts};
 use super::parts::{Parts, RamParts};
 use super::report::{Oddness, Report};
 use super::run::{Observer, Run, pages};
@@ -66,6 +70,11 @@ pub fn roundtrip(input: &Input, options: &Options, observer: &mut dyn Observer) 
     let shape = Shape::new(data, options.budget, options.region_pages);
     match options.store {
         StoreKind::Ram => over::<RamParts>(&tree, &shape, options, observer),
+        #[cfg(target_os = "linux")]
+        StoreKind::Shmem => match options.evict {
+            EvictKind::Transfer => over::<ArenaParts>(&tree, &shape, options, observer),
+            EvictKind::Copy | EvictKind::Split => over::<CopiesParts>(&tree, &shape, options, observer),
+        },
     }
 }
 
@@ -85,12 +94,14 @@ fn over<T: Parts>(
     let started = Instant::now();
     let mut report = Report {
         budget_pages: shape.budget,
-        region_pages: shape.region,
+        region_pages: rig.parts().room().get(),
         page_bytes: PAGE,
         store: options.store,
         evict: options.evict,
         skipped: tree.skipped,
         budget_asked: options.budget,
+        surroundings: rig.parts().surroundings(),
+        stays_in_ram: rig.parts().stays_in_ram(),
         notes: tree.notes.iter().take(Report::NOTES).cloned().collect(),
         ..Report::default()
     };

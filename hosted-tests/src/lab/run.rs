@@ -6,6 +6,7 @@ use super::options::PAGE;
 use super::output::{Output, OutputError};
 use super::parts::Parts;
 use super::report::{Oddness, Report};
+use super::system::Usage;
 use super::text::shown;
 use forebay::{Buffer, Context, Pages, PinError};
 use std::collections::VecDeque;
@@ -136,6 +137,8 @@ impl<T: Parts> Run<'_, '_, '_, T> {
         self.machine.validate();
         let figures = self.machine.figures();
         self.report.take(&figures, loading);
+        self.report.usage = Usage::now();
+        self.report.shmem_bytes = self.machine.parts().file_bytes();
         self.report.compare(&figures, self.odd);
         self.observer.end();
     }

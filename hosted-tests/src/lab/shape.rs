@@ -4,6 +4,8 @@ use super::options::PAGE;
 use super::system;
 use super::text::human;
 use forebay_backends::MemoryError;
+#[cfg(target_os = "linux")]
+use forebay_backends::shmem::CreateError;
 use std::fmt;
 
 /// Pages of a buffer, at most: 256 KiB.
@@ -16,7 +18,7 @@ pub struct Shape {
     pub data: usize,
     /// What the buffers may take.
     pub budget: usize,
-    /// What the store has.
+    /// What the store should have room for.
     pub region: usize,
     /// The largest buffer: a quarter of the budget, so that there is always something else to evict.
     pub chunk: usize,
@@ -100,6 +102,9 @@ pub enum MachineError {
     Source(MemoryError),
     /// The memory for the swap region was refused.
     Region(MemoryError),
+    /// There is no shmem.
+    #[cfg(target_os = "linux")]
+    Arena(CreateError),
 }
 
 impl fmt::Display for MachineError {
@@ -124,6 +129,8 @@ impl fmt::Display for MachineError {
             ),
             MachineError::Source(e) => write!(f, "memory for the buffers: {e}"),
             MachineError::Region(e) => write!(f, "memory for the swap region: {e}"),
+            #[cfg(target_os = "linux")]
+            MachineError::Arena(e) => write!(f, "shmem for the buffers: {e}"),
         }
     }
 }

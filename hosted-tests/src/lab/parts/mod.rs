@@ -2,6 +2,10 @@
 
 mod port;
 mod ram;
+#[cfg(target_os = "linux")]
+mod shmem;
 
 pub use port::{Adopted, Parts};
 pub use ram::{ADOPTIONS, RamParts};
+#[cfg(target_os = "linux")]
+pub use shmem::{ArenaParts, CopiesParts};

@@ -48,9 +48,10 @@ pub trait Parts: fmt::Debug + Sized + 'static {
     /// Of the store's own memory, what is taken. (Blocks that it adopted are the source's.)
     fn taken(&self) -> Pages;
 
-    /// Bytes of memory that a file of the store holds, in RAM or swap; zero where there is none.
-    fn file_bytes(&self) -> u64 {
-        0
+    /// Bytes of memory that a file of the store holds, in RAM or swap: zero where there is no file, `None` where the
+    /// system does not say.
+    fn file_bytes(&self) -> Option<u64> {
+        Some(0)
     }
     /// What the machine offers this store and what it lacks, if that matters to it.
     fn surroundings(&self) -> Option<String> {
