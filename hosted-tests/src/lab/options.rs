@@ -78,7 +78,7 @@ pub struct Options {
     pub out: Option<PathBuf>,
 
     /// Pages that the store has room for; half as much again as the files if `None`. (Of shmem it is addresses, and
-    /// rounded up to whole chunks of 2 MiB.)
+    /// rounded up to 2 MiB.)
     #[arg(skip)]
     pub region_pages: Option<usize>,
 

@@ -88,6 +88,8 @@ pub struct Report {
     /// What the system counted, when all was read.
     #[serde(flatten)]
     pub usage: Usage,
+    /// Bytes that shmem unmaps and drops as one. 0 with `ram`.
+    pub chunk_bytes: usize,
     /// Bytes of memory that the shmem file held when all was read, in RAM or swap; whole chunks count. Where blocks
     /// are handed over, the buffers' memory is in it too. 0 with `ram`; `None` if the system does not say.
     pub shmem_bytes: Option<u64>,

@@ -8,7 +8,7 @@ use super::parts::Parts;
 use super::report::{Oddness, Report};
 use super::system::Usage;
 use super::text::shown;
-use forebay::{Buffer, Context, Pages, PinError};
+use forebay::{Buffer, Context, Pages, PinError, StoreError};
 use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
@@ -52,6 +52,8 @@ pub enum RunError {
     Short(PathBuf),
     /// A restored file could not be written.
     Output(OutputError),
+    /// When all was read, the store could not be settled.
+    Settle(StoreError),
 }
 
 impl fmt::Display for RunError {
@@ -63,6 +65,7 @@ impl fmt::Display for RunError {
                 write!(f, "at {}: a buffer took less than it has room for: report this", shown(path))
             }
             RunError::Output(e) => e.fmt(f),
+            RunError::Settle(e) => write!(f, "what was evicted is safe, but the store can't settle it: {e}"),
         }
     }
 }
@@ -136,6 +139,9 @@ impl<T: Parts> Run<'_, '_, '_, T> {
         }
         self.machine.validate();
         let figures = self.machine.figures();
+        if let Some(e) = figures.settled.error {
+            self.fail(&RunError::Settle(e));
+        }
         self.report.take(&figures, loading);
         self.report.usage = Usage::now();
         self.report.shmem_bytes = self.machine.parts().file_bytes();

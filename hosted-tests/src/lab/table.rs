@@ -96,6 +96,7 @@ impl Report {
     }
 
     fn in_the_store(&self) -> Vec<Row> {
+        let chunk = human(self.chunk_bytes as u64);
         match self.store.is_shmem() {
             false => vec![
                 row(
@@ -124,12 +125,14 @@ impl Report {
                 row(
                     "still pending",
                     self.size(self.pending_pages),
-                    "in the store too, but mapped: parts of the same 2 MiB or so are in buffers",
+                    format!(
+                        "in the store too, but mapped: something else in the same {chunk} is in a buffer"
+                    ),
                 ),
                 row(
                     "held",
                     self.size(self.held_pages),
-                    "dropped, but its memory is kept: parts of the same 2 MiB or so are not dropped",
+                    format!("dropped, but its memory is kept: something else in the same {chunk} is in use"),
                 ),
                 row(
                     "freed",
@@ -178,10 +181,10 @@ impl Report {
             (
                 "shmem",
                 file,
-                "what Linux counts for the store's file when all was read: it took this much RAM or swap",
+                "what the store's memfd held when all was read, in RAM or swap, by Linux's count",
             ),
             ("process", usage.process_rss_bytes, "RAM that this process had mapped then"),
-            ("  shmem", usage.process_shmem_rss_bytes, "of that, shmem: buffers, and what is still pending"),
+            ("  shmem", usage.process_shmem_rss_bytes, "of that, shmem: what was not unmapped"),
             ("process, peak", usage.process_peak_rss_bytes, "the most RAM that this process ever had mapped"),
             (
                 "control group",

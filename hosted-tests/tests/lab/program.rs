@@ -202,8 +202,8 @@ fn limited(limit: &str, dir: &Path, args: &[&str]) -> Output {
     Command::new("sh").args(["-c", &script, lab]).arg(dir).args(args).output().unwrap()
 }
 
-/// Rule: what is handed over to shmem is reclaimable as soon as nothing near it is in a buffer: all but a few huge
-/// pages; and then it is mapped nowhere. (In a process of its own, as the system counts by process.)
+/// Rule: what is handed over to shmem is reclaimable as soon as nothing near it is in a buffer, so most of it is; and
+/// then it is mapped nowhere. (In a process of its own, as the system counts by process.)
 #[cfg(target_os = "linux")]
 #[test]
 fn most_of_what_shmem_took_is_reclaimable() {
@@ -211,13 +211,13 @@ fn most_of_what_shmem_took_is_reclaimable() {
     for n in 0..40 {
         put(dir.path(), format!("f{n:02}"), &noise(512 << 10, n + 1)); // 20 MiB: ten huge pages
     }
+    let path = dir.path().to_str().unwrap();
     for evict in ["transfer", "copy", "split"] {
-        let path = dir.path().to_str().unwrap();
         let o = lab(["roundtrip", path, "--store", "shmem", "--evict", evict, "--budget", "256k", "--json"]);
         let v: serde_json::Value = serde_json::from_slice(&o.stdout).unwrap();
         let figure = |key: &str| v[key].as_u64().unwrap();
-        assert!(figure("pending_pages") <= 3 * 512 && figure("reclaimable_pages") >= 6 * 512, "{v}");
-        assert!(figure("process_shmem_rss_bytes") <= 4 << 21, "unmapped is not present: {v}");
+        assert!(figure("pending_pages") <= 512 && figure("reclaimable_pages") >= 4 * 1024, "{v}");
+        assert!(figure("process_shmem_rss_bytes") <= 4 << 20, "what is unmapped is not present: {v}");
         assert!(figure("shmem_bytes") >= 20 << 20, "it is in the file: {v}");
     }
 }

@@ -53,6 +53,10 @@ pub trait Parts: fmt::Debug + Sized + 'static {
     fn file_bytes(&self) -> Option<u64> {
         Some(0)
     }
+    /// Bytes that the store unmaps and drops as one; zero where it does not unmap.
+    fn chunk_bytes(&self) -> usize {
+        0
+    }
     /// What the machine offers this store and what it lacks, if that matters to it.
     fn surroundings(&self) -> Option<String> {
         None

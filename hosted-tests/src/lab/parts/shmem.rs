@@ -8,8 +8,11 @@ use crate::lab::system;
 use forebay::{Pages, StoreId};
 use forebay_backends::shmem::{Arena, Builder, Copies, OsLock, Swap};
 
-/// What the system moves at once, at most: a huge page.
-const CHUNK: usize = (2 << 20) / PAGE;
+/// Pages that the system moves at once, where it can: a huge page.
+const HUGE: usize = (2 << 20) / PAGE;
+
+/// The least that is worth a system call, and a page of any machine at least.
+const LEAST: usize = (64 << 10) / PAGE;
 
 /// For blocks that are handed over: the buffers' memory is the arena's. What leaves them stays where it is, and is
 /// the store's.
@@ -26,11 +29,16 @@ pub struct CopiesParts {
     arena: Arena,
 }
 
-/// That the computer can hold so many pages, in RAM or swap; and an arena with addresses for `room` pages.
-fn builder(data: usize, room: usize) -> Result<Builder, MachineError> {
-    check_memory(data.saturating_add(CHUNK), system::free_swap().unwrap_or(0))?;
-    let room = room.max(1).checked_next_multiple_of(CHUNK).unwrap_or(usize::MAX);
-    Ok(Arena::builder(Shape::bytes(room)? as u64))
+/// That the computer can hold `data` pages, in RAM or swap; and an arena with addresses for `room` pages.
+///
+/// A chunk of it stays mapped while any page of it is in a buffer. So that this does not become more than what the
+/// buffers may have, several times over, its chunks are an eighth of that, or what is usual if that is less.
+fn builder(shape: &Shape, data: usize, room: usize) -> Result<Builder, MachineError> {
+    check_memory(data.saturating_add(HUGE), system::free_swap().unwrap_or(0))?;
+    let room = room.max(1).checked_next_multiple_of(HUGE).unwrap_or(usize::MAX);
+    let builder = Arena::builder(Shape::bytes(room)? as u64);
+    let chunk = (shape.frames() / 8).max(LEAST);
+    Ok(if chunk < HUGE { builder.chunk((1 << chunk.ilog2()) * PAGE) } else { builder })
 }
 
 impl Parts for ArenaParts {
@@ -42,7 +50,7 @@ impl Parts for ArenaParts {
     fn new(shape: &Shape, more: usize) -> Result<ArenaParts, MachineError> {
         let frames = Pages::new(shape.frames());
         let room = shape.region.saturating_add(shape.frames());
-        let arena = builder(shape.data, room)?.limit(frames).create().map_err(MachineError::Arena)?;
+        let arena = builder(shape, shape.data, room)?.limit(frames).create().map_err(MachineError::Arena)?;
         check_addresses(&[more])?;
         Ok(ArenaParts { arena, frames })
     }
@@ -77,6 +85,9 @@ impl Parts for ArenaParts {
     fn file_bytes(&self) -> Option<u64> {
         self.arena.memory_bytes().ok()
     }
+    fn chunk_bytes(&self) -> usize {
+        self.arena.chunk_bytes()
+    }
     fn surroundings(&self) -> Option<String> {
         Some(self.arena.surroundings().to_string())
     }
@@ -93,7 +104,7 @@ impl Parts for CopiesParts {
 
     fn new(shape: &Shape, more: usize) -> Result<CopiesParts, MachineError> {
         let all = shape.data.min(shape.region).saturating_add(shape.frames());
-        let arena = builder(all, shape.region)?.create().map_err(MachineError::Arena)?;
+        let arena = builder(shape, all, shape.region)?.create().map_err(MachineError::Arena)?;
         check_addresses(&[near_bytes(shape)?, more])?;
         Ok(CopiesParts { near: near(shape)?, arena })
     }
@@ -127,6 +138,9 @@ impl Parts for CopiesParts {
 
     fn file_bytes(&self) -> Option<u64> {
         self.arena.memory_bytes().ok()
+    }
+    fn chunk_bytes(&self) -> usize {
+        self.arena.chunk_bytes()
     }
     fn surroundings(&self) -> Option<String> {
         Some(self.arena.surroundings().to_string())
