@@ -136,7 +136,7 @@ fn each_kind_keeps_its_promises() {
             }
             match (store.is_shmem(), evict) {
                 (false, _) => {
-                    assert_eq!((r.reclaimable_pages, r.held_pages, r.shmem_bytes), (0, 0, Some(0)));
+                    assert_eq!((r.reclaimable_pages, r.held_pages, r.medium.shmem_bytes), (0, 0, Some(0)));
                     assert!(r.clean_pages > 0);
                 }
                 (true, EvictKind::Transfer) => {
@@ -144,12 +144,12 @@ fn each_kind_keeps_its_promises() {
                     assert_eq!(moved, (0, 0, 0, 0), "nothing moves: {r:?}");
                     assert_eq!(r.restored_pages, r.taken_back_pages);
                     // Stored and resident, all of it is in the one file.
-                    assert!(r.shmem_bytes >= Some((r.data_pages * PAGE) as u64), "{r:?}");
+                    assert!(r.medium.shmem_bytes >= Some((r.data_pages * PAGE) as u64), "{r:?}");
                 }
                 (true, _) => {
                     assert_eq!((r.written_out_pages, r.freed_pages), (0, r.evicted_pages), "{r:?}");
                     assert!(r.clean_pages > 0 && r.reclaimable_pages >= over, "{r:?}");
-                    assert!(r.shmem_bytes >= Some((r.reclaimable_pages * PAGE) as u64), "{r:?}");
+                    assert!(r.medium.shmem_bytes >= Some((r.reclaimable_pages * PAGE) as u64), "{r:?}");
                 }
             }
         }

@@ -3,6 +3,7 @@
 use super::files::Skipped;
 use super::machine::Figures;
 use super::options::{EvictKind, StoreKind};
+use super::parts::Medium;
 use super::system::Usage;
 use serde::Serialize;
 
@@ -88,15 +89,9 @@ pub struct Report {
     /// What the system counted, when all was read.
     #[serde(flatten)]
     pub usage: Usage,
-    /// Bytes that shmem unmaps and drops as one. 0 with `ram`.
-    pub chunk_bytes: usize,
-    /// Bytes of memory that the shmem file held when all was read, in RAM or swap; whole chunks count. Where blocks
-    /// are handed over, the buffers' memory is in it too. 0 with `ram`; `None` if the system does not say.
-    pub shmem_bytes: Option<u64>,
-    /// Whether nothing of what is stored can leave RAM: there is no swap, or the store does not use it.
-    pub stays_in_ram: bool,
-    /// What the machine offers the store, and what it lacks, if that matters to the store.
-    pub surroundings: Option<String>,
+    /// What contents were in, as it stood when all was read.
+    #[serde(flatten)]
+    pub medium: Medium,
     /// Why it ended early, if it did.
     pub failure: Option<String>,
 }

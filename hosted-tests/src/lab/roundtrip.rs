@@ -100,9 +100,6 @@ fn over<T: Parts>(
         evict: options.evict,
         skipped: tree.skipped,
         budget_asked: options.budget,
-        chunk_bytes: rig.parts().chunk_bytes(),
-        surroundings: rig.parts().surroundings(),
-        stays_in_ram: rig.parts().stays_in_ram(),
         notes: tree.notes.iter().take(Report::NOTES).cloned().collect(),
         ..Report::default()
     };

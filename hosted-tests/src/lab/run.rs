@@ -144,7 +144,7 @@ impl<T: Parts> Run<'_, '_, '_, T> {
         }
         self.report.take(&figures, loading);
         self.report.usage = Usage::now();
-        self.report.shmem_bytes = self.machine.parts().file_bytes();
+        self.report.medium = self.machine.parts().medium();
         self.report.compare(&figures, self.odd);
         self.observer.end();
     }

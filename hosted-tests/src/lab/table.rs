@@ -96,7 +96,7 @@ impl Report {
     }
 
     fn in_the_store(&self) -> Vec<Row> {
-        let chunk = human(self.chunk_bytes as u64);
+        let chunk = human(self.medium.chunk_bytes as u64);
         match self.store.is_shmem() {
             false => vec![
                 row(
@@ -144,7 +144,7 @@ impl Report {
     }
 
     fn reclaimable_by(&self) -> &'static str {
-        match self.stays_in_ram {
+        match self.medium.stays_in_ram {
             true => "in the store when all was read, mapped nowhere: Linux could swap it out, had it swap",
             false => "in the store when all was read, mapped nowhere: Linux may swap it out",
         }
@@ -175,7 +175,7 @@ impl Report {
 
     /// What the system counted.
     fn memory(&self) -> Vec<Row> {
-        let file = self.shmem_bytes.filter(|_| self.store.is_shmem());
+        let file = self.medium.shmem_bytes.filter(|_| self.store.is_shmem());
         let usage = &self.usage;
         [
             (
@@ -215,7 +215,7 @@ impl Report {
 
     /// What the figures alone do not tell.
     fn where_it_is(&self) -> &'static str {
-        match (self.store.is_shmem(), self.stays_in_ram) {
+        match (self.store.is_shmem(), self.medium.stays_in_ram) {
             (false, _) => "",
             (true, true) => "There is no swap here: what was evicted stays in RAM, owned by the store.\n",
             (true, false) => "What was evicted is owned by the store, and Linux may swap it out.\n",

@@ -5,7 +5,7 @@ mod ram;
 #[cfg(target_os = "linux")]
 mod shmem;
 
-pub use port::{Adopted, Parts};
+pub use port::{Adopted, Medium, Parts};
 pub use ram::{ADOPTIONS, RamParts};
 #[cfg(target_os = "linux")]
 pub use shmem::{ArenaParts, CopiesParts};

@@ -2,6 +2,7 @@
 
 use crate::lab::shape::{MachineError, Shape};
 use forebay::{BackingStore, Pages, Platform};
+use serde::Serialize;
 use std::fmt;
 
 /// Where the pages are counted that the store adopted and still has as they are.
@@ -11,6 +12,20 @@ pub enum Adopted {
     InBudget,
     /// With the store, from the moment of the transfer. It is the source as well: what it drops is home at once.
     OutsideBudget,
+}
+
+/// What a store keeps contents in. Plain RAM has no chunks, no shmem and no surroundings that matter.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Medium {
+    /// Bytes that shmem unmaps and drops as one. 0 with `ram`.
+    pub chunk_bytes: usize,
+    /// Bytes of memory that the shmem file holds, in RAM or swap; whole chunks count. Where blocks are handed over, the
+    /// buffers' memory is in it too. 0 with `ram`; `None` if the system does not say.
+    pub shmem_bytes: Option<u64>,
+    /// Whether nothing of what is stored can leave RAM: there is no swap, or the store does not use it.
+    pub stays_in_ram: bool,
+    /// What the machine offers the store, and what it lacks, if that matters to the store.
+    pub surroundings: Option<String>,
 }
 
 /// A source and a store. All figures are in pages.
@@ -48,21 +63,8 @@ pub trait Parts: fmt::Debug + Sized + 'static {
     /// Of the store's own memory, what is taken. (Blocks that it adopted are the source's.)
     fn taken(&self) -> Pages;
 
-    /// Bytes of memory that a file of the store holds, in RAM or swap: zero where there is no file, `None` where the
-    /// system does not say.
-    fn file_bytes(&self) -> Option<u64> {
-        Some(0)
-    }
-    /// Bytes that the store unmaps and drops as one; zero where it does not unmap.
-    fn chunk_bytes(&self) -> usize {
-        0
-    }
-    /// What the machine offers this store and what it lacks, if that matters to it.
-    fn surroundings(&self) -> Option<String> {
-        None
-    }
-    /// Whether nothing of what is stored can leave RAM.
-    fn stays_in_ram(&self) -> bool {
-        true
+    /// What contents are kept in, and how that stands now.
+    fn medium(&self) -> Medium {
+        Medium { chunk_bytes: 0, shmem_bytes: Some(0), stays_in_ram: true, surroundings: None }
     }
 }

@@ -1,7 +1,7 @@
 //! One shmem arena: as the buffers' memory and the store at once, or as a store for copies of plain RAM.
 
 use super::ram::{Near, near, near_bytes};
-use super::{Adopted, Parts};
+use super::{Adopted, Medium, Parts};
 use crate::lab::options::PAGE;
 use crate::lab::shape::{MachineError, Shape, check_addresses, check_memory};
 use crate::lab::system;
@@ -39,6 +39,16 @@ fn builder(shape: &Shape, data: usize, room: usize) -> Result<Builder, MachineEr
     let builder = Arena::builder(Shape::bytes(room)? as u64);
     let chunk = (shape.frames() / 8).max(LEAST);
     Ok(if chunk < HUGE { builder.chunk((1 << chunk.ilog2()) * PAGE) } else { builder })
+}
+
+fn medium(arena: &Arena) -> Medium {
+    let surroundings = arena.surroundings();
+    Medium {
+        chunk_bytes: arena.chunk_bytes(),
+        shmem_bytes: arena.memory_bytes().ok(),
+        stays_in_ram: matches!(surroundings.swap, Swap::None),
+        surroundings: Some(surroundings.to_string()),
+    }
 }
 
 impl Parts for ArenaParts {
@@ -82,17 +92,8 @@ impl Parts for ArenaParts {
         Pages::ZERO
     }
 
-    fn file_bytes(&self) -> Option<u64> {
-        self.arena.memory_bytes().ok()
-    }
-    fn chunk_bytes(&self) -> usize {
-        self.arena.chunk_bytes()
-    }
-    fn surroundings(&self) -> Option<String> {
-        Some(self.arena.surroundings().to_string())
-    }
-    fn stays_in_ram(&self) -> bool {
-        matches!(self.arena.surroundings().swap, Swap::None)
+    fn medium(&self) -> Medium {
+        medium(&self.arena)
     }
 }
 
@@ -136,16 +137,7 @@ impl Parts for CopiesParts {
         self.arena.stored()
     }
 
-    fn file_bytes(&self) -> Option<u64> {
-        self.arena.memory_bytes().ok()
-    }
-    fn chunk_bytes(&self) -> usize {
-        self.arena.chunk_bytes()
-    }
-    fn surroundings(&self) -> Option<String> {
-        Some(self.arena.surroundings().to_string())
-    }
-    fn stays_in_ram(&self) -> bool {
-        matches!(self.arena.surroundings().swap, Swap::None)
+    fn medium(&self) -> Medium {
+        medium(&self.arena)
     }
 }
