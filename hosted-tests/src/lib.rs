@@ -5,6 +5,8 @@ pub mod conformance;
 pub mod fuzzing;
 pub mod lab;
 pub mod memory;
+#[cfg(target_os = "linux")]
+pub mod pages;
 pub mod world;
 
 pub use world::{Contents, Watched, World};

@@ -202,10 +202,10 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
             if bytes > 0 && !self.headroom.allows(bytes as u64) {
                 return Err(StoreError::NoHeadroom);
             }
-            window.populate(range.clone(), how).map_err(|why| match why {
-                Errno::NOMEM => StoreError::NoHeadroom,
-                _ => StoreError::Io,
-            })?;
+            if let Err(why) = window.populate(range.clone(), how) {
+                self.ledger.with(|l| l.brought_in_partly(chunk));
+                return Err(if why == Errno::NOMEM { StoreError::NoHeadroom } else { StoreError::Io });
+            }
             let folio = match how {
                 Populate::New => self.scan.as_ref().and_then(|scan| scan.kind(window, range)),
                 Populate::Back => None,

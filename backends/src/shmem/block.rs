@@ -20,10 +20,10 @@ use forebay::{Order, OwnedBlock, Pfn, RawLock};
 /// In a child after a fork it has no bytes: copies return 0.
 ///
 /// # Invariants
-/// 1. The address is aligned to the block's size and lies, with all of the block, in the first window of an arena of the
-/// process in the tag. The low bits, which alignment leaves free, are that tag: order, freshness, process. 2. That window
-/// stays mapped as long as the block exists: the arena's ledger counts its pages as resident, and an arena that is
-/// dropped while it counts any leaves its windows mapped.
+/// - The address is aligned to the block's size and lies, with all of the block, in the first window of an arena of the
+///   process in the tag. The low bits, which alignment leaves free, are that tag: order, freshness, process.
+/// - That window stays mapped as long as the block exists: the arena's ledger counts its pages as resident, and an arena
+///   that is dropped while it counts any leaves its windows mapped.
 pub struct ArenaBlock<const PAGE: usize>(NonNull<u8>);
 
 const ORDER: usize = 15;
@@ -154,15 +154,15 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
     /// The block of these pages, which this arena's ledger has given out.
     pub(super) fn block(&self, pages: Resident) -> ArenaBlock<PAGE> {
         let at = pages.pfn.get() * PAGE - self.window.base().addr().get();
-        // SAFETY: 1. the ledger's frames are those of the first window, an invariant of `Arena`, and it has aligned
-        // blocks only; 2. a `Resident` is proof that the ledger counts the pages, and it does so until it gets one for
+        // SAFETY: the ledger's frames are those of the first window, an invariant of `Arena`, and it has aligned
+        // blocks only. A `Resident` is proof that the ledger counts the pages, and it does so until it gets one for
         // them back.
         unsafe { ArenaBlock::new(self.window.base().add(at), &pages, self.process) }
     }
 }
 
 impl<const PAGE: usize, L: RawLock> Drop for Arena<PAGE, L> {
-    /// Keeps the second invariant of [`ArenaBlock`]. In a child the windows are not mapped, and something else may be
+    /// Keeps the last invariant of [`ArenaBlock`]. In a child the windows are not mapped, and something else may be
     /// there.
     fn drop(&mut self) {
         let child = !Process::is_here(self.process.bits());

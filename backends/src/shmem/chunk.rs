@@ -12,6 +12,8 @@ pub(crate) enum Mapping {
     Hole,
     /// In the page tables, as far as anybody cared.
     Mapped,
+    /// Bringing it in failed half way: some of it has memory and is in the page tables, some not.
+    Partly,
     /// A settle is unmapping it, outside the lock.
     Unmapping,
     /// In no page table; its contents are in the memfd, or in swap.
@@ -60,9 +62,9 @@ impl Chunk {
             (_, true, _) => State::Open,
             (Mapping::Hole, false, _) => State::Empty,
             (Mapping::Unmapping, false, _) => State::Flushing,
-            (Mapping::Mapped, false, true) => State::Queued,
+            (Mapping::Mapped | Mapping::Partly, false, true) => State::Queued,
             (Mapping::Unmapped, false, true) => State::Clean,
-            (Mapping::Mapped | Mapping::Unmapped, false, false) => State::Dead,
+            (Mapping::Mapped | Mapping::Partly | Mapping::Unmapped, false, false) => State::Dead,
         }
     }
 }

@@ -234,7 +234,7 @@ impl Ledger {
     pub(crate) fn need(&self, chunk: usize) -> Need {
         match self.chunks.get(chunk).map(|c| c.mapping) {
             Some(Mapping::Hole) => Need::Memory,
-            Some(Mapping::Unmapped) => Need::Mapping,
+            Some(Mapping::Unmapped | Mapping::Partly) => Need::Mapping,
             // What is being unmapped is brought in again by whoever unmaps it.
             _ => Need::Nothing,
         }
@@ -243,10 +243,19 @@ impl Ledger {
     /// A chunk was brought in, and consists of such folios.
     pub(crate) fn brought_in(&mut self, chunk: usize, folio: Option<Folio>) {
         self.chunks.change(chunk, |c| {
-            if matches!(c.mapping, Mapping::Hole | Mapping::Unmapped) {
+            if c.mapping != Mapping::Unmapping {
                 c.mapping = Mapping::Mapped;
             }
             c.folio = folio.or(c.folio);
+        });
+    }
+
+    /// Bringing in a chunk failed half way.
+    pub(crate) fn brought_in_partly(&mut self, chunk: usize) {
+        self.chunks.change(chunk, |c| {
+            if matches!(c.mapping, Mapping::Hole | Mapping::Unmapped) {
+                c.mapping = Mapping::Partly;
+            }
         });
     }
 
@@ -376,3 +385,6 @@ pub(crate) enum Wanted {
     Again,
     No,
 }
+
+#[cfg(test)]
+mod tests;

@@ -226,8 +226,8 @@ impl Mapped {
 
 /// Whether a descriptor is shmem with pages that can be swapped, writable, and at least `bytes` long.
 pub(crate) fn check(memfd: BorrowedFd<'_>, bytes: u64) -> Result<()> {
-    const TMPFS: i64 = 0x0102_1994;
-    if i64::from(rustix::fs::fstatfs(memfd)?.f_type) != TMPFS {
+    const TMPFS: u64 = 0x0102_1994;
+    if rustix::fs::fstatfs(memfd)?.f_type as u64 != TMPFS {
         return Err(Errno::MEDIUMTYPE);
     }
     let size = u64::try_from(rustix::fs::fstat(memfd)?.st_size).unwrap_or(0);
