@@ -65,8 +65,10 @@ pub enum RoomError {
     },
     /// Nothing leaves, for this reason if one is known.
     Stuck(Option<StayReason>),
+    /// The buffers have room in their budget, but the system has no memory for that much in all.
+    NoMemory,
     /// What had to leave did, and the source still has none, for this reason.
-    Source(TakeError),
+    Source(OutOfFrames),
 }
 
 impl fmt::Display for RoomError {
@@ -85,6 +87,10 @@ impl fmt::Display for RoomError {
                 }
                 f.write_str(". Pass a larger --budget or another --evict")
             }
+            RoomError::NoMemory => f.write_str(
+                "the system has no memory left for what is evicted. Raise the limit of the control group that this runs \
+                 in, add swap, or name a smaller directory",
+            ),
             RoomError::Source(why) => write!(f, "room was made for the next buffer, and yet: {why}"),
         }
     }
@@ -181,13 +187,7 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
         let mut why = RoomError::Stuck(None);
         for attempt in 1..=TRIES {
             match guard(one) {
-                // A store that is the source has no room left for anybody.
-                Err(PinError::Take(TakeError::OutOfFrames(OutOfFrames::Exhausted)))
-                    if T::ADOPTED == Adopted::OutsideBudget =>
-                {
-                    why = RoomError::Full { region: self.parts().room() };
-                }
-                Err(PinError::Take(e @ TakeError::OutOfFrames(_))) => why = RoomError::Source(e),
+                Err(PinError::Take(TakeError::OutOfFrames(out))) => why = self.refusal(out),
                 Err(e) => return Err(OpenError::Contents(e)),
                 Ok(guard) => return Ok(guard),
             }
@@ -198,6 +198,17 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
             self.make_room(all, need).map_err(OpenError::Room)?;
         }
         Err(OpenError::Room(why))
+    }
+
+    /// What it means if the source still refuses after room was made.
+    fn refusal(&self, why: OutOfFrames) -> RoomError {
+        match (why, T::ADOPTED) {
+            (OutOfFrames::Exhausted, Adopted::OutsideBudget) => {
+                RoomError::Full { region: self.parts().room() } // what is stored has all of it
+            }
+            (OutOfFrames::NoHeadroom, _) => RoomError::NoMemory, // beyond the budget, which is kept
+            (why, _) => RoomError::Source(why),
+        }
     }
 
     /// Frees memory until the buffers may have `need` more. Evicting comes in batches, which costs nothing where
@@ -224,6 +235,7 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
             if progress == Pages::ZERO {
                 return Err(match why {
                     Some(StayReason::Store(StoreError::Full)) => RoomError::Full { region: parts.room() },
+                    Some(StayReason::Store(StoreError::NoHeadroom)) => RoomError::NoMemory,
                     why => RoomError::Stuck(why),
                 });
             }

@@ -1,6 +1,6 @@
 //! The program itself: what it prints, and its status.
 
-use super::{KEYS, STORES, noise, put, tree};
+use super::{KEYS, STORES, tree};
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -186,7 +186,7 @@ fn few_addresses() {
 #[test]
 fn few_files() {
     let dir = tempfile::tempdir().unwrap();
-    put(dir.path(), "one", &noise(5000, 1));
+    super::put(dir.path(), "one", &super::noise(5000, 1));
     for evict in ["transfer", "copy"] {
         let o = limited("ulimit -n 4", dir.path(), &["--store", "shmem", "--evict", evict]);
         assert_eq!((o.status.code(), o.stdout.len()), (Some(2), 0), "{}", stderr(&o));
@@ -209,7 +209,7 @@ fn limited(limit: &str, dir: &Path, args: &[&str]) -> Output {
 fn most_of_what_shmem_took_is_reclaimable() {
     let dir = tempfile::tempdir().unwrap();
     for n in 0..40 {
-        put(dir.path(), format!("f{n:02}"), &noise(512 << 10, n + 1)); // 20 MiB: ten huge pages
+        super::put(dir.path(), format!("f{n:02}"), &super::noise(512 << 10, n + 1)); // 20 MiB: ten huge pages
     }
     let path = dir.path().to_str().unwrap();
     for evict in ["transfer", "copy", "split"] {
