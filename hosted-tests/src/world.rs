@@ -208,24 +208,6 @@ impl State {
         }
     }
 
-    /// Frames leave the source.
-    #[track_caller]
-    fn admit(&mut self, pfn: Pfn, order: Order, owner: Owner) {
-        for n in frames(pfn, order) {
-            let old = self.frames.insert(n, Frame { owner, mode: 0 });
-            assert!(old.is_none(), "frame {n:x} was given out twice: {old:?}");
-        }
-    }
-
-    /// The frames of what was adopted are home, without having been the pool's again.
-    #[track_caller]
-    fn forget(&mut self, stored: &Stored) {
-        for n in stored.block.into_iter().flat_map(|pfn| frames(pfn, stored.order)) {
-            let frame = self.frames.remove(&n).unwrap_or_else(|| panic!("frame {n:x} is in the source"));
-            assert_eq!(frame.owner, Owner::Store, "frame {n:x} is dropped by one who does not own it");
-        }
-    }
-
     #[track_caller]
     fn put(&mut self, handle: &Handle, stored: Stored) {
         self.stored_pages += stored.order.pages().get();

@@ -47,10 +47,6 @@ impl<T: Parts> Rig<T> {
     /// The two joined. No shelves: a page that comes home is in the source at once, where it is counted.
     pub fn join(&self, sabotage: Sabotage) -> Joined<'_, T> {
         let store = Watched::new(Bad::new(self.parts.store(), sabotage), &self.world);
-        let store = match T::ADOPTED {
-            Adopted::InBudget => store,
-            Adopted::OutsideBudget => store.that_is_the_source(),
-        };
         Forebay::new(Watched::new(self.parts.source(), &self.world), store, 0)
     }
 }

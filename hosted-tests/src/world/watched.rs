@@ -6,32 +6,17 @@ use forebay::{
     OwnedBlock, Pages, Pfn, Platform, Refused, Settled, Space, StoreError, StoreIds,
 };
 
-/// Where frames are that a store adopted and then dropped.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Dropped {
-    /// With the store, until it gives them home.
-    StillThere,
-    /// In the source, which is the store.
-    Home,
-}
-
 /// A platform or a store, watched.
 #[derive(Clone, Copy, Debug)]
 pub struct Watched<'w, T> {
     inner: T,
     world: &'w World,
-    dropped: Dropped,
 }
 
 impl<'w, T> Watched<'w, T> {
     /// Around `inner`.
     pub const fn new(inner: T, world: &'w World) -> Self {
-        Watched { inner, world, dropped: Dropped::StillThere }
-    }
-
-    /// The store is the source as well: a block that it adopted and is told to discard is home at once.
-    pub fn that_is_the_source(self) -> Self {
-        Watched { dropped: Dropped::Home, ..self }
+        Watched { inner, world }
     }
 
     /// What it stands around.
@@ -249,19 +234,11 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
     }
 
     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
-        let mut s = self.world.lock();
-        let stored = s.take(key(&handle));
-        if self.dropped == Dropped::Home {
-            s.forget(&stored); // before the call: after it, somebody else may have the frames
-        }
-        drop(s);
+        let stored = self.world.lock().take(key(&handle));
         match self.inner.discard(handle) {
             Ok(Some(block)) => {
                 assert_eq!(stored.block, Some(block.pfn()), "another block came to light");
                 let mut s = self.world.lock();
-                if self.dropped == Dropped::Home {
-                    s.admit(block.pfn(), block.order(), Owner::Store);
-                }
                 s.hand(block.pfn(), block.order(), Owner::Store, Owner::Pool);
                 s.counts.uncovered += block.pages().get();
                 s.measure();

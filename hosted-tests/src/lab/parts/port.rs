@@ -10,7 +10,7 @@ use std::fmt;
 pub enum Adopted {
     /// In the budget of the buffers: their frames are free again once they are written out.
     InBudget,
-    /// With the store, from the moment of the transfer. It is the source as well: what it drops is home at once.
+    /// With the store, from the moment of the transfer: it is the source as well.
     OutsideBudget,
 }
 
