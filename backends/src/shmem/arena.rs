@@ -193,13 +193,13 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
         let window = &self.window;
         for chunk in self.ledger.with(|l| l.chunks_of(pfn, order)) {
             let range = self.bytes_of(&(chunk..chunk + 1));
-            let (how, bytes) = match self.ledger.with(|l| l.need(chunk)) {
+            let how = match self.ledger.with(|l| l.need(chunk)) {
                 Need::Nothing => continue,
                 _ if !cx.contains(Context::MAY_BLOCK) => return Err(StoreError::Context),
-                Need::Memory => (Populate::New, range.len()),
-                Need::Mapping => (Populate::Back, range.len() - window.in_memory(range.clone())),
+                Need::Memory => Populate::New,
+                Need::Mapping => Populate::Back,
             };
-            if bytes > 0 && !self.headroom.allows(bytes as u64) {
+            if !self.has_headroom(&range, how) {
                 return Err(StoreError::NoHeadroom);
             }
             if let Err(why) = window.populate(range.clone(), how) {
@@ -213,6 +213,15 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
             self.ledger.with(|l| l.brought_in(chunk, folio));
         }
         Ok(())
+    }
+
+    /// Whether a chunk may be brought in, as far as that can be known. What is in memory already takes none.
+    fn has_headroom(&self, range: &Range<usize>, how: Populate) -> bool {
+        if self.headroom.allows(range.len() as u64) {
+            return true;
+        }
+        let missing = range.len() - self.window.in_memory(range.clone());
+        how == Populate::Back && (missing == 0 || self.headroom.allows(missing as u64))
     }
 
     /// Where chunks are in a window.
@@ -232,7 +241,7 @@ impl<const PAGE: usize, L: RawLock> Platform for Arena<PAGE, L> {
     type Lock = L;
     type Mode = ();
 
-    /// Without the right to block, only from chunks that are mapped already.
+    /// Without the right to block, only if the block that is next lies in a chunk that is mapped.
     fn allocate(&self, order: Order, cx: Context) -> Result<ArenaBlock<PAGE>, OutOfFrames> {
         self.take(order, Limit::Held, cx)
     }

@@ -45,7 +45,8 @@ impl Builder {
     }
 
     /// The most pages that blocks may have together: beyond it there is `NoHeadroom`, both for a fresh block and for one
-    /// that is taken back, until something is handed over. No limit if left out.
+    /// that is taken back, until something is handed over. No limit if left out; less than the largest block that is
+    /// used makes no sense, as that is refused for ever.
     #[must_use]
     pub const fn limit(mut self, pages: Pages) -> Builder {
         self.limit = Some(pages);

@@ -31,12 +31,12 @@ impl Process {
         let page = page()?;
         let mine = match page.load(Relaxed) {
             0 => {
-                let next = LAST.load(Relaxed) % MOST + 1;
-                match page.compare_exchange(0, next, Relaxed, Relaxed) {
-                    Ok(_) => {
-                        LAST.store(next, Relaxed);
-                        next
-                    }
+                // Given out before it is used: a child that is forked in between must not get the same.
+                let next = |last| last % MOST + 1;
+                let last =
+                    LAST.fetch_update(Relaxed, Relaxed, |last| Some(next(last))).unwrap_or_else(|last| last);
+                match page.compare_exchange(0, next(last), Relaxed, Relaxed) {
+                    Ok(_) => next(last),
                     Err(other) => other, // another thread was first
                 }
             }
