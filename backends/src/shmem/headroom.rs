@@ -7,6 +7,7 @@
 //! The contracts are those of the kernel's documents: `cgroup-v1/memory.rst`, `cgroup-v2.rst`, `proc_pid_mountinfo(5)`,
 //! `proc_meminfo(5)`, `sysinfo(2)`.
 
+use super::sys;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -130,19 +131,12 @@ const UNLIMITED: u64 = if usize::BITS >= 64 { 1 << 62 } else { 1 << 42 };
 
 /// Whether the kernel says, in one call, that there is more than enough.
 fn plenty(bytes: u64) -> bool {
-    let now = rustix::system::sysinfo();
-    let unit = u64::from(now.mem_unit);
-    leaves_plenty(scaled(now.freeram, unit), scaled(now.totalram, unit), bytes)
+    sys::ram().is_some_and(|(free, total)| leaves_plenty(free, total, bytes))
 }
 
 /// Whether so much is still free afterwards that the kernel's reserves, which are free too, do not matter.
 fn leaves_plenty(free: u64, total: u64, bytes: u64) -> bool {
     free.saturating_sub(bytes) > total / 8
-}
-
-/// The kernel's long has 32 bits on some machines.
-fn scaled(count: impl TryInto<u64>, unit: u64) -> u64 {
-    count.try_into().unwrap_or(0).saturating_mul(unit)
 }
 
 fn sum(numbers: [Option<u64>; 2]) -> u64 {

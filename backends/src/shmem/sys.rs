@@ -1,7 +1,8 @@
-//! System calls on a memfd and on the windows over it.
+//! System calls on a memfd and on the windows over it, and those that ask what there is.
 #![allow(unsafe_code)]
 
-use core::ffi::c_void;
+use core::ffi::{c_int, c_void};
+use core::mem::MaybeUninit;
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
@@ -236,4 +237,35 @@ pub(crate) fn check(memfd: BorrowedFd<'_>, bytes: u64) -> Result<()> {
     }
     let seals = rustix::fs::fcntl_get_seals(memfd)?;
     if seals.intersects(SealFlags::WRITE | SealFlags::FUTURE_WRITE) { Err(Errno::PERM) } else { Ok(()) }
+}
+
+/// Free RAM, and RAM in all, in bytes. `None` if the kernel may not be asked.
+pub(crate) fn ram() -> Option<(u64, u64)> {
+    let mut now = MaybeUninit::<libc::sysinfo>::zeroed();
+    // SAFETY: zeros are a value of it; the kernel writes another, if the call succeeds.
+    let now = unsafe {
+        if libc::sysinfo(now.as_mut_ptr()) != 0 {
+            return None;
+        }
+        now.assume_init()
+    };
+    let unit = u64::from(now.mem_unit);
+    Some((scaled(now.freeram, unit), scaled(now.totalram, unit)))
+}
+
+/// The kernel's long has 32 bits on some machines.
+fn scaled(count: impl TryInto<u64>, unit: u64) -> u64 {
+    count.try_into().unwrap_or(0).saturating_mul(unit)
+}
+
+/// Bytes that the process may lock into memory. `None` if there is no limit, or the kernel may not be asked.
+pub(crate) fn lockable() -> Option<u64> {
+    // SAFETY: it is given a place for what it writes.
+    limit(|to| unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, to) })
+}
+
+fn limit(get: impl FnOnce(*mut libc::rlimit) -> c_int) -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    let known = get(&mut limit) == 0 && limit.rlim_cur != libc::RLIM_INFINITY;
+    known.then(|| scaled(limit.rlim_cur, 1))
 }

@@ -105,6 +105,8 @@ fn fallbacks() {
     for call in [
         libc::SYS_mincore,
         libc::SYS_process_madvise, // is not used
+        libc::SYS_sysinfo,
+        libc::SYS_prlimit64,
     ] {
         for why in [Errno::PERM, Errno::NOSYS] {
             works(&[Refuse::new(call, why)]);

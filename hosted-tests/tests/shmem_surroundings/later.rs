@@ -121,6 +121,7 @@ fn everything() {
         libc::SYS_mincore,
         libc::SYS_ioctl,
         libc::SYS_pread64,
+        libc::SYS_sysinfo,
         libc::SYS_fstat,
         libc::SYS_newfstatat,
         libc::SYS_mmap,
