@@ -97,6 +97,8 @@ impl Builder {
     /// [`CreateError`]; nothing is left behind.
     pub fn create_as<const PAGE: usize, L: RawLock>(&self) -> Result<Arena<PAGE, L>, CreateError> {
         let process = Process::this().map_err(CreateError::fork)?;
+        // First of all: the other descriptors make an arena better, but there is none without this one.
+        let (memfd, noexec) = sys::create().map_err(CreateError::memfd)?;
         let headroom = Headroom::probe();
         let mut surroundings = Surroundings::probe(&headroom, Features::empty(), HugePages::Unknown);
         let chunk = self.chunk_bytes::<PAGE>(&surroundings)?;
@@ -105,7 +107,7 @@ impl Builder {
         if bytes == 0 || self.windows == 0 {
             return Err(CreateError::Empty);
         }
-        let (memfd, noexec) = sys::create(bytes as u64).map_err(CreateError::memfd)?;
+        sys::lengthen(memfd.as_fd(), bytes as u64).map_err(CreateError::memfd)?;
         sys::seal(memfd.as_fd()).map_err(CreateError::seal)?;
         surroundings.features.set(Features::NOEXEC_SEAL, noexec);
         let align = chunk.max(PAGE << 10); // so that a block of the largest order is aligned where its address is

@@ -11,16 +11,20 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, mun
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::vec::Vec;
 
-/// A new, empty, sealable memfd of that size, closed on exec. Whether it is sealed against execution too.
-pub(crate) fn create(bytes: u64) -> Result<(OwnedFd, bool)> {
+/// A new, empty, sealable memfd, closed on exec. Whether it is sealed against execution too.
+pub(crate) fn create() -> Result<(OwnedFd, bool)> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let (memfd, noexec) = match rustix::fs::memfd_create("forebay", flags | MemfdFlags::NOEXEC_SEAL) {
         Ok(memfd) => (memfd, true),
         Err(Errno::INVAL) => (rustix::fs::memfd_create("forebay", flags)?, false), // before Linux 6.3
         Err(why) => return Err(why),
     };
-    rustix::fs::ftruncate(&memfd, bytes)?;
     Ok((memfd, noexec))
+}
+
+/// Makes a new memfd so long: all of it a hole.
+pub(crate) fn lengthen(memfd: BorrowedFd<'_>, bytes: u64) -> Result<()> {
+    rustix::fs::ftruncate(memfd, bytes)
 }
 
 /// Fixes the size of a memfd for ever: nobody can take pages from under a mapping.
