@@ -251,7 +251,7 @@ pub enum CreateError {
     },
     /// There is no memory for the metadata: six bits a page.
     Metadata,
-    /// `memfd_create` failed.
+    /// `memfd_create` failed, or the memfd may not be so long.
     Memfd(io::Error),
     /// The memfd could not be sealed, so that somebody could take pages from under the mapping.
     Seal(io::Error),
@@ -307,7 +307,8 @@ impl fmt::Display for CreateError {
             CreateError::Metadata => f.write_str("no memory for the metadata: make the arena smaller"),
             CreateError::Memfd(why) => write!(
                 f,
-                "memfd_create: {why}: raise the limit on descriptors (ulimit -n), or permit the call (seccomp)"
+                "memfd_create: {why}: raise the limit on descriptors (ulimit -n) or on the size of files (ulimit -f), \
+                 or permit memfd_create and ftruncate (seccomp)"
             ),
             CreateError::Seal(why) => {
                 write!(

@@ -24,6 +24,9 @@ pub(crate) fn create() -> Result<(OwnedFd, bool)> {
 
 /// Makes a new memfd so long: all of it a hole.
 pub(crate) fn lengthen(memfd: BorrowedFd<'_>, bytes: u64) -> Result<()> {
+    if longest_file().is_some_and(|most| bytes > most) {
+        return Err(Errno::FBIG); // the kernel would say so with a signal
+    }
     rustix::fs::ftruncate(memfd, bytes)
 }
 
@@ -266,6 +269,12 @@ fn scaled(count: impl TryInto<u64>, unit: u64) -> u64 {
 pub(crate) fn lockable() -> Option<u64> {
     // SAFETY: it is given a place for what it writes.
     limit(|to| unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, to) })
+}
+
+/// Bytes that a file may have. `None` as above.
+fn longest_file() -> Option<u64> {
+    // SAFETY: as above.
+    limit(|to| unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, to) })
 }
 
 fn limit(get: impl FnOnce(*mut libc::rlimit) -> c_int) -> Option<u64> {

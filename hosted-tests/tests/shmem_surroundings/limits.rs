@@ -12,6 +12,7 @@ use std::io;
 pub(crate) const CASES: &[Case] = &[
     Case::new("too_few_addresses_are_an_error", Place::Here, addresses),
     Case::new("too_few_descriptors_are_an_error_or_leave_something_unknown", Place::Here, descriptors),
+    Case::new("files_that_may_not_be_so_long_are_an_error_and_no_signal", Place::Here, file_size),
 ];
 
 fn limit(what: Resource, to: u64) {
@@ -79,4 +80,19 @@ fn descriptors() {
         }
         assert_eq!(Belongings::now(), before, "what is left behind with {most} descriptors");
     }
+}
+
+/// Rule: a limit on the size of files is an error that names it, not the signal that Linux has for it.
+fn file_size() {
+    limit(Resource::Fsize, 8 * MIB as u64);
+    let before = Belongings::now();
+    let error = Arena::builder(1 << 30).create().expect_err("it may not be so long");
+    println!("{error}");
+    assert!(matches!(error, CreateError::Memfd(_)), "{error:?}");
+    assert_eq!(errno(&error), Some(Errno::FBIG));
+    assert!(error.to_string().contains("ulimit -f"), "{error}");
+    assert_eq!(Belongings::now(), before, "what is left behind");
+    let goods = Goods::new(Arena::builder(8 * MIB as u64).create().expect("as long as files may be"));
+    goods.round();
+    goods.all_home();
 }
