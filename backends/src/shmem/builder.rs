@@ -313,13 +313,14 @@ impl fmt::Display for CreateError {
             CreateError::Seal(why) => {
                 write!(
                     f,
-                    "the memfd can't be sealed ({why}): create it with MFD_ALLOW_SEALING, without F_SEAL_SEAL"
+                    "the memfd can't be sealed ({why}): create it with MFD_ALLOW_SEALING, without F_SEAL_SEAL, \
+                     or permit fcntl (seccomp)"
                 )
             }
             CreateError::Map { bytes, why } => write!(
                 f,
-                "{bytes} bytes can't be mapped ({why}): raise the limit on addresses (ulimit -v), or make the arena \
-                 smaller"
+                "{bytes} bytes can't be mapped ({why}): raise the limit on addresses (ulimit -v), make the arena \
+                 smaller, or permit mmap (seccomp)"
             ),
             CreateError::Advice(why) => {
                 write!(

@@ -88,14 +88,19 @@ impl Window {
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: `base..base + bytes` lies in what was just reserved, since `skip < align`.
         let mapped = unsafe { mmap(base, bytes, access, MapFlags::SHARED | MapFlags::FIXED, memfd, offset) };
+        if let Err(why) = mapped {
+            // SAFETY: what was reserved; who is refused a mapping over it still has it, and nobody else its address.
+            unsafe { munmap(reserved, all) }?;
+            return Err(why);
+        }
         let (head, tail) = (skip, align - skip);
         let rest = [(reserved, head), (base.wrapping_byte_add(bytes), tail)];
         for (at, len) in rest.into_iter().filter(|(_, len)| *len > 0) {
             // SAFETY: what was reserved before and behind the window; nobody else has its address.
             unsafe { munmap(at, len) }?;
         }
-        let window = NonNull::new(base.cast()).map(|base| Window { base, bytes, whose: Whose::Ours });
-        mapped.and(window.ok_or(Errno::NOMEM))
+        let base = NonNull::new(base.cast()).ok_or(Errno::NOMEM)?;
+        Ok(Window { base, bytes, whose: Whose::Ours })
     }
 
     /// A mapping of somebody else.

@@ -12,6 +12,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("a_memfd_is_refused", Place::Here, memfd),
     Case::new("advice_is_refused", Place::Here, advice),
     Case::new("sealing_is_refused", Place::Here, seals),
+    Case::new("mapping_is_refused", Place::Here, mapping),
     Case::new("what_an_arena_can_do_without_is_refused", Place::Here, fallbacks),
     Case::new("populating_does_not_exist", Place::Here, before_populate),
     Case::new("all_files_are_refused", Place::Here, files),
@@ -30,6 +31,7 @@ fn fails(calls: &[Refuse], why: Errno, kind: impl Fn(&CreateError) -> bool) {
         println!("{error}");
         assert!(kind(&error), "{error:?}");
         assert_eq!(errno(&error), Some(why));
+        assert!(error.to_string().contains("seccomp"), "it says what to do: {error}");
         assert_eq!(Belongings::now(), before, "what is left behind");
     }
 }
@@ -83,6 +85,13 @@ fn seals() {
     for refuse in [add, get] {
         fails(&[refuse], Errno::PERM, |error| matches!(error, CreateError::Seal(_)));
     }
+    Goods::usual().round();
+}
+
+/// Rule: what was reserved for a mapping goes with it.
+fn mapping() {
+    let shared = Refuse::new(libc::SYS_mmap, Errno::PERM).with_bits(3, libc::MAP_SHARED as u64);
+    fails(&[shared], Errno::PERM, |error| matches!(error, CreateError::Map { .. }));
     Goods::usual().round();
 }
 

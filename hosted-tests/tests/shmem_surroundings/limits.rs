@@ -38,7 +38,7 @@ fn addresses() {
     println!("{error}");
     assert!(matches!(error, CreateError::Map { bytes, .. } if bytes == 1 << 30), "{error:?}");
     assert_eq!(errno(&error), Some(Errno::NOMEM));
-    assert!(error.to_string().contains("(ulimit -v)"), "{error}");
+    assert!(error.to_string().contains("(ulimit -v), make the arena smaller"), "{error}");
     let error = Arena::builder(48 * MIB as u64).windows(3).create().expect_err("three do not fit");
     assert!(matches!(error, CreateError::Map { .. }), "{error:?}");
     assert_eq!(Belongings::now(), before, "what is left behind");
