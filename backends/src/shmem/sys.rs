@@ -116,10 +116,8 @@ impl Window {
         let all = 0..self.bytes;
         self.advise(all.clone(), Advice::LinuxDontFork)?;
         self.advise(all.clone(), Advice::LinuxDontDump)?;
-        match self.advise(all, Advice::LinuxHugepage) {
-            Err(Errno::INVAL) => Ok(()), // a kernel without huge pages
-            result => result,
-        }
+        let _ = self.advise(all, Advice::LinuxHugepage); // a kernel without huge pages, or a filter: it works without
+        Ok(())
     }
 
     pub(crate) fn base(&self) -> NonNull<u8> {
