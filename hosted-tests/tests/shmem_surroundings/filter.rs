@@ -38,6 +38,11 @@ impl Refuse {
         self.with(Only { argument, mask: bits, value: bits })
     }
 
+    /// Only at that address.
+    pub(crate) const fn at(self, address: usize) -> Refuse {
+        self.with(Only { argument: 0, mask: u64::MAX, value: address as u64 })
+    }
+
     /// An advice of `madvise`.
     pub(crate) const fn advice(advice: i32, why: Errno) -> Refuse {
         Refuse::new(libc::SYS_madvise, why).only(2, advice as u64)

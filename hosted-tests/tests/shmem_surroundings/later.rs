@@ -2,17 +2,21 @@
 //! looked at without it.
 
 use crate::alone::{Case, Place};
-use crate::common::{CX, NONE, order, pages};
+use crate::common::{ALL, CX, NONE, order, pages};
 use crate::filter::{Refuse, refused};
-use crate::goods::{Goods, MIB, PAGE, assert_zeros, page, ram};
-use forebay::{BackingStore, Order, OutOfFrames, OwnedBlock, Platform, StoreError};
+use crate::goods::{Goods, MIB, PAGE, assert_zeros, compare, empty, page, ram, write};
+use forebay::{BackingStore, Context, Order, OutOfFrames, OwnedBlock, Platform, StoreError};
 use forebay_backends::shmem::{Arena, Usage};
+use hosted_tests::pages::entries;
 use rustix::io::Errno;
+use std::ptr::NonNull;
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("memory_that_cannot_be_populated_is_an_error", Place::Here, populate),
     Case::new("what_cannot_be_unmapped_stays_pending", Place::Here, unmap),
+    Case::new("what_was_unmapped_from_some_windows_is_brought_in", Place::Here, unmap_from_some_windows),
     Case::new("what_cannot_be_dropped_is_wiped_before_it_is_reused", Place::Here, drop_memory),
+    Case::new("a_chunk_that_cannot_be_dropped_is_still_unmapped", Place::Here, dropped_and_unmapped),
     Case::new("everything_is_refused_and_given_back", Place::Here, everything),
 ];
 
@@ -84,6 +88,32 @@ fn unmap() {
     }
 }
 
+/// Rule: what could be unmapped from some windows only does not count as mapped: who takes it back brings it in, and
+/// waits for that.
+fn unmap_from_some_windows() {
+    let arena = Arena::builder(32 * MIB as u64).windows(3).create().unwrap();
+    let mut block = arena.allocate(order(9), CX).unwrap();
+    write(&mut block, 0);
+    let at = arena.offset(&block).unwrap() as usize;
+    let address =
+        |window| arena.window(window).unwrap().cast::<u8>().map_addr(|a| a.checked_add(at).unwrap());
+    let handle = arena.transfer(block).unwrap();
+    let second = Refuse::advice(libc::MADV_DONTNEED, Errno::PERM).at(address(1).addr().get());
+    refused(&[second], || {
+        let settled = arena.settle(ALL, CX, &mut |_| ());
+        assert_eq!((settled.error, settled.pending), (Some(StoreError::Io), pages(2 * MIB / PAGE)));
+    });
+    let refused = arena.take_back(handle, Context::INTERRUPT).expect_err("it waits");
+    assert_eq!(refused.why, StoreError::Context);
+    let block = arena.take_back(refused.item, CX).unwrap();
+    let range = NonNull::slice_from_raw_parts(address(0), block.bytes());
+    assert!(entries(range).unwrap().iter().all(|entry| entry.present), "it was brought in");
+    compare(&block, 0);
+    arena.release(block);
+    assert_eq!(arena.settle(ALL, CX, &mut |_| ()).error, None);
+    empty(&arena);
+}
+
 /// Rule: memory that the system would not take back is used again, and never with its old bytes.
 fn drop_memory() {
     let goods = Goods::usual();
@@ -110,6 +140,31 @@ fn drop_memory() {
     });
     goods.bring_home(kept);
     assert!(goods.in_memfd(at) == [0; PAGE], "the system has it back");
+}
+
+/// Rule: a chunk that could not be dropped is as it was before: what was unmapped is brought in with head-room, by who
+/// may wait for it.
+fn dropped_and_unmapped() {
+    let goods = Goods::usual();
+    let stored = goods.hand_over(goods.fill(2 * MIB, order(9)));
+    assert_eq!(goods.settle().error, None);
+    for handle in stored {
+        let block = goods.watched().discard(handle).unwrap().expect("it is a block");
+        goods.watched().release(block);
+    }
+    refused(&[Refuse::new(libc::SYS_fallocate, Errno::OPNOTSUPP)], || {
+        assert_eq!(goods.settle().error, Some(StoreError::Io));
+    });
+    let now = goods.watched().allocate(Order::PAGE, Context::INTERRUPT);
+    assert_eq!(now.expect_err("its memory may be in swap"), OutOfFrames::Exhausted);
+    let populate = POPULATE.map(|advice| Refuse::advice(advice, Errno::NOMEM));
+    let fresh = refused(&populate, || goods.watched().allocate(Order::PAGE, CX).err());
+    assert_eq!(fresh, Some(OutOfFrames::NoHeadroom));
+    let mut block = goods.watched().allocate(Order::PAGE, CX).unwrap();
+    block.zero();
+    assert_zeros(&block);
+    goods.watched().release(block);
+    goods.all_home();
 }
 
 /// Rule: with every call refused that an arena makes, whatever is asked of it is an error that gives back what was
@@ -139,11 +194,13 @@ fn everything() {
         let handles = goods.hand_over(spare);
         let blocks = goods.take_back(handles);
         goods.check(&blocks);
-        let handles = goods.hand_over(blocks);
+        let mut handles = goods.hand_over(blocks);
         let settled = goods.settle();
         assert_eq!(settled.error, Some(StoreError::Io));
         // What could not be brought in is pending too: nobody knows how much of it was.
         assert_eq!(settled.pending, pages(3 * MIB / PAGE));
+        let refused = goods.watched().take_back(handles.remove(0), CX).unwrap_err();
+        handles.insert(0, refused.item);
         handles
     });
     let blocks = goods.take_back(spare);
