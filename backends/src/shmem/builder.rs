@@ -220,7 +220,8 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
     fn probed(mut self, contents: Contents) -> Self {
         let first: Range<usize> = 0..self.chunk_bytes;
         self.surroundings.features.set(Features::POPULATE, self.window.can_populate());
-        if contents == Contents::Any || !self.headroom.allows(first.len() as u64) {
+        let claim = self.headroom.claim(first.len()).filter(|_| contents == Contents::Fresh);
+        if claim.is_none() {
             return self;
         }
         let populated = self.window.populate(first.clone(), Populate::New);

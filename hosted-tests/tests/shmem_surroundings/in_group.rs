@@ -1,6 +1,6 @@
 //! A control group that is nearly full: Linux kills there instead of returning an error, so the arena has to stop first.
 //!
-//! Nothing here takes memory that the arena does not know of while the group is full: what is collected has room
+//! No case takes memory that the arena does not know of while the group is full: what is collected has room
 //! beforehand.
 
 use crate::alone::{Case, Place};
@@ -8,6 +8,8 @@ use crate::common::{ALL, CX, order};
 use crate::goods::{MIB, PAGE, compare, empty, page, ram, write};
 use forebay::{BackingStore, Handle, Order, OutOfFrames, OwnedBlock, Platform, RawLock, StoreError, StoreId};
 use forebay_backends::shmem::{Arena, ArenaBlock, Builder, GroupLimit, OsLock};
+use std::sync::Barrier;
+use std::thread;
 
 const LIMIT: u64 = 48 << 20;
 const HERE: Place = Place::InGroup(LIMIT);
@@ -22,6 +24,10 @@ pub(crate) const CASES: &[Case] = &[
         fill_up(&builder().chunk(PAGE), order(6))
     }),
     Case::new("the_same_with_two_windows", HERE, || fill_up(&builder().windows(2), order(3))),
+    Case::new("threads_that_fill_a_group_together_are_refused", HERE, || together(&builder(), order(9))),
+    Case::new("the_same_with_threads_and_small_chunks", HERE, || {
+        together(&builder().chunk(64 << 10), order(4))
+    }),
     Case::new("a_full_group_refuses_copies_and_never_kills", HERE, || copy_until_full(&builder())),
     Case::new("the_same_for_copies_into_small_chunks", HERE, || copy_until_full(&builder().chunk(64 << 10))),
 ];
@@ -114,6 +120,47 @@ fn fill_up(builder: &Builder, order: Order) {
     assert_eq!(arena.settle(ALL, CX, &mut |_| ()).error, None);
     empty(&arena);
     println!("{count} blocks of {pages} pages, {bytes} bytes of memory; {again} in the second half");
+}
+
+/// Rule: threads that ask for memory at the same time are not promised the same head-room.
+fn together(builder: &Builder, order: Order) {
+    const THREADS: usize = 4;
+    let arena = &arena(builder);
+    let pages = order.pages().get();
+    let mut lists: [_; THREADS] = std::array::from_fn(|_| list(256 * MIB / PAGE / pages));
+    let start = &Barrier::new(THREADS);
+    for _ in 0..10 {
+        // Nobody writes meanwhile: so they are at it all the time.
+        thread::scope(|threads| {
+            for blocks in &mut lists {
+                threads.spawn(move || {
+                    start.wait();
+                    for place in blocks {
+                        match arena.allocate(order, CX) {
+                            Ok(block) => *place = Some(block),
+                            Err(why) => return assert_eq!(why, OutOfFrames::NoHeadroom),
+                        }
+                    }
+                });
+            }
+        });
+        let bytes = arena.memory_bytes().unwrap();
+        assert!(bytes >= LIMIT / 2, "only {bytes} bytes of {LIMIT} were used");
+        let mut number = 0;
+        for block in lists.iter_mut().flatten().flatten() {
+            write(block, number);
+            number += pages;
+        }
+        number = 0;
+        for block in lists.iter_mut().flatten().filter_map(Option::take) {
+            compare(&block, number);
+            number += pages;
+            arena.release(block);
+        }
+        assert_eq!(arena.settle(ALL, CX, &mut |_| ()).error, None);
+        empty(arena);
+        println!("{number} pages, {bytes} bytes of memory");
+    }
 }
 
 /// Rule: the same holds for memory that is copied in; what was copied stays.
