@@ -7,7 +7,7 @@ use super::ledger::Ledger;
 use super::lock::OsLock;
 use super::process::Process;
 use super::surroundings::{Features, HugePages, Surroundings};
-use super::sys::{self, Populate, Window};
+use super::sys::{self, Ask, Populate, Window};
 use super::{Arena, Mapped};
 use core::fmt;
 use core::ops::Range;
@@ -62,7 +62,7 @@ impl Builder {
     }
 
     /// Bytes of a chunk: a power of two, whole pages. A huge page of the machine if left out, which is what fits the
-    /// kernel; less makes sense where there are no huge pages, and is finer.
+    /// kernel; less makes sense where there are no huge pages, and is finer: an arena with less asks for none.
     #[must_use]
     pub const fn chunk(mut self, bytes: usize) -> Builder {
         self.chunk = Some(bytes);
@@ -177,7 +177,13 @@ impl Builder {
 
     fn finish<const PAGE: usize, L: RawLock>(&self, parts: Parts) -> Result<Arena<PAGE, L>, CreateError> {
         let Parts { memfd, offset, windows, chunk, contents, process, headroom, surroundings } = parts;
-        windows.iter().try_for_each(Window::set_up).map_err(CreateError::advice)?;
+        // A huge page that is larger than a chunk would take memory that nobody claimed, and would stay when the chunk
+        // is dropped.
+        let pages = match surroundings.huge_page_size {
+            Some(size) if chunk < size => Ask::Small,
+            _ => Ask::Huge,
+        };
+        windows.iter().try_for_each(|window| window.set_up(pages)).map_err(CreateError::advice)?;
         let bytes = windows.iter().map(Window::bytes).min().unwrap_or(0) / chunk * chunk;
         let mut windows = windows.into_iter();
         let Some(window) = windows.next() else { return Err(CreateError::Empty) };

@@ -52,6 +52,13 @@ pub(crate) enum Populate {
     Back,
 }
 
+/// What pages a window asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ask {
+    Huge,
+    Small,
+}
+
 /// A shared, writable mapping of part of a memfd.
 ///
 /// # Invariants
@@ -111,12 +118,16 @@ impl Window {
         Window { base: mapping.cast(), bytes: mapping.len(), whose: Whose::Theirs }
     }
 
-    /// Keeps it out of children and of core dumps, and asks for huge pages, where there are any.
-    pub(crate) fn set_up(&self) -> Result<()> {
+    /// Keeps it out of children and of core dumps, and asks for huge pages, where there are any, or for none.
+    pub(crate) fn set_up(&self, pages: Ask) -> Result<()> {
         let all = 0..self.bytes;
         self.advise(all.clone(), Advice::LinuxDontFork)?;
         self.advise(all.clone(), Advice::LinuxDontDump)?;
-        let _ = self.advise(all, Advice::LinuxHugepage); // a kernel without huge pages, or a filter: it works without
+        let pages = match pages {
+            Ask::Huge => Advice::LinuxHugepage,
+            Ask::Small => Advice::LinuxNoHugepage,
+        };
+        let _ = self.advise(all, pages); // a kernel without huge pages, or a filter: it works without
         Ok(())
     }
 

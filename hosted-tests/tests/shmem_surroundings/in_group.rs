@@ -129,7 +129,7 @@ fn together(builder: &Builder, order: Order) {
     let pages = order.pages().get();
     let mut lists: [_; THREADS] = std::array::from_fn(|_| list(256 * MIB / PAGE / pages));
     let start = &Barrier::new(THREADS);
-    for _ in 0..10 {
+    for _ in 0..5 {
         // Nobody writes meanwhile: so they are at it all the time.
         thread::scope(|threads| {
             for blocks in &mut lists {

@@ -3,7 +3,7 @@
 use crate::alone::{Case, Place};
 use crate::common::{NONE, order, pages};
 use crate::goods::{Goods, MIB, PAGE};
-use forebay_backends::shmem::{Features, HugePageSetting, HugePages, Swap};
+use forebay_backends::shmem::{Arena, Features, HugePageSetting, HugePages, Swap};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 pub(crate) const CASES: &[Case] = &[
@@ -12,6 +12,8 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("with_little_right_to_lock_everything_works", Place::AsNobody, with_little_locking),
     Case::new("without_huge_pages_the_report_names_the_setting", Place::HugePages("never"), small),
     Case::new("huge_pages_are_granted_and_counted", Place::HugePages("advise"), huge),
+    Case::new("small_chunks_take_no_huge_pages", Place::HugePages("advise"), small_chunks),
+    Case::new("small_chunks_take_no_huge_pages_of_those_for_all", Place::HugePages("always"), small_chunks),
 ];
 
 /// Rule: without swap, what is handed over counts as reclaimable, and stays in RAM.
@@ -102,4 +104,22 @@ fn huge() {
     assert_eq!(huge(), (0, 0), "no chunk has memory");
     goods.round();
     goods.all_home();
+}
+
+/// Rule: what was asked for is taken, and no huge page around it, which nobody looked for head-room for, and which would
+/// not go with its chunks.
+fn small_chunks() {
+    for chunk in [PAGE, 64 << 10, MIB] {
+        let goods = Goods::new(Arena::builder(32 * MIB as u64).chunk(chunk).windows(2).create().unwrap());
+        let block = goods.fill(PAGE, order(0));
+        assert_eq!(goods.arena.memory_bytes().unwrap(), chunk as u64);
+        goods.release(block);
+        goods.all_home();
+        let kept = goods.keep();
+        assert_eq!(goods.arena.memory_bytes().unwrap(), 6 * MIB as u64);
+        assert_eq!(goods.arena.usage().huge_chunks, 0);
+        goods.bring_home(kept);
+        goods.round();
+        goods.all_home();
+    }
 }
