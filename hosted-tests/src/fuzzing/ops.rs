@@ -10,6 +10,8 @@ pub(super) enum SourceKind {
     /// Blocks of two pages refuse to be split.
     Stubborn,
     Heap,
+    /// The arena: a memfd.
+    Memfd,
 }
 
 /// Where contents go.
@@ -21,6 +23,46 @@ pub(super) enum StoreKind {
     RegionBehindCopying,
     Copying,
     Null,
+    // In an arena, which is the source too, or else takes copies.
+    Memfd,
+    MemfdThenRegion,
+    RegionThenMemfd,
+    // In an arena, copied, whatever the source.
+    Copies,
+    CopiesThenRegion,
+    RegionThenCopies,
+}
+
+impl StoreKind {
+    /// Whether an arena is in it.
+    pub(super) fn has_memfd(self) -> bool {
+        use StoreKind::{
+            Copies, CopiesThenRegion, Memfd, MemfdThenRegion, RegionThenCopies, RegionThenMemfd,
+        };
+        matches!(
+            self,
+            Memfd | MemfdThenRegion | RegionThenMemfd | Copies | CopiesThenRegion | RegionThenCopies
+        )
+    }
+}
+
+/// What an arena is like, where there is one.
+#[derive(Clone, Copy, Debug, Arbitrary)]
+pub(super) struct MemfdKind {
+    chunk: u8,
+    limit: u8,
+}
+
+impl MemfdKind {
+    /// Pages of a chunk.
+    pub(super) fn chunk_pages(self) -> usize {
+        [1, 2, 4, 16][usize::from(self.chunk) % 4]
+    }
+
+    /// The most pages that blocks may have.
+    pub(super) fn limit(self) -> Option<Pages> {
+        [None, Some(40), Some(24), Some(10)][usize::from(self.limit) % 4].map(Pages::new)
+    }
 }
 
 /// What the harness's own copying store does.
@@ -83,9 +125,15 @@ pub(super) struct Machine {
     pub(super) observed: bool,
     buffers: [Shape; 5],
     count: u8,
+    pub(super) memfd: MemfdKind,
 }
 
 impl Machine {
+    /// Whether there is an arena in it.
+    pub(super) fn has_memfd(&self) -> bool {
+        matches!(self.source, SourceKind::Memfd) || self.store.has_memfd()
+    }
+
     pub(super) fn first_piece(&self) -> usize {
         17 + usize::from(self.pieces[0]) % 28
     }
@@ -115,42 +163,164 @@ impl Machine {
 #[derive(Clone, Debug, Arbitrary)]
 pub(super) enum Op {
     // The pool, and blocks outside buffers.
-    Take { most: u8, least: u8, mode: u8, cx: u8 },
-    Give { which: u8 },
-    Trim { pages: u8 },
-    IntoPlain { which: u8 },
-    FromPlain { which: u8 },
-    Split { which: u8 },
-    Join { left: u8, right: u8 },
-    Release { which: u8 },
-    Scribble { which: u8, byte: u8 },
+    Take {
+        most: u8,
+        least: u8,
+        mode: u8,
+        cx: u8,
+    },
+    Give {
+        which: u8,
+    },
+    Trim {
+        pages: u8,
+    },
+    IntoPlain {
+        which: u8,
+    },
+    FromPlain {
+        which: u8,
+    },
+    Split {
+        which: u8,
+    },
+    Join {
+        left: u8,
+        right: u8,
+    },
+    Release {
+        which: u8,
+    },
+    Scribble {
+        which: u8,
+        byte: u8,
+    },
     // Buffers.
-    Read { buffer: u8, cx: u8 },
-    Write { buffer: u8, at: u16, len: u16, byte: u8, cx: u8 },
-    HoldRead { buffer: u8, cx: u8 },
-    HoldWrite { buffer: u8, cx: u8 },
-    WriteHeld { guard: u8, at: u16, len: u16, byte: u8 },
-    LetGo { guard: u8 },
-    Evict { buffer: u8, budget: u8, how: u8, cx: u8 },
-    EvictNow { buffer: u8, budget: u8, how: u8, cx: u8 },
-    EvictIfIdle { buffer: u8, budget: u8, how: u8, cx: u8 },
-    Restore { buffer: u8, budget: u8, cx: u8 },
-    Purge { buffer: u8 },
-    Recreate { buffer: u8 },
-    Reclaim { want: u8, how: u8, cx: u8 },
-    Settle { budget: u8, cx: u8 },
+    Read {
+        buffer: u8,
+        cx: u8,
+    },
+    Write {
+        buffer: u8,
+        at: u16,
+        len: u16,
+        byte: u8,
+        cx: u8,
+    },
+    HoldRead {
+        buffer: u8,
+        cx: u8,
+    },
+    HoldWrite {
+        buffer: u8,
+        cx: u8,
+    },
+    WriteHeld {
+        guard: u8,
+        at: u16,
+        len: u16,
+        byte: u8,
+    },
+    LetGo {
+        guard: u8,
+    },
+    Evict {
+        buffer: u8,
+        budget: u8,
+        how: u8,
+        cx: u8,
+    },
+    EvictNow {
+        buffer: u8,
+        budget: u8,
+        how: u8,
+        cx: u8,
+    },
+    EvictIfIdle {
+        buffer: u8,
+        budget: u8,
+        how: u8,
+        cx: u8,
+    },
+    Restore {
+        buffer: u8,
+        budget: u8,
+        cx: u8,
+    },
+    Purge {
+        buffer: u8,
+    },
+    Recreate {
+        buffer: u8,
+    },
+    Reclaim {
+        want: u8,
+        how: u8,
+        cx: u8,
+    },
+    Settle {
+        budget: u8,
+        cx: u8,
+    },
     // The store, past the buffers.
-    Transfer { which: u8 },
-    Save { which: u8, order: u8, cx: u8 },
-    Load { handle: u8, which: u8, at: u8, cx: u8 },
-    TakeBack { handle: u8 },
-    SplitHandle { handle: u8 },
-    Discard { handle: u8 },
-    Forge { store: u8, order: u8, page: u8, entry: u8, call: u8 },
+    Transfer {
+        which: u8,
+    },
+    Save {
+        which: u8,
+        order: u8,
+        cx: u8,
+    },
+    Load {
+        handle: u8,
+        which: u8,
+        at: u8,
+        cx: u8,
+    },
+    TakeBack {
+        handle: u8,
+    },
+    SplitHandle {
+        handle: u8,
+    },
+    Discard {
+        handle: u8,
+    },
+    Forge {
+        store: u8,
+        order: u8,
+        page: u8,
+        entry: u8,
+        call: u8,
+    },
     // The engine, and faults.
-    WriteOut { region: u8, bytes: u16, delay: u8, short: u8 },
-    Faults { store: bool, kth: Option<u8>, per_mille: u16, seed: u8 },
+    WriteOut {
+        region: u8,
+        bytes: u16,
+        delay: u8,
+        short: u8,
+    },
+    Faults {
+        store: bool,
+        kth: Option<u8>,
+        per_mille: u16,
+        seed: u8,
+    },
     NoFaults,
+    // The arena.
+    /// Somebody outside is shown a block.
+    Export {
+        which: u8,
+    },
+    /// Through the second window: read, then written.
+    Alias {
+        which: u8,
+        byte: u8,
+    },
+    /// Past the pool's store.
+    SettleMemfd {
+        cx: u8,
+    },
 }
 
 pub(super) fn order(n: u8) -> Order {

@@ -1,7 +1,6 @@
 //! Stores of the harness's own: one that only copies, often less than it is asked to; and one with a bug.
 
 use super::ops::{self, CopyingKind};
-use super::platform::PAGE;
 use forebay::{
     BackingStore, Capabilities, Context, Handle, Order, OwnedBlock, Pages, Refused, Settled, Space,
     StoreError, StoreId, StoreIds,
@@ -12,13 +11,15 @@ use std::cell::RefCell;
 pub(super) struct Copying {
     kind: CopyingKind,
     id: StoreId,
+    /// Bytes of a page of the blocks.
+    page: usize,
     /// What a handle's value counts. Values are used again, the last freed one first.
     stored: RefCell<Vec<Option<Vec<u8>>>>,
 }
 
 impl Copying {
-    pub(super) fn new(kind: CopyingKind, id: StoreId) -> Self {
-        Copying { kind, id, stored: RefCell::default() }
+    pub(super) fn new(kind: CopyingKind, id: StoreId, page: usize) -> Self {
+        Copying { kind, id, page, stored: RefCell::default() }
     }
 
     fn room(&self) -> usize {
@@ -27,7 +28,7 @@ impl Copying {
 
     /// Pages that are stored.
     pub(super) fn used(&self) -> usize {
-        self.stored.borrow().iter().flatten().map(|b| b.len() / PAGE).sum()
+        self.stored.borrow().iter().flatten().map(|b| b.len() / self.page).sum()
     }
 
     fn permits(&self, cx: Context) -> Result<(), StoreError> {
@@ -40,7 +41,7 @@ impl Copying {
             return Err(StoreError::WrongStore);
         }
         match self.stored.borrow().get(handle.value()) {
-            Some(Some(bytes)) if bytes.len() == PAGE << handle.order().get() => Ok(()),
+            Some(Some(bytes)) if bytes.len() == self.page << handle.order().get() => Ok(()),
             _ => Err(StoreError::NotStored),
         }
     }
@@ -83,7 +84,7 @@ impl<B: OwnedBlock> BackingStore<B> for Copying {
         if self.used() + order.pages().get() > self.room() {
             return Err(if self.used() == self.room() { StoreError::Full } else { StoreError::TooLarge });
         }
-        let mut bytes = vec![0; PAGE << order.get()];
+        let mut bytes = vec![0; self.page << order.get()];
         block.copy_out(0, &mut bytes);
         Ok(self.put(order, bytes))
     }
@@ -93,7 +94,7 @@ impl<B: OwnedBlock> BackingStore<B> for Copying {
         self.is_here(handle)?;
         let all = self.stored.borrow();
         let Some(Some(bytes)) = all.get(handle.value()) else { return Err(StoreError::NotStored) };
-        let copied = block.copy_in(at.get().saturating_mul(PAGE), bytes);
+        let copied = block.copy_in(at.get().saturating_mul(self.page), bytes);
         if copied == bytes.len() { Ok(()) } else { Err(StoreError::TooLarge) }
     }
 
@@ -139,7 +140,7 @@ pub enum Plant {
 
 /// Flips a bit of a page.
 pub(super) fn flip<B: OwnedBlock>(block: &mut B, page: Pages) {
-    let (at, mut byte) = (page.get() * PAGE, [0]);
+    let (at, mut byte) = (page.get() * B::PAGE, [0]);
     block.copy_out(at, &mut byte);
     block.copy_in(at, &[byte[0] ^ 4]);
 }
