@@ -102,7 +102,8 @@ impl<S: Source, const PAGE: usize> Rig<'_, '_, S, PAGE> {
             Op::Export { which } => {
                 let count = self.raw.len().max(1);
                 let Some(loose) = self.raw.get(usize::from(which) % count) else { return };
-                if let Some(offset) = self.source.export(&loose.item) {
+                let Some(memfd) = &self.memfd else { return };
+                if let Some(offset) = memfd.export(self.source, &loose.item) {
                     assert_eq!(Some(offset), self.source.offset(&loose.item));
                     self.hooks.export(&loose.item);
                 }

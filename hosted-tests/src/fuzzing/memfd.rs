@@ -2,6 +2,7 @@
 
 use super::alias::Alias;
 use super::ops::Machine;
+use super::plants::Plant;
 use super::platform::{Hooks, LARGE, Source};
 use super::tally::Tally;
 use crate::World;
@@ -92,6 +93,7 @@ pub(super) struct Inspector<'a> {
     alias: Alias<'a>,
     limit: Option<Pages>,
     is_source: bool,
+    plant: Plant,
     /// It is part of the store that is settled.
     pub(super) is_settled: bool,
     /// At the last check, and how many settles there were.
@@ -99,12 +101,13 @@ pub(super) struct Inspector<'a> {
 }
 
 impl<'a> Inspector<'a> {
-    pub(super) fn new<S: Source>(memfd: Memfd<'a, S::Block>, machine: &Machine) -> Self {
+    pub(super) fn new<S: Source>(memfd: Memfd<'a, S::Block>, machine: &Machine, plant: Plant) -> Self {
         Inspector {
             arena: memfd.arena,
             alias: Alias::of(memfd.arena),
             limit: machine.memfd.limit(),
             is_source: !S::SOILED,
+            plant,
             is_settled: machine.store.has_memfd(),
             reclaimable: Cell::new((Pages::ZERO, 0)),
         }
@@ -211,6 +214,11 @@ impl<'a> Inspector<'a> {
                 assert!(open || !mapped, "chunk {n} is mapped after a settle: {chunk:?}");
             }
         }
+    }
+
+    /// Shows a block of it to somebody outside.
+    pub(super) fn export<S: Source>(&self, source: &S, block: &S::Block) -> Option<u64> {
+        if self.plant == Plant::ForgetsAnExport { source.offset(block) } else { source.export(block) }
     }
 
     /// Whether so many pages more would be too many.

@@ -9,6 +9,7 @@ mod engine;
 mod memfd;
 mod ops;
 mod parts;
+mod plants;
 mod platform;
 mod rig;
 mod steps;
@@ -21,10 +22,11 @@ use forebay_backends::{Faulty, HeapSource, Null, Ram, Region, Tiered};
 use memfd::{Inspector, Memfd, Offer};
 use ops::{Machine, Op, SourceKind, StoreKind};
 use parts::Parts;
+pub use plants::Plant;
+use plants::Planted;
 use platform::{Hooked, Hooks, LARGE, SMALL, Source, Stubborn};
 use rig::{Quiet, Rig};
-pub use stores::Plant;
-use stores::{Copying, Planted};
+use stores::Copying;
 use tally::Tally;
 
 use crate::{Contents, Watched, World};
@@ -152,14 +154,14 @@ fn on_source<S: Source, const PAGE: usize>(
         StoreKind::CopiesThenRegion => (&copies_then, std::slice::from_ref(a)),
         StoreKind::RegionThenCopies => (&then_copies, std::slice::from_ref(a)),
     };
-    let planted = Planted::new(leaf, plant);
+    let planted = Planted::new(leaf, plant, memfd.map(|memfd| memfd.arena));
     let store: &dyn BackingStore<S::Block> = if plant == Plant::Nothing { leaf } else { &planted };
     let world = World::new(Contents::Compared);
     let hooks = Hooks::default();
     let total = source.free_pages();
     let site = Watched::new(Faulty::new(Hooked::new(source, &hooks)), &world);
     let tally = Tally::new(Watched::new(Faulty::new(store), &world), plant == Plant::FlipsPastTheOracle);
-    let inspector = memfd.map(|memfd| Inspector::new::<S>(memfd, machine));
+    let inspector = memfd.map(|memfd| Inspector::new::<S>(memfd, machine, plant));
     {
         let home = Quiet::new(Forebay::<_, _, [Place<_>; 26]>::new(site, tally, machine.depth()));
         Rig::<S, PAGE>::new(&*home, &world, &hooks, source, in_use, inspector, machine).run(machine, ops);

@@ -2,8 +2,8 @@
 
 use super::ops::{self, CopyingKind};
 use forebay::{
-    BackingStore, Capabilities, Context, Handle, Order, OwnedBlock, Pages, Refused, Settled, Space,
-    StoreError, StoreId, StoreIds,
+    BackingStore, Capabilities, Context, Handle, Order, OwnedBlock, Pages, Refused, Space, StoreError,
+    StoreId, StoreIds,
 };
 use std::cell::RefCell;
 
@@ -118,86 +118,5 @@ impl<B: OwnedBlock> BackingStore<B> for Copying {
         }
         self.stored.borrow_mut()[handle.value()] = None;
         Ok(None)
-    }
-}
-
-/// A bug to plant.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Plant {
-    /// None.
-    Nothing,
-    /// One bit of what is loaded is wrong.
-    FlipsABit,
-    /// The same where the oracle does not see it: only who compares what buffers say will.
-    FlipsPastTheOracle,
-    /// A block that a discard brings to light is lost.
-    LosesABlock,
-    /// The halves of a split change places.
-    SwapsHalves,
-    /// A settle that gives frames home forgets to count them.
-    CountsNothing,
-}
-
-/// Flips a bit of a page.
-pub(super) fn flip<B: OwnedBlock>(block: &mut B, page: Pages) {
-    let (at, mut byte) = (page.get() * B::PAGE, [0]);
-    block.copy_out(at, &mut byte);
-    block.copy_in(at, &[byte[0] ^ 4]);
-}
-
-/// A store with a bug.
-pub(super) struct Planted<'s, B> {
-    inner: &'s dyn BackingStore<B>,
-    plant: Plant,
-}
-
-impl<'s, B: OwnedBlock> Planted<'s, B> {
-    pub(super) fn new(inner: &'s dyn BackingStore<B>, plant: Plant) -> Self {
-        Planted { inner, plant }
-    }
-}
-
-impl<B: OwnedBlock> BackingStore<B> for Planted<'_, B> {
-    fn ids(&self) -> StoreIds {
-        self.inner.ids()
-    }
-    fn owns(&self, handle: &Handle) -> bool {
-        self.inner.owns(handle)
-    }
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-    fn space(&self) -> Space {
-        self.inner.space()
-    }
-    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
-        self.inner.save(block, order, cx)
-    }
-    fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
-        self.inner.load(handle, block, at, cx)?;
-        if self.plant == Plant::FlipsABit {
-            flip(block, at);
-        }
-        Ok(())
-    }
-    fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
-        self.inner.transfer(block)
-    }
-    fn take_back(&self, handle: Handle, cx: Context) -> Result<B, Refused<Handle, StoreError>> {
-        self.inner.take_back(handle, cx)
-    }
-    fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
-        let (lower, upper) = self.inner.split(handle)?;
-        Ok(if self.plant == Plant::SwapsHalves { (upper, lower) } else { (lower, upper) })
-    }
-    fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
-        self.inner.discard(handle).map(|block| block.filter(|_| self.plant != Plant::LosesABlock))
-    }
-    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
-        let mut settled = self.inner.settle(budget, cx, home);
-        if self.plant == Plant::CountsNothing {
-            settled.freed = Pages::ZERO;
-        }
-        settled
     }
 }

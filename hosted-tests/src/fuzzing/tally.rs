@@ -2,7 +2,7 @@
 //!
 //! The oracle knows this too, but keeps it to itself; and it does not know of an engine at work.
 
-use super::stores::flip;
+use super::plants::flip;
 use crate::Watched;
 use forebay::{
     BackingStore, Capabilities, Context, Handle, NoLock, Order, OwnedBlock, Pages, Refused, Settled, Space,
