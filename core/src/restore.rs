@@ -51,7 +51,9 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         if inner.marks.contains(Marks::HANDED) {
             self.take_back_round(inner, budget, cx, &mut sum);
         }
-        if inner.marks.contains(Marks::STORED) {
+        // Where the blocks themselves may have no memory, there is none for copies either: nothing is cut for that.
+        let no_memory = matches!(sum.why, Some(PinError::Take(_)));
+        if inner.marks.contains(Marks::STORED) && !no_memory {
             self.load_round(inner, budget, cx, &mut sum);
         }
         let whole = inner.marks & (Marks::READY | Marks::STORED);

@@ -2,7 +2,7 @@
 
 use hosted_tests::lab::{
     EvictKind, Input, InputError, LabError, Observer, Options, OptionsError, OutputError, PAGE, Phase,
-    Report, Sabotage, roundtrip,
+    Report, Sabotage, StoreKind, roundtrip,
 };
 use std::ffi::OsStr;
 use std::fs;
@@ -17,6 +17,17 @@ use tempfile::TempDir;
 mod program;
 
 const ALL: [EvictKind; 3] = [EvictKind::Transfer, EvictKind::Copy, EvictKind::Split];
+
+const STORES: &[StoreKind] = &[
+    StoreKind::Ram,
+    #[cfg(target_os = "linux")]
+    StoreKind::Shmem,
+];
+
+/// Every store with every kind of eviction.
+fn pairs() -> impl Iterator<Item = (StoreKind, EvictKind)> {
+    STORES.iter().flat_map(|store| ALL.map(|evict| (*store, evict)))
+}
 
 /// Bytes that repeat nowhere.
 fn noise(len: usize, seed: u64) -> Vec<u8> {
@@ -59,8 +70,8 @@ fn input(dir: &Path) -> Input {
     Input::Directory(dir.to_owned())
 }
 
-fn options(evict: EvictKind, budget: u64) -> Options {
-    Options { evict, budget: Some(budget), ..Options::default() }
+fn options(store: StoreKind, evict: EvictKind, budget: u64) -> Options {
+    Options { store, evict, budget: Some(budget), ..Options::default() }
 }
 
 fn run(dir: &Path, options: &Options) -> Report {
@@ -89,36 +100,56 @@ fn same_trees(a: &Path, b: &Path) {
     assert!(list(a) == list(b), "{} and {} differ", a.display(), b.display());
 }
 
-/// Rule: whatever is evicted comes back, at the price that each kind of eviction promises.
+/// Rule: whatever is evicted comes back, at the price that each kind of eviction promises, in either store.
 #[test]
 fn each_kind_keeps_its_promises() {
     let dir = tree();
-    for evict in ALL {
+    for (store, evict) in pairs() {
         for budget in [1, 3, 4, 8, 17, 40, 100].map(|pages| pages * PAGE as u64 + 5) {
-            let r = run(dir.path(), &options(evict, budget));
+            let r = run(dir.path(), &options(store, evict, budget));
             good(&r);
             assert_eq!((r.files, r.changed, r.skipped.total()), (60, 0, 0));
             assert_eq!(r.budget_pages as u64, budget / PAGE as u64);
             assert!(r.peak_pool_pages <= r.budget_pages, "{r:?}");
+            assert!(r.region_pages >= r.data_pages + r.data_pages / 2, "{r:?}");
             let over = r.data_pages - r.budget_pages;
             assert!(r.evicted_loading_pages >= over && r.evicted_reading_pages >= over, "{r:?}");
             assert_eq!(r.evicted_pages, r.transferred_pages + r.copied_pages + r.clean_pages);
-            assert!(r.clean_pages > 0 && r.restored_pages > over);
+            assert!(r.restored_pages > over);
             match evict {
                 EvictKind::Transfer => {
                     assert_eq!((r.copied_pages, r.peak_extra_pages, r.split_blocks), (0, 0, 0), "{r:?}");
                     assert_eq!(r.adopted_pages, r.transferred_pages);
+                    let still_adopted = r.pending_pages + r.reclaimable_pages;
                     assert_eq!(
                         r.adopted_pages,
-                        r.written_out_pages + r.taken_back_pages + r.pending_pages,
+                        r.written_out_pages + r.taken_back_pages + still_adopted,
                         "{r:?}"
                     );
                 }
                 EvictKind::Copy => assert_eq!((r.adopted_pages, r.pending_pages), (0, 0)),
                 EvictKind::Split => {
                     assert!(r.peak_extra_pages <= 1, "{r:?}");
-                    assert_eq!(r.adopted_pages, 0);
+                    assert_eq!((r.adopted_pages, r.pending_pages), (0, 0));
                     assert!(r.split_blocks > 0 || budget < 8 * PAGE as u64, "{r:?}"); // small chunks are pages
+                }
+            }
+            match (store.is_shmem(), evict) {
+                (false, _) => {
+                    assert_eq!((r.reclaimable_pages, r.held_pages, r.medium.shmem_bytes), (0, 0, Some(0)));
+                    assert!(r.clean_pages > 0);
+                }
+                (true, EvictKind::Transfer) => {
+                    let moved = (r.written_out_pages, r.freed_pages, r.clean_pages, r.peak_write_out_pages);
+                    assert_eq!(moved, (0, 0, 0, 0), "nothing moves: {r:?}");
+                    assert_eq!(r.restored_pages, r.taken_back_pages);
+                    // Stored and resident, all of it is in the one file.
+                    assert!(r.medium.shmem_bytes >= Some((r.data_pages * PAGE) as u64), "{r:?}");
+                }
+                (true, _) => {
+                    assert_eq!((r.written_out_pages, r.freed_pages), (0, r.evicted_pages), "{r:?}");
+                    assert!(r.clean_pages > 0 && r.reclaimable_pages >= over, "{r:?}");
+                    assert!(r.medium.shmem_bytes >= Some((r.reclaimable_pages * PAGE) as u64), "{r:?}");
                 }
             }
         }
@@ -134,7 +165,8 @@ fn some_blocks_are_taken_back() {
     }
     let taken: usize = (0..20)
         .map(|seed| {
-            let r = run(dir.path(), &Options { seed, ..options(EvictKind::Transfer, 32 * PAGE as u64) });
+            let o = options(StoreKind::Ram, EvictKind::Transfer, 32 * PAGE as u64);
+            let r = run(dir.path(), &Options { seed, ..o });
             good(&r);
             r.taken_back_pages
         })
@@ -146,8 +178,8 @@ fn some_blocks_are_taken_back() {
 #[test]
 fn a_large_budget_evicts_nothing() {
     let dir = tree();
-    for budget in [1 << 30, u64::MAX] {
-        let r = run(dir.path(), &options(EvictKind::Transfer, budget));
+    for (store, budget) in STORES.iter().flat_map(|store| [(*store, 1 << 30), (*store, u64::MAX)]) {
+        let r = run(dir.path(), &options(store, EvictKind::Transfer, budget));
         good(&r);
         assert_eq!((r.evicted_pages, r.restored_pages), (0, 0));
         let table = r.table();
@@ -156,20 +188,21 @@ fn a_large_budget_evicts_nothing() {
     }
 }
 
-/// Rule: one flipped byte, and one lost block, are noticed whatever the kind of eviction.
+/// Rule: one flipped byte, and one lost block, are noticed whatever the store and the kind of eviction.
 #[test]
 fn a_bad_store_is_noticed() {
     let dir = tree();
-    for evict in ALL {
+    for (store, evict) in pairs() {
         for after in [0, 1, 9] {
-            let flip = Sabotage::FlipByte { after };
-            let r = run(dir.path(), &Options { sabotage: flip, ..options(evict, 40 * PAGE as u64) });
-            assert!(!r.is_good() && r.mismatches == 1 && r.leaked_pages == 0, "{evict:?} {after} {r:#?}");
+            let which = format!("{store:?} {evict:?} {after}");
+            let run =
+                |sabotage| run(dir.path(), &Options { sabotage, ..options(store, evict, 40 * PAGE as u64) });
+            let r = run(Sabotage::FlipByte { after });
+            assert!(!r.is_good() && r.mismatches == 1 && r.leaked_pages == 0, "{which} {r:#?}");
             assert_eq!(r.notes.len(), 1);
 
-            let lose = Sabotage::LoseBlock { after };
-            let r = run(dir.path(), &Options { sabotage: lose, ..options(evict, 40 * PAGE as u64) });
-            assert!(!r.is_good() && r.mismatches == 1 && r.leaked_pages > 0, "{evict:?} {after} {r:#?}");
+            let r = run(Sabotage::LoseBlock { after });
+            assert!(!r.is_good() && r.mismatches == 1 && r.leaked_pages > 0, "{which} {r:#?}");
             assert_eq!(r.compared, r.files, "the others are compared all the same");
         }
     }
@@ -181,14 +214,14 @@ fn a_mismatch_is_not_written_out() {
     let dir = tree();
     let out = dir.path().with_extension("out");
     let sabotage = Sabotage::FlipByte { after: 2 };
-    let r = run(
-        dir.path(),
-        &Options { sabotage, out: Some(out.clone()), ..options(EvictKind::Copy, 16 * PAGE as u64) },
-    );
-    let written =
-        walkdir::WalkDir::new(&out).into_iter().filter(|e| e.as_ref().unwrap().file_type().is_file());
-    assert_eq!((r.mismatches, written.count()), (1, r.files - 1));
-    fs::remove_dir_all(out).unwrap();
+    for (store, evict) in pairs() {
+        let o = options(store, evict, 16 * PAGE as u64);
+        let r = run(dir.path(), &Options { sabotage, out: Some(out.clone()), ..o });
+        let written =
+            walkdir::WalkDir::new(&out).into_iter().filter(|e| e.as_ref().unwrap().file_type().is_file());
+        assert_eq!((r.mismatches, written.count()), (1, r.files - 1), "{store:?} {evict:?}");
+        fs::remove_dir_all(&out).unwrap();
+    }
 }
 
 /// Rule: a store that fills up half way ends in a clear error; nothing leaks, and what was loaded is compared.
@@ -197,8 +230,8 @@ fn a_store_that_fills_up() {
     let dir = tree();
     for evict in ALL {
         for region in [1, 10, 50, 150] {
-            let r =
-                run(dir.path(), &Options { region_pages: Some(region), ..options(evict, 64 * PAGE as u64) });
+            let o = options(StoreKind::Ram, evict, 64 * PAGE as u64);
+            let r = run(dir.path(), &Options { region_pages: Some(region), ..o });
             let why = r.failure.clone().unwrap();
             assert!(why.contains("the store is full") && why.contains("--budget"), "{why}");
             assert_eq!((r.mismatches, r.leaked_pages, r.disagreements.len()), (0, 0, 0), "{r:#?}");
@@ -207,11 +240,32 @@ fn a_store_that_fills_up() {
             assert!(r.peak_pool_pages <= r.budget_pages);
         }
         // No room to spare, and yet enough.
-        let r = run(dir.path(), &Options { region_pages: Some(400), ..options(evict, 64 * PAGE as u64) });
+        let o = options(StoreKind::Ram, evict, 64 * PAGE as u64);
+        let r = run(dir.path(), &Options { region_pages: Some(400), ..o });
         good(&r);
     }
-    let r = roundtrip(&input(dir.path()), &Options { region_pages: Some(0), ..Options::default() }, &mut ());
+    let none = Options { store: StoreKind::Ram, region_pages: Some(0), ..Options::default() };
+    let r = roundtrip(&input(dir.path()), &none, &mut ());
     assert!(matches!(r, Err(LabError::Machine(_))), "{r:?}");
+}
+
+/// Rule: so does shmem, whose room is addresses; that it is the buffers' room too changes nothing.
+#[cfg(target_os = "linux")]
+#[test]
+fn shmem_that_fills_up() {
+    let dir = tempfile::tempdir().unwrap();
+    for n in 0..64 {
+        put(dir.path(), format!("f{n:02}"), &noise(16 * PAGE, n + 1)); // 1024 pages: two huge pages
+    }
+    for evict in ALL {
+        // One huge page for the store; if blocks are handed over, also for the buffers.
+        let o = Options { region_pages: Some(1), ..options(StoreKind::Shmem, evict, 64 * PAGE as u64) };
+        let r = run(dir.path(), &o);
+        let why = r.failure.clone().unwrap_or_else(|| panic!("{evict:?}: {r:#?}"));
+        assert!(why.contains("the store is full") && why.contains("--budget"), "{why}");
+        assert_eq!((r.mismatches, r.leaked_pages, r.disagreements.len()), (0, 0, 0), "{r:#?}");
+        assert!(r.files >= 30 && r.files < 64 && r.compared == r.files, "{evict:?}: {r:#?}");
+    }
 }
 
 /// Rule: a budget below one page is refused before anything is read.
@@ -219,7 +273,9 @@ fn a_store_that_fills_up() {
 fn budgets_that_are_too_small() {
     let dir = tree();
     for budget in [0, 1, PAGE as u64 - 1] {
-        let e = roundtrip(&input(dir.path()), &options(EvictKind::Copy, budget), &mut ()).unwrap_err();
+        let e =
+            roundtrip(&input(dir.path()), &options(StoreKind::default(), EvictKind::Copy, budget), &mut ())
+                .unwrap_err();
         assert!(matches!(e, LabError::Options(OptionsError::BudgetTooSmall { .. })), "{e}");
         assert!(e.to_string().contains("--budget 4096 or more"), "{e}");
     }
@@ -240,7 +296,7 @@ fn odd_entries_are_passed_over() {
     fs::create_dir(at("closed")).unwrap();
     fs::set_permissions(at("closed"), fs::Permissions::from_mode(0o000)).unwrap();
     let readable = usize::from(fs::File::open(at("secret")).is_ok()); // to root, everything is
-    let r = run(dir.path(), &options(EvictKind::Split, 9 * PAGE as u64));
+    let r = run(dir.path(), &options(StoreKind::default(), EvictKind::Split, 9 * PAGE as u64));
     good(&r);
     let s = r.skipped;
     assert_eq!((s.fifos, s.dead_links, s.links, s.sockets, s.devices), (1, 1, 2, 1, 0));
@@ -299,7 +355,8 @@ impl Observer for Meddler<'_> {
 /// Rule: a file that somebody else changes counts as changed, never as a mismatch; nothing waits for a FIFO.
 #[test]
 fn files_that_change() {
-    for phase in [Phase::Loading, Phase::ReadingBack] {
+    let phases = [Phase::Loading, Phase::ReadingBack];
+    for (store, phase) in STORES.iter().flat_map(|store| phases.map(|phase| (*store, phase))) {
         let dir = tree();
         let at = |name| dir.path().join(name);
         let meddle = || {
@@ -312,7 +369,7 @@ fn files_that_change() {
             fs::remove_file(at("top7")).unwrap();
             mkfifo(&at("top7"));
         };
-        let options = options(EvictKind::Transfer, 32 * PAGE as u64);
+        let options = options(store, EvictKind::Transfer, 32 * PAGE as u64);
         let r = roundtrip(&input(dir.path()), &options, &mut Meddler(phase, &meddle)).unwrap();
         good(&r);
         let (files, changed, vanished) = match phase {
@@ -356,7 +413,7 @@ fn a_change_that_the_clock_hides() {
         fs::write(&path, bytes).unwrap();
         fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
     };
-    let options = options(EvictKind::Copy, 32 * PAGE as u64);
+    let options = options(StoreKind::default(), EvictKind::Copy, 32 * PAGE as u64);
     let r = roundtrip(&input(dir.path()), &options, &mut Meddler(Phase::ReadingBack, &meddle)).unwrap();
     good(&r);
     assert_eq!((r.changed, r.mismatches), (1, 0));
@@ -369,9 +426,9 @@ fn written_out() {
     put(dir.path(), ".partial", b"of this name too");
     put(dir.path(), OsStr::from_bytes(b"d1/\xff\xfe not text \xc3"), &noise(5000, 3));
     let elsewhere = tempfile::tempdir().unwrap();
-    for evict in ALL {
-        let out = elsewhere.path().join(format!("{evict:?}"));
-        let o = Options { out: Some(out.clone()), ..options(evict, 20 * PAGE as u64) };
+    for (store, evict) in pairs() {
+        let out = elsewhere.path().join(format!("{store:?}{evict:?}"));
+        let o = Options { out: Some(out.clone()), ..options(store, evict, 20 * PAGE as u64) };
         let r = run(dir.path(), &o);
         good(&r);
         assert_eq!(r.files, 62);
@@ -398,7 +455,7 @@ fn written_out() {
     assert!(!dir.path().join("inside").exists());
 }
 
-const KEYS: [&str; 20] = [
+const KEYS: &[&str] = &[
     "files",
     "bytes",
     "changed",
@@ -410,6 +467,8 @@ const KEYS: [&str; 20] = [
     "split_blocks",
     "freed_pages",
     "pending_pages",
+    "reclaimable_pages",
+    "held_pages",
     "refused_pages",
     "restored_pages",
     "taken_back_pages",
@@ -417,8 +476,16 @@ const KEYS: [&str; 20] = [
     "peak_pool_pages",
     "peak_extra_pages",
     "budget_pages",
+    "region_pages",
+    "shmem_bytes",
     "leaked_pages",
     "seconds",
+    #[cfg(target_os = "linux")]
+    "process_rss_bytes",
+    #[cfg(target_os = "linux")]
+    "process_peak_rss_bytes",
+    #[cfg(target_os = "linux")]
+    "process_shmem_rss_bytes",
 ];
 
 /// Rule: also a run that fails gives its figures, as far as it got: here the output can't be written.
@@ -427,7 +494,10 @@ fn json_of_a_failure() {
     let dir = tree();
     let out = dir.path().with_extension("out");
     let meddle = || fs::create_dir(out.join("top6")).unwrap(); // somebody is in the way
-    let o = Options { out: Some(out.clone()), ..options(EvictKind::Copy, 20 * PAGE as u64) };
+    let o = Options {
+        out: Some(out.clone()),
+        ..options(StoreKind::default(), EvictKind::Copy, 20 * PAGE as u64)
+    };
     let r = roundtrip(&input(dir.path()), &o, &mut Meddler(Phase::ReadingBack, &meddle)).unwrap();
     assert!(r.failure.as_ref().is_some_and(|why| why.contains("top6")), "{r:#?}");
     assert!(!r.is_good() && r.mismatches == 0 && r.leaked_pages == 0);

@@ -36,6 +36,32 @@ fn taking_back_needs_no_memory() {
     all_home(&world, &near, &far);
 }
 
+/// Rule: where a limit forbids taking back, nothing is allocated, cut or copied for it: that would be no progress, and
+/// leave the contents in pieces.
+#[test]
+fn no_headroom_changes_nothing() {
+    let (world, log) = (World::new(Contents::Compared), Log::default());
+    let (near, far) = (near(8), far(16));
+    let store: Store<'_> = Scripted::new(&far);
+    let home: &Forebay<_, _> = &forebay(&near, Traced::new(&store, &log), &world);
+    let mut slots = [const { Slot::EMPTY }; 4];
+    let buffer = Buffer::over(&mut slots, home);
+    fill(&buffer, 1);
+    buffer.evict(ALL, Evict::TRANSFER, CX).unwrap();
+    let free = near.free();
+    store.answer(Script { take_back: Some(StoreError::NoHeadroom), ..Script::default() });
+    log.take();
+    let why = PinError::Take(TakeError::OutOfFrames(OutOfFrames::NoHeadroom));
+    assert_eq!(buffer.read().map(drop), Err(why));
+    assert!(log.take().iter().all(|e| matches!(e, Event::TakeBack(_, Err(_)))));
+    assert_eq!((near.free(), world.counts().released), (free, 0));
+    store.answer(Script::default());
+    assert_eq!(buffer.restore(ALL, CX).into_result().unwrap().taken_back, pages(4));
+    check(&buffer, 1);
+    drop(buffer);
+    all_home(&world, &near, &far);
+}
+
 /// Rule: taking back cancels a write-out, also a half-done one; what is written out to its end is loaded.
 #[test]
 fn taking_back_cancels_a_write_out() {

@@ -3,7 +3,8 @@
 use super::files::Input;
 use super::options::Options;
 use super::report::Report;
-use super::roundtrip::{LabError, Observer, Phase, roundtrip};
+use super::roundtrip::{LabError, roundtrip};
+use super::run::{Observer, Phase};
 use super::text::shown;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};

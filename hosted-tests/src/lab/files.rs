@@ -13,6 +13,11 @@ use std::process::{Command, Output};
 use std::time::SystemTime;
 use walkdir::WalkDir;
 
+/// Too many open files, of the system; every Unix has this number for it.
+const ENFILE: i32 = 23;
+/// Too many open files, of this process.
+const EMFILE: i32 = 24;
+
 /// Whose files.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Input {
@@ -121,7 +126,11 @@ impl Skipped {
             return format!("{path}: not loaded: it is gone");
         }
         self.unreadable += 1;
-        format!("{path}: not loaded: {error}")
+        let advice = match error.raw_os_error() {
+            Some(EMFILE | ENFILE) => ": raise the limit on open files (ulimit -n)",
+            _ => "",
+        };
+        format!("{path}: not loaded: {error}{advice}")
     }
 }
 

@@ -1,185 +1,54 @@
-//! Source, region and pool put together with the oracle around them, and making room under pressure.
+//! A source, a store and a pool put together with the oracle around them, and making room under pressure.
 
 use super::bad::{Bad, Sabotage};
-use super::options::{EvictKind, PAGE};
-use super::text::{count, human};
+use super::options::EvictKind;
+use super::parts::{Adopted, Parts};
+use super::text::count;
 use crate::world::Counts;
-use crate::{Contents, Watched, World, memory};
+use crate::{Contents, Watched, World};
 use forebay::{
-    BackingStore, Buffer, Context, Evict, Evicted, Forebay, Pages, PinError, Place, Slot, Spin, Stats,
-    StayReason, StoreError, StoreId, TakeError,
+    BackingStore, Buffer, Context, Evict, Evicted, Forebay, OutOfFrames, Pages, PinError, Place, Settled,
+    Slot, Stats, StayReason, StoreError, TakeError,
 };
-use forebay_backends::{MemoryError, Ram, RamRegion};
 use std::cell::Cell;
 use std::fmt;
 
-/// Blocks that wait to be written out, at most.
-pub const ADOPTIONS: usize = 256;
+/// Pieces of a block that are written out before one is given up as stuck.
+const STEPS: usize = 64;
 
-/// Pages of a buffer, at most: 256 KiB.
-const CHUNK: usize = 64;
-
-type Near = Ram<Spin, PAGE, 1>;
-type Far = RamRegion<Spin, PAGE, ADOPTIONS>;
-type Source<'w> = Watched<'w, &'w Near>;
-type Store<'w> = Watched<'w, Bad<&'w Far>>;
+type Source<'w, T> = Watched<'w, &'w <T as Parts>::Source>;
+type Store<'w, T> = Watched<'w, Bad<<T as Parts>::Store<'w>>>;
 
 /// A slot of a chunk.
-pub type ChunkSlot<'w> = Slot<Source<'w>>;
+pub type ChunkSlot<'w, T> = Slot<Source<'w, T>>;
 /// The buffer for a piece of a file.
-pub type Chunk<'h, 'w> = Buffer<'h, Source<'w>, Store<'w>, &'h mut [ChunkSlot<'w>]>;
+pub type Chunk<'h, 'w, T> = Buffer<'h, Source<'w, T>, Store<'w, T>, &'h mut [ChunkSlot<'w, T>]>;
+/// A forebay whose size is known, as it is made.
+pub type Joined<'w, T> = Forebay<Source<'w, T>, Store<'w, T>, [Place<Source<'w, T>>; 0]>;
 
-/// How large everything is, in pages.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Shape {
-    /// What the files take.
-    pub data: usize,
-    /// What the buffers may take.
-    pub budget: usize,
-    /// What the swap region has.
-    pub region: usize,
-    /// The largest buffer: a quarter of the budget, so that there is always something else to evict.
-    pub chunk: usize,
-}
-
-impl Shape {
-    /// For files of so many pages. `budget` is in bytes; a tenth of the files if `None`.
-    pub fn new(data: usize, budget: Option<u64>, region: Option<usize>) -> Shape {
-        let asked = budget.map_or(data / 10, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX) / PAGE);
-        let budget = asked.max(1);
-        let most = (budget / 4).clamp(1, CHUNK);
-        Shape {
-            data,
-            budget,
-            region: region.unwrap_or_else(|| data.saturating_add(data / 2).saturating_add(CHUNK)),
-            chunk: 1 << most.ilog2(),
-        }
-    }
-}
-
-/// Why there is no machine to run on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum MachineError {
-    /// The computer has not so much memory.
-    NoMemory {
-        /// What is needed.
-        bytes: u64,
-        /// What there is, if that is known.
-        available: Option<u64>,
-    },
-    /// The computer may have it, but the system does not give this program so many bytes of addresses.
-    Refused {
-        /// What was asked for.
-        bytes: u64,
-    },
-    /// The memory for the buffers was refused.
-    Source(MemoryError),
-    /// The memory for the swap region was refused.
-    Region(MemoryError),
-}
-
-impl fmt::Display for MachineError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            MachineError::NoMemory { bytes, available } => {
-                write!(
-                    f,
-                    "the store keeps everything in memory and needs {} for these files",
-                    human(*bytes)
-                )?;
-                if let Some(available) = available {
-                    write!(f, ", of which {} are available", human(*available))?;
-                }
-                f.write_str(": name a directory with less in it")
-            }
-            MachineError::Refused { bytes } => write!(
-                f,
-                "the system refused {} of address space: raise the limit (ulimit -v), or name a directory with less \
-                 in it",
-                human(*bytes)
-            ),
-            MachineError::Source(e) => write!(f, "memory for the buffers: {e}"),
-            MachineError::Region(e) => write!(f, "memory for the swap region: {e}"),
-        }
-    }
-}
-
-impl std::error::Error for MachineError {}
-
-/// Fast and slow memory, and the oracle; nothing in front of them yet.
+/// A source, a store, and the oracle; nothing in front of them yet.
 #[derive(Debug)]
-pub struct Parts {
+pub struct Rig<T> {
     world: World,
-    near: Near,
-    far: Far,
+    parts: T,
 }
 
-impl Parts {
-    /// Memory for this shape, leaked: sources and stores want it for ever. What is not used of it takes none.
-    ///
-    /// # Errors
-    /// [`MachineError`].
-    pub fn new(shape: &Shape) -> Result<Parts, MachineError> {
-        // More frames than data would never be touched; a page there must be.
-        let near_bytes = bytes(shape.budget.min(shape.data.max(1)))?;
-        let far_bytes = bytes(shape.region)?;
-        let needed = bytes(shape.data.min(shape.region).saturating_add(near_bytes / PAGE))?;
-        let available = available();
-        if available.is_some_and(|has| has < needed as u64) {
-            return Err(MachineError::NoMemory { bytes: needed as u64, available });
-        }
-        // All that grows with the files, tried at once: what is refused later ends the program.
-        let all = [
-            near_bytes,
-            far_bytes,
-            (Near::metadata_words(near_bytes) + Far::metadata_words(far_bytes)) * size_of::<usize>(),
-            shape.data.saturating_mul(size_of::<ChunkSlot<'_>>()),
-        ]
-        .into_iter()
-        .fold(8 << 20, usize::saturating_add); // the region is aligned, and the oracle takes notes
-        if Vec::<u8>::new().try_reserve_exact(all).is_err() {
-            return Err(MachineError::Refused { bytes: all as u64 });
-        }
-        let parts = Parts {
-            world: World::new(Contents::Ignored),
-            near: Near::new(),
-            far: Far::new(StoreId::DEFAULT),
-        };
-        parts
-            .near
-            .add(memory::leak(near_bytes, 0), memory::words(Near::metadata_words(near_bytes)))
-            .map_err(|refused| MachineError::Source(refused.why))?;
-        parts
-            .far
-            .init(memory::leak(far_bytes, 0), memory::words(Far::metadata_words(far_bytes)))
-            .map_err(|refused| MachineError::Region(refused.why))?;
-        Ok(parts)
+impl<T: Parts> Rig<T> {
+    /// Around these.
+    pub fn new(parts: T) -> Self {
+        Rig { world: World::new(Contents::Ignored), parts }
+    }
+
+    /// What the oracle stands around.
+    pub fn parts(&self) -> &T {
+        &self.parts
     }
 
     /// The two joined. No shelves: a page that comes home is in the source at once, where it is counted.
-    pub fn join(&self, sabotage: Sabotage) -> Joined<'_> {
-        let store = Watched::new(Bad::new(&self.far, sabotage), &self.world);
-        Forebay::new(Watched::new(&self.near, &self.world), store, 0)
+    pub fn join(&self, sabotage: Sabotage) -> Joined<'_, T> {
+        let store = Watched::new(Bad::new(self.parts.store(), sabotage), &self.world);
+        Forebay::new(Watched::new(self.parts.source(), &self.world), store, 0)
     }
-}
-
-/// A forebay whose size is known, as it is made.
-pub type Joined<'w> = Forebay<Source<'w>, Store<'w>, [Place<Source<'w>>; 0]>;
-
-fn bytes(pages: usize) -> Result<usize, MachineError> {
-    let most = isize::MAX as usize / 2; // with room for an alignment
-    pages
-        .checked_mul(PAGE)
-        .filter(|bytes| *bytes <= most)
-        .ok_or(MachineError::NoMemory { bytes: u64::MAX, available: available() })
-}
-
-/// What Linux says is available; other systems are not asked.
-fn available() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kib << 10)
 }
 
 /// Why there is no room for a buffer, and none can be made. Nothing is lost by it.
@@ -192,6 +61,10 @@ pub enum RoomError {
     },
     /// Nothing leaves, for this reason if one is known.
     Stuck(Option<StayReason>),
+    /// The buffers have room in their budget, but the system has no memory for that much in all.
+    NoMemory,
+    /// What had to leave did, and the source still has none, for this reason.
+    Source(OutOfFrames),
 }
 
 impl fmt::Display for RoomError {
@@ -210,6 +83,11 @@ impl fmt::Display for RoomError {
                 }
                 f.write_str(". Pass a larger --budget or another --evict")
             }
+            RoomError::NoMemory => f.write_str(
+                "the system has no memory left for what is evicted. Raise the limit of the control group that this runs \
+                 in, add swap, or name a smaller directory",
+            ),
+            RoomError::Source(why) => write!(f, "room was made for the next buffer, and yet: {why}"),
         }
     }
 }
@@ -232,10 +110,14 @@ pub struct Figures {
     pub stats: Stats,
     /// The oracle's.
     pub counts: Counts,
-    /// Adopted, and not written out.
-    pub pending: Pages,
-    /// The most frames that were out of the source.
-    pub peak_frames: Pages,
+    /// Adopted, and still as it was handed over.
+    pub adopted: Pages,
+    /// Under handles, by the oracle's count.
+    pub stored: Pages,
+    /// The store, settled without writing anything out.
+    pub settled: Settled,
+    /// The most pages of the budget that were in use.
+    pub peak_used: Pages,
     /// The most pages above the mark during a reclaim.
     pub peak_extra: Pages,
     /// The most pages above the mark while writing out.
@@ -243,9 +125,9 @@ pub struct Figures {
 }
 
 /// A forebay in use.
-pub struct Machine<'h, 'w> {
-    parts: &'w Parts,
-    home: &'h Forebay<Source<'w>, Store<'w>>,
+pub struct Machine<'h, 'w, T: Parts> {
+    rig: &'w Rig<T>,
+    home: &'h Forebay<Source<'w, T>, Store<'w, T>>,
     how: Evict,
     /// How much is evicted at once, at least.
     ahead: Pages,
@@ -255,12 +137,12 @@ pub struct Machine<'h, 'w> {
     peak_write_out: Cell<Pages>,
 }
 
-impl<'h, 'w> Machine<'h, 'w> {
-    /// Over these parts, joined.
-    pub fn new(parts: &'w Parts, home: &'h Joined<'w>, evict: EvictKind) -> Self {
-        let frames = parts.near.total();
+impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
+    /// Over this rig, joined.
+    pub fn new(rig: &'w Rig<T>, home: &'h Joined<'w, T>, evict: EvictKind) -> Self {
+        let frames = rig.parts.frames();
         Machine {
-            parts,
+            rig,
             home,
             how: evict.rungs(),
             ahead: Pages::new(frames.get() / 8),
@@ -270,8 +152,13 @@ impl<'h, 'w> Machine<'h, 'w> {
         }
     }
 
+    /// What stands behind the buffers.
+    pub fn parts(&self) -> &'w T {
+        &self.rig.parts
+    }
+
     /// A buffer of one page for each slot.
-    pub fn chunk(&self, slots: &'h mut [ChunkSlot<'w>]) -> Chunk<'h, 'w> {
+    pub fn chunk(&self, slots: &'h mut [ChunkSlot<'w, T>]) -> Chunk<'h, 'w, T> {
         Buffer::over(slots, self.home)
     }
 
@@ -285,17 +172,18 @@ impl<'h, 'w> Machine<'h, 'w> {
     /// If there is no such buffer.
     pub fn open<'c, G>(
         &self,
-        all: &'c [Chunk<'h, 'w>],
+        all: &'c [Chunk<'h, 'w, T>],
         which: usize,
         first: Pages,
-        guard: impl Fn(&'c Chunk<'h, 'w>) -> Result<G, PinError>,
+        guard: impl Fn(&'c Chunk<'h, 'w, T>) -> Result<G, PinError>,
     ) -> Result<G, OpenError> {
         const TRIES: usize = 16;
         let one = &all[which];
         self.make_room(all, first).map_err(OpenError::Room)?;
+        let mut why = RoomError::Stuck(None);
         for attempt in 1..=TRIES {
             match guard(one) {
-                Err(PinError::Take(TakeError::OutOfFrames(_))) => {}
+                Err(PinError::Take(TakeError::OutOfFrames(out))) => why = self.refusal(out),
                 Err(e) => return Err(OpenError::Contents(e)),
                 Ok(guard) => return Ok(guard),
             }
@@ -305,57 +193,79 @@ impl<'h, 'w> Machine<'h, 'w> {
             let need = Pages::new(stored.get().max(1) * attempt).min(self.most);
             self.make_room(all, need).map_err(OpenError::Room)?;
         }
-        Err(OpenError::Room(RoomError::Stuck(None)))
+        Err(OpenError::Room(why))
     }
 
-    /// Frees frames until the source has `need`. Evicting comes in batches, which costs nothing where blocks are
-    /// handed over; writing out only as far as it must.
-    fn make_room(&self, all: &[Chunk<'h, 'w>], need: Pages) -> Result<(), RoomError> {
+    /// What it means if the source still refuses after room was made.
+    fn refusal(&self, why: OutOfFrames) -> RoomError {
+        match (why, T::ADOPTED) {
+            (OutOfFrames::Exhausted, Adopted::OutsideBudget) => {
+                RoomError::Full { region: self.parts().room() } // what is stored has all of it
+            }
+            (OutOfFrames::NoHeadroom, _) => RoomError::NoMemory, // beyond the budget, which is kept
+            (why, _) => RoomError::Source(why),
+        }
+    }
+
+    /// Frees memory until the buffers may have `need` more. Evicting comes in batches, which costs nothing where
+    /// blocks are handed over; writing out, where that is what frees them, only as far as it must.
+    fn make_room(&self, all: &[Chunk<'h, 'w, T>], need: Pages) -> Result<(), RoomError> {
+        let parts = self.parts();
         loop {
-            let missing = need - self.parts.near.free();
+            let missing = need - parts.free();
             if missing == Pages::ZERO {
                 return Ok(());
             }
-            let (mut moved, mut why) = (Pages::ZERO, None);
-            if self.parts.far.pending() < missing {
-                let report = self.reclaim(all, missing.max(self.ahead));
-                (moved, why) = (report.moved(), report.why);
+            let (mut progress, mut why) = (Pages::ZERO, None);
+            if self.can_be_written_out() < missing {
+                let evicted = self.reclaim(all, missing.max(self.ahead));
+                (progress, why) = (evicted.moved(), evicted.why);
             }
-            let missing = need - self.parts.near.free();
+            let missing = need - parts.free();
             if missing == Pages::ZERO {
                 return Ok(());
             }
-            let freed = self.write_out(missing);
-            if moved == Pages::ZERO && freed == Pages::ZERO {
+            if self.can_be_written_out() > Pages::ZERO {
+                progress += self.write_out(missing);
+            }
+            if progress == Pages::ZERO {
                 return Err(match why {
-                    Some(StayReason::Store(StoreError::Full)) => {
-                        RoomError::Full { region: self.parts.far.total() }
-                    }
+                    Some(StayReason::Store(StoreError::Full)) => RoomError::Full { region: parts.room() },
+                    Some(StayReason::Store(StoreError::NoHeadroom)) => RoomError::NoMemory,
                     why => RoomError::Stuck(why),
                 });
             }
         }
     }
 
-    fn reclaim(&self, all: &[Chunk<'h, 'w>], want: Pages) -> Evicted {
+    /// What is in the budget still, and would leave it by being written out.
+    fn can_be_written_out(&self) -> Pages {
+        match T::ADOPTED {
+            Adopted::InBudget => self.parts().adopted(),
+            Adopted::OutsideBudget => Pages::ZERO,
+        }
+    }
+
+    /// Evicts and, as every reclaim ends with that, settles once; writes nothing out.
+    fn reclaim(&self, all: &[Chunk<'h, 'w, T>], want: Pages) -> Evicted {
         // Each block that is handed over takes an entry of the store's table, and has a page at least: asking for
         // no more pages than there are entries is never refused for want of one.
         let want = match self.how.contains(Evict::TRANSFER) {
             true => want.min(Pages::new(self.home.store().space().adoptions)),
             false => want,
         };
-        self.parts.world.begin_shrink();
+        self.rig.world.begin_shrink();
         let evicted = self.home.reclaim(all, want, self.how, Context::THREAD).evicted;
-        self.peak_extra.set(self.peak_extra.get().max(self.parts.world.peak_extra()));
+        self.peak_extra.set(self.peak_extra.get().max(self.rig.world.peak_extra()));
         evicted
     }
 
     /// Writes out about `want` pages of what was adopted; returns how many frames that freed. It may end inside a
     /// block, so it goes on until one is done.
     fn write_out(&self, want: Pages) -> Pages {
-        self.parts.world.begin_shrink();
+        self.rig.world.begin_shrink();
         let mut freed = Pages::ZERO;
-        for _ in 0..CHUNK {
+        for _ in 0..STEPS {
             let settled = self.home.settle(want, Context::THREAD);
             freed += settled.freed;
             let stopped = settled.pending == Pages::ZERO || settled.error.is_some();
@@ -363,20 +273,32 @@ impl<'h, 'w> Machine<'h, 'w> {
                 break;
             }
         }
-        self.peak_write_out.set(self.peak_write_out.get().max(self.parts.world.peak_extra()));
+        self.peak_write_out.set(self.peak_write_out.get().max(self.rig.world.peak_extra()));
         freed
     }
 
-    /// What it went through so far.
+    /// What it went through so far. Settles the store once, so that its figures are of now.
     pub fn figures(&self) -> Figures {
+        let world = &self.rig.world;
+        let settled = self.home.settle(Pages::ZERO, Context::THREAD);
         Figures {
             stats: self.home.stats(),
-            counts: self.parts.world.counts(),
-            pending: self.parts.far.pending(),
-            peak_frames: self.parts.world.peak_frames(),
+            counts: world.counts(),
+            adopted: self.parts().adopted(),
+            stored: world.stored(),
+            settled,
+            peak_used: match T::ADOPTED {
+                Adopted::InBudget => world.peak_frames(),
+                Adopted::OutsideBudget => world.peak_pool(),
+            },
             peak_extra: self.peak_extra.get(),
             peak_write_out: self.peak_write_out.get(),
         }
+    }
+
+    /// Pages that left the buffers so far.
+    pub fn evicted(&self) -> Pages {
+        self.home.stats().evicted.moved()
     }
 
     /// The oracle's sums agree with its single facts.
@@ -384,23 +306,23 @@ impl<'h, 'w> Machine<'h, 'w> {
     /// # Panics
     /// If they don't.
     pub fn validate(&self) {
-        self.parts.world.validate();
+        self.rig.world.validate();
     }
 
     /// Once all buffers are dropped: frames that are not home, and pages that are still stored or whose room is
     /// still taken.
     pub fn leaked(&self) -> Pages {
-        let taken = self.parts.far.total() - self.home.store().space().pages;
-        self.parts.world.frames_out() + self.parts.world.stored() + taken
+        let (own, seen) = self.missing();
+        own.max(seen) + self.rig.world.stored() + self.parts().taken()
     }
 
     /// Frames that the source itself misses; the oracle must say the same.
     pub fn missing(&self) -> (Pages, Pages) {
-        (self.parts.near.total() - self.parts.near.free(), self.parts.world.frames_out())
+        (self.parts().out(), self.rig.world.frames_out())
     }
 }
 
-impl fmt::Debug for Machine<'_, '_> {
+impl<T: Parts> fmt::Debug for Machine<'_, '_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Machine").field("home", &self.home).field("how", &self.how).finish_non_exhaustive()
     }

@@ -11,10 +11,15 @@
 //! | [`options`] | what may be chosen, and how a size is written |
 //! | [`files`] | which files there are, and what is passed over |
 //! | [`bad`] | stores that lose bytes or blocks, for tests of the lab itself |
-//! | [`machine`] | source, region and pool put together; making room |
+//! | [`system`] | what the system says of memory |
+//! | [`shape`] | how large everything is, and what is too large |
+//! | [`parts`] | what may stand behind the buffers: a source and a store |
+//! | [`machine`] | parts, oracle and pool put together; making room |
 //! | [`output`] | where restored files go |
-//! | [`report`] | the figures: as JSON, as a table, as a verdict |
-//! | [`roundtrip`](mod@roundtrip) | loading and reading back |
+//! | [`report`] | the figures, also as JSON, and whether they agree |
+//! | `table` | the figures as a table, and the verdict |
+//! | [`run`] | loading and reading back |
+//! | [`roundtrip`](mod@roundtrip) | all of it, over the parts that are asked for |
 //! | [`cli`] | the command line, and the progress bar |
 //!
 //! Each uses only those above it. For Unix: it tells FIFOs, sockets and devices from files.
@@ -25,14 +30,21 @@ pub mod files;
 pub mod machine;
 pub mod options;
 pub mod output;
+pub mod parts;
 pub mod report;
 pub mod roundtrip;
+pub mod run;
+pub mod shape;
+pub mod system;
+mod table;
 pub mod text;
 
 pub use bad::Sabotage;
 pub use files::{Input, InputError, Skipped};
-pub use machine::{MachineError, RoomError};
+pub use machine::RoomError;
 pub use options::{EvictKind, Options, OptionsError, PAGE, SizeError, StoreKind, parse_size};
 pub use output::OutputError;
 pub use report::Report;
-pub use roundtrip::{LabError, Observer, Phase, RunError, roundtrip};
+pub use roundtrip::{LabError, roundtrip};
+pub use run::{Observer, Phase, RunError};
+pub use shape::MachineError;

@@ -14,16 +14,29 @@ pub const PAGE: usize = 4096;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StoreKind {
-    /// A swap region in RAM, as large as the files and half as much again.
+    /// Linux shmem, which the system can swap out. Blocks that are handed over stay where they are: the buffers'
+    /// memory is the same shmem, and only the owner changes. What is copied comes from plain RAM.
+    #[cfg(target_os = "linux")]
     #[default]
+    Shmem,
+    /// A swap region in RAM, as large as the files and half as much again. Blocks that are handed over are written
+    /// out to it later.
+    #[cfg_attr(not(target_os = "linux"), default)]
     Ram,
+}
+
+impl StoreKind {
+    /// Whether it is shmem.
+    pub fn is_shmem(self) -> bool {
+        self != StoreKind::Ram
+    }
 }
 
 /// How contents leave.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EvictKind {
-    /// The store takes the block itself; nothing is copied, and nothing is needed. It is written out later.
+    /// The store takes the block itself; nothing is copied, and nothing is needed.
     #[default]
     Transfer,
     /// Each block is copied whole, or in halves where the whole does not fit.
@@ -64,7 +77,8 @@ pub struct Options {
     #[arg(long, value_name = "NEWDIR")]
     pub out: Option<PathBuf>,
 
-    /// Pages of the swap region; half as much again as the files if `None`.
+    /// Pages that the store has room for; half as much again as the files if `None`. (Of shmem it is addresses, and
+    /// rounded up to 2 MiB.)
     #[arg(skip)]
     pub region_pages: Option<usize>,
 

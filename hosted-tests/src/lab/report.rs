@@ -1,10 +1,10 @@
-//! What happened: as JSON, as a table, and as a verdict.
+//! What happened: the figures, as JSON, and whether forebay's own agree with the oracle's.
 
 use super::files::Skipped;
 use super::machine::Figures;
 use super::options::{EvictKind, StoreKind};
-use super::text::{count, group, human};
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use super::parts::Medium;
+use super::system::Usage;
 use serde::Serialize;
 
 /// Everything that a round trip found out. Pages have [`page_bytes`](Report::page_bytes) bytes.
@@ -30,14 +30,21 @@ pub struct Report {
     pub copied_pages: usize,
     /// Pages that were evicted without copying, as the store still had a copy.
     pub clean_pages: usize,
-    /// Pages that the store copied into its own memory after adopting them.
+    /// Pages that the store copied into its own memory after adopting them. None with shmem: nothing moves.
     pub written_out_pages: usize,
     /// Times that a block was cut in two.
     pub split_blocks: usize,
-    /// Pages whose frames came home by evicting or writing out.
+    /// Pages whose frames came home by evicting or writing out. What is handed over to shmem is not counted: it
+    /// leaves the budget at once, by changing its owner, and its frames come home when it is dropped.
     pub freed_pages: usize,
-    /// Pages that were still adopted at the end.
+    /// Pages that the store had accepted, and neither written out nor made reclaimable, when all was read. With
+    /// shmem: those that share a chunk with what is in a buffer, so that it can't be unmapped.
     pub pending_pages: usize,
+    /// Pages in the store that the system might reclaim by itself when all was read: unmapped. None with `ram`.
+    pub reclaimable_pages: usize,
+    /// Pages that were dropped, and whose memory was still held, when all was read: they share a chunk with what is
+    /// not dropped. None with `ram`.
+    pub held_pages: usize,
     /// Pages that were tried and stayed; one that is tried twice counts twice.
     pub refused_pages: usize,
     /// Pages that came back into buffers, in either way.
@@ -46,7 +53,7 @@ pub struct Report {
     pub taken_back_pages: usize,
     /// Files of which a byte came back different, or not at all.
     pub mismatches: usize,
-    /// The most pages that pool and buffers held, with what was adopted.
+    /// The most pages of the budget that were in use: by pool and buffers, and with `ram` by what was adopted.
     pub peak_pool_pages: usize,
     /// The most pages that pool, buffers and store together held beyond the start of a shrink call.
     pub peak_extra_pages: usize,
@@ -56,7 +63,8 @@ pub struct Report {
     pub budget_pages: usize,
     /// Bytes that were asked for them, if any were. What is left over beyond the last page is not used.
     pub budget_asked: Option<u64>,
-    /// Pages of the swap region.
+    /// Pages that the store has room for: those of the swap region; with shmem the addresses of the arena, most of
+    /// which never get memory, and of which the buffers' own memory is a part where blocks are handed over.
     pub region_pages: usize,
     /// Pages that the files took.
     pub data_pages: usize,
@@ -78,6 +86,12 @@ pub struct Report {
     pub notes: Vec<String>,
     /// Counts of forebay that the oracle contradicts.
     pub disagreements: Vec<String>,
+    /// What the system counted, when all was read.
+    #[serde(flatten)]
+    pub usage: Usage,
+    /// What contents were in, as it stood when all was read.
+    #[serde(flatten)]
+    pub medium: Medium,
     /// Why it ended early, if it did.
     pub failure: Option<String>,
 }
@@ -107,11 +121,13 @@ impl Report {
         self.written_out_pages = counts.written_out;
         self.split_blocks = stats.evicted.splits;
         self.freed_pages = (stats.evicted.freed() + stats.settled).get();
-        self.pending_pages = figures.pending.get();
+        self.pending_pages = figures.settled.pending.get();
+        self.reclaimable_pages = figures.settled.reclaimable.get();
+        self.held_pages = figures.settled.held.get();
         self.refused_pages = stats.evicted.refused.get();
         self.restored_pages = (stats.restored.loaded + stats.restored.taken_back).get();
         self.taken_back_pages = stats.restored.taken_back.get();
-        self.peak_pool_pages = figures.peak_frames.get();
+        self.peak_pool_pages = figures.peak_used.get();
         self.peak_extra_pages = figures.peak_extra.get();
         self.peak_write_out_pages = figures.peak_write_out.get();
     }
@@ -119,7 +135,7 @@ impl Report {
     /// Notes which counts of forebay the oracle contradicts. Some can be compared only if `nothing_odd`: no file
     /// was dropped half way, and no restore failed.
     pub(crate) fn compare(&mut self, figures: &Figures, nothing_odd: Oddness) {
-        let Figures { stats, counts, pending, .. } = figures;
+        let Figures { stats, counts, adopted, stored, settled, .. } = figures;
         let transfers = self.evict == EvictKind::Transfer;
         let plain = nothing_odd == Oddness::None && counts.uncovered == 0;
         let all = [
@@ -132,10 +148,16 @@ impl Report {
             (plain, "loaded", stats.restored.loaded.get(), counts.loaded),
             (plain, "freed", (stats.evicted.freed() + stats.settled).get(), counts.released),
             (
+                plain && self.store.is_shmem(),
+                "stored, pending or reclaimable,",
+                (settled.pending + settled.reclaimable).get(),
+                stored.get(),
+            ),
+            (
                 plain,
                 "handed over, as the sum of what became of it,",
                 stats.evicted.handed_over.get(),
-                counts.written_out + counts.taken_back + pending.get(),
+                counts.written_out + counts.taken_back + adopted.get(),
             ),
         ];
         for (_, what, own, seen) in all.into_iter().filter(|(holds, _, own, seen)| *holds && own != seen) {
@@ -155,167 +177,6 @@ impl Report {
             report: &'a Report,
         }
         serde_json::to_string(&Told { good: self.is_good(), report: self })
-    }
-
-    /// A table for people, and the verdict below it.
-    pub fn table(&self) -> String {
-        let mut table = Table::new();
-        table
-            .load_style(presets::UTF8_FULL_CONDENSED)
-            .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_header(["", "", "what that means"]);
-        if table.width().is_none_or(|columns| columns < 60) {
-            table.set_width(110); // a file, a pipe, or a terminal that does not know
-        }
-        for (name, value, meaning) in self.rows() {
-            table.add_row([name.to_owned(), value, meaning]);
-        }
-        if let Some(column) = table.column_mut(1) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-        format!("{table}\n{}", self.verdict())
-    }
-
-    fn rows(&self) -> Vec<(&'static str, String, String)> {
-        let size = |pages: usize| human(pages as u64 * self.page_bytes as u64);
-        let over = |pages| count(pages, "page");
-        let mut rows = vec![
-            (
-                "files",
-                group(self.files),
-                format!(
-                    "loaded into buffers: {}, {} in whole pages",
-                    human(self.bytes),
-                    size(self.data_pages)
-                ),
-            ),
-            ("skipped", group(self.skipped.total()), format!("not loaded: {}", self.skipped)),
-            (
-                "changed",
-                group(self.changed),
-                "changed on disk meanwhile by somebody else: no fault of the buffers".into(),
-            ),
-            (
-                "budget",
-                size(self.budget_pages),
-                format!("memory that the buffers might use: {}{}", self.share(), self.rounded()),
-            ),
-            (
-                "most used",
-                size(self.peak_pool_pages),
-                "the most that buffers, and blocks handed over, took of it".into(),
-            ),
-            (
-                "evicted",
-                size(self.evicted_pages),
-                format!(
-                    "left the buffers to make room: {} while loading, {} while reading back",
-                    size(self.evicted_loading_pages),
-                    size(self.evicted_reading_pages)
-                ),
-            ),
-            (
-                "  handed over",
-                size(self.transferred_pages),
-                "the store took the blocks themselves: nothing was copied".into(),
-            ),
-            ("  copied", size(self.copied_pages), "copied into the store while evicting".into()),
-            ("  clean", size(self.clean_pages), "the store still had a copy: nothing was copied".into()),
-            (
-                "written out",
-                size(self.written_out_pages),
-                "of what was handed over, moved to the store's own memory later".into(),
-            ),
-            (
-                "still pending",
-                size(self.pending_pages),
-                "handed over and not written out when all was read".into(),
-            ),
-            ("freed", size(self.freed_pages), "memory that evicting and writing out gave back".into()),
-            (
-                "refused",
-                size(self.refused_pages),
-                "the store would not have it, and it stayed where it was".into(),
-            ),
-            ("cuts", group(self.split_blocks), "times that a block was cut in two to copy a part".into()),
-            ("restored", size(self.restored_pages), "came back into buffers when somebody looked".into()),
-            (
-                "  taken back",
-                size(self.taken_back_pages),
-                "of that, the same blocks again: nothing was copied".into(),
-            ),
-            (
-                "extra, evicting",
-                over(self.peak_extra_pages),
-                "the most memory that evicting needed itself, beyond what was held at its start".into(),
-            ),
-            (
-                "extra, writing out",
-                over(self.peak_write_out_pages),
-                "the same for writing out what was handed over".into(),
-            ),
-            (
-                "mismatches",
-                group(self.mismatches),
-                "files of which a byte came back different, or not at all".into(),
-            ),
-            (
-                "leaked",
-                size(self.leaked_pages),
-                "memory that did not come home when all buffers were dropped".into(),
-            ),
-        ];
-        rows.push((
-            "time",
-            format!("{:.3} s", self.seconds),
-            format!(
-                "{}/s, once in and once out",
-                human((2.0 * self.bytes as f64 / self.seconds.max(1e-9)) as u64)
-            ),
-        ));
-        rows
-    }
-
-    fn share(&self) -> String {
-        match 100.0 * self.budget_pages as f64 / self.data_pages as f64 {
-            share if share < 100.0 => format!("{share:.1} % of what the files need"),
-            _ => "all of what the files need".into(),
-        }
-    }
-
-    fn rounded(&self) -> String {
-        match self.budget_asked {
-            Some(bytes) if !bytes.is_multiple_of(self.page_bytes as u64) => {
-                format!(" ({bytes} bytes, rounded down to whole pages)")
-            }
-            _ => String::new(),
-        }
-    }
-
-    fn verdict(&self) -> String {
-        if self.is_good() {
-            let but = match self.evicted_pages {
-                0 if self.data_pages > 1 => {
-                    ", but nothing had to leave: the budget holds all the files. Pass a smaller --budget"
-                }
-                0 => ", but nothing had to leave: name a directory with more in it",
-                _ => "",
-            };
-            let files = count(self.compared, "file");
-            return format!(
-                "Good{but}{} {files} compared with the disk, every byte came back, nothing leaked.\n",
-                if but.is_empty() { ":" } else { "." }
-            );
-        }
-        let mut wrong: Vec<String> = self.failure.iter().cloned().collect();
-        if self.mismatches > 0 {
-            wrong.push(format!("{} came back different", count(self.mismatches, "file")));
-        }
-        if self.leaked_pages > 0 {
-            wrong.push(format!("{} leaked", count(self.leaked_pages, "page")));
-        }
-        wrong.extend(self.disagreements.iter().cloned());
-        format!("FAILED: {}.\n", wrong.join("; "))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The program itself: what it prints, and its status.
 
-use super::{KEYS, tree};
+use super::{KEYS, STORES, tree};
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -8,6 +8,11 @@ use std::process::{Command, Output, Stdio};
 /// Runs the real program.
 fn lab<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Output {
     Command::new(env!("CARGO_BIN_EXE_lab")).args(args).output().unwrap()
+}
+
+/// As they are called on the command line.
+fn stores() -> Vec<&'static str> {
+    STORES.iter().map(|store| if store.is_shmem() { "shmem" } else { "ram" }).collect()
 }
 
 fn stderr(output: &Output) -> String {
@@ -19,15 +24,18 @@ fn stderr(output: &Output) -> String {
 fn json() {
     let dir = tree();
     let path = dir.path().to_str().unwrap();
-    for evict in ["transfer", "copy", "split"] {
-        let o = lab(["roundtrip", path, "--store", "ram", "--evict", evict, "--budget", "64k", "--json"]);
+    let kinds = ["transfer", "copy", "split"];
+    for (store, evict) in stores().into_iter().flat_map(|store| kinds.map(|evict| (store, evict))) {
+        let o = lab(["roundtrip", path, "--store", store, "--evict", evict, "--budget", "64k", "--json"]);
         assert!(o.status.success() && o.stderr.is_empty(), "{}", stderr(&o));
         let v: serde_json::Value = serde_json::from_slice(&o.stdout).unwrap();
         for key in KEYS {
             assert!(v[key].is_number(), "{key}: {v}");
         }
         assert_eq!(v["good"], true);
-        assert_eq!((&v["files"], &v["budget_pages"], &v["evict"]), (&60.into(), &16.into(), &evict.into()));
+        assert!(v.get("cgroup_peak_bytes").is_some_and(|peak| peak.is_null() || peak.is_number()), "{v}");
+        assert_eq!((&v["files"], &v["budget_pages"]), (&60.into(), &16.into()));
+        assert_eq!((&v["store"], &v["evict"]), (&store.into(), &evict.into()));
         assert_eq!(o.stdout.iter().filter(|b| **b == b'\n').count(), 1);
     }
 }
@@ -44,9 +52,14 @@ fn the_repository() {
     }
     let text = String::from_utf8(o.stdout).unwrap();
     assert!(o.status.success() && text.contains("every byte came back"), "{text}");
-    let o = lab(["--json", "--evict", "split"]);
+    for store in stores() {
+        let o = lab(["--json", "--evict", "split", "--store", store]);
+        let v: serde_json::Value = serde_json::from_slice(&o.stdout).unwrap();
+        assert!(v["evicted_pages"].as_u64() > v["data_pages"].as_u64(), "{v}");
+    }
+    let o = lab(["--json"]);
     let v: serde_json::Value = serde_json::from_slice(&o.stdout).unwrap();
-    assert!(v["evicted_pages"].as_u64() > v["data_pages"].as_u64(), "{v}");
+    assert_eq!(v["store"], if cfg!(target_os = "linux") { "shmem" } else { "ram" });
 }
 
 /// Rule: without git, or outside a repository, the message says what to do.
@@ -154,16 +167,76 @@ fn nobody_reads() {
     assert_eq!((o.status.code(), stderr(&o).as_str()), (Some(3), ""));
 }
 
-/// Rule: a limit on addresses is told apart from a want of memory.
+/// Rule: a limit on addresses is told apart from a want of memory, and the answer says what to do.
 #[cfg(target_os = "linux")]
 #[test]
 fn few_addresses() {
     let dir = tempfile::tempdir().unwrap();
     let file = std::fs::File::create(dir.path().join("large")).unwrap();
     file.set_len(100 << 20).unwrap(); // a hole: nothing reads it
-    let limited = "ulimit -v 100000 && exec \"$0\" roundtrip \"$1\"";
+    for (store, evict) in [("ram", "transfer"), ("shmem", "transfer"), ("shmem", "copy")] {
+        let o = limited("ulimit -v 100000", dir.path(), &["--store", store, "--evict", evict]);
+        assert_eq!((o.status.code(), o.stdout.len()), (Some(2), 0), "{}", stderr(&o));
+        assert!(stderr(&o).contains("ulimit -v"), "{store}: {}", stderr(&o));
+    }
+}
+
+/// Rule: so is a limit on open files.
+#[cfg(target_os = "linux")]
+#[test]
+fn few_files() {
+    let dir = tempfile::tempdir().unwrap();
+    super::put(dir.path(), "one", &super::noise(5000, 1));
+    for evict in ["transfer", "copy"] {
+        let o = limited("ulimit -n 4", dir.path(), &["--store", "shmem", "--evict", evict]);
+        assert_eq!((o.status.code(), o.stdout.len()), (Some(2), 0), "{}", stderr(&o));
+        assert!(stderr(&o).contains("ulimit -n"), "{}", stderr(&o));
+    }
+}
+
+/// Runs the real program on a directory behind a command of the shell.
+#[cfg(target_os = "linux")]
+fn limited(limit: &str, dir: &Path, args: &[&str]) -> Output {
+    let script = format!("{limit} && exec \"$0\" roundtrip \"$@\"");
     let lab = env!("CARGO_BIN_EXE_lab");
-    let o = Command::new("sh").args(["-c", limited, lab]).arg(dir.path()).output().unwrap();
-    assert_eq!(o.status.code(), Some(2), "{}", stderr(&o));
-    assert!(stderr(&o).contains("of address space"), "{}", stderr(&o));
+    Command::new("sh").args(["-c", &script, lab]).arg(dir).args(args).output().unwrap()
+}
+
+/// Rule: what is handed over to shmem is reclaimable as soon as nothing near it is in a buffer, so most of it is; and
+/// then it is mapped nowhere. (In a process of its own, as the system counts by process.)
+#[cfg(target_os = "linux")]
+#[test]
+fn most_of_what_shmem_took_is_reclaimable() {
+    let dir = tempfile::tempdir().unwrap();
+    for n in 0..40 {
+        super::put(dir.path(), format!("f{n:02}"), &super::noise(512 << 10, n + 1)); // 20 MiB: ten huge pages
+    }
+    let path = dir.path().to_str().unwrap();
+    for evict in ["transfer", "copy", "split"] {
+        let o = lab(["roundtrip", path, "--store", "shmem", "--evict", evict, "--budget", "256k", "--json"]);
+        let v: serde_json::Value = serde_json::from_slice(&o.stdout).unwrap();
+        let figure = |key: &str| v[key].as_u64().unwrap();
+        assert!(figure("pending_pages") <= 512 && figure("reclaimable_pages") >= 4 * 1024, "{v}");
+        assert!(figure("process_shmem_rss_bytes") <= 4 << 20, "what is unmapped is not present: {v}");
+        assert!(figure("shmem_bytes") >= 20 << 20, "it is in the file: {v}");
+    }
+}
+
+/// Rule: the table says what happened with this store, and nothing that did not.
+#[cfg(target_os = "linux")]
+#[test]
+fn tables_by_store() {
+    let dir = tree();
+    let path = dir.path().to_str().unwrap();
+    let table = |store, evict| {
+        let o = lab(["roundtrip", path, "--store", store, "--evict", evict, "--budget", "64k"]);
+        String::from_utf8(o.stdout).unwrap()
+    };
+    let ram = table("ram", "transfer");
+    assert!(ram.contains("written out") && !ram.contains("reclaimable"), "{ram}");
+    for evict in ["transfer", "copy", "split"] {
+        let shmem = table("shmem", evict);
+        assert!(shmem.contains("reclaimable") && shmem.contains("owned by the store"), "{shmem}");
+        assert!(!shmem.contains("written out") && !shmem.contains("region"), "{shmem}");
+    }
 }

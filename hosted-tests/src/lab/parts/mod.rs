@@ -1,0 +1,11 @@
+//! What may stand behind the buffers: a source and a store that are made for each other.
+
+mod port;
+mod ram;
+#[cfg(target_os = "linux")]
+mod shmem;
+
+pub use port::{Adopted, Medium, Parts};
+pub use ram::{ADOPTIONS, RamParts};
+#[cfg(target_os = "linux")]
+pub use shmem::{ArenaParts, CopiesParts};

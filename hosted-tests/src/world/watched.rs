@@ -1,0 +1,264 @@
+//! What stands between forebay and a platform or a store, and tells the oracle.
+
+use super::{Frame, Owner, State, Stored, World, frames, key};
+use forebay::{
+    BackingStore, BufferId, Busy, Capabilities, Context, Handle, Mode, ModeRefused, Order, OutOfFrames,
+    OwnedBlock, Pages, Pfn, Platform, Refused, Settled, Space, StoreError, StoreIds,
+};
+
+/// A platform or a store, watched.
+#[derive(Clone, Copy, Debug)]
+pub struct Watched<'w, T> {
+    inner: T,
+    world: &'w World,
+}
+
+impl<'w, T> Watched<'w, T> {
+    /// Around `inner`.
+    pub const fn new(inner: T, world: &'w World) -> Self {
+        Watched { inner, world }
+    }
+
+    /// What it stands around.
+    pub const fn inner(&self) -> &T {
+        &self.inner
+    }
+
+    /// For a write-out that goes past the store trait: the store gave this block up. It goes home next.
+    #[track_caller]
+    pub fn gave_home<B: OwnedBlock>(&self, block: &B) {
+        let mut s = self.world.lock();
+        s.hand(block.pfn(), block.order(), Owner::Store, Owner::Pool);
+        s.counts.written_out += block.pages().get();
+        s.measure();
+    }
+}
+
+impl<P: Platform> Platform for Watched<'_, P> {
+    type Block = P::Block;
+    type Lock = P::Lock;
+    type Mode = P::Mode;
+    const MAX_ORDER: Order = P::MAX_ORDER;
+
+    fn allocate(&self, order: Order, cx: Context) -> Result<P::Block, OutOfFrames> {
+        let block = self.inner.allocate(order, cx)?;
+        assert_eq!(block.order(), order, "asked for {order:?}");
+        assert!(block.pfn().is_aligned(order), "{:?} is not aligned to {order:?}", block.pfn());
+        let mut s = self.world.lock();
+        for n in frames(block.pfn(), order) {
+            let old = s.frames.insert(n, Frame { owner: Owner::Pool, mode: 0 });
+            assert!(old.is_none(), "frame {n:x} was given out twice: {old:?}");
+        }
+        s.pool_frames += order.pages().get();
+        s.measure();
+        Ok(block)
+    }
+
+    fn release(&self, block: P::Block) {
+        let mut s = self.world.lock();
+        for n in frames(block.pfn(), block.order()) {
+            let frame = s.frames.remove(&n).unwrap_or_else(|| panic!("frame {n:x} came home twice"));
+            assert_eq!((frame.owner, frame.mode), (Owner::Pool, 0), "frame {n:x} came home like that");
+        }
+        s.pool_frames -= block.pages().get();
+        s.counts.released += block.pages().get();
+        drop(s);
+        self.inner.release(block);
+    }
+
+    fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
+        self.inner.join(left, right)
+    }
+
+    fn set_mode(
+        &self,
+        block: &mut P::Block,
+        from: P::Mode,
+        to: P::Mode,
+        cx: Context,
+    ) -> Result<(), ModeRefused> {
+        let mine = frames(block.pfn(), block.order());
+        let check = |s: &State| {
+            for n in mine.clone() {
+                let f = s.frames.get(&n).unwrap_or_else(|| panic!("frame {n:x} is in the source"));
+                assert_eq!(
+                    (f.owner, f.mode),
+                    (Owner::Pool, from.index()),
+                    "frame {n:x} before its mode changes"
+                );
+            }
+        };
+        check(&self.world.lock());
+        self.inner.set_mode(block, from, to, cx)?;
+        let mut s = self.world.lock();
+        for n in mine {
+            if let Some(f) = s.frames.get_mut(&n) {
+                f.mode = to.index();
+            }
+        }
+        Ok(())
+    }
+
+    fn before_evict(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
+        self.inner.before_evict(id, cx)
+    }
+
+    fn after_restore(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
+        self.inner.after_restore(id, cx)
+    }
+}
+
+impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
+    fn ids(&self) -> StoreIds {
+        self.inner.ids()
+    }
+    fn owns(&self, handle: &Handle) -> bool {
+        self.inner.owns(handle)
+    }
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+    fn space(&self) -> Space {
+        self.inner.space()
+    }
+
+    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
+        assert!(order <= block.order());
+        let before = self.world.bytes(block, 0, B::PAGE << order.get());
+        let result = self.inner.save(block, order, cx);
+        let mut s = self.world.lock();
+        match &result {
+            Ok(handle) => {
+                assert!(handle.order() <= order, "{handle:?} is more than {order:?}");
+                assert!(self.inner.owns(handle));
+                let bytes = before.map(|mut b| {
+                    b.truncate(B::PAGE << handle.order().get());
+                    b
+                });
+                s.put(handle, Stored { order: handle.order(), bytes, block: None });
+                s.counts.saved += handle.pages().get();
+                s.measure();
+            }
+            Err(_) => s.counts.refused += order.pages().get(),
+        }
+        result
+    }
+
+    fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
+        self.inner.load(handle, block, at, cx)?;
+        let bytes = self.world.bytes(block, at.get() * B::PAGE, B::PAGE << handle.order().get());
+        let mut s = self.world.lock();
+        let stored = s.stored.get(&key(handle)).unwrap_or_else(|| panic!("nobody stored {handle:?}"));
+        assert!(bytes.is_none() || bytes == stored.bytes, "{handle:?} was loaded with other bytes");
+        s.counts.loaded += handle.pages().get();
+        Ok(())
+    }
+
+    fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
+        let (pfn, order) = (block.pfn(), block.order());
+        let bytes = self.world.bytes(&block, 0, block.bytes());
+        self.world.lock().hand(pfn, order, Owner::Pool, Owner::Store);
+        match self.inner.transfer(block) {
+            Ok(handle) => {
+                assert_eq!(handle.order(), order, "a transfer is never short");
+                assert!(self.inner.owns(&handle));
+                let mut s = self.world.lock();
+                s.put(&handle, Stored { order, bytes, block: Some(pfn) });
+                s.counts.transferred += order.pages().get();
+                s.measure();
+                Ok(handle)
+            }
+            Err(refused) => {
+                assert_eq!(
+                    (refused.item.pfn(), refused.item.order()),
+                    (pfn, order),
+                    "another block came back"
+                );
+                let after = self.world.bytes(&refused.item, 0, refused.item.bytes());
+                assert!(after == bytes, "{pfn:?} came back from a refused transfer with other bytes");
+                let mut s = self.world.lock();
+                s.hand(pfn, order, Owner::Store, Owner::Pool);
+                s.counts.refused += order.pages().get();
+                Err(refused)
+            }
+        }
+    }
+
+    fn take_back(&self, handle: Handle, cx: Context) -> Result<B, Refused<Handle, StoreError>> {
+        let wanted = key(&handle);
+        // Forgotten before the call: once the store has given it up, it may hand out the same handle again.
+        let stored = self.world.lock().take(wanted);
+        match self.inner.take_back(handle, cx) {
+            Ok(block) => {
+                let bytes = self.world.bytes(&block, 0, block.bytes());
+                let mut s = self.world.lock();
+                assert_eq!(stored.block, Some(block.pfn()), "another block was taken back");
+                assert_eq!(stored.order, block.order(), "another block was taken back");
+                assert!(bytes == stored.bytes, "{:?} was taken back with other bytes", block.pfn());
+                s.hand(block.pfn(), block.order(), Owner::Store, Owner::Pool);
+                s.counts.taken_back += block.pages().get();
+                s.measure();
+                Ok(block)
+            }
+            Err(refused) => {
+                assert_eq!(key(&refused.item), wanted, "another handle came back");
+                self.world.lock().put(&refused.item, stored);
+                Err(refused)
+            }
+        }
+    }
+
+    fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
+        let whole = key(&handle);
+        match self.inner.split(handle) {
+            Ok((lower, upper)) => {
+                let mut s = self.world.lock();
+                let Stored { order, bytes, block } = s.take(whole);
+                let half = order.lower().expect("a single page was split");
+                let (mut low, mut high) = (None, None);
+                if let Some(mut all) = bytes {
+                    high = Some(all.split_off(all.len() / 2));
+                    low = Some(all);
+                }
+                let moved = block.map(|b| Pfn::new(b.get() + half.pages().get()));
+                s.put(&lower, Stored { order: half, bytes: low, block });
+                s.put(&upper, Stored { order: half, bytes: high, block: moved });
+                assert_eq!((lower.order(), upper.order()), (half, half));
+                Ok((lower, upper))
+            }
+            Err(refused) => {
+                assert_eq!(key(&refused.item), whole, "another handle came back");
+                Err(refused)
+            }
+        }
+    }
+
+    fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
+        let stored = self.world.lock().take(key(&handle));
+        match self.inner.discard(handle) {
+            Ok(Some(block)) => {
+                assert_eq!(stored.block, Some(block.pfn()), "another block came to light");
+                let mut s = self.world.lock();
+                s.hand(block.pfn(), block.order(), Owner::Store, Owner::Pool);
+                s.counts.uncovered += block.pages().get();
+                s.measure();
+                Ok(Some(block))
+            }
+            Ok(None) => Ok(None),
+            Err(refused) => {
+                panic!("{:?} was stored, and its discard is refused: {}", refused.item, refused.why)
+            }
+        }
+    }
+
+    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
+        let mut freed = Pages::ZERO;
+        let settled = self.inner.settle(budget, cx, &mut |block: B| {
+            freed += block.pages();
+            self.gave_home(&block);
+            home(block);
+        });
+        assert_eq!(settled.freed, freed, "what settle counts as freed is what it gave home");
+        settled
+    }
+}
