@@ -312,3 +312,18 @@ fn what_can_not_be_made() {
     let small = Arena::builder(1 << 20).chunk(PAGE).create_as::<65536, forebay::Spin>();
     assert!(small.expect_err("a page is larger").to_string().contains("65536"));
 }
+
+/// Rule: what could not be brought in holds nothing.
+#[test]
+fn a_block_that_was_refused_leaves_nothing_behind() {
+    let arena = Arena::builder(2 * PAGE as u64).chunk(PAGE).create().expect("an arena");
+    let (page, _) = take(&arena, 0, 1);
+    arena.release(page);
+    assert_eq!(
+        arena.allocate(order(1), INTERRUPT).err(),
+        Some(OutOfFrames::Exhausted),
+        "one chunk is a hole"
+    );
+    assert_eq!(arena.usage().held, Pages::new(1));
+    settles(&arena, 0, 0, 0);
+}
