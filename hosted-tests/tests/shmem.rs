@@ -327,3 +327,21 @@ fn a_block_that_was_refused_leaves_nothing_behind() {
     assert_eq!(arena.usage().held, Pages::new(1));
     settles(&arena, 0, 0, 0);
 }
+
+/// Rule: what is reclaimable is in no page table. A block that a discard brought to light is not brought in, but its
+/// owner may touch it; the next settle takes it out again.
+#[test]
+fn a_discarded_block_that_was_touched_is_unmapped_again() {
+    let arena = arena(1);
+    let [a, b] = [0, 1].map(|seed| take(&arena, 3, seed));
+    let place = range(&arena, &a.0);
+    let [a, b] = [a.0, b.0].map(|block| handed(&arena, block));
+    settles(&arena, 0, 16, 0);
+    let mut touched = arena.discard(a).expect("it is stored").expect("the same block");
+    touched.zero();
+    assert!(is_mapped(place));
+    arena.release(touched);
+    settles(&arena, 0, 8, 8);
+    assert!(!is_mapped(place), "counted as reclaimable, and mapped");
+    arena.release(arena.discard(b).expect("it is stored").expect("the same block"));
+}

@@ -171,6 +171,13 @@ impl Ledger {
         Ok(Resident { pfn, order, contents: Contents::Any })
     }
 
+    /// A stored block becomes resident, and is not brought in: its owner may touch it, or not.
+    pub(crate) fn uncover(&mut self, pfn: Pfn, order: Order) -> Result<Resident, StoreError> {
+        let pages = self.take_back(pfn, order, Limit::Ignored)?;
+        self.chunks_of(pfn, order).for_each(|chunk| self.brought_in_partly(chunk));
+        Ok(pages)
+    }
+
     /// Two neighbours of one order become one, if that would be a block of this arena.
     pub(crate) fn join(&self, left: Resident, right: Resident) -> Result<Resident, (Resident, Resident)> {
         let next = left.pfn.get() + left.order.pages().get() == right.pfn.get();
