@@ -1,4 +1,5 @@
 //! What the fuzzer found worth keeping, and what it would find, on stable Rust.
+#![cfg(target_os = "linux")] // its machines may have an arena
 
 use hosted_tests::fuzzing::{Plant, ownership_transfer, ownership_transfer_with};
 use std::panic::{AssertUnwindSafe, catch_unwind};
