@@ -2,6 +2,7 @@
 
 use arbitrary::Arbitrary;
 use forebay::{Caching, Context, Evict, Order, Pages};
+use forebay_backends::shmem::Unmap;
 
 /// Where blocks come from.
 #[derive(Clone, Copy, Debug, Arbitrary)]
@@ -62,6 +63,11 @@ impl MemfdKind {
     /// The most pages that blocks may have.
     pub(super) fn limit(self) -> Option<Pages> {
         [None, Some(40), Some(24), Some(10)][usize::from(self.limit) % 4].map(Pages::new)
+    }
+
+    /// When a settle unmaps: mostly always.
+    pub(super) fn unmap(self) -> Unmap {
+        if self.limit < 224 { Unmap::Always } else { Unmap::WithSwap }
     }
 }
 
