@@ -48,16 +48,18 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             if walk.rungs.is_empty() && !held.marks.contains(Marks::CLEAN) {
                 break false;
             }
-            let Some(i) = round.next::<P, T>(held, self.unit) else { break true };
-            if held.slots.as_ref().get(i).is_some_and(|s| s.block.is_some()) {
-                held.marks.insert(Marks::LOST); // as it would be, if a port panicked now
-                self.evict_at(held, i, walk);
-                if !walk.lost {
-                    held.marks.set(Marks::LOST, !lost.is_empty());
-                }
-                if walk.sum.moved() >= budget || held.wanted() {
-                    break false;
-                }
+            let mut run = [None; RUN];
+            held.marks.insert(Marks::LOST); // as it would be, if a port panicked now
+            let seen = self.stage(held, &mut round, budget - walk.sum.moved(), walk, &mut run);
+            let stop = self.evict_run(held, &mut round, budget, walk, &run);
+            self.unstage(held, walk, &run);
+            if !walk.lost {
+                held.marks.set(Marks::LOST, !lost.is_empty());
+            }
+            match (seen, stop) {
+                (_, Stop::Here) => break false,
+                (Seen::All, Stop::AtTheEnd) => break true,
+                _ => {}
             }
         };
         if all_seen && walk.sum.why.is_none() {
@@ -83,22 +85,111 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         rungs
     }
 
-    /// Evicts the block at `i`: a clean one goes home, any other down the ladder. Refused, the slot has its
-    /// block as before, in its mode if the platform permits.
+    /// Makes the next few blocks plain, with one flush: as many as the budget wants. Where there is one mode, just the
+    /// next one.
+    fn stage(
+        &self,
+        inner: &mut Inner<T>,
+        round: &mut Round,
+        budget: Pages,
+        walk: &mut Walk,
+        run: &mut Run<P>,
+    ) -> Seen {
+        let most = if P::Mode::COUNT > 1 { RUN } else { 1 };
+        let (mut found, mut pages, mut changed) = (0, Pages::ZERO, 0_usize);
+        let seen = loop {
+            if found == most || pages >= budget {
+                break Seen::Some;
+            }
+            let Some(i) = round.next::<P, T>(inner, self.unit) else { break Seen::All };
+            let Some(slot) = inner.slots.as_mut().get_mut(i) else { break Seen::All };
+            let Some(block) = slot.block.take() else { continue };
+            let (mode, size) = (block.mode(), block.block().pages());
+            if slot.copy.is_none() && walk.rungs.is_empty() {
+                walk.sum.refuse(Pages::ZERO, StayReason::Store(walk.barred)); // it is not even tried
+                slot.block = Some(block);
+                continue;
+            }
+            match block.change_mode(self.home.platform(), P::Mode::PLAIN, walk.cx) {
+                Ok(plain) => {
+                    slot.block = Some(plain);
+                    changed += usize::from(mode.index() != P::Mode::PLAIN.index());
+                    if let Some(place) = run.get_mut(found) {
+                        *place = Some(Staged { slot: i, mode, round: *round });
+                    }
+                    found += 1;
+                    pages += size;
+                }
+                Err(refused) => {
+                    walk.sum.refuse(size, StayReason::Mode(refused.why));
+                    slot.block = Some(refused.item);
+                }
+            }
+        };
+        if changed > 0 {
+            self.home.platform().flush_modes(walk.cx);
+        }
+        seen
+    }
+
+    /// Evicts what was staged, as far as it goes. A block that is in pieces now ends the run: they come next.
+    fn evict_run(
+        &self,
+        held: &mut Held<'_, P::Lock, Inner<T>>,
+        round: &mut Round,
+        budget: Pages,
+        walk: &mut Walk,
+        run: &Run<P>,
+    ) -> Stop {
+        for staged in run.iter().flatten() {
+            let whole = held.slots.as_ref().get(staged.slot).and_then(Slot::order);
+            self.evict_at(held, staged.slot, walk);
+            let spent = walk.rungs.is_empty() && !held.marks.contains(Marks::CLEAN);
+            if spent || walk.sum.moved() >= budget || held.wanted() {
+                held.next = staged.slot;
+                return Stop::Here;
+            }
+            if held.slots.as_ref().get(staged.slot).and_then(Slot::order) != whole && !walk.lost {
+                *round = staged.round;
+                return Stop::Cut;
+            }
+        }
+        Stop::AtTheEnd
+    }
+
+    /// Gives what was staged and stayed its mode back, with one flush.
+    fn unstage(&self, inner: &mut Inner<T>, walk: &mut Walk, run: &Run<P>) {
+        let mut changed = 0_usize;
+        for staged in run.iter().flatten().filter(|staged| staged.mode.index() != P::Mode::PLAIN.index()) {
+            let Some(slot) = inner.slots.as_mut().get_mut(staged.slot) else { continue };
+            match slot.block.take().map(|block| block.change_mode(self.home.platform(), staged.mode, walk.cx))
+            {
+                Some(Ok(block)) => {
+                    slot.block = Some(block);
+                    changed += 1;
+                }
+                Some(Err(refused)) => {
+                    slot.block = Some(refused.item);
+                    walk.disturbed = true;
+                }
+                None => {}
+            }
+        }
+        if changed > 0 {
+            self.home.platform().flush_modes(walk.cx);
+        }
+    }
+
+    /// Evicts the block at `i`, which is plain: a clean one goes home, any other down the ladder. Refused, the slot has
+    /// its block as before.
     fn evict_at(&self, inner: &mut Inner<T>, i: usize, walk: &mut Walk) {
         let Some(slot) = inner.slots.as_mut().get_mut(i) else { return };
         let Some(pooled) = slot.block.take() else { return };
-        let (order, mode) = (pooled.block().order(), pooled.mode());
-        if slot.copy.is_none() && walk.rungs.is_empty() {
-            walk.sum.refuse(Pages::ZERO, StayReason::Store(walk.barred)); // it was not even tried
-            slot.block = Some(pooled);
-            return;
-        }
+        let order = pooled.block().order();
         let block = match pooled.into_plain(self.home.platform(), walk.cx) {
             Ok(block) => block,
             Err(refused) => {
-                walk.sum.refuse(order.pages(), StayReason::Mode(refused.why));
-                slot.block = Some(refused.item);
+                slot.block = Some(refused.item); // not reached: it was made plain
                 return;
             }
         };
@@ -128,7 +219,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                     }
                     Err(whole) => {
                         self.home.discard(handle);
-                        self.stays(slots, i, Stay(whole, StayReason::Unsplittable), (order, mode), walk);
+                        stays(slots, i, Stay(whole, StayReason::Unsplittable), order, walk);
                     }
                 }
             }
@@ -136,25 +227,53 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                 (walk.lost, walk.disturbed) = (true, true);
                 walk.sum.refuse(Pages::ZERO, StayReason::Store(StoreError::Io)); // it is not resident either
             }
-            Err(stay) => self.stays(inner.slots.as_mut(), i, stay, (order, mode), walk),
+            Err(stay) => stays(inner.slots.as_mut(), i, stay, order, walk),
         }
     }
+}
 
-    /// Back into its slot, in its mode if the platform permits.
-    fn stays(
-        &self,
-        slots: &mut [Slot<P>],
-        i: usize,
-        Stay(block, why): Stay<P::Block>,
-        (order, mode): (Order, P::Mode),
-        walk: &mut Walk,
-    ) {
-        walk.sum.refuse(block.pages(), why);
-        let back = Pooled::plain(block).into_mode(self.home.platform(), mode, walk.cx);
-        let back = back.unwrap_or_else(|refused| refused.item);
-        walk.disturbed |= back.mode().index() != mode.index() || back.block().order() != order;
-        if let Some(slot) = slots.get_mut(i) {
-            slot.block = Some(back);
-        }
+/// Back into its slot, plain as it is.
+fn stays<P: Platform>(
+    slots: &mut [Slot<P>],
+    i: usize,
+    Stay(block, why): Stay<P::Block>,
+    order: Order,
+    walk: &mut Walk,
+) {
+    walk.sum.refuse(block.pages(), why);
+    walk.disturbed |= block.order() != order;
+    if let Some(slot) = slots.get_mut(i) {
+        slot.block = Some(Pooled::plain(block));
     }
+}
+
+/// Blocks whose modes are changed with one flush, at most.
+const RUN: usize = 8;
+
+/// Blocks that were made plain to be evicted.
+type Run<P> = [Option<Staged<<P as Platform>::Mode>>; RUN];
+
+/// One of them.
+#[derive(Clone, Copy)]
+struct Staged<M> {
+    slot: usize,
+    /// The mode that it had.
+    mode: M,
+    /// Where the round was.
+    round: Round,
+}
+
+/// How far a round has come.
+enum Seen {
+    Some,
+    All,
+}
+
+/// How a run ended.
+enum Stop {
+    /// The eviction ends.
+    Here,
+    /// With a block that is in pieces now.
+    Cut,
+    AtTheEnd,
 }

@@ -83,6 +83,7 @@
 #![no_std]
 #![deny(unsafe_code)]
 
+mod ask;
 mod block;
 mod context;
 mod frame;
@@ -96,7 +97,9 @@ mod store;
 mod cell;
 mod pin;
 mod pool;
+mod pooled;
 mod report;
+mod shelf;
 mod slot;
 mod state;
 
@@ -107,6 +110,7 @@ mod guard;
 mod ladder;
 mod restore;
 
+pub use ask::{Ask, Effort, Zone, Zones};
 pub use block::OwnedBlock;
 pub use buffer::{Buffer, Residency};
 pub use context::Context;
@@ -122,8 +126,10 @@ pub use lock::{Locked, NoLock, RawLock, Section};
 pub use mode::{Caching, Mode};
 pub use pin::PinError;
 pub use platform::{BufferId, Busy, ModeRefused, OutOfFrames, Platform};
-pub use pool::{Place, Places, Pool, Pooled, TakeError};
+pub use pool::{Pool, TakeError, Wipe};
+pub use pooled::{Keep, Pooled};
 pub use refused::Refused;
 pub use report::{Evict, Evicted, Report, Restored, Stats, StayReason};
+pub use shelf::{Place, Places, ShelfStats};
 pub use slot::{Slot, Slots};
 pub use store::{BackingStore, Capabilities, Settled, Space, StoreError};

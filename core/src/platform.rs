@@ -1,6 +1,6 @@
 //! The port an integrator implements: where blocks come from, and what surrounds an eviction.
 
-use crate::{Context, Mode, Order, OwnedBlock, RawLock};
+use crate::{Ask, Context, Keep, Mode, Order, OwnedBlock, RawLock, Zone, Zones};
 use core::fmt;
 
 /// Why a source has no block to give. Nothing changed.
@@ -89,6 +89,38 @@ pub trait Platform {
     /// [`OutOfFrames`]; after [`Exhausted`](OutOfFrames::Exhausted) the caller may try a smaller order.
     fn allocate(&self, order: Order, cx: Context) -> Result<Self::Block, OutOfFrames>;
 
+    /// How many zones its memory is in: their numbers are below this. At most 16.
+    const ZONES: u8 = 1;
+
+    /// The zone that a block is in. O(1).
+    fn zone(&self, block: &Self::Block) -> Zone {
+        let _ = block;
+        Zone::ONLY
+    }
+
+    /// The zones whose memory can be in that mode: where the hardware fixes the mode for a whole zone (an MPU, SRAM
+    /// that no cache covers), those where it is this one.
+    fn zones_for(&self, mode: Self::Mode) -> Zones {
+        let _ = mode;
+        Zones::ALL
+    }
+
+    /// Whether a pool keeps blocks of that mode and zone on its shelves. Where a block costs nothing to make, as an
+    /// ordinary cached one does, keeping it only withholds it from others (TTM pools no cached pages).
+    fn keep(&self, mode: Self::Mode, zone: Zone) -> Keep {
+        let _ = (mode, zone);
+        Keep::Shelf
+    }
+
+    /// [`allocate`](Platform::allocate), told where the block may be and what may be done for it. The default looks at
+    /// neither; a block from elsewhere is sent home again.
+    ///
+    /// # Errors
+    /// As there.
+    fn allocate_for(&self, ask: Ask, cx: Context) -> Result<Self::Block, OutOfFrames> {
+        self.allocate(ask.order, cx)
+    }
+
     /// Takes home a block, or a part of one, that it once gave out; in the plain mode. Must not fail and must
     /// not block: interrupts call it.
     fn release(&self, block: Self::Block);
@@ -107,7 +139,8 @@ pub trait Platform {
     /// Called for blocks that nobody else uses; with `to` = [`Mode::PLAIN`] before a block goes to the source
     /// or to a store (TTM: "anything returned to the system needs to be cached").
     ///
-    /// A platform that must wait for other cores to flush refuses where `cx` does not permit that.
+    /// A platform that must wait for other cores to flush refuses where `cx` does not permit that. One that can put the
+    /// flush off does it in [`flush_modes`](Platform::flush_modes), once for many blocks.
     ///
     /// # Errors
     /// [`ModeRefused`]: the mode is `from` as before, for every page of the block.
@@ -120,6 +153,13 @@ pub trait Platform {
     ) -> Result<(), ModeRefused> {
         let _ = (block, from, to, cx);
         Ok(())
+    }
+
+    /// Completes the changes of mode since the last call, by this caller and with this `cx`: caches and translations of
+    /// all cores. Called once for a run of blocks, before any of them is used in its new mode. (TTM converts runs of
+    /// pages, since each conversion is a flush on every core.)
+    fn flush_modes(&self, cx: Context) {
+        let _ = cx;
     }
 
     /// Revokes every use of the buffer outside forebay: unmap it, wait for the device. The buffer is held
@@ -154,6 +194,19 @@ impl<P: Platform> Platform for &P {
     fn allocate(&self, order: Order, cx: Context) -> Result<P::Block, OutOfFrames> {
         (**self).allocate(order, cx)
     }
+    const ZONES: u8 = P::ZONES;
+    fn zone(&self, block: &P::Block) -> Zone {
+        (**self).zone(block)
+    }
+    fn zones_for(&self, mode: P::Mode) -> Zones {
+        (**self).zones_for(mode)
+    }
+    fn keep(&self, mode: P::Mode, zone: Zone) -> Keep {
+        (**self).keep(mode, zone)
+    }
+    fn allocate_for(&self, ask: Ask, cx: Context) -> Result<P::Block, OutOfFrames> {
+        (**self).allocate_for(ask, cx)
+    }
     fn release(&self, block: P::Block) {
         (**self).release(block);
     }
@@ -168,6 +221,9 @@ impl<P: Platform> Platform for &P {
         cx: Context,
     ) -> Result<(), ModeRefused> {
         (**self).set_mode(block, from, to, cx)
+    }
+    fn flush_modes(&self, cx: Context) {
+        (**self).flush_modes(cx);
     }
     fn before_evict(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
         (**self).before_evict(id, cx)

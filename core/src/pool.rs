@@ -4,9 +4,12 @@
 //! costs a flush on every core. That is why pools exist at all (TTM's `ttm_pool.c` says so in its first lines),
 //! and why there is a shelf for each mode and order.
 
-use crate::{Context, Locked, Mode, ModeRefused, Order, OutOfFrames, OwnedBlock, Pages, Platform, Refused};
+use crate::shelf::{Kind, Shelves, Step};
+use crate::{
+    Ask, Context, Keep, Locked, ModeRefused, Order, OutOfFrames, OwnedBlock, Pages, Place, Places, Platform,
+    Pooled, Refused, ShelfStats, Zone,
+};
 use core::fmt;
-use core::ops::DerefMut;
 
 /// Why a pool has no block to give.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,144 +39,68 @@ impl fmt::Display for TakeError {
 
 impl core::error::Error for TakeError {}
 
-/// A block in some caching mode, from a pool.
+/// When the bytes of a block are made zero.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Wipe {
+    /// When it is taken: giving one back is quick, and may be done in an interrupt.
+    #[default]
+    OnTake,
+    /// When it is given back, so that taking one from a shelf is quick (as TTM's `ttm_pool_type_give` does). Where the
+    /// context does not permit to take that long, it goes home instead of onto its shelf.
+    OnGive,
+}
+
+/// Blocks ready for use, by order, caching mode and zone, in front of a platform.
 ///
-/// The only way to the plain block is [`into_plain`](Pooled::into_plain), which may be refused: so no block
-/// in another mode can reach a source or a store. The mode is kept with each block, never with a range.
-#[must_use = "dropping it leaks the block: give it to its pool"]
-pub struct Pooled<P: Platform> {
-    block: P::Block,
-    mode: P::Mode,
-}
-
-impl<P: Platform> Pooled<P> {
-    /// A block as sources and stores know it.
-    pub const fn plain(block: P::Block) -> Self {
-        Pooled { block, mode: P::Mode::PLAIN }
-    }
-
-    /// The block, to read it.
-    pub const fn block(&self) -> &P::Block {
-        &self.block
-    }
-
-    /// Copies bytes in ([`OwnedBlock::copy_in`]); returns how many.
-    pub fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
-        self.block.copy_in(at, from)
-    }
-
-    /// Makes every byte zero.
-    pub fn zero(&mut self) {
-        self.block.zero();
-    }
-
-    /// Its bytes, where a block is simply bytes.
-    pub fn bytes_mut(&mut self) -> &mut [u8]
-    where
-        P::Block: DerefMut<Target = [u8]>,
-    {
-        &mut self.block
-    }
-
-    /// Not for users, who could put another block in its place, in another mode.
-    pub(crate) const fn block_mut(&mut self) -> &mut P::Block {
-        &mut self.block
-    }
-
-    /// Its caching mode.
-    pub const fn mode(&self) -> P::Mode {
-        self.mode
-    }
-
-    /// The block in another mode; does nothing if it is in that one already.
-    ///
-    /// # Errors
-    /// The block in the mode that it had.
-    ///
-    /// # Context
-    /// As the platform's [`set_mode`](Platform::set_mode), which is told `cx`.
-    pub fn into_mode(
-        mut self,
-        platform: &P,
-        to: P::Mode,
-        cx: Context,
-    ) -> Result<Self, Refused<Self, ModeRefused>> {
-        if self.mode.index() != to.index() {
-            if let Err(why) = platform.set_mode(&mut self.block, self.mode, to, cx) {
-                return Err(Refused::new(self, why));
-            }
-            self.mode = to;
-        }
-        Ok(self)
-    }
-
-    /// The plain block.
-    ///
-    /// # Errors
-    /// As [`into_mode`](Pooled::into_mode).
-    pub fn into_plain(self, platform: &P, cx: Context) -> Result<P::Block, Refused<Self, ModeRefused>> {
-        self.into_mode(platform, P::Mode::PLAIN, cx).map(|me| me.block)
-    }
-}
-
-impl<P: Platform> fmt::Debug for Pooled<P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}+{:?} mode {}", self.block.pfn(), self.block.order(), self.mode.index())
-    }
-}
-
-/// Room for one block on a shelf.
-#[derive(Debug)]
-pub struct Place<P: Platform>(Content<P>);
-
-#[derive(Debug)]
-enum Content<P: Platform> {
-    Empty,
-    Ready(Pooled<P>),
-    /// Empty, but kept for a block that may come back.
-    Reserved,
-}
-
-impl<P: Platform> Place<P> {
-    /// Nothing in it.
-    pub const EMPTY: Self = Place(Content::Empty);
-
-    fn take(&mut self) -> Option<Pooled<P>> {
-        self.take_and_leave(Content::Empty)
-    }
-
-    fn take_and_leave(&mut self, next: Content<P>) -> Option<Pooled<P>> {
-        match core::mem::replace(&mut self.0, next) {
-            Content::Ready(block) => Some(block),
-            other => {
-                self.0 = other;
-                None
-            }
-        }
-    }
-}
-
-/// Where a pool keeps its places: `[Place; N]` or `[Place]`.
-pub trait Places<P: Platform>: AsMut<[Place<P>]> {}
-impl<P: Platform, M: AsMut<[Place<P>]> + ?Sized> Places<P> for M {}
-
-/// Blocks ready for use, by caching mode and order, in front of a platform.
-///
-/// `M` is `[Place; modes × orders × depth]`; sized where the pool is made, unsized (the default) everywhere
+/// `M` is `[Place; orders × modes × zones × depth]`; sized where the pool is made, unsized (the default) everywhere
 /// else, so that its length stays out of other signatures. `[Place; 0]` is a pool without shelves. Taking and
-/// giving look at the places of one shelf under the lock: O(depth).
-/// Dropping a pool sends what is ready home.
+/// giving look at the places of one shelf for each zone that will do, under the lock: O(depth).
+/// Dropping a pool sends what is ready home; that nobody is at it then, not even a shrinker, the borrow proves.
 pub struct Pool<P: Platform, M: Places<P> + ?Sized = [Place<P>]> {
     platform: P,
-    depth: usize,
-    places: Locked<P::Lock, M>,
+    limit: Pages,
+    wipe: Wipe,
+    /// The order that is worth reclaiming for.
+    beneficial: Option<Order>,
+    shelves: Locked<P::Lock, Shelves<M>>,
 }
 
 impl<P: Platform, const N: usize> Pool<P, [Place<P>; N]> {
-    /// A pool that keeps up to `depth` blocks for each mode and order, for as many orders, from 0 up, as the `N`
-    /// places are enough for: give it `orders × modes × depth`. Blocks of higher orders go straight home.
+    /// A pool that keeps up to `depth` blocks of each kind, for as many orders, from 0 up, as the `N`
+    /// places are enough for: give it `orders × modes × zones × depth`. Blocks of higher orders go straight home.
     pub const fn new(platform: P, depth: usize) -> Self {
-        Pool { platform, depth, places: Locked::new([const { Place::EMPTY }; N]) }
+        let shelves = Shelves::new(depth, [const { Place::EMPTY }; N]);
+        Pool {
+            platform,
+            limit: Pages::MAX,
+            wipe: Wipe::OnTake,
+            beneficial: None,
+            shelves: Locked::new(shelves),
+        }
+    }
+
+    /// The most pages that are ready at a time; what is over it goes home, round robin over the kinds, as soon as
+    /// somebody gives a block. No limit but the places if left out.
+    #[must_use]
+    pub const fn with_limit(mut self, pages: Pages) -> Self {
+        self.limit = pages;
+        self
+    }
+
+    /// When blocks are made zero; when they are taken, if left out.
+    #[must_use]
+    pub const fn with_wipe(mut self, when: Wipe) -> Self {
+        self.wipe = when;
+        self
+    }
+
+    /// The order above 0 that is worth reclaiming for, because the hardware gains by it, such as that of a huge page.
+    /// None if left out. (TTM's beneficial order, which is one in each device.)
+    #[must_use]
+    pub const fn with_beneficial_order(mut self, order: Order) -> Self {
+        self.beneficial = Some(order);
+        self
     }
 }
 
@@ -196,12 +123,22 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
     /// # Context
     /// Zeroing takes time in proportion to the block. Interrupt-safe if the lock is.
     pub fn take(&self, order: Order, mode: P::Mode, cx: Context) -> Result<Pooled<P>, TakeError> {
-        let mut block = self.take_unwiped(order, mode, cx)?;
-        block.block_mut().zero();
-        Ok(block)
+        self.take_for(Ask::of(order), mode, cx)
     }
 
-    /// A zeroed block of `most`, or of the largest order down to `least` that is to be had; the shelf is tried
+    /// A zeroed block in that mode from the zones that are asked for: from a shelf, the preferred zone first, else
+    /// from the platform.
+    ///
+    /// # Errors
+    /// [`TakeError`]; nothing changed.
+    ///
+    /// # Context
+    /// As [`take`](Pool::take).
+    pub fn take_for(&self, ask: Ask, mode: P::Mode, cx: Context) -> Result<Pooled<P>, TakeError> {
+        self.in_mode(self.take_wiped(ask, mode, cx)?, mode, cx)
+    }
+
+    /// A zeroed block of `most`, or of the largest order down to `least` that is to be had; the shelves are tried
     /// before the platform at each order (after TTM's `__ttm_pool_alloc`).
     ///
     /// # Errors
@@ -216,12 +153,22 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
         mode: P::Mode,
         cx: Context,
     ) -> Result<Pooled<P>, TakeError> {
-        let mut block = self.take_up_to_unwiped(most, least, mode, cx)?;
-        block.block_mut().zero();
-        Ok(block)
+        self.in_mode(self.take_up_to_wiped(most, least, mode, cx)?, mode, cx)
     }
 
-    /// For one who writes every byte before anybody reads one.
+    /// As [`take_up_to`](Pool::take_up_to), but a fresh block is still plain: the caller changes the modes of many at
+    /// once.
+    pub(crate) fn take_up_to_wiped(
+        &self,
+        most: Order,
+        least: Order,
+        mode: P::Mode,
+        cx: Context,
+    ) -> Result<Pooled<P>, TakeError> {
+        down(most, least, |order| self.take_wiped(self.ask(order), mode, cx))
+    }
+
+    /// The same for one who writes every byte before anybody reads one.
     pub(crate) fn take_up_to_unwiped(
         &self,
         most: Order,
@@ -229,114 +176,139 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
         mode: P::Mode,
         cx: Context,
     ) -> Result<Pooled<P>, TakeError> {
-        let mut order = most.max(least);
-        loop {
-            match (self.take_unwiped(order, mode, cx), order.lower()) {
-                (Err(_), Some(lower)) if lower >= least => order = lower,
-                (result, _) => return result,
-            }
-        }
+        down(most, least, |order| self.take_unwiped(self.ask(order), mode, cx).map(|(block, _)| block))
     }
 
-    fn take_unwiped(&self, order: Order, mode: P::Mode, cx: Context) -> Result<Pooled<P>, TakeError> {
-        if let Some(block) = self.on_shelf(order, mode, |shelf| shelf.iter_mut().find_map(Place::take)) {
-            return Ok(block);
+    fn ask(&self, order: Order) -> Ask {
+        let ask = Ask::of(order);
+        self.beneficial.map_or(ask, |beneficial| ask.worth_reclaiming_at(beneficial))
+    }
+
+    fn take_wiped(&self, ask: Ask, mode: P::Mode, cx: Context) -> Result<Pooled<P>, TakeError> {
+        let (mut block, wiped) = self.take_unwiped(ask, mode, cx)?;
+        if wiped == Wiped::No {
+            block.block_mut().zero();
         }
-        let fresh = Pooled::plain(self.platform.allocate(order, cx)?);
-        fresh.into_mode(&self.platform, mode, cx).map_err(|refused| {
-            self.platform.release(refused.item.block); // its mode is still the plain one
+        Ok(block)
+    }
+
+    /// In its mode if it is from a shelf, plain if it is fresh.
+    fn take_unwiped(&self, ask: Ask, mode: P::Mode, cx: Context) -> Result<(Pooled<P>, Wiped), TakeError> {
+        let zones = ask.zones.intersection(self.platform.zones_for(mode));
+        for zone in zones.below(P::ZONES) {
+            let kind = Kind { order: ask.order, mode, zone };
+            if let Some(block) = self.shelves.with(|s| s.take(&kind)) {
+                let wiped = if self.wipe == Wipe::OnGive { Wiped::Yes } else { Wiped::No };
+                return Ok((block, wiped));
+            }
+        }
+        let block = self.platform.allocate_for(ask.within(zones), cx)?;
+        if zones.contains(self.platform.zone(&block)) {
+            return Ok((Pooled::plain(block), Wiped::No));
+        }
+        self.platform.release(block);
+        Err(OutOfFrames::Exhausted.into())
+    }
+
+    /// The block in that mode, or sent home.
+    fn in_mode(&self, block: Pooled<P>, mode: P::Mode, cx: Context) -> Result<Pooled<P>, TakeError> {
+        block.into_mode(&self.platform, mode, cx).map_err(|refused| {
+            // It was fresh, so its mode is still the plain one.
+            if let Ok(plain) = refused.item.into_plain(&self.platform, cx) {
+                self.platform.release(plain);
+            }
             TakeError::ModeRefused
         })
     }
 
-    /// A block for the next taker: onto its shelf, or home if that is full.
+    /// A block for the next taker: onto its shelf, or home if that is full, or kept for nobody.
     ///
     /// # Errors
     /// The block, if it has to go home and its mode can't be undone.
     ///
     /// # Context
-    /// O(depth), and a mode change if the shelf is full. Interrupt-safe if lock and platform are.
-    pub fn give(&self, block: Pooled<P>, cx: Context) -> Result<(), Refused<Pooled<P>, ModeRefused>> {
-        let (order, mode) = (block.block.order(), block.mode);
-        let mut left = Some(block);
-        self.on_shelf(order, mode, |shelf| {
-            let place = shelf.iter_mut().find(|p| matches!(p.0, Content::Empty))?;
-            place.0 = Content::Ready(left.take()?);
-            Some(())
-        });
-        match left {
-            Some(block) => self.send_home(block, cx),
-            None => Ok(()),
+    /// O(depth), and a mode change if it goes home; if more is ready than the limit permits, so many blocks go home.
+    /// Zeroes it if blocks are wiped when they are given. Interrupt-safe if lock and platform are.
+    pub fn give(&self, mut block: Pooled<P>, cx: Context) -> Result<(), Refused<Pooled<P>, ModeRefused>> {
+        let (order, mode, zone) = (block.block().order(), block.mode(), self.platform.zone(block.block()));
+        let too_long = self.wipe == Wipe::OnGive && !cx.contains(Context::MAY_BLOCK);
+        if too_long || order.pages() > self.limit || self.platform.keep(mode, zone) == Keep::Home {
+            return self.send_home(block, cx);
+        }
+        if self.wipe == Wipe::OnGive {
+            block.block_mut().zero();
+        }
+        let kind = Kind { order, mode, zone };
+        match self.shelves.with(|s| s.put(&kind, block)) {
+            Err(full) => self.send_home(full, cx),
+            Ok(()) => {
+                let over = self.ready() - self.limit;
+                if over > Pages::ZERO {
+                    self.trim(over, cx);
+                }
+                Ok(())
+            }
         }
     }
 
-    /// Sends ready blocks home until at least `want` pages went, or none is left; returns how many went. It
-    /// overshoots by less than one block. A block whose mode can't be undone stays on its shelf.
+    /// Sends ready blocks home until at least `want` pages went, or each place was looked at once; returns how many
+    /// went. It overshoots by less than one block, goes round robin over the kinds, and goes on where the last call
+    /// ended. A block whose mode can't be undone stays on its shelf.
     ///
     /// # Context
     /// O(places), a lock for each. Interrupt-safe if lock and platform are. (TTM's `ttm_pool_shrink`, whose count of
     /// blocks for pages overshoots.)
     pub fn trim(&self, want: Pages, cx: Context) -> Pages {
         let mut done = Pages::ZERO;
-        let mut at = 0;
-        while done < want {
-            let step = self.places.with(|all| {
-                let place = all.as_mut().get_mut(at)?;
-                Some(place.take_and_leave(Content::Reserved))
-            });
-            let Some(found) = step else { break };
-            if let Some(block) = found {
-                let pages = block.block.pages();
-                let next = match self.send_home(block, cx) {
-                    Ok(()) => {
-                        done += pages;
-                        Content::Empty
-                    }
-                    Err(refused) => Content::Ready(refused.item),
-                };
-                self.places.with(|all| {
-                    if let Some(place) = all.as_mut().get_mut(at) {
-                        place.0 = next;
-                    }
-                });
+        for _ in 0..self.shelves.with(|s| s.round()) {
+            if done >= want {
+                break;
             }
-            at += 1;
+            let Some(Step { index, block, pages }) = self.shelves.with(|s| s.step()) else { break };
+            if let Some(block) = block {
+                let stays = self.send_home(block, cx).err().map(|refused| refused.item);
+                if stays.is_none() {
+                    done += pages;
+                }
+                self.shelves.with(|s| s.end_step(index, pages, stays));
+            }
         }
         done
     }
 
-    /// Pages on the shelves. Looks at every place, each under a lock of its own.
+    /// Pages on the shelves. O(1).
     pub fn ready(&self) -> Pages {
-        let per_order = self.depth * P::Mode::COUNT;
-        let mut sum = Pages::ZERO;
-        let mut at = 0;
-        while let Some(full) =
-            self.places.with(|all| all.as_mut().get(at).map(|place| matches!(place.0, Content::Ready(_))))
-        {
-            let order = at.checked_div(per_order).and_then(|o| Order::new(u8::try_from(o).ok()?));
-            if let (true, Some(order)) = (full, order) {
-                sum += order.pages();
-            }
-            at += 1;
+        self.shelves.with(|s| s.ready())
+    }
+
+    /// What the shelf of that kind went through. `None` if the pool has no such shelf. O(depth), under the lock.
+    pub fn shelf(&self, order: Order, mode: P::Mode, zone: Zone) -> Option<ShelfStats> {
+        if zone.get() >= P::ZONES {
+            return None;
         }
-        sum
+        self.shelves.with(|s| s.stats(&Kind { order, mode, zone }))
     }
 
     fn send_home(&self, block: Pooled<P>, cx: Context) -> Result<(), Refused<Pooled<P>, ModeRefused>> {
         block.into_plain(&self.platform, cx).map(|b| self.platform.release(b))
     }
+}
 
-    /// Runs `f` on the places for one mode and order, under the lock; `f` calls nobody.
-    fn on_shelf<R>(
-        &self,
-        order: Order,
-        mode: P::Mode,
-        f: impl FnOnce(&mut [Place<P>]) -> Option<R>,
-    ) -> Option<R> {
-        let shelf = usize::from(order.get()) * P::Mode::COUNT + mode.index();
-        let first = shelf.checked_mul(self.depth)?;
-        let end = first.checked_add(self.depth)?;
-        self.places.with(|all| all.as_mut().get_mut(first..end).and_then(f))
+/// Whether a block is zeros already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wiped {
+    Yes,
+    No,
+}
+
+/// What `take` gives for the largest order from `most` down to `least` for which it gives something.
+fn down<T>(most: Order, least: Order, take: impl Fn(Order) -> Result<T, TakeError>) -> Result<T, TakeError> {
+    let mut order = most.max(least);
+    loop {
+        match (take(order), order.lower()) {
+            (Err(_), Some(lower)) if lower >= least => order = lower,
+            (result, _) => return result,
+        }
     }
 }
 
@@ -349,7 +321,7 @@ impl<P: Platform, M: Places<P> + ?Sized> Drop for Pool<P, M> {
 impl<P: Platform, M: Places<P> + ?Sized> fmt::Debug for Pool<P, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool")
-            .field("depth", &self.depth)
+            .field("limit", &self.limit)
             .field("ready", &self.ready())
             .finish_non_exhaustive()
     }

@@ -3,8 +3,8 @@
 use crate::slot::slots_of;
 use crate::state::{Empty, Inner, Marks, Round};
 use crate::{
-    BackingStore, Buffer, Capabilities, Context, Order, OutOfFrames, OwnedBlock, Pages, PinError, Platform,
-    Pooled, Restored, Slot, Slots, StoreError, TakeError,
+    BackingStore, Buffer, Capabilities, Context, Mode, Order, OutOfFrames, OwnedBlock, Pages, PinError,
+    Platform, Pooled, Restored, Slot, Slots, StoreError, TakeError,
 };
 
 impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
@@ -16,12 +16,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         if let Some(why) = self.bring_held(inner, Empty::Zero, Pages::MAX, cx).why {
             return Err(why);
         }
-        let mut round = Round::default();
-        while let Some(i) = round.next::<P, T>(inner, self.unit) {
-            if let Some(slot) = inner.slots.as_mut().get_mut(i) {
-                self.apply_mode(slot, cx)?;
-            }
-        }
+        self.apply_mode(inner, cx)?;
         if inner.marks.contains(Marks::UNMAPPED) {
             self.home.platform().after_restore(self.id, cx)?;
             inner.marks.remove(Marks::UNMAPPED);
@@ -292,7 +287,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             let room = slots.iter().skip(i).take(aligned).take_while(|s| s.order().is_none()).count();
             let left = Order::holding(budget - sum.total()).unwrap_or(Order::MAX);
             let most = self.order_of(room).min(P::MAX_ORDER).min(left).max(self.unit);
-            match self.home.pool.take_up_to(most, self.unit, self.mode, cx) {
+            match self.home.pool.take_up_to_wiped(most, self.unit, self.mode, cx) {
                 Ok(block) => {
                     sum.populated += block.block().pages();
                     if let Some(slot) = slots.get_mut(i) {
@@ -304,16 +299,32 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         }
     }
 
-    /// A block that came back plain gets the buffer's mode again.
-    fn apply_mode(&self, slot: &mut Slot<P>, cx: Context) -> Result<(), PinError> {
-        match slot.block.take().map(|b| b.into_mode(self.home.platform(), self.mode, cx)) {
-            Some(Ok(block)) => slot.block = Some(block),
-            Some(Err(refused)) => {
-                slot.block = Some(refused.item);
-                return Err(PinError::Take(TakeError::ModeRefused));
+    /// What came back or is fresh is plain: all of it gets the buffer's mode, with one flush. What is refused stays as it
+    /// is, and the next guard tries again.
+    fn apply_mode(&self, inner: &mut Inner<T>, cx: Context) -> Result<(), PinError> {
+        let (mut changed, mut result) = (0_usize, Ok(()));
+        let mut round = Round::default();
+        while let (Ok(()), Some(i)) = (result, round.next::<P, T>(inner, self.unit)) {
+            let Some(slot) = inner.slots.as_mut().get_mut(i) else { break };
+            let Some(block) = slot.block.take() else { continue };
+            if block.mode().index() == self.mode.index() {
+                slot.block = Some(block);
+                continue;
             }
-            None => {}
+            match block.change_mode(self.home.platform(), self.mode, cx) {
+                Ok(block) => {
+                    slot.block = Some(block);
+                    changed += 1;
+                }
+                Err(refused) => {
+                    slot.block = Some(refused.item);
+                    result = Err(PinError::Take(TakeError::ModeRefused));
+                }
+            }
         }
-        Ok(())
+        if changed > 0 {
+            self.home.platform().flush_modes(cx);
+        }
+        result
     }
 }

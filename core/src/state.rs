@@ -34,7 +34,7 @@ pub(crate) struct Inner<T> {
 }
 
 /// Once round the slots, each block and handle once, beginning where the last walk ended.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Round {
     at: Option<usize>,
     seen: usize,

@@ -10,7 +10,7 @@ mod watched;
 pub use watched::Watched;
 
 use forebay::{Handle, Order, OwnedBlock, Pages, Pfn};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
 
 /// Whether contents are compared too; that costs a copy of everything stored.
@@ -52,6 +52,8 @@ fn key(h: &Handle) -> Key {
 #[derive(Debug, Default)]
 struct State {
     frames: HashMap<usize, Frame>,
+    /// Frames whose mode was changed, and no flush came yet.
+    unflushed: HashSet<usize>,
     stored: HashMap<Key, Stored>,
     pool_frames: usize,
     stored_pages: usize,
@@ -81,6 +83,8 @@ pub struct Counts {
     pub refused: usize,
     /// Brought to light by a discard.
     pub uncovered: usize,
+    /// How often changes of mode were flushed.
+    pub flushes: usize,
 }
 
 /// Everything that is known of one source and the stores beside it.
@@ -204,6 +208,7 @@ impl State {
             let frame = self.frames.get_mut(&n).unwrap_or_else(|| panic!("frame {n:x} is in the source"));
             assert_eq!(frame.owner, from, "frame {n:x} changes hands from one who does not own it");
             assert_eq!(frame.mode, 0, "frame {n:x} changes hands in mode {}", frame.mode);
+            assert!(!self.unflushed.contains(&n), "frame {n:x} changes hands before its mode was flushed");
             frame.owner = to;
         }
         let pages = order.pages().get();

@@ -93,7 +93,7 @@ fn a_full_shelf_sends_home() {
     }
     let events = log.take();
     assert!(
-        matches!(events[..], [Event::SetMode(a, 0, Ok(())), Event::Release(b, o)] if a == b && o == order(1))
+        matches!(events[..], [Event::SetMode(a, 0, Ok(())), Event::FlushModes, Event::Release(b, o)] if a == b && o == order(1))
     );
     assert_eq!(
         (pool.ready(), near.free(), machine(pool).in_mode(Caching::WriteCombined)),

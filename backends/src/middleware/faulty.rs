@@ -2,8 +2,9 @@
 
 use core::fmt;
 use forebay::{
-    BackingStore, BufferId, Busy, Capabilities, Context, Handle, Locked, ModeRefused, Order, OutOfFrames,
-    OwnedBlock, Pages, Platform, RawLock, Refused, Settled, Space, StoreError, StoreIds,
+    BackingStore, BufferId, Busy, Capabilities, Context, Handle, Keep, Locked, ModeRefused, Order,
+    OutOfFrames, OwnedBlock, Pages, Platform, RawLock, Refused, Settled, Space, StoreError, StoreIds, Zone,
+    Zones,
 };
 
 /// Which calls fail. Counted are the calls that may fail at all.
@@ -108,6 +109,16 @@ impl<P: Platform, L: RawLock> Platform for Faulty<P, L> {
     fn release(&self, block: P::Block) {
         self.inner.release(block);
     }
+    const ZONES: u8 = P::ZONES;
+    fn zone(&self, block: &P::Block) -> Zone {
+        self.inner.zone(block)
+    }
+    fn zones_for(&self, mode: P::Mode) -> Zones {
+        self.inner.zones_for(mode)
+    }
+    fn keep(&self, mode: P::Mode, zone: Zone) -> Keep {
+        self.inner.keep(mode, zone)
+    }
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
         self.inner.join(left, right)
     }
@@ -119,6 +130,9 @@ impl<P: Platform, L: RawLock> Platform for Faulty<P, L> {
         cx: Context,
     ) -> Result<(), ModeRefused> {
         if self.fails() { Err(ModeRefused) } else { self.inner.set_mode(block, from, to, cx) }
+    }
+    fn flush_modes(&self, cx: Context) {
+        self.inner.flush_modes(cx);
     }
     fn before_evict(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
         if self.fails() { Err(Busy) } else { self.inner.before_evict(id, cx) }

@@ -1,8 +1,8 @@
 //! A trace of every call.
 
 use forebay::{
-    BackingStore, BufferId, Busy, Capabilities, Context, Handle, Mode, ModeRefused, Order, OutOfFrames,
-    OwnedBlock, Pages, Pfn, Platform, Refused, Settled, Space, StoreError, StoreIds,
+    BackingStore, BufferId, Busy, Capabilities, Context, Handle, Keep, Mode, ModeRefused, Order, OutOfFrames,
+    OwnedBlock, Pages, Pfn, Platform, Refused, Settled, Space, StoreError, StoreIds, Zone, Zones,
 };
 
 /// One call, after it returned.
@@ -18,6 +18,8 @@ pub enum Event {
     Join(Order, Result<Pfn, ()>),
     /// A block was put into the mode with this index.
     SetMode(Pfn, usize, Result<(), ModeRefused>),
+    /// The changes of mode were flushed.
+    FlushModes,
     /// The hook before an eviction.
     BeforeEvict(BufferId, Result<(), Busy>),
     /// The hook after a restore.
@@ -94,6 +96,16 @@ impl<P: Platform, O: Sink> Platform for Traced<P, O> {
         self.inner.release(block);
         self.note(Event::Release(pfn, order));
     }
+    const ZONES: u8 = P::ZONES;
+    fn zone(&self, block: &P::Block) -> Zone {
+        self.inner.zone(block)
+    }
+    fn zones_for(&self, mode: P::Mode) -> Zones {
+        self.inner.zones_for(mode)
+    }
+    fn keep(&self, mode: P::Mode, zone: Zone) -> Keep {
+        self.inner.keep(mode, zone)
+    }
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
         let order = left.order();
         let result = self.inner.join(left, right);
@@ -110,6 +122,10 @@ impl<P: Platform, O: Sink> Platform for Traced<P, O> {
         let result = self.inner.set_mode(block, from, to, cx);
         self.note(Event::SetMode(block.pfn(), to.index(), result));
         result
+    }
+    fn flush_modes(&self, cx: Context) {
+        self.inner.flush_modes(cx);
+        self.note(Event::FlushModes);
     }
     fn before_evict(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
         let result = self.inner.before_evict(id, cx);

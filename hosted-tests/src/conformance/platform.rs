@@ -317,6 +317,7 @@ impl<P: Platform> Bench<'_, P> {
             Ok(()),
             "the mode that it has already"
         );
+        self.source.flush_modes(Context::THREAD);
         block
     }
 

@@ -264,6 +264,10 @@ impl<S: Source> Platform for Hooked<'_, S> {
         Ok(())
     }
 
+    fn flush_modes(&self, cx: Context) {
+        self.source.flush_modes(cx);
+    }
+
     fn before_evict(&self, id: BufferId, _: Context) -> Result<(), Busy> {
         assert_eq!(self.hooks.guards.borrow()[id.0], 0, "{id:?} is evicted under a guard");
         let was = std::mem::replace(&mut self.hooks.unmapped.borrow_mut()[id.0], true);

@@ -2,8 +2,8 @@
 
 use super::{Frame, Owner, State, Stored, World, frames, key};
 use forebay::{
-    BackingStore, BufferId, Busy, Capabilities, Context, Handle, Mode, ModeRefused, Order, OutOfFrames,
-    OwnedBlock, Pages, Pfn, Platform, Refused, Settled, Space, StoreError, StoreIds,
+    BackingStore, BufferId, Busy, Capabilities, Context, Handle, Keep, Mode, ModeRefused, Order, OutOfFrames,
+    OwnedBlock, Pages, Pfn, Platform, Refused, Settled, Space, StoreError, StoreIds, Zone, Zones,
 };
 
 /// A platform or a store, watched.
@@ -59,11 +59,26 @@ impl<P: Platform> Platform for Watched<'_, P> {
         for n in frames(block.pfn(), block.order()) {
             let frame = s.frames.remove(&n).unwrap_or_else(|| panic!("frame {n:x} came home twice"));
             assert_eq!((frame.owner, frame.mode), (Owner::Pool, 0), "frame {n:x} came home like that");
+            assert!(!s.unflushed.contains(&n), "frame {n:x} came home before its mode was flushed");
         }
         s.pool_frames -= block.pages().get();
         s.counts.released += block.pages().get();
         drop(s);
         self.inner.release(block);
+    }
+
+    const ZONES: u8 = P::ZONES;
+
+    fn zone(&self, block: &P::Block) -> Zone {
+        self.inner.zone(block)
+    }
+
+    fn zones_for(&self, mode: P::Mode) -> Zones {
+        self.inner.zones_for(mode)
+    }
+
+    fn keep(&self, mode: P::Mode, zone: Zone) -> Keep {
+        self.inner.keep(mode, zone)
     }
 
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
@@ -95,8 +110,16 @@ impl<P: Platform> Platform for Watched<'_, P> {
             if let Some(f) = s.frames.get_mut(&n) {
                 f.mode = to.index();
             }
+            s.unflushed.insert(n);
         }
         Ok(())
+    }
+
+    fn flush_modes(&self, cx: Context) {
+        self.inner.flush_modes(cx);
+        let mut s = self.world.lock();
+        s.unflushed.clear();
+        s.counts.flushes += 1;
     }
 
     fn before_evict(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
