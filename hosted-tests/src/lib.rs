@@ -2,6 +2,7 @@
 //! implementation of a port goes through, the operations that the fuzzer drives, and the lab. Never published.
 
 pub mod conformance;
+#[cfg(target_os = "linux")]
 pub mod fuzzing;
 pub mod lab;
 pub mod memory;

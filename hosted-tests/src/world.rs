@@ -114,6 +114,11 @@ impl World {
         Pages::new(self.lock().frames.len())
     }
 
+    /// Numbers of the frames that are not in the source, in no order.
+    pub fn frames(&self) -> Vec<usize> {
+        self.lock().frames.keys().copied().collect()
+    }
+
     /// The most frames that were ever out of the source.
     pub fn peak_frames(&self) -> Pages {
         Pages::new(self.lock().peak_frames)

@@ -1,4 +1,5 @@
 //! What the fuzzer found worth keeping, and what it would find, on stable Rust.
+#![cfg(target_os = "linux")] // its machines may have an arena
 
 use hosted_tests::fuzzing::{Plant, ownership_transfer, ownership_transfer_with};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -41,9 +42,14 @@ fn planted_bugs_are_found() {
         Plant::LosesABlock,
         Plant::SwapsHalves,
         Plant::CountsNothing,
+        Plant::TakesBackAnother,
+        Plant::LosesHalfABlock,
+        Plant::SettlesNothing,
+        Plant::WritesLate,
+        Plant::ForgetsAnExport,
     ];
     for plant in plants {
-        let found = inputs(300).find_map(|(_, data)| {
+        let found = inputs(1000).find_map(|(_, data)| {
             catch_unwind(AssertUnwindSafe(|| ownership_transfer_with(&data, plant))).err()
         });
         let why = found.unwrap_or_else(|| panic!("{plant:?} is not found"));

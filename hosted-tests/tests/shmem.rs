@@ -312,3 +312,36 @@ fn what_can_not_be_made() {
     let small = Arena::builder(1 << 20).chunk(PAGE).create_as::<65536, forebay::Spin>();
     assert!(small.expect_err("a page is larger").to_string().contains("65536"));
 }
+
+/// Rule: what could not be brought in holds nothing.
+#[test]
+fn a_block_that_was_refused_leaves_nothing_behind() {
+    let arena = Arena::builder(2 * PAGE as u64).chunk(PAGE).create().expect("an arena");
+    let (page, _) = take(&arena, 0, 1);
+    arena.release(page);
+    assert_eq!(
+        arena.allocate(order(1), INTERRUPT).err(),
+        Some(OutOfFrames::Exhausted),
+        "one chunk is a hole"
+    );
+    assert_eq!(arena.usage().held, Pages::new(1));
+    settles(&arena, 0, 0, 0);
+}
+
+/// Rule: what is reclaimable is in no page table. A block that a discard brought to light is not brought in, but its
+/// owner may touch it; the next settle takes it out again.
+#[test]
+fn a_discarded_block_that_was_touched_is_unmapped_again() {
+    let arena = arena(1);
+    let [a, b] = [0, 1].map(|seed| take(&arena, 3, seed));
+    let place = range(&arena, &a.0);
+    let [a, b] = [a.0, b.0].map(|block| handed(&arena, block));
+    settles(&arena, 0, 16, 0);
+    let mut touched = arena.discard(a).expect("it is stored").expect("the same block");
+    touched.zero();
+    assert!(is_mapped(place));
+    arena.release(touched);
+    settles(&arena, 0, 8, 8);
+    assert!(!is_mapped(place), "counted as reclaimable, and mapped");
+    arena.release(arena.discard(b).expect("it is stored").expect("the same block"));
+}

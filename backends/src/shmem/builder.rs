@@ -62,7 +62,10 @@ impl Builder {
     }
 
     /// Bytes of a chunk: a power of two, whole pages. A huge page of the machine if left out, which is what fits the
-    /// kernel; less makes sense where there are no huge pages, and is finer: an arena with less asks for none.
+    /// kernel; less makes sense where there are no huge pages, and is finer: an arena with less asks for none. Below
+    /// 64 KiB, bringing in or reading one chunk maps the neighbours that are in memory too (Linux faults around what is
+    /// read: `fault_around_bytes`): the kernel can reclaim them all the same, but a stale pointer may reach what was
+    /// handed over.
     #[must_use]
     pub const fn chunk(mut self, bytes: usize) -> Builder {
         self.chunk = Some(bytes);

@@ -171,6 +171,13 @@ impl Ledger {
         Ok(Resident { pfn, order, contents: Contents::Any })
     }
 
+    /// A stored block becomes resident, and is not brought in: its owner may touch it, or not.
+    pub(crate) fn uncover(&mut self, pfn: Pfn, order: Order) -> Result<Resident, StoreError> {
+        let pages = self.take_back(pfn, order, Limit::Ignored)?;
+        self.chunks_of(pfn, order).for_each(|chunk| self.brought_in_partly(chunk));
+        Ok(pages)
+    }
+
     /// Two neighbours of one order become one, if that would be a block of this arena.
     pub(crate) fn join(&self, left: Resident, right: Resident) -> Result<Resident, (Resident, Resident)> {
         let next = left.pfn.get() + left.order.pages().get() == right.pfn.get();
@@ -331,9 +338,7 @@ impl Ledger {
     /// Frees the pages of a block, or retires them, with the bytes that they have.
     fn bury(&mut self, pfn: Pfn, order: Order, contents: Contents) {
         if contents == Contents::Any {
-            let pages = self.pages(pfn, order);
-            runs::set(&mut self.stale, pages);
-            self.count(pfn, order, |chunk, pages| chunk.stale += pages);
+            self.put_stale(pfn, order);
         }
         let first = self.free.frames().start;
         if !runs::any(&self.exported, self.pages(pfn, order)) {
@@ -348,12 +353,23 @@ impl Ledger {
         }
     }
 
+    /// Marks pages as stale, except where there is no memory: what could not be brought in has nothing old in it.
+    fn put_stale(&mut self, pfn: Pfn, order: Order) {
+        for chunk in self.chunks_of(pfn, order) {
+            if self.need(chunk) != Need::Memory {
+                let here = self.pages_in(chunk, pfn, order);
+                let stale = here.len() as u32;
+                runs::set(&mut self.stale, here);
+                self.chunks.change(chunk, |c| c.stale += stale);
+            }
+        }
+    }
+
     /// Takes the marks of stale pages away; how many there were.
     fn take_stale(&mut self, pfn: Pfn, order: Order) -> u32 {
-        let (mut sum, pages) = (0, self.pages(pfn, order));
+        let mut sum = 0;
         for chunk in self.chunks_of(pfn, order) {
-            let first = chunk * self.per_chunk;
-            let here = pages.start.max(first)..pages.end.min(first + self.per_chunk);
+            let here = self.pages_in(chunk, pfn, order);
             let stale = runs::clear(&mut self.stale, here);
             if stale > 0 {
                 self.chunks.change(chunk, |c| c.stale -= stale);
@@ -375,6 +391,12 @@ impl Ledger {
     fn pages(&self, pfn: Pfn, order: Order) -> Range<usize> {
         let first = pfn.get() - self.free.frames().start;
         first..first + order.pages().get()
+    }
+
+    /// The pages of a block that are in that chunk, by number in the arena.
+    fn pages_in(&self, chunk: usize, pfn: Pfn, order: Order) -> Range<usize> {
+        let (pages, first) = (self.pages(pfn, order), chunk * self.per_chunk);
+        pages.start.max(first)..pages.end.min(first + self.per_chunk)
     }
 
     /// The frames of a chunk.

@@ -178,11 +178,11 @@ impl<const PAGE: usize, L: RawLock> BackingStore<ArenaBlock<PAGE>> for Arena<PAG
         self.halve(handle, self.id)
     }
 
-    /// The block is not brought in for it: whoever keeps it instead of releasing it has it brought in by touching it.
+    /// The block is not brought in for it: whoever keeps it instead of releasing it has it brought in by touching it. So
+    /// what else is stored in its chunk is pending until the next settle.
     fn discard(&self, handle: Handle) -> Result<Option<ArenaBlock<PAGE>>, Refused<Handle, StoreError>> {
-        let pages = self
-            .find(&handle, self.id)
-            .and_then(|(pfn, order)| self.ledger.with(|l| l.take_back(pfn, order, Limit::Ignored)));
+        let pages =
+            self.find(&handle, self.id).and_then(|(pfn, order)| self.ledger.with(|l| l.uncover(pfn, order)));
         pages.map(|pages| Some(self.block(pages))).map_err(|why| Refused::new(handle, why))
     }
 

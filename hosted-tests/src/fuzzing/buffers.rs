@@ -1,10 +1,9 @@
 //! Buffers of both shapes under one type, each with a model of its bytes.
 
 use super::ops::Shape;
-use super::platform::PAGE;
 use forebay::{
-    BackingStore, Buffer, BufferId, Busy, Caching, Context, Evict, Evictable, Evicted, Forebay, Pages,
-    PinError, Platform, Read, Residency, Restored, Slot, Write,
+    BackingStore, Buffer, BufferId, Busy, Caching, Context, Evict, Evictable, Evicted, Forebay, OwnedBlock,
+    Pages, PinError, Platform, Read, Residency, Restored, Slot, Write,
 };
 use std::cell::{Cell, RefCell};
 
@@ -86,7 +85,7 @@ impl<'h, 'm, P: Platform<Mode = Caching>, S: BackingStore<P::Block>> Kept<'h, 'm
             buffer,
             shape,
             id,
-            model: RefCell::new(vec![0; shape.pages() * PAGE]),
+            model: RefCell::new(vec![0; shape.pages() * P::Block::PAGE]),
             readers: Cell::new(0),
             writer: Cell::new(false),
         })
@@ -147,7 +146,11 @@ impl<'m, P: Platform, S: BackingStore<P::Block>> Kept<'_, 'm, P, S> {
         }
         if let Some(at) = (0..bytes.len()).find(|&i| bytes[i] != model[i]) {
             let (is, was) = (bytes[at], model[at]);
-            panic!("{:?}: byte {at} (page {}) is {is:#x} and should be {was:#x}", self.id, at / PAGE);
+            panic!(
+                "{:?}: byte {at} (page {}) is {is:#x} and should be {was:#x}",
+                self.id,
+                at / P::Block::PAGE
+            );
         }
     }
 
@@ -171,7 +174,7 @@ impl<'m, P: Platform, S: BackingStore<P::Block>> Kept<'_, 'm, P, S> {
 /// So many bytes, another one every 61, so that no two pages are alike.
 pub(super) fn pattern(len: usize, byte: u8) -> Vec<u8> {
     let mut bytes = vec![0; len];
-    for (part, n) in bytes.chunks_mut(61).zip(0_u8..) {
+    for (part, n) in bytes.chunks_mut(61).zip((0..=u8::MAX).cycle()) {
         part.fill(byte.wrapping_add(n));
     }
     bytes

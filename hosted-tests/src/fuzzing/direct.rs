@@ -2,7 +2,7 @@
 
 use super::buffers::pattern;
 use super::ops::{Op, budget, context, mode, order};
-use super::platform::{PAGE, Source};
+use super::platform::Source;
 use super::rig::{Loose, Plain, Rig, bytes_of};
 use super::{ADOPTIONS, pages};
 use forebay::{
@@ -18,7 +18,7 @@ fn pick<T>(from: &mut Vec<T>, which: u8) -> Option<T> {
     (!from.is_empty()).then(|| from.swap_remove(usize::from(which) % from.len()))
 }
 
-impl<S: Source> Rig<'_, '_, S> {
+impl<S: Source, const PAGE: usize> Rig<'_, '_, S, PAGE> {
     pub(super) fn step_direct(&mut self, op: &Op) {
         match *op {
             Op::Take { most, least, mode: m, cx } if self.pooled.len() < HELD => {
@@ -71,10 +71,14 @@ impl<S: Source> Rig<'_, '_, S> {
             Op::Load { handle, which, at, cx } => self.load(handle, which, at, context(cx)),
             Op::TakeBack { handle } if self.raw.len() < HELD => {
                 let Some(handle) = pick(&mut self.handles, handle) else { return };
+                let mut all = vec![StoreError::OtherWay, StoreError::Busy];
+                if self.memfd.as_ref().is_some_and(|memfd| memfd.is_over(handle.pages())) {
+                    all.push(StoreError::NoHeadroom);
+                }
                 match self.home.store().take_back(handle, Context::THREAD) {
                     Ok(block) => self.push_raw(block),
                     Err(refused) => {
-                        self.expect_store(refused.why, &[StoreError::OtherWay, StoreError::Busy]);
+                        self.expect_store(refused.why, &all);
                         self.handles.push(refused.item);
                     }
                 }
@@ -94,6 +98,26 @@ impl<S: Source> Rig<'_, '_, S> {
                 if let Some(handle) = pick(&mut self.handles, handle) {
                     self.discard(handle);
                 }
+            }
+            Op::Export { which } => {
+                let count = self.raw.len().max(1);
+                let Some(loose) = self.raw.get(usize::from(which) % count) else { return };
+                let Some(memfd) = &self.memfd else { return };
+                if let Some(offset) = memfd.export(self.source, &loose.item) {
+                    assert_eq!(Some(offset), self.source.offset(&loose.item));
+                    self.hooks.export(&loose.item);
+                }
+            }
+            Op::Alias { which, byte } => self.write_past(which, byte),
+            Op::SettleMemfd { cx } => {
+                let Some(memfd) = &self.memfd else { return };
+                let settled = memfd.flush(context(cx));
+                assert_eq!((settled.error, settled.freed), (None, Pages::ZERO));
+                assert_eq!(
+                    (settled.pending + settled.reclaimable).get(),
+                    self.in_memfd().iter().sum::<usize>()
+                );
+                memfd.check_settled(context(cx), self.world, self.hooks, self.home.store());
             }
             Op::Forge { store, order, page, entry, call } => self.forge(store, order, page, entry, call),
             _ => {}
@@ -135,7 +159,10 @@ impl<S: Source> Rig<'_, '_, S> {
             }
             Err(TakeError::OutOfFrames(_)) => {
                 let injected = self.injected() > injected;
-                assert!(injected || !super::has_block(self.source, least), "there is a block of {least:?}");
+                assert!(
+                    injected || !super::has_block(self.source, least, cx),
+                    "there is a block of {least:?}"
+                );
             }
             Err(_) => assert!(self.injected() > injected),
         }
@@ -211,6 +238,17 @@ impl<S: Source> Rig<'_, '_, S> {
         }
     }
 
+    /// A guest reads and writes a block through the other window.
+    fn write_past(&mut self, which: u8, byte: u8) {
+        let count = self.raw.len().max(1);
+        let Some(loose) = self.raw.get_mut(usize::from(which) % count) else { return };
+        let Some((memfd, offset)) = self.memfd.as_ref().zip(self.source.offset(&loose.item)) else { return };
+        assert_eq!(memfd.read(offset, loose.bytes.len()), loose.bytes, "the windows differ");
+        loose.bytes = pattern(loose.bytes.len(), byte);
+        memfd.write(offset, &loose.bytes);
+        assert_eq!(bytes_of(&loose.item), loose.bytes, "the windows differ");
+    }
+
     fn load(&mut self, handle: u8, which: u8, at: u8, cx: Context) {
         let (handles, blocks) = (self.handles.len().max(1), self.raw.len().max(1));
         let Some(handle) = self.handles.get(usize::from(handle) % handles) else { return };
@@ -247,7 +285,7 @@ impl<S: Source> Rig<'_, '_, S> {
         } else if self.region_ids.contains(id) {
             usize::from(page) % 48 * (ADOPTIONS + 1) + usize::from(entry) % (ADOPTIONS + 1)
         } else {
-            usize::from(page) % 16
+            usize::from(page) % if self.memfd.is_some() { 64 } else { 16 }
         };
         let per_page = if self.region_ids.contains(id) { ADOPTIONS + 1 } else { 1 };
         let there = self.home.store().orders(id.get(), |v| v / per_page == value / per_page);

@@ -1,12 +1,11 @@
 //! A copy engine that takes its time and sometimes falls short.
 
-use super::platform::PAGE;
 use forebay::OwnedBlock;
 use forebay_backends::{CopyEngine, Job};
 use std::task::Poll;
 
 /// One job at a time; the copying happens when it is done, after some polls.
-pub(super) struct Slow<B> {
+pub(super) struct Slow<B, const PAGE: usize> {
     job: Option<Job<B, PAGE>>,
     /// How many more polls find it at work.
     pub(super) delay: u8,
@@ -14,7 +13,7 @@ pub(super) struct Slow<B> {
     pub(super) short: u8,
 }
 
-impl<B: OwnedBlock> Slow<B> {
+impl<B: OwnedBlock, const PAGE: usize> Slow<B, PAGE> {
     pub(super) const fn new() -> Self {
         Slow { job: None, delay: 0, short: u8::MAX }
     }
@@ -25,7 +24,7 @@ impl<B: OwnedBlock> Slow<B> {
     }
 }
 
-impl<B: OwnedBlock> CopyEngine<B, PAGE> for Slow<B> {
+impl<B: OwnedBlock, const PAGE: usize> CopyEngine<B, PAGE> for Slow<B, PAGE> {
     fn start(&mut self, job: Job<B, PAGE>) {
         assert!(self.job.is_none(), "a job is started before the last one was taken back");
         assert!(!job.is_empty_or_outside(), "a job of no bytes, or outside its blocks");
@@ -51,7 +50,7 @@ trait Plausible {
     fn is_empty_or_outside(&self) -> bool;
 }
 
-impl<B: OwnedBlock> Plausible for Job<B, PAGE> {
+impl<B: OwnedBlock, const PAGE: usize> Plausible for Job<B, PAGE> {
     fn is_empty_or_outside(&self) -> bool {
         self.len() == 0 || self.at() + self.len() > self.from().bytes()
     }

@@ -2,11 +2,14 @@
 //!
 //! Here and not in `fuzz/`, so that ordinary tests replay the committed corpus on stable Rust.
 
-mod arena;
+mod alias;
 mod buffers;
 mod direct;
 mod engine;
+mod memfd;
 mod ops;
+mod parts;
+mod plants;
 mod platform;
 mod rig;
 mod steps;
@@ -14,21 +17,23 @@ mod stores;
 mod tally;
 
 use arbitrary::Unstructured;
-use arena::Parts;
-use forebay::{BackingStore, Forebay, NoLock, Pages, Place, Platform, StoreId, StoreIds};
+use forebay::{BackingStore, Context, Forebay, NoLock, Pages, Place, Platform, StoreId, StoreIds};
 use forebay_backends::{Faulty, HeapSource, Null, Ram, Region, Tiered};
+use memfd::{Inspector, Memfd, Offer};
 use ops::{Machine, Op, SourceKind, StoreKind};
-use platform::{Hooked, Hooks, PAGE, Source, Stubborn};
+use parts::Parts;
+pub use plants::Plant;
+use plants::Planted;
+use platform::{Hooked, Hooks, LARGE, SMALL, Source, Stubborn};
 use rig::{Quiet, Rig};
-pub use stores::Plant;
-use stores::{Copying, Planted};
+use stores::Copying;
 use tally::Tally;
 
 use crate::{Contents, Watched, World};
 
 /// Blocks that a region adopts.
 const ADOPTIONS: usize = 3;
-type Swap<B> = Region<NoLock, B, PAGE, ADOPTIONS>;
+type Swap<B, const PAGE: usize> = Region<NoLock, B, PAGE, ADOPTIONS>;
 /// What a pool looks at: the source, its hooks, faults, and the oracle in front.
 type Site<'w, S> = Watched<'w, Faulty<Hooked<'w, S>, NoLock>>;
 type Home<'w, S> = Forebay<Site<'w, S>, Tally<'w, <S as Platform>::Block>>;
@@ -57,26 +62,48 @@ pub fn ownership_transfer_with(data: &[u8], plant: Plant) {
         let Ok(op) = bytes.arbitrary::<Op>() else { break };
         ops.push(op);
     }
-    arena::with(|mut parts| match machine.source {
-        SourceKind::Ram => {
-            let ram = ram(&machine, &mut parts);
-            on_source(&ram, &machine, &ops, plant, parts);
+    if !machine.has_memfd() {
+        return parts::with(|parts| on_memory::<SMALL>(&machine, &ops, plant, parts, &memfd::Nothing));
+    }
+    let arena = memfd::arena(&machine);
+    let copies = arena.copies(memfd::COPIED);
+    parts::with(|parts| match machine.source {
+        SourceKind::Memfd => {
+            let memfd = Memfd { arena: &arena, own: &arena, copies: &copies };
+            on_source::<_, LARGE>(&arena, &machine, &ops, plant, parts, Some(memfd));
+        }
+        _ => on_memory::<LARGE>(&machine, &ops, plant, parts, &copies),
+    });
+}
+
+/// With one of the sources that are given memory.
+fn on_memory<const PAGE: usize>(
+    machine: &Machine,
+    ops: &[Op],
+    plant: Plant,
+    mut parts: Parts,
+    offer: &impl Offer,
+) {
+    match machine.source {
+        SourceKind::Ram | SourceKind::Memfd => {
+            let ram = ram::<PAGE>(machine, &mut parts);
+            on_source::<_, PAGE>(&ram, machine, ops, plant, parts, offer.memfd());
         }
         SourceKind::Stubborn => {
-            let ram = Stubborn(ram(&machine, &mut parts));
-            on_source(&ram, &machine, &ops, plant, parts);
+            let ram = Stubborn(ram::<PAGE>(machine, &mut parts));
+            on_source::<_, PAGE>(&ram, machine, ops, plant, parts, offer.memfd());
         }
         SourceKind::Heap => {
             let heap = HeapSource::<NoLock, PAGE>::new();
             let memory = parts.memory(machine.first_piece() * PAGE + machine.skew(), machine.skew());
             heap.init(memory).expect("there are whole pages in it");
-            on_source(&heap, &machine, &ops, plant, parts);
+            on_source::<_, PAGE>(&heap, machine, ops, plant, parts, offer.memfd());
         }
-    });
+    }
 }
 
 /// Two odd pieces.
-fn ram(machine: &Machine, parts: &mut Parts) -> Ram<NoLock, PAGE> {
+fn ram<const PAGE: usize>(machine: &Machine, parts: &mut Parts) -> Ram<NoLock, PAGE> {
     let ram = Ram::new();
     for pages in [machine.first_piece(), machine.second_piece()] {
         let bytes = pages * PAGE + machine.skew();
@@ -87,39 +114,62 @@ fn ram(machine: &Machine, parts: &mut Parts) -> Ram<NoLock, PAGE> {
     ram
 }
 
-fn on_source<S: Source>(source: &S, machine: &Machine, ops: &[Op], plant: Plant, mut parts: Parts) {
+fn on_source<S: Source, const PAGE: usize>(
+    source: &S,
+    machine: &Machine,
+    ops: &[Op],
+    plant: Plant,
+    mut parts: Parts,
+    memfd: Option<Memfd<'_, S::Block>>,
+) {
     let second = StoreId::new(u8::from(!machine.same_id)).unwrap_or(StoreId::DEFAULT);
-    let regions = [Swap::<S::Block>::new(StoreId::DEFAULT), Swap::new(second)];
+    let regions = [Swap::<S::Block, PAGE>::new(StoreId::DEFAULT), Swap::new(second)];
     for (region, pages) in regions.iter().zip(machine.region_pages()) {
         let bytes = (pages + 1) * PAGE + machine.skew();
-        let meta = parts.words(Swap::<S::Block>::metadata_words(bytes));
+        let meta = parts.words(Swap::<S::Block, PAGE>::metadata_words(bytes));
         region.init(parts.memory(bytes, machine.skew()), meta).expect("memory of its own");
     }
     let [a, b] = &regions;
-    let copying = Copying::new(machine.copying, StoreId::DEFAULT);
+    let copying = Copying::new(machine.copying, StoreId::DEFAULT, PAGE);
     let two = Tiered(a, b);
     let behind_null = Tiered(Null, a);
     let behind_copying = Tiered(&copying, b);
-    let (leaf, in_use): (&dyn BackingStore<S::Block>, &[Swap<S::Block>]) = match machine.store {
+    let null: &dyn BackingStore<S::Block> = &Null; // not reached: machines with these kinds have an arena
+    let (own, copies) = memfd.as_ref().map_or((null, null), |memfd| (memfd.own, memfd.copies));
+    let own_then = Tiered(own, a);
+    let then_own = Tiered(a, own);
+    let copies_then = Tiered(copies, a);
+    let then_copies = Tiered(a, copies);
+    let (leaf, in_use): (&dyn BackingStore<S::Block>, &[Swap<S::Block, PAGE>]) = match machine.store {
         StoreKind::Region => (a, std::slice::from_ref(a)),
         StoreKind::TwoRegions => (&two, &regions),
         StoreKind::RegionBehindNull => (&behind_null, std::slice::from_ref(a)),
         StoreKind::RegionBehindCopying => (&behind_copying, std::slice::from_ref(b)),
         StoreKind::Copying => (&copying, &[]),
         StoreKind::Null => (&Null, &[]),
+        StoreKind::Memfd => (own, &[]),
+        StoreKind::MemfdThenRegion => (&own_then, std::slice::from_ref(a)),
+        StoreKind::RegionThenMemfd => (&then_own, std::slice::from_ref(a)),
+        StoreKind::Copies => (copies, &[]),
+        StoreKind::CopiesThenRegion => (&copies_then, std::slice::from_ref(a)),
+        StoreKind::RegionThenCopies => (&then_copies, std::slice::from_ref(a)),
     };
-    let planted = Planted::new(leaf, plant);
+    let planted = Planted::new(leaf, plant, memfd.map(|memfd| memfd.arena));
     let store: &dyn BackingStore<S::Block> = if plant == Plant::Nothing { leaf } else { &planted };
     let world = World::new(Contents::Compared);
     let hooks = Hooks::default();
     let total = source.free_pages();
     let site = Watched::new(Faulty::new(Hooked::new(source, &hooks)), &world);
     let tally = Tally::new(Watched::new(Faulty::new(store), &world), plant == Plant::FlipsPastTheOracle);
+    let inspector = memfd.map(|memfd| Inspector::new::<S>(memfd, machine, plant));
     {
         let home = Quiet::new(Forebay::<_, _, [Place<_>; 26]>::new(site, tally, machine.depth()));
-        Rig::new(&*home, &world, &hooks, source, in_use, machine).run(machine, ops);
+        Rig::<S, PAGE>::new(&*home, &world, &hooks, source, in_use, inspector, machine).run(machine, ops);
     }
     rig::assert_nothing_left(&world, source, total, in_use, &copying);
+    if let Some(memfd) = memfd.filter(|_| world.frames_out() == Pages::ZERO) {
+        memfd::assert_nothing_left(memfd.arena);
+    }
 }
 
 /// What a store behind the ids can do, for the expectations.
@@ -128,17 +178,18 @@ fn splits(machine: &Machine) -> bool {
         StoreKind::Region | StoreKind::TwoRegions | StoreKind::RegionBehindNull => true,
         StoreKind::Copying | StoreKind::RegionBehindCopying => machine.copying.splits,
         StoreKind::Null => false,
+        kind => kind.has_memfd(),
     }
 }
 
 /// Which of the handles' values are a page and an entry.
-fn region_ids<B: forebay::OwnedBlock>(regions: &[Swap<B>]) -> StoreIds {
+fn region_ids<B: forebay::OwnedBlock, const PAGE: usize>(regions: &[Swap<B, PAGE>]) -> StoreIds {
     regions.iter().fold(StoreIds::NONE, |ids, r| ids.union(r.ids()))
 }
 
 /// What is free, for a check that must not go through the wrappers.
-fn has_block<S: Source>(source: &S, order: forebay::Order) -> bool {
-    match source.allocate(order, forebay::Context::THREAD) {
+fn has_block<S: Source>(source: &S, order: forebay::Order, cx: Context) -> bool {
+    match source.allocate(order, cx) {
         Ok(block) => {
             source.release(block);
             true

@@ -2,6 +2,7 @@
 
 use arbitrary::Arbitrary;
 use forebay::{Caching, Context, Evict, Order, Pages};
+use forebay_backends::shmem::Unmap;
 
 /// Where blocks come from.
 #[derive(Clone, Copy, Debug, Arbitrary)]
@@ -10,6 +11,8 @@ pub(super) enum SourceKind {
     /// Blocks of two pages refuse to be split.
     Stubborn,
     Heap,
+    /// The arena: a memfd.
+    Memfd,
 }
 
 /// Where contents go.
@@ -21,6 +24,51 @@ pub(super) enum StoreKind {
     RegionBehindCopying,
     Copying,
     Null,
+    // In an arena, which is the source too, or else takes copies.
+    Memfd,
+    MemfdThenRegion,
+    RegionThenMemfd,
+    // In an arena, copied, whatever the source.
+    Copies,
+    CopiesThenRegion,
+    RegionThenCopies,
+}
+
+impl StoreKind {
+    /// Whether an arena is in it.
+    pub(super) fn has_memfd(self) -> bool {
+        use StoreKind::{
+            Copies, CopiesThenRegion, Memfd, MemfdThenRegion, RegionThenCopies, RegionThenMemfd,
+        };
+        matches!(
+            self,
+            Memfd | MemfdThenRegion | RegionThenMemfd | Copies | CopiesThenRegion | RegionThenCopies
+        )
+    }
+}
+
+/// What an arena is like, where there is one.
+#[derive(Clone, Copy, Debug, Arbitrary)]
+pub(super) struct MemfdKind {
+    chunk: u8,
+    limit: u8,
+}
+
+impl MemfdKind {
+    /// Pages of a chunk.
+    pub(super) fn chunk_pages(self) -> usize {
+        [1, 2, 4, 16][usize::from(self.chunk) % 4]
+    }
+
+    /// The most pages that blocks may have.
+    pub(super) fn limit(self) -> Option<Pages> {
+        [None, Some(40), Some(24), Some(10)][usize::from(self.limit) % 4].map(Pages::new)
+    }
+
+    /// When a settle unmaps: mostly always.
+    pub(super) fn unmap(self) -> Unmap {
+        if self.limit < 224 { Unmap::Always } else { Unmap::WithSwap }
+    }
 }
 
 /// What the harness's own copying store does.
@@ -83,9 +131,15 @@ pub(super) struct Machine {
     pub(super) observed: bool,
     buffers: [Shape; 5],
     count: u8,
+    pub(super) memfd: MemfdKind,
 }
 
 impl Machine {
+    /// Whether there is an arena in it.
+    pub(super) fn has_memfd(&self) -> bool {
+        matches!(self.source, SourceKind::Memfd) || self.store.has_memfd()
+    }
+
     pub(super) fn first_piece(&self) -> usize {
         17 + usize::from(self.pieces[0]) % 28
     }
@@ -151,6 +205,10 @@ pub(super) enum Op {
     WriteOut { region: u8, bytes: u16, delay: u8, short: u8 },
     Faults { store: bool, kth: Option<u8>, per_mille: u16, seed: u8 },
     NoFaults,
+    // The arena: somebody outside is shown a block; writes through the second window; a settle past the pool's store.
+    Export { which: u8 },
+    Alias { which: u8, byte: u8 },
+    SettleMemfd { cx: u8 },
 }
 
 pub(super) fn order(n: u8) -> Order {

@@ -4,32 +4,71 @@ use forebay::{
     BufferId, Busy, Caching, Context, Mode, ModeRefused, NoLock, Order, OutOfFrames, OwnedBlock, Pages, Pfn,
     Platform,
 };
+use forebay_backends::shmem::{Arena, ArenaBlock};
 use forebay_backends::{HeapSource, Ram, RamBlock};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 
-pub(super) const PAGE: usize = 256;
+/// Bytes of a page, where nothing asks for more: so that a run is fast.
+pub(super) const SMALL: usize = 256;
+
+/// Bytes of a page where there is an arena.
+pub(super) const LARGE: usize = 4096;
 
 /// Where blocks come from, and how many are left there.
 pub(super) trait Source: Platform<Lock = NoLock, Mode = ()> {
+    /// Whether the harness writes other bytes into blocks before they are handed out. Not where the source knows which
+    /// are zeros, as writing would tell it that they are not.
+    const SOILED: bool = true;
+
+    /// Pages that nobody has, or will have.
     fn free_pages(&self) -> Pages;
+
+    /// Shows a block to somebody outside; where it begins in the memfd, if it is in one.
+    fn export(&self, block: &Self::Block) -> Option<u64> {
+        let _ = block;
+        None
+    }
+
+    /// Where a block begins in the memfd, if it is in one.
+    fn offset(&self, block: &Self::Block) -> Option<u64> {
+        let _ = block;
+        None
+    }
 }
 
-impl Source for Ram<NoLock, PAGE> {
+impl Source for Arena<LARGE, NoLock> {
+    const SOILED: bool = false;
+
+    fn free_pages(&self) -> Pages {
+        self.free() + self.usage().retired
+    }
+
+    fn export(&self, block: &ArenaBlock<LARGE>) -> Option<u64> {
+        Arena::export(self, block)
+    }
+
+    fn offset(&self, block: &ArenaBlock<LARGE>) -> Option<u64> {
+        Arena::offset(self, block)
+    }
+}
+
+impl<const PAGE: usize> Source for Ram<NoLock, PAGE> {
     fn free_pages(&self) -> Pages {
         self.free()
     }
 }
 
-impl Source for HeapSource<NoLock, PAGE> {
+impl<const PAGE: usize> Source for HeapSource<NoLock, PAGE> {
     fn free_pages(&self) -> Pages {
         self.free()
     }
 }
 
 /// A block that can be split down to two pages, and no further.
-pub(super) struct StubbornBlock(RamBlock<PAGE>);
+pub(super) struct StubbornBlock<const PAGE: usize>(RamBlock<PAGE>);
 
-impl OwnedBlock for StubbornBlock {
+impl<const PAGE: usize> OwnedBlock for StubbornBlock<PAGE> {
     const PAGE: usize = PAGE;
     fn pfn(&self) -> Pfn {
         self.0.pfn()
@@ -55,23 +94,23 @@ impl OwnedBlock for StubbornBlock {
 }
 
 /// A source of those.
-pub(super) struct Stubborn(pub(super) Ram<NoLock, PAGE>);
+pub(super) struct Stubborn<const PAGE: usize>(pub(super) Ram<NoLock, PAGE>);
 
-impl Platform for Stubborn {
-    type Block = StubbornBlock;
+impl<const PAGE: usize> Platform for Stubborn<PAGE> {
+    type Block = StubbornBlock<PAGE>;
     type Lock = NoLock;
     type Mode = ();
-    fn allocate(&self, order: Order, cx: Context) -> Result<StubbornBlock, OutOfFrames> {
+    fn allocate(&self, order: Order, cx: Context) -> Result<StubbornBlock<PAGE>, OutOfFrames> {
         self.0.allocate(order, cx).map(StubbornBlock)
     }
-    fn release(&self, block: StubbornBlock) {
+    fn release(&self, block: StubbornBlock<PAGE>) {
         self.0.release(block.0);
     }
     fn join(
         &self,
-        left: StubbornBlock,
-        right: StubbornBlock,
-    ) -> Result<StubbornBlock, (StubbornBlock, StubbornBlock)> {
+        left: StubbornBlock<PAGE>,
+        right: StubbornBlock<PAGE>,
+    ) -> Result<StubbornBlock<PAGE>, (StubbornBlock<PAGE>, StubbornBlock<PAGE>)> {
         match self.0.join(left.0, right.0) {
             Ok(both) => Ok(StubbornBlock(both)),
             Err((left, right)) => Err((StubbornBlock(left), StubbornBlock(right))),
@@ -79,7 +118,7 @@ impl Platform for Stubborn {
     }
 }
 
-impl Source for Stubborn {
+impl<const PAGE: usize> Source for Stubborn<PAGE> {
     fn free_pages(&self) -> Pages {
         self.0.free()
     }
@@ -91,6 +130,19 @@ pub(super) struct Hooks {
     unmapped: RefCell<[bool; 8]>,
     guards: RefCell<[usize; 8]>,
     in_mode: [Cell<usize>; 3],
+    shown: RefCell<Shown>,
+}
+
+/// Frames that somebody outside saw.
+#[derive(Debug, Default)]
+struct Shown {
+    exported: BTreeSet<usize>,
+    /// Those that came home since: nobody may get them again.
+    retired: BTreeSet<usize>,
+}
+
+fn frames<B: OwnedBlock>(block: &B) -> std::ops::Range<usize> {
+    block.pfn().get()..block.pfn().get() + block.pages().get()
 }
 
 impl Hooks {
@@ -112,6 +164,32 @@ impl Hooks {
     /// Pages outside the source that are in that mode.
     pub(super) fn in_mode(&self, mode: Caching) -> usize {
         self.in_mode[mode.index()].get()
+    }
+
+    /// Somebody outside sees a block from now on.
+    pub(super) fn export<B: OwnedBlock>(&self, block: &B) {
+        self.shown.borrow_mut().exported.extend(frames(block));
+    }
+
+    /// Frames that nobody may have again.
+    pub(super) fn retired(&self) -> Vec<usize> {
+        self.shown.borrow().retired.iter().copied().collect()
+    }
+
+    fn came<B: OwnedBlock>(&self, block: &B) {
+        let again = self.shown.borrow().retired.range(frames(block)).next().copied();
+        assert_eq!(again, None, "a frame that was exported has a second owner");
+        self.moved(block.pages(), None, Some(Caching::WriteBack));
+    }
+
+    fn goes<B: OwnedBlock>(&self, block: &B) {
+        let mut shown = self.shown.borrow_mut();
+        for frame in frames(block) {
+            if shown.exported.remove(&frame) {
+                shown.retired.insert(frame);
+            }
+        }
+        self.moved(block.pages(), Some(Caching::WriteBack), None);
     }
 
     fn moved(&self, pages: Pages, from: Option<Caching>, to: Option<Caching>) {
@@ -141,7 +219,8 @@ impl<'w, S> Hooked<'w, S> {
 
 fn fill<B: OwnedBlock>(block: &mut B, byte: u8) {
     for page in 0..block.pages().get() {
-        assert_eq!(block.copy_in(page * PAGE, &[byte; PAGE]), PAGE);
+        let bytes = &[byte; LARGE][..B::PAGE];
+        assert_eq!(block.copy_in(page * B::PAGE, bytes), B::PAGE);
     }
 }
 
@@ -156,14 +235,16 @@ impl<S: Source> Platform for Hooked<'_, S> {
 
     fn allocate(&self, order: Order, cx: Context) -> Result<S::Block, OutOfFrames> {
         let mut block = self.source.allocate(order, cx)?;
-        fill(&mut block, 0xdb);
-        self.hooks.moved(block.pages(), None, Some(Caching::WriteBack));
+        if S::SOILED {
+            fill(&mut block, 0xdb);
+        }
+        self.hooks.came(&block);
         Ok(block)
     }
 
     fn release(&self, mut block: S::Block) {
         fill(&mut block, 0xee);
-        self.hooks.moved(block.pages(), Some(Caching::WriteBack), None);
+        self.hooks.goes(&block);
         self.source.release(block);
     }
 

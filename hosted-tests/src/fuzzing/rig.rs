@@ -2,8 +2,9 @@
 
 use super::buffers::{Guard, Kept};
 use super::engine::Slow;
+use super::memfd::{COPIED, Inspector, OWN};
 use super::ops::{Machine, Op, Shape};
-use super::platform::{Hooks, PAGE, Source};
+use super::platform::{Hooks, Source};
 use super::stores::Copying;
 use super::tally::Tally;
 use super::{Home, Site, Swap, pages, region_ids};
@@ -88,14 +89,15 @@ pub(super) fn bytes_of<B: OwnedBlock>(block: &B) -> Vec<u8> {
     bytes
 }
 
-pub(super) struct Rig<'h, 'w, S: Source> {
+pub(super) struct Rig<'h, 'w, S: Source, const PAGE: usize> {
     pub(super) home: &'h Home<'w, S>,
     pub(super) world: &'w World,
     pub(super) hooks: &'w Hooks,
     pub(super) source: &'w S,
-    pub(super) regions: &'w [Swap<Plain<S>>],
+    pub(super) regions: &'w [Swap<Plain<S>, PAGE>],
     pub(super) region_ids: StoreIds,
-    pub(super) engine: Slow<Plain<S>>,
+    pub(super) memfd: Option<Inspector<'w>>,
+    pub(super) engine: Slow<Plain<S>, PAGE>,
     pub(super) pooled: Vec<Loose<Pooled<Site<'w, S>>>>,
     pub(super) raw: Vec<Loose<Plain<S>>>,
     pub(super) handles: Vec<Handle>,
@@ -105,13 +107,14 @@ pub(super) struct Rig<'h, 'w, S: Source> {
     same_id: bool,
 }
 
-impl<'h, 'w, S: Source> Rig<'h, 'w, S> {
+impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
     pub(super) fn new(
         home: &'h Home<'w, S>,
         world: &'w World,
         hooks: &'w Hooks,
         source: &'w S,
-        regions: &'w [Swap<Plain<S>>],
+        regions: &'w [Swap<Plain<S>, PAGE>],
+        memfd: Option<Inspector<'w>>,
         machine: &Machine,
     ) -> Self {
         Rig {
@@ -121,6 +124,7 @@ impl<'h, 'w, S: Source> Rig<'h, 'w, S> {
             source,
             regions,
             region_ids: region_ids(regions),
+            memfd,
             engine: Slow::new(),
             pooled: Vec::new(),
             raw: Vec::new(),
@@ -191,15 +195,18 @@ impl<'h, 'w, S: Source> Rig<'h, 'w, S> {
             self.world.validate();
         }
         assert_eq!(
-            self.regions.iter().map(|r| r.pending().get()).sum::<usize>(),
+            self.regions.iter().map(|r| r.pending().get()).sum::<usize>() + store.live_pages(OWN.get()),
             store.adopted(),
             "pending is what was adopted and not given up"
         );
+        if let Some(memfd) = &self.memfd {
+            memfd.check(self.world, self.hooks, store);
+        }
         if !self.same_id && !store.may_have_orphans() {
             for region in self.regions {
                 let id = (0..16).find(|&n| {
                     forebay::StoreId::new(n).is_some_and(|id| {
-                        <Swap<Plain<S>> as BackingStore<Plain<S>>>::ids(region).contains(id)
+                        <Swap<Plain<S>, PAGE> as BackingStore<Plain<S>>>::ids(region).contains(id)
                     })
                 });
                 let used = region.total() - region.space().pages;
@@ -241,6 +248,11 @@ impl<'h, 'w, S: Source> Rig<'h, 'w, S> {
         self.home.stats().stranded
     }
 
+    /// Pages of the arena under handles: those handed over, and copies.
+    pub(super) fn in_memfd(&self) -> [usize; 2] {
+        [OWN, COPIED].map(|id| self.home.store().live_pages(id.get()))
+    }
+
     /// Calls so far that failed on purpose.
     pub(super) fn injected(&self) -> u32 {
         self.home.platform().inner().failed() + self.home.store().faulty().failed()
@@ -266,7 +278,8 @@ impl<'h, 'w, S: Source> Rig<'h, 'w, S> {
             PinError::Take(TakeError::ModeRefused) => injected,
             PinError::Take(TakeError::OutOfFrames(_)) => {
                 let least = if self.splits { kept.shape.unit() } else { kept.shape.largest() };
-                injected || !super::has_block(self.source, least)
+                let limited = self.memfd.as_ref().is_some_and(|m| m.is_over(kept.shape.largest().pages()));
+                injected || limited || !super::has_block(self.source, least, cx)
             }
             _ => false,
         };
@@ -341,11 +354,11 @@ impl<'h, 'w, S: Source> Rig<'h, 'w, S> {
 }
 
 /// After everything was dropped: all room of the stores is free again.
-pub(super) fn assert_nothing_left<S: Source>(
+pub(super) fn assert_nothing_left<S: Source, const PAGE: usize>(
     world: &World,
     source: &S,
     total: Pages,
-    regions: &[Swap<S::Block>],
+    regions: &[Swap<S::Block, PAGE>],
     copying: &Copying,
 ) {
     if world.frames_out() == Pages::ZERO {
@@ -356,5 +369,5 @@ pub(super) fn assert_nothing_left<S: Source>(
         assert_eq!(region.pending(), Pages::ZERO);
         assert_eq!(region.space().adoptions, super::ADOPTIONS);
     }
-    assert_eq!(copying.used(), 0, "{} bytes are still stored", copying.used() * PAGE);
+    assert_eq!(copying.used(), 0, "{} bytes are still stored", copying.used() * S::Block::PAGE);
 }

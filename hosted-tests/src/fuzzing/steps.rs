@@ -2,7 +2,7 @@
 
 use super::buffers::Guard;
 use super::ops::{Op, budget, context, rungs};
-use super::platform::Source;
+use super::platform::{SMALL, Source};
 use super::rig::{Buffers, HeldGuard, Mine, Plain, Rig};
 use super::{Site, pages};
 use forebay::{Context, Evict, Evictable, Evicted, Pages, PinError, StoreError};
@@ -12,7 +12,7 @@ use std::task::Poll;
 /// Guards held at a time.
 const GUARDS: usize = 4;
 
-impl<'h, 'w, S: Source> Rig<'h, 'w, S> {
+impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
     pub(super) fn step<'g, 'm>(
         &mut self,
         op: &Op,
@@ -25,7 +25,8 @@ impl<'h, 'w, S: Source> Rig<'h, 'w, S> {
             Op::Read { buffer, cx } => drop(self.read(of(buffer), context(cx))),
             Op::Write { buffer, at, len, byte, cx } => {
                 if let Some(mut guard) = self.write(of(buffer), context(cx)) {
-                    of(buffer).put(&mut guard, usize::from(at) % 4200, usize::from(len) % 2100, byte);
+                    let (at, len) = Self::part(at, len);
+                    of(buffer).put(&mut guard, at, len, byte);
                     of(buffer).compare(&guard);
                 }
             }
@@ -44,7 +45,7 @@ impl<'h, 'w, S: Source> Rig<'h, 'w, S> {
             Op::WriteHeld { guard, at, len, byte } => {
                 let count = guards.len().max(1);
                 if let Some(held) = guards.get_mut(usize::from(guard) % count) {
-                    let (at, len) = (usize::from(at) % 4200, usize::from(len) % 2100);
+                    let (at, len) = Self::part(at, len);
                     buffers[held.of].put(&mut held.guard, at, len, byte);
                 }
             }
@@ -82,7 +83,7 @@ impl<'h, 'w, S: Source> Rig<'h, 'w, S> {
             Op::WriteOut { region, bytes, delay, short } => {
                 self.engine.delay = delay % 4;
                 self.engine.short = if short < 192 { u8::MAX } else { short };
-                self.write_out(usize::from(region), usize::from(bytes) % 1100);
+                self.write_out(usize::from(region), usize::from(bytes) % 1100 * (PAGE / SMALL));
             }
             Op::Faults { store, kth, per_mille, seed } => {
                 let per_mille = if kth.is_some() { 0 } else { per_mille % 700 };
@@ -98,6 +99,11 @@ impl<'h, 'w, S: Source> Rig<'h, 'w, S> {
             }
             _ => self.step_direct(op),
         }
+    }
+
+    /// Which bytes to write: the same pages whatever their size.
+    fn part(at: u16, len: u16) -> (usize, usize) {
+        (usize::from(at) % 4200 * (PAGE / SMALL), usize::from(len) % 2100 * (PAGE / SMALL))
     }
 
     /// A guard, compared with the model; or nothing, for a good reason.
@@ -230,11 +236,23 @@ impl<'h, 'w, S: Source> Rig<'h, 'w, S> {
         let (out, injected) = (self.world.frames_out(), self.injected());
         let settled = self.home.settle(budget, cx);
         assert_eq!(out - self.world.frames_out(), settled.freed);
-        assert_eq!(settled.pending.get(), self.home.store().adopted());
+        let [handed_over, copies] = self.in_memfd();
+        let stored = settled.pending + settled.reclaimable;
+        assert_eq!(stored.get(), self.home.store().adopted() + copies);
+        let memfd = self.memfd.as_ref().filter(|memfd| memfd.is_settled);
+        if let Some(memfd) = memfd {
+            if settled.freed > Pages::ZERO {
+                memfd.flush(cx); // frames went home after it was its turn
+            }
+            memfd.check_settled(cx, self.world, self.hooks, self.home.store());
+        } else {
+            assert_eq!((settled.reclaimable, settled.held), (Pages::ZERO, Pages::ZERO));
+        }
         let why = (self.injected() > injected).then_some(StoreError::Io);
         assert_eq!(settled.error, why);
         if why.is_none() && budget == Pages::MAX && cx == Context::THREAD && !self.engine.is_at_work() {
-            assert_eq!(settled.pending, Pages::ZERO, "nothing kept it from writing out everything");
+            let most = if memfd.is_some() { pages(handed_over + copies) } else { Pages::ZERO };
+            assert!(stored <= most, "nothing kept it from writing out everything");
         }
     }
 
@@ -264,12 +282,13 @@ impl<'h, 'w, S: Source> Rig<'h, 'w, S> {
         (self.engine.delay, self.engine.short) = (0, u8::MAX);
         for which in (0..self.regions.len()).chain(0..self.regions.len()) {
             for _ in 0..200 {
-                self.write_out(which, 512);
+                self.write_out(which, 2 * PAGE);
                 if !self.engine.is_at_work() && self.regions[which].pending() == Pages::ZERO {
                     break;
                 }
             }
         }
-        assert_eq!(self.home.store().adopted(), 0, "a write-out that never ends");
+        let [handed_over, _] = self.in_memfd();
+        assert_eq!(self.home.store().adopted(), handed_over, "a write-out that never ends");
     }
 }

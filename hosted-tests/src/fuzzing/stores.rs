@@ -1,10 +1,9 @@
 //! Stores of the harness's own: one that only copies, often less than it is asked to; and one with a bug.
 
 use super::ops::{self, CopyingKind};
-use super::platform::PAGE;
 use forebay::{
-    BackingStore, Capabilities, Context, Handle, Order, OwnedBlock, Pages, Refused, Settled, Space,
-    StoreError, StoreId, StoreIds,
+    BackingStore, Capabilities, Context, Handle, Order, OwnedBlock, Pages, Refused, Space, StoreError,
+    StoreId, StoreIds,
 };
 use std::cell::RefCell;
 
@@ -12,13 +11,15 @@ use std::cell::RefCell;
 pub(super) struct Copying {
     kind: CopyingKind,
     id: StoreId,
+    /// Bytes of a page of the blocks.
+    page: usize,
     /// What a handle's value counts. Values are used again, the last freed one first.
     stored: RefCell<Vec<Option<Vec<u8>>>>,
 }
 
 impl Copying {
-    pub(super) fn new(kind: CopyingKind, id: StoreId) -> Self {
-        Copying { kind, id, stored: RefCell::default() }
+    pub(super) fn new(kind: CopyingKind, id: StoreId, page: usize) -> Self {
+        Copying { kind, id, page, stored: RefCell::default() }
     }
 
     fn room(&self) -> usize {
@@ -27,7 +28,7 @@ impl Copying {
 
     /// Pages that are stored.
     pub(super) fn used(&self) -> usize {
-        self.stored.borrow().iter().flatten().map(|b| b.len() / PAGE).sum()
+        self.stored.borrow().iter().flatten().map(|b| b.len() / self.page).sum()
     }
 
     fn permits(&self, cx: Context) -> Result<(), StoreError> {
@@ -40,7 +41,7 @@ impl Copying {
             return Err(StoreError::WrongStore);
         }
         match self.stored.borrow().get(handle.value()) {
-            Some(Some(bytes)) if bytes.len() == PAGE << handle.order().get() => Ok(()),
+            Some(Some(bytes)) if bytes.len() == self.page << handle.order().get() => Ok(()),
             _ => Err(StoreError::NotStored),
         }
     }
@@ -83,7 +84,7 @@ impl<B: OwnedBlock> BackingStore<B> for Copying {
         if self.used() + order.pages().get() > self.room() {
             return Err(if self.used() == self.room() { StoreError::Full } else { StoreError::TooLarge });
         }
-        let mut bytes = vec![0; PAGE << order.get()];
+        let mut bytes = vec![0; self.page << order.get()];
         block.copy_out(0, &mut bytes);
         Ok(self.put(order, bytes))
     }
@@ -93,7 +94,7 @@ impl<B: OwnedBlock> BackingStore<B> for Copying {
         self.is_here(handle)?;
         let all = self.stored.borrow();
         let Some(Some(bytes)) = all.get(handle.value()) else { return Err(StoreError::NotStored) };
-        let copied = block.copy_in(at.get().saturating_mul(PAGE), bytes);
+        let copied = block.copy_in(at.get().saturating_mul(self.page), bytes);
         if copied == bytes.len() { Ok(()) } else { Err(StoreError::TooLarge) }
     }
 
@@ -117,86 +118,5 @@ impl<B: OwnedBlock> BackingStore<B> for Copying {
         }
         self.stored.borrow_mut()[handle.value()] = None;
         Ok(None)
-    }
-}
-
-/// A bug to plant.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Plant {
-    /// None.
-    Nothing,
-    /// One bit of what is loaded is wrong.
-    FlipsABit,
-    /// The same where the oracle does not see it: only who compares what buffers say will.
-    FlipsPastTheOracle,
-    /// A block that a discard brings to light is lost.
-    LosesABlock,
-    /// The halves of a split change places.
-    SwapsHalves,
-    /// A settle that gives frames home forgets to count them.
-    CountsNothing,
-}
-
-/// Flips a bit of a page.
-pub(super) fn flip<B: OwnedBlock>(block: &mut B, page: Pages) {
-    let (at, mut byte) = (page.get() * PAGE, [0]);
-    block.copy_out(at, &mut byte);
-    block.copy_in(at, &[byte[0] ^ 4]);
-}
-
-/// A store with a bug.
-pub(super) struct Planted<'s, B> {
-    inner: &'s dyn BackingStore<B>,
-    plant: Plant,
-}
-
-impl<'s, B: OwnedBlock> Planted<'s, B> {
-    pub(super) fn new(inner: &'s dyn BackingStore<B>, plant: Plant) -> Self {
-        Planted { inner, plant }
-    }
-}
-
-impl<B: OwnedBlock> BackingStore<B> for Planted<'_, B> {
-    fn ids(&self) -> StoreIds {
-        self.inner.ids()
-    }
-    fn owns(&self, handle: &Handle) -> bool {
-        self.inner.owns(handle)
-    }
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-    fn space(&self) -> Space {
-        self.inner.space()
-    }
-    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
-        self.inner.save(block, order, cx)
-    }
-    fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
-        self.inner.load(handle, block, at, cx)?;
-        if self.plant == Plant::FlipsABit {
-            flip(block, at);
-        }
-        Ok(())
-    }
-    fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
-        self.inner.transfer(block)
-    }
-    fn take_back(&self, handle: Handle, cx: Context) -> Result<B, Refused<Handle, StoreError>> {
-        self.inner.take_back(handle, cx)
-    }
-    fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
-        let (lower, upper) = self.inner.split(handle)?;
-        Ok(if self.plant == Plant::SwapsHalves { (upper, lower) } else { (lower, upper) })
-    }
-    fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
-        self.inner.discard(handle).map(|block| block.filter(|_| self.plant != Plant::LosesABlock))
-    }
-    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
-        let mut settled = self.inner.settle(budget, cx, home);
-        if self.plant == Plant::CountsNothing {
-            settled.freed = Pages::ZERO;
-        }
-        settled
     }
 }

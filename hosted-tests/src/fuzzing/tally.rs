@@ -2,11 +2,11 @@
 //!
 //! The oracle knows this too, but keeps it to itself; and it does not know of an engine at work.
 
-use super::stores::flip;
+use super::plants::flip;
 use crate::Watched;
 use forebay::{
     BackingStore, Capabilities, Context, Handle, NoLock, Order, OwnedBlock, Pages, Refused, Settled, Space,
-    StoreError, StoreIds,
+    StoreError, StoreId, StoreIds,
 };
 use forebay_backends::Faulty;
 use std::cell::{Cell, RefCell};
@@ -25,6 +25,8 @@ pub(super) struct Tally<'w, B> {
     adopted: Cell<usize>,
     at_work: Cell<bool>,
     orphans: Cell<bool>,
+    /// Settles so far.
+    settles: Cell<usize>,
     /// Flip a bit of what is loaded, for [`Plant::FlipsPastTheOracle`](super::Plant).
     flips: bool,
 }
@@ -37,6 +39,7 @@ impl<'w, B: OwnedBlock> Tally<'w, B> {
             adopted: Cell::new(0),
             at_work: Cell::new(false),
             orphans: Cell::new(false),
+            settles: Cell::new(0),
             flips,
         }
     }
@@ -51,6 +54,11 @@ impl<'w, B: OwnedBlock> Tally<'w, B> {
         *self.inner.inner().inner()
     }
 
+    /// How many settles there were.
+    pub(super) fn settles(&self) -> usize {
+        self.settles.get()
+    }
+
     /// Pages of blocks that the store has.
     pub(super) fn adopted(&self) -> usize {
         self.adopted.get()
@@ -59,6 +67,13 @@ impl<'w, B: OwnedBlock> Tally<'w, B> {
     /// Orders of what is alive under the handles of a store whose value `is_it` likes.
     pub(super) fn orders(&self, store: u8, mut is_it: impl FnMut(usize) -> bool) -> Vec<u8> {
         self.live.borrow().iter().filter(|k| k.0 == store && is_it(k.2)).map(|k| k.1).collect()
+    }
+
+    /// Order and value of what is alive under the handles of a store.
+    pub(super) fn live(&self, store: StoreId) -> Vec<(Order, usize)> {
+        let live = self.live.borrow();
+        let mine = live.iter().filter(|k| k.0 == store.get());
+        mine.filter_map(|k| Some((Order::new(k.1)?, k.2))).collect()
     }
 
     /// Pages under the live handles of a store.
@@ -162,6 +177,7 @@ impl<B: OwnedBlock> BackingStore<B> for Tally<'_, B> {
     }
 
     fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
+        self.settles.set(self.settles.get() + 1);
         self.inner.settle(budget, cx, &mut |block: B| {
             self.gave_up(&block);
             home(block);

@@ -5,14 +5,14 @@ use crate::memory::Reused;
 use std::cell::RefCell;
 use std::mem::take;
 
-const MEMORY: usize = 96 << 10;
+const MEMORY: usize = 1 << 20;
 const META: usize = 16 << 10;
 
 /// What the memory of a new machine is filled with: not zeros, which a pool has to make itself.
 const STALE: u8 = 0xa5;
 
 thread_local! {
-    static ARENA: RefCell<Option<(Reused, Reused)>> = const { RefCell::new(None) };
+    static PARTS: RefCell<Option<(Reused, Reused)>> = const { RefCell::new(None) };
 }
 
 /// What is not given to a source or a store yet.
@@ -27,6 +27,7 @@ impl Parts {
         let (_, rest) = take(&mut self.memory).split_at_mut(skip + 1);
         let (mine, rest) = rest.split_at_mut(bytes);
         self.memory = rest;
+        mine.fill(STALE);
         mine
     }
 
@@ -44,12 +45,11 @@ impl Parts {
 /// it makes are locals of the function that `f` calls, whether that returns or unwinds, and the oracle found every
 /// frame at home and no handle left. The parts must not be put into a `static` or sent to another thread.
 pub(super) fn with(f: impl FnOnce(Parts)) {
-    ARENA.with_borrow_mut(|arena| {
-        let (memory, meta) = arena.get_or_insert_with(|| (Reused::new(MEMORY), Reused::new(META)));
+    PARTS.with_borrow_mut(|parts| {
+        let (memory, meta) = parts.get_or_insert_with(|| (Reused::new(MEMORY), Reused::new(META)));
         // SAFETY: the `RefCell` admits one borrower at a time, and `f` of every earlier call has ended. By the rule
         // above nothing that was made from its parts exists, or it was forgotten, and is not used any more.
         let (memory, meta) = unsafe { (memory.lend(), meta.lend()) };
-        memory.fill(STALE);
         meta.fill(STALE);
         // SAFETY: any bytes are a word, and the slice is used as words only from here on.
         let (_, words, _) = unsafe { meta.align_to_mut::<usize>() };

@@ -1,0 +1,252 @@
+//! An arena in a machine: its stores, what must be true of it after every operation, and after a settle.
+
+use super::alias::Alias;
+use super::ops::Machine;
+use super::plants::Plant;
+use super::platform::{Hooks, LARGE, Source};
+use super::tally::Tally;
+use crate::World;
+use crate::pages::{entries, page_size};
+use forebay::{BackingStore, Context, NoLock, OwnedBlock, Pages, Settled, StoreId};
+use forebay_backends::shmem::{Arena, Copies, Swap, Unmap};
+use std::cell::Cell;
+
+pub(super) type Memory = Arena<LARGE, NoLock>;
+
+/// A fault that reads maps so much around it that is in memory: the default of Linux.
+const FAULT_AROUND: usize = 64 << 10;
+
+/// Pages of every arena: not more than a few buffers want.
+const PAGES: usize = 48;
+
+/// The arena for its own blocks.
+pub(super) const OWN: StoreId = id(2);
+/// The arena for copies.
+pub(super) const COPIED: StoreId = id(3);
+
+const fn id(number: u8) -> StoreId {
+    match StoreId::new(number) {
+        Some(id) => id,
+        None => StoreId::DEFAULT,
+    }
+}
+
+/// The arena that a machine describes.
+pub(super) fn arena(machine: &Machine) -> Memory {
+    let chunk = (machine.memfd.chunk_pages() * LARGE).max(page_size());
+    let arena =
+        Arena::builder((PAGES * LARGE) as u64).chunk(chunk).windows(2).id(OWN).unmap(machine.memfd.unmap());
+    let arena = match machine.memfd.limit() {
+        Some(limit) => arena.limit(limit),
+        None => arena,
+    };
+    arena.create_as().unwrap_or_else(|why| panic!("no arena: {why}"))
+}
+
+/// An arena, as a store for blocks of type `B`.
+pub(super) struct Memfd<'a, B> {
+    pub(super) arena: &'a Memory,
+    /// Hands over, if the blocks are the arena's.
+    pub(super) own: &'a dyn BackingStore<B>,
+    pub(super) copies: &'a dyn BackingStore<B>,
+}
+
+impl<B> Clone for Memfd<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B> Copy for Memfd<'_, B> {}
+
+/// Makes the store for any kind of blocks, if there is one.
+pub(super) trait Offer {
+    fn memfd<B: OwnedBlock>(&self) -> Option<Memfd<'_, B>>;
+}
+
+/// There is no arena. (A store of copies does not even compile for blocks with other pages.)
+pub(super) struct Nothing;
+
+impl Offer for Nothing {
+    fn memfd<B: OwnedBlock>(&self) -> Option<Memfd<'_, B>> {
+        None
+    }
+}
+
+impl Offer for Copies<'_, LARGE, NoLock> {
+    fn memfd<B: OwnedBlock>(&self) -> Option<Memfd<'_, B>> {
+        Some(Memfd { arena: self.arena(), own: self, copies: self })
+    }
+}
+
+/// Whose a page is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Whose {
+    Nobody,
+    /// A block is out.
+    Resident,
+    Stored,
+}
+
+/// What the harness knows of an arena.
+pub(super) struct Inspector<'a> {
+    arena: &'a Memory,
+    alias: Alias<'a>,
+    limit: Option<Pages>,
+    /// A settle unmaps.
+    unmaps: bool,
+    is_source: bool,
+    plant: Plant,
+    /// It is part of the store that is settled.
+    pub(super) is_settled: bool,
+    /// At the last check, and how many settles there were.
+    reclaimable: Cell<(Pages, usize)>,
+}
+
+impl<'a> Inspector<'a> {
+    pub(super) fn new<S: Source>(memfd: Memfd<'a, S::Block>, machine: &Machine, plant: Plant) -> Self {
+        Inspector {
+            arena: memfd.arena,
+            alias: Alias::of(memfd.arena),
+            limit: machine.memfd.limit(),
+            unmaps: machine.memfd.unmap() == Unmap::Always || memfd.arena.surroundings().swap != Swap::None,
+            is_source: !S::SOILED,
+            plant,
+            is_settled: machine.store.has_memfd(),
+            reclaimable: Cell::new((Pages::ZERO, 0)),
+        }
+    }
+
+    fn first_frame(&self) -> usize {
+        self.arena.window(0).expect("there is one").addr().get() / LARGE
+    }
+
+    /// The pages of the arena, by whose they are.
+    fn whose<B: OwnedBlock>(&self, world: &World, hooks: &Hooks, tally: &Tally<'_, B>) -> Vec<Whose> {
+        let mut whose = vec![Whose::Nobody; self.arena.total().get()];
+        for (order, value) in [OWN, COPIED].into_iter().flat_map(|id| tally.live(id)) {
+            for page in &mut whose[value..value + order.pages().get()] {
+                assert_eq!(*page, Whose::Nobody, "two handles have one page");
+                *page = Whose::Stored;
+            }
+        }
+        let first = self.first_frame();
+        if self.is_source {
+            let mut handed_over = 0;
+            for frame in world.frames() {
+                match &mut whose[frame - first] {
+                    page @ Whose::Nobody => *page = Whose::Resident,
+                    _ => handed_over += 1,
+                }
+            }
+            assert_eq!(handed_over, tally.live_pages(OWN.get()), "a copy lies where a block is");
+        }
+        for frame in hooks.retired() {
+            assert_eq!(whose[frame - first], Whose::Nobody, "a page that was exported has a second owner");
+        }
+        whose
+    }
+
+    fn count(whose: &[Whose], of: Whose) -> Pages {
+        Pages::new(whose.iter().filter(|page| **page == of).count())
+    }
+
+    fn chunks(&self, whose: &[Whose]) -> Vec<Vec<Whose>> {
+        whose.chunks(self.arena.chunk_bytes() / LARGE).map(<[Whose]>::to_vec).collect()
+    }
+
+    /// What is true after every operation.
+    pub(super) fn check<B: OwnedBlock>(&self, world: &World, hooks: &Hooks, tally: &Tally<'_, B>) {
+        let is = self.arena.usage();
+        let used = is.resident + is.pending + is.reclaimable + is.retired;
+        assert_eq!(used + is.free, is.total, "a page is nobody's, or in two places: {is}");
+        let whose = self.whose(world, hooks, tally);
+        assert_eq!(is.resident, Self::count(&whose, Whose::Resident), "{is}");
+        assert_eq!(is.pending + is.reclaimable, Self::count(&whose, Whose::Stored), "{is}");
+        assert_eq!(is.retired, Pages::new(hooks.retired().len()), "{is}");
+        assert!(is.held <= is.free + is.retired, "{is}");
+        if let Some(limit) = self.limit {
+            assert!(is.resident <= limit, "{is}, and the limit is {limit}");
+        }
+        assert!(is.reclaimable <= self.unmappable(&whose), "a page beside one that is resident: {is}");
+        let (reclaimable, settles) = self.reclaimable.get();
+        let settled = tally.settles() > settles;
+        assert!(settled || is.reclaimable <= reclaimable, "reclaimable without a settle: {is}");
+        self.reclaimable.set((is.reclaimable, tally.settles()));
+    }
+
+    /// Stored pages with nothing resident beside them.
+    fn unmappable(&self, whose: &[Whose]) -> Pages {
+        let quiet = self.chunks(whose).into_iter().filter(|chunk| !chunk.contains(&Whose::Resident));
+        quiet.map(|chunk| Self::count(&chunk, Whose::Stored)).sum()
+    }
+
+    /// Settles it alone.
+    pub(super) fn flush(&self, cx: Context) -> Settled {
+        self.arena.settle(Pages::ZERO, cx, &mut |_| panic!("it gives nothing home"))
+    }
+
+    /// After a settle in that context.
+    pub(super) fn check_settled<B: OwnedBlock>(
+        &self,
+        cx: Context,
+        world: &World,
+        hooks: &Hooks,
+        tally: &Tally<'_, B>,
+    ) {
+        let is = self.arena.usage();
+        if !cx.contains(Context::MAY_BLOCK) {
+            return;
+        }
+        self.reclaimable.set((is.reclaimable, tally.settles()));
+        let whose = self.whose(world, hooks, tally);
+        let unmapped = if self.unmaps { self.unmappable(&whose) } else { Pages::ZERO };
+        assert_eq!(is.reclaimable, unmapped, "a settle left something to do: {is}");
+        let chunks = self.chunks(&whose);
+        let used = chunks.iter().filter(|chunk| chunk.iter().any(|page| *page != Whose::Nobody)).count();
+        let bytes = self.arena.memory_bytes().expect("a system call that can't fail");
+        let most = (used * self.arena.chunk_bytes()) as u64;
+        assert!(bytes <= most, "{bytes} bytes of memory, and {used} chunks are in use: {is}");
+        if !self.unmaps || self.arena.chunk_bytes() < FAULT_AROUND {
+            return; // whoever reads one chunk maps its neighbours
+        }
+        for window in (0..2).filter_map(|n| self.arena.window(n)) {
+            let entries = entries(window).expect("there is /proc");
+            let pages = self.arena.chunk_bytes() / page_size();
+            for (n, (chunk, entries)) in chunks.iter().zip(entries.chunks(pages)).enumerate() {
+                let mapped = entries.iter().any(|entry| entry.present);
+                let open = chunk.contains(&Whose::Resident);
+                assert!(open || !mapped, "chunk {n} is mapped after a settle: {chunk:?}");
+            }
+        }
+    }
+
+    /// Shows a block of it to somebody outside.
+    pub(super) fn export<S: Source>(&self, source: &S, block: &S::Block) -> Option<u64> {
+        if self.plant == Plant::ForgetsAnExport { source.offset(block) } else { source.export(block) }
+    }
+
+    /// Whether so many pages more would be too many.
+    pub(super) fn is_over(&self, more: Pages) -> bool {
+        self.limit.is_some_and(|limit| self.arena.resident() + more > limit)
+    }
+
+    /// The bytes of the arena from an offset on, through the second window.
+    pub(super) fn read(&self, offset: u64, bytes: usize) -> Vec<u8> {
+        self.alias.read(offset as usize, bytes)
+    }
+
+    /// The same, to write.
+    pub(super) fn write(&self, offset: u64, bytes: &[u8]) {
+        self.alias.write(offset as usize, bytes);
+    }
+}
+
+/// After everything was dropped: all of it is nobody's, and takes no memory.
+pub(super) fn assert_nothing_left(arena: &Memory) {
+    let settled = arena.settle(Pages::MAX, Context::THREAD, &mut |_| panic!("it gives nothing home"));
+    assert_eq!(settled, Settled::default());
+    let is = arena.usage();
+    assert_eq!(is.free + is.retired, is.total, "{is}");
+    assert_eq!(arena.memory_bytes().ok(), Some(0), "memory that nobody uses: {is}");
+}
