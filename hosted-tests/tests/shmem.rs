@@ -9,6 +9,8 @@ use hosted_tests::conformance::{content, fill, order};
 use hosted_tests::pages::entries;
 use std::ptr::NonNull;
 
+#[path = "shmem/counts.rs"]
+mod counts;
 #[path = "shmem/sharing.rs"]
 mod sharing;
 #[path = "shmem/threads.rs"]

@@ -326,9 +326,7 @@ impl Ledger {
     /// Frees the pages of a block, or retires them, with the bytes that they have.
     fn bury(&mut self, pfn: Pfn, order: Order, contents: Contents) {
         if contents == Contents::Any {
-            let pages = self.pages(pfn, order);
-            runs::set(&mut self.stale, pages);
-            self.count(pfn, order, |chunk, pages| chunk.stale += pages);
+            self.make_stale(pfn, order);
         }
         let first = self.free.frames().start;
         if !runs::any(&self.exported, self.pages(pfn, order)) {
@@ -343,12 +341,23 @@ impl Ledger {
         }
     }
 
+    /// Marks the pages of a block as stale, but for those in a hole, which have no bytes: a block of several chunks may
+    /// have been refused before all of them were brought in.
+    fn make_stale(&mut self, pfn: Pfn, order: Order) {
+        for chunk in self.chunks_of(pfn, order) {
+            if self.chunks.get(chunk).is_some_and(|c| c.mapping != Mapping::Hole) {
+                let here = self.pages_in(chunk, pfn, order);
+                self.chunks.change(chunk, |c| c.stale += here.len() as u32);
+                runs::set(&mut self.stale, here);
+            }
+        }
+    }
+
     /// Takes the marks of stale pages away; how many there were.
     fn take_stale(&mut self, pfn: Pfn, order: Order) -> u32 {
-        let (mut sum, pages) = (0, self.pages(pfn, order));
+        let mut sum = 0;
         for chunk in self.chunks_of(pfn, order) {
-            let first = chunk * self.per_chunk;
-            let here = pages.start.max(first)..pages.end.min(first + self.per_chunk);
+            let here = self.pages_in(chunk, pfn, order);
             let stale = runs::clear(&mut self.stale, here);
             if stale > 0 {
                 self.chunks.change(chunk, |c| c.stale -= stale);
@@ -370,6 +379,12 @@ impl Ledger {
     fn pages(&self, pfn: Pfn, order: Order) -> Range<usize> {
         let first = pfn.get() - self.free.frames().start;
         first..first + order.pages().get()
+    }
+
+    /// Those of them that are in a chunk.
+    fn pages_in(&self, chunk: usize, pfn: Pfn, order: Order) -> Range<usize> {
+        let (pages, first) = (self.pages(pfn, order), chunk * self.per_chunk);
+        pages.start.max(first)..pages.end.min(first + self.per_chunk)
     }
 
     /// The frames of a chunk.

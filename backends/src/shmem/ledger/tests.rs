@@ -156,6 +156,22 @@ fn brought_in_half_way() {
     assert_eq!((state(&l, 0), l.sums().pending), (State::Queued, 4));
 }
 
+/// Rule: a block that is refused before all of its chunks were brought in leaves no old bytes where there is no memory.
+#[test]
+fn a_hole_is_never_stale() {
+    let mut l = ledger(2);
+    let a = take(&mut l, 3);
+    l.release(Resident { contents: Contents::Any, ..a });
+    assert_eq!((l.sums().stale, state(&l, 0)), (8, State::Dead));
+    let refused = l.reserve(order(4), Limit::Held).expect("there is room");
+    assert_eq!((refused.contents, l.need(0), l.need(1)), (Contents::Any, Need::Nothing, Need::Memory));
+    l.release(refused);
+    assert_eq!((l.sums().stale, state(&l, 0), state(&l, 1)), (8, State::Dead, State::Empty));
+    assert_eq!(l.begin_punch(0, 9), Some(0..1));
+    l.end_punch(0, Mapping::Hole);
+    assert_eq!(l.sums(), Sums::default());
+}
+
 /// Rule: a block of several chunks is in all of them.
 #[test]
 fn blocks_larger_than_a_chunk() {
