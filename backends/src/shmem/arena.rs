@@ -203,7 +203,7 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
                 return Err(StoreError::NoHeadroom);
             }
             if let Err(why) = window.populate(range.clone(), how) {
-                self.ledger.with(|l| l.brought_in_partly(chunk));
+                self.ledger.with(|l| l.touched(chunk));
                 return Err(if why == Errno::NOMEM { StoreError::NoHeadroom } else { StoreError::Io });
             }
             let folio = match how {
@@ -216,7 +216,7 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
     }
 
     /// Whether a chunk may be brought in, as far as that can be known. What is in memory already takes none.
-    fn has_headroom(&self, range: &Range<usize>, how: Populate) -> bool {
+    pub(super) fn has_headroom(&self, range: &Range<usize>, how: Populate) -> bool {
         if self.headroom.allows(range.len() as u64) {
             return true;
         }

@@ -133,7 +133,7 @@ impl Ledger {
         }
         let pfn = self.free.take(order).ok_or(OutOfFrames::Exhausted)?;
         let contents = if self.take_stale(pfn, order) == 0 { Contents::Fresh } else { Contents::Any };
-        self.count(pfn, order, |chunk, pages| chunk.resident += pages);
+        self.count(pfn, order, Chunk::claim);
         Ok(Resident { pfn, order, contents })
     }
 
@@ -165,10 +165,20 @@ impl Ledger {
         }
         self.away.unmark(pfn, order);
         self.count(pfn, order, |chunk, pages| {
-            chunk.resident += pages;
+            chunk.claim(pages);
             chunk.stored -= pages;
         });
         Ok(Resident { pfn, order, contents: Contents::Any })
+    }
+
+    /// A stored block becomes resident as it is, whatever the limit: nobody brings its chunks in. Whoever touches it does,
+    /// so its chunks do not count as unmapped any more.
+    pub(crate) fn take_out(&mut self, pfn: Pfn, order: Order) -> Result<Resident, StoreError> {
+        let pages = self.take_back(pfn, order, Limit::Ignored)?;
+        for chunk in self.chunks_of(pfn, order) {
+            self.touched(chunk);
+        }
+        Ok(pages)
     }
 
     /// Two neighbours of one order become one, if that would be a block of this arena.
@@ -214,7 +224,7 @@ impl Ledger {
     /// who read are counted twice.)
     pub(crate) fn hold(&mut self, pfn: Pfn, order: Order) -> Option<Resident> {
         self.is_stored(pfn, order).then(|| {
-            self.count(pfn, order, |chunk, pages| chunk.resident += pages);
+            self.count(pfn, order, Chunk::claim);
             Resident { pfn, order, contents: Contents::Any }
         })
     }
@@ -243,15 +253,13 @@ impl Ledger {
     /// A chunk was brought in, and consists of such folios.
     pub(crate) fn brought_in(&mut self, chunk: usize, folio: Option<Folio>) {
         self.chunks.change(chunk, |c| {
-            if c.mapping != Mapping::Unmapping {
-                c.mapping = Mapping::Mapped;
-            }
+            c.mapping = Mapping::Mapped;
             c.folio = folio.or(c.folio);
         });
     }
 
-    /// Bringing in a chunk failed half way.
-    pub(crate) fn brought_in_partly(&mut self, chunk: usize) {
+    /// Somebody touches some of a chunk, or bringing it in failed half way.
+    pub(crate) fn touched(&mut self, chunk: usize) {
         self.chunks.change(chunk, |c| {
             if matches!(c.mapping, Mapping::Hole | Mapping::Unmapped) {
                 c.mapping = Mapping::Partly;
@@ -268,15 +276,21 @@ impl Ledger {
         Some(run)
     }
 
-    /// A chunk was unmapped, or not. Whether somebody needs it by now: then it is to be brought in again, and is
-    /// still being unmapped until it is told so once more.
+    /// A chunk was unmapped, or perhaps not (`Partly`). Whether somebody has pages of it by now: then it is to be brought
+    /// in again, and is still being unmapped until [`end_again`](Ledger::end_again).
     pub(crate) fn end_unmap(&mut self, chunk: usize, mapping: Mapping) -> Wanted {
-        let wanted = mapping == Mapping::Unmapped && self.chunks.get(chunk).is_some_and(|c| c.resident > 0);
-        if wanted {
+        let now = self.chunks.get(chunk).map(|c| (c.resident, c.mapping));
+        if now.is_some_and(|(resident, _)| resident > 0) {
             return Wanted::Again;
         }
-        self.chunks.change(chunk, |c| c.mapping = mapping);
+        let disturbed = now.is_some_and(|(_, mapping)| mapping == Mapping::Disturbed);
+        self.chunks.change(chunk, |c| c.mapping = if disturbed { Mapping::Partly } else { mapping });
         Wanted::No
+    }
+
+    /// A chunk that was being unmapped was brought in again, or perhaps not (`Partly`).
+    pub(crate) fn end_again(&mut self, chunk: usize, mapping: Mapping) {
+        self.chunks.change(chunk, |c| c.mapping = mapping);
     }
 
     /// The next dead chunks, from `at` on: nobody can get a page of them from now on.

@@ -91,18 +91,28 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
         while let Some(run) = self.ledger.with(|l| l.begin_unmap(at, RUN)) {
             at = run.end;
             let done = self.unmap_everywhere(&run);
+            let mapping =
+                |done: Result<(), StoreError>, then| if done.is_ok() { then } else { Mapping::Partly };
             for chunk in run {
-                let mapping = if done.is_ok() { Mapping::Unmapped } else { Mapping::Mapped };
-                if self.ledger.with(|l| l.end_unmap(chunk, mapping)) == Wanted::Again {
-                    // Somebody took a page of it back meanwhile. It is in memory, so this takes none.
-                    let again = self.window.populate(self.bytes_of(&(chunk..chunk + 1)), Populate::Back);
-                    self.ledger.with(|l| l.end_unmap(chunk, Mapping::Mapped));
-                    result = result.and(again.map_err(|_| StoreError::Io));
+                let unmapped = mapping(done, Mapping::Unmapped);
+                if self.ledger.with(|l| l.end_unmap(chunk, unmapped)) == Wanted::Again {
+                    let again = self.bring_again(chunk);
+                    self.ledger.with(|l| l.end_again(chunk, mapping(again, Mapping::Mapped)));
+                    result = result.and(again);
                 }
             }
             result = result.and(done);
         }
         result
+    }
+
+    /// Somebody took a page of a chunk back while it was unmapped. It should be in memory, so this takes none.
+    fn bring_again(&self, chunk: usize) -> Result<(), StoreError> {
+        let range = self.bytes_of(&(chunk..chunk + 1));
+        if !self.has_headroom(&range, Populate::Back) {
+            return Err(StoreError::NoHeadroom);
+        }
+        self.window.populate(range, Populate::Back).map_err(|_| StoreError::Io)
     }
 
     fn unmap_everywhere(&self, chunks: &Range<usize>) -> Result<(), StoreError> {
@@ -177,9 +187,8 @@ impl<const PAGE: usize, L: RawLock> BackingStore<ArenaBlock<PAGE>> for Arena<PAG
 
     /// The block is not brought in for it: whoever keeps it instead of releasing it has it brought in by touching it.
     fn discard(&self, handle: Handle) -> Result<Option<ArenaBlock<PAGE>>, Refused<Handle, StoreError>> {
-        let pages = self
-            .find(&handle, self.id)
-            .and_then(|(pfn, order)| self.ledger.with(|l| l.take_back(pfn, order, Limit::Ignored)));
+        let pages =
+            self.find(&handle, self.id).and_then(|(pfn, order)| self.ledger.with(|l| l.take_out(pfn, order)));
         pages.map(|pages| Some(self.block(pages))).map_err(|why| Refused::new(handle, why))
     }
 

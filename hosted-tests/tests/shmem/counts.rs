@@ -16,3 +16,21 @@ fn what_has_no_memory_is_not_held() {
     settles(&arena, 0, 0, 0);
     assert_eq!(arena.memory_bytes().expect("a descriptor"), 0);
 }
+
+/// Rule: a block that was discarded is its owner's, who may touch it and hand it over again: it is reclaimable when it is
+/// out of the page tables, and not before.
+#[test]
+fn what_is_reclaimable_is_not_mapped() {
+    let arena = arena(1);
+    let (block, _) = take(&arena, 3, 2);
+    let (neighbour, _) = take(&arena, 3, 3);
+    let ranges = [&block, &neighbour].map(|block| range(&arena, block));
+    let (handle, _neighbour) = (handed(&arena, block), handed(&arena, neighbour));
+    settles(&arena, 0, 16, 0);
+    let mut block = arena.discard(handle).expect("it is stored").expect("the same block");
+    let bytes = fill(&mut block, 4);
+    let handle = handed(&arena, block);
+    settles(&arena, 0, 16, 0);
+    assert!(ranges.iter().all(|range| !is_mapped(*range)), "reclaimable, and in a page table");
+    arena.release(comes_back(&arena, handle, &bytes));
+}
