@@ -150,8 +150,10 @@ impl<const PAGE: usize, L: RawLock> BackingStore<ArenaBlock<PAGE>> for Arena<PAG
 
     /// Everything that is not stored yet could be.
     fn space(&self) -> Space {
-        let stored = self.stored();
-        self.ledger.with(|l| Space::new(l.total() - l.retired() - stored, usize::MAX))
+        self.ledger.with(|l| {
+            let stored = Pages::new(l.sums().pending + l.sums().reclaimable);
+            Space::new(l.total() - l.retired() - stored, usize::MAX)
+        })
     }
 
     /// Never full. [`StoreError::WrongStore`]: a block of another arena.
