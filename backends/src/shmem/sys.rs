@@ -4,7 +4,7 @@
 use core::ffi::c_void;
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
-use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
+use rustix::fs::{FallocateFlags, MemfdFlags, OFlags, SealFlags};
 use rustix::io::{Errno, Result, retry_on_intr};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -44,6 +44,15 @@ pub(crate) enum Populate {
     Back,
 }
 
+/// Whether a window asks for huge pages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Huge {
+    Wanted,
+    /// They are larger than a chunk. The memory of one would come with the first of its chunks, whose head-room alone was
+    /// looked at, and most of it would never go back: punching a part of a huge page frees that part at best.
+    Unwanted,
+}
+
 /// A shared, writable mapping of part of a memfd.
 ///
 /// # Invariants
@@ -80,14 +89,17 @@ impl Window {
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: `base..base + bytes` lies in what was just reserved, since `skip < align`.
         let mapped = unsafe { mmap(base, bytes, access, MapFlags::SHARED | MapFlags::FIXED, memfd, offset) };
-        let (head, tail) = (skip, align - skip);
-        let rest = [(reserved, head), (base.wrapping_byte_add(bytes), tail)];
-        for (at, len) in rest.into_iter().filter(|(_, len)| *len > 0) {
-            // SAFETY: what was reserved before and behind the window; nobody else has its address.
+        let window = mapped.and_then(|at| {
+            let base = NonNull::new(at.cast()).ok_or(Errno::NOMEM)?;
+            Ok(Window { base, bytes, whose: Whose::Ours })
+        });
+        let rest = [(reserved, skip), (base.wrapping_byte_add(bytes), align - skip)];
+        let unused = if window.is_ok() { rest } else { [(reserved, all), (reserved, 0)] };
+        for (at, len) in unused.into_iter().filter(|(_, len)| *len > 0) {
+            // SAFETY: what was reserved and is not the window; nobody else has its address.
             unsafe { munmap(at, len) }?;
         }
-        let window = NonNull::new(base.cast()).map(|base| Window { base, bytes, whose: Whose::Ours });
-        mapped.and(window.ok_or(Errno::NOMEM))
+        window
     }
 
     /// A mapping of somebody else.
@@ -98,12 +110,16 @@ impl Window {
         Window { base: mapping.cast(), bytes: mapping.len(), whose: Whose::Theirs }
     }
 
-    /// Keeps it out of children and of core dumps, and asks for huge pages, where there are any.
-    pub(crate) fn set_up(&self) -> Result<()> {
+    /// Keeps it out of children and of core dumps, and asks for huge pages, or for none.
+    pub(crate) fn set_up(&self, huge: Huge) -> Result<()> {
         let all = 0..self.bytes;
         self.advise(all.clone(), Advice::LinuxDontFork)?;
         self.advise(all.clone(), Advice::LinuxDontDump)?;
-        match self.advise(all, Advice::LinuxHugepage) {
+        let advice = match huge {
+            Huge::Wanted => Advice::LinuxHugepage,
+            Huge::Unwanted => Advice::LinuxNoHugepage,
+        };
+        match self.advise(all, advice) {
             Err(Errno::INVAL) => Ok(()), // a kernel without huge pages
             result => result,
         }
@@ -137,20 +153,19 @@ impl Window {
         loop {
             match self.advise(range.clone(), advice) {
                 Err(Errno::AGAIN | Errno::INTR) => {}
-                Err(Errno::INVAL) => {
-                    self.touch(range);
-                    return Ok(());
-                }
+                Err(Errno::INVAL) => return self.touch(range),
                 result => return result,
             }
         }
     }
 
-    fn touch(&self, range: Range<usize>) {
+    fn touch(&self, range: Range<usize>) -> Result<()> {
+        self.check(range.clone()).ok_or(Errno::INVAL)?;
         for at in range.step_by(rustix::param::page_size()) {
-            // SAFETY: `advise` found the range in the mapping; volatile, as others may write.
+            // SAFETY: `check` found the range in the mapping; volatile, as others may write.
             unsafe { self.base.add(at).read_volatile() };
         }
+        Ok(())
     }
 
     /// How many bytes of a range are in memory, so that bringing it in takes none for them. 0 if the kernel does not
@@ -216,7 +231,8 @@ impl Mapped {
     ///
     /// # Safety
     /// Each mapping is shared, readable and writable, of that memfd from `offset` on, and stays as it is for as long as
-    /// the arena and any of its blocks exist. No reference to its bytes exists, nor will one.
+    /// the arena and any of its blocks exist. No reference to its bytes exists, nor will one. No other arena is over any
+    /// of it, nor is there a block of an earlier one: the two would take each other's blocks for their own.
     pub unsafe fn new(memfd: OwnedFd, offset: u64, mappings: &[NonNull<[u8]>]) -> Mapped {
         // SAFETY: the caller's promise.
         let windows = mappings.iter().map(|mapping| unsafe { Window::of(*mapping) }).collect();
@@ -234,6 +250,33 @@ pub(crate) fn check(memfd: BorrowedFd<'_>, bytes: u64) -> Result<()> {
     if size < bytes {
         return Err(Errno::FBIG);
     }
+    let flags = rustix::fs::fcntl_getfl(memfd)?;
+    if !flags.intersects(OFlags::WRONLY | OFlags::RDWR) {
+        return Err(Errno::BADF); // its memory could not be given back
+    }
     let seals = rustix::fs::fcntl_get_seals(memfd)?;
     if seals.intersects(SealFlags::WRITE | SealFlags::FUTURE_WRITE) { Err(Errno::PERM) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    /// Rule: no call reaches beyond its window, also where the kernel is not asked.
+    #[test]
+    fn nothing_beyond_the_window() {
+        let page = rustix::param::page_size();
+        let (memfd, _) = create(4 * page as u64).expect("a memfd");
+        let window = Window::map(memfd.as_fd(), 0, 2 * page, page).expect("a window");
+        assert!(window.base().addr().get().is_multiple_of(page));
+        for range in [page..3 * page, 2 * page..usize::MAX, usize::MAX - page..usize::MAX] {
+            assert_eq!(window.populate(range.clone(), Populate::Back), Err(Errno::INVAL));
+            assert_eq!(window.touch(range.clone()), Err(Errno::INVAL));
+            assert_eq!(window.unmap(range.clone()), Err(Errno::INVAL));
+            assert_eq!(window.in_memory(range), 0);
+        }
+        assert_eq!(window.touch(0..2 * page), Ok(()));
+        assert_eq!(window.in_memory(0..2 * page), 2 * page);
+    }
 }

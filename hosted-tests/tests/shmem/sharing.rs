@@ -48,16 +48,23 @@ fn everybody_sees_the_same_bytes() {
     arena.release(block);
 }
 
-/// Rule: the windows are neither in children nor in core dumps, and ask for huge pages.
+/// Rule: the windows are neither in children nor in core dumps, and ask for huge pages, unless one would be larger than a
+/// chunk: its memory would come with one chunk and not go with it.
 #[test]
 fn windows_have_their_advice() {
-    let arena = arena(4);
-    let heading = format!("{:x}-", arena.window(0).expect("a window").cast::<u8>().addr());
-    let smaps = std::fs::read_to_string("/proc/self/smaps").expect("there is one");
-    let flags =
-        smaps.lines().skip_while(|l| !l.starts_with(&heading)).find_map(|l| l.strip_prefix("VmFlags:"));
-    let flags: Vec<_> = flags.expect("the window has flags").split_whitespace().collect();
-    assert!(["sh", "dc", "dd"].iter().all(|flag| flags.contains(flag)), "{flags:?}");
+    let usual = Arena::builder(1 << 20).windows(2).create().expect("an arena");
+    for (arena, advice) in [(usual, "hg"), (arena(4), "nh")] {
+        let huge_page = arena.surroundings().huge_page_size;
+        let smaps = std::fs::read_to_string("/proc/self/smaps").expect("there is one");
+        for window in (0..).map_while(|number| arena.window(number)) {
+            let heading = format!("{:x}-", window.cast::<u8>().addr());
+            let mut lines = smaps.lines().skip_while(|l| !l.starts_with(&heading));
+            let flags = lines.find_map(|l| l.strip_prefix("VmFlags:")).expect("the window has flags");
+            let flags: Vec<_> = flags.split_whitespace().collect();
+            assert!(["sh", "dc", "dd"].iter().all(|flag| flags.contains(flag)), "{flags:?}");
+            assert!(huge_page.is_none() || flags.contains(&advice), "{advice}: {flags:?}");
+        }
+    }
 }
 
 /// Rule: an exported block is never anybody else's, and its memory goes with its chunk.
@@ -186,6 +193,20 @@ fn memory_that_does_not_serve() {
     let f = memfd(2 * MIB as u64, SEALABLE);
     let long = [map(&f, 0, 4 * MIB, MIB)];
     assert!(matches!(over(&builder, f, 0, &long), Err(CreateError::NotShmem(_))), "it would end in a signal");
+    let far = over(&builder, fd(), 0_u64.wrapping_sub(MIB as u64), &[whole(&fd())]);
+    assert!(matches!(far, Err(CreateError::TooLarge)), "it ends beyond the last byte that a file can have");
+
+    let f = fd();
+    // SAFETY: a system call on a descriptor.
+    assert_eq!(
+        unsafe { libc::fcntl(f.as_raw_fd(), libc::F_ADD_SEALS, libc::F_SEAL_SHRINK | libc::F_SEAL_GROW) },
+        0
+    );
+    let maps = [whole(&f)];
+    let read_only = File::open(format!("/proc/self/fd/{}", f.as_raw_fd())).expect("it is there");
+    let why = over(&builder, read_only.into(), 0, &maps).expect_err("nothing could be punched");
+    assert!(matches!(why, CreateError::NotShmem(_)), "{why}");
+
     let f = memfd(4 * MIB as u64, libc::MFD_CLOEXEC);
     let unsealable = [whole(&f)];
     assert!(matches!(over(&builder, f, 0, &unsealable), Err(CreateError::Seal(_))));
