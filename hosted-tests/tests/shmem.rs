@@ -230,6 +230,22 @@ fn nothing_leaks_from_one_owner_to_the_next() {
     }
 }
 
+/// Rule: a fresh block stays one only as long as nobody wrote any of it, also where it was cut and joined.
+#[test]
+fn joined_blocks_are_wiped() {
+    for written in 0..2 {
+        let arena = arena(1);
+        let block = arena.allocate(order(4), THREAD).expect("there is room");
+        let mut halves = <[Block; 2]>::from(block.split().expect("two halves"));
+        fill(&mut halves[written], 1);
+        let [lower, upper] = halves;
+        let mut block = arena.join(lower, upper).expect("they are neighbours");
+        block.zero();
+        assert!(content(&block).iter().all(|byte| *byte == 0), "half {written} was not wiped");
+        arena.release(block);
+    }
+}
+
 /// Rule: the limit is on what is resident. It holds for fresh blocks and for what is taken back; the handle comes back,
 /// and handing something over makes room.
 #[test]

@@ -147,6 +147,9 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
     /// the memfd. It may be handed over, taken back and split as before. Once it is released or discarded, its pages are
     /// retired: their memory is dropped with that of their chunk, and nobody gets them again, since a late write could
     /// still come. `None`, and nothing is noted, if it is of another arena.
+    ///
+    /// A pool's shelf does not ask the arena: what lies there is handed out again, exported or not. A pool whose blocks
+    /// are exported has no places (`[Place; 0]`).
     pub fn export(&self, block: &ArenaBlock<PAGE>) -> Option<u64> {
         let offset = self.offset(block)?;
         self.ledger.with(|l| l.export(block.pfn(), block.order()));

@@ -124,7 +124,7 @@ pub(crate) struct Chunks {
 }
 
 impl Chunks {
-    /// Words for the marks of so many chunks, twice.
+    /// So many, each like `chunk`. `None` if there is no memory for them.
     pub(crate) fn new(chunk: Chunk, count: usize) -> Option<Chunks> {
         let words = bitmap::plain_words(count);
         let all = boxed(chunk, count)?;

@@ -97,6 +97,33 @@ fn what_was_exported_has_no_second_owner() {
     }
 }
 
+/// Rule: it is so behind a pool too.
+#[test]
+#[ignore = "known: a pool has no way to ask whether a block may go to a shelf; the docs of `export` say so"]
+fn what_was_exported_goes_to_no_shelf() {
+    let arena = arena(1);
+    let home = Forebay::<_, _, [Place<_>; 44]>::new(&arena, &arena, 4);
+    let tile = Buffer::new(&home, order(2));
+    let exported = tile.write().expect("there is room").blocks().find_map(|(_, block)| arena.export(block));
+    drop(tile);
+    let tile = Buffer::new(&home, order(2));
+    let next = tile.write().expect("there is room").blocks().find_map(|(_, block)| arena.offset(block));
+    assert_ne!(next, exported, "a second owner");
+}
+
+/// Rule: zeroing makes zeros, whoever wrote before.
+#[test]
+#[ignore = "known: a fresh block does not know what others wrote; the docs of `ArenaBlock` say so"]
+fn what_others_wrote_is_wiped() {
+    let arena = arena(1);
+    let mut block = arena.allocate(Order::PAGE, THREAD).expect("there is room");
+    let first = range(&arena, &block).cast::<u8>();
+    // SAFETY: the range is mapped, and nobody else is at it.
+    unsafe { first.write_volatile(7) };
+    block.zero();
+    assert!(content(&block).iter().all(|byte| *byte == 0), "somebody's bytes");
+}
+
 fn memfd(bytes: u64, flags: libc::c_uint) -> OwnedFd {
     // SAFETY: a name that ends with a zero; the descriptor is new, and nobody else's.
     let fd = unsafe {

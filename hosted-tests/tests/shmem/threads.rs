@@ -50,7 +50,7 @@ fn taking_back_while_others_settle() {
 #[test]
 fn reclaimable_means_not_mapped() {
     let arena = arena(32);
-    for round in 0..300 {
+    for round in 0..100 {
         let blocks: Vec<_> = (0..32).map(|n| take(&arena, 4, n).0).collect();
         let ranges: Vec<_> = blocks.iter().map(|block| range(&arena, block)).collect();
         let mut handles: Vec<_> = blocks.into_iter().map(|block| handed(&arena, block)).collect();

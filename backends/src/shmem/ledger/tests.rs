@@ -262,6 +262,22 @@ fn blocks_larger_than_a_chunk() {
     assert!(l.discard(a.0, half));
 }
 
+/// Rule: what is joined is fresh only if both halves are, and only halves of one block are joined.
+#[test]
+fn joining() {
+    use Contents::{Any, Fresh};
+    let l = ledger(2);
+    let half = |page, contents| Resident { pfn: Pfn::new(1000 * CHUNK + page), order: order(2), contents };
+    for (left, right, both) in [(Fresh, Fresh, Fresh), (Fresh, Any, Any), (Any, Fresh, Any), (Any, Any, Any)]
+    {
+        let joined = l.join(half(8, left), half(12, right)).expect("two halves");
+        assert_eq!(joined, Resident { pfn: Pfn::new(1000 * CHUNK + 8), order: order(3), contents: both });
+    }
+    for (left, right) in [(4, 8), (12, 8), (0, 8), (0, 0)] {
+        assert_eq!(l.join(half(left, Any), half(right, Any)), Err((half(left, Any), half(right, Any))));
+    }
+}
+
 /// Rule: the limit is on what is resident; what is only dropped or copied does not count.
 #[test]
 fn the_limit() {
