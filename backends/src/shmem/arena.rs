@@ -288,3 +288,6 @@ impl<const PAGE: usize, L: RawLock> fmt::Debug for Arena<PAGE, L> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

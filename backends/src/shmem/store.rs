@@ -107,7 +107,7 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
     }
 
     /// Somebody took a page of a chunk back while it was unmapped. It should be in memory, so this takes none.
-    fn bring_again(&self, chunk: usize) -> Result<(), StoreError> {
+    pub(super) fn bring_again(&self, chunk: usize) -> Result<(), StoreError> {
         let range = self.bytes_of(&(chunk..chunk + 1));
         if !self.has_headroom(&range, Populate::Back) {
             return Err(StoreError::NoHeadroom);

@@ -224,11 +224,10 @@ fn memory_that_does_not_serve() {
     assert!(matches!(far, Err(CreateError::TooLarge)), "it ends beyond the last byte that a file can have");
 
     let f = fd();
+    const SEALS: libc::c_int = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW;
     // SAFETY: a system call on a descriptor.
-    assert_eq!(
-        unsafe { libc::fcntl(f.as_raw_fd(), libc::F_ADD_SEALS, libc::F_SEAL_SHRINK | libc::F_SEAL_GROW) },
-        0
-    );
+    let sealed = unsafe { libc::fcntl(f.as_raw_fd(), libc::F_ADD_SEALS, SEALS) };
+    assert_eq!(sealed, 0);
     let maps = [whole(&f)];
     let read_only = File::open(format!("/proc/self/fd/{}", f.as_raw_fd())).expect("it is there");
     let why = over(&builder, read_only.into(), 0, &maps).expect_err("nothing could be punched");
