@@ -1,6 +1,7 @@
 //! That what the counts say is so: in the page tables, and in the memfd.
 
 use super::*;
+use forebay_backends::shmem::{Swap, Unmap};
 
 /// Rule: a block that is refused before all of its chunks were brought in changes nothing; what has no memory is not held.
 #[test]
@@ -15,6 +16,22 @@ fn what_has_no_memory_is_not_held() {
     );
     settles(&arena, 0, 0, 0);
     assert_eq!(arena.memory_bytes().expect("a descriptor"), 0);
+}
+
+/// Rule: where there is no swap, unmapping may be left out: then what is stored stays pending, and drops go all the same.
+#[test]
+fn unmapping_may_be_left_out() {
+    let arena = builder(2).unmap(Unmap::WithSwap).create().expect("an arena");
+    let no_swap = arena.surroundings().swap == Swap::None;
+    let (block, bytes) = take(&arena, 4, 5);
+    let (dropped, _) = take(&arena, 4, 6);
+    let at = range(&arena, &block);
+    let handle = handed(&arena, block);
+    arena.release(dropped);
+    settles(&arena, if no_swap { 16 } else { 0 }, if no_swap { 0 } else { 16 }, 0);
+    assert_eq!(is_mapped(at), no_swap);
+    assert_eq!(arena.memory_bytes().expect("a descriptor"), 16 * PAGE as u64);
+    arena.release(comes_back(&arena, handle, &bytes));
 }
 
 /// Rule: a block that was discarded is its owner's, who may touch it and hand it over again: it is reclaimable when it is

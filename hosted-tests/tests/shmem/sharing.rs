@@ -111,6 +111,22 @@ fn what_was_exported_goes_to_no_shelf() {
     assert_ne!(next, exported, "a second owner");
 }
 
+/// Rule: what a guest wrote into a block of a pool is wiped before the next one gets it from the shelf.
+#[test]
+fn what_a_guest_wrote_is_wiped() {
+    let arena = arena(1);
+    let pool = forebay::Pool::<_, [Place<_>; 1]>::new(&arena, 1);
+    let block = pool.take(Order::PAGE, (), THREAD).expect("there is room");
+    let first = range(&arena, block.block()).cast::<u8>();
+    // SAFETY: the range is mapped, and nobody else is at it.
+    unsafe { first.write_volatile(7) };
+    pool.give(block, THREAD).expect("there is a place");
+    let block = pool.take(Order::PAGE, (), THREAD).expect("it is on its shelf");
+    assert_eq!(range(&arena, block.block()).cast::<u8>(), first);
+    assert!(content(block.block()).iter().all(|byte| *byte == 0), "the guest's bytes");
+    pool.give(block, THREAD).expect("there is a place");
+}
+
 /// Rule: zeroing makes zeros, whoever wrote before.
 #[test]
 #[ignore = "known: a fresh block does not know what others wrote; the docs of `ArenaBlock` say so"]

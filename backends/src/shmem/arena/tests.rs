@@ -78,3 +78,30 @@ fn no_head_room_in_a_settle() {
     assert_eq!(arena.bring_again(1), Err(StoreError::NoHeadroom), "nothing of it is there");
     arena.release(block);
 }
+
+/// An arena of four chunks, the second of which can be brought in only by half, as if some of it were broken: the window
+/// is over a file that ends there. Aligned to the four, so that the second is had after the first.
+fn broken() -> Arena {
+    let (whole, _) = sys::create(4 * CHUNK as u64).expect("a memfd");
+    let (short, _) = sys::create(CHUNK as u64 + CHUNK as u64 / 2).expect("a memfd");
+    let window = Window::map(short.as_fd(), 0, 4 * CHUNK, 4 * CHUNK).expect("a window");
+    let mapped = sys::Mapped { memfd: whole, offset: 0, windows: std::vec![window] };
+    let arena = Arena::builder(0).chunk(CHUNK).create_over(mapped).expect("an arena");
+    assert_eq!(arena.settle(Pages::ZERO, THREAD, &mut |_| {}).error, None); // what was in it is gone: all are holes
+    arena
+}
+
+/// Rule: what could be brought in only by half has memory, so it is punched, and brought in from the start.
+#[test]
+fn brought_in_by_half() {
+    let arena = broken();
+    let order = Order::new(4).expect("an order");
+    let block = arena.allocate(order, THREAD).expect("this one is whole");
+    assert_eq!(arena.ledger.with(|l| l.need(1)), Need::Memory);
+    assert!(arena.allocate(order, THREAD).is_err());
+    assert_eq!(arena.ledger.with(|l| l.need(1)), Need::Mapping, "some of it has memory");
+    assert_eq!((arena.resident(), arena.free()), (Pages::new(16), Pages::new(48)));
+    let _ = arena.settle(Pages::ZERO, THREAD, &mut |_| {});
+    assert_eq!(arena.ledger.with(|l| l.need(1)), Need::Memory, "it was punched");
+    arena.release(block);
+}
