@@ -18,6 +18,44 @@ fn what_has_no_memory_is_not_held() {
     assert_eq!(arena.memory_bytes().expect("a descriptor"), 0);
 }
 
+/// Rule: an arena takes no memory before blocks are handed out.
+#[test]
+fn nothing_is_taken_at_first() {
+    for arena in [arena(2), Arena::builder(8 << 20).windows(2).create().expect("an arena")] {
+        assert_eq!(arena.memory_bytes().expect("a descriptor"), 0);
+        settles(&arena, 0, 0, 0);
+    }
+}
+
+/// Rule: copies are not blocks that are out, so the limit is not on them; what is full is full, and what is too large for
+/// the room that there is says so; a reader leaves everything as it was, but for what it brought in.
+#[test]
+fn copies_and_their_room() {
+    let arena = builder(2).limit(Pages::new(1)).create().expect("an arena");
+    let other = self::arena(4);
+    let copies = arena.copies(StoreId::new(1).expect("a number"));
+    let (block, bytes) = take(&other, 4, 7);
+    let first = copies.save(&block, order(4), THREAD).expect("the limit is not on copies");
+    let (larger, _) = take(&other, 5, 8);
+    assert_eq!(copies.save(&larger, order(5), THREAD).err(), Some(StoreError::TooLarge));
+    let second = copies.save(&block, order(4), THREAD).expect("there is room");
+    assert_eq!(copies.save(&block, order(4), THREAD).err(), Some(StoreError::Full));
+    assert_eq!((arena.resident(), arena.stored(), arena.free()), (Pages::ZERO, Pages::new(32), Pages::ZERO));
+    settles(&arena, 0, 32, 0);
+    let mut to = other.allocate(order(4), THREAD).expect("there is room");
+    copies.load(&first, &mut to, Pages::ZERO, THREAD).expect("it is stored");
+    assert!(content(&to) == bytes, "other bytes came back");
+    assert_eq!((arena.resident(), arena.stored(), arena.free()), (Pages::ZERO, Pages::new(32), Pages::ZERO));
+    settles(&arena, 0, 32, 0);
+    for handle in [first, second] {
+        let gone: Option<Block> = copies.discard(handle).expect("it is stored");
+        assert!(gone.is_none());
+    }
+    settles(&arena, 0, 0, 0);
+    assert_eq!((arena.free(), arena.memory_bytes().expect("a descriptor")), (arena.total(), 0));
+    [block, larger, to].into_iter().for_each(|block| other.release(block));
+}
+
 /// Rule: where there is no swap, unmapping may be left out: then what is stored stays pending, and drops go all the same.
 #[test]
 fn unmapping_may_be_left_out() {

@@ -197,6 +197,10 @@ fn over_memory_of_somebody_else() {
     assert_eq!(arena.offset(&block), Some(MIB as u64));
     block.zero();
     assert!(content(&block).iter().all(|byte| *byte == 0), "what was there before");
+    let mut next = arena.allocate(order(8), THREAD).expect("there is room");
+    next.zero();
+    assert!(content(&next).iter().all(|byte| *byte == 0), "what was there before");
+    arena.release(next);
     let bytes = fill(&mut block, 5);
     let mut seen = vec![0; MIB];
     outside.read_exact_at(&mut seen, MIB as u64).expect("it is in the file");

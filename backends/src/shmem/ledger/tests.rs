@@ -241,6 +241,33 @@ fn a_hole_is_never_stale() {
     assert_eq!(l.sums(), Sums::default());
 }
 
+/// Rule: what a chunk is made of is known as long as it has its memory, mapped or not, and no longer.
+#[test]
+fn folios() {
+    let mut l = ledger(2);
+    let counts = |l: &Ledger| (l.sums().huge, l.sums().small);
+    let (a, b) =
+        (l.reserve(order(3), Limit::Held).expect("room"), l.reserve(order(3), Limit::Held).expect("room"));
+    l.brought_in(0, Some(Folio::Small));
+    l.brought_in(1, Some(Folio::Huge));
+    assert_eq!(counts(&l), (1, 1));
+    let a = put_away(&mut l, a);
+    unmap(&mut l);
+    assert_eq!(counts(&l), (1, 1));
+    let a = l.take_back(a.0, a.1, Limit::Held).expect("it is stored");
+    bring_in(&mut l, &a); // nobody looks again
+    assert_eq!(counts(&l), (1, 1));
+    l.release(a);
+    l.release(b);
+    for chunk in l.begin_punch(0, 9).expect("both are dead") {
+        l.end_punch(chunk, Mapping::Hole);
+    }
+    assert_eq!(counts(&l), (0, 0));
+    let a = take(&mut l, 3);
+    assert_eq!(counts(&l), (0, 0), "the kernel did not tell this time");
+    l.release(a);
+}
+
 /// Rule: a block of several chunks is in all of them.
 #[test]
 fn blocks_larger_than_a_chunk() {
