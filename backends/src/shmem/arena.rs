@@ -147,6 +147,9 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
     /// the memfd. It may be handed over, taken back and split as before. Once it is released or discarded, its pages are
     /// retired: their memory is dropped with that of their chunk, and nobody gets them again, since a late write could
     /// still come. `None`, and nothing is noted, if it is of another arena.
+    ///
+    /// A pool's shelf does not ask the arena: what lies there is handed out again, exported or not. A pool whose blocks
+    /// are exported has no places (`[Place; 0]`).
     pub fn export(&self, block: &ArenaBlock<PAGE>) -> Option<u64> {
         let offset = self.offset(block)?;
         self.ledger.with(|l| l.export(block.pfn(), block.order()));
@@ -201,7 +204,7 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
             };
             let _until_it_is_there = self.claim(&range, how).ok_or(StoreError::NoHeadroom)?;
             if let Err(why) = window.populate(range.clone(), how) {
-                self.ledger.with(|l| l.brought_in_partly(chunk));
+                self.ledger.with(|l| l.touched(chunk));
                 return Err(if why == Errno::NOMEM { StoreError::NoHeadroom } else { StoreError::Io });
             }
             let folio = match how {
@@ -214,7 +217,7 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
     }
 
     /// Head-room for bringing in a chunk, as far as it can be known. What is in memory already takes none.
-    fn claim(&self, range: &Range<usize>, how: Populate) -> Option<Claim> {
+    pub(super) fn claim(&self, range: &Range<usize>, how: Populate) -> Option<Claim> {
         self.headroom.claim(range.len()).or_else(|| match how {
             Populate::New => None,
             Populate::Back => match range.len() - self.window.in_memory(range.clone()) {
@@ -285,3 +288,6 @@ impl<const PAGE: usize, L: RawLock> fmt::Debug for Arena<PAGE, L> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,9 @@ use forebay::{Order, OwnedBlock, Pfn, RawLock};
 /// memfd, [`Arena::offset`] says. Which physical frames it has is the kernel's affair; they may
 /// change, and are contiguous only within a huge page ([`Folio`](super::Folio)).
 ///
+/// [`zero`](OwnedBlock::zero) believes a block that is new from the kernel, and that nobody wrote through
+/// [`copy_in`](OwnedBlock::copy_in): so wipe a block before it is shown to anybody else, as a pool does, not after.
+///
 /// In a child after a fork it has no bytes: copies return 0.
 ///
 /// # Invariants

@@ -132,6 +132,7 @@ impl<const PAGE: usize, L: RawLock, B: OwnedBlock> BackingStore<B> for Copies<'_
     }
 
     fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
+        const { assert!(B::PAGE == PAGE, "the arena's pages are as large as the blocks'") }
         if !cx.contains(Context::MAY_BLOCK) {
             return Err(StoreError::Context);
         }
