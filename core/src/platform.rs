@@ -112,8 +112,8 @@ pub trait Platform {
         Keep::Shelf
     }
 
-    /// [`allocate`](Platform::allocate), told where the block may be and what may be done for it. The default looks at
-    /// neither; a block from elsewhere is sent home again.
+    /// [`allocate`](Platform::allocate), told where the block may be and what may be done for it. A pool calls only this
+    /// one. The default looks at neither; a block from elsewhere is sent home again.
     ///
     /// # Errors
     /// As there.

@@ -2,7 +2,7 @@
 
 use core::fmt;
 use forebay::{
-    BackingStore, BufferId, Busy, Capabilities, Context, Handle, Keep, Locked, ModeRefused, Order,
+    Ask, BackingStore, BufferId, Busy, Capabilities, Context, Handle, Keep, Locked, ModeRefused, Order,
     OutOfFrames, OwnedBlock, Pages, Platform, RawLock, Refused, Settled, Space, StoreError, StoreIds, Zone,
     Zones,
 };
@@ -104,7 +104,10 @@ impl<P: Platform, L: RawLock> Platform for Faulty<P, L> {
     const MAX_ORDER: Order = P::MAX_ORDER;
 
     fn allocate(&self, order: Order, cx: Context) -> Result<P::Block, OutOfFrames> {
-        if self.fails() { Err(OutOfFrames::Exhausted) } else { self.inner.allocate(order, cx) }
+        self.allocate_for(Ask::of(order), cx)
+    }
+    fn allocate_for(&self, ask: Ask, cx: Context) -> Result<P::Block, OutOfFrames> {
+        if self.fails() { Err(OutOfFrames::Exhausted) } else { self.inner.allocate_for(ask, cx) }
     }
     fn release(&self, block: P::Block) {
         self.inner.release(block);
