@@ -109,3 +109,19 @@ fn brought_in_by_half() {
     assert_eq!(arena.ledger.with(|l| l.need(1)), Need::Memory, "it was punched");
     arena.release(block);
 }
+
+/// Rule: a copy that is not in memory is not read where there is no head-room for its chunk.
+#[test]
+fn no_head_room_for_a_copy() {
+    let (mut arena, other) = (arena(), arena());
+    let mut block = other.allocate(Order::PAGE, THREAD).expect("there is room");
+    let id = StoreId::new(1).expect("a number");
+    let handle = arena.copies(id).save(&block, Order::PAGE, THREAD).expect("there is room");
+    assert_eq!(arena.settle(Pages::ZERO, THREAD, &mut |_| {}).reclaimable, Pages::new(1));
+    sys::punch(arena.memfd.as_fd(), CHUNK as u64 - 4096..CHUNK as u64).expect("it is writable");
+    let full = machine(0);
+    arena.headroom = Headroom::under(full.root());
+    let refused = arena.copies(id).load(&handle, &mut block, Pages::ZERO, THREAD);
+    assert_eq!((refused, arena.resident()), (Err(StoreError::NoHeadroom), Pages::ZERO));
+    other.release(block);
+}
