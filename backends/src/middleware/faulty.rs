@@ -3,8 +3,8 @@
 use core::fmt;
 use forebay::{
     Ask, BackingStore, BufferId, Busy, Capabilities, Context, Handle, Keep, Locked, ModeRefused, Order,
-    OutOfFrames, OwnedBlock, Pages, Platform, RawLock, Refused, Settled, Space, StoreError, StoreIds, Zone,
-    Zones,
+    OutOfFrames, OwnedBlock, Pages, Platform, RawLock, Refused, Settled, Space, StoreError, StoreIds, Wiped,
+    Zone, Zones,
 };
 
 /// Which calls fail. Counted are the calls that may fail at all.
@@ -119,8 +119,11 @@ impl<P: Platform, L: RawLock> Platform for Faulty<P, L> {
     fn zones_for(&self, mode: P::Mode) -> Zones {
         self.inner.zones_for(mode)
     }
-    fn keep(&self, mode: P::Mode, zone: Zone) -> Keep {
-        self.inner.keep(mode, zone)
+    fn keep(&self, block: &P::Block, mode: P::Mode) -> Keep {
+        self.inner.keep(block, mode)
+    }
+    fn wiped(&self, block: &P::Block) -> Wiped {
+        self.inner.wiped(block)
     }
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
         self.inner.join(left, right)

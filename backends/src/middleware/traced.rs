@@ -2,8 +2,8 @@
 
 use forebay::{
     Ask, BackingStore, BufferId, Busy, Capabilities, Context, Handle, Keep, Mode, ModeRefused, Order,
-    OutOfFrames, OwnedBlock, Pages, Pfn, Platform, Refused, Settled, Space, StoreError, StoreIds, Zone,
-    Zones,
+    OutOfFrames, OwnedBlock, Pages, Pfn, Platform, Refused, Settled, Space, StoreError, StoreIds, Wiped,
+    Zone, Zones,
 };
 
 /// One call, after it returned.
@@ -107,8 +107,11 @@ impl<P: Platform, O: Sink> Platform for Traced<P, O> {
     fn zones_for(&self, mode: P::Mode) -> Zones {
         self.inner.zones_for(mode)
     }
-    fn keep(&self, mode: P::Mode, zone: Zone) -> Keep {
-        self.inner.keep(mode, zone)
+    fn keep(&self, block: &P::Block, mode: P::Mode) -> Keep {
+        self.inner.keep(block, mode)
+    }
+    fn wiped(&self, block: &P::Block) -> Wiped {
+        self.inner.wiped(block)
     }
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
         let order = left.order();

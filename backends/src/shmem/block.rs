@@ -17,9 +17,6 @@ use forebay::{Order, OwnedBlock, Pfn, RawLock};
 /// memfd, [`Arena::offset`] says. Which physical frames it has is the kernel's affair; they may
 /// change, and are contiguous only within a huge page ([`Folio`](super::Folio)).
 ///
-/// [`zero`](OwnedBlock::zero) believes a block that is new from the kernel, and that nobody wrote through
-/// [`copy_in`](OwnedBlock::copy_in): so wipe a block before it is shown to anybody else, as a pool does, not after.
-///
 /// In a child after a fork it has no bytes: copies return 0.
 ///
 /// # Invariants
@@ -76,7 +73,7 @@ impl<const PAGE: usize> ArenaBlock<PAGE> {
         self.0.map_addr(|a| NonZeroUsize::new(a.get() & !TAG).unwrap_or(a))
     }
 
-    fn contents(&self) -> Contents {
+    pub(super) fn contents(&self) -> Contents {
         if self.tag() & FRESH != 0 { Contents::Fresh } else { Contents::Any }
     }
 
@@ -137,13 +134,9 @@ impl<const PAGE: usize> OwnedBlock for ArenaBlock<PAGE> {
         n
     }
 
-    /// Nothing needs to be done, the first time, where the kernel has just zeroed it.
+    /// Whatever it is thought to contain: others may have written it.
     fn zero(&mut self) {
-        let mut at = match self.contents() {
-            Contents::Fresh => self.bytes(),
-            Contents::Any => 0,
-        };
-        self.0 = self.0.map_addr(|a| NonZeroUsize::new(a.get() & !FRESH).unwrap_or(a));
+        let mut at = 0;
         while at < self.bytes() {
             match self.copy_in(at, &[0; 4096]) {
                 0 => return,

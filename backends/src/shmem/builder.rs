@@ -258,7 +258,7 @@ pub enum CreateError {
         /// The least that would do, in bytes.
         least: usize,
     },
-    /// There is no memory for the metadata: six bits a page.
+    /// There is no memory for the metadata: eight bits a page.
     Metadata,
     /// `memfd_create` failed, or the memfd may not be so long.
     Memfd(io::Error),

@@ -47,6 +47,8 @@ pub(crate) struct Resident {
 pub(crate) struct Ledger {
     free: Buddy<Words>,
     away: Away<Words>,
+    /// Blocks that are stored, and resident while somebody reads them.
+    lent: Away<Words>,
     chunks: Chunks,
     /// A bit for each page.
     stale: Words,
@@ -75,7 +77,8 @@ impl Ledger {
         let bits = if contents == Contents::Any { usize::MAX } else { 0 };
         Some(Ledger {
             free: Buddy::new(frames.clone(), boxed(0, Buddy::<Words>::words(pages))?),
-            away: Away::new(frames, boxed(0, Away::<Words>::words(pages))?),
+            away: Away::new(frames.clone(), boxed(0, Away::<Words>::words(pages))?),
+            lent: Away::new(frames, boxed(0, Away::<Words>::words(pages))?),
             chunks,
             stale: boxed(bits, bitmap::plain_words(pages))?,
             exported: boxed(0, bitmap::plain_words(pages))?,
@@ -194,6 +197,22 @@ impl Ledger {
         }
     }
 
+    /// A stored block becomes resident while somebody reads it, and nothing is stored there meanwhile.
+    pub(crate) fn lend(&mut self, pfn: Pfn, order: Order) -> Result<Resident, StoreError> {
+        if self.lent.is_marked(pfn, order) {
+            return Err(StoreError::Busy);
+        }
+        let pages = self.take_back(pfn, order, Limit::Ignored)?;
+        self.lent.mark(pfn, order);
+        Ok(pages)
+    }
+
+    /// What was lent is stored again.
+    pub(crate) fn give_back(&mut self, pages: Resident) {
+        self.lent.unmark(pages.pfn, pages.order);
+        self.put_away(pages);
+    }
+
     pub(crate) fn is_stored(&self, pfn: Pfn, order: Order) -> bool {
         self.away.is_marked(pfn, order)
     }
@@ -220,24 +239,15 @@ impl Ledger {
         Ok(half)
     }
 
-    /// Keeps the chunks of a stored block mapped while somebody reads it; its chunks still have to be brought in. (Two
-    /// who read are counted twice.)
-    pub(crate) fn hold(&mut self, pfn: Pfn, order: Order) -> Option<Resident> {
-        self.is_stored(pfn, order).then(|| {
-            self.count(pfn, order, Chunk::claim);
-            Resident { pfn, order, contents: Contents::Any }
-        })
-    }
-
-    /// The reading is over.
-    pub(crate) fn let_go(&mut self, held: Resident) {
-        self.count(held.pfn, held.order, |chunk, pages| chunk.resident -= pages);
-    }
-
     /// Somebody outside sees these pages from now on.
     pub(crate) fn export(&mut self, pfn: Pfn, order: Order) {
         let pages = self.pages(pfn, order);
         runs::set(&mut self.exported, pages);
+    }
+
+    /// Whether somebody outside has ever seen a page of a block.
+    pub(crate) fn is_exported(&self, pfn: Pfn, order: Order) -> bool {
+        self.index(pfn, order).is_some() && runs::any(&self.exported, self.pages(pfn, order))
     }
 
     /// What a chunk needs before it is used. It is reserved, so it stays as it is then.

@@ -16,16 +16,21 @@ const RUN: usize = 64;
 impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
     /// The stored block that a handle names.
     pub(super) fn find(&self, handle: &Handle, id: StoreId) -> Result<(Pfn, Order), StoreError> {
+        let (pfn, order) = self.name(handle, id)?;
+        let stored = self.ledger.with(|l| l.is_stored(pfn, order));
+        stored.then_some((pfn, order)).ok_or(StoreError::NotStored)
+    }
+
+    /// The block that a handle names, whether it is stored or not.
+    pub(super) fn name(&self, handle: &Handle, id: StoreId) -> Result<(Pfn, Order), StoreError> {
         if handle.store() != id {
             return Err(StoreError::WrongStore);
         }
         if !self.is_here() {
             return Err(StoreError::Unavailable);
         }
-        self.ledger.with(|l| {
-            let pfn = l.pfn(handle.value()).filter(|pfn| l.is_stored(*pfn, handle.order()));
-            pfn.map(|pfn| (pfn, handle.order())).ok_or(StoreError::NotStored)
-        })
+        let pfn = self.ledger.with(|l| l.pfn(handle.value()));
+        pfn.map(|pfn| (pfn, handle.order())).ok_or(StoreError::NotStored)
     }
 
     /// Puts a block away, as the contents under a handle of that store.

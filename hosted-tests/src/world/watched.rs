@@ -3,8 +3,8 @@
 use super::{Frame, Owner, State, Stored, World, frames, key};
 use forebay::{
     Ask, BackingStore, BufferId, Busy, Capabilities, Context, Handle, Keep, Mode, ModeRefused, Order,
-    OutOfFrames, OwnedBlock, Pages, Pfn, Platform, Refused, Settled, Space, StoreError, StoreIds, Zone,
-    Zones,
+    OutOfFrames, OwnedBlock, Pages, Pfn, Platform, Refused, Settled, Space, StoreError, StoreIds, Wiped,
+    Zone, Zones,
 };
 
 /// A platform or a store, watched.
@@ -83,8 +83,11 @@ impl<P: Platform> Platform for Watched<'_, P> {
         self.inner.zones_for(mode)
     }
 
-    fn keep(&self, mode: P::Mode, zone: Zone) -> Keep {
-        self.inner.keep(mode, zone)
+    fn keep(&self, block: &P::Block, mode: P::Mode) -> Keep {
+        self.inner.keep(block, mode)
+    }
+    fn wiped(&self, block: &P::Block) -> Wiped {
+        self.inner.wiped(block)
     }
 
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {

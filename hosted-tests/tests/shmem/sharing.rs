@@ -99,7 +99,6 @@ fn what_was_exported_has_no_second_owner() {
 
 /// Rule: it is so behind a pool too.
 #[test]
-#[ignore = "known: a pool has no way to ask whether a block may go to a shelf; the docs of `export` say so"]
 fn what_was_exported_goes_to_no_shelf() {
     let arena = arena(1);
     let home = Forebay::<_, _, [Place<_>; 44]>::new(&arena, &arena, 4);
@@ -129,7 +128,6 @@ fn what_a_guest_wrote_is_wiped() {
 
 /// Rule: zeroing makes zeros, whoever wrote before.
 #[test]
-#[ignore = "known: a fresh block does not know what others wrote; the docs of `ArenaBlock` say so"]
 fn what_others_wrote_is_wiped() {
     let arena = arena(1);
     let mut block = arena.allocate(Order::PAGE, THREAD).expect("there is room");

@@ -140,8 +140,10 @@ fn a_flush_is_disturbed_by_anybody() {
                 l.release(fresh);
             }
             2 => {
-                let held = l.hold(a.0, a.1).expect("it is stored");
-                l.let_go(held);
+                let read = l.lend(a.0, a.1).expect("it is stored");
+                assert_eq!(l.lend(a.0, a.1), Err(StoreError::Busy));
+                assert!(!l.discard(a.0, a.1), "a forged handle does not pull it away");
+                l.give_back(read);
             }
             _ => {
                 let out = l.take_out(b.0, b.1).expect("it is stored");
