@@ -53,7 +53,8 @@ use std::vec::Vec;
 /// `transfer`, `discard` and `release` make no system call. What has to bring in a chunk, and `settle`, need
 /// [`Context::MAY_BLOCK`]. Complexity: O(orders · log pages), and O(pages / 64) for a block, under the lock.
 ///
-/// Dropping it gives its memory back to the system, unless blocks are still out: then its windows stay.
+/// Dropping it gives its memory back to the system, unless blocks are still out: then its windows stay. What somebody
+/// else has mapped, or has the descriptor of, stays too.
 pub struct Arena<const PAGE: usize = 4096, L: RawLock = OsLock> {
     pub(super) ledger: Locked<L, Ledger>,
     pub(super) memfd: OwnedFd,
@@ -86,29 +87,30 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
         &self.surroundings
     }
 
-    /// How much of it is used for what.
+    /// How much of it is used for what. Nothing at all in a child after a fork.
     pub fn usage(&self) -> Usage {
-        self.ledger.with(|l| Usage::of(l))
+        if self.is_here() { self.ledger.with(|l| Usage::of(l)) } else { Usage::default() }
     }
 
     /// Pages of blocks that are out.
     pub fn resident(&self) -> Pages {
-        self.ledger.with(|l| Pages::new(l.sums().resident))
+        self.usage().resident
     }
 
     /// Pages under handles: handed over or copied.
     pub fn stored(&self) -> Pages {
-        self.ledger.with(|l| Pages::new(l.sums().pending + l.sums().reclaimable))
+        let usage = self.usage();
+        usage.pending + usage.reclaimable
     }
 
     /// Pages of address space that nobody has.
     pub fn free(&self) -> Pages {
-        self.ledger.with(|l| l.free())
+        self.usage().free
     }
 
     /// Pages of address space.
     pub fn total(&self) -> Pages {
-        self.ledger.with(|l| l.total())
+        self.usage().total
     }
 
     /// Bytes of a chunk: what is brought in, unmapped and dropped as one.

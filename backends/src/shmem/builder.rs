@@ -130,7 +130,7 @@ impl Builder {
 
     /// An arena over a memfd and mappings that there are already. The size that was given to
     /// [`Arena::builder`] and the number of windows are of no account. What is in it already is lost at the first
-    /// settle, if not before.
+    /// settle, if not before. The memfd is sealed, so that its size is fixed for ever.
     ///
     /// # Errors
     /// [`CreateError`]; the descriptor is closed, and the mappings are as they were but for their advice.
@@ -192,6 +192,8 @@ impl Builder {
         let frames = window.base().addr().get() / PAGE;
         let frames = frames..frames + bytes / PAGE;
         let limit = self.limit.unwrap_or(Pages::MAX);
+        let _until_it_is_there =
+            headroom.claim(Ledger::bytes(frames.len(), chunk / PAGE)).ok_or(CreateError::Metadata)?;
         let ledger = Ledger::new(frames, chunk / PAGE, limit, contents).ok_or(CreateError::Metadata)?;
         let arena = Arena {
             ledger: Locked::new(ledger),
@@ -226,9 +228,10 @@ struct Parts {
 impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
     /// Looks at the folios that the kernel really gives, in the first chunk, which is a hole again afterwards.
     fn probed(mut self, contents: Contents) -> Self {
-        let first: Range<usize> = 0..self.chunk_bytes;
+        let first: Range<usize> = 0..self.surroundings.huge_page_size.unwrap_or(0).min(self.chunk_bytes);
         self.surroundings.features.set(Features::POPULATE, self.window.can_populate());
-        let claim = self.headroom.claim(first.len()).filter(|_| contents == Contents::Fresh);
+        let wanted = contents == Contents::Fresh && !first.is_empty();
+        let claim = self.headroom.claim(first.len()).filter(|_| wanted);
         if claim.is_none() {
             return self;
         }

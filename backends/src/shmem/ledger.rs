@@ -60,6 +60,13 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
+    /// Bytes that a ledger takes, about.
+    pub(crate) const fn bytes(pages: usize, per_chunk: usize) -> usize {
+        let words =
+            Buddy::<Words>::words(pages) + 2 * Away::<Words>::words(pages) + pages / 4 / size_of::<usize>();
+        words * size_of::<usize>() + pages / per_chunk * size_of::<Chunk>()
+    }
+
     /// Nobody has anything. `frames` is whole chunks of `per_chunk` pages. `None` if there is no memory for it.
     pub(crate) fn new(
         frames: Range<usize>,

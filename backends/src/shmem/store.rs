@@ -3,7 +3,7 @@
 use super::chunk::Mapping;
 use super::ledger::{Limit, Wanted};
 use super::sys::Populate;
-use super::{Arena, ArenaBlock, Swap, Unmap};
+use super::{Arena, ArenaBlock, Swap, Unmap, Usage};
 use core::ops::Range;
 use forebay::{
     BackingStore, Capabilities, Context, Handle, Order, OwnedBlock, Pages, Pfn, RawLock, Refused, Settled,
@@ -154,10 +154,8 @@ impl<const PAGE: usize, L: RawLock> BackingStore<ArenaBlock<PAGE>> for Arena<PAG
 
     /// Everything that is not stored yet could be.
     fn space(&self) -> Space {
-        self.ledger.with(|l| {
-            let stored = Pages::new(l.sums().pending + l.sums().reclaimable);
-            Space::new(l.total() - l.retired() - stored, usize::MAX)
-        })
+        let Usage { total, retired, pending, reclaimable, .. } = self.usage();
+        Space::new(total - retired - pending - reclaimable, usize::MAX)
     }
 
     /// Never full. [`StoreError::WrongStore`]: a block of another arena.
