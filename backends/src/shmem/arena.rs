@@ -4,7 +4,7 @@ use super::block::{ArenaBlock, Contents};
 use super::builder::{Builder, Unmap};
 use super::copies::Copies;
 use super::folio::FolioScan;
-use super::headroom::Headroom;
+use super::headroom::{Claim, Headroom};
 use super::ledger::{Ledger, Limit, Need, Resident};
 use super::lock::OsLock;
 use super::process::Process;
@@ -199,9 +199,7 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
                 Need::Memory => Populate::New,
                 Need::Mapping => Populate::Back,
             };
-            if !self.has_headroom(&range, how) {
-                return Err(StoreError::NoHeadroom);
-            }
+            let _until_it_is_there = self.claim(&range, how).ok_or(StoreError::NoHeadroom)?;
             if let Err(why) = window.populate(range.clone(), how) {
                 self.ledger.with(|l| l.brought_in_partly(chunk));
                 return Err(if why == Errno::NOMEM { StoreError::NoHeadroom } else { StoreError::Io });
@@ -215,13 +213,15 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
         Ok(())
     }
 
-    /// Whether a chunk may be brought in, as far as that can be known. What is in memory already takes none.
-    fn has_headroom(&self, range: &Range<usize>, how: Populate) -> bool {
-        if self.headroom.allows(range.len() as u64) {
-            return true;
-        }
-        let missing = range.len() - self.window.in_memory(range.clone());
-        how == Populate::Back && (missing == 0 || self.headroom.allows(missing as u64))
+    /// Head-room for bringing in a chunk, as far as it can be known. What is in memory already takes none.
+    fn claim(&self, range: &Range<usize>, how: Populate) -> Option<Claim> {
+        self.headroom.claim(range.len()).or_else(|| match how {
+            Populate::New => None,
+            Populate::Back => match range.len() - self.window.in_memory(range.clone()) {
+                0 => Some(Claim::NONE),
+                missing => self.headroom.claim(missing),
+            },
+        })
     }
 
     /// Where chunks are in a window.

@@ -7,7 +7,7 @@ use super::ledger::Ledger;
 use super::lock::OsLock;
 use super::process::Process;
 use super::surroundings::{Features, HugePages, Surroundings};
-use super::sys::{self, Populate, Window};
+use super::sys::{self, Ask, Populate, Window};
 use super::{Arena, Mapped};
 use core::fmt;
 use core::ops::Range;
@@ -62,9 +62,10 @@ impl Builder {
     }
 
     /// Bytes of a chunk: a power of two, whole pages. A huge page of the machine if left out, which is what fits the
-    /// kernel; less makes sense where there are no huge pages, and is finer. Below 64 KiB, bringing in or reading one
-    /// chunk maps the neighbours that are in memory too (Linux faults around what is read: `fault_around_bytes`): the
-    /// kernel can reclaim them all the same, but a stale pointer may reach what was handed over.
+    /// kernel; less makes sense where there are no huge pages, and is finer: an arena with less asks for none. Below
+    /// 64 KiB, bringing in or reading one chunk maps the neighbours that are in memory too (Linux faults around what is
+    /// read: `fault_around_bytes`): the kernel can reclaim them all the same, but a stale pointer may reach what was
+    /// handed over.
     #[must_use]
     pub const fn chunk(mut self, bytes: usize) -> Builder {
         self.chunk = Some(bytes);
@@ -99,6 +100,8 @@ impl Builder {
     /// [`CreateError`]; nothing is left behind.
     pub fn create_as<const PAGE: usize, L: RawLock>(&self) -> Result<Arena<PAGE, L>, CreateError> {
         let process = Process::this().map_err(CreateError::fork)?;
+        // First of all: the other descriptors make an arena better, but there is none without this one.
+        let (memfd, noexec) = sys::create().map_err(CreateError::memfd)?;
         let headroom = Headroom::probe();
         let mut surroundings = Surroundings::probe(&headroom, Features::empty(), HugePages::Unknown);
         let chunk = self.chunk_bytes::<PAGE>(&surroundings)?;
@@ -107,7 +110,7 @@ impl Builder {
         if bytes == 0 || self.windows == 0 {
             return Err(CreateError::Empty);
         }
-        let (memfd, noexec) = sys::create(bytes as u64).map_err(CreateError::memfd)?;
+        sys::lengthen(memfd.as_fd(), bytes as u64).map_err(CreateError::memfd)?;
         sys::seal(memfd.as_fd()).map_err(CreateError::seal)?;
         surroundings.features.set(Features::NOEXEC_SEAL, noexec);
         let align = chunk.max(PAGE << 10); // so that a block of the largest order is aligned where its address is
@@ -177,7 +180,13 @@ impl Builder {
 
     fn finish<const PAGE: usize, L: RawLock>(&self, parts: Parts) -> Result<Arena<PAGE, L>, CreateError> {
         let Parts { memfd, offset, windows, chunk, contents, process, headroom, surroundings } = parts;
-        windows.iter().try_for_each(Window::set_up).map_err(CreateError::advice)?;
+        // A huge page that is larger than a chunk would take memory that nobody claimed, and would stay when the chunk
+        // is dropped.
+        let pages = match surroundings.huge_page_size {
+            Some(size) if chunk < size => Ask::Small,
+            _ => Ask::Huge,
+        };
+        windows.iter().try_for_each(|window| window.set_up(pages)).map_err(CreateError::advice)?;
         let bytes = windows.iter().map(Window::bytes).min().unwrap_or(0) / chunk * chunk;
         let mut windows = windows.into_iter();
         let Some(window) = windows.next() else { return Err(CreateError::Empty) };
@@ -220,7 +229,8 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
     fn probed(mut self, contents: Contents) -> Self {
         let first: Range<usize> = 0..self.chunk_bytes;
         self.surroundings.features.set(Features::POPULATE, self.window.can_populate());
-        if contents == Contents::Any || !self.headroom.allows(first.len() as u64) {
+        let claim = self.headroom.claim(first.len()).filter(|_| contents == Contents::Fresh);
+        if claim.is_none() {
             return self;
         }
         let populated = self.window.populate(first.clone(), Populate::New);
@@ -251,7 +261,7 @@ pub enum CreateError {
     },
     /// There is no memory for the metadata: six bits a page.
     Metadata,
-    /// `memfd_create` failed.
+    /// `memfd_create` failed, or the memfd may not be so long.
     Memfd(io::Error),
     /// The memfd could not be sealed, so that somebody could take pages from under the mapping.
     Seal(io::Error),
@@ -307,18 +317,20 @@ impl fmt::Display for CreateError {
             CreateError::Metadata => f.write_str("no memory for the metadata: make the arena smaller"),
             CreateError::Memfd(why) => write!(
                 f,
-                "memfd_create: {why}: raise the limit on descriptors (ulimit -n), or permit the call (seccomp)"
+                "memfd_create: {why}: raise the limit on descriptors (ulimit -n) or on the size of files (ulimit -f), \
+                 or permit memfd_create and ftruncate (seccomp)"
             ),
             CreateError::Seal(why) => {
                 write!(
                     f,
-                    "the memfd can't be sealed ({why}): create it with MFD_ALLOW_SEALING, without F_SEAL_SEAL"
+                    "the memfd can't be sealed ({why}): create it with MFD_ALLOW_SEALING, without F_SEAL_SEAL, \
+                     or permit fcntl (seccomp)"
                 )
             }
             CreateError::Map { bytes, why } => write!(
                 f,
-                "{bytes} bytes can't be mapped ({why}): raise the limit on addresses (ulimit -v), or make the arena \
-                 smaller"
+                "{bytes} bytes can't be mapped ({why}): raise the limit on addresses (ulimit -v), make the arena \
+                 smaller, or permit mmap (seccomp)"
             ),
             CreateError::Advice(why) => {
                 write!(

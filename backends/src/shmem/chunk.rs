@@ -12,8 +12,8 @@ pub(crate) enum Mapping {
     Hole,
     /// In the page tables, as far as anybody cared.
     Mapped,
-    /// Some of it may have memory and be in the page tables, some not: bringing it in failed half way, or a block of it
-    /// was discarded, and whoever has that may touch it.
+    /// Some of it may have memory and be in the page tables, some not: bringing it in, unmapping or dropping it failed
+    /// half way, or a block of it was discarded, and whoever has that may touch it.
     Partly,
     /// A settle is unmapping it, outside the lock.
     Unmapping,

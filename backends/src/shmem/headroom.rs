@@ -1,18 +1,20 @@
 //! How much more memory the process may take, as far as it can be known.
 //!
 //! Populating a page in a full control group ends the process with a signal and is no error, so whoever is about to
-//! populate asks here first. Others take memory at the same time: this refuses when it sees no head-room, and never
-//! promises that there is some.
+//! populate asks here first. Threads of this process count what each is about to take; others take memory at the same
+//! time too, so this refuses when it sees no head-room, and never promises that there is some.
 //!
 //! The contracts are those of the kernel's documents: `cgroup-v1/memory.rst`, `cgroup-v2.rst`, `proc_pid_mountinfo(5)`,
 //! `proc_meminfo(5)`, `sysinfo(2)`.
 
+use super::sys;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::vec::Vec;
 
 /// The tightest memory limit of the control groups that the process is in.
@@ -42,25 +44,60 @@ pub(crate) struct Headroom {
     meminfo: Option<File>,
     /// Whether the machine has plenty; asked first.
     plenty: fn(u64) -> bool,
+    claimed: &'static AtomicUsize,
+}
+
+/// Bytes that threads of this process are about to take, in whichever arena. (What is claimed when the process is forked
+/// stays claimed in the child. That is little, and matters only in a group that is nearly full.)
+static CLAIMED: AtomicUsize = AtomicUsize::new(0);
+
+/// Somebody is about to take so many bytes, or has just done it: others leave them room as long as this exists.
+#[derive(Debug)]
+#[must_use = "it is a claim only as long as it exists"]
+pub(crate) struct Claim {
+    all: &'static AtomicUsize,
+    bytes: usize,
+}
+
+impl Claim {
+    /// Nothing is taken.
+    pub(crate) const NONE: Claim = Claim { all: &CLAIMED, bytes: 0 };
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Relaxed);
+    }
 }
 
 impl Headroom {
     /// Finds the groups of this process, and opens what [`allows`](Headroom::allows) reads. Allocates.
     pub(crate) fn probe() -> Headroom {
-        Headroom::find(Path::new("/"), plenty)
+        Headroom::find(Path::new("/"), plenty, &CLAIMED)
     }
 
     /// The same with the files below another root directory; the kernel itself is not asked.
     #[cfg(test)]
     pub(crate) fn under(root: &Path) -> Headroom {
-        Headroom::find(root, |_| false)
+        Headroom::find(root, |_| false, std::boxed::Box::leak(std::boxed::Box::default()))
     }
 
-    fn find(root: &Path, plenty: fn(u64) -> bool) -> Headroom {
+    fn find(root: &Path, plenty: fn(u64) -> bool, claimed: &'static AtomicUsize) -> Headroom {
         let open = |path| File::open(root.join(path)).ok();
         let (groups, own) = find_groups(root).unzip();
         let swappiness = own.flatten().or_else(|| open("proc/sys/vm/swappiness"));
-        Headroom { groups, swappiness, meminfo: open("proc/meminfo"), plenty }
+        Headroom { groups, swappiness, meminfo: open("proc/meminfo"), plenty, claimed }
+    }
+
+    /// Whether `bytes` more may be taken, beside what others claim at the same time: of two who ask at once for the last
+    /// there is, one gets it at most. Hold the claim until they are taken.
+    ///
+    /// # Context and complexity
+    /// As [`allows`](Headroom::allows).
+    pub(crate) fn claim(&self, bytes: usize) -> Option<Claim> {
+        let others = self.claimed.fetch_add(bytes, Relaxed);
+        let claim = Claim { all: self.claimed, bytes };
+        self.allows(others.saturating_add(bytes) as u64).then_some(claim)
     }
 
     /// Whether `bytes` more may be taken: every group and the machine have them, free or to be reclaimed without
@@ -130,19 +167,12 @@ const UNLIMITED: u64 = if usize::BITS >= 64 { 1 << 62 } else { 1 << 42 };
 
 /// Whether the kernel says, in one call, that there is more than enough.
 fn plenty(bytes: u64) -> bool {
-    let now = rustix::system::sysinfo();
-    let unit = u64::from(now.mem_unit);
-    leaves_plenty(scaled(now.freeram, unit), scaled(now.totalram, unit), bytes)
+    sys::ram().is_some_and(|(free, total)| leaves_plenty(free, total, bytes))
 }
 
 /// Whether so much is still free afterwards that the kernel's reserves, which are free too, do not matter.
 fn leaves_plenty(free: u64, total: u64, bytes: u64) -> bool {
     free.saturating_sub(bytes) > total / 8
-}
-
-/// The kernel's long has 32 bits on some machines.
-fn scaled(count: impl TryInto<u64>, unit: u64) -> u64 {
-    count.try_into().unwrap_or(0).saturating_mul(unit)
 }
 
 fn sum(numbers: [Option<u64>; 2]) -> u64 {

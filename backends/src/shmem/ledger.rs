@@ -276,14 +276,19 @@ impl Ledger {
     }
 
     /// A chunk was unmapped, or not. Whether somebody needs it by now: then it is to be brought in again, and is
-    /// still being unmapped until it is told so once more.
+    /// still being unmapped until the other call ends it.
     pub(crate) fn end_unmap(&mut self, chunk: usize, mapping: Mapping) -> Wanted {
-        let wanted = mapping == Mapping::Unmapped && self.chunks.get(chunk).is_some_and(|c| c.resident > 0);
+        let wanted = mapping != Mapping::Mapped && self.chunks.get(chunk).is_some_and(|c| c.resident > 0);
         if wanted {
             return Wanted::Again;
         }
-        self.chunks.change(chunk, |c| c.mapping = mapping);
+        self.end_unmap_anyway(chunk, mapping);
         Wanted::No
+    }
+
+    /// The same, whoever needs it.
+    pub(crate) fn end_unmap_anyway(&mut self, chunk: usize, mapping: Mapping) {
+        self.chunks.change(chunk, |c| c.mapping = mapping);
     }
 
     /// The next dead chunks, from `at` on: nobody can get a page of them from now on.

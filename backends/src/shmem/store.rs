@@ -92,11 +92,13 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
             at = run.end;
             let done = self.unmap_everywhere(&run);
             for chunk in run {
-                let mapping = if done.is_ok() { Mapping::Unmapped } else { Mapping::Mapped };
+                // What failed may have been unmapped all the same, or from some of the windows.
+                let mapping = if done.is_ok() { Mapping::Unmapped } else { Mapping::Partly };
                 if self.ledger.with(|l| l.end_unmap(chunk, mapping)) == Wanted::Again {
                     // Somebody took a page of it back meanwhile. It is in memory, so this takes none.
                     let again = self.window.populate(self.bytes_of(&(chunk..chunk + 1)), Populate::Back);
-                    self.ledger.with(|l| l.end_unmap(chunk, Mapping::Mapped));
+                    let mapping = if again.is_ok() { Mapping::Mapped } else { Mapping::Partly };
+                    self.ledger.with(|l| l.end_unmap_anyway(chunk, mapping));
                     result = result.and(again.map_err(|_| StoreError::Io));
                 }
             }
@@ -119,7 +121,8 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
             at = run.end;
             let done = self.punch(&run).map_err(|_| StoreError::Io);
             for chunk in run {
-                let mapping = if done.is_ok() { Mapping::Hole } else { Mapping::Mapped };
+                // It may have been unmapped, or not: that is not known any more.
+                let mapping = if done.is_ok() { Mapping::Hole } else { Mapping::Partly };
                 self.ledger.with(|l| l.end_punch(chunk, mapping));
             }
             result = result.and(done);

@@ -3,6 +3,7 @@
 //! The files are those of the kernel's `transhuge.rst`, `proc_swaps(5)` and `getrlimit(2)`.
 
 use super::headroom::{GroupLimit, Headroom};
+use super::sys;
 use bitflags::bitflags;
 use core::fmt;
 use std::format;
@@ -30,8 +31,8 @@ pub struct Surroundings {
     pub huge_pages: HugePages,
     /// Where memory may be swapped out to. Of the machine: a control group may be allowed less.
     pub swap: Swap,
-    /// Bytes that the process may lock into memory (the soft `RLIMIT_MEMLOCK`); `None` if there is no limit. Not
-    /// used: arenas are not pinned yet.
+    /// Bytes that the process may lock into memory (the soft `RLIMIT_MEMLOCK`); `None` if there is no limit, or it can't
+    /// be read. Not used: arenas are not pinned yet.
     pub lockable: Option<u64>,
     /// The tightest memory limit of the control groups.
     pub group_limit: GroupLimit,
@@ -190,7 +191,7 @@ impl Surroundings {
                 .map_or(HugePageSetting::Unknown, |size| setting(&for_size(size))),
             huge_pages,
             swap: read("proc/swaps").and_then(|text| Swap::parse(&text)).unwrap_or(Swap::Unknown),
-            lockable: rustix::process::getrlimit(rustix::process::Resource::Memlock).current,
+            lockable: sys::lockable(),
             group_limit,
             features,
         }
@@ -326,7 +327,9 @@ impl fmt::Display for Surroundings {
             Some(bytes) => {
                 writeln!(f, "lockable memory: {}, not used: arenas are not pinned yet", Bytes(bytes))
             }
-            None => writeln!(f, "lockable memory: no limit, not used: arenas are not pinned yet"),
+            None => {
+                writeln!(f, "lockable memory: no limit that can be seen, not used: arenas are not pinned yet")
+            }
         }?;
         match self.group_limit {
             GroupLimit::Bytes(bytes) => write!(f, "memory limit of the control groups: {}", Bytes(bytes)),

@@ -1,7 +1,8 @@
-//! System calls on a memfd and on the windows over it.
+//! System calls on a memfd and on the windows over it, and those that ask what there is.
 #![allow(unsafe_code)]
 
-use core::ffi::c_void;
+use core::ffi::{c_int, c_void};
+use core::mem::MaybeUninit;
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
@@ -10,16 +11,23 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, mun
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::vec::Vec;
 
-/// A new, empty, sealable memfd of that size, closed on exec. Whether it is sealed against execution too.
-pub(crate) fn create(bytes: u64) -> Result<(OwnedFd, bool)> {
+/// A new, empty, sealable memfd, closed on exec. Whether it is sealed against execution too.
+pub(crate) fn create() -> Result<(OwnedFd, bool)> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let (memfd, noexec) = match rustix::fs::memfd_create("forebay", flags | MemfdFlags::NOEXEC_SEAL) {
         Ok(memfd) => (memfd, true),
         Err(Errno::INVAL) => (rustix::fs::memfd_create("forebay", flags)?, false), // before Linux 6.3
         Err(why) => return Err(why),
     };
-    rustix::fs::ftruncate(&memfd, bytes)?;
     Ok((memfd, noexec))
+}
+
+/// Makes a new memfd so long: all of it a hole.
+pub(crate) fn lengthen(memfd: BorrowedFd<'_>, bytes: u64) -> Result<()> {
+    if longest_file().is_some_and(|most| bytes > most) {
+        return Err(Errno::FBIG); // the kernel would say so with a signal
+    }
+    rustix::fs::ftruncate(memfd, bytes)
 }
 
 /// Fixes the size of a memfd for ever: nobody can take pages from under a mapping.
@@ -42,6 +50,13 @@ pub(crate) enum Populate {
     New,
     /// They have contents. Half the price of `New` where folios are small; a shared mapping is writable after it too.
     Back,
+}
+
+/// What pages a window asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ask {
+    Huge,
+    Small,
 }
 
 /// A shared, writable mapping of part of a memfd.
@@ -80,14 +95,19 @@ impl Window {
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: `base..base + bytes` lies in what was just reserved, since `skip < align`.
         let mapped = unsafe { mmap(base, bytes, access, MapFlags::SHARED | MapFlags::FIXED, memfd, offset) };
+        if let Err(why) = mapped {
+            // SAFETY: what was reserved; who is refused a mapping over it still has it, and nobody else its address.
+            unsafe { munmap(reserved, all) }?;
+            return Err(why);
+        }
         let (head, tail) = (skip, align - skip);
         let rest = [(reserved, head), (base.wrapping_byte_add(bytes), tail)];
         for (at, len) in rest.into_iter().filter(|(_, len)| *len > 0) {
             // SAFETY: what was reserved before and behind the window; nobody else has its address.
             unsafe { munmap(at, len) }?;
         }
-        let window = NonNull::new(base.cast()).map(|base| Window { base, bytes, whose: Whose::Ours });
-        mapped.and(window.ok_or(Errno::NOMEM))
+        let base = NonNull::new(base.cast()).ok_or(Errno::NOMEM)?;
+        Ok(Window { base, bytes, whose: Whose::Ours })
     }
 
     /// A mapping of somebody else.
@@ -98,15 +118,17 @@ impl Window {
         Window { base: mapping.cast(), bytes: mapping.len(), whose: Whose::Theirs }
     }
 
-    /// Keeps it out of children and of core dumps, and asks for huge pages, where there are any.
-    pub(crate) fn set_up(&self) -> Result<()> {
+    /// Keeps it out of children and of core dumps, and asks for huge pages, where there are any, or for none.
+    pub(crate) fn set_up(&self, pages: Ask) -> Result<()> {
         let all = 0..self.bytes;
         self.advise(all.clone(), Advice::LinuxDontFork)?;
         self.advise(all.clone(), Advice::LinuxDontDump)?;
-        match self.advise(all, Advice::LinuxHugepage) {
-            Err(Errno::INVAL) => Ok(()), // a kernel without huge pages
-            result => result,
-        }
+        let pages = match pages {
+            Ask::Huge => Advice::LinuxHugepage,
+            Ask::Small => Advice::LinuxNoHugepage,
+        };
+        let _ = self.advise(all, pages); // a kernel without huge pages, or a filter: it works without
+        Ok(())
     }
 
     pub(crate) fn base(&self) -> NonNull<u8> {
@@ -236,4 +258,41 @@ pub(crate) fn check(memfd: BorrowedFd<'_>, bytes: u64) -> Result<()> {
     }
     let seals = rustix::fs::fcntl_get_seals(memfd)?;
     if seals.intersects(SealFlags::WRITE | SealFlags::FUTURE_WRITE) { Err(Errno::PERM) } else { Ok(()) }
+}
+
+/// Free RAM, and RAM in all, in bytes. `None` if the kernel may not be asked.
+pub(crate) fn ram() -> Option<(u64, u64)> {
+    let mut now = MaybeUninit::<libc::sysinfo>::zeroed();
+    // SAFETY: zeros are a value of it; the kernel writes another, if the call succeeds.
+    let now = unsafe {
+        if libc::sysinfo(now.as_mut_ptr()) != 0 {
+            return None;
+        }
+        now.assume_init()
+    };
+    let unit = u64::from(now.mem_unit);
+    Some((scaled(now.freeram, unit), scaled(now.totalram, unit)))
+}
+
+/// The kernel's long has 32 bits on some machines.
+fn scaled(count: impl TryInto<u64>, unit: u64) -> u64 {
+    count.try_into().unwrap_or(0).saturating_mul(unit)
+}
+
+/// Bytes that the process may lock into memory. `None` if there is no limit, or the kernel may not be asked.
+pub(crate) fn lockable() -> Option<u64> {
+    // SAFETY: it is given a place for what it writes.
+    limit(|to| unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, to) })
+}
+
+/// Bytes that a file may have. `None` as above.
+fn longest_file() -> Option<u64> {
+    // SAFETY: as above.
+    limit(|to| unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, to) })
+}
+
+fn limit(get: impl FnOnce(*mut libc::rlimit) -> c_int) -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    let known = get(&mut limit) == 0 && limit.rlim_cur != libc::RLIM_INFINITY;
+    known.then(|| scaled(limit.rlim_cur, 1))
 }

@@ -66,6 +66,21 @@ fn a_group_allows_what_is_left_below_its_limit() {
     }
 }
 
+/// Rule: what one is about to take, another is not allowed; what was taken or given up is nobody's claim.
+#[test]
+fn claims_count_together() {
+    const MIB: usize = super::tests::MIB as usize;
+    let headroom = Headroom::under(v2().root());
+    let first = headroom.claim(5 * MIB).expect("there are 8");
+    assert!(headroom.claim(4 * MIB).is_none());
+    let second = headroom.claim(3 * MIB).expect("a refused claim is none");
+    assert!(headroom.claim(MIB).is_none());
+    drop(first);
+    let third = headroom.claim(5 * MIB).expect("as at the beginning");
+    drop((second, third));
+    assert!(headroom.claim(8 * MIB).is_some());
+}
+
 #[test]
 fn limits_are_read_at_each_check() {
     let tree = v2();

@@ -1,0 +1,101 @@
+//! A case and the process that it gets.
+
+use crate::group::Group;
+use crate::setting::Setting;
+use libtest_mimic::Failed;
+use std::env;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::Command;
+
+/// Names the case that a child is for.
+const CASE: &str = "FOREBAY_CASE";
+/// The directory of the control group that a child joins.
+const GROUP: &str = "FOREBAY_GROUP";
+/// Nobody, the ordinary user.
+const NOBODY: u32 = 65534;
+
+#[derive(Clone, Copy)]
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) place: Place,
+    /// What is done there. It panics if something is wrong.
+    pub(crate) run: fn(),
+}
+
+/// Where a case takes place.
+#[derive(Clone, Copy)]
+pub(crate) enum Place {
+    /// Wherever the tests run.
+    Here,
+    /// The same, if it is root who runs them.
+    AsRoot,
+    /// As a user without rights.
+    AsNobody,
+    /// In a control group that may have so many bytes.
+    InGroup(u64),
+    /// With this word as the setting for huge pages, and nobody changes it meanwhile.
+    HugePages(&'static str),
+}
+
+impl Case {
+    pub(crate) const fn new(name: &'static str, place: Place, run: fn()) -> Case {
+        Case { name, place, run }
+    }
+}
+
+/// The case that this process is for, if it is a child.
+pub(crate) fn asked_for() -> Option<String> {
+    env::var(CASE).ok()
+}
+
+/// The child: runs its case.
+pub(crate) fn run(name: &str, cases: &[Case]) {
+    let case = cases.iter().find(|case| case.name == name).expect("a case of that name");
+    if let Some(group) = env::var_os(GROUP) {
+        Group::join(group.as_ref());
+    }
+    (case.run)();
+}
+
+/// The parent: has a child run the case.
+pub(crate) fn try_it(case: &Case, show: bool) -> Result<(), Failed> {
+    // Another program may be in the place of the file by now, and an ordinary user may not reach it by its path.
+    let mut child = Command::new("/proc/self/exe");
+    child.env(CASE, case.name);
+    let root = rustix::process::geteuid().is_root();
+    // These last until the child has ended.
+    let (mut _group, mut _setting) = (None, None);
+    let ready = match case.place {
+        Place::Here => Ok(()),
+        Place::AsRoot if !root => Err("it is for root".to_owned()),
+        Place::AsRoot => Ok(()),
+        Place::AsNobody if !root => {
+            println!("{}: as the user who runs the tests, since only root may choose another", case.name);
+            Ok(())
+        }
+        Place::AsNobody => {
+            child.uid(NOBODY).gid(NOBODY);
+            Ok(())
+        }
+        Place::InGroup(bytes) => Group::new(case.name, bytes).map(|group| {
+            child.env(GROUP, group.path());
+            _group = Some(group);
+        }),
+        Place::HugePages(word) => Setting::choose(word).map(|setting| _setting = Some(setting)),
+    };
+    if let Err(why) = ready {
+        println!("{}: left out: {why}", case.name);
+        return Ok(());
+    }
+    let ended = child.output()?;
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    if show && !said.is_empty() {
+        println!("{}:\n{said}", case.name);
+    }
+    match (ended.status.signal(), ended.status.code()) {
+        (Some(signal), _) => Err(format!("killed by signal {signal}\n{said}").into()),
+        (None, Some(0)) => Ok(()),
+        (None, code) => Err(format!("exit code {code:?}\n{said}").into()),
+    }
+}

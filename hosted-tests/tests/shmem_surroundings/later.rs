@@ -1,0 +1,210 @@
+//! System calls that are refused once an arena has contents. A filter goes with its thread, so that what it did can be
+//! looked at without it.
+
+use crate::alone::{Case, Place};
+use crate::common::{ALL, CX, NONE, order, pages};
+use crate::filter::{Refuse, refused};
+use crate::goods::{Goods, MIB, PAGE, assert_zeros, compare, empty, page, ram, write};
+use forebay::{BackingStore, Context, Order, OutOfFrames, OwnedBlock, Platform, StoreError};
+use forebay_backends::shmem::{Arena, Usage};
+use hosted_tests::pages::entries;
+use rustix::io::Errno;
+use std::ptr::NonNull;
+
+pub(crate) const CASES: &[Case] = &[
+    Case::new("memory_that_cannot_be_populated_is_an_error", Place::Here, populate),
+    Case::new("what_cannot_be_unmapped_stays_pending", Place::Here, unmap),
+    Case::new("what_was_unmapped_from_some_windows_is_brought_in", Place::Here, unmap_from_some_windows),
+    Case::new("what_cannot_be_dropped_is_wiped_before_it_is_reused", Place::Here, drop_memory),
+    Case::new("a_chunk_that_cannot_be_dropped_is_still_unmapped", Place::Here, dropped_and_unmapped),
+    Case::new("everything_is_refused_and_given_back", Place::Here, everything),
+];
+
+const POPULATE: [i32; 2] = [libc::MADV_POPULATE_READ, libc::MADV_POPULATE_WRITE];
+
+/// What an arena says of owners: not how the memory stands with the kernel.
+fn owners(usage: Usage) -> Usage {
+    let mut usage = usage;
+    (usage.pending, usage.reclaimable) = (usage.pending + usage.reclaimable, NONE);
+    (usage.held, usage.huge_chunks, usage.small_chunks) = (NONE, 0, 0);
+    usage
+}
+
+/// Rule: what the kernel says about memory is an error, with the handle in it, and everything stays as it was.
+fn populate() {
+    for why in [Errno::NOMEM, Errno::PERM, Errno::FAULT, Errno::HWPOISON, Errno::NOSYS] {
+        let goods = Goods::usual();
+        let mut kept = goods.keep();
+        let before = goods.arena.usage();
+        refused(&POPULATE.map(|advice| Refuse::advice(advice, why)), || {
+            let fresh = goods.watched().allocate(order(9), CX).expect_err("there is no memory");
+            assert_eq!(fresh, OutOfFrames::NoHeadroom);
+            let refused = goods.watched().take_back(Goods::pick(&mut kept), CX).expect_err("nor here");
+            let expected = if why == Errno::NOMEM { StoreError::NoHeadroom } else { StoreError::Io };
+            assert_eq!(refused.why, expected, "{why}");
+            Goods::put(&mut kept, refused.item);
+            assert_eq!(owners(goods.arena.usage()), owners(before));
+            goods.intact(&kept);
+            // A copy needs memory too.
+            let copies = goods.arena.copies(forebay::StoreId::new(1).unwrap());
+            let source = ram(1).allocate(Order::PAGE, CX).unwrap();
+            let error = BackingStore::save(&copies, &source, Order::PAGE, CX).expect_err("nor here");
+            assert_eq!(error, StoreError::NoHeadroom);
+            assert_eq!(owners(goods.arena.usage()), owners(before));
+        });
+        goods.intact(&kept);
+        assert_eq!(goods.settle().error, None);
+        assert_eq!(goods.arena.usage(), before, "{why}");
+        goods.bring_home(kept);
+    }
+}
+
+/// Rule: a settle that fails says so, what it could not unmap stays pending, and the next one does it.
+fn unmap() {
+    for windows in [1, 3] {
+        let goods = Goods::new(Arena::builder(32 * MIB as u64).windows(windows).create().unwrap());
+        let kept = goods.keep();
+        let more = goods.hand_over(goods.fill(2 * MIB, order(4)));
+        refused(&[Refuse::advice(libc::MADV_DONTNEED, Errno::PERM)], || {
+            for _ in 0..2 {
+                let settled = goods.settle();
+                assert_eq!(settled.error, Some(StoreError::Io));
+                assert_eq!(
+                    (settled.pending, settled.reclaimable),
+                    (pages(2 * MIB / PAGE), pages(4 * MIB / PAGE))
+                );
+                goods.intact(&kept);
+            }
+        });
+        let blocks = goods.take_back(more);
+        goods.check(&blocks);
+        let more = goods.hand_over(blocks);
+        let settled = goods.settle();
+        assert_eq!((settled.error, settled.pending), (None, NONE));
+        let blocks = goods.take_back(more);
+        goods.check(&blocks);
+        goods.release(blocks);
+        goods.bring_home(kept);
+    }
+}
+
+/// Rule: what could be unmapped from some windows only does not count as mapped: who takes it back brings it in, and
+/// waits for that.
+fn unmap_from_some_windows() {
+    let arena = Arena::builder(32 * MIB as u64).windows(3).create().unwrap();
+    let mut block = arena.allocate(order(9), CX).unwrap();
+    write(&mut block, 0);
+    let at = arena.offset(&block).unwrap() as usize;
+    let address =
+        |window| arena.window(window).unwrap().cast::<u8>().map_addr(|a| a.checked_add(at).unwrap());
+    let handle = arena.transfer(block).unwrap();
+    let second = Refuse::advice(libc::MADV_DONTNEED, Errno::PERM).at(address(1).addr().get());
+    refused(&[second], || {
+        let settled = arena.settle(ALL, CX, &mut |_| ());
+        assert_eq!((settled.error, settled.pending), (Some(StoreError::Io), pages(2 * MIB / PAGE)));
+    });
+    let refused = arena.take_back(handle, Context::INTERRUPT).expect_err("it waits");
+    assert_eq!(refused.why, StoreError::Context);
+    let block = arena.take_back(refused.item, CX).unwrap();
+    let range = NonNull::slice_from_raw_parts(address(0), block.bytes());
+    assert!(entries(range).unwrap().iter().all(|entry| entry.present), "it was brought in");
+    compare(&block, 0);
+    arena.release(block);
+    assert_eq!(arena.settle(ALL, CX, &mut |_| ()).error, None);
+    empty(&arena);
+}
+
+/// Rule: memory that the system would not take back is used again, and never with its old bytes.
+fn drop_memory() {
+    let goods = Goods::usual();
+    let kept = goods.keep();
+    let secret = goods.fill(2 * MIB, order(9));
+    let at = goods.arena.offset(&secret[0]).expect("its block") as usize / PAGE;
+    goods.release(secret);
+    let fallocate = Refuse::new(libc::SYS_fallocate, Errno::OPNOTSUPP);
+    refused(&[fallocate], || {
+        let settled = goods.settle();
+        assert_eq!(settled.error, Some(StoreError::Io));
+        assert_eq!(settled.held, pages(2 * MIB / PAGE), "it still has its memory");
+        assert!(goods.in_memfd(at) == page(0), "and its bytes");
+        let mut blocks: Vec<_> =
+            (0..2 * MIB / PAGE).map(|_| goods.watched().allocate(Order::PAGE, CX).unwrap()).collect();
+        let again = blocks.iter().filter(|b| goods.arena.offset(b) >= Some((at * PAGE) as u64)).count();
+        assert_eq!(again, blocks.len(), "the same pages are in use again");
+        for block in &mut blocks {
+            block.zero();
+            assert_zeros(block);
+        }
+        goods.intact(&kept);
+        goods.release(blocks);
+    });
+    goods.bring_home(kept);
+    assert!(goods.in_memfd(at) == [0; PAGE], "the system has it back");
+}
+
+/// Rule: a chunk that could not be dropped is as it was before: what was unmapped is brought in with head-room, by who
+/// may wait for it.
+fn dropped_and_unmapped() {
+    let goods = Goods::usual();
+    let stored = goods.hand_over(goods.fill(2 * MIB, order(9)));
+    assert_eq!(goods.settle().error, None);
+    for handle in stored {
+        let block = goods.watched().discard(handle).unwrap().expect("it is a block");
+        goods.watched().release(block);
+    }
+    refused(&[Refuse::new(libc::SYS_fallocate, Errno::OPNOTSUPP)], || {
+        assert_eq!(goods.settle().error, Some(StoreError::Io));
+    });
+    let now = goods.watched().allocate(Order::PAGE, Context::INTERRUPT);
+    assert_eq!(now.expect_err("its memory may be in swap"), OutOfFrames::Exhausted);
+    let populate = POPULATE.map(|advice| Refuse::advice(advice, Errno::NOMEM));
+    let fresh = refused(&populate, || goods.watched().allocate(Order::PAGE, CX).err());
+    assert_eq!(fresh, Some(OutOfFrames::NoHeadroom));
+    let mut block = goods.watched().allocate(Order::PAGE, CX).unwrap();
+    block.zero();
+    assert_zeros(&block);
+    goods.watched().release(block);
+    goods.all_home();
+}
+
+/// Rule: with every call refused that an arena makes, whatever is asked of it is an error that gives back what was
+/// handed in, and what needs no system goes on.
+fn everything() {
+    let calls = [
+        libc::SYS_madvise,
+        libc::SYS_fallocate,
+        libc::SYS_mincore,
+        libc::SYS_ioctl,
+        libc::SYS_pread64,
+        libc::SYS_sysinfo,
+        libc::SYS_fstat,
+        libc::SYS_newfstatat,
+        libc::SYS_mmap,
+        libc::SYS_munmap,
+    ];
+    let goods = Goods::usual();
+    let mut kept = goods.keep();
+    let spare = goods.fill(MIB, order(3));
+    let spare = refused(&calls.map(|call| Refuse::new(call, Errno::PERM)), || {
+        assert!(goods.arena.memory_bytes().is_err());
+        assert_eq!(goods.watched().allocate(order(9), CX).err(), Some(OutOfFrames::NoHeadroom));
+        let refused = goods.watched().take_back(Goods::pick(&mut kept), CX).unwrap_err();
+        Goods::put(&mut kept, refused.item);
+        // No system is needed for these.
+        let handles = goods.hand_over(spare);
+        let blocks = goods.take_back(handles);
+        goods.check(&blocks);
+        let mut handles = goods.hand_over(blocks);
+        let settled = goods.settle();
+        assert_eq!(settled.error, Some(StoreError::Io));
+        // What could not be brought in is pending too: nobody knows how much of it was.
+        assert_eq!(settled.pending, pages(3 * MIB / PAGE));
+        let refused = goods.watched().take_back(handles.remove(0), CX).unwrap_err();
+        handles.insert(0, refused.item);
+        handles
+    });
+    let blocks = goods.take_back(spare);
+    goods.check(&blocks);
+    goods.release(blocks);
+    goods.bring_home(kept);
+}

@@ -1,0 +1,125 @@
+//! What the report says: no swap, locking, huge pages.
+
+use crate::alone::{Case, Place};
+use crate::common::{NONE, order, pages};
+use crate::goods::{Goods, MIB, PAGE};
+use forebay_backends::shmem::{Arena, Features, HugePageSetting, HugePages, Swap};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+pub(crate) const CASES: &[Case] = &[
+    Case::new("without_swap_data_stays_and_counts", Place::Here, without_swap),
+    Case::new("without_the_right_to_lock_everything_works", Place::AsNobody, without_locking),
+    Case::new("with_little_right_to_lock_everything_works", Place::AsNobody, with_little_locking),
+    Case::new("without_huge_pages_the_report_names_the_setting", Place::HugePages("never"), small),
+    Case::new("huge_pages_are_granted_and_counted", Place::HugePages("advise"), huge),
+    Case::new("small_chunks_take_no_huge_pages", Place::HugePages("advise"), small_chunks),
+    Case::new("small_chunks_take_no_huge_pages_of_those_for_all", Place::HugePages("always"), small_chunks),
+];
+
+/// Rule: without swap, what is handed over counts as reclaimable, and stays in RAM.
+fn without_swap() {
+    let goods = Goods::usual();
+    let report = goods.arena.surroundings();
+    println!("{report}");
+    if report.swap != Swap::None {
+        println!("left out: there is swap");
+        return;
+    }
+    assert!(report.to_string().contains("swap: none; what is handed over stays in RAM"), "{report}");
+    let kept = goods.keep();
+    let usage = goods.arena.usage();
+    assert_eq!((usage.reclaimable, usage.pending), (pages(4 * MIB / PAGE), NONE));
+    assert_eq!(goods.arena.memory_bytes().unwrap(), 6 * MIB as u64, "it stays, all of it");
+    goods.bring_home(kept);
+}
+
+fn without_locking() {
+    may_lock(0, "lockable memory: 0 bytes, not used");
+}
+
+fn with_little_locking() {
+    may_lock(8 * MIB as u64, "lockable memory: 8 MiB, not used");
+}
+
+/// Rule: nothing is locked, so an arena needs no right to; the report says how much there is.
+fn may_lock(bytes: u64, said: &str) {
+    if !rustix::process::geteuid().is_root() {
+        assert!(std::fs::write("/sys/kernel/mm/transparent_hugepage/shmem_enabled", "never").is_err());
+    }
+    let most = getrlimit(Resource::Memlock).maximum;
+    if most.is_some_and(|most| most < bytes) {
+        println!("left out: {bytes} bytes are more than the {most:?} that may be asked for");
+        return;
+    }
+    setrlimit(Resource::Memlock, Rlimit { current: Some(bytes), maximum: most }).expect("a lower limit");
+    let goods = Goods::usual();
+    let report = goods.arena.surroundings();
+    println!("{report}");
+    assert_eq!(report.lockable, Some(bytes));
+    assert!(report.to_string().contains(said), "{report}");
+    goods.round();
+    goods.all_home();
+}
+
+/// Rule: what is missing is named, with the file that an administrator may set.
+fn small() {
+    let goods = Goods::usual();
+    let report = goods.arena.surroundings();
+    println!("{report}");
+    if report.huge_page_setting() != HugePageSetting::Never {
+        println!("left out: the setting for the size of a huge page is {}", report.shmem_enabled_for_size);
+        return;
+    }
+    let text = report.to_string();
+    assert!(text.contains("(shmem_enabled is never)"), "{text}");
+    assert!(text.contains("may set /sys/kernel/mm/transparent_hugepage/shmem_enabled to advise"), "{text}");
+    if report.features.contains(Features::FOLIO_SCAN) {
+        assert_eq!(report.huge_pages, HugePages::NotGranted);
+        let block = goods.fill(4 * MIB, order(9));
+        let usage = goods.arena.usage();
+        assert_eq!((usage.huge_chunks, usage.small_chunks), (0, 2));
+        goods.release(block);
+    }
+    goods.round();
+    goods.all_home();
+}
+
+/// Rule: huge pages are used where they may be, counted while they have memory, and change no byte.
+fn huge() {
+    let goods = Goods::usual();
+    let report = goods.arena.surroundings();
+    println!("{report}");
+    if report.huge_page_setting() != HugePageSetting::Advise
+        || !report.features.contains(Features::FOLIO_SCAN)
+    {
+        println!("left out: the setting is {}, or the kernel does not tell", report.huge_page_setting());
+        return;
+    }
+    assert_eq!(report.huge_pages, HugePages::Granted);
+    let huge = || (goods.arena.usage().huge_chunks, goods.arena.usage().small_chunks);
+    let kept = goods.keep(); // 6 MiB
+    assert_eq!(huge(), (3, 0));
+    goods.intact(&kept);
+    goods.bring_home(kept);
+    assert_eq!(huge(), (0, 0), "no chunk has memory");
+    goods.round();
+    goods.all_home();
+}
+
+/// Rule: what was asked for is taken, and no huge page around it, which nobody looked for head-room for, and which would
+/// not go with its chunks.
+fn small_chunks() {
+    for chunk in [PAGE, 64 << 10, MIB] {
+        let goods = Goods::new(Arena::builder(32 * MIB as u64).chunk(chunk).windows(2).create().unwrap());
+        let block = goods.fill(PAGE, order(0));
+        assert_eq!(goods.arena.memory_bytes().unwrap(), chunk as u64);
+        goods.release(block);
+        goods.all_home();
+        let kept = goods.keep();
+        assert_eq!(goods.arena.memory_bytes().unwrap(), 6 * MIB as u64);
+        assert_eq!(goods.arena.usage().huge_chunks, 0);
+        goods.bring_home(kept);
+        goods.round();
+        goods.all_home();
+    }
+}
