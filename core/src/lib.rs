@@ -127,7 +127,7 @@ pub use mode::{Caching, Mode};
 pub use pin::PinError;
 pub use platform::{BufferId, Busy, ModeRefused, OutOfFrames, Platform};
 pub use pool::{Pool, TakeError, Wipe};
-pub use pooled::{Keep, Pooled};
+pub use pooled::{Keep, Pooled, Wiped};
 pub use refused::Refused;
 pub use report::{Evict, Evicted, Report, Restored, Stats, StayReason};
 pub use shelf::{Place, Places, ShelfStats};

@@ -1,6 +1,6 @@
 //! The port an integrator implements: where blocks come from, and what surrounds an eviction.
 
-use crate::{Ask, Context, Keep, Mode, Order, OwnedBlock, RawLock, Zone, Zones};
+use crate::{Ask, Context, Keep, Mode, Order, OwnedBlock, RawLock, Wiped, Zone, Zones};
 use core::fmt;
 
 /// Why a source has no block to give. Nothing changed.
@@ -105,15 +105,23 @@ pub trait Platform {
         Zones::ALL
     }
 
-    /// Whether a pool keeps blocks of that mode and zone on its shelves. Where a block costs nothing to make, as an
-    /// ordinary cached one does, keeping it only withholds it from others (TTM pools no cached pages).
-    fn keep(&self, mode: Self::Mode, zone: Zone) -> Keep {
-        let _ = (mode, zone);
+    /// Whether a pool keeps this block, which is in that mode, on a shelf. Where a block costs nothing to make, as an
+    /// ordinary cached one does, keeping it only withholds it from others (TTM pools no cached pages); and one that must
+    /// have no second owner goes home.
+    fn keep(&self, block: &Self::Block, mode: Self::Mode) -> Keep {
+        let _ = (block, mode);
         Keep::Shelf
     }
 
-    /// [`allocate`](Platform::allocate), told where the block may be and what may be done for it. The default looks at
-    /// neither; a block from elsewhere is sent home again.
+    /// Whether this block, which was allocated just now and shown to nobody, is zeros already: then a pool need not wipe
+    /// it.
+    fn wiped(&self, block: &Self::Block) -> Wiped {
+        let _ = block;
+        Wiped::Unknown
+    }
+
+    /// [`allocate`](Platform::allocate), told where the block may be and what may be done for it. A pool calls only this
+    /// one. The default looks at neither; a block from elsewhere is sent home again.
     ///
     /// # Errors
     /// As there.
@@ -201,8 +209,11 @@ impl<P: Platform> Platform for &P {
     fn zones_for(&self, mode: P::Mode) -> Zones {
         (**self).zones_for(mode)
     }
-    fn keep(&self, mode: P::Mode, zone: Zone) -> Keep {
-        (**self).keep(mode, zone)
+    fn keep(&self, block: &P::Block, mode: P::Mode) -> Keep {
+        (**self).keep(block, mode)
+    }
+    fn wiped(&self, block: &P::Block) -> Wiped {
+        (**self).wiped(block)
     }
     fn allocate_for(&self, ask: Ask, cx: Context) -> Result<P::Block, OutOfFrames> {
         (**self).allocate_for(ask, cx)

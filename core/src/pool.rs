@@ -7,7 +7,7 @@
 use crate::shelf::{Kind, Shelves, Step};
 use crate::{
     Ask, Context, Keep, Locked, ModeRefused, Order, OutOfFrames, OwnedBlock, Pages, Place, Places, Platform,
-    Pooled, Refused, ShelfStats, Zone,
+    Pooled, Refused, ShelfStats, Wiped, Zone,
 };
 use core::fmt;
 
@@ -186,7 +186,7 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
 
     fn take_wiped(&self, ask: Ask, mode: P::Mode, cx: Context) -> Result<Pooled<P>, TakeError> {
         let (mut block, wiped) = self.take_unwiped(ask, mode, cx)?;
-        if wiped == Wiped::No {
+        if wiped == Wiped::Unknown {
             block.block_mut().zero();
         }
         Ok(block)
@@ -198,13 +198,14 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
         for zone in zones.below(P::ZONES) {
             let kind = Kind { order: ask.order, mode, zone };
             if let Some(block) = self.shelves.with(|s| s.take(&kind)) {
-                let wiped = if self.wipe == Wipe::OnGive { Wiped::Yes } else { Wiped::No };
+                let wiped = if self.wipe == Wipe::OnGive { Wiped::Yes } else { Wiped::Unknown };
                 return Ok((block, wiped));
             }
         }
         let block = self.platform.allocate_for(ask.within(zones), cx)?;
         if zones.contains(self.platform.zone(&block)) {
-            return Ok((Pooled::plain(block), Wiped::No));
+            let wiped = self.platform.wiped(&block);
+            return Ok((Pooled::plain(block), wiped));
         }
         self.platform.release(block);
         Err(OutOfFrames::Exhausted.into())
@@ -232,7 +233,7 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
     pub fn give(&self, mut block: Pooled<P>, cx: Context) -> Result<(), Refused<Pooled<P>, ModeRefused>> {
         let (order, mode, zone) = (block.block().order(), block.mode(), self.platform.zone(block.block()));
         let too_long = self.wipe == Wipe::OnGive && !cx.contains(Context::MAY_BLOCK);
-        if too_long || order.pages() > self.limit || self.platform.keep(mode, zone) == Keep::Home {
+        if too_long || order.pages() > self.limit || self.platform.keep(block.block(), mode) == Keep::Home {
             return self.send_home(block, cx);
         }
         if self.wipe == Wipe::OnGive {
@@ -292,13 +293,6 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
     fn send_home(&self, block: Pooled<P>, cx: Context) -> Result<(), Refused<Pooled<P>, ModeRefused>> {
         block.into_plain(&self.platform, cx).map(|b| self.platform.release(b))
     }
-}
-
-/// Whether a block is zeros already.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wiped {
-    Yes,
-    No,
 }
 
 /// What `take` gives for the largest order from `most` down to `least` for which it gives something.

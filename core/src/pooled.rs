@@ -14,6 +14,16 @@ pub enum Keep {
     Home,
 }
 
+/// Whether a fresh block is zeros.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Wiped {
+    /// It is.
+    Yes,
+    /// It may have anybody's bytes.
+    Unknown,
+}
+
 /// A block in some caching mode, from a pool.
 ///
 /// The only way to the plain block is [`into_plain`](Pooled::into_plain), which may be refused: so no block

@@ -85,7 +85,7 @@ impl Platform for Zoned {
     fn zones_for(&self, mode: Caching) -> Zones {
         if mode == UC { HIGH.only() } else { Zones::ALL }
     }
-    fn keep(&self, mode: Caching, _: Zone) -> Keep {
+    fn keep(&self, _: &RamBlock<PAGE>, mode: Caching) -> Keep {
         if mode == WB { self.keep_plain } else { Keep::Shelf }
     }
     fn set_mode(

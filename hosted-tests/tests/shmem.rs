@@ -9,6 +9,8 @@ use hosted_tests::conformance::{content, fill, order};
 use hosted_tests::pages::entries;
 use std::ptr::NonNull;
 
+#[path = "shmem/counts.rs"]
+mod counts;
 #[path = "shmem/sharing.rs"]
 mod sharing;
 #[path = "shmem/threads.rs"]
@@ -225,6 +227,22 @@ fn nothing_leaks_from_one_owner_to_the_next() {
             tile.write().expect("it is resident").copy_in(0, &[0x5e; 16 * PAGE]);
             tile.evict_now(Pages::MAX, Evict::TRANSFER, THREAD);
         }
+    }
+}
+
+/// Rule: a fresh block stays one only as long as nobody wrote any of it, also where it was cut and joined.
+#[test]
+fn joined_blocks_are_wiped() {
+    for written in 0..2 {
+        let arena = arena(1);
+        let block = arena.allocate(order(4), THREAD).expect("there is room");
+        let mut halves = <[Block; 2]>::from(block.split().expect("two halves"));
+        fill(&mut halves[written], 1);
+        let [lower, upper] = halves;
+        let mut block = arena.join(lower, upper).expect("they are neighbours");
+        block.zero();
+        assert!(content(&block).iter().all(|byte| *byte == 0), "half {written} was not wiped");
+        arena.release(block);
     }
 }
 

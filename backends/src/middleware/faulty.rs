@@ -2,9 +2,9 @@
 
 use core::fmt;
 use forebay::{
-    BackingStore, BufferId, Busy, Capabilities, Context, Handle, Keep, Locked, ModeRefused, Order,
-    OutOfFrames, OwnedBlock, Pages, Platform, RawLock, Refused, Settled, Space, StoreError, StoreIds, Zone,
-    Zones,
+    Ask, BackingStore, BufferId, Busy, Capabilities, Context, Handle, Keep, Locked, ModeRefused, Order,
+    OutOfFrames, OwnedBlock, Pages, Platform, RawLock, Refused, Settled, Space, StoreError, StoreIds, Wiped,
+    Zone, Zones,
 };
 
 /// Which calls fail. Counted are the calls that may fail at all.
@@ -104,7 +104,10 @@ impl<P: Platform, L: RawLock> Platform for Faulty<P, L> {
     const MAX_ORDER: Order = P::MAX_ORDER;
 
     fn allocate(&self, order: Order, cx: Context) -> Result<P::Block, OutOfFrames> {
-        if self.fails() { Err(OutOfFrames::Exhausted) } else { self.inner.allocate(order, cx) }
+        self.allocate_for(Ask::of(order), cx)
+    }
+    fn allocate_for(&self, ask: Ask, cx: Context) -> Result<P::Block, OutOfFrames> {
+        if self.fails() { Err(OutOfFrames::Exhausted) } else { self.inner.allocate_for(ask, cx) }
     }
     fn release(&self, block: P::Block) {
         self.inner.release(block);
@@ -116,8 +119,11 @@ impl<P: Platform, L: RawLock> Platform for Faulty<P, L> {
     fn zones_for(&self, mode: P::Mode) -> Zones {
         self.inner.zones_for(mode)
     }
-    fn keep(&self, mode: P::Mode, zone: Zone) -> Keep {
-        self.inner.keep(mode, zone)
+    fn keep(&self, block: &P::Block, mode: P::Mode) -> Keep {
+        self.inner.keep(block, mode)
+    }
+    fn wiped(&self, block: &P::Block) -> Wiped {
+        self.inner.wiped(block)
     }
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
         self.inner.join(left, right)

@@ -1,8 +1,9 @@
 //! A trace of every call.
 
 use forebay::{
-    BackingStore, BufferId, Busy, Capabilities, Context, Handle, Keep, Mode, ModeRefused, Order, OutOfFrames,
-    OwnedBlock, Pages, Pfn, Platform, Refused, Settled, Space, StoreError, StoreIds, Zone, Zones,
+    Ask, BackingStore, BufferId, Busy, Capabilities, Context, Handle, Keep, Mode, ModeRefused, Order,
+    OutOfFrames, OwnedBlock, Pages, Pfn, Platform, Refused, Settled, Space, StoreError, StoreIds, Wiped,
+    Zone, Zones,
 };
 
 /// One call, after it returned.
@@ -87,8 +88,11 @@ impl<P: Platform, O: Sink> Platform for Traced<P, O> {
     const MAX_ORDER: Order = P::MAX_ORDER;
 
     fn allocate(&self, order: Order, cx: Context) -> Result<P::Block, OutOfFrames> {
-        let result = self.inner.allocate(order, cx);
-        self.note(Event::Allocate(order, result.as_ref().map(OwnedBlock::pfn).map_err(|e| *e)));
+        self.allocate_for(Ask::of(order), cx)
+    }
+    fn allocate_for(&self, ask: Ask, cx: Context) -> Result<P::Block, OutOfFrames> {
+        let result = self.inner.allocate_for(ask, cx);
+        self.note(Event::Allocate(ask.order, result.as_ref().map(OwnedBlock::pfn).map_err(|e| *e)));
         result
     }
     fn release(&self, block: P::Block) {
@@ -103,8 +107,11 @@ impl<P: Platform, O: Sink> Platform for Traced<P, O> {
     fn zones_for(&self, mode: P::Mode) -> Zones {
         self.inner.zones_for(mode)
     }
-    fn keep(&self, mode: P::Mode, zone: Zone) -> Keep {
-        self.inner.keep(mode, zone)
+    fn keep(&self, block: &P::Block, mode: P::Mode) -> Keep {
+        self.inner.keep(block, mode)
+    }
+    fn wiped(&self, block: &P::Block) -> Wiped {
+        self.inner.wiped(block)
     }
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
         let order = left.order();

@@ -15,7 +15,8 @@ use core::fmt;
 use core::ops::Range;
 use core::ptr::NonNull;
 use forebay::{
-    Context, Locked, Order, OutOfFrames, OwnedBlock, Pages, Pfn, Platform, RawLock, StoreError, StoreId,
+    Context, Keep, Locked, Order, OutOfFrames, OwnedBlock, Pages, Pfn, Platform, RawLock, StoreError,
+    StoreId, Wiped,
 };
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -132,6 +133,9 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
     /// A window: the first byte and the length. Reading and writing it is as unsafe as any memory that others use; a
     /// guest may be given it. It stays mapped as long as the arena lives. `None` if there are fewer.
     pub fn window(&self, number: usize) -> Option<NonNull<[u8]>> {
+        if !self.is_here() {
+            return None; // it is not mapped in a child
+        }
         let window = core::iter::once(&self.window).chain(&self.aliases).nth(number)?;
         Some(NonNull::slice_from_raw_parts(window.base(), window.bytes()))
     }
@@ -145,8 +149,8 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
 
     /// Tells the arena that a device or another process can reach this block from now on; returns where it begins in
     /// the memfd. It may be handed over, taken back and split as before. Once it is released or discarded, its pages are
-    /// retired: their memory is dropped with that of their chunk, and nobody gets them again, since a late write could
-    /// still come. `None`, and nothing is noted, if it is of another arena.
+    /// retired: their memory is dropped with that of their chunk, and nobody gets them again, not from a shelf of a pool
+    /// either, since a late write could still come. `None`, and nothing is noted, if it is of another arena.
     pub fn export(&self, block: &ArenaBlock<PAGE>) -> Option<u64> {
         let offset = self.offset(block)?;
         self.ledger.with(|l| l.export(block.pfn(), block.order()));
@@ -201,7 +205,7 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
             };
             let _until_it_is_there = self.claim(&range, how).ok_or(StoreError::NoHeadroom)?;
             if let Err(why) = window.populate(range.clone(), how) {
-                self.ledger.with(|l| l.brought_in_partly(chunk));
+                self.ledger.with(|l| l.touched(chunk));
                 return Err(if why == Errno::NOMEM { StoreError::NoHeadroom } else { StoreError::Io });
             }
             let folio = match how {
@@ -214,7 +218,7 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
     }
 
     /// Head-room for bringing in a chunk, as far as it can be known. What is in memory already takes none.
-    fn claim(&self, range: &Range<usize>, how: Populate) -> Option<Claim> {
+    pub(super) fn claim(&self, range: &Range<usize>, how: Populate) -> Option<Claim> {
         self.headroom.claim(range.len()).or_else(|| match how {
             Populate::New => None,
             Populate::Back => match range.len() - self.window.in_memory(range.clone()) {
@@ -244,6 +248,22 @@ impl<const PAGE: usize, L: RawLock> Platform for Arena<PAGE, L> {
     /// Without the right to block, only if the block that is next lies in a chunk that is mapped.
     fn allocate(&self, order: Order, cx: Context) -> Result<ArenaBlock<PAGE>, OutOfFrames> {
         self.take(order, Limit::Held, cx)
+    }
+
+    /// What was exported goes home, where it is retired.
+    fn keep(&self, block: &ArenaBlock<PAGE>, (): ()) -> Keep {
+        match self.ledger.with(|l| l.is_exported(block.pfn(), block.order())) {
+            true => Keep::Home,
+            false => Keep::Shelf,
+        }
+    }
+
+    /// The kernel zeroes what nobody had before.
+    fn wiped(&self, block: &ArenaBlock<PAGE>) -> Wiped {
+        match block.contents() {
+            Contents::Fresh => Wiped::Yes,
+            Contents::Any => Wiped::Unknown,
+        }
     }
 
     /// A block of another arena is leaked, never mixed in; in a child after a fork every block is.
@@ -285,3 +305,6 @@ impl<const PAGE: usize, L: RawLock> fmt::Debug for Arena<PAGE, L> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,7 +73,7 @@ impl<const PAGE: usize> ArenaBlock<PAGE> {
         self.0.map_addr(|a| NonZeroUsize::new(a.get() & !TAG).unwrap_or(a))
     }
 
-    fn contents(&self) -> Contents {
+    pub(super) fn contents(&self) -> Contents {
         if self.tag() & FRESH != 0 { Contents::Fresh } else { Contents::Any }
     }
 
@@ -134,13 +134,9 @@ impl<const PAGE: usize> OwnedBlock for ArenaBlock<PAGE> {
         n
     }
 
-    /// Nothing needs to be done, the first time, where the kernel has just zeroed it.
+    /// Whatever it is thought to contain: others may have written it.
     fn zero(&mut self) {
-        let mut at = match self.contents() {
-            Contents::Fresh => self.bytes(),
-            Contents::Any => 0,
-        };
-        self.0 = self.0.map_addr(|a| NonZeroUsize::new(a.get() & !FRESH).unwrap_or(a));
+        let mut at = 0;
         while at < self.bytes() {
             match self.copy_in(at, &[0; 4096]) {
                 0 => return,

@@ -7,7 +7,7 @@ use super::ledger::Ledger;
 use super::lock::OsLock;
 use super::process::Process;
 use super::surroundings::{Features, HugePages, Surroundings};
-use super::sys::{self, Ask, Populate, Window};
+use super::sys::{self, Huge, Populate, Window};
 use super::{Arena, Mapped};
 use core::fmt;
 use core::ops::Range;
@@ -154,7 +154,8 @@ impl Builder {
         if starts.chain([offset]).any(|start| !start.is_multiple_of(chunk as u64)) {
             return Err(CreateError::Misaligned { chunk });
         }
-        sys::check(memfd.as_fd(), offset + bytes as u64).map_err(|why| CreateError::NotShmem(why.into()))?;
+        let end = offset.checked_add(bytes as u64).ok_or(CreateError::TooLarge)?;
+        sys::check(memfd.as_fd(), end).map_err(|why| CreateError::NotShmem(why.into()))?;
         sys::seal(memfd.as_fd()).map_err(CreateError::seal)?;
         self.finish(Parts {
             memfd,
@@ -174,19 +175,17 @@ impl Builder {
         let usual = surroundings.huge_page_size.unwrap_or(page * page / size_of::<u64>());
         let chunk = self.chunk.unwrap_or(usual).max(if self.chunk.is_none() { PAGE.max(page) } else { 0 });
         let fits =
-            chunk.is_power_of_two() && chunk >= PAGE && chunk >= page && chunk / page <= u32::MAX as usize;
+            chunk.is_power_of_two() && chunk >= PAGE && chunk >= page && chunk / PAGE <= u32::MAX as usize;
         if fits { Ok(chunk) } else { Err(CreateError::Chunk { least: PAGE.max(page) }) }
     }
 
     fn finish<const PAGE: usize, L: RawLock>(&self, parts: Parts) -> Result<Arena<PAGE, L>, CreateError> {
         let Parts { memfd, offset, windows, chunk, contents, process, headroom, surroundings } = parts;
-        // A huge page that is larger than a chunk would take memory that nobody claimed, and would stay when the chunk
-        // is dropped.
-        let pages = match surroundings.huge_page_size {
-            Some(size) if chunk < size => Ask::Small,
-            _ => Ask::Huge,
+        let huge = match surroundings.huge_page_size {
+            Some(size) if chunk < size => Huge::Unwanted,
+            _ => Huge::Wanted,
         };
-        windows.iter().try_for_each(|window| window.set_up(pages)).map_err(CreateError::advice)?;
+        windows.iter().try_for_each(|window| window.set_up(huge)).map_err(CreateError::advice)?;
         let bytes = windows.iter().map(Window::bytes).min().unwrap_or(0) / chunk * chunk;
         let mut windows = windows.into_iter();
         let Some(window) = windows.next() else { return Err(CreateError::Empty) };
@@ -259,7 +258,7 @@ pub enum CreateError {
         /// The least that would do, in bytes.
         least: usize,
     },
-    /// There is no memory for the metadata: six bits a page.
+    /// There is no memory for the metadata: eight bits a page.
     Metadata,
     /// `memfd_create` failed, or the memfd may not be so long.
     Memfd(io::Error),
@@ -276,7 +275,7 @@ pub enum CreateError {
     Advice(io::Error),
     /// The kernel does not say when a process was forked.
     Fork(io::Error),
-    /// The descriptor is not shmem, or too short.
+    /// The descriptor is not shmem, not writable, or too short.
     NotShmem(io::Error),
     /// A mapping, or where it begins in the memfd, is not aligned to a chunk.
     Misaligned {
@@ -347,7 +346,7 @@ impl fmt::Display for CreateError {
             CreateError::NotShmem(why) => {
                 write!(
                     f,
-                    "no memfd that is as long as its mapping ({why}): make it with memfd_create and ftruncate"
+                    "no writable memfd that is as long as its mapping ({why}): make it with memfd_create and ftruncate"
                 )
             }
             CreateError::Misaligned { chunk } => write!(

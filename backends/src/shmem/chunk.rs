@@ -12,11 +12,12 @@ pub(crate) enum Mapping {
     Hole,
     /// In the page tables, as far as anybody cared.
     Mapped,
-    /// Some of it may have memory and be in the page tables, some not: bringing it in, unmapping or dropping it failed
-    /// half way, or a block of it was discarded, and whoever has that may touch it.
+    /// Nobody knows: some of it may have no memory, or be in no page table, or be in one after all.
     Partly,
     /// A settle is unmapping it, outside the lock.
     Unmapping,
+    /// The same, and somebody got a page of it meanwhile, so what they touched may be in the page tables again.
+    Disturbed,
     /// In no page table; its contents are in the memfd, or in swap.
     Unmapped,
     /// A settle is dropping its memory, outside the lock.
@@ -57,12 +58,20 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
+    /// So many pages more are somebody's, who may touch them from now on.
+    pub(crate) fn claim(&mut self, pages: u32) {
+        self.resident += pages;
+        if self.mapping == Mapping::Unmapping {
+            self.mapping = Mapping::Disturbed;
+        }
+    }
+
     pub(crate) fn state(&self) -> State {
         match (self.mapping, self.resident > 0, self.stored > 0) {
             (Mapping::Punching, ..) => State::Punching,
             (_, true, _) => State::Open,
             (Mapping::Hole, false, _) => State::Empty,
-            (Mapping::Unmapping, false, _) => State::Flushing,
+            (Mapping::Unmapping | Mapping::Disturbed, false, _) => State::Flushing,
             (Mapping::Mapped | Mapping::Partly, false, true) => State::Queued,
             (Mapping::Unmapped, false, true) => State::Clean,
             (Mapping::Mapped | Mapping::Partly | Mapping::Unmapped, false, false) => State::Dead,
@@ -115,7 +124,7 @@ pub(crate) struct Chunks {
 }
 
 impl Chunks {
-    /// Words for the marks of so many chunks, twice.
+    /// So many, each like `chunk`. `None` if there is no memory for them.
     pub(crate) fn new(chunk: Chunk, count: usize) -> Option<Chunks> {
         let words = bitmap::plain_words(count);
         let all = boxed(chunk, count)?;

@@ -62,8 +62,8 @@ struct Room<'a, const PAGE: usize, L: RawLock> {
 enum AtEnd {
     /// Nobody's.
     Release,
-    /// They are stored, and were only looked at.
-    LetGo,
+    /// Stored again: they were only lent.
+    Return,
 }
 
 impl<const PAGE: usize, L: RawLock> Room<'_, PAGE, L> {
@@ -87,7 +87,7 @@ impl<const PAGE: usize, L: RawLock> Drop for Room<'_, PAGE, L> {
         let Some(block) = self.block.take() else { return };
         match self.at_end {
             AtEnd::Release => self.arena.release(block),
-            AtEnd::LetGo => self.arena.ledger.with(|l| l.let_go(block.into_resident())),
+            AtEnd::Return => self.arena.ledger.with(|l| l.give_back(block.into_resident())),
         }
     }
 }
@@ -132,12 +132,14 @@ impl<const PAGE: usize, L: RawLock, B: OwnedBlock> BackingStore<B> for Copies<'_
     }
 
     fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
+        const { assert!(B::PAGE == PAGE, "the arena's pages are as large as the blocks'") }
         if !cx.contains(Context::MAY_BLOCK) {
             return Err(StoreError::Context);
         }
-        let (pfn, order) = self.arena.find(handle, self.id)?;
-        let held = self.arena.ledger.with(|l| l.hold(pfn, order)).ok_or(StoreError::NotStored)?;
-        let room = Room { arena: self.arena, block: Some(self.arena.block(held)), at_end: AtEnd::LetGo };
+        let (pfn, order) = self.arena.name(handle, self.id)?;
+        // While it is read it is not stored, so that even a forged handle gives nobody a second block of it.
+        let lent = self.arena.ledger.with(|l| l.lend(pfn, order))?;
+        let room = Room { arena: self.arena, block: Some(self.arena.block(lent)), at_end: AtEnd::Return };
         self.arena.bring_in(pfn, order, cx)?;
         let at = at.get().saturating_mul(PAGE);
         match room.block.as_ref().is_some_and(|from| copy(from, block, from.bytes(), at)) {

@@ -47,6 +47,8 @@ pub(crate) struct Resident {
 pub(crate) struct Ledger {
     free: Buddy<Words>,
     away: Away<Words>,
+    /// Blocks that are stored, and resident while somebody reads them.
+    lent: Away<Words>,
     chunks: Chunks,
     /// A bit for each page.
     stale: Words,
@@ -75,7 +77,8 @@ impl Ledger {
         let bits = if contents == Contents::Any { usize::MAX } else { 0 };
         Some(Ledger {
             free: Buddy::new(frames.clone(), boxed(0, Buddy::<Words>::words(pages))?),
-            away: Away::new(frames, boxed(0, Away::<Words>::words(pages))?),
+            away: Away::new(frames.clone(), boxed(0, Away::<Words>::words(pages))?),
+            lent: Away::new(frames, boxed(0, Away::<Words>::words(pages))?),
             chunks,
             stale: boxed(bits, bitmap::plain_words(pages))?,
             exported: boxed(0, bitmap::plain_words(pages))?,
@@ -133,7 +136,7 @@ impl Ledger {
         }
         let pfn = self.free.take(order).ok_or(OutOfFrames::Exhausted)?;
         let contents = if self.take_stale(pfn, order) == 0 { Contents::Fresh } else { Contents::Any };
-        self.count(pfn, order, |chunk, pages| chunk.resident += pages);
+        self.count(pfn, order, Chunk::claim);
         Ok(Resident { pfn, order, contents })
     }
 
@@ -165,16 +168,19 @@ impl Ledger {
         }
         self.away.unmark(pfn, order);
         self.count(pfn, order, |chunk, pages| {
-            chunk.resident += pages;
+            chunk.claim(pages);
             chunk.stored -= pages;
         });
         Ok(Resident { pfn, order, contents: Contents::Any })
     }
 
-    /// A stored block becomes resident, and is not brought in: its owner may touch it, or not.
-    pub(crate) fn uncover(&mut self, pfn: Pfn, order: Order) -> Result<Resident, StoreError> {
+    /// A stored block becomes resident as it is, whatever the limit: nobody brings its chunks in. Whoever touches it does,
+    /// so its chunks do not count as unmapped any more.
+    pub(crate) fn take_out(&mut self, pfn: Pfn, order: Order) -> Result<Resident, StoreError> {
         let pages = self.take_back(pfn, order, Limit::Ignored)?;
-        self.chunks_of(pfn, order).for_each(|chunk| self.brought_in_partly(chunk));
+        for chunk in self.chunks_of(pfn, order) {
+            self.touched(chunk);
+        }
         Ok(pages)
     }
 
@@ -189,6 +195,22 @@ impl Ledger {
             }
             _ => Err((left, right)),
         }
+    }
+
+    /// A stored block becomes resident while somebody reads it, and nothing is stored there meanwhile.
+    pub(crate) fn lend(&mut self, pfn: Pfn, order: Order) -> Result<Resident, StoreError> {
+        if self.lent.is_marked(pfn, order) {
+            return Err(StoreError::Busy);
+        }
+        let pages = self.take_back(pfn, order, Limit::Ignored)?;
+        self.lent.mark(pfn, order);
+        Ok(pages)
+    }
+
+    /// What was lent is stored again.
+    pub(crate) fn give_back(&mut self, pages: Resident) {
+        self.lent.unmark(pages.pfn, pages.order);
+        self.put_away(pages);
     }
 
     pub(crate) fn is_stored(&self, pfn: Pfn, order: Order) -> bool {
@@ -217,24 +239,15 @@ impl Ledger {
         Ok(half)
     }
 
-    /// Keeps the chunks of a stored block mapped while somebody reads it; its chunks still have to be brought in. (Two
-    /// who read are counted twice.)
-    pub(crate) fn hold(&mut self, pfn: Pfn, order: Order) -> Option<Resident> {
-        self.is_stored(pfn, order).then(|| {
-            self.count(pfn, order, |chunk, pages| chunk.resident += pages);
-            Resident { pfn, order, contents: Contents::Any }
-        })
-    }
-
-    /// The reading is over.
-    pub(crate) fn let_go(&mut self, held: Resident) {
-        self.count(held.pfn, held.order, |chunk, pages| chunk.resident -= pages);
-    }
-
     /// Somebody outside sees these pages from now on.
     pub(crate) fn export(&mut self, pfn: Pfn, order: Order) {
         let pages = self.pages(pfn, order);
         runs::set(&mut self.exported, pages);
+    }
+
+    /// Whether somebody outside has ever seen a page of a block.
+    pub(crate) fn is_exported(&self, pfn: Pfn, order: Order) -> bool {
+        self.index(pfn, order).is_some() && runs::any(&self.exported, self.pages(pfn, order))
     }
 
     /// What a chunk needs before it is used. It is reserved, so it stays as it is then.
@@ -250,15 +263,13 @@ impl Ledger {
     /// A chunk was brought in, and consists of such folios.
     pub(crate) fn brought_in(&mut self, chunk: usize, folio: Option<Folio>) {
         self.chunks.change(chunk, |c| {
-            if c.mapping != Mapping::Unmapping {
-                c.mapping = Mapping::Mapped;
-            }
+            c.mapping = Mapping::Mapped;
             c.folio = folio.or(c.folio);
         });
     }
 
-    /// Bringing in a chunk failed half way.
-    pub(crate) fn brought_in_partly(&mut self, chunk: usize) {
+    /// Somebody touches some of a chunk, or bringing it in failed half way.
+    pub(crate) fn touched(&mut self, chunk: usize) {
         self.chunks.change(chunk, |c| {
             if matches!(c.mapping, Mapping::Hole | Mapping::Unmapped) {
                 c.mapping = Mapping::Partly;
@@ -275,19 +286,20 @@ impl Ledger {
         Some(run)
     }
 
-    /// A chunk was unmapped, or not. Whether somebody needs it by now: then it is to be brought in again, and is
-    /// still being unmapped until the other call ends it.
+    /// A chunk was unmapped, or perhaps not (`Partly`). Whether somebody has pages of it by now: then it is to be brought
+    /// in again, and is still being unmapped until [`end_again`](Ledger::end_again).
     pub(crate) fn end_unmap(&mut self, chunk: usize, mapping: Mapping) -> Wanted {
-        let wanted = mapping != Mapping::Mapped && self.chunks.get(chunk).is_some_and(|c| c.resident > 0);
-        if wanted {
+        let now = self.chunks.get(chunk).map(|c| (c.resident, c.mapping));
+        if now.is_some_and(|(resident, _)| resident > 0) {
             return Wanted::Again;
         }
-        self.end_unmap_anyway(chunk, mapping);
+        let disturbed = now.is_some_and(|(_, mapping)| mapping == Mapping::Disturbed);
+        self.chunks.change(chunk, |c| c.mapping = if disturbed { Mapping::Partly } else { mapping });
         Wanted::No
     }
 
-    /// The same, whoever needs it.
-    pub(crate) fn end_unmap_anyway(&mut self, chunk: usize, mapping: Mapping) {
+    /// A chunk that was being unmapped was brought in again, or perhaps not (`Partly`).
+    pub(crate) fn end_again(&mut self, chunk: usize, mapping: Mapping) {
         self.chunks.change(chunk, |c| c.mapping = mapping);
     }
 
@@ -338,7 +350,7 @@ impl Ledger {
     /// Frees the pages of a block, or retires them, with the bytes that they have.
     fn bury(&mut self, pfn: Pfn, order: Order, contents: Contents) {
         if contents == Contents::Any {
-            self.put_stale(pfn, order);
+            self.make_stale(pfn, order);
         }
         let first = self.free.frames().start;
         if !runs::any(&self.exported, self.pages(pfn, order)) {
@@ -353,14 +365,14 @@ impl Ledger {
         }
     }
 
-    /// Marks pages as stale, except where there is no memory: what could not be brought in has nothing old in it.
-    fn put_stale(&mut self, pfn: Pfn, order: Order) {
+    /// Marks the pages of a block as stale, but for those in a hole, which have no bytes: a block of several chunks may
+    /// have been refused before all of them were brought in.
+    fn make_stale(&mut self, pfn: Pfn, order: Order) {
         for chunk in self.chunks_of(pfn, order) {
-            if self.need(chunk) != Need::Memory {
+            if self.chunks.get(chunk).is_some_and(|c| c.mapping != Mapping::Hole) {
                 let here = self.pages_in(chunk, pfn, order);
-                let stale = here.len() as u32;
+                self.chunks.change(chunk, |c| c.stale += here.len() as u32);
                 runs::set(&mut self.stale, here);
-                self.chunks.change(chunk, |c| c.stale += stale);
             }
         }
     }
@@ -393,7 +405,7 @@ impl Ledger {
         first..first + order.pages().get()
     }
 
-    /// The pages of a block that are in that chunk, by number in the arena.
+    /// Those of them that are in a chunk.
     fn pages_in(&self, chunk: usize, pfn: Pfn, order: Order) -> Range<usize> {
         let (pages, first) = (self.pages(pfn, order), chunk * self.per_chunk);
         pages.start.max(first)..pages.end.min(first + self.per_chunk)

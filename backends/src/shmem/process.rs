@@ -45,7 +45,7 @@ impl Process {
         NonZeroU8::new(mine).map(Process).ok_or(Errno::INVAL)
     }
 
-    /// What [`from_bits`](Process::from_bits) makes a process of.
+    /// Its number, for the tag of a block.
     pub(crate) fn bits(self) -> u8 {
         self.0.get()
     }

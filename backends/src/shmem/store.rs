@@ -16,16 +16,21 @@ const RUN: usize = 64;
 impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
     /// The stored block that a handle names.
     pub(super) fn find(&self, handle: &Handle, id: StoreId) -> Result<(Pfn, Order), StoreError> {
+        let (pfn, order) = self.name(handle, id)?;
+        let stored = self.ledger.with(|l| l.is_stored(pfn, order));
+        stored.then_some((pfn, order)).ok_or(StoreError::NotStored)
+    }
+
+    /// The block that a handle names, whether it is stored or not.
+    pub(super) fn name(&self, handle: &Handle, id: StoreId) -> Result<(Pfn, Order), StoreError> {
         if handle.store() != id {
             return Err(StoreError::WrongStore);
         }
         if !self.is_here() {
             return Err(StoreError::Unavailable);
         }
-        self.ledger.with(|l| {
-            let pfn = l.pfn(handle.value()).filter(|pfn| l.is_stored(*pfn, handle.order()));
-            pfn.map(|pfn| (pfn, handle.order())).ok_or(StoreError::NotStored)
-        })
+        let pfn = self.ledger.with(|l| l.pfn(handle.value()));
+        pfn.map(|pfn| (pfn, handle.order())).ok_or(StoreError::NotStored)
     }
 
     /// Puts a block away, as the contents under a handle of that store.
@@ -91,20 +96,26 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
         while let Some(run) = self.ledger.with(|l| l.begin_unmap(at, RUN)) {
             at = run.end;
             let done = self.unmap_everywhere(&run);
+            let mapping =
+                |done: Result<(), StoreError>, then| if done.is_ok() { then } else { Mapping::Partly };
             for chunk in run {
-                // What failed may have been unmapped all the same, or from some of the windows.
-                let mapping = if done.is_ok() { Mapping::Unmapped } else { Mapping::Partly };
-                if self.ledger.with(|l| l.end_unmap(chunk, mapping)) == Wanted::Again {
-                    // Somebody took a page of it back meanwhile. It is in memory, so this takes none.
-                    let again = self.window.populate(self.bytes_of(&(chunk..chunk + 1)), Populate::Back);
-                    let mapping = if again.is_ok() { Mapping::Mapped } else { Mapping::Partly };
-                    self.ledger.with(|l| l.end_unmap_anyway(chunk, mapping));
-                    result = result.and(again.map_err(|_| StoreError::Io));
+                let unmapped = mapping(done, Mapping::Unmapped);
+                if self.ledger.with(|l| l.end_unmap(chunk, unmapped)) == Wanted::Again {
+                    let again = self.bring_again(chunk);
+                    self.ledger.with(|l| l.end_again(chunk, mapping(again, Mapping::Mapped)));
+                    result = result.and(again);
                 }
             }
             result = result.and(done);
         }
         result
+    }
+
+    /// Somebody took a page of a chunk back while it was unmapped. It should be in memory, so this takes none.
+    pub(super) fn bring_again(&self, chunk: usize) -> Result<(), StoreError> {
+        let range = self.bytes_of(&(chunk..chunk + 1));
+        let _until_it_is_there = self.claim(&range, Populate::Back).ok_or(StoreError::NoHeadroom)?;
+        self.window.populate(range, Populate::Back).map_err(|_| StoreError::Io)
     }
 
     fn unmap_everywhere(&self, chunks: &Range<usize>) -> Result<(), StoreError> {
@@ -143,8 +154,10 @@ impl<const PAGE: usize, L: RawLock> BackingStore<ArenaBlock<PAGE>> for Arena<PAG
 
     /// Everything that is not stored yet could be.
     fn space(&self) -> Space {
-        let stored = self.stored();
-        self.ledger.with(|l| Space::new(l.total() - l.retired() - stored, usize::MAX))
+        self.ledger.with(|l| {
+            let stored = Pages::new(l.sums().pending + l.sums().reclaimable);
+            Space::new(l.total() - l.retired() - stored, usize::MAX)
+        })
     }
 
     /// Never full. [`StoreError::WrongStore`]: a block of another arena.
@@ -182,7 +195,7 @@ impl<const PAGE: usize, L: RawLock> BackingStore<ArenaBlock<PAGE>> for Arena<PAG
     /// what else is stored in its chunk is pending until the next settle.
     fn discard(&self, handle: Handle) -> Result<Option<ArenaBlock<PAGE>>, Refused<Handle, StoreError>> {
         let pages =
-            self.find(&handle, self.id).and_then(|(pfn, order)| self.ledger.with(|l| l.uncover(pfn, order)));
+            self.find(&handle, self.id).and_then(|(pfn, order)| self.ledger.with(|l| l.take_out(pfn, order)));
         pages.map(|pages| Some(self.block(pages))).map_err(|why| Refused::new(handle, why))
     }
 

@@ -5,7 +5,7 @@ use core::ffi::{c_int, c_void};
 use core::mem::MaybeUninit;
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
-use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
+use rustix::fs::{FallocateFlags, MemfdFlags, OFlags, SealFlags};
 use rustix::io::{Errno, Result, retry_on_intr};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -52,11 +52,13 @@ pub(crate) enum Populate {
     Back,
 }
 
-/// What pages a window asks for.
+/// Whether a window asks for huge pages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Ask {
-    Huge,
-    Small,
+pub(crate) enum Huge {
+    Wanted,
+    /// They are larger than a chunk. The memory of one would come with the first of its chunks, whose head-room alone was
+    /// looked at, and most of it would never go back: punching a part of a huge page frees that part at best.
+    Unwanted,
 }
 
 /// A shared, writable mapping of part of a memfd.
@@ -119,15 +121,15 @@ impl Window {
     }
 
     /// Keeps it out of children and of core dumps, and asks for huge pages, where there are any, or for none.
-    pub(crate) fn set_up(&self, pages: Ask) -> Result<()> {
+    pub(crate) fn set_up(&self, huge: Huge) -> Result<()> {
         let all = 0..self.bytes;
         self.advise(all.clone(), Advice::LinuxDontFork)?;
         self.advise(all.clone(), Advice::LinuxDontDump)?;
-        let pages = match pages {
-            Ask::Huge => Advice::LinuxHugepage,
-            Ask::Small => Advice::LinuxNoHugepage,
+        let advice = match huge {
+            Huge::Wanted => Advice::LinuxHugepage,
+            Huge::Unwanted => Advice::LinuxNoHugepage,
         };
-        let _ = self.advise(all, pages); // a kernel without huge pages, or a filter: it works without
+        let _ = self.advise(all, advice); // a kernel without huge pages, or a filter: it works without
         Ok(())
     }
 
@@ -159,20 +161,19 @@ impl Window {
         loop {
             match self.advise(range.clone(), advice) {
                 Err(Errno::AGAIN | Errno::INTR) => {}
-                Err(Errno::INVAL) => {
-                    self.touch(range);
-                    return Ok(());
-                }
+                Err(Errno::INVAL) => return self.touch(range),
                 result => return result,
             }
         }
     }
 
-    fn touch(&self, range: Range<usize>) {
+    fn touch(&self, range: Range<usize>) -> Result<()> {
+        self.check(range.clone()).ok_or(Errno::INVAL)?;
         for at in range.step_by(rustix::param::page_size()) {
-            // SAFETY: `advise` found the range in the mapping; volatile, as others may write.
+            // SAFETY: `check` found the range in the mapping; volatile, as others may write.
             unsafe { self.base.add(at).read_volatile() };
         }
+        Ok(())
     }
 
     /// How many bytes of a range are in memory, so that bringing it in takes none for them. 0 if the kernel does not
@@ -238,7 +239,8 @@ impl Mapped {
     ///
     /// # Safety
     /// Each mapping is shared, readable and writable, of that memfd from `offset` on, and stays as it is for as long as
-    /// the arena and any of its blocks exist. No reference to its bytes exists, nor will one.
+    /// the arena and any of its blocks exist. No reference to its bytes exists, nor will one. No other arena is over any
+    /// of it, nor is there a block of an earlier one: the two would take each other's blocks for their own.
     pub unsafe fn new(memfd: OwnedFd, offset: u64, mappings: &[NonNull<[u8]>]) -> Mapped {
         // SAFETY: the caller's promise.
         let windows = mappings.iter().map(|mapping| unsafe { Window::of(*mapping) }).collect();
@@ -255,6 +257,10 @@ pub(crate) fn check(memfd: BorrowedFd<'_>, bytes: u64) -> Result<()> {
     let size = u64::try_from(rustix::fs::fstat(memfd)?.st_size).unwrap_or(0);
     if size < bytes {
         return Err(Errno::FBIG);
+    }
+    let flags = rustix::fs::fcntl_getfl(memfd)?;
+    if !flags.intersects(OFlags::WRONLY | OFlags::RDWR) {
+        return Err(Errno::BADF); // its memory could not be given back
     }
     let seals = rustix::fs::fcntl_get_seals(memfd)?;
     if seals.intersects(SealFlags::WRITE | SealFlags::FUTURE_WRITE) { Err(Errno::PERM) } else { Ok(()) }
@@ -295,4 +301,28 @@ fn limit(get: impl FnOnce(*mut libc::rlimit) -> c_int) -> Option<u64> {
     let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
     let known = get(&mut limit) == 0 && limit.rlim_cur != libc::RLIM_INFINITY;
     known.then(|| scaled(limit.rlim_cur, 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    /// Rule: no call reaches beyond its window, also where the kernel is not asked.
+    #[test]
+    fn nothing_beyond_the_window() {
+        let page = rustix::param::page_size();
+        let (memfd, _) = create().expect("a memfd");
+        lengthen(memfd.as_fd(), 4 * page as u64).expect("there is no limit");
+        let window = Window::map(memfd.as_fd(), 0, 2 * page, page).expect("a window");
+        assert!(window.base().addr().get().is_multiple_of(page));
+        for range in [page..3 * page, 2 * page..usize::MAX, usize::MAX - page..usize::MAX] {
+            assert_eq!(window.populate(range.clone(), Populate::Back), Err(Errno::INVAL));
+            assert_eq!(window.touch(range.clone()), Err(Errno::INVAL));
+            assert_eq!(window.unmap(range.clone()), Err(Errno::INVAL));
+            assert_eq!(window.in_memory(range), 0);
+        }
+        assert_eq!(window.touch(0..2 * page), Ok(()));
+        assert_eq!(window.in_memory(0..2 * page), 2 * page);
+    }
 }

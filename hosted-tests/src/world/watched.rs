@@ -2,8 +2,9 @@
 
 use super::{Frame, Owner, State, Stored, World, frames, key};
 use forebay::{
-    BackingStore, BufferId, Busy, Capabilities, Context, Handle, Keep, Mode, ModeRefused, Order, OutOfFrames,
-    OwnedBlock, Pages, Pfn, Platform, Refused, Settled, Space, StoreError, StoreIds, Zone, Zones,
+    Ask, BackingStore, BufferId, Busy, Capabilities, Context, Handle, Keep, Mode, ModeRefused, Order,
+    OutOfFrames, OwnedBlock, Pages, Pfn, Platform, Refused, Settled, Space, StoreError, StoreIds, Wiped,
+    Zone, Zones,
 };
 
 /// A platform or a store, watched.
@@ -41,7 +42,12 @@ impl<P: Platform> Platform for Watched<'_, P> {
     const MAX_ORDER: Order = P::MAX_ORDER;
 
     fn allocate(&self, order: Order, cx: Context) -> Result<P::Block, OutOfFrames> {
-        let block = self.inner.allocate(order, cx)?;
+        self.allocate_for(Ask::of(order), cx)
+    }
+
+    fn allocate_for(&self, ask: Ask, cx: Context) -> Result<P::Block, OutOfFrames> {
+        let order = ask.order;
+        let block = self.inner.allocate_for(ask, cx)?;
         assert_eq!(block.order(), order, "asked for {order:?}");
         assert!(block.pfn().is_aligned(order), "{:?} is not aligned to {order:?}", block.pfn());
         let mut s = self.world.lock();
@@ -77,8 +83,11 @@ impl<P: Platform> Platform for Watched<'_, P> {
         self.inner.zones_for(mode)
     }
 
-    fn keep(&self, mode: P::Mode, zone: Zone) -> Keep {
-        self.inner.keep(mode, zone)
+    fn keep(&self, block: &P::Block, mode: P::Mode) -> Keep {
+        self.inner.keep(block, mode)
+    }
+    fn wiped(&self, block: &P::Block) -> Wiped {
+        self.inner.wiped(block)
     }
 
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {

@@ -48,16 +48,23 @@ fn everybody_sees_the_same_bytes() {
     arena.release(block);
 }
 
-/// Rule: the windows are neither in children nor in core dumps, and ask for huge pages.
+/// Rule: the windows are neither in children nor in core dumps, and ask for huge pages, unless one would be larger than a
+/// chunk: its memory would come with one chunk and not go with it.
 #[test]
 fn windows_have_their_advice() {
-    let arena = arena(4);
-    let heading = format!("{:x}-", arena.window(0).expect("a window").cast::<u8>().addr());
-    let smaps = std::fs::read_to_string("/proc/self/smaps").expect("there is one");
-    let flags =
-        smaps.lines().skip_while(|l| !l.starts_with(&heading)).find_map(|l| l.strip_prefix("VmFlags:"));
-    let flags: Vec<_> = flags.expect("the window has flags").split_whitespace().collect();
-    assert!(["sh", "dc", "dd"].iter().all(|flag| flags.contains(flag)), "{flags:?}");
+    let usual = Arena::builder(1 << 20).windows(2).create().expect("an arena");
+    for (arena, advice) in [(usual, "hg"), (arena(4), "nh")] {
+        let huge_page = arena.surroundings().huge_page_size;
+        let smaps = std::fs::read_to_string("/proc/self/smaps").expect("there is one");
+        for window in (0..).map_while(|number| arena.window(number)) {
+            let heading = format!("{:x}-", window.cast::<u8>().addr());
+            let mut lines = smaps.lines().skip_while(|l| !l.starts_with(&heading));
+            let flags = lines.find_map(|l| l.strip_prefix("VmFlags:")).expect("the window has flags");
+            let flags: Vec<_> = flags.split_whitespace().collect();
+            assert!(["sh", "dc", "dd"].iter().all(|flag| flags.contains(flag)), "{flags:?}");
+            assert!(huge_page.is_none() || flags.contains(&advice), "{advice}: {flags:?}");
+        }
+    }
 }
 
 /// Rule: an exported block is never anybody else's, and its memory goes with its chunk.
@@ -88,6 +95,47 @@ fn what_was_exported_has_no_second_owner() {
         settles(&arena, 0, 0, 0);
         assert_eq!(arena.memory_bytes().expect("a descriptor"), 0, "also that of the retired pages");
     }
+}
+
+/// Rule: it is so behind a pool too.
+#[test]
+fn what_was_exported_goes_to_no_shelf() {
+    let arena = arena(1);
+    let home = Forebay::<_, _, [Place<_>; 44]>::new(&arena, &arena, 4);
+    let tile = Buffer::new(&home, order(2));
+    let exported = tile.write().expect("there is room").blocks().find_map(|(_, block)| arena.export(block));
+    drop(tile);
+    let tile = Buffer::new(&home, order(2));
+    let next = tile.write().expect("there is room").blocks().find_map(|(_, block)| arena.offset(block));
+    assert_ne!(next, exported, "a second owner");
+}
+
+/// Rule: what a guest wrote into a block of a pool is wiped before the next one gets it from the shelf.
+#[test]
+fn what_a_guest_wrote_is_wiped() {
+    let arena = arena(1);
+    let pool = forebay::Pool::<_, [Place<_>; 1]>::new(&arena, 1);
+    let block = pool.take(Order::PAGE, (), THREAD).expect("there is room");
+    let first = range(&arena, block.block()).cast::<u8>();
+    // SAFETY: the range is mapped, and nobody else is at it.
+    unsafe { first.write_volatile(7) };
+    pool.give(block, THREAD).expect("there is a place");
+    let block = pool.take(Order::PAGE, (), THREAD).expect("it is on its shelf");
+    assert_eq!(range(&arena, block.block()).cast::<u8>(), first);
+    assert!(content(block.block()).iter().all(|byte| *byte == 0), "the guest's bytes");
+    pool.give(block, THREAD).expect("there is a place");
+}
+
+/// Rule: zeroing makes zeros, whoever wrote before.
+#[test]
+fn what_others_wrote_is_wiped() {
+    let arena = arena(1);
+    let mut block = arena.allocate(Order::PAGE, THREAD).expect("there is room");
+    let first = range(&arena, &block).cast::<u8>();
+    // SAFETY: the range is mapped, and nobody else is at it.
+    unsafe { first.write_volatile(7) };
+    block.zero();
+    assert!(content(&block).iter().all(|byte| *byte == 0), "somebody's bytes");
 }
 
 fn memfd(bytes: u64, flags: libc::c_uint) -> OwnedFd {
@@ -147,6 +195,10 @@ fn over_memory_of_somebody_else() {
     assert_eq!(arena.offset(&block), Some(MIB as u64));
     block.zero();
     assert!(content(&block).iter().all(|byte| *byte == 0), "what was there before");
+    let mut next = arena.allocate(order(8), THREAD).expect("there is room");
+    next.zero();
+    assert!(content(&next).iter().all(|byte| *byte == 0), "what was there before");
+    arena.release(next);
     let bytes = fill(&mut block, 5);
     let mut seen = vec![0; MIB];
     outside.read_exact_at(&mut seen, MIB as u64).expect("it is in the file");
@@ -186,6 +238,19 @@ fn memory_that_does_not_serve() {
     let f = memfd(2 * MIB as u64, SEALABLE);
     let long = [map(&f, 0, 4 * MIB, MIB)];
     assert!(matches!(over(&builder, f, 0, &long), Err(CreateError::NotShmem(_))), "it would end in a signal");
+    let far = over(&builder, fd(), 0_u64.wrapping_sub(MIB as u64), &[whole(&fd())]);
+    assert!(matches!(far, Err(CreateError::TooLarge)), "it ends beyond the last byte that a file can have");
+
+    let f = fd();
+    const SEALS: libc::c_int = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW;
+    // SAFETY: a system call on a descriptor.
+    let sealed = unsafe { libc::fcntl(f.as_raw_fd(), libc::F_ADD_SEALS, SEALS) };
+    assert_eq!(sealed, 0);
+    let maps = [whole(&f)];
+    let read_only = File::open(format!("/proc/self/fd/{}", f.as_raw_fd())).expect("it is there");
+    let why = over(&builder, read_only.into(), 0, &maps).expect_err("nothing could be punched");
+    assert!(matches!(why, CreateError::NotShmem(_)), "{why}");
+
     let f = memfd(4 * MIB as u64, libc::MFD_CLOEXEC);
     let unsealable = [whole(&f)];
     assert!(matches!(over(&builder, f, 0, &unsealable), Err(CreateError::Seal(_))));

@@ -45,6 +45,68 @@ fn taking_back_while_others_settle() {
     assert_eq!((usage.pending, usage.reclaimable), (Pages::ZERO, Pages::ZERO));
 }
 
+/// Rule: what was taken back in the middle of a settle, touched and handed over again, is not reclaimable before it is
+/// out of the page tables.
+#[test]
+fn reclaimable_means_not_mapped() {
+    let arena = arena(32);
+    for round in 0..100 {
+        let blocks: Vec<_> = (0..32).map(|n| take(&arena, 4, n).0).collect();
+        let ranges: Vec<_> = blocks.iter().map(|block| range(&arena, block)).collect();
+        let mut handles: Vec<_> = blocks.into_iter().map(|block| handed(&arena, block)).collect();
+        std::thread::scope(|s| {
+            let settling = s.spawn(|| settle(&arena));
+            while !settling.is_finished() {
+                let again = |handle| match arena.take_back(handle, INTERRUPT) {
+                    Ok(mut block) => {
+                        block.copy_in(0, &[1]);
+                        handed(&arena, block)
+                    }
+                    Err(refused) => refused.item,
+                };
+                handles = handles.drain(..).map(again).collect();
+            }
+            assert_eq!(settling.join().expect("it does not panic").error, None);
+        });
+        settles(&arena, 0, 512, 0);
+        assert!(
+            !ranges.iter().any(|range| is_mapped(*range)),
+            "round {round}: reclaimable, and in a page table"
+        );
+        for handle in handles {
+            arena.release(arena.discard(handle).expect("it is stored").expect("the same block"));
+        }
+        settles(&arena, 0, 0, 0);
+    }
+}
+
+/// Rule: what was taken back in the middle of a settle is in the page tables at its end, at whatever moment that was.
+#[test]
+fn taken_back_means_mapped() {
+    let arena = arena(32);
+    for round in 0..200 {
+        let blocks: Vec<_> = (0..32).map(|n| take(&arena, 4, n).0).collect();
+        let handles: Vec<_> = blocks.into_iter().map(|block| handed(&arena, block)).collect();
+        std::thread::scope(|s| {
+            let settling = s.spawn(|| settle(&arena));
+            for _ in 0..round {
+                let _ = arena.usage(); // so that it is another moment each time
+            }
+            let back = handles.into_iter().map(|handle| arena.take_back(handle, INTERRUPT));
+            let (back, left): (Vec<_>, Vec<_>) = back.partition(Result::is_ok);
+            assert_eq!(settling.join().expect("it does not panic").error, None);
+            for block in back.into_iter().map(|block| block.expect("it is one")) {
+                assert!(is_mapped(range(&arena, &block)), "round {round}: resident, and not in a page table");
+                arena.release(block);
+            }
+            for handle in left.into_iter().map(|refused| refused.expect_err("it is one").item) {
+                arena.release(arena.discard(handle).expect("it is stored").expect("the same block"));
+            }
+        });
+        settles(&arena, 0, 0, 0);
+    }
+}
+
 /// Rule: at the end of a settle, a chunk is in the page tables exactly if something of it is resident.
 #[test]
 fn resident_means_mapped() {

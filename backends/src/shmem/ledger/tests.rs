@@ -107,8 +107,8 @@ fn taking_back_during_a_flush() {
     assert_eq!(l.need(0), Need::Nothing, "the one who unmaps it sees to that");
     assert_eq!(l.end_unmap(0, Mapping::Unmapped), Wanted::Again);
     assert_eq!((state(&l, 0), l.need(0)), (State::Open, Need::Nothing));
-    assert_eq!(l.end_unmap(0, Mapping::Mapped), Wanted::No);
-    assert_eq!(state(&l, 0), State::Open);
+    l.end_again(0, Mapping::Mapped);
+    assert_eq!((state(&l, 0), l.need(0)), (State::Open, Need::Nothing));
 
     let a = put_away(&mut l, back);
     assert_eq!(l.begin_unmap(0, 9), Some(0..1));
@@ -116,7 +116,78 @@ fn taking_back_during_a_flush() {
     put_away(&mut l, back);
     assert_eq!(state(&l, 0), State::Flushing);
     assert_eq!(l.end_unmap(0, Mapping::Unmapped), Wanted::No);
-    assert_eq!(state(&l, 0), State::Clean);
+    assert_eq!(
+        (state(&l, 0), l.sums().reclaimable),
+        (State::Queued, 0),
+        "who had it touched it, perhaps afterwards"
+    );
+    unmap(&mut l);
+    assert_eq!((state(&l, 0), l.sums().reclaimable), (State::Clean, 8));
+}
+
+/// Rule: so it is with whatever makes pages resident meanwhile: a fresh block, a reader, a discard.
+#[test]
+fn a_flush_is_disturbed_by_anybody() {
+    for way in 0..4 {
+        let mut l = ledger(1);
+        let (a, b) = (take(&mut l, 2), take(&mut l, 1));
+        let (a, b) = (put_away(&mut l, a), put_away(&mut l, b));
+        assert_eq!(l.begin_unmap(0, 9), Some(0..1));
+        match way {
+            0 => {}
+            1 => {
+                let fresh = l.reserve(order(1), Limit::Held).expect("there is room");
+                l.release(fresh);
+            }
+            2 => {
+                let read = l.lend(a.0, a.1).expect("it is stored");
+                assert_eq!(l.lend(a.0, a.1), Err(StoreError::Busy));
+                assert!(!l.discard(a.0, a.1), "a forged handle does not pull it away");
+                l.give_back(read);
+            }
+            _ => {
+                let out = l.take_out(b.0, b.1).expect("it is stored");
+                l.release(out);
+            }
+        }
+        assert_eq!(l.end_unmap(0, Mapping::Unmapped), Wanted::No);
+        assert_eq!(state(&l, 0), if way == 0 { State::Clean } else { State::Queued }, "way {way}");
+    }
+}
+
+/// Rule: what was not brought in again is brought in by whoever wants it next; what could not be unmapped, and was taken
+/// back meanwhile, is brought in again too, since some window may have lost it.
+#[test]
+fn a_flush_that_fails_half_way() {
+    for (first, then) in [(Mapping::Unmapped, Mapping::Partly), (Mapping::Partly, Mapping::Mapped)] {
+        let mut l = ledger(1);
+        let (a, b) = (take(&mut l, 2), take(&mut l, 2));
+        let (a, b) = (put_away(&mut l, a), put_away(&mut l, b));
+        assert_eq!(l.begin_unmap(0, 9), Some(0..1));
+        let back = l.take_back(a.0, a.1, Limit::Held).expect("it is stored");
+        assert_eq!(l.end_unmap(0, first), Wanted::Again);
+        l.end_again(0, then);
+        let need = if then == Mapping::Partly { Need::Mapping } else { Need::Nothing };
+        assert_eq!((state(&l, 0), l.need(0)), (State::Open, need));
+        l.release(back);
+        assert!(l.discard(b.0, b.1));
+    }
+}
+
+/// Rule: a block that was discarded, and not brought in for it, may be touched by whoever has it: so its chunk has to be
+/// unmapped again.
+#[test]
+fn what_was_discarded_may_be_touched() {
+    let mut l = ledger(1);
+    let (a, b) = (take(&mut l, 2), take(&mut l, 2));
+    let (a, _) = (put_away(&mut l, a), put_away(&mut l, b));
+    unmap(&mut l);
+    let out = l.take_out(a.0, a.1).expect("it is stored");
+    assert_eq!((state(&l, 0), l.need(0)), (State::Open, Need::Mapping));
+    put_away(&mut l, out);
+    assert_eq!((state(&l, 0), l.sums().reclaimable), (State::Queued, 0));
+    unmap(&mut l);
+    assert_eq!(l.sums().reclaimable, 8);
 }
 
 /// Rule: what fails is tried again, and nothing of it is lost.
@@ -126,7 +197,7 @@ fn what_fails_stays_queued() {
     let a = take(&mut l, 2);
     let a = put_away(&mut l, a);
     assert_eq!(l.begin_unmap(0, 9), Some(0..1));
-    assert_eq!(l.end_unmap(0, Mapping::Mapped), Wanted::No);
+    assert_eq!(l.end_unmap(0, Mapping::Partly), Wanted::No);
     assert_eq!((state(&l, 0), l.sums().pending), (State::Queued, 4));
     assert!(l.discard(a.0, a.1));
     assert_eq!(l.begin_punch(0, 9), Some(0..1));
@@ -142,7 +213,7 @@ fn what_fails_stays_queued() {
 fn brought_in_half_way() {
     let mut l = ledger(1);
     let a = l.reserve(order(2), Limit::Held).expect("there is room");
-    l.brought_in_partly(0);
+    l.touched(0);
     l.release(a);
     assert_eq!(state(&l, 0), State::Dead);
     let a = l.reserve(order(2), Limit::Held).expect("there is room");
@@ -151,9 +222,52 @@ fn brought_in_half_way() {
     let a = put_away(&mut l, a);
     unmap(&mut l);
     let back = l.take_back(a.0, a.1, Limit::Held).expect("it is stored");
-    l.brought_in_partly(0);
+    l.touched(0);
     l.put_away(back);
     assert_eq!((state(&l, 0), l.sums().pending), (State::Queued, 4));
+}
+
+/// Rule: a block that is refused before all of its chunks were brought in leaves no old bytes where there is no memory.
+#[test]
+fn a_hole_is_never_stale() {
+    let mut l = ledger(2);
+    let a = take(&mut l, 3);
+    l.release(Resident { contents: Contents::Any, ..a });
+    assert_eq!((l.sums().stale, state(&l, 0)), (8, State::Dead));
+    let refused = l.reserve(order(4), Limit::Held).expect("there is room");
+    assert_eq!((refused.contents, l.need(0), l.need(1)), (Contents::Any, Need::Nothing, Need::Memory));
+    l.release(refused);
+    assert_eq!((l.sums().stale, state(&l, 0), state(&l, 1)), (8, State::Dead, State::Empty));
+    assert_eq!(l.begin_punch(0, 9), Some(0..1));
+    l.end_punch(0, Mapping::Hole);
+    assert_eq!(l.sums(), Sums::default());
+}
+
+/// Rule: what a chunk is made of is known as long as it has its memory, mapped or not, and no longer.
+#[test]
+fn folios() {
+    let mut l = ledger(2);
+    let counts = |l: &Ledger| (l.sums().huge, l.sums().small);
+    let (a, b) =
+        (l.reserve(order(3), Limit::Held).expect("room"), l.reserve(order(3), Limit::Held).expect("room"));
+    l.brought_in(0, Some(Folio::Small));
+    l.brought_in(1, Some(Folio::Huge));
+    assert_eq!(counts(&l), (1, 1));
+    let a = put_away(&mut l, a);
+    unmap(&mut l);
+    assert_eq!(counts(&l), (1, 1));
+    let a = l.take_back(a.0, a.1, Limit::Held).expect("it is stored");
+    bring_in(&mut l, &a); // nobody looks again
+    assert_eq!(counts(&l), (1, 1));
+    l.release(a);
+    l.release(b);
+    for chunk in l.begin_punch(0, 9).expect("both are dead") {
+        l.end_punch(chunk, Mapping::Hole);
+    }
+    assert_eq!(counts(&l), (0, 0));
+    let a = take(&mut l, 3);
+    assert_eq!(counts(&l), (0, 0), "the kernel did not tell this time");
+    l.release(a);
 }
 
 /// Rule: a block of several chunks is in all of them.
@@ -175,6 +289,22 @@ fn blocks_larger_than_a_chunk() {
     assert_eq!((l.need(0), l.sums().reclaimable), (Need::Mapping, 8), "the other half stays where it is");
     l.release(back);
     assert!(l.discard(a.0, half));
+}
+
+/// Rule: what is joined is fresh only if both halves are, and only halves of one block are joined.
+#[test]
+fn joining() {
+    use Contents::{Any, Fresh};
+    let l = ledger(2);
+    let half = |page, contents| Resident { pfn: Pfn::new(1000 * CHUNK + page), order: order(2), contents };
+    for (left, right, both) in [(Fresh, Fresh, Fresh), (Fresh, Any, Any), (Any, Fresh, Any), (Any, Any, Any)]
+    {
+        let joined = l.join(half(8, left), half(12, right)).expect("two halves");
+        assert_eq!(joined, Resident { pfn: Pfn::new(1000 * CHUNK + 8), order: order(3), contents: both });
+    }
+    for (left, right) in [(4, 8), (12, 8), (0, 8), (0, 0)] {
+        assert_eq!(l.join(half(left, Any), half(right, Any)), Err((half(left, Any), half(right, Any))));
+    }
 }
 
 /// Rule: the limit is on what is resident; what is only dropped or copied does not count.
