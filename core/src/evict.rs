@@ -2,6 +2,7 @@
 
 use crate::cell::Held;
 use crate::ladder::{Gone, Stay, Walk};
+use crate::slot::slots_of;
 use crate::state::{Inner, Marks, Round};
 use crate::{
     BackingStore, Buffer, Capabilities, Context, Evict, Evicted, Mode, Order, OwnedBlock, Pages, Platform,
@@ -56,10 +57,10 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             if !walk.lost {
                 held.marks.set(Marks::LOST, !lost.is_empty());
             }
-            match (seen, stop) {
-                (_, Stop::Here) => break false,
-                (Seen::All, Stop::AtTheEnd) => break true,
-                _ => {}
+            match (stop, seen) {
+                (Stop::Here, _) => break false,
+                (Stop::AtTheEnd, Seen::All) => break true,
+                (Stop::AtTheEnd, Seen::Some) => {}
             }
         };
         if all_seen && walk.sum.why.is_none() {
@@ -104,7 +105,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             let Some(i) = round.next::<P, T>(inner, self.unit) else { break Seen::All };
             let Some(slot) = inner.slots.as_mut().get_mut(i) else { break Seen::All };
             let Some(block) = slot.block.take() else { continue };
-            let (mode, size) = (block.mode(), block.block().pages());
+            let (mode, order) = (block.mode(), block.block().order());
             if slot.copy.is_none() && walk.rungs.is_empty() {
                 walk.sum.refuse(Pages::ZERO, StayReason::Store(walk.barred)); // it is not even tried
                 slot.block = Some(block);
@@ -115,13 +116,13 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                     slot.block = Some(plain);
                     changed += usize::from(mode.index() != P::Mode::PLAIN.index());
                     if let Some(place) = run.get_mut(found) {
-                        *place = Some(Staged { slot: i, mode, round: *round });
+                        *place = Some(Staged { slot: i, end: i + slots_of(order, self.unit), mode });
                     }
                     found += 1;
-                    pages += size;
+                    pages += order.pages();
                 }
                 Err(refused) => {
-                    walk.sum.refuse(size, StayReason::Mode(refused.why));
+                    walk.sum.refuse(order.pages(), StayReason::Mode(refused.why));
                     slot.block = Some(refused.item);
                 }
             }
@@ -132,7 +133,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         seen
     }
 
-    /// Evicts what was staged, as far as it goes. A block that is in pieces now ends the run: they come next.
+    /// Evicts what was staged, as far as it goes; of a block that is cut, the pieces too, which are plain.
     fn evict_run(
         &self,
         held: &mut Held<'_, P::Lock, Inner<T>>,
@@ -142,16 +143,17 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         run: &Run<P>,
     ) -> Stop {
         for staged in run.iter().flatten() {
-            let whole = held.slots.as_ref().get(staged.slot).and_then(Slot::order);
-            self.evict_at(held, staged.slot, walk);
-            let spent = walk.rungs.is_empty() && !held.marks.contains(Marks::CLEAN);
-            if spent || walk.sum.moved() >= budget || held.wanted() {
-                held.next = staged.slot;
-                return Stop::Here;
-            }
-            if held.slots.as_ref().get(staged.slot).and_then(Slot::order) != whole && !walk.lost {
-                *round = staged.round;
-                return Stop::Cut;
+            let (mut last, mut at) = (staged.slot, staged.slot);
+            while at < staged.end {
+                self.evict_at(held, at, walk);
+                round.go_on(last, at);
+                let spent = walk.rungs.is_empty() && !held.marks.contains(Marks::CLEAN);
+                if spent || walk.sum.moved() >= budget || held.wanted() {
+                    held.next = at;
+                    return Stop::Here;
+                }
+                last = at;
+                at += held.slots.as_ref().get(at).map_or(1, |slot| slot.span(self.unit));
             }
         }
         Stop::AtTheEnd
@@ -180,12 +182,17 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         }
     }
 
-    /// Evicts the block at `i`, which is plain: a clean one goes home, any other down the ladder. Refused, the slot has
-    /// its block as before.
+    /// Evicts the block at `i`, if there is one, which is plain: a clean one goes home, any other down the ladder.
+    /// Refused, the slot has its block as before.
     fn evict_at(&self, inner: &mut Inner<T>, i: usize, walk: &mut Walk) {
         let Some(slot) = inner.slots.as_mut().get_mut(i) else { return };
         let Some(pooled) = slot.block.take() else { return };
         let order = pooled.block().order();
+        if slot.copy.is_none() && walk.rungs.is_empty() {
+            walk.sum.refuse(Pages::ZERO, StayReason::Store(walk.barred)); // a neighbour's backlog: it is not even tried
+            slot.block = Some(pooled);
+            return;
+        }
         let block = match pooled.into_plain(self.home.platform(), walk.cx) {
             Ok(block) => block,
             Err(refused) => {
@@ -257,10 +264,10 @@ type Run<P> = [Option<Staged<<P as Platform>::Mode>>; RUN];
 #[derive(Clone, Copy)]
 struct Staged<M> {
     slot: usize,
+    /// The slot behind the last that it covered.
+    end: usize,
     /// The mode that it had.
     mode: M,
-    /// Where the round was.
-    round: Round,
 }
 
 /// How far a round has come.
@@ -273,7 +280,5 @@ enum Seen {
 enum Stop {
     /// The eviction ends.
     Here,
-    /// With a block that is in pieces now.
-    Cut,
     AtTheEnd,
 }

@@ -63,6 +63,14 @@ impl Round {
         self.at = Some(at);
         (self.seen < slots.len()).then_some(at)
     }
+
+    /// What lay in slot `last` was cut, and its piece in slot `piece` is dealt with too. Does nothing if the round went on
+    /// from `last` already.
+    pub(crate) fn go_on(&mut self, last: usize, piece: usize) {
+        if self.at == Some(last) {
+            (self.at, self.seen) = (Some(piece), self.seen + (piece - last));
+        }
+    }
 }
 
 /// What to do with slots that have neither block nor copy.

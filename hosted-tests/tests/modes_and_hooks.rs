@@ -496,3 +496,32 @@ fn a_cut_that_is_refused_leaves_every_block_in_its_mode() {
         assert_eq!((machine.inner.ram.free(), machine.in_mode(WC)), (pages(16), 0));
     }
 }
+
+/// Rule: what a backlog keeps from being tried does not count as tried, also if its mode was undone already.
+#[test]
+fn a_backlog_in_the_middle_of_a_run() {
+    let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
+    let machine = Machine::new(&near);
+    let store: Scripted<_, RamBlock<PAGE>> = Scripted::new(&far);
+    let home: &Forebay<_, _> = &forebay(&machine, &store, &world);
+    let hogged = leave(&near, [0, 2, 4, 6]);
+    let mut slots = [const { Slot::EMPTY }; 4];
+    let buffer = Buffer::over(&mut slots, home).with_mode(WC);
+    fill(&buffer, 1);
+    buffer.evict(pages(1), Evict::COPY, CX).unwrap();
+    check(&buffer, 1);
+    assert_eq!(buffer.residency(), residency(4, 1, 0));
+    store.answer(Script { transfer: Some(StoreError::Backlog), ..Script::default() });
+    let evicted = buffer.evict(ALL, Evict::TRANSFER, CX).unwrap();
+    assert_eq!((evicted.clean, evicted.refused, evicted.backlogs), (pages(1), pages(1), 1));
+    assert_eq!((evicted.why, machine.in_mode(WC)), (stay(StoreError::Backlog), 3));
+    store.answer(Script::default());
+    check(&buffer, 1);
+    drop(buffer);
+    give_back(&near, hogged);
+    all_home(&world, &near, &far);
+}
+
+fn stay(why: StoreError) -> Option<StayReason> {
+    Some(StayReason::Store(why))
+}

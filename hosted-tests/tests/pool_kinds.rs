@@ -40,6 +40,18 @@ struct Zoned {
     asked: RefCell<Vec<Ask>>,
     flushes: Cell<usize>,
     changes: Cell<usize>,
+    /// What it does instead of changing a mode.
+    no: Cell<No>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum No {
+    Never,
+    /// Refuses wherever it may not wait.
+    Interrupt,
+    /// Refuses for the block at this frame.
+    At(usize),
+    Panic,
 }
 
 impl Zoned {
@@ -53,6 +65,7 @@ impl Zoned {
             asked: RefCell::default(),
             flushes: Cell::new(0),
             changes: Cell::new(0),
+            no: Cell::new(No::Never),
         }
     }
 
@@ -90,12 +103,18 @@ impl Platform for Zoned {
     }
     fn set_mode(
         &self,
-        _: &mut RamBlock<PAGE>,
+        block: &mut RamBlock<PAGE>,
         from: Caching,
         to: Caching,
-        _: Context,
+        cx: Context,
     ) -> Result<(), ModeRefused> {
         assert_ne!(from, to);
+        match self.no.get() {
+            No::Interrupt if !cx.contains(Context::MAY_BLOCK) => return Err(ModeRefused),
+            No::At(frame) if frame == block.pfn().get() => return Err(ModeRefused),
+            No::Panic => panic!("a platform's own fault"),
+            _ => {}
+        }
         self.changes.set(self.changes.get() + 1);
         Ok(())
     }
@@ -365,4 +384,52 @@ fn one_flush_for_a_run() {
         machine.release(block);
     }
     assert_eq!(machine.free(), (64, 16));
+}
+
+type Far = forebay_backends::RamRegion<Spin, PAGE, 32>;
+
+fn far(pages: usize) -> Far {
+    let far = Far::new(forebay::StoreId::DEFAULT);
+    let bytes = pages * PAGE;
+    far.init(leak(bytes, 0), words(Far::metadata_words(bytes))).expect("good memory");
+    far
+}
+
+/// Rule: a walk tries each block once, also behind one that is cut; and the run has its one flush all the same.
+#[test]
+fn a_block_behind_one_that_is_cut_is_tried_once() {
+    let (machine, far) = (Zoned::new(16, 0x10), far(64));
+    let home = Forebay::<_, _, [Place<_>; 0]>::new(&machine, &far, 0);
+    let mut slots = [const { Slot::EMPTY }; 14];
+    let buffer = Buffer::over(&mut slots, &home).with_mode(WC);
+    buffer.write().expect("there is room").copy_in(0, &[0xC7; 14 * PAGE]);
+    let guard = buffer.read().expect("it is there");
+    let all: Vec<_> = guard.blocks().map(|(_, block)| (block.order().get(), block.pfn().get())).collect();
+    drop(guard);
+    assert_eq!(all.iter().map(|(order, _)| *order).collect::<Vec<_>>(), [3, 2, 1]);
+    machine.no.set(No::At(all[1].1));
+    (machine.changes.take(), machine.flushes.take());
+    let evicted = buffer.evict(Pages::MAX, Evict::SPLIT, CX).expect("nobody has it");
+    assert_eq!((evicted.copied, evicted.refused, evicted.splits), (pages(10), pages(4), 8));
+    assert_eq!((machine.changes.take(), machine.flushes.take()), (2, 1), "a run, none of which stayed");
+    machine.no.set(No::Never);
+    let mut seen = [0; 14 * PAGE];
+    buffer.read().expect("it is stored").copy_out(0, &mut seen);
+    assert_eq!(seen, [0xC7; 14 * PAGE]);
+    drop(buffer);
+    assert_eq!(machine.free(), (16, 16));
+}
+
+/// Rule: a walk tries each block once, pieces of one that it cut included.
+#[test]
+fn a_piece_that_stays_is_tried_once() {
+    let (machine, far) = (Zoned::new(16, 0x10), far(3));
+    let home = Forebay::<_, _, [Place<_>; 0]>::new(&machine, &far, 0);
+    let mut slots = [const { Slot::EMPTY }; 8];
+    let buffer = Buffer::over(&mut slots, &home).with_mode(WC);
+    drop(buffer.write().expect("there is room"));
+    let evicted = buffer.evict(pages(8), Evict::SPLIT, CX).expect("nobody has it");
+    assert_eq!((evicted.copied, evicted.refused, evicted.splits), (pages(3), pages(5), 4));
+    drop(buffer);
+    assert_eq!(machine.free(), (16, 16));
 }
