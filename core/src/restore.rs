@@ -303,6 +303,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     /// is, and the next guard tries again.
     fn apply_mode(&self, inner: &mut Inner<T>, cx: Context) -> Result<(), PinError> {
         let (mut changed, mut result) = (0_usize, Ok(()));
+        inner.marks.insert(Marks::LOST); // as a block would be, if the platform panicked now; nothing is lost before
         let mut round = Round::default();
         while let (Ok(()), Some(i)) = (result, round.next::<P, T>(inner, self.unit)) {
             let Some(slot) = inner.slots.as_mut().get_mut(i) else { break };
@@ -325,6 +326,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         if changed > 0 {
             self.home.platform().flush_modes(cx);
         }
+        inner.marks.remove(Marks::LOST);
         result
     }
 }

@@ -433,3 +433,22 @@ fn a_piece_that_stays_is_tried_once() {
     drop(buffer);
     assert_eq!(machine.free(), (16, 16));
 }
+
+/// Rule: nothing is shown that is not there: what a platform had in its hands when it panicked is said to be lost, and is
+/// no zeros.
+#[test]
+fn a_platform_that_panics_in_a_restore() {
+    let (machine, far) = (Zoned::new(16, 0x10), far(64));
+    let home = Forebay::<_, _, [Place<_>; 0]>::new(&machine, &far, 0);
+    let mut slots = [const { Slot::EMPTY }; 6];
+    let buffer = Buffer::over(&mut slots, &home).with_mode(WC);
+    buffer.write().expect("there is room").copy_in(0, &[0xC7; 6 * PAGE]);
+    assert_eq!(buffer.evict(Pages::MAX, Evict::TRANSFER, CX).expect("nobody has it").moved(), pages(6));
+    machine.no.set(No::Panic);
+    let read = std::panic::AssertUnwindSafe(|| buffer.read().map(drop));
+    assert!(std::panic::catch_unwind(read).is_err(), "it panicked");
+    machine.no.set(No::Never);
+    assert_eq!(buffer.read().err(), Some(forebay::PinError::Lost));
+    buffer.purge(CX).expect("nobody has it");
+    assert!(buffer.read().is_ok());
+}
