@@ -28,7 +28,14 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
 
     pub(crate) fn bring(&self, empty: Empty, budget: Pages, cx: Context) -> Restored {
         match self.cell.hold() {
-            Ok(mut held) => self.bring_held(&mut held, empty, budget, cx),
+            Ok(mut held) => {
+                let mut sum = self.bring_held(&mut held, empty, budget, cx);
+                let ended = sum.why.is_none() && sum.total() < budget && !held.marks.contains(Marks::READY);
+                if ended && cx.contains(Context::MAY_BLOCK) {
+                    let _ = self.apply_mode(&mut held, cx).map_err(|why| sum.fail(why));
+                }
+                sum
+            }
             Err(busy) => Restored { why: Some(busy.into()), ..Restored::default() },
         }
     }

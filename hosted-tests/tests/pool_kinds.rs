@@ -452,3 +452,23 @@ fn a_platform_that_panics_in_a_restore() {
     buffer.purge(CX).expect("nobody has it");
     assert!(buffer.read().is_ok());
 }
+
+/// Rule: what a thread has populated or restored to its end is in its mode, so that a guard in an interrupt has nothing to
+/// change.
+#[test]
+fn what_was_populated_is_in_its_mode() {
+    let (machine, far) = (Zoned::new(16, 0x10), far(64));
+    machine.no.set(No::Interrupt);
+    let home = Forebay::<_, _, [Place<_>; 0]>::new(&machine, &far, 0);
+    let mut slots = [const { Slot::EMPTY }; 6];
+    let buffer = Buffer::over(&mut slots, &home).with_mode(WC);
+    assert_eq!(buffer.populate(pages(4), CX).total(), pages(4));
+    assert_eq!(buffer.populate(Pages::MAX, CX).into_result().expect("there is room").populated, pages(2));
+    assert_eq!((machine.changes.take(), machine.flushes.take()), (2, 1));
+    drop(buffer.read_in(Context::INTERRUPT).expect("it is there, in its mode"));
+    for how in [Evict::TRANSFER, Evict::COPY] {
+        assert_eq!(buffer.evict(Pages::MAX, how, CX).expect("nobody has it").moved(), pages(6));
+        assert_eq!(buffer.restore(Pages::MAX, CX).into_result().expect("it is stored").total(), pages(6));
+        drop(buffer.read_in(Context::INTERRUPT).expect("it is there, in its mode"));
+    }
+}
