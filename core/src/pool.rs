@@ -47,7 +47,8 @@ pub enum Wipe {
     #[default]
     OnTake,
     /// When it is given back, so that taking one from a shelf is quick (as TTM's `ttm_pool_type_give` does). Where the
-    /// context does not permit to take that long, it goes home instead of onto its shelf.
+    /// context does not permit to take that long, it goes home instead of onto its shelf; only if its mode can't be
+    /// undone there, it is made zero all the same, as otherwise it would have nowhere to go.
     OnGive,
 }
 
@@ -233,8 +234,12 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
     pub fn give(&self, mut block: Pooled<P>, cx: Context) -> Result<(), Refused<Pooled<P>, ModeRefused>> {
         let (order, mode, zone) = (block.block().order(), block.mode(), self.platform.zone(block.block()));
         let too_long = self.wipe == Wipe::OnGive && !cx.contains(Context::MAY_BLOCK);
-        if too_long || order.pages() > self.limit || self.platform.keep(block.block(), mode) == Keep::Home {
-            return self.send_home(block, cx);
+        let homeward = order.pages() > self.limit || self.platform.keep(block.block(), mode) == Keep::Home;
+        if homeward || too_long {
+            match self.send_home(block, cx) {
+                Err(refused) if !homeward => block = refused.item, // rather late than lost
+                sent => return sent,
+            }
         }
         if self.wipe == Wipe::OnGive {
             block.block_mut().zero();
@@ -284,9 +289,6 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
 
     /// What the shelf of that kind went through. `None` if the pool has no such shelf. O(depth), under the lock.
     pub fn shelf(&self, order: Order, mode: P::Mode, zone: Zone) -> Option<ShelfStats> {
-        if zone.get() >= P::ZONES {
-            return None;
-        }
         self.shelves.with(|s| s.stats(&Kind { order, mode, zone }))
     }
 

@@ -56,10 +56,12 @@ impl<P: Platform> Kind<P> {
     /// How many there are for each order.
     const PER_ORDER: usize = P::Mode::COUNT * P::ZONES as usize;
 
-    /// The number of its shelf.
-    fn number(&self) -> usize {
+    /// The number of its shelf. `None` if the platform has more modes or zones than it says: they would be on shelves of
+    /// another order.
+    fn number(&self) -> Option<usize> {
         let (order, zone) = (usize::from(self.order.get()), usize::from(self.zone.get()));
-        order * Self::PER_ORDER + self.mode.index() * usize::from(P::ZONES) + zone
+        (self.mode.index() < P::Mode::COUNT && self.zone.get() < P::ZONES)
+            .then(|| order * Self::PER_ORDER + self.mode.index() * usize::from(P::ZONES) + zone)
     }
 
     /// Pages of a block on the shelf with that number.
@@ -112,7 +114,7 @@ impl<M: ?Sized> Shelves<M> {
     where
         M: Places<P>,
     {
-        let shelf = shelf_mut(&mut self.places, self.depth, kind.number())?;
+        let shelf = shelf_mut(&mut self.places, self.depth, kind.number()?)?;
         for place in &mut *shelf {
             if let Some(block) = place.take_and_leave(Content::Empty) {
                 place.hits = place.hits.saturating_add(1);
@@ -131,7 +133,8 @@ impl<M: ?Sized> Shelves<M> {
     where
         M: Places<P>,
     {
-        let shelf = shelf_mut(&mut self.places, self.depth, kind.number()).unwrap_or_default();
+        let shelf = kind.number().and_then(|number| shelf_mut(&mut self.places, self.depth, number));
+        let shelf = shelf.unwrap_or_default();
         match shelf.iter_mut().find(|place| matches!(place.content, Content::Empty)) {
             Some(place) => {
                 self.ready += kind.order.pages();
@@ -189,7 +192,7 @@ impl<M: ?Sized> Shelves<M> {
     where
         M: Places<P>,
     {
-        let first = kind.number().checked_mul(self.depth)?;
+        let first = kind.number()?.checked_mul(self.depth)?;
         let shelf = self.places.as_ref().get(first..first.checked_add(self.depth)?)?;
         Some(ShelfStats {
             ready: shelf.iter().filter(|place| place.ready().is_some()).count(),

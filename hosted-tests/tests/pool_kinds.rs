@@ -472,3 +472,46 @@ fn what_was_populated_is_in_its_mode() {
         drop(buffer.read_in(Context::INTERRUPT).expect("it is there, in its mode"));
     }
 }
+
+/// Rule: no block is lost that could be kept: one that could not go home in this context is wiped after all.
+#[test]
+fn wiping_is_better_than_losing() {
+    let (machine, far) = (Zoned::new(8, 0x10), far(64));
+    machine.no.set(No::Interrupt);
+    let pool = Shelves::new(&machine, 2).with_wipe(Wipe::OnGive);
+    let mut block = pool.take(order(1), WC, CX).expect("there is room");
+    block.bytes_mut().fill(0x5e);
+    pool.give(block, Context::INTERRUPT).expect("it has somewhere to go");
+    assert_eq!(pool.ready(), pages(2));
+    let block = pool.take(order(1), WC, CX).expect("it is on its shelf");
+    assert!(content(block.block()).iter().all(|byte| *byte == 0));
+    pool.give(block, CX).expect("there is a shelf");
+    assert_eq!(pool.trim(Pages::MAX, CX), pages(2));
+    drop(pool);
+    assert_eq!((machine.free(), far.total()), ((8, 16), pages(64)));
+}
+
+/// Rule: a block is on no shelf of another order, whatever zone a platform says that it is in.
+#[test]
+fn a_zone_that_there_is_not() {
+    struct Liar(Ram<Spin, PAGE>);
+    impl Platform for Liar {
+        type Block = RamBlock<PAGE>;
+        type Lock = Spin;
+        type Mode = ();
+        fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
+            self.0.allocate(order, cx)
+        }
+        fn release(&self, block: RamBlock<PAGE>) {
+            self.0.release(block);
+        }
+        fn zone(&self, _: &RamBlock<PAGE>) -> Zone {
+            HIGH
+        }
+    }
+    let pool = Pool::<_, [Place<_>; 4]>::new(Liar(ram(8).0), 2);
+    let block = pool.take(Order::PAGE, (), CX).expect("there is room");
+    pool.give(block, CX).expect("it goes home");
+    assert_eq!(pool.ready(), pages(0));
+    assert_eq!(pool.take(order(1), (), CX).expect("there is room").block().order(), order(1));
+}
