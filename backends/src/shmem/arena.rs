@@ -185,7 +185,8 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
         let why = match self.bring_in(pages.pfn, pages.order, cx) {
             Ok(()) => return Ok(self.block(pages)),
             Err(StoreError::Context) => OutOfFrames::Exhausted, // of what can be had without waiting
-            Err(_) => OutOfFrames::NoHeadroom,
+            Err(StoreError::NoHeadroom) => OutOfFrames::NoHeadroom,
+            Err(_) => OutOfFrames::Failed,
         };
         self.ledger.with(|l| l.release(pages));
         Err(why)
