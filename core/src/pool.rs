@@ -6,8 +6,8 @@
 
 use crate::shelf::{Kind, Shelves, Step};
 use crate::{
-    Ask, Context, Keep, Locked, ModeRefused, Order, OutOfFrames, OwnedBlock, Pages, Place, Places, Platform,
-    Pooled, Refused, ShelfStats, Wiped, Zone,
+    Ask, Context, Keep, Locked, Mode, ModeRefused, Order, OutOfFrames, OwnedBlock, Pages, Place, Places,
+    Platform, PoolTable, Pooled, Refused, ShelfStats, Wiped, Zone,
 };
 use core::fmt;
 
@@ -284,10 +284,20 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
 
     /// What the shelf of that kind went through. `None` if the pool has no such shelf. O(depth), under the lock.
     pub fn shelf(&self, order: Order, mode: P::Mode, zone: Zone) -> Option<ShelfStats> {
+        self.shelf_at(order, mode.index(), zone)
+    }
+
+    /// The same, by the number of the mode.
+    pub(crate) fn shelf_at(&self, order: Order, mode: usize, zone: Zone) -> Option<ShelfStats> {
         if zone.get() >= P::ZONES {
             return None;
         }
-        self.shelves.with(|s| s.stats(&Kind { order, mode, zone }))
+        self.shelves.with(|s| s.stats::<P>(order, mode, zone))
+    }
+
+    /// All shelves, to be printed.
+    pub const fn table(&self) -> PoolTable<'_, P, M> {
+        PoolTable::new(self)
     }
 
     fn send_home(&self, block: Pooled<P>, cx: Context) -> Result<(), Refused<Pooled<P>, ModeRefused>> {

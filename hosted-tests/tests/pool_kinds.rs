@@ -319,6 +319,11 @@ fn shelves_count() {
     pool.give(block, CX).expect("there is a shelf");
     assert_eq!((stats(0, WC, LOW), stats(1, UC, LOW)), ((0, 0, 0), (0, 0, 0)));
     assert_eq!(pool.shelf(order(4), WC, LOW), None);
+    let table = "order mode zone  ready   hits misses\n    \
+                 1    1    0      2      1      3\n    \
+                 1    1    1      0      0      3\n\
+                 4 pages ready";
+    assert_eq!(pool.table().to_string(), table);
     assert_eq!(pool.shelf(order(0), WC, Zone::new(2).expect("below 16")), None);
 }
 
