@@ -7,7 +7,7 @@
 use crate::shelf::{Kind, Shelves, Step};
 use crate::{
     Ask, Context, Keep, Locked, Mode, ModeRefused, Order, OutOfFrames, OwnedBlock, Pages, Place, Places,
-    Platform, PoolTable, Pooled, Refused, ShelfStats, Wiped, Zone,
+    Platform, PoolTable, Pooled, Refused, ShelfStats, Wiped, Zone, Zones,
 };
 use core::fmt;
 
@@ -153,7 +153,7 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
         mode: P::Mode,
         cx: Context,
     ) -> Result<Pooled<P>, TakeError> {
-        self.in_mode(self.take_up_to_wiped(most, least, mode, cx)?, mode, cx)
+        self.in_mode(self.take_up_to_wiped(most, least, Zones::ALL, mode, cx)?, mode, cx)
     }
 
     /// As [`take_up_to`](Pool::take_up_to), but a fresh block is still plain: the caller changes the modes of many at
@@ -162,10 +162,11 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
         &self,
         most: Order,
         least: Order,
+        zones: Zones,
         mode: P::Mode,
         cx: Context,
     ) -> Result<Pooled<P>, TakeError> {
-        down(most, least, |order| self.take_wiped(self.ask(order), mode, cx))
+        down(most, least, |order| self.take_wiped(self.ask(order).within(zones), mode, cx))
     }
 
     /// The same for one who writes every byte before anybody reads one.
@@ -173,10 +174,12 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
         &self,
         most: Order,
         least: Order,
+        zones: Zones,
         mode: P::Mode,
         cx: Context,
     ) -> Result<Pooled<P>, TakeError> {
-        down(most, least, |order| self.take_unwiped(self.ask(order), mode, cx).map(|(block, _)| block))
+        let take = |order| self.take_unwiped(self.ask(order).within(zones), mode, cx);
+        down(most, least, take).map(|(block, _)| block)
     }
 
     fn ask(&self, order: Order) -> Ask {
