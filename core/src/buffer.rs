@@ -4,7 +4,7 @@ use crate::cell::Shared;
 use crate::state::{Empty, Inner, Marks};
 use crate::{
     BackingStore, BufferId, Busy, Context, Evict, Evictable, Evicted, Forebay, Mode, Order, OwnedBlock,
-    Pages, PinError, Platform, Read, Restored, Slot, Slots, Write,
+    Pages, PinError, Platform, Read, Restored, Slot, Slots, Write, Zones,
 };
 use core::fmt;
 
@@ -28,6 +28,7 @@ pub struct Buffer<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P> = [Slo
     pub(crate) cell: Shared<P::Lock, Inner<T>>,
     pub(crate) unit: Order,
     pub(crate) mode: P::Mode,
+    pub(crate) zones: Zones,
     pub(crate) id: BufferId,
 }
 
@@ -58,7 +59,7 @@ impl<'a, 'm, P: Platform, S: BackingStore<P::Block>> Buffer<'a, P, S, &'m mut [S
 impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T> {
     const fn with_slots(slots: T, home: &'a Forebay<P, S>, unit: Order) -> Self {
         let cell = Shared::new(Inner { slots, marks: Marks::empty(), next: 0 });
-        Buffer { home, cell, unit, mode: P::Mode::PLAIN, id: BufferId(0) }
+        Buffer { home, cell, unit, mode: P::Mode::PLAIN, zones: Zones::ALL, id: BufferId(0) }
     }
 
     /// `2^unit` pages for each slot: the least that a block of this buffer may have. A larger unit needs fewer
@@ -85,6 +86,15 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
     pub const fn with_mode(mut self, mode: P::Mode) -> Self {
         if self.is_unused() {
             self.mode = mode;
+        }
+        self
+    }
+
+    /// Where its blocks may be; anywhere if left out. What is taken back comes back to where it was. Only while the
+    /// buffer is empty; later it changes nothing.
+    pub const fn within(mut self, zones: Zones) -> Self {
+        if self.is_unused() {
+            self.zones = zones;
         }
         self
     }

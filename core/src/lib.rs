@@ -109,6 +109,7 @@ mod forebay;
 mod guard;
 mod ladder;
 mod restore;
+mod show;
 
 pub use ask::{Ask, Effort, Zone, Zones};
 pub use block::OwnedBlock;
@@ -131,5 +132,6 @@ pub use pooled::{Keep, Pooled, Wiped};
 pub use refused::Refused;
 pub use report::{Evict, Evicted, Report, Restored, Stats, StayReason};
 pub use shelf::{Place, Places, ShelfStats};
+pub use show::PoolTable;
 pub use slot::{Slot, Slots};
 pub use store::{BackingStore, Capabilities, Settled, Space, StoreError};

@@ -13,6 +13,9 @@ pub enum OutOfFrames {
     /// There is one, but filling it with memory would exceed a limit: the source's own, or as far as the source can
     /// see it, that of the machine or of the group of processes it runs in.
     NoHeadroom,
+    /// Bringing in its memory failed, though not for want of it: it is broken, or the system refuses to. Reclaiming does
+    /// not help.
+    Failed,
     /// The source can't be used from here, for good: it belongs to another process (after a fork).
     Unavailable,
 }
@@ -26,6 +29,7 @@ impl fmt::Display for OutOfFrames {
             OutOfFrames::NoHeadroom => {
                 "one more block would exceed a memory limit: reclaim and settle, or raise the limit"
             }
+            OutOfFrames::Failed => "the source's memory failed, or the system refuses to bring it in",
             OutOfFrames::Unavailable => "the source belongs to another process: make one in this process",
         })
     }

@@ -6,8 +6,8 @@
 
 use crate::shelf::{Kind, Shelves, Step};
 use crate::{
-    Ask, Context, Keep, Locked, ModeRefused, Order, OutOfFrames, OwnedBlock, Pages, Place, Places, Platform,
-    Pooled, Refused, ShelfStats, Wiped, Zone,
+    Ask, Context, Keep, Locked, Mode, ModeRefused, Order, OutOfFrames, OwnedBlock, Pages, Place, Places,
+    Platform, PoolTable, Pooled, Refused, ShelfStats, Wiped, Zone, Zones,
 };
 use core::fmt;
 
@@ -154,7 +154,7 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
         mode: P::Mode,
         cx: Context,
     ) -> Result<Pooled<P>, TakeError> {
-        self.in_mode(self.take_up_to_wiped(most, least, mode, cx)?, mode, cx)
+        self.in_mode(self.take_up_to_wiped(most, least, Zones::ALL, mode, cx)?, mode, cx)
     }
 
     /// As [`take_up_to`](Pool::take_up_to), but a fresh block is still plain: the caller changes the modes of many at
@@ -163,10 +163,11 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
         &self,
         most: Order,
         least: Order,
+        zones: Zones,
         mode: P::Mode,
         cx: Context,
     ) -> Result<Pooled<P>, TakeError> {
-        down(most, least, |order| self.take_wiped(self.ask(order), mode, cx))
+        down(most, least, |order| self.take_wiped(self.ask(order).within(zones), mode, cx))
     }
 
     /// The same for one who writes every byte before anybody reads one.
@@ -174,10 +175,12 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
         &self,
         most: Order,
         least: Order,
+        zones: Zones,
         mode: P::Mode,
         cx: Context,
     ) -> Result<Pooled<P>, TakeError> {
-        down(most, least, |order| self.take_unwiped(self.ask(order), mode, cx).map(|(block, _)| block))
+        let take = |order| self.take_unwiped(self.ask(order).within(zones), mode, cx);
+        down(most, least, take).map(|(block, _)| block)
     }
 
     fn ask(&self, order: Order) -> Ask {
@@ -289,7 +292,17 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
 
     /// What the shelf of that kind went through. `None` if the pool has no such shelf. O(depth), under the lock.
     pub fn shelf(&self, order: Order, mode: P::Mode, zone: Zone) -> Option<ShelfStats> {
-        self.shelves.with(|s| s.stats(&Kind { order, mode, zone }))
+        self.shelf_at(order, mode.index(), zone)
+    }
+
+    /// The same, by the number of the mode.
+    pub(crate) fn shelf_at(&self, order: Order, mode: usize, zone: Zone) -> Option<ShelfStats> {
+        self.shelves.with(|s| s.stats::<P>(order, mode, zone))
+    }
+
+    /// All shelves, to be printed.
+    pub const fn table(&self) -> PoolTable<'_, P, M> {
+        PoolTable::new(self)
     }
 
     fn send_home(&self, block: Pooled<P>, cx: Context) -> Result<(), Refused<Pooled<P>, ModeRefused>> {

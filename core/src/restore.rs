@@ -167,7 +167,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         let least = if can_split { self.unit.min(stored) } else { stored };
         let mut most = run.min(Order::holding(budget).unwrap_or(Order::MAX)).max(stored);
         loop {
-            let taken = self.home.pool.take_up_to_unwiped(most, least, self.mode, cx);
+            let taken = self.home.pool.take_up_to_unwiped(most, least, self.zones, self.mode, cx);
             let mut fresh = taken.map_err(PinError::Take)?;
             let slots = inner.slots.as_mut();
             let end = i + slots_of(fresh.block().order(), self.unit);
@@ -294,7 +294,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             let room = slots.iter().skip(i).take(aligned).take_while(|s| s.order().is_none()).count();
             let left = Order::holding(budget - sum.total()).unwrap_or(Order::MAX);
             let most = self.order_of(room).min(P::MAX_ORDER).min(left).max(self.unit);
-            match self.home.pool.take_up_to_wiped(most, self.unit, self.mode, cx) {
+            match self.home.pool.take_up_to_wiped(most, self.unit, self.zones, self.mode, cx) {
                 Ok(block) => {
                     sum.populated += block.block().pages();
                     if let Some(slot) = slots.get_mut(i) {

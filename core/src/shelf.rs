@@ -59,9 +59,13 @@ impl<P: Platform> Kind<P> {
     /// The number of its shelf. `None` if the platform has more modes or zones than it says: they would be on shelves of
     /// another order.
     fn number(&self) -> Option<usize> {
-        let (order, zone) = (usize::from(self.order.get()), usize::from(self.zone.get()));
-        (self.mode.index() < P::Mode::COUNT && self.zone.get() < P::ZONES)
-            .then(|| order * Self::PER_ORDER + self.mode.index() * usize::from(P::ZONES) + zone)
+        Self::number_of(self.order, self.mode.index(), self.zone)
+    }
+
+    fn number_of(order: Order, mode: usize, zone: Zone) -> Option<usize> {
+        let there_is = mode < P::Mode::COUNT && zone.get() < P::ZONES;
+        let (order, zone) = (usize::from(order.get()), usize::from(zone.get()));
+        there_is.then(|| order * Self::PER_ORDER + mode * usize::from(P::ZONES) + zone)
     }
 
     /// Pages of a block on the shelf with that number.
@@ -188,11 +192,11 @@ impl<M: ?Sized> Shelves<M> {
     }
 
     /// What a shelf went through.
-    pub(crate) fn stats<P: Platform>(&self, kind: &Kind<P>) -> Option<ShelfStats>
+    pub(crate) fn stats<P: Platform>(&self, order: Order, mode: usize, zone: Zone) -> Option<ShelfStats>
     where
         M: Places<P>,
     {
-        let first = kind.number()?.checked_mul(self.depth)?;
+        let first = Kind::<P>::number_of(order, mode, zone)?.checked_mul(self.depth)?;
         let shelf = self.places.as_ref().get(first..first.checked_add(self.depth)?)?;
         Some(ShelfStats {
             ready: shelf.iter().filter(|place| place.ready().is_some()).count(),

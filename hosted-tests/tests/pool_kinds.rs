@@ -338,6 +338,11 @@ fn shelves_count() {
     pool.give(block, CX).expect("there is a shelf");
     assert_eq!((stats(0, WC, LOW), stats(1, UC, LOW)), ((0, 0, 0), (0, 0, 0)));
     assert_eq!(pool.shelf(order(4), WC, LOW), None);
+    let table = "order mode zone  ready   hits misses\n    \
+                 1    1    0      2      1      3\n    \
+                 1    1    1      0      0      3\n\
+                 4 pages ready";
+    assert_eq!(pool.table().to_string(), table);
     assert_eq!(pool.shelf(order(0), WC, Zone::new(2).expect("below 16")), None);
 }
 
@@ -514,4 +519,33 @@ fn a_zone_that_there_is_not() {
     pool.give(block, CX).expect("it goes home");
     assert_eq!(pool.ready(), pages(0));
     assert_eq!(pool.take(order(1), (), CX).expect("there is room").block().order(), order(1));
+}
+
+/// Rule: a buffer's blocks are where it may have them, fresh, from a shelf, or for a copy that comes back.
+#[test]
+fn buffers_stay_in_their_zones() {
+    let machine = Zoned::new(16, 16);
+    let far = forebay_backends::RamRegion::<Spin, PAGE, 4>::new(forebay::StoreId::DEFAULT);
+    let meta = words(forebay_backends::RamRegion::<Spin, PAGE, 4>::metadata_words(64 * PAGE));
+    far.init(leak(64 * PAGE, 0), meta).expect("good memory");
+    let home = Forebay::<_, _, [Place<_>; 48]>::new(&machine, &far, 2);
+    for zone in [HIGH, LOW, HIGH] {
+        let tile = Buffer::new(&home, order(2)).within(zone.only()).with_mode(WC);
+        let place = |tile: &Buffer<'_, _, _>| {
+            tile.read()
+                .expect("there is room")
+                .blocks()
+                .map(|(_, block)| machine.zone(block))
+                .collect::<Vec<_>>()
+        };
+        tile.write().expect("there is room").copy_in(0, b"here");
+        assert_eq!(place(&tile), [zone]);
+        assert_eq!(tile.evict(Pages::MAX, Evict::COPY, CX).expect("nobody has it").copied, pages(4));
+        assert_eq!(place(&tile), [zone], "loaded");
+        let mut text = [0; 4];
+        tile.read().expect("it is resident").copy_out(0, &mut text);
+        assert_eq!(&text, b"here");
+    }
+    let uncached = Buffer::new(&home, Order::PAGE).within(LOW.only()).with_mode(UC);
+    assert!(uncached.read().is_err(), "that zone can't have this mode");
 }

@@ -36,8 +36,8 @@ use std::vec::Vec;
 /// discarded is wiped when it is handed out again, and its memory goes back to the system at the next settle, if nothing
 /// else of the chunk is in use; until then it is held.
 ///
-/// A block that is handed out reads as zeros once [`zero`](OwnedBlock::zero) was called, as a pool does; that costs
-/// nothing where the kernel has just done it.
+/// A block has whatever bytes its pages had until somebody wipes it ([`zero`](OwnedBlock::zero)), as a pool does before
+/// it hands one out; the pool leaves that out where the kernel has just done it.
 ///
 /// # Who else sees the memory
 /// Whoever has the descriptor ([`AsFd`]) can read and write all of it. Tell the arena about blocks that a device or
@@ -185,7 +185,8 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
         let why = match self.bring_in(pages.pfn, pages.order, cx) {
             Ok(()) => return Ok(self.block(pages)),
             Err(StoreError::Context) => OutOfFrames::Exhausted, // of what can be had without waiting
-            Err(_) => OutOfFrames::NoHeadroom,
+            Err(StoreError::NoHeadroom) => OutOfFrames::NoHeadroom,
+            Err(_) => OutOfFrames::Failed,
         };
         self.ledger.with(|l| l.release(pages));
         Err(why)
@@ -254,10 +255,8 @@ impl<const PAGE: usize, L: RawLock> Platform for Arena<PAGE, L> {
 
     /// What was exported goes home, where it is retired.
     fn keep(&self, block: &ArenaBlock<PAGE>, (): ()) -> Keep {
-        match self.ledger.with(|l| l.is_exported(block.pfn(), block.order())) {
-            true => Keep::Home,
-            false => Keep::Shelf,
-        }
+        let exported = !self.is_here() || self.ledger.with(|l| l.is_exported(block.pfn(), block.order()));
+        if exported { Keep::Home } else { Keep::Shelf }
     }
 
     /// The kernel zeroes what nobody had before.

@@ -46,6 +46,7 @@ impl<'a, const PAGE: usize, L: RawLock> Copies<'a, PAGE, L> {
             Ok(block) => Ok(Room { arena: self.arena, block: Some(block), at_end: AtEnd::Release }),
             Err(OutOfFrames::NoHeadroom) => Err(StoreError::NoHeadroom),
             Err(OutOfFrames::Unavailable) => Err(StoreError::Unavailable),
+            Err(OutOfFrames::Failed) => Err(StoreError::Io),
             Err(_) if order > Order::PAGE && self.arena.free() > Pages::ZERO => Err(StoreError::TooLarge),
             Err(_) => Err(StoreError::Full),
         }

@@ -83,7 +83,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         pager.fault(unit)?.copy_out(0, &mut seen);
         assert!(seen == guest.bytes(unit), "unit {unit} is not what the guest wrote");
     }
-    println!("{}\n{:?}", arena.usage(), home.stats());
+    println!("{}\n{}", arena.usage(), home.stats());
     assert!(arena.usage().resident <= Pages::new(3072) && home.stats().evicted.copied == Pages::ZERO);
     drop(pager);
     home.settle(Pages::ZERO, Context::THREAD);

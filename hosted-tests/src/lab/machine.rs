@@ -183,6 +183,9 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
         let mut why = RoomError::Stuck(None);
         for attempt in 1..=TRIES {
             match guard(one) {
+                Err(PinError::Take(TakeError::OutOfFrames(
+                    out @ (OutOfFrames::Failed | OutOfFrames::Unavailable),
+                ))) => return Err(OpenError::Room(RoomError::Source(out))), // making room does not help
                 Err(PinError::Take(TakeError::OutOfFrames(out))) => why = self.refusal(out),
                 Err(e) => return Err(OpenError::Contents(e)),
                 Ok(guard) => return Ok(guard),

@@ -1,0 +1,111 @@
+//! Counters for people: what a debugfs file or a console shows.
+
+use crate::{
+    Evicted, Mode, Order, Pages, Place, Places, Platform, Pool, Report, Restored, Settled, ShelfStats, Stats,
+    Zone,
+};
+use core::fmt;
+
+/// The shelves of a pool as a table, as TTM's `page_pool` file in debugfs: a line for each kind of block that has a shelf
+/// and was ever asked for, and a sum below. [`Pool::table`] makes one.
+///
+/// It reads as it is written: a lock for each line, and the pool may change between two.
+pub struct PoolTable<'p, P: Platform, M: Places<P> + ?Sized = [Place<P>]>(&'p Pool<P, M>);
+
+impl<'p, P: Platform, M: Places<P> + ?Sized> PoolTable<'p, P, M> {
+    pub(crate) const fn new(pool: &'p Pool<P, M>) -> Self {
+        PoolTable(pool)
+    }
+}
+
+impl<P: Platform, M: Places<P> + ?Sized> fmt::Display for PoolTable<'_, P, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "order mode zone  ready   hits misses")?;
+        for order in (0..=Order::MAX.get()).filter_map(Order::new) {
+            for (mode, zone) in
+                (0..P::Mode::COUNT).flat_map(|mode| (0..P::ZONES).map(move |zone| (mode, zone)))
+            {
+                let Some(stats) = Zone::new(zone).and_then(|zone| self.0.shelf_at(order, mode, zone)) else {
+                    continue;
+                };
+                let ShelfStats { ready, hits, misses } = stats;
+                if stats != ShelfStats::default() {
+                    writeln!(f, "{:5} {mode:4} {zone:4} {ready:6} {hits:6} {misses:6}", order.get())?;
+                }
+            }
+        }
+        write!(f, "{} pages ready", self.0.ready())
+    }
+}
+
+impl<P: Platform, M: Places<P> + ?Sized> fmt::Debug for PoolTable<'_, P, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Counts of pages that are not zero, with their names; "nothing" if all are.
+fn list(f: &mut fmt::Formatter<'_>, counts: &[(Pages, &str)]) -> fmt::Result {
+    let mut first = true;
+    for (pages, name) in counts.iter().filter(|(pages, _)| *pages > Pages::ZERO) {
+        let comma = if first { "" } else { ", " };
+        write!(f, "{comma}{pages} pages {name}")?;
+        first = false;
+    }
+    if first { f.write_str("nothing") } else { Ok(()) }
+}
+
+impl fmt::Display for Evicted {
+    /// Pages, by what became of them, and why the first of those that stayed did.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = [
+            (self.handed_over, "handed over"),
+            (self.copied, "copied"),
+            (self.clean, "clean"),
+            (self.refused, "refused"),
+        ];
+        list(f, &counts)?;
+        self.why.map_or(Ok(()), |why| write!(f, " ({why})"))
+    }
+}
+
+impl fmt::Display for Restored {
+    /// Pages, by how they came back, and why the first of those that did not was refused.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts =
+            [(self.taken_back, "taken back"), (self.loaded, "loaded"), (self.populated, "populated")];
+        list(f, &counts)?;
+        self.why.map_or(Ok(()), |why| write!(f, " ({why})"))
+    }
+}
+
+impl fmt::Display for Settled {
+    /// Pages, by where they are, and what went wrong first.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = [
+            (self.freed, "freed"),
+            (self.reclaimable, "reclaimable"),
+            (self.pending, "pending"),
+            (self.held, "held"),
+        ];
+        list(f, &counts)?;
+        self.error.map_or(Ok(()), |why| write!(f, " ({why})"))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "evicted: {}; store: {}", self.evicted, self.settled)
+    }
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "evicted: {}; restored: {}", self.evicted, self.restored)?;
+        if self.settled + self.stranded > Pages::ZERO {
+            f.write_str("; ")?;
+            list(f, &[(self.settled, "sent home by the store"), (self.stranded, "stranded")])?;
+        }
+        Ok(())
+    }
+}
