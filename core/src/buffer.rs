@@ -294,6 +294,8 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
     }
 
     fn clear(&self, inner: &mut Inner<T>, cx: Context) {
+        inner.marks.remove(Marks::READY);
+        inner.marks.insert(Marks::LOST); // as it would be in part, if a port panicked now
         for slot in inner.slots.as_mut() {
             if let Some(copy) = slot.copy.take() {
                 self.home.discard(copy);

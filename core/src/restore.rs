@@ -169,9 +169,8 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         loop {
             let taken = self.home.pool.take_up_to_unwiped(most, least, self.zones, self.mode, cx);
             let mut fresh = taken.map_err(PinError::Take)?;
-            let slots = inner.slots.as_mut();
             let end = i + slots_of(fresh.block().order(), self.unit);
-            match self.load_slots(slots, i, end, &mut fresh, cx) {
+            match self.load_slots(inner, i, end, &mut fresh, cx) {
                 Ok(()) => {
                     sum.loaded += fresh.block().pages();
                     self.keep_loaded(inner, i, end, fresh);
@@ -193,6 +192,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     fn keep_loaded(&self, inner: &mut Inner<T>, i: usize, end: usize, block: Pooled<P>) {
         let slots = inner.slots.as_mut();
         if self.home.store.space().pages < block.block().pages() {
+            inner.marks.insert(Marks::LOST); // as the rest would be, if the store panicked now
             for slot in slots.iter_mut().take(end).skip(i) {
                 if let Some(copy) = slot.copy.take() {
                     self.home.discard(copy);
@@ -204,20 +204,25 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         if let Some(slot) = slots.get_mut(i) {
             slot.block = Some(block);
         }
+        inner.marks.remove(Marks::LOST);
     }
 
     /// Fills a block from the copies in slots `i..end`, the first of which is halved until it is no larger.
     fn load_slots(
         &self,
-        slots: &mut [Slot<P>],
+        inner: &mut Inner<T>,
         i: usize,
         end: usize,
         fresh: &mut Pooled<P>,
         cx: Context,
     ) -> Result<(), PinError> {
-        while slots.get(i).is_some_and(|s| i + s.span(self.unit) > end) {
-            self.split_copy(slots, i)?;
+        let (slots, mut split) = (inner.slots.as_mut(), Ok(()));
+        inner.marks.insert(Marks::LOST); // as what is split would be, if the store panicked now
+        while split.is_ok() && slots.get(i).is_some_and(|s| i + s.span(self.unit) > end) {
+            split = self.split_copy(slots, i);
         }
+        inner.marks.remove(Marks::LOST);
+        split?;
         let mut at = i;
         while at < end {
             let Some(copy) = slots.get(at).and_then(|s| s.copy.as_ref()) else {

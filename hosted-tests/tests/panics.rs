@@ -41,3 +41,61 @@ fn what_a_panic_costs_is_said() {
     check(&buffer, 2);
     drop(buffer);
 }
+
+static SPLIT_PANICS: AtomicBool = AtomicBool::new(false);
+
+/// Panics when a handle is in pieces that nobody has yet.
+fn split_sink(event: &Event) {
+    if matches!(event, Event::Split(..)) && SPLIT_PANICS.swap(false, Ordering::Relaxed) {
+        panic!("a store's own fault");
+    }
+}
+
+/// Rule: the same on the way back, where a copy is split because there are only smaller blocks.
+#[test]
+fn what_a_panic_costs_on_the_way_back() {
+    let (world, near, far) = (World::new(Contents::Ignored), near(16), far(32));
+    let store = Traced::new(&far, split_sink as fn(&Event));
+    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let mut slots = [const { Slot::EMPTY }; 4];
+    let buffer = Buffer::over(&mut slots, home);
+    fill(&buffer, 1);
+    assert_eq!(buffer.evict(ALL, Evict::COPY, CX).unwrap().copied, pages(4));
+    let hogged = leave(&near, [0, 2, 4, 6]);
+    SPLIT_PANICS.store(true, Ordering::Relaxed);
+    let caught = catch_unwind(AssertUnwindSafe(|| buffer.read().map(drop)));
+    assert!(caught.is_err(), "it panicked");
+    assert_eq!(buffer.read().err(), Some(PinError::Lost));
+    buffer.purge(CX).unwrap();
+    give_back(&near, hogged);
+    assert!(contents(&buffer).iter().all(|b| *b == 0));
+    drop(buffer);
+}
+
+static HOME_PANICS: AtomicBool = AtomicBool::new(false);
+
+/// Panics when a block is home.
+fn home_sink(event: &Event) {
+    if matches!(event, Event::Release(..)) && HOME_PANICS.swap(false, Ordering::Relaxed) {
+        panic!("a platform's own fault");
+    }
+}
+
+/// Rule: a purge that panicked half way leaves no guard with holes; another one ends it.
+#[test]
+fn half_a_purge() {
+    let (world, near, far) = (World::new(Contents::Ignored), near(16), far(32));
+    let near = Traced::new(&near, home_sink as fn(&Event));
+    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let mut slots = [const { Slot::EMPTY }; 6];
+    let buffer = Buffer::over(&mut slots, home);
+    fill(&buffer, 1);
+    HOME_PANICS.store(true, Ordering::Relaxed);
+    let caught = catch_unwind(AssertUnwindSafe(|| buffer.purge(CX)));
+    assert!(caught.is_err(), "it panicked");
+    assert_eq!(buffer.read().err(), Some(PinError::Lost));
+    buffer.purge(CX).unwrap();
+    assert!(contents(&buffer).iter().all(|b| *b == 0));
+    drop(buffer);
+    world.assert_empty();
+}
