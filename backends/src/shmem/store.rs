@@ -34,7 +34,7 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
     }
 
     /// Puts a block away, as the contents under a handle of that store.
-    pub(super) fn keep(
+    pub(super) fn put_away(
         &self,
         block: ArenaBlock<PAGE>,
         id: StoreId,
@@ -160,7 +160,7 @@ impl<const PAGE: usize, L: RawLock> BackingStore<ArenaBlock<PAGE>> for Arena<PAG
 
     /// Never full. [`StoreError::WrongStore`]: a block of another arena.
     fn transfer(&self, block: ArenaBlock<PAGE>) -> Result<Handle, Refused<ArenaBlock<PAGE>, StoreError>> {
-        self.keep(block, self.id)
+        self.put_away(block, self.id)
     }
 
     /// Brings in the whole chunk if it was unmapped; that needs the right to block.
