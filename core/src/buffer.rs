@@ -163,7 +163,9 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
     /// the first whole block past the budget. The next call goes on where this one ended (TTM keeps a snapshot for
     /// that; here the slots are the progress).
     ///
-    /// What came back is resident whatever [`Restored::why`] says; the rest is stored as before.
+    /// What came back is resident whatever [`Restored::why`] says; the rest is stored as before. The call that comes to
+    /// the end brings all that is resident into the buffer's mode, with one flush, if it may block; until then blocks may be
+    /// in the plain one, and the next guard sees to it.
     ///
     /// # Context
     /// With [`Context::INTERRUPT`] only what can be taken back, which is O(1) a block; else linear in what is copied.
