@@ -413,7 +413,8 @@ fn a_block_behind_one_that_is_cut_is_tried_once() {
     drop(guard);
     assert_eq!(all.iter().map(|(order, _)| *order).collect::<Vec<_>>(), [3, 2, 1]);
     machine.no.set(No::At(all[1].1));
-    (machine.changes.take(), machine.flushes.take());
+    machine.changes.take();
+    machine.flushes.take();
     let evicted = buffer.evict(Pages::MAX, Evict::SPLIT, CX).expect("nobody has it");
     assert_eq!((evicted.copied, evicted.refused, evicted.splits), (pages(10), pages(4), 8));
     assert_eq!((machine.changes.take(), machine.flushes.take()), (2, 1), "a run, none of which stayed");
