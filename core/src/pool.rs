@@ -124,7 +124,7 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
     /// # Context
     /// Zeroing takes time in proportion to the block. Interrupt-safe if the lock is.
     pub fn take(&self, order: Order, mode: P::Mode, cx: Context) -> Result<Pooled<P>, TakeError> {
-        self.take_for(Ask::of(order), mode, cx)
+        self.take_for(self.ask(order), mode, cx)
     }
 
     /// A zeroed block in that mode from the zones that are asked for: from a shelf, the preferred zone first, else
@@ -275,11 +275,11 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
             }
             let Some(Step { index, block, pages }) = self.shelves.with(|s| s.step()) else { break };
             if let Some(block) = block {
-                let stays = self.send_home(block, cx).err().map(|refused| refused.item);
-                if stays.is_none() {
+                let mut kept = Kept { pool: self, index, pages, stays: None };
+                kept.stays = self.send_home(block, cx).err().map(|refused| refused.item);
+                if kept.stays.is_none() {
                     done += pages;
                 }
-                self.shelves.with(|s| s.end_step(index, pages, stays));
             }
         }
         done
@@ -307,6 +307,21 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
 
     fn send_home(&self, block: Pooled<P>, cx: Context) -> Result<(), Refused<Pooled<P>, ModeRefused>> {
         block.into_plain(&self.platform, cx).map(|b| self.platform.release(b))
+    }
+}
+
+/// The place of a block that is on its way home: for that block if it stays, else empty, even if the platform panics.
+struct Kept<'p, P: Platform, M: Places<P> + ?Sized> {
+    pool: &'p Pool<P, M>,
+    index: usize,
+    pages: Pages,
+    stays: Option<Pooled<P>>,
+}
+
+impl<P: Platform, M: Places<P> + ?Sized> Drop for Kept<'_, P, M> {
+    fn drop(&mut self) {
+        let stays = self.stays.take();
+        self.pool.shelves.with(|s| s.end_step(self.index, self.pages, stays));
     }
 }
 

@@ -221,6 +221,8 @@ fn what_a_source_may_do() {
     let none = Effort::empty();
     assert_eq!(efforts(&plain), [Effort::all(), none, none, none, none]);
     assert_eq!(efforts(&worth), [Effort::all(), none, Effort::RECLAIM, none, none]);
+    worth.give(worth.take(order(2), WB, CX).expect("there is room"), CX).expect("it goes home");
+    assert_eq!(machine.asked.take()[0].effort, Effort::RECLAIM, "also if just that order will do");
     // Falling back asks for each order what that order may have.
     let hogged = machine.allocate(order(5), CX).expect("there is room");
     let hogged = [hogged, machine.allocate(order(4), CX).expect("there is room")];
@@ -549,4 +551,20 @@ fn buffers_stay_in_their_zones() {
     }
     let uncached = Buffer::new(&home, Order::PAGE).within(LOW.only()).with_mode(UC);
     assert!(uncached.read().is_err(), "that zone can't have this mode");
+}
+
+/// Rule: a platform that panics costs the block that it had in its hands, and no place on a shelf.
+#[test]
+fn a_platform_that_panics_in_a_trim() {
+    let machine = Zoned::new(8, 0x10);
+    let pool = Pool::<_, [Place<_>; 6]>::new(&machine, 1);
+    for _ in 0..2 {
+        pool.give(pool.take(Order::PAGE, WC, CX).expect("there is room"), CX).expect("there is a shelf");
+        assert_eq!(pool.ready(), pages(1), "its place is there");
+        machine.no.set(No::Panic);
+        let trim = std::panic::AssertUnwindSafe(|| pool.trim(Pages::MAX, CX));
+        assert!(std::panic::catch_unwind(trim).is_err(), "it panicked");
+        machine.no.set(No::Never);
+        assert_eq!(pool.ready(), pages(0));
+    }
 }
