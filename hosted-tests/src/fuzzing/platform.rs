@@ -1,8 +1,8 @@
 //! A platform with caching modes and hooks that check how they are called.
 
 use forebay::{
-    BufferId, Busy, Caching, Context, Mode, ModeRefused, NoLock, Order, OutOfFrames, OwnedBlock, Pages, Pfn,
-    Platform,
+    BufferId, Busy, Caching, Context, Keep, Mode, ModeRefused, NoLock, Order, OutOfFrames, OwnedBlock, Pages,
+    Pfn, Platform, Wiped,
 };
 use forebay_backends::shmem::{Arena, ArenaBlock};
 use forebay_backends::{HeapSource, Ram, RamBlock};
@@ -246,6 +246,14 @@ impl<S: Source> Platform for Hooked<'_, S> {
         fill(&mut block, 0xee);
         self.hooks.goes(&block);
         self.source.release(block);
+    }
+
+    fn keep(&self, block: &S::Block, _: Caching) -> Keep {
+        self.source.keep(block, ())
+    }
+
+    fn wiped(&self, block: &S::Block) -> Wiped {
+        if S::SOILED { Wiped::Unknown } else { self.source.wiped(block) }
     }
 
     fn join(&self, left: S::Block, right: S::Block) -> Result<S::Block, (S::Block, S::Block)> {
