@@ -120,6 +120,7 @@ impl<W: Words> Buddy<W> {
     /// Takes out the frames of a run that are free: the first of them, as long as they follow each other, from `at`
     /// on. An empty run if there is none before `end`. O(orders · log pages) for each free block, and O(orders) for
     /// each frame that is not free.
+    #[cfg(any(test, all(feature = "shmem", target_os = "linux")))]
     pub(crate) fn take_run(&mut self, mut at: usize, end: usize) -> Range<usize> {
         while at < end && self.free_block(at).is_none() {
             at += 1;
