@@ -4,10 +4,13 @@
 //! | --- | --- | --- | --- |
 //! | [`Ram`] | [`RamBlock`]: bytes | two bits a page, in words of the caller | RAM in pieces of any size |
 //! | [`HeapSource`] | [`HeapBlock`]: bytes, never split | in the free memory itself | a program with such a heap |
+//! | `shmem::Arena` (Linux, feature `shmem`) | `shmem::ArenaBlock`: copies only | its own, a byte a page | virtual machine monitors and other programs |
 //!
 //! | store | copy | transfer | take back | split | contents end up |
 //! | --- | --- | --- | --- | --- | --- |
 //! | [`Region`] | yes | yes | until written out | yes | in slow RAM |
+//! | `shmem::Arena` | no | yes | yes | yes | where they are, unmapped; in swap, if there is any |
+//! | `shmem::Copies` | yes | no | no | yes | in an arena |
 //! | [`Tiered`] | as its two stores | | | | wherever the first one was willing, then the second |
 //! | [`Null`] | no | no | no | no | nowhere |
 //!

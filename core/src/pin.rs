@@ -32,6 +32,7 @@ impl From<StoreError> for PinError {
         match e {
             StoreError::Busy => PinError::Busy,
             StoreError::Context => PinError::Context,
+            StoreError::Limit => PinError::Take(OutOfFrames::Limit.into()),
             StoreError::NoHeadroom => PinError::Take(OutOfFrames::NoHeadroom.into()),
             e => PinError::Store(e),
         }

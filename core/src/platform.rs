@@ -10,8 +10,10 @@ use core::fmt;
 pub enum OutOfFrames {
     /// None of that order is free now. A smaller one may be.
     Exhausted,
-    /// There is one, but filling it with memory would exceed a limit: the source's own, or as far as the source can
-    /// see it, that of the machine or of the group of processes it runs in.
+    /// There is one, but the source's own limit is reached: evict something, then try again.
+    Limit,
+    /// There is one, but filling it with memory would, as far as the source can see it, exceed what the machine has, or
+    /// what the group of processes that it runs in may have. Evicting helps as far as something frees that memory.
     NoHeadroom,
     /// Bringing in its memory failed, though not for want of it: it is broken, or the system refuses to. Reclaiming does
     /// not help.
@@ -26,8 +28,9 @@ impl fmt::Display for OutOfFrames {
             OutOfFrames::Exhausted => {
                 "no block of that order is free: reclaim, ask for a smaller order, or give the source more memory"
             }
+            OutOfFrames::Limit => "the source's own limit is reached: reclaim, then try again",
             OutOfFrames::NoHeadroom => {
-                "one more block would exceed a memory limit: reclaim and settle, or raise the limit"
+                "the machine, or its control group, has no memory for one more block: free some, or raise the limit"
             }
             OutOfFrames::Failed => "the source's memory failed, or the system refuses to bring it in",
             OutOfFrames::Unavailable => "the source belongs to another process: make one in this process",

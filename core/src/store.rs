@@ -17,8 +17,10 @@ pub enum StoreError {
     Backlog,
     /// Only a smaller piece would fit. The one answer that leads to splitting.
     TooLarge,
-    /// It would need more memory than a limit permits: the store's own, or as far as the store can see it, that of the
-    /// machine or of the group of processes it runs in. Reclaim and settle, then try again.
+    /// It would exceed the store's own limit on what is in use: evict something, then try again.
+    Limit,
+    /// It would, as far as the store can see it, need more memory than the machine has, or the group of processes that it
+    /// runs in may have.
     NoHeadroom,
     /// Not now: the contents are under way, or the memory can't be reached for a moment. Try again later.
     Busy,
@@ -45,8 +47,11 @@ impl fmt::Display for StoreError {
             StoreError::Full => "the store is full: discard something or add a store behind it",
             StoreError::Backlog => "too many blocks wait to be written out: settle the store, then try again",
             StoreError::TooLarge => "the store takes only smaller pieces: split the block",
+            StoreError::Limit => {
+                "the store's own limit on what is in use is reached: reclaim, then try again"
+            }
             StoreError::NoHeadroom => {
-                "it would exceed a memory limit: reclaim and settle, then try again, or raise the limit"
+                "the machine, or its control group, has no memory for it: free some, or raise the limit"
             }
             StoreError::Busy => "under way or out of reach for a moment: try again later",
             StoreError::Context => "not allowed in this context: call it from a thread",

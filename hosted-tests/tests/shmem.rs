@@ -253,11 +253,11 @@ fn the_limit_is_on_what_is_resident() {
     let arena = builder(8).limit(Pages::new(24)).create().expect("an arena");
     let (a, a_bytes) = take(&arena, 4, 6);
     let (b, b_bytes) = take(&arena, 3, 7);
-    assert_eq!(arena.allocate(Order::PAGE, THREAD).err(), Some(OutOfFrames::NoHeadroom));
+    assert_eq!(arena.allocate(Order::PAGE, THREAD).err(), Some(OutOfFrames::Limit));
     let a = handed(&arena, a);
     let (c, c_bytes) = take(&arena, 4, 8);
     let Refused { item, why } = arena.take_back(a, THREAD).expect_err("24 pages are resident");
-    assert_eq!(why, StoreError::NoHeadroom);
+    assert_eq!(why, StoreError::Limit);
     let b = handed(&arena, b);
     let c = handed(&arena, c);
     let a = comes_back(&arena, item, &a_bytes);
@@ -271,7 +271,7 @@ fn the_limit_is_on_what_is_resident() {
     // A buffer says the same, and a reclaim is the cure.
     let home = Forebay::<_, _, [Place<_>; 0]>::new(&arena, &arena, 0);
     let tiles: Vec<_> = (0..6).map(|_| Buffer::new(&home, order(3))).collect();
-    let over = |e: PinError| assert_eq!(e, PinError::Take(TakeError::OutOfFrames(OutOfFrames::NoHeadroom)));
+    let over = |e: PinError| assert_eq!(e, PinError::Take(TakeError::OutOfFrames(OutOfFrames::Limit)));
     for round in 0..3_u8 {
         for (n, tile) in tiles.iter().enumerate() {
             let mut guard = loop {

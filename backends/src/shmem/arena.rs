@@ -39,6 +39,28 @@ use std::vec::Vec;
 /// A block has whatever bytes its pages had until somebody wipes it ([`zero`](OwnedBlock::zero)), as a pool does before
 /// it hands one out; the pool leaves that out where the kernel has just done it.
 ///
+/// ```
+/// use forebay::{Buffer, Context, Evict, Forebay, Order, Pages, Place};
+/// use forebay_backends::shmem::Arena;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let arena = Arena::builder(64 << 20).limit(Pages::new(1024)).create()?; // 4 MiB of it may be in use at a time
+/// let home = Forebay::<_, _, [Place<_>; 0]>::new(&arena, &arena, 0); // source and store; no shelves
+/// let unit = Buffer::new(&home, Order::new(9).unwrap()); // 2 MiB
+/// unit.write()?.copy_in(0, b"guest");
+///
+/// // A reclaim settles at its end, so what it handed over is unmapped then.
+/// let report = home.reclaim(&[&unit], Pages::new(512), Evict::TRANSFER, Context::THREAD);
+/// assert_eq!(report.evicted.handed_over, Pages::new(512));
+/// assert_eq!(arena.usage().stored(), Pages::new(512));
+///
+/// let mut text = [0; 5];
+/// unit.read()?.copy_out(0, &mut text); // taken back: the same pages
+/// assert_eq!(&text, b"guest");
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Who else sees the memory
 /// Whoever has the descriptor ([`AsFd`]) can read and write all of it. Tell the arena about blocks that a device or
 /// another process was shown ([`export`](Arena::export)). After a fork the child has neither the windows nor any right:
@@ -99,8 +121,7 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
 
     /// Pages under handles: handed over or copied.
     pub fn stored(&self) -> Pages {
-        let usage = self.usage();
-        usage.pending + usage.reclaimable
+        self.usage().stored()
     }
 
     /// Pages of address space that nobody has.
@@ -151,8 +172,10 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
 
     /// Tells the arena that a device or another process can reach this block from now on; returns where it begins in
     /// the memfd. It may be handed over, taken back and split as before. Once it is released or discarded, its pages are
-    /// retired: their memory is dropped with that of their chunk, and nobody gets them again, not from a shelf of a pool
-    /// either, since a late write could still come. `None`, and nothing is noted, if it is of another arena.
+    /// retired for ever, since a late write could still come: their memory is dropped with that of their chunk, and nobody
+    /// gets them again, not from a shelf of a pool either. As long as another process has them mapped, the kernel has to
+    /// take them out of its page tables too before it swaps them out. `None`, and nothing is noted, if it is of another
+    /// arena.
     pub fn export(&self, block: &ArenaBlock<PAGE>) -> Option<u64> {
         let offset = self.offset(block)?;
         self.ledger.with(|l| l.export(block.pfn(), block.order()));

@@ -44,9 +44,11 @@ impl Builder {
         Builder { bytes, limit: None, windows: 1, chunk: None, id: StoreId::DEFAULT, unmap: Unmap::Always }
     }
 
-    /// The most pages that blocks may have together: beyond it there is `NoHeadroom`, both for a fresh block and for one
+    /// The most pages that blocks may have together: beyond it there is `Limit`, both for a fresh block and for one
     /// that is taken back, until something is handed over. No limit if left out; less than the largest block that is
     /// used makes no sense, as that is refused for ever.
+    ///
+    /// What is discarded passes through the hands of whoever discards it, whatever the limit: it takes no memory for that.
     #[must_use]
     pub const fn limit(mut self, pages: Pages) -> Builder {
         self.limit = Some(pages);

@@ -139,7 +139,7 @@ impl Ledger {
     /// A free block becomes resident. Its chunks still have to be brought in.
     pub(crate) fn reserve(&mut self, order: Order, limit: Limit) -> Result<Resident, OutOfFrames> {
         if limit == Limit::Held && self.is_over(order.pages()) {
-            return Err(OutOfFrames::NoHeadroom);
+            return Err(OutOfFrames::Limit);
         }
         let pfn = self.free.take(order).ok_or(OutOfFrames::Exhausted)?;
         let contents = if self.take_stale(pfn, order) == 0 { Contents::Fresh } else { Contents::Any };
@@ -171,7 +171,7 @@ impl Ledger {
             return Err(StoreError::NotStored);
         }
         if limit == Limit::Held && self.is_over(order.pages()) {
-            return Err(StoreError::NoHeadroom);
+            return Err(StoreError::Limit);
         }
         self.away.unmark(pfn, order);
         self.count(pfn, order, |chunk, pages| {

@@ -3,7 +3,7 @@
 use super::chunk::Mapping;
 use super::ledger::{Limit, Wanted};
 use super::sys::Populate;
-use super::{Arena, ArenaBlock, Swap, Unmap, Usage};
+use super::{Arena, ArenaBlock, Swap, Unmap};
 use core::ops::Range;
 use forebay::{
     BackingStore, Capabilities, Context, Handle, Order, OwnedBlock, Pages, Pfn, RawLock, Refused, Settled,
@@ -154,8 +154,8 @@ impl<const PAGE: usize, L: RawLock> BackingStore<ArenaBlock<PAGE>> for Arena<PAG
 
     /// Everything that is not stored yet could be.
     fn space(&self) -> Space {
-        let Usage { total, retired, pending, reclaimable, .. } = self.usage();
-        Space::new(total - retired - pending - reclaimable, usize::MAX)
+        let usage = self.usage();
+        Space::new(usage.total - usage.retired - usage.stored(), usize::MAX)
     }
 
     /// Never full. [`StoreError::WrongStore`]: a block of another arena.

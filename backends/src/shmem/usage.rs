@@ -31,6 +31,11 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Pages under handles.
+    pub fn stored(&self) -> Pages {
+        self.pending + self.reclaimable
+    }
+
     pub(super) fn of(ledger: &Ledger) -> Usage {
         let sums = ledger.sums();
         Usage {

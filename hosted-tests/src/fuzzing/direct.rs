@@ -73,7 +73,7 @@ impl<S: Source, const PAGE: usize> Rig<'_, '_, S, PAGE> {
                 let Some(handle) = pick(&mut self.handles, handle) else { return };
                 let mut all = vec![StoreError::OtherWay, StoreError::Busy];
                 if self.memfd.as_ref().is_some_and(|memfd| memfd.is_over(handle.pages())) {
-                    all.push(StoreError::NoHeadroom);
+                    all.push(StoreError::Limit);
                 }
                 match self.home.store().take_back(handle, Context::THREAD) {
                     Ok(block) => self.push_raw(block),

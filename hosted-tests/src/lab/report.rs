@@ -160,6 +160,10 @@ impl Report {
                 counts.written_out + counts.taken_back + adopted.get(),
             ),
         ];
+        if self.peak_pool_pages > self.budget_pages {
+            let over = self.peak_pool_pages - self.budget_pages;
+            self.disagreements.push(format!("the buffers took {over} pages more than their budget"));
+        }
         for (_, what, own, seen) in all.into_iter().filter(|(holds, _, own, seen)| *holds && own != seen) {
             self.disagreements.push(format!("pages {what}: forebay counts {own}, the oracle {seen}"));
         }

@@ -145,8 +145,10 @@ impl Report {
 
     fn reclaimable_by(&self) -> &'static str {
         match self.medium.stays_in_ram {
-            true => "in the store when all was read, mapped nowhere: Linux could swap it out, had it swap",
-            false => "in the store when all was read, mapped nowhere: Linux may swap it out",
+            Some(true) => {
+                "in the store when all was read, mapped nowhere: Linux could swap it out, had it swap"
+            }
+            _ => "in the store when all was read, mapped nowhere: Linux may swap it out",
         }
     }
 
@@ -217,8 +219,13 @@ impl Report {
     fn where_it_is(&self) -> &'static str {
         match (self.store.is_shmem(), self.medium.stays_in_ram) {
             (false, _) => "",
-            (true, true) => "There is no swap here: what was evicted stays in RAM, owned by the store.\n",
-            (true, false) => "What was evicted is owned by the store, and Linux may swap it out.\n",
+            (true, Some(true)) => {
+                "There is no swap here: what was evicted stays in RAM, owned by the store.\n"
+            }
+            (true, Some(false)) => "What was evicted is owned by the store, and Linux may swap it out.\n",
+            (true, None) => {
+                "What was evicted is owned by the store; whether there is swap for it is not known.\n"
+            }
         }
     }
 

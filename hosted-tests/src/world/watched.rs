@@ -272,8 +272,8 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
                 assert_eq!(stored.block, Some(block.pfn()), "another block came to light");
                 let mut s = self.world.lock();
                 s.hand(block.pfn(), block.order(), Owner::Store, Owner::Pool);
+                // Not measured: it only passes through the hands of whoever drops it.
                 s.counts.uncovered += block.pages().get();
-                s.measure();
                 Ok(Some(block))
             }
             Ok(None) => Ok(None),

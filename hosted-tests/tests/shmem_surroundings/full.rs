@@ -73,14 +73,14 @@ fn limit() {
     let most = pages(2 * MIB / PAGE);
     let goods = Goods::new(Arena::builder(32 * MIB as u64).limit(most).create().unwrap());
     let first = goods.fill(2 * MIB, order(3));
-    let full = || assert_eq!(goods.watched().allocate(Order::PAGE, CX).err(), Some(OutOfFrames::NoHeadroom));
+    let full = || assert_eq!(goods.watched().allocate(Order::PAGE, CX).err(), Some(OutOfFrames::Limit));
     full();
     let mut stored = goods.hand_over(first);
     assert_eq!(goods.settle().error, None);
     let mut second = goods.fill(2 * MIB, order(3));
     full();
     let refused = goods.watched().take_back(stored.remove(0), CX).expect_err("one more than the limit");
-    assert_eq!(refused.why, StoreError::NoHeadroom);
+    assert_eq!(refused.why, StoreError::Limit);
     assert_eq!((goods.arena.resident(), goods.arena.usage().pending), (most, NONE));
     // One leaves, one comes.
     let left = goods.watched().transfer(second.pop().unwrap()).unwrap();

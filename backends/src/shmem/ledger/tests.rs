@@ -312,12 +312,12 @@ fn joining() {
 fn the_limit() {
     let mut l = Ledger::new(0..32, CHUNK, Pages::new(8), Contents::Fresh).expect("memory");
     let a = take(&mut l, 3);
-    assert_eq!(l.reserve(Order::PAGE, Limit::Held), Err(OutOfFrames::NoHeadroom));
+    assert_eq!(l.reserve(Order::PAGE, Limit::Held), Err(OutOfFrames::Limit));
     let copy = l.reserve(Order::PAGE, Limit::Ignored).expect("for a moment");
     l.release(copy);
     let a = put_away(&mut l, a);
     let b = take(&mut l, 0);
-    assert_eq!(l.take_back(a.0, a.1, Limit::Held), Err(StoreError::NoHeadroom));
+    assert_eq!(l.take_back(a.0, a.1, Limit::Held), Err(StoreError::Limit));
     assert!(l.is_stored(a.0, a.1), "nothing changed");
     l.release(b);
     assert!(l.take_back(a.0, a.1, Limit::Held).is_ok());

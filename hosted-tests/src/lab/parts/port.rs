@@ -22,8 +22,9 @@ pub struct Medium {
     /// Bytes of memory that the shmem file holds, in RAM or swap; whole chunks count. Where blocks are handed over, the
     /// buffers' memory is in it too. 0 with `ram`; `None` if the system does not say.
     pub shmem_bytes: Option<u64>,
-    /// Whether nothing of what is stored can leave RAM: there is no swap, or the store does not use it.
-    pub stays_in_ram: bool,
+    /// Whether nothing of what is stored can leave RAM: there is no swap, or the store does not use it. `None` if it is
+    /// not known whether there is swap.
+    pub stays_in_ram: Option<bool>,
     /// What the machine offers the store, and what it lacks, if that matters to the store.
     pub surroundings: Option<String>,
 }
@@ -65,6 +66,6 @@ pub trait Parts: fmt::Debug + Sized + 'static {
 
     /// What contents are kept in, and how that stands now.
     fn medium(&self) -> Medium {
-        Medium { chunk_bytes: 0, shmem_bytes: Some(0), stays_in_ram: true, surroundings: None }
+        Medium { chunk_bytes: 0, shmem_bytes: Some(0), stays_in_ram: Some(true), surroundings: None }
     }
 }

@@ -46,7 +46,11 @@ fn medium(arena: &Arena) -> Medium {
     Medium {
         chunk_bytes: arena.chunk_bytes(),
         shmem_bytes: arena.memory_bytes().ok(),
-        stays_in_ram: matches!(surroundings.swap, Swap::None),
+        stays_in_ram: match surroundings.swap {
+            Swap::None => Some(true),
+            Swap::Unknown => None,
+            _ => Some(false),
+        },
         surroundings: Some(surroundings.to_string()),
     }
 }
