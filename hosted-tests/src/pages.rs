@@ -59,12 +59,13 @@ pub fn resident_bytes(mapping: NonNull<u8>) -> io::Result<Option<usize>> {
     Ok(rss.and_then(|text| text.split_whitespace().next()?.parse::<usize>().ok()).map(|kib| kib << 10))
 }
 
-/// What the whole process takes of the memory, in bytes.
+/// What the whole process takes of the memory for itself, in bytes: no files, and no shmem.
 ///
 /// # Errors
 /// There is no `/proc`.
-pub fn resident_process_bytes() -> io::Result<usize> {
-    let text = std::fs::read_to_string("/proc/self/statm")?;
-    let pages = text.split_whitespace().nth(1).and_then(|pages| pages.parse::<usize>().ok());
-    pages.map(|pages| pages * page_size()).ok_or_else(|| io::ErrorKind::InvalidData.into())
+pub fn private_bytes() -> io::Result<usize> {
+    let text = std::fs::read_to_string("/proc/self/status")?;
+    let rss = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let kib = rss.and_then(|text| text.split_whitespace().next()?.parse::<usize>().ok());
+    kib.map(|kib| kib << 10).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }

@@ -367,10 +367,9 @@ fn a_discarded_block_that_was_touched_is_unmapped_again() {
 /// Rule: the metadata of an arena is at most a tenth of a per cent of it.
 #[test]
 fn metadata_is_small() {
-    let before = hosted_tests::pages::resident_process_bytes().expect("there is a /proc");
+    let before = hosted_tests::pages::private_bytes().expect("there is a /proc");
     let arena = Arena::builder(16 << 30).create().expect("it is sparse");
-    let taken =
-        hosted_tests::pages::resident_process_bytes().expect("there is a /proc").saturating_sub(before);
+    let taken = hosted_tests::pages::private_bytes().expect("there is a /proc").saturating_sub(before);
     assert!(taken < (16 << 30) / 1000, "{taken} bytes");
     drop(arena);
 }
