@@ -19,7 +19,7 @@ const AHEAD: Pages = Pages::new(1024); // what goes at a time
 fn memory(bytes: u64, resident: Pages) -> Result<&'static Arena, CreateError> {
     let arena = Arena::builder(bytes).limit(resident).create()?;
     println!("{}", arena.surroundings()); // swap, huge pages, limits: what is missing, and what it would bring
-    Ok(Box::leak(Box::new(arena)))
+    Ok(Box::leak(Box::new(arena))) // it lives as long as the monitor
 }
 
 struct Pager<'h> {
