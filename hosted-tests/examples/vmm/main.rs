@@ -2,7 +2,10 @@
 
 mod guest;
 
-use forebay::{Buffer, BufferId, Busy, Context, Evict, Forebay, Order, Pages, PinError, Place, Write};
+use forebay::{
+    Buffer, BufferId, Busy, Context, Evict, Forebay, Order, OutOfFrames, Pages, PinError, Place, TakeError,
+    Write,
+};
 use forebay_backends::shmem::{Arena, CreateError};
 use guest::Guest;
 use std::fs::File;
@@ -36,7 +39,7 @@ impl<'h> Pager<'h> {
     fn fault(&self, n: usize) -> Result<Write<'_, &'static Arena>, PinError> {
         loop {
             match self.units[n].write() {
-                Err(full @ PinError::Take(_)) => {
+                Err(full @ PinError::Take(TakeError::OutOfFrames(OutOfFrames::Limit))) => {
                     let gone = self.home.reclaim(&self.units, AHEAD, Evict::TRANSFER, Context::THREAD);
                     if gone.evicted.moved() == Pages::ZERO {
                         return Err(full); // all the others are in use
