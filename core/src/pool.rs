@@ -143,7 +143,7 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
     /// before the platform at each order (after TTM's `__ttm_pool_alloc`).
     ///
     /// # Errors
-    /// Why there was none of order `least`; nothing changed.
+    /// Why there was none of order `least`, or that the mode of a fresh one was refused; nothing changed.
     ///
     /// # Context
     /// As [`take`](Pool::take), for each order that is tried.

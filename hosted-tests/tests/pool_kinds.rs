@@ -381,8 +381,6 @@ fn one_flush_for_a_run() {
     assert_eq!(counted(), (12, 2), "runs of eight");
     drop(buffer.read().expect("the region has the blocks"));
     assert_eq!(counted(), (12, 1));
-    // A store that refuses: modes as before, with a flush each way for a run.
-    drop(far.init(leak(PAGE, 0), words(4)));
     assert_eq!(buffer.evict(Pages::MAX, Evict::empty(), CX).expect("nobody has it").moved(), pages(0));
     assert_eq!(counted(), (0, 0), "nothing is tried without a rung");
     drop(buffer);
@@ -567,4 +565,33 @@ fn a_platform_that_panics_in_a_trim() {
         machine.no.set(No::Never);
         assert_eq!(pool.ready(), pages(0));
     }
+}
+
+/// Rule: what a store refuses has its mode again, with one flush each way for a run.
+#[test]
+fn what_is_refused_changes_back_in_runs() {
+    let machine = Zoned::new(16, 0x10);
+    let far = forebay_backends::RamRegion::<Spin, PAGE, 32>::new(forebay::StoreId::DEFAULT);
+    let meta = words(forebay_backends::RamRegion::<Spin, PAGE, 32>::metadata_words(PAGE));
+    far.init(leak(PAGE, 0), meta).expect("a page");
+    let home = Forebay::<_, _, [Place<_>; 0]>::new(&machine, &far, 0);
+    let kept: Vec<_> =
+        (0..16).map(|_| machine.low.allocate(Order::PAGE, CX).expect("there is room")).collect();
+    let (odd, even): (Vec<_>, Vec<_>) = kept.into_iter().partition(|block| block.pfn().get() % 2 == 1);
+    even.into_iter().for_each(|block| machine.release(block));
+    let mut slots = [const { Slot::EMPTY }; 8];
+    let buffer = Buffer::over(&mut slots, &home).with_mode(WC).within(LOW.only());
+    buffer.write().expect("there is room").copy_in(0, &[7; 8 * PAGE]);
+    machine.changes.take();
+    machine.flushes.take();
+    let evicted = buffer.evict(Pages::MAX, Evict::TRANSFER, CX).expect("nobody has it");
+    assert_eq!((evicted.handed_over, evicted.refused), (pages(1), pages(7)), "the region has one page");
+    assert_eq!((machine.changes.take(), machine.flushes.take()), (8 + 7, 2));
+    let mut bytes = [0; 8 * PAGE];
+    buffer.read().expect("the region has the block").copy_out(0, &mut bytes);
+    assert!(bytes == [7; 8 * PAGE]);
+    assert_eq!((machine.changes.take(), machine.flushes.take()), (1, 1), "just the one that was away");
+    drop(buffer);
+    odd.into_iter().for_each(|block| machine.release(block));
+    assert_eq!(machine.free(), (16, 16));
 }

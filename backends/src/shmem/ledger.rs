@@ -316,12 +316,12 @@ impl Ledger {
         for n in run.clone() {
             let pages = self.frames_of(n);
             let mut at = pages.start;
-            while at < pages.end {
+            loop {
                 let run = self.free.take_run(at, pages.end);
-                at = run.end.max(at + 1);
                 if run.is_empty() {
                     break;
                 }
+                at = run.end;
             }
             self.chunks.change(n, |c| c.mapping = Mapping::Punching);
         }

@@ -48,7 +48,7 @@ pub(crate) fn punch(memfd: BorrowedFd<'_>, range: Range<u64>) -> Result<()> {
 pub(crate) enum Populate {
     /// They are holes: new memory, zeroed by the kernel.
     New,
-    /// They have contents. Half the price of `New` where folios are small; a shared mapping is writable after it too.
+    /// They have contents. Cheaper than `New` where folios are small; a shared mapping is writable after it too.
     Back,
 }
 
