@@ -1,6 +1,6 @@
 //! One slot of a buffer. Two options make four states; none of them is illegal.
 
-use crate::{Handle, Order, OwnedBlock, Platform, Pooled};
+use crate::{Charge, DmaAddr, Handle, Order, OwnedBlock, Platform, Pooled};
 
 /// A piece of a buffer: as large as the buffer's unit, or the first of those that one block or handle covers.
 ///
@@ -60,6 +60,42 @@ pub(crate) fn covering<P: Platform>(slots: &[Slot<P>], unit: Order, index: usize
 }
 
 /// Where a buffer keeps its slots: inline (`[Slot; 1]` if it is contiguous), or as `&mut [Slot]` in the caller's
-/// memory.
-pub trait Slots<P: Platform>: AsRef<[Slot<P>]> + AsMut<[Slot<P>]> {}
-impl<P: Platform, T: AsRef<[Slot<P>]> + AsMut<[Slot<P>]>> Slots<P> for T {}
+/// memory; and what the caller keeps beside them ([`Addressed`](crate::Addressed), [`Charged`](crate::Charged)).
+pub trait Slots<P: Platform> {
+    /// The slots.
+    fn slots(&self) -> &[Slot<P>];
+
+    /// The slots and what is beside them.
+    fn parts(&mut self) -> Parts<'_, P>;
+
+    /// The slots, to change them.
+    fn slots_mut(&mut self) -> &mut [Slot<P>] {
+        self.parts().slots
+    }
+
+    /// For each slot the address for a device, if the buffer keeps them; else none at all.
+    fn addresses(&self) -> &[Option<DmaAddr>] {
+        &[]
+    }
+}
+
+impl<P: Platform, T: AsRef<[Slot<P>]> + AsMut<[Slot<P>]>> Slots<P> for T {
+    fn slots(&self) -> &[Slot<P>] {
+        self.as_ref()
+    }
+    fn parts(&mut self) -> Parts<'_, P> {
+        Parts { slots: self.as_mut(), addresses: &mut [], charges: &mut [] }
+    }
+}
+
+/// Slots, and as many addresses and charges, or none where the buffer does not keep such: nothing is stored for them then.
+///
+/// # Invariants
+/// 1. A slot has an address if its block is mapped, all slots of a block alike. What has no block has none.
+/// 2. A slot has a charge if it has contents, wherever they are.
+#[derive(Debug)]
+pub struct Parts<'s, P: Platform> {
+    pub(crate) slots: &'s mut [Slot<P>],
+    pub(crate) addresses: &'s mut [Option<DmaAddr>],
+    pub(crate) charges: &'s mut [Option<Charge>],
+}
