@@ -57,7 +57,8 @@ pub enum Wipe {
 /// `M` is `[Place; orders × modes × zones × depth]`; sized where the pool is made, unsized (the default) everywhere
 /// else, so that its length stays out of other signatures. `[Place; 0]` is a pool without shelves. Taking and
 /// giving look at the places of one shelf for each zone that will do, under the lock: O(depth).
-/// Dropping a pool sends what is ready home; that nobody is at it then, not even a shrinker, the borrow proves.
+/// Dropping a pool sends what is ready home; that nobody is at it then, not even a shrinker, the borrow proves. A block
+/// whose mode can't be undone, though it was tried twice, is lost with it: to see that, [`trim`](Pool::trim) before.
 pub struct Pool<P: Platform, M: Places<P> + ?Sized = [Place<P>]> {
     platform: P,
     limit: Pages,
@@ -339,6 +340,9 @@ fn down<T>(most: Order, least: Order, take: impl Fn(Order) -> Result<T, TakeErro
 impl<P: Platform, M: Places<P> + ?Sized> Drop for Pool<P, M> {
     fn drop(&mut self) {
         self.trim(Pages::MAX, Context::INTERRUPT); // who drops it may be anywhere
+        if self.ready() > Pages::ZERO {
+            self.trim(Pages::MAX, Context::INTERRUPT); // refused once, perhaps just then; there is no later try
+        }
     }
 }
 

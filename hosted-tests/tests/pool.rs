@@ -252,6 +252,27 @@ fn a_dropped_pool_keeps_nothing() {
     assert_eq!(near.free(), near.total());
 }
 
+/// Rule: a block whose mode could not be undone is tried once more when the pool is dropped, since it is lost otherwise.
+#[test]
+fn a_dropped_pool_tries_twice() {
+    let (world, near) = (World::new(Contents::Compared), near(64));
+    let machine = Watched::new(Faulty::<_, Spin>::new(Machine::new(&near)), &world);
+    let blocks = 6;
+    for kth in (0..blocks).map(Some) {
+        let pool = Pool::<_, [Place<_>; 18]>::new(&machine, 2);
+        for mode in [Caching::WriteCombined, Caching::Uncached] {
+            let three = [0, 1, 2].map(|n| pool.take(order(n), mode, CX).unwrap());
+            three.into_iter().for_each(|b| pool.give(b, CX).unwrap());
+        }
+        machine.inner().set(Faults { kth, ..Faults::default() });
+        drop(pool);
+        assert_eq!((machine.inner().failed(), machine.inner().calls()), (1, blocks + 1));
+        machine.inner().set(Faults::default());
+        world.assert_empty();
+        assert_eq!(near.free(), near.total());
+    }
+}
+
 /// Rule: a mode that is refused on take sends the block home, plain, and changes nothing (B14: TTM leaks
 /// attributes into the system after a late error).
 #[test]
