@@ -1,7 +1,4 @@
-//! The pool: take, give and trim, by caching mode and order.
-//!
-//! After the KUnit tests of TTM's pool (`ttm_pool_test.c`; in `ttm-semantics.md` §5.1 numbers 7 to 12) and
-//! its bugs B15 and B16.
+//! The pool: take, give and trim, by caching mode and order. What comes from TTM's tests is in `scenarios.rs`.
 
 mod common;
 use common::*;
@@ -20,64 +17,6 @@ fn machine<'p, 'w>(pool: &'p Pool<Modal<'w>>) -> &'p Machine<&'w Near> {
 }
 
 const MODES: [Caching; 3] = [Caching::WriteBack, Caching::WriteCombined, Caching::Uncached];
-
-fn pool_works(event: &Event) -> bool {
-    matches!(event, Event::Allocate(..) | Event::SetMode(..) | Event::Release(..))
-}
-
-/// Rule: a block on the shelf serves the next taker of its mode and order: no allocation, no mode change, the
-/// same frames (KUnit `order_caching_match`).
-#[test]
-fn a_shelf_hit_asks_the_platform_nothing() {
-    let (world, log, near) = (World::new(Contents::Compared), Log::default(), near(32));
-    let pool: &Pool<_> = &Pool::<_, [Place<_>; 9]>::new(modal(&near, &world, &log), 1);
-    for mode in MODES {
-        for n in 0..3 {
-            let block = pool.take(order(n), mode, CX).unwrap();
-            let pfn = block.block().pfn();
-            assert_eq!((block.block().order(), block.mode()), (order(n), mode));
-            pool.give(block, Context::THREAD).unwrap();
-            log.take();
-            let again = pool.take(order(n), mode, CX).unwrap();
-            assert_eq!((again.block().pfn(), again.mode()), (pfn, mode));
-            assert_eq!(log.count(pool_works), 0);
-            pool.give(again, Context::THREAD).unwrap();
-            world.validate();
-        }
-    }
-    assert_eq!(pool.ready(), pages(3 * (1 + 2 + 4)));
-    assert_eq!(MODES.map(|m| machine(pool).in_mode(m)), [0, 7, 7]);
-    assert_eq!(pool.trim(ALL, Context::THREAD), pages(21));
-    world.assert_empty();
-    assert_eq!(near.free(), near.total());
-}
-
-/// Rule: a block of another mode or order is never used instead, and never cut (KUnit `caching_mismatch`,
-/// `order_mismatch`).
-#[test]
-fn other_modes_and_orders_stay_untouched() {
-    let (world, log, near) = (World::new(Contents::Compared), Log::default(), near(32));
-    let pool: &Pool<_> = &Pool::<_, [Place<_>; 18]>::new(modal(&near, &world, &log), 2);
-    let large = pool.take(order(2), Caching::Uncached, CX).unwrap();
-    let cached = pool.take(order(0), Caching::WriteBack, CX).unwrap();
-    let there = [large.block().pfn(), cached.block().pfn()];
-    pool.give(large, Context::THREAD).unwrap();
-    pool.give(cached, Context::THREAD).unwrap();
-    log.take();
-
-    let page = pool.take(order(0), Caching::Uncached, CX).unwrap();
-    assert!(!there.contains(&page.block().pfn()));
-    assert_eq!(log.count(|e| matches!(e, Event::Allocate(..))), 1);
-    pool.give(page, Context::THREAD).unwrap();
-    assert_eq!(pool.ready(), pages(4 + 1 + 1));
-    let large = pool.take(order(2), Caching::Uncached, CX).unwrap();
-    let cached = pool.take(order(0), Caching::WriteBack, CX).unwrap();
-    assert_eq!([large.block().pfn(), cached.block().pfn()], there);
-    pool.give(large, Context::THREAD).unwrap();
-    pool.give(cached, Context::THREAD).unwrap();
-    pool.trim(ALL, Context::THREAD);
-    world.assert_empty();
-}
 
 /// Rule: a full shelf sends a block home, in the plain mode ("anything returned to the system needs to be
 /// cached").
@@ -128,43 +67,6 @@ fn a_pool_may_have_no_shelves() {
     assert_eq!(near.free(), near.total());
 }
 
-/// Rule: order fallback goes down one order at a time, to `least` and no further; at each order the shelf
-/// comes before the platform (TTM `__ttm_pool_alloc`; `ttm-semantics.md` items 6 and 7).
-#[test]
-fn order_fallback_tries_shelf_then_platform_at_each_order() {
-    let (world, log, near) = (World::new(Contents::Compared), Log::default(), near(16));
-    let pool: &Pool<_> = &Pool::<_, [Place<_>; 9]>::new(modal(&near, &world, &log), 1);
-    let kept = pool.take(order(1), Caching::Uncached, CX).unwrap();
-    let on_shelf = kept.block().pfn();
-    pool.give(kept, Context::THREAD).unwrap();
-    let hogged = leave(&near, [4, 5, 8]); // one block of order 1, and a single page
-    log.take();
-
-    let first = pool.take_up_to(order(3), order(0), Caching::Uncached, CX).unwrap();
-    assert_eq!((first.block().pfn(), first.block().order()), (on_shelf, order(1)));
-    assert_eq!(log.count(|e| matches!(e, Event::Allocate(o, Err(_)) if *o >= order(2))), 2);
-    let second = pool.take_up_to(order(3), order(0), Caching::Uncached, CX).unwrap();
-    assert_eq!(second.block().order(), order(1));
-    assert_eq!(
-        pool.take_up_to(order(3), order(1), Caching::Uncached, CX).err(),
-        Some(TakeError::OutOfFrames(forebay::OutOfFrames::Exhausted))
-    );
-    let third = pool.take_up_to(order(3), order(0), Caching::Uncached, CX).unwrap();
-    assert_eq!(third.block().order(), order(0));
-    assert_eq!(
-        pool.take_up_to(order(3), order(0), Caching::Uncached, CX).err(),
-        Some(TakeError::OutOfFrames(forebay::OutOfFrames::Exhausted))
-    );
-    world.validate();
-    for block in [first, second, third] {
-        pool.give(block, Context::THREAD).unwrap();
-    }
-    pool.trim(ALL, Context::THREAD);
-    world.assert_empty();
-    give_back(&near, hogged);
-    assert_eq!(near.free(), near.total());
-}
-
 /// Rule: what a taker gets is zeros, from the shelf as from the platform, in every mode (TTM zeroes on give
 /// and trusts the system for the rest; item 10).
 #[test]
@@ -189,32 +91,6 @@ fn a_taken_block_has_nobodys_secrets() {
     world.assert_empty();
 }
 
-/// Rule: trim counts pages, not blocks (B15), overshoots by less than one block, and returns what it sent
-/// home.
-#[test]
-fn trim_counts_pages() {
-    let (world, log, near) = (World::new(Contents::Compared), Log::default(), near(64));
-    let pool: &Pool<_> = &Pool::<_, [Place<_>; 24]>::new(modal(&near, &world, &log), 2);
-    for want in 0..32 {
-        let blocks: Vec<_> =
-            [0, 0, 1, 1, 2, 2, 3, 3].map(|n| pool.take(order(n), Caching::Uncached, CX).unwrap()).into();
-        let largest = blocks.iter().map(|b| b.block().pages().get()).max().unwrap();
-        for block in blocks {
-            pool.give(block, Context::THREAD).unwrap();
-        }
-        assert_eq!(pool.ready(), pages(30));
-        let free = near.free();
-        let went = pool.trim(pages(want), Context::THREAD).get();
-        assert!(went >= want.min(30) && went < want + largest, "asked for {want}, sent {went}");
-        assert_eq!(near.free() - free, pages(went));
-        assert_eq!(pool.ready(), pages(30 - went));
-        world.validate();
-        assert_eq!(pool.trim(ALL, Context::THREAD), pages(30 - went));
-        assert_eq!(pool.trim(ALL, Context::THREAD), NONE);
-    }
-    world.assert_empty();
-}
-
 /// Rule: trim ends although no block can go (B16: TTM's trim loop can't end if its pages are elsewhere); they
 /// stay on their shelf, in their mode, and go another time.
 #[test]
@@ -235,21 +111,6 @@ fn trim_ends_when_modes_cannot_be_undone() {
     machine(pool).say_no(No::Never);
     assert_eq!(pool.trim(ALL, Context::THREAD), pages(8));
     world.assert_empty();
-}
-
-/// Rule: dropping the pool sends everything home, in the plain mode (KUnit `fini_basic`).
-#[test]
-fn a_dropped_pool_keeps_nothing() {
-    let (world, log, near) = (World::new(Contents::Compared), Log::default(), near(64));
-    let pool = Pool::<_, [Place<_>; 18]>::new(modal(&near, &world, &log), 2);
-    for mode in MODES {
-        let blocks = [0, 1].map(|n| pool.take(order(n), mode, CX).unwrap());
-        blocks.into_iter().for_each(|b| pool.give(b, Context::THREAD).unwrap());
-    }
-    assert_eq!((pool.ready(), near.free()), (pages(9), pages(55)));
-    drop(pool);
-    world.assert_empty();
-    assert_eq!(near.free(), near.total());
 }
 
 /// Rule: a block whose mode could not be undone is tried once more when the pool is dropped, since it is lost otherwise.

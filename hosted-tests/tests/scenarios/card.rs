@@ -1,0 +1,285 @@
+//! The machine that the scenarios run on: a graphics card's driver, with three zones, three caching modes, addresses for
+//! devices, hooks, and blocks that may refuse to be split.
+
+use crate::common::*;
+use forebay::*;
+use forebay_backends::{RamBlock, Region};
+use hosted_tests::memory;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What most memory is.
+pub(crate) const ORDINARY: Zone = Zone::new(0).expect("below 16");
+/// What every device reaches.
+pub(crate) const LOW: Zone = Zone::new(1).expect("below 16");
+/// What has an address for devices from birth.
+pub(crate) const COHERENT: Zone = Zone::new(2).expect("below 16");
+pub(crate) const ZONES: [Zone; 3] = [ORDINARY, LOW, COHERENT];
+
+pub(crate) const WB: Caching = Caching::WriteBack;
+pub(crate) const WC: Caching = Caching::WriteCombined;
+pub(crate) const UC: Caching = Caching::Uncached;
+pub(crate) const MODES: [Caching; 3] = [WB, WC, UC];
+
+/// Of a block of a [`Card`].
+pub(crate) const LARGEST: Order = Order::new(3).expect("below 16");
+
+/// What a device adds to a physical address in the coherent zone.
+const BUS: u64 = 1 << 40;
+
+/// A block that refuses to be split when it is told to.
+pub(crate) struct Piece(RamBlock<PAGE>);
+
+impl OwnedBlock for Piece {
+    const PAGE: usize = PAGE;
+    fn pfn(&self) -> Pfn {
+        self.0.pfn()
+    }
+    fn order(&self) -> Order {
+        self.0.order()
+    }
+    fn split(self) -> Result<(Self, Self), Self> {
+        if CUTS.with_borrow_mut(Cuts::split_fails) {
+            return Err(self);
+        }
+        self.0.split().map(|(lower, upper)| (Piece(lower), Piece(upper))).map_err(Piece)
+    }
+    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
+        self.0.copy_out(at, to)
+    }
+    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
+        self.0.copy_in(at, from)
+    }
+}
+
+/// Whether two halves of what could not be cut on become one again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Joins {
+    #[default]
+    All,
+    None,
+}
+
+/// Which splits fail, and what came of it; of this thread.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cuts {
+    kth: Option<u32>,
+    joins: Joins,
+    calls: u32,
+    /// Splits and joins that failed.
+    pub(crate) failed: u32,
+}
+
+thread_local! {
+    /// A block has no room for a reference to its machine.
+    pub(crate) static CUTS: RefCell<Cuts> = RefCell::default();
+}
+
+impl Cuts {
+    pub(crate) fn new(kth: u32, joins: Joins) -> Self {
+        Cuts { kth: Some(kth), joins, ..Cuts::default() }
+    }
+
+    fn split_fails(&mut self) -> bool {
+        let fails = self.kth == Some(self.calls);
+        self.calls += 1;
+        self.failed += u32::from(fails);
+        fails
+    }
+}
+
+/// Memory of a machine, and of a region that is further away. It serves one test, run after run.
+pub(crate) struct Ground {
+    /// Each with its frames.
+    zones: [(Near, Range<usize>); 3],
+    pub(crate) far: Depot,
+}
+
+/// A region for such blocks.
+pub(crate) type Depot = Region<Spin, Piece, PAGE, 16>;
+
+impl Ground {
+    /// So many pages are far away. Near are 64 of each kind.
+    pub(crate) fn new(far: usize) -> Ground {
+        let zones = [64; 3].map(|pages| {
+            let memory = memory::leak(pages * PAGE, 0);
+            let first = memory.as_ptr().addr() / PAGE;
+            let near = Near::new();
+            near.add(memory, memory::words(Near::metadata_words(pages * PAGE))).unwrap();
+            (near, first..first + pages)
+        });
+        Ground { zones, far: far_of(far) }
+    }
+
+    pub(crate) fn near(&self, zone: Zone) -> &Near {
+        &self.zones[usize::from(zone.get())].0
+    }
+
+    /// The zone of that frame.
+    fn zone(&self, pfn: Pfn) -> Zone {
+        ZONES[self.zones.iter().position(|(_, frames)| frames.contains(&pfn.get())).unwrap()]
+    }
+
+    /// Pages that are free, in all zones.
+    pub(crate) fn free(&self) -> Pages {
+        self.zones.iter().map(|(near, _)| near.free()).sum()
+    }
+
+    /// Takes pages of that zone until so many are left, those of the highest numbers; somebody else has them then.
+    pub(crate) fn leave(&self, zone: Zone, free: usize) -> Hogged<'_> {
+        let (near, there) = (self.near(zone), self.near(zone).free().get());
+        Hogged { near, pages: leave(near, there - free..there) }
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_home(&self) {
+        for (near, _) in &self.zones {
+            assert_eq!(near.free(), near.total(), "frames of the source");
+        }
+        assert_eq!(self.far.space(), Space::new(self.far.total(), 16), "room in the region");
+    }
+}
+
+/// What somebody else has, until this is dropped.
+pub(crate) struct Hogged<'g> {
+    near: &'g Near,
+    pages: Vec<Option<RamBlock<PAGE>>>,
+}
+
+impl Drop for Hogged<'_> {
+    fn drop(&mut self) {
+        give_back(self.near, std::mem::take(&mut self.pages));
+    }
+}
+
+struct State {
+    largest: Order,
+    asked: Vec<u8>,
+    /// Changes of mode.
+    changes: usize,
+    addresses: HashMap<Pfn, DmaAddr>,
+    maps: usize,
+    /// Where the next address begins that is not from birth.
+    window: u64,
+    revoked: HashSet<usize>,
+}
+
+/// The platform.
+pub(crate) struct Card<'g> {
+    pub(crate) ground: &'g Ground,
+    state: Mutex<State>,
+}
+
+impl<'g> Card<'g> {
+    pub(crate) fn new(ground: &'g Ground) -> Self {
+        let state = State {
+            largest: LARGEST,
+            asked: Vec::new(),
+            changes: 0,
+            addresses: HashMap::new(),
+            maps: 0,
+            window: 0x4000,
+            revoked: HashSet::new(),
+        };
+        Card { ground, state: Mutex::new(state) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner) // one panic is enough
+    }
+
+    /// From now on it has no block above that order.
+    pub(crate) fn refuse_above(&self, order: Order) {
+        self.lock().largest = order;
+    }
+
+    /// Orders that it was asked for since the last time.
+    pub(crate) fn asked(&self) -> Vec<u8> {
+        std::mem::take(&mut self.lock().asked)
+    }
+
+    /// Changes of mode since the last time.
+    pub(crate) fn changes(&self) -> usize {
+        std::mem::take(&mut self.lock().changes)
+    }
+
+    /// Blocks that were mapped since the last time.
+    pub(crate) fn maps(&self) -> usize {
+        std::mem::take(&mut self.lock().maps)
+    }
+
+    /// The address that a coherent block has from birth.
+    pub(crate) fn birth(block: &Piece) -> Option<DmaAddr> {
+        DmaAddr::new(BUS + (block.pfn().get() * PAGE) as u64)
+    }
+}
+
+impl Platform for Card<'_> {
+    type Block = Piece;
+    type Lock = Spin;
+    type Mode = Caching;
+    const MAX_ORDER: Order = LARGEST;
+    const ZONES: u8 = 3;
+
+    fn allocate(&self, order: Order, cx: Context) -> Result<Piece, OutOfFrames> {
+        self.allocate_for(Ask::of(order), cx)
+    }
+    fn allocate_for(&self, ask: Ask, cx: Context) -> Result<Piece, OutOfFrames> {
+        let mut s = self.lock();
+        s.asked.push(ask.order.get());
+        if ask.order > s.largest {
+            return Err(OutOfFrames::Exhausted);
+        }
+        let mut there = ZONES.into_iter().filter(|zone| ask.zones.contains(*zone));
+        let found = there.find_map(|zone| self.ground.near(zone).allocate(ask.order, cx).ok());
+        found.map(Piece).ok_or(OutOfFrames::Exhausted)
+    }
+    fn release(&self, block: Piece) {
+        self.ground.near(self.zone(&block)).release(block.0);
+    }
+    fn join(&self, left: Piece, right: Piece) -> Result<Piece, (Piece, Piece)> {
+        let joins = CUTS.with_borrow_mut(|cuts| {
+            cuts.failed += u32::from(cuts.joins == Joins::None);
+            cuts.joins
+        });
+        if joins == Joins::None {
+            return Err((left, right));
+        }
+        let zone = self.zone(&left);
+        self.ground.near(zone).join(left.0, right.0).map(Piece).map_err(|(l, r)| (Piece(l), Piece(r)))
+    }
+    fn zone(&self, block: &Piece) -> Zone {
+        self.ground.zone(block.pfn())
+    }
+    /// Ordinary cached memory costs nothing to make. Coherent memory does.
+    fn keep(&self, block: &Piece, mode: Caching) -> Keep {
+        if mode == WB && self.zone(block) != COHERENT { Keep::Home } else { Keep::Shelf }
+    }
+    fn set_mode(&self, _: &mut Piece, _: Caching, _: Caching, _: Context) -> Result<(), ModeRefused> {
+        self.lock().changes += 1;
+        Ok(())
+    }
+    fn map(&self, block: &Piece, _: Context) -> Result<DmaAddr, MapRefused> {
+        let mut s = self.lock();
+        s.maps += 1;
+        let window = DmaAddr::new(s.window);
+        let from_birth = self.zone(block) == COHERENT;
+        let at = if from_birth { Card::birth(block) } else { window }.ok_or(MapRefused)?;
+        s.window += 2 * block.bytes() as u64; // no two blocks are neighbours for the device
+        assert_eq!(s.addresses.insert(block.pfn(), at), None, "{:?} is mapped twice", block.pfn());
+        Ok(at)
+    }
+    fn unmap(&self, block: &Piece, at: DmaAddr) {
+        assert_eq!(self.lock().addresses.remove(&block.pfn()), Some(at), "{:?} is unmapped", block.pfn());
+    }
+    fn before_evict(&self, id: BufferId, _: Context) -> Result<(), Busy> {
+        assert!(self.lock().revoked.insert(id.0), "before_evict twice for {id:?}");
+        Ok(())
+    }
+    fn after_restore(&self, id: BufferId, _: Context) -> Result<(), Busy> {
+        assert!(self.lock().revoked.remove(&id.0), "after_restore for {id:?}, without before_evict");
+        Ok(())
+    }
+}

@@ -1,0 +1,199 @@
+//! The limit of a pool, and trimming (family i).
+
+use crate::card::*;
+use crate::common::*;
+use crate::rig::*;
+use forebay::*;
+use hosted_tests::{Contents, World};
+use proptest::prelude::*;
+
+const DEPTH: usize = 3;
+const PLACES: usize = 4 * 3 * 3 * DEPTH;
+
+type Limited<'r, 'w> = Pool<&'r Plat<'w>, [Place<&'r Plat<'w>>; PLACES]>;
+
+fn limited<'r, 'w>(rig: &'r Rig<'w>, limit: usize) -> Limited<'r, 'w> {
+    Pool::new(rig.home().platform(), DEPTH).with_limit(pages(limit))
+}
+
+fn ask(k: u8, zone: Zone) -> Ask {
+    Ask::of(order(k)).within(zone.only())
+}
+
+/// Rule: once a block was given, no more is ready than the limit permits, whichever zones it is in; and what went home for
+/// that is less than a block too much.
+#[test]
+fn family_i_the_limit_holds_in_all_zones() {
+    let at_least = Calls { platform: 60, ..Calls::default() };
+    sweep(&Ground::new(16), at_least, the_limit_holds);
+}
+
+fn the_limit_holds(rig: &Rig<'_>) -> Outcome {
+    for limit in [0, 1, 5, 10] {
+        let pool = limited(rig, limit);
+        let mut hand = Hand::new(&pool);
+        for k in [0, 1, 2, 3] {
+            for zone in ZONES {
+                for mode in [UC, WC] {
+                    hand.take(ask(k, zone), mode)?;
+                }
+            }
+        }
+        let mut largest = 0;
+        while let Some(next) = hand.first() {
+            let of_next = next.block().pages().get();
+            let before = pool.ready().get();
+            hand.give()?;
+            let ready = pool.ready().get();
+            same(ready <= limit, true)?;
+            if of_next <= limit {
+                largest = of_next.max(largest);
+                let over = before + of_next > limit;
+                assert!(if over { ready + largest > limit } else { ready == before + of_next }, "too much");
+            } else {
+                assert_eq!(ready, before, "more than the limit at once is not kept");
+            }
+            assert_eq!(rig.world.frames_out(), hand.pages() + pool.ready());
+        }
+    }
+    Ok(())
+}
+
+/// Rule: trim counts pages, not blocks (B15), overshoots by less than one block, and returns what it sent home.
+#[test]
+fn family_i_trim_counts_pages() {
+    let at_least = Calls { platform: 250, ..Calls::default() };
+    sweep(&Ground::new(16), at_least, trim_counts_pages);
+}
+
+fn trim_counts_pages(rig: &Rig<'_>) -> Outcome {
+    for want in (0..32).step_by(3) {
+        let mut hand = Hand::new(rig.pool());
+        for k in [0, 0, 1, 1, 2, 2, 3, 3] {
+            hand.take(Ask::of(order(k)), UC)?;
+        }
+        hand.give_all()?;
+        let (ready, free) = (rig.pool().ready().get(), rig.ground.free());
+        assert_eq!(ready, 30);
+        let went = rig.pool().trim(pages(want), CX).get();
+        assert!(went < want + LARGEST.pages().get(), "asked for {want}, sent {went}");
+        assert_eq!(rig.ground.free() - free, pages(went));
+        assert_eq!(rig.pool().ready(), pages(30 - went));
+        same(went >= want.min(30), true)?;
+        same(rig.pool().trim(ALL, CX), pages(30 - went))?;
+        assert_eq!(rig.pool().trim(ALL, CX), NONE);
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Op {
+    Take(u8, usize, usize),
+    Give(usize),
+    Trim(usize),
+    /// From now on a platform call of a thousand fails so often.
+    Faults(u16),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        6 => (0..=3_u8, 0..3_usize, 0..3_usize).prop_map(|(k, mode, zone)| Op::Take(k, mode, zone)),
+        6 => any::<usize>().prop_map(Op::Give),
+        2 => (0..40_usize).prop_map(Op::Trim),
+        1 => prop::sample::select(vec![0, 0, 200, 1000]).prop_map(Op::Faults),
+    ]
+}
+
+/// The model: how many blocks are on each shelf, by order, mode and zone. Which of them a trim takes is the pool's affair.
+type Model = [[[usize; 3]; 3]; 4];
+
+fn shelves<P: Platform<Mode = Caching>>(pool: &Pool<P>) -> Model {
+    let ready = |k, mode, zone| pool.shelf(order(k), mode, zone).unwrap().ready;
+    [0, 1, 2, 3].map(|k| MODES.map(|mode| ZONES.map(|zone| ready(k, mode, zone))))
+}
+
+fn pages_of(model: &Model) -> usize {
+    let of = |k: usize| model[k].iter().flatten().sum::<usize>() << k;
+    (0..4).map(of).sum()
+}
+
+fn largest_of(model: &Model) -> usize {
+    (0..4).rev().find(|k| model[*k].iter().flatten().sum::<usize>() > 0).map_or(0, |k| 1 << k)
+}
+
+/// No shelf has more than before.
+fn only_less(after: &Model, before: &Model) -> bool {
+    let all = |model: &Model| model.iter().flatten().flatten().copied().collect::<Vec<_>>();
+    all(after).into_iter().zip(all(before)).all(|(after, before)| after <= before)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Rule: whatever is taken, given and trimmed, with whatever limit, and whatever fails: a shelf that has a block serves
+    /// its taker, the limit holds where nothing failed, a trim sends home at least what is wanted if there is so much and
+    /// nothing failed, less than a block more, and says how much; and it always ends.
+    #[test]
+    fn family_i_a_pool_is_as_good_as_its_model(
+        limit in prop::sample::select(vec![0, 1, 7, 8, 20, usize::MAX]),
+        ops in prop::collection::vec(op(), 1..80),
+    ) {
+        let (ground, world) = (Ground::new(1), World::new(Contents::Ignored));
+        let rig = Rig::new(&ground, &world);
+        let pool = &limited(&rig, limit);
+        let pool: &Pool<&Plat<'_>> = pool;
+        let mut hand = Hand::new(pool);
+        let mut model = Model::default();
+        for op in ops {
+            let failed = rig.platform().failed();
+            match op {
+                Op::Take(k, mode, zone) => {
+                    rig.card().asked();
+                    let taken = hand.take(ask(k, ZONES[zone]), MODES[mode]).is_ok();
+                    let there = &mut model[usize::from(k)][mode][zone];
+                    prop_assert_eq!(rig.card().asked().is_empty() && taken, *there > 0);
+                    *there = there.saturating_sub(1);
+                }
+                Op::Give(n) if hand.pages() > NONE => {
+                    let (k, mode, zone) = hand.turn(n, |block| {
+                        let zone = rig.card().zone(block.block()).get();
+                        (usize::from(block.block().order().get()), block.mode().index(), usize::from(zone))
+                    });
+                    let given = hand.give().is_ok();
+                    let fits = 1 << k <= limit && model[k][mode][zone] < DEPTH;
+                    let kept = MODES[mode] != WB || ZONES[zone] == COHERENT;
+                    let shelved = given && fits && kept;
+                    model[k][mode][zone] += usize::from(shelved);
+                    let (there, after) = (pages_of(&model), shelves(pool));
+                    prop_assert!(only_less(&after, &model), "{after:?}, at most {model:?}");
+                    if shelved && rig.platform().failed() == failed {
+                        prop_assert!(pages_of(&after) <= limit);
+                        let went_home = there > limit;
+                        prop_assert!(went_home || after == model);
+                        prop_assert!(!went_home || pages_of(&after) + largest_of(&model) > limit);
+                    }
+                    model = after;
+                }
+                Op::Trim(want) => {
+                    let (there, went) = (pages_of(&model), pool.trim(pages(want), CX).get());
+                    let after = shelves(pool);
+                    prop_assert!(only_less(&after, &model));
+                    prop_assert_eq!(there - went, pages_of(&after));
+                    prop_assert!(went == 0 || went < want + largest_of(&model));
+                    prop_assert!(went >= want.min(there) || rig.platform().failed() > failed);
+                    model = after;
+                }
+                Op::Faults(per_mille) => rig.platform().set(forebay_backends::Faults { per_mille, seed: 1, kth: None }),
+                Op::Give(_) => {}
+            }
+            prop_assert_eq!(shelves(pool), model);
+            prop_assert_eq!(pool.ready(), pages(pages_of(&model)));
+            prop_assert_eq!(world.frames_out(), hand.pages() + pool.ready());
+        }
+        rig.platform().set(forebay_backends::Faults::default());
+        drop(hand);
+        pool.trim(ALL, CX);
+        world.assert_empty();
+        ground.assert_home();
+    }
+}

@@ -1,0 +1,319 @@
+//! The pool: which blocks a buffer gets, and which shelf a block is on. After `ttm_pool_test.c` and the tests of
+//! `ttm_device` (scenarios 1 to 3, 7 to 13, 32), and the table in debugfs (35).
+
+use crate::card::*;
+use crate::common::*;
+use crate::rig::*;
+use forebay::*;
+use hosted_tests::{Contents, World};
+
+/// Takes the buffer and lets it go: its blocks are of these orders, zeros, and go to their shelves.
+pub(crate) fn allocated(rig: &Rig<'_>, orders: &[u8]) -> Outcome {
+    let n: usize = orders.iter().map(|k| 1 << k).sum();
+    let mut slots = slots(n);
+    let buffer = rig.buffer(&mut slots[..]).with_mode(UC);
+    let guard = buffer.read()?;
+    assert_eq!(guard.bytes(), n * PAGE);
+    let (mut end, mut found) = (0, Vec::new());
+    for (at, block) in guard.blocks() {
+        assert_eq!(at, end, "a gap");
+        assert!(
+            (at / PAGE).is_multiple_of(block.pages().get()),
+            "{block:?} is not aligned",
+            block = block.pfn()
+        );
+        end += block.bytes();
+        found.push(block.order().get());
+    }
+    assert_eq!(end, n * PAGE);
+    same(&found[..], orders)?;
+    assert_eq!((guard.address(0), guard.segments().count()), (None, 0), "no addresses were asked for");
+    drop(guard);
+    assert!(read(&buffer)?.iter().all(|byte| *byte == 0));
+    drop(buffer);
+    for k in 0..=LARGEST.get() {
+        let blocks = orders.iter().filter(|order| **order == k).count();
+        assert_eq!(rig.ready(k, UC, ORDINARY), blocks);
+    }
+    Ok(())
+}
+
+/// Rule: a page is a block of order 0.
+#[test]
+fn scenario_01_one_page() {
+    let at_least = Calls { platform: 3, ..Calls::default() };
+    sweep(&Ground::new(16), at_least, one_page);
+}
+
+fn one_page(rig: &Rig<'_>) -> Outcome {
+    allocated(rig, &[0])
+}
+
+/// Rule: pages that make a block are one block.
+#[test]
+fn scenario_02_several_pages() {
+    let at_least = Calls { platform: 3, ..Calls::default() };
+    sweep(&Ground::new(16), at_least, several_pages);
+}
+
+fn several_pages(rig: &Rig<'_>) -> Outcome {
+    allocated(rig, &[2])
+}
+
+/// Rule: what is above the platform's largest order is several blocks of that one.
+#[test]
+fn scenario_03_above_the_largest_order() {
+    let at_least = Calls { platform: 5, ..Calls::default() };
+    sweep(&Ground::new(16), at_least, above_the_largest_order);
+}
+
+fn above_the_largest_order(rig: &Rig<'_>) -> Outcome {
+    allocated(rig, &[3, 3])
+}
+
+/// Kinds of blocks that have shelves: ordinary plain ones go home.
+const KINDS: [(Caching, Zone); 4] = [(WC, ORDINARY), (UC, ORDINARY), (WB, COHERENT), (UC, COHERENT)];
+
+fn ask(k: u8, zone: Zone) -> Ask {
+    Ask::of(order(k)).within(zone.only())
+}
+
+/// Rule: a block on the shelf serves the next taker of its mode and order: no allocation, no mode change, the
+/// same frames.
+#[test]
+fn scenario_07_order_and_caching_match() {
+    let at_least = Calls { platform: 20, ..Calls::default() };
+    sweep(&Ground::new(16), at_least, order_and_caching_match);
+}
+
+fn order_and_caching_match(rig: &Rig<'_>) -> Outcome {
+    for (mode, zone) in KINDS {
+        for k in 0..3 {
+            let mut hand = Hand::new(rig.pool());
+            let block = hand.take(ask(k, zone), mode)?;
+            let pfn = block.block().pfn();
+            assert_eq!((block.block().order(), block.mode()), (order(k), mode));
+            hand.give()?;
+            assert_eq!(rig.ready(k, mode, zone), 1);
+            let _ = (rig.card().asked(), rig.card().changes());
+            let again = hand.take(ask(k, zone), mode)?;
+            assert_eq!((again.block().pfn(), again.mode()), (pfn, mode));
+            assert_eq!((rig.card().asked(), rig.card().changes()), (vec![], 0));
+            assert_eq!(rig.ready(k, mode, zone), 0);
+            hand.give()?;
+            rig.world.validate();
+        }
+    }
+    assert_eq!(rig.pool().ready(), pages(KINDS.len() * (1 + 2 + 4)));
+    Ok(())
+}
+
+/// Rule: a block of another mode is never used instead.
+#[test]
+fn scenario_08_caching_mismatch() {
+    let at_least = Calls { platform: 3, ..Calls::default() };
+    sweep(&Ground::new(16), at_least, caching_mismatch);
+}
+
+fn caching_mismatch(rig: &Rig<'_>) -> Outcome {
+    let mut hand = Hand::new(rig.pool());
+    let cached = hand.take(ask(0, COHERENT), WB)?.block().pfn();
+    hand.give()?;
+    rig.card().asked();
+    let page = hand.take(ask(0, COHERENT), UC)?;
+    assert_ne!(page.block().pfn(), cached);
+    assert_eq!(rig.card().asked(), [0]);
+    hand.give()?;
+    assert_eq!((rig.ready(0, WB, COHERENT), rig.ready(0, UC, COHERENT)), (1, 1));
+    assert_eq!(hand.take(ask(0, COHERENT), WB)?.block().pfn(), cached);
+    hand.give()
+}
+
+/// Rule: a block of another order is never used instead, and never cut.
+#[test]
+fn scenario_09_order_mismatch() {
+    let at_least = Calls { platform: 4, ..Calls::default() };
+    sweep(&Ground::new(16), at_least, order_mismatch);
+}
+
+fn order_mismatch(rig: &Rig<'_>) -> Outcome {
+    let mut hand = Hand::new(rig.pool());
+    let large = hand.take(ask(2, ORDINARY), UC)?.block().pfn();
+    hand.give()?;
+    rig.card().asked();
+    hand.take(ask(0, ORDINARY), UC)?;
+    assert_eq!(rig.card().asked(), [0]);
+    hand.give()?;
+    assert_eq!((rig.ready(2, UC, ORDINARY), rig.ready(0, UC, ORDINARY)), (1, 1));
+    assert_eq!(hand.take(ask(2, ORDINARY), UC)?.block().pfn(), large);
+    hand.give()
+}
+
+/// Rule: a coherent block is on no shelf while it is in use, and on its own afterwards.
+#[test]
+fn scenario_10_coherent_blocks_go_to_their_shelf() {
+    let at_least = Calls { platform: 3, ..Calls::default() };
+    sweep(&Ground::new(16), at_least, coherent_blocks_go_to_their_shelf);
+}
+
+fn coherent_blocks_go_to_their_shelf(rig: &Rig<'_>) -> Outcome {
+    let (mut slots, mut addresses) = (slots(4), [None; 4]);
+    let addressed = Addressed::new(&mut slots[..], &mut addresses).unwrap();
+    let buffer = rig.buffer(addressed).within(COHERENT.only()).with_mode(UC);
+    drop(buffer.read()?);
+    assert_eq!(rig.pool().ready(), NONE);
+    let orders: Vec<_> = buffer.read()?.blocks().map(|(_, block)| block.order().get()).collect();
+    drop(buffer);
+    same(orders, vec![2])?;
+    assert_eq!((rig.ready(2, UC, COHERENT), rig.pool().ready()), (1, pages(4)));
+    Ok(())
+}
+
+/// Rule: what is not coherent uses no shelf of what is; ordinary plain blocks use none.
+#[test]
+fn scenario_11_other_blocks_leave_it_alone() {
+    let at_least = Calls { platform: 3, ..Calls::default() };
+    sweep(&Ground::new(16), at_least, other_blocks_leave_it_alone);
+}
+
+fn other_blocks_leave_it_alone(rig: &Rig<'_>) -> Outcome {
+    for (mode, ready) in [(UC, 4), (WB, 4)] {
+        let mut slots = slots(4);
+        let buffer = rig.buffer(&mut slots[..]).with_mode(mode);
+        drop(buffer.write()?);
+        drop(buffer);
+        assert_eq!(rig.pool().ready(), pages(ready), "{mode:?}");
+        for k in 0..=LARGEST.get() {
+            assert_eq!(MODES.map(|mode| rig.ready(k, mode, COHERENT)), [0; 3]);
+        }
+    }
+    Ok(())
+}
+
+/// Rule: dropping a pool sends everything home, in the plain mode.
+#[test]
+fn scenario_12_fini() {
+    let at_least = Calls { platform: 10, ..Calls::default() };
+    sweep(&Ground::new(16), at_least, fini);
+}
+
+fn fini(rig: &Rig<'_>) -> Outcome {
+    let pool = Pool::<_, [Place<_>; 72]>::new(rig.home().platform(), 2);
+    let mut hand = Hand::new(&pool);
+    for (mode, zone) in KINDS {
+        for k in 0..2 {
+            hand.take(ask(k, zone), mode)?;
+        }
+    }
+    hand.give_all()?;
+    drop(hand);
+    assert_eq!(pool.ready(), pages(KINDS.len() * (1 + 2)));
+    drop(pool);
+    rig.world.assert_empty();
+    rig.ground.assert_home();
+    Ok(())
+}
+
+/// Rule: no case changes what platform, pool and store were made with. (The sweep over each case looks at that too.)
+#[test]
+fn scenario_13_settings_stay() {
+    let (ground, world) = (Ground::new(96), World::new(Contents::Compared));
+    let rig = Rig::new(&ground, &world);
+    let settings = rig.settings();
+    let pool = [
+        one_page,
+        several_pages,
+        above_the_largest_order,
+        order_and_caching_match,
+        caching_mismatch,
+        order_mismatch,
+        coherent_blocks_go_to_their_shelf,
+        other_blocks_leave_it_alone,
+        fini,
+        kinds,
+    ];
+    for case in pool.into_iter().chain(crate::dma::CASES) {
+        assert_eq!(case(&rig), Ok(()));
+        rig.clear();
+        assert_eq!(rig.settings(), settings);
+    }
+}
+
+/// Rule: there is a shelf for each mode, zone and order, and a block is on that of its own kind.
+#[test]
+fn scenario_32_a_shelf_for_each_kind() {
+    let at_least = Calls { platform: 60, ..Calls::default() };
+    sweep(&Ground::new(16), at_least, kinds);
+}
+
+fn kinds(rig: &Rig<'_>) -> Outcome {
+    let shelves = |k| MODES.map(|mode| ZONES.map(|zone| rig.ready(k, mode, zone)));
+    for k in 0..=LARGEST.get() {
+        for (m, mode) in MODES.into_iter().enumerate() {
+            for (z, zone) in ZONES.into_iter().enumerate() {
+                let mut hand = Hand::new(rig.pool());
+                let before = shelves(k);
+                let block = hand.take(ask(k, zone), mode)?;
+                assert_eq!((block.block().order(), block.mode()), (order(k), mode));
+                assert_eq!(rig.card().zone(block.block()), zone);
+                assert_eq!(shelves(k), before);
+                hand.give()?;
+                let mut after = before;
+                after[m][z] += usize::from(mode != WB || zone == COHERENT);
+                assert_eq!(shelves(k), after);
+            }
+        }
+    }
+    assert_eq!(rig.pool().shelf(order(LARGEST.get() + 1), UC, ORDINARY), None);
+    Ok(())
+}
+
+/// The numbers of a table, and the sum below it.
+fn numbers(table: &str) -> (Vec<[usize; 6]>, usize) {
+    let mut lines: Vec<_> = table.lines().skip(1).collect();
+    let sum = lines.pop().unwrap().strip_suffix(" pages ready").unwrap().parse().unwrap();
+    let row = |line: &str| {
+        let row: Vec<_> = line.split_whitespace().map(|n| n.parse().unwrap()).collect();
+        row.try_into().unwrap()
+    };
+    (lines.into_iter().map(row).collect(), sum)
+}
+
+/// Rule: what is counted is numbers, in the table as in the code; they fall by what a trim says that it sent home.
+#[test]
+fn scenario_35_the_table_and_a_trim() {
+    let at_least = Calls { platform: 10, ..Calls::default() };
+    sweep(&Ground::new(16), at_least, the_table_and_a_trim);
+}
+
+fn the_table_and_a_trim(rig: &Rig<'_>) -> Outcome {
+    let mut hand = Hand::new(rig.pool());
+    for (mode, zone) in KINDS {
+        for k in [0, 0, 3] {
+            hand.take(ask(k, zone), mode)?;
+        }
+    }
+    hand.give_all()?;
+    let mut there = KINDS.len() * (1 + 1 + 8);
+    for want in [1, 9, usize::MAX] {
+        let (rows, sum) = numbers(&rig.pool().table().to_string());
+        assert_eq!((sum, rig.pool().ready()), (there, pages(there)));
+        let of = |row: &[usize; 6]| row[3] << row[0]; // order, mode, zone, ready, hits, misses
+        assert_eq!(rows.iter().map(of).sum::<usize>(), there);
+        let went = rig.pool().trim(pages(want), CX).get();
+        assert!(went <= there && went < want.saturating_add(8), "{went}");
+        assert_eq!(rig.pool().ready(), pages(there - went));
+        same(went >= want.min(there), true)?;
+        there -= went;
+    }
+    same(there, 0)?;
+    let (rows, sum) = numbers(&rig.pool().table().to_string());
+    assert_eq!((sum, rows.iter().map(|row| row[3]).sum::<usize>()), (0, 0));
+    // The same of what buffers and store have.
+    let mut slots = slots(8);
+    let buffer = rig.buffer(&mut slots[..]).with_mode(WC);
+    write(&buffer, 1)?;
+    let report = rig.home().reclaim(&[&buffer, &buffer], ALL, Evict::COPY, CX);
+    assert_eq!(buffer.residency()?.stored, report.evicted.moved());
+    same(report.to_string(), "evicted: 8 pages copied; store: nothing".to_owned())
+}

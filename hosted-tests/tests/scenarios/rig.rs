@@ -1,0 +1,344 @@
+//! What a scenario works on, and the sweep over it: each call of each port fails once.
+
+use crate::card::*;
+use crate::common::*;
+use forebay::*;
+use forebay_backends::*;
+use hosted_tests::{Contents, Watched, World};
+use std::fmt::Debug;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+pub(crate) type Plat<'w> = Watched<'w, Faulty<Card<'w>, Spin>>;
+pub(crate) type Store<'w> = Watched<'w, Faulty<&'w Depot, Spin>>;
+pub(crate) type Home<'w> = Forebay<Plat<'w>, Store<'w>>;
+pub(crate) type Buf<'h, 'w, T> = Buffer<'h, Plat<'w>, Store<'w>, T>;
+
+/// So deep that nothing that a refused mode holds up has nowhere to go.
+const DEPTH: usize = 16;
+const PLACES: usize = 4 * 3 * 3 * DEPTH; // orders, modes, zones
+
+/// Why a scenario ended before its end. Without faults none does.
+#[derive(PartialEq, Debug)]
+pub(crate) enum Failure {
+    Take(TakeError),
+    Pin(PinError),
+    Busy,
+    Mode,
+    Store(StoreError),
+    /// Something else came of it than comes of it without faults.
+    Differs(String),
+}
+
+impl From<TakeError> for Failure {
+    fn from(why: TakeError) -> Self {
+        Failure::Take(why)
+    }
+}
+
+impl From<PinError> for Failure {
+    fn from(why: PinError) -> Self {
+        Failure::Pin(why)
+    }
+}
+
+impl From<Busy> for Failure {
+    fn from(_: Busy) -> Self {
+        Failure::Busy
+    }
+}
+
+impl From<ModeRefused> for Failure {
+    fn from(_: ModeRefused) -> Self {
+        Failure::Mode
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(why: StoreError) -> Self {
+        Failure::Store(why)
+    }
+}
+
+pub(crate) type Outcome<T = ()> = Result<T, Failure>;
+
+/// For what holds unless a port failed; what always holds is asserted.
+#[track_caller]
+pub(crate) fn same<T: PartialEq + Debug>(got: T, expected: T) -> Outcome {
+    if got == expected {
+        return Ok(());
+    }
+    Err(Failure::Differs(format!("{got:?}, not {expected:?}, in {}", std::panic::Location::caller())))
+}
+
+/// Platform, pool and store, each of whose calls may be made to fail, with the oracle between.
+pub(crate) struct Rig<'w> {
+    pub(crate) world: &'w World,
+    pub(crate) ground: &'w Ground,
+    home: Forebay<Plat<'w>, Store<'w>, [Place<Plat<'w>>; PLACES]>,
+    ids: AtomicUsize,
+}
+
+impl<'w> Rig<'w> {
+    pub(crate) fn new(ground: &'w Ground, world: &'w World) -> Self {
+        let platform = Watched::new(Faulty::new(Card::new(ground)), world);
+        let store = Watched::new(Faulty::new(&ground.far), world);
+        Rig { world, ground, home: Forebay::new(platform, store, DEPTH), ids: AtomicUsize::new(0) }
+    }
+
+    pub(crate) fn home(&self) -> &Home<'w> {
+        &self.home
+    }
+
+    pub(crate) fn pool(&self) -> &Pool<Plat<'w>> {
+        self.home().pool()
+    }
+
+    pub(crate) fn card(&self) -> &Card<'w> {
+        self.platform().inner()
+    }
+
+    pub(crate) fn platform(&self) -> &Faulty<Card<'w>, Spin> {
+        self.home.platform().inner()
+    }
+
+    pub(crate) fn store(&self) -> &Faulty<&'w Depot, Spin> {
+        self.home.store().inner()
+    }
+
+    /// A buffer with a number of its own.
+    pub(crate) fn buffer<T: Slots<Plat<'w>>>(&self, slots: T) -> Buf<'_, 'w, T> {
+        let id = self.ids.fetch_add(1, Ordering::Relaxed);
+        Buffer::of(slots, self.home()).with_id(BufferId(id))
+    }
+
+    /// Blocks that are ready on that shelf.
+    pub(crate) fn ready(&self, k: u8, mode: Caching, zone: Zone) -> usize {
+        self.pool().shelf(order(k), mode, zone).unwrap().ready
+    }
+
+    /// Everything about platform, pool and store that is said once and for all.
+    pub(crate) fn settings(&self) -> String {
+        let (pool, store) = (self.pool(), self.home.store());
+        let depth: Vec<_> = (0..=15).map(|k| pool.shelf(order(k), UC, COHERENT).is_some()).collect();
+        let zones = MODES.map(|mode| self.platform().zones_for(mode));
+        format!("{zones:?} {depth:?} {pool:?} {:?} {:?}", store.ids(), store.capabilities())
+    }
+
+    /// Sends home what is on the shelves. Then nothing is left that a scenario made.
+    #[track_caller]
+    pub(crate) fn clear(&self) {
+        let ready = self.pool().ready();
+        assert_eq!(self.pool().trim(ALL, CX), ready);
+        self.world.validate();
+        self.world.assert_empty();
+        self.ground.assert_home();
+        assert_eq!((self.pool().ready(), self.home.stats().stranded), (NONE, NONE));
+    }
+}
+
+/// Zeros that take no memory.
+pub(crate) fn slots<'w>(n: usize) -> Vec<Slot<Plat<'w>>> {
+    (0..n).map(|_| Slot::EMPTY).collect()
+}
+
+/// Bytes of which no two pages are alike, others for each seed below 256; made once, as there are many runs.
+pub(crate) fn bytes(seed: usize, len: usize) -> &'static [u8] {
+    static ALL: LazyLock<Vec<u8>> = LazyLock::new(|| pattern(0, (256 + 64) * PAGE));
+    &ALL[seed * PAGE..][..len]
+}
+
+pub(crate) fn write<'w, T: Slots<Plat<'w>>>(buffer: &Buf<'_, 'w, T>, seed: usize) -> Outcome {
+    let mut guard = buffer.write()?;
+    let bytes = bytes(seed, guard.bytes());
+    assert_eq!(guard.copy_in(0, bytes), bytes.len());
+    Ok(())
+}
+
+pub(crate) fn read<'w, T: Slots<Plat<'w>>>(buffer: &Buf<'_, 'w, T>) -> Outcome<Vec<u8>> {
+    let guard = buffer.read()?;
+    let mut bytes = vec![0xA5; guard.bytes()];
+    assert_eq!(guard.copy_out(0, &mut bytes), bytes.len());
+    Ok(bytes)
+}
+
+/// Once the contents can be reached, they are what [`write`] wrote.
+pub(crate) fn compare<'w, T: Slots<Plat<'w>>>(buffer: &Buf<'_, 'w, T>, seed: usize) -> Outcome {
+    let there = read(buffer)?;
+    assert!(there == bytes(seed, there.len()), "other bytes than were written");
+    Ok(())
+}
+
+/// Blocks in somebody's hands, which go back to their pool at the end, however it comes.
+pub(crate) struct Hand<'p, P: Platform> {
+    pool: &'p Pool<P>,
+    blocks: Vec<Pooled<P>>,
+}
+
+impl<'p, P: Platform> Hand<'p, P> {
+    pub(crate) fn new(pool: &'p Pool<P>) -> Self {
+        Hand { pool, blocks: Vec::new() }
+    }
+
+    /// The one that is given next.
+    pub(crate) fn first(&self) -> Option<&Pooled<P>> {
+        self.blocks.first()
+    }
+
+    /// Makes another one the next, and looks at it.
+    pub(crate) fn turn<T>(&mut self, n: usize, look: impl FnOnce(&Pooled<P>) -> T) -> T {
+        let n = n % self.blocks.len();
+        self.blocks.rotate_left(n);
+        look(&self.blocks[0])
+    }
+
+    pub(crate) fn pages(&self) -> Pages {
+        self.blocks.iter().map(|block| block.block().pages()).sum()
+    }
+
+    pub(crate) fn hold(&mut self, block: Pooled<P>) -> &mut Pooled<P> {
+        self.blocks.push(block);
+        self.blocks.last_mut().unwrap()
+    }
+
+    pub(crate) fn take(&mut self, ask: Ask, mode: P::Mode) -> Outcome<&mut Pooled<P>> {
+        let block = self.pool.take_for(ask, mode, CX)?;
+        Ok(self.hold(block))
+    }
+
+    /// Gives back the block that was taken first. One that is refused stays in the hand.
+    pub(crate) fn give(&mut self) -> Outcome {
+        let Err(refused) = self.pool.give(self.blocks.remove(0), CX) else { return Ok(()) };
+        self.blocks.insert(0, refused.item);
+        Err(refused.why.into())
+    }
+
+    pub(crate) fn give_all(&mut self) -> Outcome {
+        while !self.blocks.is_empty() {
+            self.give()?;
+        }
+        Ok(())
+    }
+}
+
+impl<P: Platform> Drop for Hand<'_, P> {
+    fn drop(&mut self) {
+        while !self.blocks.is_empty() && !std::thread::panicking() {
+            if self.give().is_err() {
+                assert_eq!(self.give(), Ok(()), "just one call fails");
+            }
+        }
+    }
+}
+
+/// What may fail, one call after the other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Port {
+    /// Allocation, change of mode, mapping, charge, hooks.
+    Platform,
+    /// Transfer, taking back, saving, loading, splitting, settling.
+    Store,
+    /// A block's split, half way perhaps.
+    Split,
+    /// The same, and its halves can't be joined.
+    SplitForGood,
+}
+
+/// How many calls of each port failed in a sweep, or have to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Calls {
+    pub(crate) platform: u32,
+    pub(crate) store: u32,
+    /// Splits of blocks.
+    pub(crate) splits: u32,
+    /// Joins that failed after them.
+    pub(crate) joins: u32,
+}
+
+struct Trial {
+    port: Port,
+    k: u32,
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("that was call {} of {:?}", self.k, self.port);
+        }
+    }
+}
+
+/// Runs the scenario as it is; then again and again, while the k-th call of a port fails, for each port and k, until none
+/// fails any more. After each: the oracle is content, everything is where it was, and another try succeeds.
+///
+/// Returns what the scenario said of its faults. Fails if less calls failed than `at_least`: then it does not reach what it
+/// is to test.
+#[track_caller]
+pub(crate) fn sweep(
+    ground: &Ground,
+    at_least: Calls,
+    scenario: impl Fn(&Rig<'_>) -> Outcome,
+) -> Vec<Failure> {
+    let world = World::new(Contents::Compared);
+    let rig = Rig::new(ground, &world);
+    assert_eq!(scenario(&rig), Ok(()));
+    rig.clear();
+    drop(rig);
+    let (mut calls, mut failures) = (Calls::default(), Vec::new());
+    for port in [Port::Platform, Port::Store, Port::Split, Port::SplitForGood] {
+        for k in 0.. {
+            let trial = Trial { port, k };
+            let failed = one_fails(ground, &trial, &scenario, &mut failures);
+            match port {
+                Port::Platform => calls.platform += failed,
+                Port::Store => calls.store += failed,
+                Port::Split => calls.splits += failed,
+                Port::SplitForGood => calls.joins += failed.saturating_sub(1),
+            }
+            if failed == 0 {
+                break;
+            }
+        }
+    }
+    println!("failed: {calls:?}");
+    let Calls { platform, store, splits, joins } = at_least;
+    let enough = calls.platform >= platform && calls.store >= store;
+    assert!(enough && calls.splits >= splits && calls.joins >= joins, "only {calls:?}");
+    failures
+}
+
+/// How many calls failed.
+#[track_caller]
+fn one_fails(
+    ground: &Ground,
+    trial: &Trial,
+    scenario: &impl Fn(&Rig<'_>) -> Outcome,
+    failures: &mut Vec<Failure>,
+) -> u32 {
+    let world = World::new(Contents::Compared);
+    let rig = Rig::new(ground, &world);
+    let settings = rig.settings();
+    let kth = Some(trial.k);
+    match trial.port {
+        Port::Platform => rig.platform().set(Faults { kth, ..Faults::default() }),
+        Port::Store => rig.store().set(Faults { kth, ..Faults::default() }),
+        Port::Split => CUTS.set(Cuts::new(trial.k, Joins::All)),
+        Port::SplitForGood => CUTS.set(Cuts::new(trial.k, Joins::None)),
+    }
+    let outcome = scenario(&rig);
+    let failed = rig.platform().failed() + rig.store().failed() + CUTS.take().failed;
+    rig.platform().set(Faults::default());
+    rig.store().set(Faults::default());
+    match outcome {
+        Err(why) if failed > 0 => failures.push(why),
+        outcome => assert_eq!(outcome, Ok(())),
+    }
+    rig.clear();
+    assert_eq!(rig.settings(), settings);
+    assert_eq!(scenario(&rig), Ok(()), "without faults, on the same machine");
+    rig.clear();
+    drop(rig);
+    world.assert_empty();
+    ground.assert_home();
+    failed
+}
