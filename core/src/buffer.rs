@@ -360,3 +360,12 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> fmt::Debug for Buffer<
             .finish_non_exhaustive()
     }
 }
+
+/// O(1), as it is formatted inside the logger, which may mask interrupts meanwhile: where its contents are, say with
+/// [`residency`](Buffer::residency).
+#[cfg(feature = "defmt")]
+impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> defmt::Format for Buffer<'_, P, S, T> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Buffer({=usize}, unit {})", self.id.0, self.unit);
+    }
+}

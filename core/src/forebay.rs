@@ -151,3 +151,10 @@ impl<P: Platform, S, M: Places<P> + ?Sized> fmt::Debug for Forebay<P, S, M> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(feature = "defmt")]
+impl<P: Platform, S, M: Places<P> + ?Sized> defmt::Format for Forebay<P, S, M> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Forebay({}; {})", self.pool, self.stats());
+    }
+}

@@ -350,3 +350,13 @@ impl<P: Platform, M: Places<P> + ?Sized> fmt::Debug for Pool<P, M> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(feature = "defmt")]
+impl<P: Platform, M: Places<P> + ?Sized> defmt::Format for Pool<P, M> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        match self.limit {
+            Pages::MAX => defmt::write!(f, "Pool({} ready)", self.ready()),
+            limit => defmt::write!(f, "Pool({} of {} ready)", self.ready(), limit),
+        }
+    }
+}

@@ -125,3 +125,10 @@ impl<P: Platform> fmt::Debug for Pooled<P> {
         write!(f, "{:?}+{:?} mode {}", self.block.pfn(), self.block.order(), self.mode.index())
     }
 }
+
+#[cfg(feature = "defmt")]
+impl<P: Platform> defmt::Format for Pooled<P> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{}+{} mode {=usize}", self.block.pfn(), self.block.order(), self.mode.index());
+    }
+}

@@ -47,6 +47,18 @@ impl<P: Platform> Slot<P> {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl<P: Platform> defmt::Format for Slot<P> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        match (&self.block, &self.copy) {
+            (None, None) => defmt::write!(f, "empty"),
+            (Some(block), None) => defmt::write!(f, "resident {}", block),
+            (None, Some(copy)) => defmt::write!(f, "stored {}", copy),
+            (Some(block), Some(copy)) => defmt::write!(f, "clean {} {}", block, copy),
+        }
+    }
+}
+
 /// How many slots of order `unit` something of `order` covers.
 pub(crate) fn slots_of(order: Order, unit: Order) -> usize {
     1 << order.get().saturating_sub(unit.get())
