@@ -1,6 +1,7 @@
 //! A buffer: slots that are empty, resident or stored, in any mixture.
 
 use crate::cell::Shared;
+use crate::event::{self, Event};
 use crate::state::{Empty, Inner, Marks};
 use crate::{
     BackingStore, BufferId, Busy, Context, Evict, Evictable, Evicted, Forebay, Mode, Order, OwnedBlock,
@@ -218,6 +219,7 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
         self.clear(&mut held, cx);
         let stuck = held.slots.as_ref().iter().any(|s| s.block.is_some());
         held.marks.set(Marks::BLOCKS, stuck);
+        event::send(Event::Purged(self.id));
         Ok(())
     }
 
@@ -344,8 +346,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Drop for Buffer<'_, P,
             let _ = self.unmap(&mut held, Context::INTERRUPT);
             self.clear(&mut held, Context::INTERRUPT);
             for stuck in held.slots.as_mut().iter_mut().filter_map(|s| s.block.take()) {
-                let pages = stuck.block().pages();
-                self.home.count(|s| s.stranded += pages);
+                self.home.strand(stuck.block().pages());
             }
         }
     }

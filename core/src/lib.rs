@@ -22,7 +22,7 @@
 //! | --- | --- |
 //! | `frame` `context` `mode` `refused` | plain values |
 //! | `block` `lock` `platform` `handle` `store` | the ports that an integrator may implement |
-//! | `cell` `pool` `slot` `state` `pin` `report` | mechanism |
+//! | `cell` `pool` `slot` `state` `pin` `report` `event` | mechanism |
 //! | `forebay` `guard` `buffer` | pool and store joined, and what one does with buffers |
 //! | `ladder` `evict` `restore` | the two directions: private methods of a buffer |
 //!
@@ -95,6 +95,7 @@ mod refused;
 mod store;
 
 mod cell;
+mod event;
 mod pin;
 mod pool;
 mod pooled;

@@ -4,6 +4,7 @@
 //! costs a flush on every core. That is why pools exist at all (TTM's `ttm_pool.c` says so in its first lines),
 //! and why there is a shelf for each mode and order.
 
+use crate::event::{self, Event};
 use crate::shelf::{Kind, Shelves, Step};
 use crate::{
     Ask, Context, Keep, Locked, Mode, ModeRefused, Order, OutOfFrames, OwnedBlock, Pages, Place, Places,
@@ -282,6 +283,7 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
                 }
             }
         }
+        event::send(Event::Trimmed(done));
         done
     }
 
