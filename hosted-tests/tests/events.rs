@@ -115,6 +115,7 @@ fn out_and_back() {
     assert_eq!(home.pool().trim(ALL, CX), pages(2));
     home.store().set(Faults { per_mille: 1000, ..Faults::default() });
     home.settle(ALL, CX);
+    home.reclaim(&[&tile], ALL, Evict::TRANSFER, CX);
 }
 
 /// Rule: whoever reads the log reads what moved, in which buffer, by which way, in order, and why not.
@@ -122,7 +123,7 @@ fn out_and_back() {
 fn the_log_tells_the_story() {
     listen();
     out_and_back();
-    let full = StoreError::Full;
+    let (full, io) = (StoreError::Full, StoreError::Io);
     assert_eq!(
         lines(),
         [
@@ -140,7 +141,8 @@ fn the_log_tells_the_story() {
             "TRACE forebay: buffer 7: restored: 2 pages loaded",
             "TRACE forebay: buffer 7: purged",
             "DEBUG forebay: pool: 2 pages trimmed",
-            &format!("DEBUG forebay: settle: nothing ({})", StoreError::Io),
+            &format!("DEBUG forebay: settle: nothing ({io})"),
+            &format!("DEBUG forebay: reclaim: evicted: nothing; store: nothing ({io})"),
         ]
     );
 }
