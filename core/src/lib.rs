@@ -22,7 +22,7 @@
 //! | --- | --- |
 //! | `frame` `context` `mode` `refused` | plain values |
 //! | `block` `lock` `platform` `handle` `store` | the ports that an integrator may implement |
-//! | `cell` `pool` `slot` `state` `pin` `report` `event` | mechanism |
+//! | `cell` `pooled` `shelf` `pin` `report` `event` `pool` `slot` `state` | mechanism |
 //! | `forebay` `guard` `buffer` | pool and store joined, and what one does with buffers |
 //! | `ladder` `evict` `restore` | the two directions: private methods of a buffer |
 //!
@@ -128,8 +128,8 @@ pub use lock::{Locked, NoLock, RawLock, Section};
 pub use mode::{Caching, Mode};
 pub use pin::PinError;
 pub use platform::{BufferId, Busy, ModeRefused, OutOfFrames, Platform};
-pub use pool::{Pool, TakeError, Wipe};
-pub use pooled::{Keep, Pooled, Wiped};
+pub use pool::{Pool, Wipe};
+pub use pooled::{Keep, Pooled, TakeError, Wiped};
 pub use refused::Refused;
 pub use report::{Evict, Evicted, Report, Restored, Stats, StayReason};
 pub use shelf::{Place, Places, ShelfStats};
