@@ -77,6 +77,14 @@
 //! # Ok::<(), TakeError>(())
 //! ```
 //!
+//! # Features
+//! None is on by default: `spin` and `critical-section` give a lock each; `defmt` implements `defmt::Format` for every
+//! public type and tells events through `defmt`; `log` tells them through `log`. Those two exclude each other.
+//!
+//! What a buffer did is a trace, what a reclaim, a settle or a trim did a debug message, a loss a warning. An event is
+//! told by the call that it is about, in its context, perhaps an interrupt, and never under a lock. What did nothing is
+//! not told, except for a reclaim.
+//!
 //! # Who owns a block
 //! A block is a move-only value, in exactly one place: the source, a shelf of the pool, a slot of a buffer, the
 //! store, or a copy engine. Every call that could fail gives it back. See [`BackingStore`] for the phases.
