@@ -87,8 +87,8 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         rungs
     }
 
-    /// Makes the next few blocks plain, with one flush: as many as the budget wants. Where there is one mode, just the
-    /// next one.
+    /// Makes the next few blocks plain, and unreachable for devices, with one flush: as many as the budget wants. Where there
+    /// is nothing to flush, just the next one.
     fn stage(
         &self,
         inner: &mut Inner<T>,
@@ -97,7 +97,8 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         walk: &mut Walk,
         run: &mut Run<P>,
     ) -> Seen {
-        let most = if P::Mode::COUNT > 1 { RUN } else { 1 };
+        let flushes = P::Mode::COUNT > 1 || !inner.slots.addresses().is_empty();
+        let most = if flushes { RUN } else { 1 };
         let (mut found, mut pages, mut changed) = (0, Pages::ZERO, 0_usize);
         let platform = self.home.platform();
         let seen = loop {
