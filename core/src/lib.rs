@@ -93,7 +93,9 @@
 
 mod ask;
 mod block;
+mod charge;
 mod context;
+mod dma;
 mod frame;
 mod handle;
 mod lock;
@@ -102,6 +104,7 @@ mod platform;
 mod refused;
 mod store;
 
+mod beside;
 mod cell;
 mod event;
 mod pin;
@@ -117,13 +120,17 @@ mod evict;
 mod forebay;
 mod guard;
 mod ladder;
+mod mapping;
 mod restore;
 mod show;
 
 pub use ask::{Ask, Effort, Zone, Zones};
+pub use beside::{Addressed, Charged, TooShort};
 pub use block::OwnedBlock;
 pub use buffer::{Buffer, Residency};
+pub use charge::{Charge, OverLimit};
 pub use context::Context;
+pub use dma::{DmaAddr, MapRefused, Segment};
 pub use forebay::{Evictable, Forebay};
 pub use frame::{Order, Pages, Pfn};
 pub use guard::{Read, Write};
@@ -142,5 +149,5 @@ pub use refused::Refused;
 pub use report::{Evict, Evicted, Report, Restored, Stats, StayReason};
 pub use shelf::{Place, Places, ShelfStats};
 pub use show::PoolTable;
-pub use slot::{Slot, Slots};
+pub use slot::{Parts, Slot, Slots};
 pub use store::{BackingStore, Capabilities, Settled, Space, StoreError};
