@@ -313,7 +313,7 @@ fn a_part_that_stays_keeps_its_address() {
     });
 }
 
-/// Rule: a run of blocks is unmapped with one flush, also where there is nothing else to flush.
+/// Rule: a run of blocks is unmapped with one flush.
 #[test]
 fn a_run_is_unmapped_with_one_flush() {
     let rig = Rig::new();
@@ -328,6 +328,22 @@ fn a_run_is_unmapped_with_one_flush() {
         drop(buffer);
         give_back(&rig.near, hogged);
     });
+}
+
+/// Rule: the same where there is one mode, and nothing else to flush.
+#[test]
+fn a_run_is_unmapped_with_one_flush_where_there_is_one_mode() {
+    let rig = Rig::new();
+    let hogged = leave(&rig.near, (0..64).step_by(2)); // single pages
+    let one_mode: Home<'_, &Near, &Far> = forebay(&rig.near, &rig.store.inner, &rig.world);
+    let mut arrays = ([const { Slot::EMPTY }; 8], [None; 8]);
+    let buffer = Buffer::of(Addressed::new(&mut arrays.0, &mut arrays.1).unwrap(), &one_mode);
+    fill(&buffer, 1);
+    let before = rig.world.counts().flushes;
+    assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().moved(), pages(8));
+    assert_eq!(rig.world.counts().flushes - before, 1);
+    drop(buffer);
+    give_back(&rig.near, hogged);
 }
 
 /// Rule: a block that is cut is unmapped as a whole, and what stays of it is mapped by the next guard.
