@@ -217,6 +217,20 @@ fn what_stays_after_a_purge_is_paid_for() {
     all_home(&world, &near, &far);
 }
 
+/// Rule: nobody pays for what was lost with its buffer.
+#[test]
+fn nobody_pays_for_what_is_stranded() {
+    let (near, far, world) = (near(64), far(64), World::new(Contents::Compared));
+    let accounts = Accounts::new(&near);
+    let home = forebay(&accounts, &far, &world);
+    let mut arrays = arrays();
+    let buffer = charged(&home, &mut arrays).with_mode(Caching::Uncached);
+    fill(&buffer, 6);
+    accounts.machine.say_no(No::Mode);
+    drop(buffer);
+    assert_eq!((home.stats().stranded, world.charged(client(1))), (pages(8), NONE));
+}
+
 /// Rule: what a store lost is paid for until it is purged.
 #[test]
 fn what_is_lost_is_paid_for_until_it_is_purged() {
