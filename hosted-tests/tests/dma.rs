@@ -287,6 +287,26 @@ fn what_stays_and_is_not_mapped_again_is_mapped_by_the_next_guard() {
     });
 }
 
+/// Rule: what stays, but not in its mode, is not mapped: its mode will change once more.
+#[test]
+fn what_stays_in_another_mode_is_not_mapped() {
+    let rig = Rig::new();
+    rig.run(|iommu, home| {
+        let mut arrays = arrays();
+        let buffer = addressed(home, &mut arrays).with_mode(Caching::Uncached);
+        fill(&buffer, 5);
+        rig.store.answer(Script { transfer: Some(StoreError::Full), ..Script::default() });
+        iommu.machine.say_no(No::ModeTo(Caching::Uncached));
+        assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().moved(), NONE);
+        assert_eq!(rig.world.mapped(), NONE);
+        assert_eq!(buffer.read().err(), Some(PinError::Take(TakeError::ModeRefused)));
+        iommu.machine.say_no(No::Never);
+        rig.store.answer(Script::default());
+        check(&buffer, 5);
+        assert_eq!(rig.world.mapped(), pages(8));
+    });
+}
+
 /// Rule: a part that stays keeps its address; what came back gets a new one.
 #[test]
 fn a_part_that_stays_keeps_its_address() {
@@ -313,7 +333,7 @@ fn a_part_that_stays_keeps_its_address() {
     });
 }
 
-/// Rule: a run of blocks is unmapped with one flush, also where there is nothing else to flush.
+/// Rule: a run of blocks is unmapped with one flush.
 #[test]
 fn a_run_is_unmapped_with_one_flush() {
     let rig = Rig::new();
@@ -328,6 +348,22 @@ fn a_run_is_unmapped_with_one_flush() {
         drop(buffer);
         give_back(&rig.near, hogged);
     });
+}
+
+/// Rule: the same where there is one mode, and nothing else to flush.
+#[test]
+fn a_run_is_unmapped_with_one_flush_where_there_is_one_mode() {
+    let rig = Rig::new();
+    let hogged = leave(&rig.near, (0..64).step_by(2)); // single pages
+    let one_mode: Home<'_, &Near, &Far> = forebay(&rig.near, &rig.store.inner, &rig.world);
+    let mut arrays = ([const { Slot::EMPTY }; 8], [None; 8]);
+    let buffer = Buffer::of(Addressed::new(&mut arrays.0, &mut arrays.1).unwrap(), &one_mode);
+    fill(&buffer, 1);
+    let before = rig.world.counts().flushes;
+    assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().moved(), pages(8));
+    assert_eq!(rig.world.counts().flushes - before, 1);
+    drop(buffer);
+    give_back(&rig.near, hogged);
 }
 
 /// Rule: a block that is cut is unmapped as a whole, and what stays of it is mapped by the next guard.
