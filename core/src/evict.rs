@@ -1,6 +1,7 @@
 //! The way out: a walk over the slots, and what becomes of each block.
 
 use crate::cell::Held;
+use crate::event::{self, Event};
 use crate::ladder::{Gone, Stay, Walk};
 use crate::mapping::{Mapped, unmap_at};
 use crate::slot::slots_of;
@@ -33,6 +34,10 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             self.evict_round(held, budget, &mut walk);
         }
         self.home.count(|s| s.evicted += Evicted { why: None, ..walk.sum });
+        event::send(Event::Evicted(self.id, walk.sum));
+        if walk.lost {
+            event::send(Event::Lost(self.id));
+        }
         walk.sum
     }
 
@@ -87,8 +92,8 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         rungs
     }
 
-    /// Makes the next few blocks plain, with one flush: as many as the budget wants. Where there is one mode, just the
-    /// next one.
+    /// Makes the next few blocks plain, and unreachable for devices, with one flush: as many as the budget wants. Where there
+    /// is nothing to flush, just the next one.
     fn stage(
         &self,
         inner: &mut Inner<T>,
@@ -97,7 +102,8 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         walk: &mut Walk,
         run: &mut Run<P>,
     ) -> Seen {
-        let most = if P::Mode::COUNT > 1 { RUN } else { 1 };
+        let flushes = P::Mode::COUNT > 1 || !inner.slots.addresses().is_empty();
+        let most = if flushes { RUN } else { 1 };
         let (mut found, mut pages, mut changed) = (0, Pages::ZERO, 0_usize);
         let platform = self.home.platform();
         let seen = loop {
@@ -195,9 +201,11 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         }
     }
 
-    /// Gives a block that stays, and was mapped, an address again. If that is refused, the next guard tries again.
+    /// Gives a block that stays, and was mapped, an address again, if it is in its buffer's mode. If that is refused, the
+    /// next guard tries again.
     fn map_again(&self, parts: &mut Parts<'_, P>, i: usize, mapped: Mapped, walk: &mut Walk) {
-        let stays = parts.slots.get(i).is_some_and(|slot| slot.block.is_some());
+        let block = parts.slots.get(i).and_then(|slot| slot.block.as_ref());
+        let stays = block.is_some_and(|block| block.mode().index() == self.mode.index());
         if mapped == Mapped::Yes && stays && self.map_at(parts, i, walk.cx).is_err() {
             walk.disturbed = true;
         }

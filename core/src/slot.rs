@@ -1,6 +1,7 @@
 //! One slot of a buffer. Two options make four states; none of them is illegal.
 
 use crate::{Charge, DmaAddr, Handle, Order, OwnedBlock, Platform, Pooled};
+use core::fmt;
 
 /// A piece of a buffer: as large as the buffer's unit, or the first of those that one block or handle covers.
 ///
@@ -18,7 +19,6 @@ use crate::{Charge, DmaAddr, Handle, Order, OwnedBlock, Platform, Pooled};
 ///
 /// (TTM keeps a tagged word a page instead, and its caching mode by a pointer into the array; several of its
 /// known bugs came from that.)
-#[derive(Debug)]
 pub struct Slot<P: Platform> {
     pub(crate) block: Option<Pooled<P>>,
     pub(crate) copy: Option<Handle>,
@@ -44,6 +44,24 @@ impl<P: Platform> Slot<P> {
     /// Whether the contents are in the store only.
     pub(crate) fn is_stored(&self) -> bool {
         self.block.is_none() && self.copy.is_some()
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl<P: Platform> defmt::Format for Slot<P> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        match (&self.block, &self.copy) {
+            (None, None) => defmt::write!(f, "empty"),
+            (Some(block), None) => defmt::write!(f, "resident {}", block),
+            (None, Some(copy)) => defmt::write!(f, "stored {}", copy),
+            (Some(block), Some(copy)) => defmt::write!(f, "clean {} {}", block, copy),
+        }
+    }
+}
+
+impl<P: Platform> fmt::Debug for Slot<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot").field("block", &self.block).field("copy", &self.copy).finish()
     }
 }
 
@@ -93,9 +111,32 @@ impl<P: Platform, T: AsRef<[Slot<P>]> + AsMut<[Slot<P>]>> Slots<P> for T {
 /// # Invariants
 /// 1. A slot has an address if its block is mapped, all slots of a block alike. What has no block has none.
 /// 2. A slot has a charge if it has contents, wherever they are.
-#[derive(Debug)]
 pub struct Parts<'s, P: Platform> {
     pub(crate) slots: &'s mut [Slot<P>],
     pub(crate) addresses: &'s mut [Option<DmaAddr>],
     pub(crate) charges: &'s mut [Option<Charge>],
+}
+
+impl<P: Platform> fmt::Debug for Parts<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts")
+            .field("slots", &self.slots)
+            .field("addresses", &self.addresses)
+            .field("charges", &self.charges)
+            .finish()
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl<P: Platform> defmt::Format for Parts<'_, P> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        let (slots, addresses, charges) = (self.slots.len(), self.addresses.len(), self.charges.len());
+        defmt::write!(
+            f,
+            "Parts({=usize} slots, {=usize} addresses, {=usize} charges)",
+            slots,
+            addresses,
+            charges
+        );
+    }
 }
