@@ -41,8 +41,13 @@ struct Walk {
 impl<P: Platform, S: BackingStore<P::Block>, const N: usize> Forebay<P, S, [Place<P>; N]> {
     /// Joins a platform and a store. `N` and `depth` as for [`Pool::new`].
     pub const fn new(platform: P, store: S, depth: usize) -> Self {
+        Self::of(Pool::new(platform, depth), store)
+    }
+
+    /// Joins a pool and a store: for a pool with a limit, say.
+    pub const fn of(pool: Pool<P, [Place<P>; N]>, store: S) -> Self {
         let stats = Stats::NONE;
-        Forebay { store, walk: Locked::new(Walk { hand: 0, stats }), pool: Pool::new(platform, depth) }
+        Forebay { store, walk: Locked::new(Walk { hand: 0, stats }), pool }
     }
 }
 

@@ -262,6 +262,28 @@ fn the_limit_holds_for_all_zones() {
     assert_eq!((small.ready(), machine.free().0 + machine.free().1), (pages(0), before.0 + before.1 + 8));
 }
 
+/// Rule: buffers use the pool as it was made: its limit, the order that is worth reclaiming for, and when it wipes.
+#[test]
+fn buffers_use_the_pool_as_it_was_made() {
+    let (machine, far) = (Zoned::new(64, 0x10), far(64));
+    let pool = Shelves::new(&machine, 2).with_limit(pages(5)).with_beneficial_order(order(2));
+    let home = Forebay::of(pool.with_wipe(Wipe::OnGive), &far);
+    let mut slots = [const { Slot::EMPTY }; 7]; // blocks of orders 2, 1 and 0
+    let buffer = Buffer::over(&mut slots, &home).with_mode(WC);
+    buffer.write().expect("there is room").copy_in(0, &[0x5e; 7 * PAGE]);
+    let asked: Vec<_> = machine.asked.take().iter().map(|ask| (ask.order.get(), ask.effort)).collect();
+    assert_eq!(asked, [(2, Effort::RECLAIM), (1, Effort::empty()), (0, Effort::all())]);
+    buffer.purge(CX).expect("nobody has it");
+    assert!(home.pool().ready() <= pages(5) && home.pool().ready() > pages(1), "{:?}", home.pool().ready());
+    let [low, high] =
+        [LOW, HIGH].map(|zone| home.pool().shelf(Order::PAGE, WC, zone).expect("a shelf").ready);
+    assert_eq!(low + high, 1);
+    let page = home.pool().take(Order::PAGE, WC, CX).expect("it is on its shelf");
+    assert!(content(page.block()).iter().all(|byte| *byte == 0), "and was wiped there");
+    home.pool().give(page, CX).expect("there is a shelf");
+    drop(buffer);
+}
+
 /// Rule: trimming goes round robin over the kinds, and goes on where it ended.
 #[test]
 fn trimming_takes_from_each_kind_in_turn() {
