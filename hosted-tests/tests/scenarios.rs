@@ -21,3 +21,29 @@ mod store;
 mod swap;
 #[path = "scenarios/teardown.rs"]
 mod teardown;
+
+/// Rule: the table in DESIGN.md names every scenario, and none that is not there.
+#[test]
+fn the_table_is_complete() {
+    let design = include_str!("../../DESIGN.md");
+    let sources = [
+        include_str!("scenarios/dma.rs"),
+        include_str!("scenarios/fill.rs"),
+        include_str!("scenarios/limit.rs"),
+        include_str!("scenarios/pool.rs"),
+        include_str!("scenarios/store.rs"),
+        include_str!("scenarios/swap.rs"),
+        include_str!("scenarios/teardown.rs"),
+    ];
+    let is_one = |name: &&str| name.starts_with("scenario_") || name.starts_with("family_");
+    let names =
+        sources.iter().flat_map(|source| source.split("fn ").filter_map(|rest| rest.split('(').next()));
+    let names: Vec<_> = names.filter(is_one).collect();
+    assert!(names.len() > 25, "{names:?}");
+    for name in &names {
+        assert!(design.contains(&format!("`{name}`")), "{name} is in no table");
+    }
+    for named in design.split('`').filter(is_one) {
+        assert!(names.iter().any(|name| name.starts_with(named)), "there is no test {named}");
+    }
+}
