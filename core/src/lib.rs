@@ -131,7 +131,7 @@ pub use pool::{Pool, TakeError, Wipe};
 pub use pooled::{Keep, Pooled, Wiped};
 pub use refused::Refused;
 pub use report::{Evict, Evicted, Report, Restored, Stats, StayReason};
-pub use shelf::{Place, Places, ShelfStats};
+pub use shelf::{Place, Places, Shelf, ShelfStats};
 pub use show::PoolTable;
 pub use slot::{Slot, Slots};
 pub use store::{BackingStore, Capabilities, Settled, Space, StoreError};

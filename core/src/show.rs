@@ -1,8 +1,7 @@
 //! Counters for people: what a debugfs file or a console shows.
 
 use crate::{
-    Evicted, Mode, Order, Pages, Place, Places, Platform, Pool, Report, Restored, Settled, ShelfStats, Stats,
-    Zone,
+    Evicted, Pages, Place, Places, Platform, Pool, Report, Restored, Settled, Shelf, ShelfStats, Stats,
 };
 use core::fmt;
 
@@ -21,17 +20,10 @@ impl<'p, P: Platform, M: Places<P> + ?Sized> PoolTable<'p, P, M> {
 impl<P: Platform, M: Places<P> + ?Sized> fmt::Display for PoolTable<'_, P, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "order mode zone  ready   hits misses")?;
-        for order in (0..=Order::MAX.get()).filter_map(Order::new) {
-            for (mode, zone) in
-                (0..P::Mode::COUNT).flat_map(|mode| (0..P::ZONES).map(move |zone| (mode, zone)))
-            {
-                let Some(stats) = Zone::new(zone).and_then(|zone| self.0.shelf_at(order, mode, zone)) else {
-                    continue;
-                };
-                let ShelfStats { ready, hits, misses } = stats;
-                if stats != ShelfStats::default() {
-                    writeln!(f, "{:5} {mode:4} {zone:4} {ready:6} {hits:6} {misses:6}", order.get())?;
-                }
+        for Shelf { order, mode, zone, stats } in self.0.shelves() {
+            let ShelfStats { ready, hits, misses } = stats;
+            if stats != ShelfStats::default() {
+                writeln!(f, "{:5} {mode:4} {:4} {ready:6} {hits:6} {misses:6}", order.get(), zone.get())?;
             }
         }
         write!(f, "{} pages ready", self.0.ready())
