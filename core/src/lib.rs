@@ -22,7 +22,7 @@
 //! | --- | --- |
 //! | `frame` `context` `mode` `refused` | plain values |
 //! | `block` `lock` `platform` `handle` `store` | the ports that an integrator may implement |
-//! | `cell` `pool` `slot` `state` `pin` `report` | mechanism |
+//! | `cell` `pool` `slot` `state` `pin` `stay` `report` | mechanism |
 //! | `forebay` `guard` `buffer` | pool and store joined, and what one does with buffers |
 //! | `ladder` `evict` `restore` | the two directions: private methods of a buffer |
 //!
@@ -102,6 +102,7 @@ mod report;
 mod shelf;
 mod slot;
 mod state;
+mod stay;
 
 mod buffer;
 mod evict;
@@ -110,6 +111,7 @@ mod guard;
 mod ladder;
 mod restore;
 mod show;
+mod snapshot;
 
 pub use ask::{Ask, Effort, Zone, Zones};
 pub use block::OwnedBlock;
@@ -130,8 +132,10 @@ pub use platform::{BufferId, Busy, ModeRefused, OutOfFrames, Platform};
 pub use pool::{Pool, TakeError, Wipe};
 pub use pooled::{Keep, Pooled, Wiped};
 pub use refused::Refused;
-pub use report::{Evict, Evicted, Report, Restored, Stats, StayReason};
+pub use report::{Evict, Evicted, Report, Restored, Stats};
 pub use shelf::{Place, Places, Shelf, ShelfStats};
 pub use show::PoolTable;
 pub use slot::{Slot, Slots};
+pub use snapshot::Snapshot;
+pub use stay::{Refusals, StayReason};
 pub use store::{BackingStore, Capabilities, Settled, Space, StoreError};

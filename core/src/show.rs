@@ -1,7 +1,8 @@
 //! Counters for people: what a debugfs file or a console shows.
 
 use crate::{
-    Evicted, Pages, Place, Places, Platform, Pool, Report, Restored, Settled, Shelf, ShelfStats, Stats,
+    Evicted, Pages, Place, Places, Platform, Pool, Refusals, Report, Restored, Settled, Shelf, ShelfStats,
+    Stats,
 };
 use core::fmt;
 
@@ -58,6 +59,17 @@ impl fmt::Display for Evicted {
         ];
         list(f, &counts)?;
         self.why.map_or(Ok(()), |why| write!(f, " ({why})"))
+    }
+}
+
+impl fmt::Display for Refusals {
+    /// How often, and why, one after the other.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, (why, times)) in self.iter().enumerate() {
+            let comma = if n == 0 { "" } else { ", " };
+            write!(f, "{comma}{times} times ({why})")?;
+        }
+        if self.iter().next().is_none() { f.write_str("nothing") } else { Ok(()) }
     }
 }
 
