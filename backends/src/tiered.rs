@@ -1,7 +1,7 @@
 //! Two stores in a row.
 
 use forebay::{
-    BackingStore, Capabilities, Context, Handle, Order, OwnedBlock, Pages, Refused, Settled, Space,
+    BackingStore, Capabilities, Charge, Context, Handle, Order, OwnedBlock, Pages, Refused, Settled, Space,
     StoreError, StoreIds,
 };
 
@@ -38,6 +38,25 @@ impl<A, B> Tiered<A, B> {
     {
         if self.0.ids().overlaps(self.1.ids()) { Err(StoreError::SameId) } else { Ok(()) }
     }
+
+    fn transfer_by<T: OwnedBlock>(
+        &self,
+        block: T,
+        first: impl FnOnce(&A, T) -> Result<Handle, Refused<T, StoreError>>,
+        second: impl FnOnce(&B, T) -> Result<Handle, Refused<T, StoreError>>,
+    ) -> Result<Handle, Refused<T, StoreError>>
+    where
+        A: BackingStore<T>,
+        B: BackingStore<T>,
+    {
+        if let Err(why) = self.check() {
+            return Err(Refused::new(block, why));
+        }
+        first(&self.0, block).or_else(|refused| {
+            let last = second(&self.1, refused.item);
+            last.map_err(|last| Refused::new(last.item, worse(refused.why, last.why)))
+        })
+    }
 }
 
 impl<T: OwnedBlock, A: BackingStore<T>, B: BackingStore<T>> BackingStore<T> for Tiered<A, B> {
@@ -63,14 +82,15 @@ impl<T: OwnedBlock, A: BackingStore<T>, B: BackingStore<T>> BackingStore<T> for 
     }
 
     fn transfer(&self, block: T) -> Result<Handle, Refused<T, StoreError>> {
-        if let Err(why) = self.check() {
-            return Err(Refused::new(block, why));
-        }
-        self.0.transfer(block).or_else(|first| {
-            self.1
-                .transfer(first.item)
-                .map_err(|second| Refused::new(second.item, worse(first.why, second.why)))
-        })
+        self.transfer_by(block, |a, block| a.transfer(block), |b, block| b.transfer(block))
+    }
+
+    fn transfer_for(&self, charge: Charge, block: T) -> Result<Handle, Refused<T, StoreError>> {
+        self.transfer_by(
+            block,
+            |a, block| a.transfer_for(charge, block),
+            |b, block| b.transfer_for(charge, block),
+        )
     }
 
     fn take_back(&self, handle: Handle, cx: Context) -> Result<T, Refused<Handle, StoreError>> {
@@ -83,9 +103,14 @@ impl<T: OwnedBlock, A: BackingStore<T>, B: BackingStore<T>> BackingStore<T> for 
 
     fn save(&self, block: &T, order: Order, cx: Context) -> Result<Handle, StoreError> {
         self.check()?;
-        self.0
-            .save(block, order, cx)
-            .or_else(|first| self.1.save(block, order, cx).map_err(|second| worse(first, second)))
+        let second = || self.1.save(block, order, cx);
+        self.0.save(block, order, cx).or_else(|first| second().map_err(|why| worse(first, why)))
+    }
+
+    fn save_for(&self, charge: Charge, block: &T, order: Order, cx: Context) -> Result<Handle, StoreError> {
+        self.check()?;
+        let second = || self.1.save_for(charge, block, order, cx);
+        self.0.save_for(charge, block, order, cx).or_else(|first| second().map_err(|why| worse(first, why)))
     }
 
     fn load(&self, handle: &Handle, block: &mut T, at: Pages, cx: Context) -> Result<(), StoreError> {

@@ -51,12 +51,20 @@ impl<'a, 'm, P: Platform, S: BackingStore<P::Block>> Buffer<'a, P, S, &'m mut [S
     ///
     /// Whatever a leaked buffer left in the slots is lost, as it was already.
     pub fn over(slots: &'m mut [Slot<P>], home: &'a Forebay<P, S>) -> Self {
-        slots.fill_with(|| Slot::EMPTY);
-        Self::with_slots(slots, home, Order::PAGE)
+        Self::of(slots, home)
     }
 }
 
 impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T> {
+    /// One page for each of these slots, wherever they are and whatever is beside them: [`Addressed`](crate::Addressed)
+    /// for what a device uses, [`Charged`](crate::Charged) for what somebody pays for, or both, one around the other.
+    ///
+    /// Whatever a leaked buffer left in the slots is lost, as it was already.
+    pub fn of(mut slots: T, home: &'a Forebay<P, S>) -> Self {
+        slots.slots_mut().fill_with(|| Slot::EMPTY);
+        Self::with_slots(slots, home, Order::PAGE)
+    }
+
     const fn with_slots(slots: T, home: &'a Forebay<P, S>, unit: Order) -> Self {
         let cell = Shared::new(Inner { slots, marks: Marks::empty(), next: 0 });
         Buffer { home, cell, unit, mode: P::Mode::PLAIN, zones: Zones::ALL, id: BufferId(0) }
@@ -144,7 +152,7 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
     /// [`PinError`]. What was restored before the error stays resident; the next call goes on from there.
     pub fn read_in(&self, cx: Context) -> Result<Read<'_, P, T>, PinError> {
         let reader = self.cell.read(|inner| self.make_ready(inner, cx))?;
-        Ok(Read::new(reader, self.unit))
+        Ok(Read::new(reader, self.home.platform(), self.unit))
     }
 
     /// Holds the contents resident for writing, alone. As [`read_in`](Buffer::read_in), and drops the store's
@@ -156,7 +164,7 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
         let mut held = self.cell.hold()?;
         self.make_ready(&mut held, cx)?;
         self.drop_copies(&mut held);
-        Ok(Write::new(held, self.unit))
+        Ok(Write::new(held, self.home.platform(), self.unit))
     }
 
     /// Brings back about `budget` pages of what is stored, without holding it; empty slots stay empty. It stops at
@@ -216,7 +224,7 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
         let mut held = self.cell.hold()?;
         self.unmap(&mut held, cx)?;
         self.clear(&mut held, cx);
-        let stuck = held.slots.as_ref().iter().any(|s| s.block.is_some());
+        let stuck = held.slots.slots().iter().any(|s| s.block.is_some());
         held.marks.set(Marks::BLOCKS, stuck);
         Ok(())
     }
@@ -243,7 +251,7 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
     pub fn residency(&self) -> Result<Residency, Busy> {
         self.cell.inspect(|inner| {
             let mut sum = Residency::default();
-            let slots = inner.slots.as_ref();
+            let slots = inner.slots.slots();
             let mut i = 0;
             while let Some(slot) = slots.get(i) {
                 match (&slot.block, &slot.copy) {
@@ -277,7 +285,7 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
         if !inner.marks.contains(Marks::CLEAN) {
             return sum;
         }
-        let slots = inner.slots.as_mut();
+        let slots = inner.slots.slots_mut();
         let mut i = 0;
         while let Some(slot) = slots.get(i) {
             let span = slot.span(self.unit);
@@ -298,7 +306,8 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
     fn clear(&self, inner: &mut Inner<T>, cx: Context) {
         inner.marks.remove(Marks::READY);
         inner.marks.insert(Marks::LOST); // as it would be in part, if a port panicked now
-        for slot in inner.slots.as_mut() {
+        self.unmap_all(inner, cx);
+        for slot in inner.slots.slots_mut() {
             if let Some(copy) = slot.copy.take() {
                 self.home.discard(copy);
             }
@@ -307,6 +316,7 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
                 slot.block = Some(refused.item);
             }
         }
+        self.uncharge(inner);
         inner.marks &= Marks::UNMAPPED;
         inner.next = 0;
     }
@@ -343,10 +353,11 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Drop for Buffer<'_, P,
         if let Ok(mut held) = self.cell.hold() {
             let _ = self.unmap(&mut held, Context::INTERRUPT);
             self.clear(&mut held, Context::INTERRUPT);
-            for stuck in held.slots.as_mut().iter_mut().filter_map(|s| s.block.take()) {
+            for stuck in held.slots.slots_mut().iter_mut().filter_map(|s| s.block.take()) {
                 let pages = stuck.block().pages();
                 self.home.count(|s| s.stranded += pages);
             }
+            self.uncharge(&mut held);
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use crate::cell::Held;
 use crate::ladder::{Gone, Stay, Walk};
+use crate::mapping::{Mapped, unmap_at};
 use crate::slot::slots_of;
 use crate::state::{Inner, Marks, Round};
 use crate::{
-    BackingStore, Buffer, Capabilities, Context, Evict, Evicted, Mode, Order, OwnedBlock, Pages, Platform,
-    Pooled, Slot, Slots, StayReason, StoreError,
+    BackingStore, Buffer, Capabilities, Context, Evict, Evicted, Mode, Order, OwnedBlock, Pages, Parts,
+    Platform, Pooled, Slot, Slots, StayReason, StoreError,
 };
 
 impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
@@ -89,8 +90,8 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         rungs
     }
 
-    /// Makes the next few blocks plain, with one flush: as many as the budget wants. Where there is one mode, just the
-    /// next one.
+    /// Makes the next few blocks plain, and unreachable for devices, with one flush: as many as the budget wants. Where there
+    /// is nothing to flush, just the next one.
     fn stage(
         &self,
         inner: &mut Inner<T>,
@@ -99,14 +100,17 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         walk: &mut Walk,
         run: &mut Run<P>,
     ) -> Seen {
-        let most = if P::Mode::COUNT > 1 { RUN } else { 1 };
+        let flushes = P::Mode::COUNT > 1 || !inner.slots.addresses().is_empty();
+        let most = if flushes { RUN } else { 1 };
         let (mut found, mut pages, mut changed) = (0, Pages::ZERO, 0_usize);
+        let platform = self.home.platform();
         let seen = loop {
             if found == most || pages >= budget {
                 break Seen::Some;
             }
             let Some(i) = round.next::<P, T>(inner, self.unit) else { break Seen::All };
-            let Some(slot) = inner.slots.as_mut().get_mut(i) else { break Seen::All };
+            let mut parts = inner.slots.parts();
+            let Some(slot) = parts.slots.get_mut(i) else { break Seen::All };
             let Some(block) = slot.block.take() else { continue };
             let (mode, order) = (block.mode(), block.block().order());
             if slot.copy.is_none() && walk.rungs.is_empty() {
@@ -114,12 +118,14 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                 slot.block = Some(block);
                 continue;
             }
-            match block.change_mode(self.home.platform(), P::Mode::PLAIN, walk.cx) {
+            let end = i + slots_of(order, self.unit);
+            let mapped = unmap_at(platform, parts.addresses, i..end, block.block());
+            match block.change_mode(platform, P::Mode::PLAIN, walk.cx) {
                 Ok(plain) => {
                     slot.block = Some(plain);
-                    changed += usize::from(mode.index() != P::Mode::PLAIN.index());
+                    changed += usize::from(mode.index() != P::Mode::PLAIN.index() || mapped == Mapped::Yes);
                     if let Some(place) = run.get_mut(found) {
-                        *place = Some(Staged { slot: i, end: i + slots_of(order, self.unit), mode });
+                        *place = Some(Staged { slot: i, end, mode, mapped });
                     }
                     found += 1;
                     pages += order.pages();
@@ -127,11 +133,15 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                 Err(refused) => {
                     walk.refuse(order.pages(), StayReason::Mode(refused.why));
                     slot.block = Some(refused.item);
+                    if mapped == Mapped::Yes {
+                        platform.flush_modes(walk.cx);
+                    }
+                    self.map_again(&mut parts, i, mapped, walk);
                 }
             }
         };
         if changed > 0 {
-            self.home.platform().flush_modes(walk.cx);
+            platform.flush_modes(walk.cx);
         }
         seen
     }
@@ -156,17 +166,17 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                     return Stop::Here;
                 }
                 last = at;
-                at += held.slots.as_ref().get(at).map_or(1, |slot| slot.span(self.unit));
+                at += held.slots.slots().get(at).map_or(1, |slot| slot.span(self.unit));
             }
         }
         Stop::AtTheEnd
     }
 
-    /// Gives what was staged and stayed its mode back, with one flush.
+    /// Gives what was staged and stayed its mode back, with one flush, and then its address.
     fn unstage(&self, inner: &mut Inner<T>, walk: &mut Walk, run: &Run<P>) {
         let mut changed = 0_usize;
         for staged in run.iter().flatten().filter(|staged| staged.mode.index() != P::Mode::PLAIN.index()) {
-            let Some(slot) = inner.slots.as_mut().get_mut(staged.slot) else { continue };
+            let Some(slot) = inner.slots.slots_mut().get_mut(staged.slot) else { continue };
             match slot.block.take().map(|block| block.change_mode(self.home.platform(), staged.mode, walk.cx))
             {
                 Some(Ok(block)) => {
@@ -183,12 +193,26 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         if changed > 0 {
             self.home.platform().flush_modes(walk.cx);
         }
+        let mut parts = inner.slots.parts();
+        for staged in run.iter().flatten() {
+            self.map_again(&mut parts, staged.slot, staged.mapped, walk);
+        }
+    }
+
+    /// Gives a block that stays, and was mapped, an address again. If that is refused, the next guard tries again.
+    fn map_again(&self, parts: &mut Parts<'_, P>, i: usize, mapped: Mapped, walk: &mut Walk) {
+        let stays = parts.slots.get(i).is_some_and(|slot| slot.block.is_some());
+        if mapped == Mapped::Yes && stays && self.map_at(parts, i, walk.cx).is_err() {
+            walk.disturbed = true;
+        }
     }
 
     /// Evicts the block at `i`, if there is one, which is plain: a clean one goes home, any other down the ladder.
     /// Refused, the slot has its block as before.
     fn evict_at(&self, inner: &mut Inner<T>, i: usize, walk: &mut Walk) {
-        let Some(slot) = inner.slots.as_mut().get_mut(i) else { return };
+        let parts = inner.slots.parts();
+        let charge = parts.charges.get(i).copied().flatten();
+        let Some(slot) = parts.slots.get_mut(i) else { return };
         let Some(pooled) = slot.block.take() else { return };
         let order = pooled.block().order();
         if slot.copy.is_none() && walk.rungs.is_empty() {
@@ -211,13 +235,13 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         if walk.rungs.contains(Evict::TRANSFER) {
             inner.marks.insert(Marks::HANDED);
         }
-        match self.climb_down(block, walk) {
+        match self.climb_down(block, charge, walk) {
             Ok(Gone::HandedOver(handle)) => {
                 slot.copy = Some(handle);
                 walk.sum.handed_over += order.pages();
             }
             Ok(Gone::Copied(handle, block)) => {
-                let slots = inner.slots.as_mut();
+                let slots = inner.slots.slots_mut();
                 match self.cut(slots, i, block, handle.order()) {
                     Ok((prefix, splits)) => {
                         walk.sum.splits += splits;
@@ -237,7 +261,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                 (walk.lost, walk.disturbed) = (true, true);
                 walk.refuse(Pages::ZERO, StayReason::Store(StoreError::Io)); // it is not resident either
             }
-            Err(stay) => stays(inner.slots.as_mut(), i, stay, order, walk),
+            Err(stay) => stays(inner.slots.slots_mut(), i, stay, order, walk),
         }
     }
 }
@@ -271,6 +295,8 @@ struct Staged<M> {
     end: usize,
     /// The mode that it had.
     mode: M,
+    /// Whether it had an address for a device.
+    mapped: Mapped,
 }
 
 /// How far a round has come.

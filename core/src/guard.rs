@@ -3,9 +3,9 @@
 use crate::cell::{Held, Reader};
 use crate::slot::covering;
 use crate::state::Inner;
-use crate::{Order, OwnedBlock, Platform, Pooled, Slot, Slots};
+use crate::{DmaAddr, Order, OwnedBlock, Platform, Pooled, Segment, Slot, Slots};
 use core::fmt;
-use core::ops::{Deref, DerefMut};
+use core::ops::{Deref, DerefMut, Range};
 
 /// Holds the contents resident for reading. Many at a time. The buffer can't be evicted while it lives.
 ///
@@ -16,6 +16,7 @@ use core::ops::{Deref, DerefMut};
 #[must_use]
 pub struct Read<'g, P: Platform, T: Slots<P> = [Slot<P>; 1]> {
     held: Reader<'g, P::Lock, Inner<T>>,
+    platform: &'g P,
     unit: Order,
 }
 
@@ -23,44 +24,79 @@ pub struct Read<'g, P: Platform, T: Slots<P> = [Slot<P>; 1]> {
 #[must_use]
 pub struct Write<'g, P: Platform, T: Slots<P> = [Slot<P>; 1]> {
     held: Held<'g, P::Lock, Inner<T>>,
+    platform: &'g P,
     unit: Order,
 }
 
 impl<'g, P: Platform, T: Slots<P>> Read<'g, P, T> {
-    pub(crate) fn new(held: Reader<'g, P::Lock, Inner<T>>, unit: Order) -> Self {
-        Read { held, unit }
+    pub(crate) fn new(held: Reader<'g, P::Lock, Inner<T>>, platform: &'g P, unit: Order) -> Self {
+        Read { held, platform, unit }
     }
 
     /// Copies bytes out, from offset `at`, across blocks; returns how many: less than asked only at the end.
     pub fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
-        copy_out(self.held.slots.as_ref(), self.unit, at, to)
+        copy_out(self.held.slots.slots(), self.unit, at, to)
     }
 
     /// Bytes of the buffer.
     pub fn bytes(&self) -> usize {
-        bytes(self.held.slots.as_ref(), self.unit)
+        bytes(self.held.slots.slots(), self.unit)
     }
 
-    /// Its blocks in order, each with the byte of the buffer at which it begins: what a device or a page table needs.
+    /// Its blocks in order, each with the byte of the buffer at which it begins: what a page table needs.
     pub fn blocks(&self) -> impl Iterator<Item = (usize, &P::Block)> {
-        blocks(self.held.slots.as_ref(), self.unit)
+        blocks(self.held.slots.slots(), self.unit)
+    }
+
+    /// Where a device finds byte `at`. `None` past the end, and if the buffer keeps no addresses
+    /// ([`Addressed`](crate::Addressed)). O(1).
+    pub fn address(&self, at: usize) -> Option<DmaAddr> {
+        address(self.held.slots.addresses(), P::Block::PAGE << self.unit.get(), at)
+    }
+
+    /// The scatter list for a device: each block in order, with its address. Nothing if the buffer keeps no addresses.
+    pub fn segments(&self) -> impl Iterator<Item = Segment> {
+        segments(&self.held.slots, self.unit)
+    }
+
+    /// What the CPU wrote to these bytes the device sees from now on: call it before a device reads or writes them. Returns
+    /// how many bytes of the buffer that were.
+    ///
+    /// # Context
+    /// As the platform's [`sync_for_device`](Platform::sync_for_device), once for each block.
+    pub fn sync_for_device(&self, bytes: Range<usize>) -> usize {
+        each(self.held.slots.slots(), self.unit, bytes, |block, part| {
+            self.platform.sync_for_device(block, part)
+        })
+    }
+
+    /// What a device wrote to these bytes the CPU sees from now on: call it after the device wrote, before anybody looks.
+    /// What the CPU wrote to them since the last [`sync_for_device`] may be lost. Returns how many bytes of the buffer that
+    /// were.
+    ///
+    /// # Context
+    /// As the platform's [`sync_for_cpu`](Platform::sync_for_cpu), once for each block.
+    ///
+    /// [`sync_for_device`]: Self::sync_for_device
+    pub fn sync_for_cpu(&self, bytes: Range<usize>) -> usize {
+        each(self.held.slots.slots(), self.unit, bytes, |block, part| self.platform.sync_for_cpu(block, part))
     }
 }
 
 impl<'g, P: Platform, T: Slots<P>> Write<'g, P, T> {
-    pub(crate) fn new(held: Held<'g, P::Lock, Inner<T>>, unit: Order) -> Self {
-        Write { held, unit }
+    pub(crate) fn new(held: Held<'g, P::Lock, Inner<T>>, platform: &'g P, unit: Order) -> Self {
+        Write { held, platform, unit }
     }
 
     /// Copies bytes out, from offset `at`, across blocks; returns how many: less than asked only at the end.
     pub fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
-        copy_out(self.held.slots.as_ref(), self.unit, at, to)
+        copy_out(self.held.slots.slots(), self.unit, at, to)
     }
 
     /// Copies bytes in at offset `at`, across blocks; returns how many: less than given only at the end.
     pub fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
         let unit = self.unit;
-        let slots = self.held.slots.as_mut();
+        let slots = self.held.slots.slots_mut();
         let mut done = 0;
         while let Some(rest) = from.get(done..).filter(|r| !r.is_empty()) {
             let Some((head, offset)) = locate(slots, unit, at.saturating_add(done)) else { break };
@@ -75,14 +111,48 @@ impl<'g, P: Platform, T: Slots<P>> Write<'g, P, T> {
         done
     }
 
-    /// Its blocks in order, each with the byte of the buffer at which it begins: what a device or a page table needs.
+    /// Its blocks in order, each with the byte of the buffer at which it begins: what a page table needs.
     pub fn blocks(&self) -> impl Iterator<Item = (usize, &P::Block)> {
-        blocks(self.held.slots.as_ref(), self.unit)
+        blocks(self.held.slots.slots(), self.unit)
+    }
+
+    /// Where a device finds byte `at`. `None` past the end, and if the buffer keeps no addresses
+    /// ([`Addressed`](crate::Addressed)). O(1).
+    pub fn address(&self, at: usize) -> Option<DmaAddr> {
+        address(self.held.slots.addresses(), P::Block::PAGE << self.unit.get(), at)
+    }
+
+    /// The scatter list for a device: each block in order, with its address. Nothing if the buffer keeps no addresses.
+    pub fn segments(&self) -> impl Iterator<Item = Segment> {
+        segments(&self.held.slots, self.unit)
+    }
+
+    /// What the CPU wrote to these bytes the device sees from now on: call it before a device reads or writes them. Returns
+    /// how many bytes of the buffer that were.
+    ///
+    /// # Context
+    /// As the platform's [`sync_for_device`](Platform::sync_for_device), once for each block.
+    pub fn sync_for_device(&self, bytes: Range<usize>) -> usize {
+        each(self.held.slots.slots(), self.unit, bytes, |block, part| {
+            self.platform.sync_for_device(block, part)
+        })
+    }
+
+    /// What a device wrote to these bytes the CPU sees from now on: call it after the device wrote, before anybody looks.
+    /// What the CPU wrote to them since the last [`sync_for_device`] may be lost. Returns how many bytes of the buffer that
+    /// were.
+    ///
+    /// # Context
+    /// As the platform's [`sync_for_cpu`](Platform::sync_for_cpu), once for each block.
+    ///
+    /// [`sync_for_device`]: Self::sync_for_device
+    pub fn sync_for_cpu(&self, bytes: Range<usize>) -> usize {
+        each(self.held.slots.slots(), self.unit, bytes, |block, part| self.platform.sync_for_cpu(block, part))
     }
 
     /// Bytes of the buffer.
     pub fn bytes(&self) -> usize {
-        bytes(self.held.slots.as_ref(), self.unit)
+        bytes(self.held.slots.slots(), self.unit)
     }
 }
 
@@ -92,6 +162,41 @@ fn blocks<P: Platform>(slots: &[Slot<P>], unit: Order) -> impl Iterator<Item = (
         let block = slot.block.as_ref()?;
         Some((i * per_slot, block.block()))
     })
+}
+
+/// The address of byte `at`, where each slot is of so many bytes.
+fn address(addresses: &[Option<DmaAddr>], per_slot: usize, at: usize) -> Option<DmaAddr> {
+    let first = (*addresses.get(at.checked_div(per_slot)?)?)?;
+    first.checked_add((at % per_slot) as u64)
+}
+
+fn segments<'s, P: Platform + 's, T: Slots<P>>(slots: &'s T, unit: Order) -> impl Iterator<Item = Segment> {
+    let per_slot = P::Block::PAGE << unit.get();
+    blocks(slots.slots(), unit).filter_map(move |(at, block)| {
+        let address = address(slots.addresses(), per_slot, at)?;
+        Some(Segment { at, address, bytes: block.bytes() })
+    })
+}
+
+/// Calls `f` for each block with the bytes of it that are meant; returns how many bytes of the buffer that were.
+fn each<P: Platform>(
+    slots: &[Slot<P>],
+    unit: Order,
+    bytes: Range<usize>,
+    f: impl Fn(&P::Block, Range<usize>),
+) -> usize {
+    let mut done = 0;
+    while let Some((head, offset)) = locate(slots, unit, bytes.start.saturating_add(done)) {
+        let left = bytes.len() - done;
+        let Some(block) = slots.get(head).and_then(|s| s.block.as_ref()).map(Pooled::block) else { break };
+        let part = left.min(block.bytes().saturating_sub(offset));
+        if part == 0 {
+            break;
+        }
+        f(block, offset..offset + part);
+        done += part;
+    }
+    done
 }
 
 fn bytes<P: Platform>(slots: &[Slot<P>], unit: Order) -> usize {

@@ -2,8 +2,8 @@
 
 use crate::slot::slots_of;
 use crate::{
-    BackingStore, Buffer, Context, Evict, Evicted, Handle, Order, OwnedBlock, Pages, Platform, Pooled,
-    Refusals, Slot, Slots, StayReason, StoreError,
+    BackingStore, Buffer, Charge, Context, Evict, Evicted, Handle, Order, OwnedBlock, Pages, Platform,
+    Pooled, Refusals, Slot, Slots, StayReason, StoreError,
 };
 
 /// How a block left.
@@ -51,16 +51,21 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     pub(crate) fn climb_down(
         &self,
         block: P::Block,
+        charge: Option<Charge>,
         walk: &mut Walk,
     ) -> Result<Gone<P::Block>, Stay<P::Block>> {
         if !walk.rungs.contains(Evict::TRANSFER) {
-            return self.copy(block, walk.barred, walk);
+            return self.copy(block, charge, walk.barred, walk);
         }
-        let order = block.order();
-        match self.home.store.transfer(block) {
+        let (order, store) = (block.order(), &self.home.store);
+        let handed = match charge {
+            Some(charge) => store.transfer_for(charge, block),
+            None => store.transfer(block),
+        };
+        match handed {
             Ok(handle) if handle.order() == order => Ok(Gone::HandedOver(handle)),
             Ok(other) => match self.home.store.discard(other) {
-                Ok(Some(same)) if same.order() == order => self.copy(same, StoreError::Io, walk),
+                Ok(Some(same)) if same.order() == order => self.copy(same, charge, StoreError::Io, walk),
                 Ok(part) => {
                     part.into_iter().for_each(|part| self.home.pool.release(part));
                     Ok(Gone::Lost)
@@ -73,13 +78,19 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                     walk.sum.backlogs += 1;
                     walk.rungs.remove(Evict::TRANSFER); // nor would it take the next one
                 }
-                self.copy(refused.item, refused.why, walk)
+                self.copy(refused.item, charge, refused.why, walk)
             }
         }
     }
 
     /// The rungs that copy, or `why` if they are not allowed.
-    fn copy(&self, block: P::Block, why: StoreError, walk: &Walk) -> Result<Gone<P::Block>, Stay<P::Block>> {
+    fn copy(
+        &self,
+        block: P::Block,
+        charge: Option<Charge>,
+        why: StoreError,
+        walk: &Walk,
+    ) -> Result<Gone<P::Block>, Stay<P::Block>> {
         let may_split = walk.rungs.contains(Evict::SPLIT);
         let mut order = match (walk.rungs.contains(Evict::COPY), may_split) {
             (true, _) => block.order(),
@@ -87,7 +98,11 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             (false, false) => return Err(Stay(block, StayReason::Store(why))),
         };
         let why = loop {
-            match self.home.store.save(&block, order, walk.cx) {
+            let saved = match charge {
+                Some(charge) => self.home.store.save_for(charge, &block, order, walk.cx),
+                None => self.home.store.save(&block, order, walk.cx),
+            };
+            match saved {
                 Ok(handle) if handle.order() == order => return Ok(Gone::Copied(handle, block)),
                 Ok(part) if part.order() < order && part.order() >= self.unit && may_split => {
                     return Ok(Gone::Copied(part, block));

@@ -85,7 +85,9 @@
 
 mod ask;
 mod block;
+mod charge;
 mod context;
+mod dma;
 mod frame;
 mod handle;
 mod lock;
@@ -94,6 +96,7 @@ mod platform;
 mod refused;
 mod store;
 
+mod beside;
 mod cell;
 mod pin;
 mod pool;
@@ -109,14 +112,18 @@ mod evict;
 mod forebay;
 mod guard;
 mod ladder;
+mod mapping;
 mod restore;
 mod show;
 mod snapshot;
 
 pub use ask::{Ask, Effort, Zone, Zones};
+pub use beside::{Addressed, Charged, TooShort};
 pub use block::OwnedBlock;
 pub use buffer::{Buffer, Residency};
+pub use charge::{Charge, OverLimit};
 pub use context::Context;
+pub use dma::{DmaAddr, MapRefused, Segment};
 pub use forebay::{Evictable, Forebay};
 pub use frame::{Order, Pages, Pfn};
 pub use guard::{Read, Write};
@@ -135,7 +142,7 @@ pub use refused::Refused;
 pub use report::{Evict, Evicted, Report, Restored, Stats};
 pub use shelf::{Place, Places, Shelf, ShelfStats};
 pub use show::PoolTable;
-pub use slot::{Slot, Slots};
+pub use slot::{Parts, Slot, Slots};
 pub use snapshot::Snapshot;
 pub use stay::{Refusals, StayReason};
 pub use store::{BackingStore, Capabilities, Settled, Space, StoreError};

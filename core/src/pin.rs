@@ -1,6 +1,6 @@
 //! Why a guard is refused.
 
-use crate::{Busy, OutOfFrames, StoreError, TakeError};
+use crate::{Busy, MapRefused, OutOfFrames, OverLimit, StoreError, TakeError};
 use core::fmt;
 
 /// Why the contents can't be reached now. Nothing is lost by it, and what was restored so far stays.
@@ -14,6 +14,11 @@ pub enum PinError {
     Context,
     /// There is no block to restore it into, or a limit forbids it more memory. Reclaim, then try again.
     Take(TakeError),
+    /// The platform has no address for a block that the device could use. No block of the buffer has one now; all of it is
+    /// resident.
+    MapRefused,
+    /// Who would have to pay for a new block has no more to give. What became resident before stays.
+    OverLimit,
     /// The store did not give the contents back. Try again, or purge the buffer.
     Store(StoreError),
     /// The store gave back something else than it was given. What was there is gone; only
@@ -24,6 +29,18 @@ pub enum PinError {
 impl From<Busy> for PinError {
     fn from(_: Busy) -> Self {
         PinError::Busy
+    }
+}
+
+impl From<MapRefused> for PinError {
+    fn from(_: MapRefused) -> Self {
+        PinError::MapRefused
+    }
+}
+
+impl From<OverLimit> for PinError {
+    fn from(_: OverLimit) -> Self {
+        PinError::OverLimit
     }
 }
 
@@ -45,6 +62,8 @@ impl fmt::Display for PinError {
             PinError::Busy => Busy.fmt(f),
             PinError::Context => StoreError::Context.fmt(f),
             PinError::Take(e) => e.fmt(f),
+            PinError::MapRefused => MapRefused.fmt(f),
+            PinError::OverLimit => OverLimit.fmt(f),
             PinError::Store(e) => e.fmt(f),
             PinError::Lost => f.write_str("the store lost the contents: purge the buffer to use it again"),
         }

@@ -1,7 +1,11 @@
 //! The port an integrator implements: where blocks come from, and what surrounds an eviction.
 
-use crate::{Ask, Context, Keep, Mode, Order, OwnedBlock, RawLock, Wiped, Zone, Zones};
+use crate::{
+    Ask, Charge, Context, DmaAddr, Keep, MapRefused, Mode, Order, OverLimit, OwnedBlock, Pages, RawLock,
+    Wiped, Zone, Zones,
+};
 use core::fmt;
+use core::ops::Range;
 
 /// Why a source has no block to give. Nothing changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -170,11 +174,68 @@ pub trait Platform {
         Ok(())
     }
 
-    /// Completes the changes of mode since the last call, by this caller and with this `cx`: caches and translations of
-    /// all cores. Called once for a run of blocks, before any of them is used in its new mode. (TTM converts runs of
-    /// pages, since each conversion is a flush on every core.)
+    /// Completes the changes of mode and the unmappings since the last call, by this caller and with this `cx`: caches
+    /// and translations of all cores, and of devices. Called once for a run of blocks, before any of them is used in its
+    /// new mode or goes on to somebody else. (TTM converts runs of pages, since each conversion is a flush on every core.)
     fn flush_modes(&self, cx: Context) {
         let _ = cx;
+    }
+
+    /// Gives the whole block, which is in its buffer's mode by now, consecutive addresses for a device, and returns the
+    /// first. What the CPU wrote until now the device sees from now on: where caches are not coherent this cleans those of
+    /// the block.
+    ///
+    /// Called once for a block, before a guard of a buffer that keeps addresses ([`Addressed`](crate::Addressed)) is given
+    /// out. The default is the physical address, for devices that use that and caches that are coherent. Memory that has an
+    /// address from birth (Linux's coherent allocations) answers with that, and has nothing to do in `unmap` and the two
+    /// `sync`s. (TTM maps in `ttm_pool_page_allocated`, once for a block.)
+    ///
+    /// # Errors
+    /// [`MapRefused`]: the guard is refused, and all blocks of the buffer are unmapped again.
+    fn map(&self, block: &Self::Block, cx: Context) -> Result<DmaAddr, MapRefused> {
+        let _ = cx;
+        let address = (block.pfn().get() as u64).checked_mul(Self::Block::PAGE as u64);
+        address.and_then(DmaAddr::new).ok_or(MapRefused)
+    }
+
+    /// Undoes [`map`](Platform::map): the device can't reach the block any more, at the latest after
+    /// [`flush_modes`](Platform::flush_modes). What the device wrote until now the CPU sees, and of what the CPU wrote
+    /// nothing is lost: where caches are not coherent this cleans and then invalidates those of the block.
+    ///
+    /// Called before a block leaves its buffer, whichever way, and before its mode changes or it is split. Must not fail and
+    /// must not block: interrupts call it.
+    fn unmap(&self, block: &Self::Block, at: DmaAddr) {
+        let _ = (block, at);
+    }
+
+    /// What the CPU wrote to these bytes of the block the device sees from now on: where caches are not coherent, clean
+    /// them. Called by guards, on behalf of a driver, before a device reads or writes.
+    fn sync_for_device(&self, block: &Self::Block, bytes: Range<usize>) {
+        let _ = (block, bytes);
+    }
+
+    /// What the device wrote to these bytes of the block the CPU sees from now on: where caches are not coherent, invalidate
+    /// them. A cache line that is only partly meant is cleaned first, for the sake of its other bytes; no line has bytes of
+    /// two blocks. Called by guards, on behalf of a driver, after a device wrote.
+    fn sync_for_cpu(&self, block: &Self::Block, bytes: Range<usize>) {
+        let _ = (block, bytes);
+    }
+
+    /// Charges somebody for new contents of that buffer: the token says whom. Called where a buffer that keeps charges
+    /// ([`Charged`](crate::Charged)) gets a block for what was empty. Nothing is charged anew when contents are evicted or
+    /// restored. The default's token is the number of the buffer.
+    ///
+    /// # Errors
+    /// [`OverLimit`]: the block goes back to the pool, and the guard is refused.
+    fn charge(&self, id: BufferId, pages: Pages, cx: Context) -> Result<Charge, OverLimit> {
+        let _ = (pages, cx);
+        Charge::new(id.0).ok_or(OverLimit)
+    }
+
+    /// So many pages of contents that this token paid for are dropped. Must not fail and must not block: interrupts call
+    /// it.
+    fn uncharge(&self, charge: Charge, pages: Pages) {
+        let _ = (charge, pages);
     }
 
     /// Revokes every use of the buffer outside forebay: unmap it, wait for the device. The buffer is held
@@ -242,6 +303,24 @@ impl<P: Platform> Platform for &P {
     }
     fn flush_modes(&self, cx: Context) {
         (**self).flush_modes(cx);
+    }
+    fn map(&self, block: &P::Block, cx: Context) -> Result<DmaAddr, MapRefused> {
+        (**self).map(block, cx)
+    }
+    fn unmap(&self, block: &P::Block, at: DmaAddr) {
+        (**self).unmap(block, at);
+    }
+    fn sync_for_device(&self, block: &P::Block, bytes: Range<usize>) {
+        (**self).sync_for_device(block, bytes);
+    }
+    fn sync_for_cpu(&self, block: &P::Block, bytes: Range<usize>) {
+        (**self).sync_for_cpu(block, bytes);
+    }
+    fn charge(&self, id: BufferId, pages: Pages, cx: Context) -> Result<Charge, OverLimit> {
+        (**self).charge(id, pages, cx)
+    }
+    fn uncharge(&self, charge: Charge, pages: Pages) {
+        (**self).uncharge(charge, pages);
     }
     fn before_evict(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
         (**self).before_evict(id, cx)

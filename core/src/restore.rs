@@ -17,6 +17,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             return Err(why);
         }
         self.apply_mode(inner, cx)?;
+        self.map_all(inner, cx)?;
         if inner.marks.contains(Marks::UNMAPPED) {
             self.home.platform().after_restore(self.id, cx)?;
             inner.marks.remove(Marks::UNMAPPED);
@@ -32,7 +33,9 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                 let mut sum = self.bring_held(&mut held, empty, budget, cx);
                 let ended = sum.why.is_none() && sum.total() < budget && !held.marks.contains(Marks::READY);
                 if ended && cx.contains(Context::MAY_BLOCK) {
-                    let _ = self.apply_mode(&mut held, cx).map_err(|why| sum.fail(why));
+                    let ready =
+                        self.apply_mode(&mut held, cx).and_then(|()| Ok(self.map_all(&mut held, cx)?));
+                    let _ = ready.map_err(|why| sum.fail(why));
                 }
                 sum
             }
@@ -95,7 +98,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         cx: Context,
         sum: &mut Restored,
     ) -> Result<(), PinError> {
-        let Some(slot) = inner.slots.as_mut().get_mut(i).filter(|s| s.is_stored()) else { return Ok(()) };
+        let Some(slot) = inner.slots.slots_mut().get_mut(i).filter(|s| s.is_stored()) else { return Ok(()) };
         let Some(handle) = slot.copy.take() else { return Ok(()) };
         let order = handle.order();
         match self.home.store.take_back(handle, cx) {
@@ -129,7 +132,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                 }
                 return;
             };
-            if !inner.slots.as_ref().get(i).is_some_and(Slot::is_stored) {
+            if !inner.slots.slots().get(i).is_some_and(Slot::is_stored) {
                 continue;
             }
             if !cx.contains(Context::MAY_BLOCK) {
@@ -158,10 +161,10 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         cx: Context,
         sum: &mut Restored,
     ) -> Result<(), PinError> {
-        let Some(stored) = inner.slots.as_ref().get(i).and_then(Slot::order) else { return Ok(()) };
+        let Some(stored) = inner.slots.slots().get(i).and_then(Slot::order) else { return Ok(()) };
         let run = match inner.marks.contains(Marks::HANDED) {
             true => stored, // what is not taken back yet lies between
-            false => self.copied_run(inner.slots.as_ref(), i),
+            false => self.copied_run(inner.slots.slots(), i),
         };
         let can_split = self.home.store.capabilities().contains(Capabilities::SPLIT);
         let least = if can_split { self.unit.min(stored) } else { stored };
@@ -190,7 +193,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
 
     /// A block with what was in slots `i..end`, whose copies are kept while the store has room.
     fn keep_loaded(&self, inner: &mut Inner<T>, i: usize, end: usize, block: Pooled<P>) {
-        let slots = inner.slots.as_mut();
+        let slots = inner.slots.slots_mut();
         if self.home.store.space().pages < block.block().pages() {
             inner.marks.insert(Marks::LOST); // as the rest would be, if the store panicked now
             for slot in slots.iter_mut().take(end).skip(i) {
@@ -216,7 +219,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         fresh: &mut Pooled<P>,
         cx: Context,
     ) -> Result<(), PinError> {
-        let (slots, mut split) = (inner.slots.as_mut(), Ok(()));
+        let (slots, mut split) = (inner.slots.slots_mut(), Ok(()));
         inner.marks.insert(Marks::LOST); // as what is split would be, if the store panicked now
         while split.is_ok() && slots.get(i).is_some_and(|s| i + s.span(self.unit) > end) {
             split = self.split_copy(slots, i);
@@ -288,7 +291,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         let mut round = Round::default();
         while sum.total() < budget {
             let Some(i) = round.next::<P, T>(inner, self.unit) else { return };
-            let slots = inner.slots.as_mut();
+            let slots = inner.slots.slots_mut();
             if slots.get(i).is_none_or(|s| s.order().is_some()) {
                 continue;
             }
@@ -301,8 +304,14 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             let most = self.order_of(room).min(P::MAX_ORDER).min(left).max(self.unit);
             match self.home.pool.take_up_to_wiped(most, self.unit, self.zones, self.mode, cx) {
                 Ok(block) => {
-                    sum.populated += block.block().pages();
-                    if let Some(slot) = slots.get_mut(i) {
+                    let order = block.block().order();
+                    let end = i + slots_of(order, self.unit);
+                    if let Err(why) = self.charge(inner, i..end, order.pages(), cx) {
+                        self.home.give_or_strand(block, cx);
+                        return sum.fail(why.into());
+                    }
+                    sum.populated += order.pages();
+                    if let Some(slot) = inner.slots.slots_mut().get_mut(i) {
                         slot.block = Some(block);
                     }
                 }
@@ -318,7 +327,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         inner.marks.insert(Marks::LOST); // as a block would be, if the platform panicked now; nothing is lost before
         let mut round = Round::default();
         while let (Ok(()), Some(i)) = (result, round.next::<P, T>(inner, self.unit)) {
-            let Some(slot) = inner.slots.as_mut().get_mut(i) else { break };
+            let Some(slot) = inner.slots.slots_mut().get_mut(i) else { break };
             let Some(block) = slot.block.take() else { continue };
             if block.mode().index() == self.mode.index() {
                 slot.block = Some(block);

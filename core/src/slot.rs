@@ -1,6 +1,7 @@
 //! One slot of a buffer. Two options make four states; none of them is illegal.
 
-use crate::{Handle, Order, OwnedBlock, Platform, Pooled};
+use crate::{Charge, DmaAddr, Handle, Order, OwnedBlock, Platform, Pooled};
+use core::fmt;
 
 /// A piece of a buffer: as large as the buffer's unit, or the first of those that one block or handle covers.
 ///
@@ -18,7 +19,6 @@ use crate::{Handle, Order, OwnedBlock, Platform, Pooled};
 ///
 /// (TTM keeps a tagged word a page instead, and its caching mode by a pointer into the array; several of its
 /// known bugs came from that.)
-#[derive(Debug)]
 pub struct Slot<P: Platform> {
     pub(crate) block: Option<Pooled<P>>,
     pub(crate) copy: Option<Handle>,
@@ -47,6 +47,12 @@ impl<P: Platform> Slot<P> {
     }
 }
 
+impl<P: Platform> fmt::Debug for Slot<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot").field("block", &self.block).field("copy", &self.copy).finish()
+    }
+}
+
 /// How many slots of order `unit` something of `order` covers.
 pub(crate) fn slots_of(order: Order, unit: Order) -> usize {
     1 << order.get().saturating_sub(unit.get())
@@ -60,6 +66,51 @@ pub(crate) fn covering<P: Platform>(slots: &[Slot<P>], unit: Order, index: usize
 }
 
 /// Where a buffer keeps its slots: inline (`[Slot; 1]` if it is contiguous), or as `&mut [Slot]` in the caller's
-/// memory.
-pub trait Slots<P: Platform>: AsRef<[Slot<P>]> + AsMut<[Slot<P>]> {}
-impl<P: Platform, T: AsRef<[Slot<P>]> + AsMut<[Slot<P>]>> Slots<P> for T {}
+/// memory; and what the caller keeps beside them ([`Addressed`](crate::Addressed), [`Charged`](crate::Charged)).
+pub trait Slots<P: Platform> {
+    /// The slots.
+    fn slots(&self) -> &[Slot<P>];
+
+    /// The slots and what is beside them.
+    fn parts(&mut self) -> Parts<'_, P>;
+
+    /// The slots, to change them.
+    fn slots_mut(&mut self) -> &mut [Slot<P>] {
+        self.parts().slots
+    }
+
+    /// For each slot the address for a device, if the buffer keeps them; else none at all.
+    fn addresses(&self) -> &[Option<DmaAddr>] {
+        &[]
+    }
+}
+
+impl<P: Platform, T: AsRef<[Slot<P>]> + AsMut<[Slot<P>]>> Slots<P> for T {
+    fn slots(&self) -> &[Slot<P>] {
+        self.as_ref()
+    }
+    fn parts(&mut self) -> Parts<'_, P> {
+        Parts { slots: self.as_mut(), addresses: &mut [], charges: &mut [] }
+    }
+}
+
+/// Slots, and as many addresses and charges, or none where the buffer does not keep such: nothing is stored for them then.
+///
+/// # Invariants
+/// 1. A slot has an address if its block is mapped, all slots of a block alike. What has no block has none.
+/// 2. A slot has a charge if it has contents, wherever they are.
+pub struct Parts<'s, P: Platform> {
+    pub(crate) slots: &'s mut [Slot<P>],
+    pub(crate) addresses: &'s mut [Option<DmaAddr>],
+    pub(crate) charges: &'s mut [Option<Charge>],
+}
+
+impl<P: Platform> fmt::Debug for Parts<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts")
+            .field("slots", &self.slots)
+            .field("addresses", &self.addresses)
+            .field("charges", &self.charges)
+            .finish()
+    }
+}

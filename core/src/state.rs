@@ -47,7 +47,7 @@ impl Round {
         inner: &mut Inner<T>,
         unit: Order,
     ) -> Option<usize> {
-        let slots = inner.slots.as_ref();
+        let slots = inner.slots.slots();
         let mut at = match self.at {
             None => covering(slots, unit, inner.next).unwrap_or(inner.next),
             Some(last) => {

@@ -1,6 +1,6 @@
 //! The store: takes contents, as a copy or with the block that holds them.
 
-use crate::{Context, Handle, Order, OwnedBlock, Pages, Refused, StoreIds};
+use crate::{Charge, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreIds};
 use bitflags::bitflags;
 use core::fmt;
 
@@ -217,6 +217,25 @@ pub trait BackingStore<B: OwnedBlock> {
         Err(Refused::new(block, StoreError::Unsupported))
     }
 
+    /// [`save`](BackingStore::save), and whoever `charge` names pays for the copy, not the caller. Called instead of it if the
+    /// buffer keeps charges ([`Charged`](crate::Charged)). A store that keeps no accounts of its own need not know.
+    ///
+    /// # Errors
+    /// As there. A quota of theirs that is used up is [`StoreError::Full`].
+    fn save_for(&self, charge: Charge, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
+        let _ = charge;
+        self.save(block, order, cx)
+    }
+
+    /// [`transfer`](BackingStore::transfer), and whoever `charge` names goes on paying for the block.
+    ///
+    /// # Errors
+    /// As there. A quota of theirs that is used up is [`StoreError::Full`].
+    fn transfer_for(&self, charge: Charge, block: B) -> Result<Handle, Refused<B, StoreError>> {
+        let _ = charge;
+        self.transfer(block)
+    }
+
     /// The same block, if the store still has it. Copies nothing, needs no memory, cancels a write-out. In
     /// [`Context::INTERRUPT`] it does not wait for anything.
     ///
@@ -272,6 +291,12 @@ impl<B: OwnedBlock, S: BackingStore<B> + ?Sized> BackingStore<B> for &S {
     }
     fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
         (**self).transfer(block)
+    }
+    fn save_for(&self, charge: Charge, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
+        (**self).save_for(charge, block, order, cx)
+    }
+    fn transfer_for(&self, charge: Charge, block: B) -> Result<Handle, Refused<B, StoreError>> {
+        (**self).transfer_for(charge, block)
     }
     fn take_back(&self, handle: Handle, cx: Context) -> Result<B, Refused<Handle, StoreError>> {
         (**self).take_back(handle, cx)

@@ -9,7 +9,7 @@ mod watched;
 
 pub use watched::Watched;
 
-use forebay::{Handle, Order, OwnedBlock, Pages, Pfn};
+use forebay::{Charge, DmaAddr, Handle, Order, OwnedBlock, Pages, Pfn};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
 
@@ -41,6 +41,8 @@ struct Stored {
     bytes: Option<Vec<u8>>,
     /// The block, as long as that is what is stored.
     block: Option<Pfn>,
+    /// Who pays for it, if the store was told.
+    charge: Option<Charge>,
 }
 
 type Key = (u8, u8, usize);
@@ -52,8 +54,12 @@ fn key(h: &Handle) -> Key {
 #[derive(Debug, Default)]
 struct State {
     frames: HashMap<usize, Frame>,
-    /// Frames whose mode was changed, and no flush came yet.
+    /// Frames whose mode was changed, or which were unmapped, and no flush came yet.
     unflushed: HashSet<usize>,
+    /// Frames that a device can reach: the block that was mapped, and its address.
+    mapped: HashMap<usize, (Pfn, Order, DmaAddr)>,
+    /// Who pays for how many pages.
+    charged: HashMap<Charge, usize>,
     stored: HashMap<Key, Stored>,
     pool_frames: usize,
     stored_pages: usize,
@@ -134,6 +140,26 @@ impl World {
         Pages::new(self.lock().stored_pages)
     }
 
+    /// Pages that a device can reach.
+    pub fn mapped(&self) -> Pages {
+        Pages::new(self.lock().mapped.len())
+    }
+
+    /// Pages of contents that this token pays for.
+    pub fn charged(&self, charge: Charge) -> Pages {
+        Pages::new(self.lock().charged.get(&charge).copied().unwrap_or(0))
+    }
+
+    /// Pages in stores for which the store was told that this token pays.
+    pub fn stored_for(&self, charge: Charge) -> Pages {
+        let s = self.lock();
+        s.stored
+            .values()
+            .filter(|stored| stored.charge == Some(charge))
+            .map(|stored| stored.order.pages())
+            .sum()
+    }
+
     /// A shrink begins: the ledger (pages of pool and buffers, and pages stored) is measured from here.
     pub fn begin_shrink(&self) {
         let mut s = self.lock();
@@ -155,6 +181,8 @@ impl World {
     pub fn assert_empty(&self) {
         let s = self.lock();
         assert!(s.frames.is_empty(), "{} frames never came home: {:?}", s.frames.len(), s.sample());
+        assert!(s.mapped.is_empty(), "{} frames are mapped for a device still", s.mapped.len());
+        assert!(s.charged.is_empty(), "somebody pays still: {:?}", s.charged);
         assert!(
             s.stored.is_empty(),
             "{} handles were never discarded: {:?}",
@@ -209,6 +237,7 @@ impl State {
             assert_eq!(frame.owner, from, "frame {n:x} changes hands from one who does not own it");
             assert_eq!(frame.mode, 0, "frame {n:x} changes hands in mode {}", frame.mode);
             assert!(!self.unflushed.contains(&n), "frame {n:x} changes hands before its mode was flushed");
+            assert!(!self.mapped.contains_key(&n), "frame {n:x} changes hands, and a device can reach it");
             frame.owner = to;
         }
         let pages = order.pages().get();
@@ -216,6 +245,25 @@ impl State {
             Owner::Pool => self.pool_frames += pages,
             Owner::Store => self.pool_frames -= pages,
         }
+    }
+
+    /// No device can reach the block, nor can one that was slow to hear of it.
+    #[track_caller]
+    fn assert_unmapped(&self, pfn: Pfn, order: Order, what: &str) {
+        self.assert_unmapped_now(pfn, order, what);
+        let late = frames(pfn, order).find(|n| self.unflushed.contains(n));
+        assert_eq!(late, None, "{pfn:?} {what} before a flush");
+    }
+
+    #[track_caller]
+    fn assert_unmapped_now(&self, pfn: Pfn, order: Order, what: &str) {
+        let mapped = frames(pfn, order).find(|n| self.mapped.contains_key(n));
+        assert_eq!(mapped, None, "{pfn:?} {what}, and a device can reach it");
+    }
+
+    /// The store was told who pays.
+    fn pays(&mut self, handle: &Handle, charge: Charge) {
+        self.stored.get_mut(&key(handle)).expect("it was stored a moment ago").charge = Some(charge);
     }
 
     #[track_caller]

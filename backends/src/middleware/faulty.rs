@@ -1,10 +1,11 @@
 //! Faults on purpose.
 
 use core::fmt;
+use core::ops::Range;
 use forebay::{
-    Ask, BackingStore, BufferId, Busy, Capabilities, Context, Handle, Keep, Locked, ModeRefused, Order,
-    OutOfFrames, OwnedBlock, Pages, Platform, RawLock, Refused, Settled, Space, StoreError, StoreIds, Wiped,
-    Zone, Zones,
+    Ask, BackingStore, BufferId, Busy, Capabilities, Charge, Context, DmaAddr, Handle, Keep, Locked,
+    MapRefused, ModeRefused, Order, OutOfFrames, OverLimit, OwnedBlock, Pages, Platform, RawLock, Refused,
+    Settled, Space, StoreError, StoreIds, Wiped, Zone, Zones,
 };
 
 /// Which calls fail. Counted are the calls that may fail at all.
@@ -28,8 +29,8 @@ struct State {
     error: Option<StoreError>,
 }
 
-/// A platform or a store whose calls fail on purpose, without having done anything: `allocate`, `set_mode` and
-/// the hooks of a platform; `save`, `load`, `transfer`, `take_back`, `split` of a store, and its `settle`, which then
+/// A platform or a store whose calls fail on purpose, without having done anything: `allocate`, `set_mode`, `map`, `charge`
+/// and the hooks of a platform; `save`, `load`, `transfer`, `take_back`, `split` of a store, and its `settle`, which then
 /// writes nothing out and reports the error. What can't fail (`release`, `discard`) never does. A store says
 /// [`StoreError::Io`] unless told another error ([`fail_with`](Faulty::fail_with)).
 pub struct Faulty<T, L> {
@@ -140,6 +141,24 @@ impl<P: Platform, L: RawLock> Platform for Faulty<P, L> {
     fn flush_modes(&self, cx: Context) {
         self.inner.flush_modes(cx);
     }
+    fn map(&self, block: &P::Block, cx: Context) -> Result<DmaAddr, MapRefused> {
+        if self.fails() { Err(MapRefused) } else { self.inner.map(block, cx) }
+    }
+    fn unmap(&self, block: &P::Block, at: DmaAddr) {
+        self.inner.unmap(block, at);
+    }
+    fn sync_for_device(&self, block: &P::Block, bytes: Range<usize>) {
+        self.inner.sync_for_device(block, bytes);
+    }
+    fn sync_for_cpu(&self, block: &P::Block, bytes: Range<usize>) {
+        self.inner.sync_for_cpu(block, bytes);
+    }
+    fn charge(&self, id: BufferId, pages: Pages, cx: Context) -> Result<Charge, OverLimit> {
+        if self.fails() { Err(OverLimit) } else { self.inner.charge(id, pages, cx) }
+    }
+    fn uncharge(&self, charge: Charge, pages: Pages) {
+        self.inner.uncharge(charge, pages);
+    }
     fn before_evict(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
         if self.fails() { Err(Busy) } else { self.inner.before_evict(id, cx) }
     }
@@ -171,6 +190,15 @@ impl<B: OwnedBlock, S: BackingStore<B>, L: RawLock> BackingStore<B> for Faulty<S
         match self.fault() {
             Some(why) => Err(Refused::new(block, why)),
             None => self.inner.transfer(block),
+        }
+    }
+    fn save_for(&self, charge: Charge, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
+        self.fault().map_or_else(|| self.inner.save_for(charge, block, order, cx), Err)
+    }
+    fn transfer_for(&self, charge: Charge, block: B) -> Result<Handle, Refused<B, StoreError>> {
+        match self.fault() {
+            Some(why) => Err(Refused::new(block, why)),
+            None => self.inner.transfer_for(charge, block),
         }
     }
     fn take_back(&self, handle: Handle, cx: Context) -> Result<B, Refused<Handle, StoreError>> {

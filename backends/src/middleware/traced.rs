@@ -1,9 +1,10 @@
 //! A trace of every call.
 
+use core::ops::Range;
 use forebay::{
-    Ask, BackingStore, BufferId, Busy, Capabilities, Context, Handle, Keep, Mode, ModeRefused, Order,
-    OutOfFrames, OwnedBlock, Pages, Pfn, Platform, Refused, Settled, Space, StoreError, StoreIds, Wiped,
-    Zone, Zones,
+    Ask, BackingStore, BufferId, Busy, Capabilities, Charge, Context, DmaAddr, Handle, Keep, MapRefused,
+    Mode, ModeRefused, Order, OutOfFrames, OverLimit, OwnedBlock, Pages, Pfn, Platform, Refused, Settled,
+    Space, StoreError, StoreIds, Wiped, Zone, Zones,
 };
 
 /// One call, after it returned.
@@ -21,6 +22,18 @@ pub enum Event {
     SetMode(Pfn, usize, Result<(), ModeRefused>),
     /// The changes of mode were flushed.
     FlushModes,
+    /// A block was to get an address for devices.
+    Map(Pfn, Order, Result<DmaAddr, MapRefused>),
+    /// A block lost its address.
+    Unmap(Pfn, Order, DmaAddr),
+    /// Bytes of a block, from an offset on so many, were made visible to devices.
+    SyncForDevice(Pfn, usize, usize),
+    /// Bytes of a block, from an offset on so many, were made visible to the CPU.
+    SyncForCpu(Pfn, usize, usize),
+    /// Somebody was to pay for new contents of a buffer.
+    Charge(BufferId, Pages, Result<Charge, OverLimit>),
+    /// Contents that somebody paid for were dropped.
+    Uncharge(Charge, Pages),
     /// The hook before an eviction.
     BeforeEvict(BufferId, Result<(), Busy>),
     /// The hook after a restore.
@@ -79,6 +92,26 @@ impl<T, O: Sink> Traced<T, O> {
     fn note(&self, event: Event) {
         self.sink.event(&event);
     }
+
+    fn saved<B: OwnedBlock>(
+        &self,
+        block: &B,
+        order: Order,
+        result: Result<Handle, StoreError>,
+    ) -> Result<Handle, StoreError> {
+        self.note(Event::Save(block.pfn(), order, result.as_ref().map(Handle::order).map_err(|e| *e)));
+        result
+    }
+
+    fn transferred<B>(
+        &self,
+        pfn: Pfn,
+        order: Order,
+        result: Result<Handle, Refused<B, StoreError>>,
+    ) -> Result<Handle, Refused<B, StoreError>> {
+        self.note(Event::Transfer(pfn, order, result.as_ref().map(|_| ()).map_err(|r| r.why)));
+        result
+    }
 }
 
 impl<P: Platform, O: Sink> Platform for Traced<P, O> {
@@ -134,6 +167,34 @@ impl<P: Platform, O: Sink> Platform for Traced<P, O> {
         self.inner.flush_modes(cx);
         self.note(Event::FlushModes);
     }
+    fn map(&self, block: &P::Block, cx: Context) -> Result<DmaAddr, MapRefused> {
+        let result = self.inner.map(block, cx);
+        self.note(Event::Map(block.pfn(), block.order(), result));
+        result
+    }
+    fn unmap(&self, block: &P::Block, at: DmaAddr) {
+        self.inner.unmap(block, at);
+        self.note(Event::Unmap(block.pfn(), block.order(), at));
+    }
+    fn sync_for_device(&self, block: &P::Block, bytes: Range<usize>) {
+        let (at, len) = (bytes.start, bytes.len());
+        self.inner.sync_for_device(block, bytes);
+        self.note(Event::SyncForDevice(block.pfn(), at, len));
+    }
+    fn sync_for_cpu(&self, block: &P::Block, bytes: Range<usize>) {
+        let (at, len) = (bytes.start, bytes.len());
+        self.inner.sync_for_cpu(block, bytes);
+        self.note(Event::SyncForCpu(block.pfn(), at, len));
+    }
+    fn charge(&self, id: BufferId, pages: Pages, cx: Context) -> Result<Charge, OverLimit> {
+        let result = self.inner.charge(id, pages, cx);
+        self.note(Event::Charge(id, pages, result));
+        result
+    }
+    fn uncharge(&self, charge: Charge, pages: Pages) {
+        self.inner.uncharge(charge, pages);
+        self.note(Event::Uncharge(charge, pages));
+    }
     fn before_evict(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
         let result = self.inner.before_evict(id, cx);
         self.note(Event::BeforeEvict(id, result));
@@ -160,9 +221,10 @@ impl<B: OwnedBlock, S: BackingStore<B>, O: Sink> BackingStore<B> for Traced<S, O
         self.inner.space()
     }
     fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
-        let result = self.inner.save(block, order, cx);
-        self.note(Event::Save(block.pfn(), order, result.as_ref().map(Handle::order).map_err(|e| *e)));
-        result
+        self.saved(block, order, self.inner.save(block, order, cx))
+    }
+    fn save_for(&self, charge: Charge, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
+        self.saved(block, order, self.inner.save_for(charge, block, order, cx))
     }
     fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
         let result = self.inner.load(handle, block, at, cx);
@@ -171,9 +233,11 @@ impl<B: OwnedBlock, S: BackingStore<B>, O: Sink> BackingStore<B> for Traced<S, O
     }
     fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
         let (pfn, order) = (block.pfn(), block.order());
-        let result = self.inner.transfer(block);
-        self.note(Event::Transfer(pfn, order, result.as_ref().map(|_| ()).map_err(|r| r.why)));
-        result
+        self.transferred(pfn, order, self.inner.transfer(block))
+    }
+    fn transfer_for(&self, charge: Charge, block: B) -> Result<Handle, Refused<B, StoreError>> {
+        let (pfn, order) = (block.pfn(), block.order());
+        self.transferred(pfn, order, self.inner.transfer_for(charge, block))
     }
     fn take_back(&self, handle: Handle, cx: Context) -> Result<B, Refused<Handle, StoreError>> {
         let order = handle.order();

@@ -3,7 +3,7 @@
 use super::alias::Alias;
 use super::memfd::{COPIED, Memory, OWN};
 use forebay::{
-    BackingStore, Capabilities, Context, Handle, Order, OwnedBlock, Pages, Refused, Settled, Space,
+    BackingStore, Capabilities, Charge, Context, Handle, Order, OwnedBlock, Pages, Refused, Settled, Space,
     StoreError, StoreIds,
 };
 use std::cell::RefCell;
@@ -68,6 +68,17 @@ impl<'s, B: OwnedBlock> Planted<'s, B> {
         Handle::new(OWN, *order, *value)
     }
 
+    fn adopted(
+        &self,
+        done: Result<Handle, Refused<B, StoreError>>,
+    ) -> Result<Handle, Refused<B, StoreError>> {
+        done.inspect(|handle| {
+            if handle.store() == OWN {
+                self.adopted.borrow_mut().push((handle.order(), handle.value()));
+            }
+        })
+    }
+
     fn forget(&self, handle: &Handle) {
         self.adopted.borrow_mut().retain(|at| *at != (handle.order(), handle.value()));
     }
@@ -97,11 +108,13 @@ impl<B: OwnedBlock> BackingStore<B> for Planted<'_, B> {
         Ok(())
     }
     fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
-        let done = self.inner.transfer(block);
-        if let Some(handle) = done.as_ref().ok().filter(|handle| handle.store() == OWN) {
-            self.adopted.borrow_mut().push((handle.order(), handle.value()));
-        }
-        done
+        self.adopted(self.inner.transfer(block))
+    }
+    fn save_for(&self, charge: Charge, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
+        self.inner.save_for(charge, block, order, cx)
+    }
+    fn transfer_for(&self, charge: Charge, block: B) -> Result<Handle, Refused<B, StoreError>> {
+        self.adopted(self.inner.transfer_for(charge, block))
     }
     fn take_back(&self, handle: Handle, cx: Context) -> Result<B, Refused<Handle, StoreError>> {
         let other = match self.plant {

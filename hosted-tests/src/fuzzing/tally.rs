@@ -5,8 +5,8 @@
 use super::plants::flip;
 use crate::Watched;
 use forebay::{
-    BackingStore, Capabilities, Context, Handle, NoLock, Order, OwnedBlock, Pages, Refused, Settled, Space,
-    StoreError, StoreId, StoreIds,
+    BackingStore, Capabilities, Charge, Context, Handle, NoLock, Order, OwnedBlock, Pages, Refused, Settled,
+    Space, StoreError, StoreId, StoreIds,
 };
 use forebay_backends::Faulty;
 use std::cell::{Cell, RefCell};
@@ -142,6 +142,17 @@ impl<B: OwnedBlock> BackingStore<B> for Tally<'_, B> {
 
     fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
         self.inner.transfer(block).inspect(|handle| {
+            self.born(handle);
+            self.adopted.set(self.adopted.get() + handle.pages().get());
+        })
+    }
+
+    fn save_for(&self, charge: Charge, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
+        self.inner.save_for(charge, block, order, cx).inspect(|handle| self.born(handle))
+    }
+
+    fn transfer_for(&self, charge: Charge, block: B) -> Result<Handle, Refused<B, StoreError>> {
+        self.inner.transfer_for(charge, block).inspect(|handle| {
             self.born(handle);
             self.adopted.set(self.adopted.get() + handle.pages().get());
         })

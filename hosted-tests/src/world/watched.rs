@@ -2,10 +2,11 @@
 
 use super::{Frame, Owner, State, Stored, World, frames, key};
 use forebay::{
-    Ask, BackingStore, BufferId, Busy, Capabilities, Context, Handle, Keep, Mode, ModeRefused, Order,
-    OutOfFrames, OwnedBlock, Pages, Pfn, Platform, Refused, Settled, Space, StoreError, StoreIds, Wiped,
-    Zone, Zones,
+    Ask, BackingStore, BufferId, Busy, Capabilities, Charge, Context, DmaAddr, Handle, Keep, MapRefused,
+    Mode, ModeRefused, Order, OutOfFrames, OverLimit, OwnedBlock, Pages, Pfn, Platform, Refused, Settled,
+    Space, StoreError, StoreIds, Wiped, Zone, Zones,
 };
+use std::ops::Range;
 
 /// A platform or a store, watched.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +67,7 @@ impl<P: Platform> Platform for Watched<'_, P> {
             let frame = s.frames.remove(&n).unwrap_or_else(|| panic!("frame {n:x} came home twice"));
             assert_eq!((frame.owner, frame.mode), (Owner::Pool, 0), "frame {n:x} came home like that");
             assert!(!s.unflushed.contains(&n), "frame {n:x} came home before its mode was flushed");
+            assert!(!s.mapped.contains_key(&n), "frame {n:x} came home, and a device can reach it");
         }
         s.pool_frames -= block.pages().get();
         s.counts.released += block.pages().get();
@@ -84,6 +86,7 @@ impl<P: Platform> Platform for Watched<'_, P> {
     }
 
     fn keep(&self, block: &P::Block, mode: P::Mode) -> Keep {
+        self.world.lock().assert_unmapped(block.pfn(), block.order(), "is given to its pool");
         self.inner.keep(block, mode)
     }
     fn wiped(&self, block: &P::Block) -> Wiped {
@@ -103,6 +106,7 @@ impl<P: Platform> Platform for Watched<'_, P> {
     ) -> Result<(), ModeRefused> {
         let mine = frames(block.pfn(), block.order());
         let check = |s: &State| {
+            s.assert_unmapped_now(block.pfn(), block.order(), "changes its mode");
             for n in mine.clone() {
                 let f = s.frames.get(&n).unwrap_or_else(|| panic!("frame {n:x} is in the source"));
                 assert_eq!(
@@ -131,6 +135,51 @@ impl<P: Platform> Platform for Watched<'_, P> {
         s.counts.flushes += 1;
     }
 
+    fn map(&self, block: &P::Block, cx: Context) -> Result<DmaAddr, MapRefused> {
+        let mine = frames(block.pfn(), block.order());
+        {
+            let s = self.world.lock();
+            s.assert_unmapped(block.pfn(), block.order(), "is mapped");
+            for n in mine.clone() {
+                let f = s.frames.get(&n).unwrap_or_else(|| panic!("frame {n:x} is in the source"));
+                assert_eq!(f.owner, Owner::Pool, "frame {n:x} is mapped, and is not a buffer's");
+            }
+        }
+        let at = self.inner.map(block, cx)?;
+        self.world.lock().mapped.extend(mine.map(|n| (n, (block.pfn(), block.order(), at))));
+        Ok(at)
+    }
+    fn unmap(&self, block: &P::Block, at: DmaAddr) {
+        self.inner.unmap(block, at);
+        let mut s = self.world.lock();
+        for n in frames(block.pfn(), block.order()) {
+            let was = s.mapped.remove(&n);
+            assert_eq!(was, Some((block.pfn(), block.order(), at)), "frame {n:x} is unmapped");
+            s.unflushed.insert(n);
+        }
+    }
+    fn sync_for_device(&self, block: &P::Block, bytes: Range<usize>) {
+        assert!(bytes.end <= block.bytes(), "{:?} has no bytes {bytes:?}", block.pfn());
+        self.inner.sync_for_device(block, bytes);
+    }
+    fn sync_for_cpu(&self, block: &P::Block, bytes: Range<usize>) {
+        assert!(bytes.end <= block.bytes(), "{:?} has no bytes {bytes:?}", block.pfn());
+        self.inner.sync_for_cpu(block, bytes);
+    }
+    fn charge(&self, id: BufferId, pages: Pages, cx: Context) -> Result<Charge, OverLimit> {
+        let charge = self.inner.charge(id, pages, cx)?;
+        *self.world.lock().charged.entry(charge).or_default() += pages.get();
+        Ok(charge)
+    }
+    fn uncharge(&self, charge: Charge, pages: Pages) {
+        self.inner.uncharge(charge, pages);
+        let mut s = self.world.lock();
+        let paid = s.charged.get(&charge).copied().unwrap_or(0).checked_sub(pages.get());
+        match paid.unwrap_or_else(|| panic!("{charge:?} did not pay for {pages:?}")) {
+            0 => s.charged.remove(&charge),
+            left => s.charged.insert(charge, left),
+        };
+    }
     fn before_evict(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
         self.inner.before_evict(id, cx)
     }
@@ -140,24 +189,20 @@ impl<P: Platform> Platform for Watched<'_, P> {
     }
 }
 
-impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
-    fn ids(&self) -> StoreIds {
-        self.inner.ids()
-    }
-    fn owns(&self, handle: &Handle) -> bool {
-        self.inner.owns(handle)
-    }
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-    fn space(&self) -> Space {
-        self.inner.space()
-    }
-
-    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
+impl<S> Watched<'_, S> {
+    fn save_by<B: OwnedBlock>(
+        &self,
+        block: &B,
+        order: Order,
+        save: impl FnOnce() -> Result<Handle, StoreError>,
+    ) -> Result<Handle, StoreError>
+    where
+        S: BackingStore<B>,
+    {
         assert!(order <= block.order());
+        self.world.lock().assert_unmapped(block.pfn(), block.order(), "is copied to a store");
         let before = self.world.bytes(block, 0, B::PAGE << order.get());
-        let result = self.inner.save(block, order, cx);
+        let result = save();
         let mut s = self.world.lock();
         match &result {
             Ok(handle) => {
@@ -167,7 +212,7 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
                     b.truncate(B::PAGE << handle.order().get());
                     b
                 });
-                s.put(handle, Stored { order: handle.order(), bytes, block: None });
+                s.put(handle, Stored { order: handle.order(), bytes, block: None, charge: None });
                 s.counts.saved += handle.pages().get();
                 s.measure();
             }
@@ -176,26 +221,23 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
         result
     }
 
-    fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
-        self.inner.load(handle, block, at, cx)?;
-        let bytes = self.world.bytes(block, at.get() * B::PAGE, B::PAGE << handle.order().get());
-        let mut s = self.world.lock();
-        let stored = s.stored.get(&key(handle)).unwrap_or_else(|| panic!("nobody stored {handle:?}"));
-        assert!(bytes.is_none() || bytes == stored.bytes, "{handle:?} was loaded with other bytes");
-        s.counts.loaded += handle.pages().get();
-        Ok(())
-    }
-
-    fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
+    fn transfer_by<B: OwnedBlock>(
+        &self,
+        block: B,
+        transfer: impl FnOnce(B) -> Result<Handle, Refused<B, StoreError>>,
+    ) -> Result<Handle, Refused<B, StoreError>>
+    where
+        S: BackingStore<B>,
+    {
         let (pfn, order) = (block.pfn(), block.order());
         let bytes = self.world.bytes(&block, 0, block.bytes());
         self.world.lock().hand(pfn, order, Owner::Pool, Owner::Store);
-        match self.inner.transfer(block) {
+        match transfer(block) {
             Ok(handle) => {
                 assert_eq!(handle.order(), order, "a transfer is never short");
                 assert!(self.inner.owns(&handle));
                 let mut s = self.world.lock();
-                s.put(&handle, Stored { order, bytes, block: Some(pfn) });
+                s.put(&handle, Stored { order, bytes, block: Some(pfn), charge: None });
                 s.counts.transferred += order.pages().get();
                 s.measure();
                 Ok(handle)
@@ -214,6 +256,51 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
                 Err(refused)
             }
         }
+    }
+}
+
+impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
+    fn ids(&self) -> StoreIds {
+        self.inner.ids()
+    }
+    fn owns(&self, handle: &Handle) -> bool {
+        self.inner.owns(handle)
+    }
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+    fn space(&self) -> Space {
+        self.inner.space()
+    }
+
+    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
+        self.save_by(block, order, || self.inner.save(block, order, cx))
+    }
+
+    fn save_for(&self, charge: Charge, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
+        self.save_by(block, order, || self.inner.save_for(charge, block, order, cx)).inspect(|handle| {
+            self.world.lock().pays(handle, charge);
+        })
+    }
+
+    fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
+        self.inner.load(handle, block, at, cx)?;
+        let bytes = self.world.bytes(block, at.get() * B::PAGE, B::PAGE << handle.order().get());
+        let mut s = self.world.lock();
+        let stored = s.stored.get(&key(handle)).unwrap_or_else(|| panic!("nobody stored {handle:?}"));
+        assert!(bytes.is_none() || bytes == stored.bytes, "{handle:?} was loaded with other bytes");
+        s.counts.loaded += handle.pages().get();
+        Ok(())
+    }
+
+    fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
+        self.transfer_by(block, |block| self.inner.transfer(block))
+    }
+
+    fn transfer_for(&self, charge: Charge, block: B) -> Result<Handle, Refused<B, StoreError>> {
+        self.transfer_by(block, |block| self.inner.transfer_for(charge, block)).inspect(|handle| {
+            self.world.lock().pays(handle, charge);
+        })
     }
 
     fn take_back(&self, handle: Handle, cx: Context) -> Result<B, Refused<Handle, StoreError>> {
@@ -245,7 +332,7 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
         match self.inner.split(handle) {
             Ok((lower, upper)) => {
                 let mut s = self.world.lock();
-                let Stored { order, bytes, block } = s.take(whole);
+                let Stored { order, bytes, block, charge } = s.take(whole);
                 let half = order.lower().expect("a single page was split");
                 let (mut low, mut high) = (None, None);
                 if let Some(mut all) = bytes {
@@ -253,8 +340,8 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
                     low = Some(all);
                 }
                 let moved = block.map(|b| Pfn::new(b.get() + half.pages().get()));
-                s.put(&lower, Stored { order: half, bytes: low, block });
-                s.put(&upper, Stored { order: half, bytes: high, block: moved });
+                s.put(&lower, Stored { order: half, bytes: low, block, charge });
+                s.put(&upper, Stored { order: half, bytes: high, block: moved, charge });
                 assert_eq!((lower.order(), upper.order()), (half, half));
                 Ok((lower, upper))
             }
