@@ -124,3 +124,17 @@ impl fmt::Debug for Refusals {
         f.debug_map().entries(self.iter()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rule: a count that is full stays full.
+    #[test]
+    fn counts_saturate() {
+        let mut refusals = Refusals([u32::MAX; REASONS.len()]);
+        refusals.add(StayReason::Hook);
+        refusals += refusals;
+        assert!(refusals.iter().map(|(_, times)| times).eq([u32::MAX; REASONS.len()]));
+    }
+}
