@@ -470,7 +470,6 @@ const KEYS: &[&str] = &[
     "reclaimable_pages",
     "held_pages",
     "refused_pages",
-    "refusals",
     "restored_pages",
     "taken_back_pages",
     "mismatches",
