@@ -48,6 +48,17 @@ impl Misses {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl<P: Platform> defmt::Format for Place<P> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        match &self.block {
+            Some(block) => defmt::write!(f, "{}", block),
+            None if self.misses.is_kept() => defmt::write!(f, "kept"),
+            None => defmt::write!(f, "empty"),
+        }
+    }
+}
+
 /// Where a pool keeps its places: `[Place; N]` or `[Place]`.
 pub trait Places<P: Platform>: AsMut<[Place<P>]> + AsRef<[Place<P>]> {}
 impl<P: Platform, M: AsMut<[Place<P>]> + AsRef<[Place<P>]> + ?Sized> Places<P> for M {}

@@ -1,7 +1,5 @@
 //! All counters of a [`Forebay`] together: what a debugfs file or a console shows.
 
-#[cfg(feature = "defmt")]
-use crate::ShelfStats;
 use crate::{Forebay, Pages, Place, Places, Platform, Pool, PoolTable, Shelf, Stats};
 use core::fmt;
 
@@ -84,9 +82,6 @@ impl<P: Platform, M: Places<P> + ?Sized> fmt::Debug for Snapshot<'_, P, M> {
 #[cfg(feature = "defmt")]
 impl<P: Platform, M: Places<P> + ?Sized> defmt::Format for Snapshot<'_, P, M> {
     fn format(&self, f: defmt::Formatter<'_>) {
-        defmt::write!(f, "{} ready, {}", self.ready, self.stats);
-        for shelf in self.shelves().filter(|shelf| shelf.stats != ShelfStats::default()) {
-            defmt::write!(f, ", {}", shelf);
-        }
+        defmt::write!(f, "{}; stayed: {}; {}", self.stats, self.stats.refusals, self.table());
     }
 }

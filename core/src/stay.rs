@@ -87,7 +87,6 @@ const _: () = {
 /// left no rung for it. Where nothing of a buffer is tried, since the hook refused it or there was no rung to begin with,
 /// one for the buffer. A block that the store lost counts as [`StoreError::Io`]. They saturate.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Refusals([u32; REASONS.len()]);
 
 impl Refusals {
