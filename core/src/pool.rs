@@ -208,7 +208,17 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
     /// # Context
     /// O(depth), and a mode change if it goes home; if more is ready than the limit permits, so many blocks go home.
     /// Zeroes it if blocks are wiped when they are given. Interrupt-safe if lock and platform are.
-    pub fn give(&self, mut block: Pooled<P>, cx: Context) -> Result<(), Refused<Pooled<P>, ModeRefused>> {
+    pub fn give(&self, block: Pooled<P>, cx: Context) -> Result<(), Refused<Pooled<P>, ModeRefused>> {
+        let given = self.shelve(block, cx);
+        let over = self.ready() - self.limit;
+        if over > Pages::ZERO {
+            self.trim(over, cx);
+        }
+        given
+    }
+
+    /// Onto its shelf, or home.
+    fn shelve(&self, mut block: Pooled<P>, cx: Context) -> Result<(), Refused<Pooled<P>, ModeRefused>> {
         let (order, mode, zone) = (block.block().order(), block.mode(), self.platform.zone(block.block()));
         let too_long = self.wipe == Wipe::OnGive && !cx.contains(Context::MAY_BLOCK);
         let homeward = order.pages() > self.limit || self.platform.keep(block.block(), mode) == Keep::Home;
@@ -222,16 +232,7 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
             block.block_mut().zero();
         }
         let kind = Kind { order, mode, zone };
-        match self.shelves.with(|s| s.put(&kind, block)) {
-            Err(full) => self.send_home(full, cx),
-            Ok(()) => {
-                let over = self.ready() - self.limit;
-                if over > Pages::ZERO {
-                    self.trim(over, cx);
-                }
-                Ok(())
-            }
-        }
+        self.shelves.with(|s| s.put(&kind, block)).or_else(|full| self.send_home(full, cx))
     }
 
     /// [`trim_within`](Pool::trim_within) all zones.

@@ -213,6 +213,22 @@ fn the_limit_flushes_once() {
     world.assert_empty();
 }
 
+/// Rule: whoever gives trims what is over the limit, also one whose own block goes home.
+#[test]
+fn a_block_that_goes_home_trims_too() {
+    let machine = Machine::new(near(16));
+    let pool = Pool::<_, [Place<_>; 24]>::new(&machine, 4).with_limit(pages(1));
+    let [first, second] = [(); 2].map(|()| pool.take(order(0), WC, CX).unwrap());
+    let large = pool.take(order(1), WC, CX).unwrap();
+    machine.say_no(No::Mode);
+    pool.give(first, CX).unwrap();
+    pool.give(second, CX).unwrap();
+    assert_eq!(pool.ready(), pages(2), "neither can go");
+    machine.say_no(No::Never);
+    pool.give(large, CX).unwrap();
+    assert_eq!(pool.ready(), pages(1));
+}
+
 /// Rule: a block that is refused stays, in its mode, and others go instead, as many as were wanted.
 #[test]
 fn a_refused_block_stays_out_of_the_run() {
