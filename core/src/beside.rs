@@ -29,6 +29,54 @@ impl core::error::Error for TooShort {}
 /// device may use the addresses for as long as a guard lives, or until the platform's
 /// [`before_evict`](Platform::before_evict).
 /// (TTM's `dma_address` array of a `ttm_tt`.)
+///
+/// ```
+/// # use forebay::*;
+/// # struct Frames(usize, Vec<u8>);
+/// # impl OwnedBlock for Frames {
+/// #     const PAGE: usize = 4096;
+/// #     fn pfn(&self) -> Pfn { Pfn::new(self.0) }
+/// #     fn order(&self) -> Order { Order::holding(Pages::new(self.1.len() / 4096)).unwrap() }
+/// #     fn split(self) -> Result<(Self, Self), Self> { Err(self) }
+/// #     fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
+/// #         self.1.iter().skip(at).zip(to).map(|(from, to)| *to = *from).count()
+/// #     }
+/// #     fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
+/// #         self.1.iter_mut().skip(at).zip(from).map(|(to, from)| *to = *from).count()
+/// #     }
+/// # }
+/// # struct Machine;
+/// # impl Platform for Machine {
+/// #     type Block = Frames;
+/// #     type Lock = NoLock;
+/// #     type Mode = ();
+/// #     fn allocate(&self, order: Order, _: Context) -> Result<Frames, OutOfFrames> {
+/// #         Ok(Frames(0x40, vec![0; 4096 * order.pages().get()]))
+/// #     }
+/// #     fn release(&self, frames: Frames) { drop(frames); }
+/// # }
+/// # struct Store;
+/// # impl<B: OwnedBlock> BackingStore<B> for Store {
+/// #     fn ids(&self) -> StoreIds { StoreIds::NONE }
+/// #     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
+/// #         Err(Refused::new(handle, StoreError::WrongStore))
+/// #     }
+/// # }
+/// let home: &Forebay<_, _> = &Forebay::<_, _, [Place<Machine>; 0]>::new(Machine, Store, 0);
+/// let (mut slots, mut addresses) = ([const { Slot::EMPTY }; 8], [None; 8]);
+/// let ring = Buffer::of(Addressed::new(&mut slots[..], &mut addresses)?, home);
+///
+/// let mut guard = ring.write()?;
+/// guard.copy_in(0, b"to the device");
+/// guard.sync_for_device(0..13); // before the device reads
+/// for segment in guard.segments() {
+///     println!("{} bytes at {:?}", segment.bytes, segment.address); // what the device is told
+/// }
+/// guard.sync_for_cpu(4096..8192); // after the device wrote
+/// # assert_eq!(guard.address(4097).map(DmaAddr::get), Some(0x41001));
+/// # assert_eq!(guard.segments().count(), 1);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Addressed<'m, T> {
     slots: T,

@@ -196,9 +196,11 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         }
     }
 
-    /// Gives a block that stays, and was mapped, an address again. If that is refused, the next guard tries again.
+    /// Gives a block that stays, and was mapped, an address again, if it is in its buffer's mode. If that is refused, the
+    /// next guard tries again.
     fn map_again(&self, parts: &mut Parts<'_, P>, i: usize, mapped: Mapped, walk: &mut Walk) {
-        let stays = parts.slots.get(i).is_some_and(|slot| slot.block.is_some());
+        let block = parts.slots.get(i).and_then(|slot| slot.block.as_ref());
+        let stays = block.is_some_and(|block| block.mode().index() == self.mode.index());
         if mapped == Mapped::Yes && stays && self.map_at(parts, i, walk.cx).is_err() {
             walk.disturbed = true;
         }

@@ -20,11 +20,15 @@
 //!
 //! | | |
 //! | --- | --- |
-//! | `frame` `context` `mode` `refused` | plain values |
+//! | `frame` `context` `mode` `refused` `ask` `dma` `charge` | plain values |
 //! | `block` `lock` `platform` `handle` `store` | the ports that an integrator may implement |
-//! | `cell` `pool` `slot` `state` `pin` `report` | mechanism |
+//! | `cell` `pooled` `shelf` `pool` `slot` `beside` `state` `pin` `report` | mechanism |
 //! | `forebay` `guard` `buffer` | pool and store joined, and what one does with buffers |
-//! | `ladder` `evict` `restore` | the two directions: private methods of a buffer |
+//! | `mapping` `ladder` `evict` `restore` | the two directions: private methods of a buffer |
+//!
+//! # Devices, and who pays
+//! A buffer that a device uses keeps the address of each slot in an array of the caller's ([`Addressed`]); one whose
+//! contents somebody pays for keeps a token for each ([`Charged`]). [`Buffer::of`] takes either, or both.
 //!
 //! # What an integrator provides
 //! A [`Platform`] (where blocks come from) and a [`BackingStore`] (where contents go), or those of the crate

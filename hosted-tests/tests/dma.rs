@@ -287,6 +287,26 @@ fn what_stays_and_is_not_mapped_again_is_mapped_by_the_next_guard() {
     });
 }
 
+/// Rule: what stays, but not in its mode, is not mapped: its mode will change once more.
+#[test]
+fn what_stays_in_another_mode_is_not_mapped() {
+    let rig = Rig::new();
+    rig.run(|iommu, home| {
+        let mut arrays = arrays();
+        let buffer = addressed(home, &mut arrays).with_mode(Caching::Uncached);
+        fill(&buffer, 5);
+        rig.store.answer(Script { transfer: Some(StoreError::Full), ..Script::default() });
+        iommu.machine.say_no(No::ModeTo(Caching::Uncached));
+        assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().moved(), NONE);
+        assert_eq!(rig.world.mapped(), NONE);
+        assert_eq!(buffer.read().err(), Some(PinError::Take(TakeError::ModeRefused)));
+        iommu.machine.say_no(No::Never);
+        rig.store.answer(Script::default());
+        check(&buffer, 5);
+        assert_eq!(rig.world.mapped(), pages(8));
+    });
+}
+
 /// Rule: a part that stays keeps its address; what came back gets a new one.
 #[test]
 fn a_part_that_stays_keeps_its_address() {

@@ -1,16 +1,34 @@
-//! Buffers of both shapes under one type, each with a model of its bytes.
+//! Buffers of all shapes under one type, each with a model of its bytes.
 
 use super::ops::Shape;
 use forebay::{
-    BackingStore, Buffer, BufferId, Busy, Caching, Context, Evict, Evictable, Evicted, Forebay, OwnedBlock,
-    Pages, PinError, Platform, Read, Residency, Restored, Slot, Write,
+    Addressed, BackingStore, Buffer, BufferId, Busy, Caching, Charge, Charged, Context, DmaAddr, Evict,
+    Evictable, Evicted, Forebay, OwnedBlock, Pages, PinError, Platform, Read, Residency, Restored, Segment,
+    Slot, Write,
 };
 use std::cell::{Cell, RefCell};
 
-/// Either shape.
+/// Slots, and what may be beside them.
+pub(super) struct Room<P: Platform> {
+    slots: [Slot<P>; 16],
+    addresses: [Option<DmaAddr>; 16],
+    charges: [Option<Charge>; 16],
+}
+
+impl<P: Platform> Room<P> {
+    pub(super) const EMPTY: Self =
+        Room { slots: [const { Slot::EMPTY }; 16], addresses: [None; 16], charges: [None; 16] };
+}
+
+type Run<'m, P> = &'m mut [Slot<P>];
+/// Slots with all that may be beside them.
+type Full<'m, P> = Charged<'m, Addressed<'m, Run<'m, P>>>;
+
+/// Any shape.
 pub(super) enum Shaped<'h, 'm, P: Platform, S: BackingStore<P::Block>> {
     Tile(Buffer<'h, P, S>),
-    Run(Buffer<'h, P, S, &'m mut [Slot<P>]>),
+    Run(Buffer<'h, P, S, Run<'m, P>>),
+    Full(Buffer<'h, P, S, Full<'m, P>>),
 }
 
 macro_rules! either {
@@ -18,16 +36,19 @@ macro_rules! either {
         match $of {
             Shaped::Tile($one) => $do,
             Shaped::Run($one) => $do,
+            Shaped::Full($one) => $do,
         }
     };
 }
 
-/// A guard of either shape.
+/// A guard of any shape.
 pub(super) enum Guard<'g, 'm, P: Platform> {
     TileRead(Read<'g, P>),
-    RunRead(Read<'g, P, &'m mut [Slot<P>]>),
+    RunRead(Read<'g, P, Run<'m, P>>),
+    FullRead(Read<'g, P, Full<'m, P>>),
     TileWrite(Write<'g, P>),
-    RunWrite(Write<'g, P, &'m mut [Slot<P>]>),
+    RunWrite(Write<'g, P, Run<'m, P>>),
+    FullWrite(Write<'g, P, Full<'m, P>>),
 }
 
 impl<P: Platform> Guard<'_, '_, P> {
@@ -35,8 +56,10 @@ impl<P: Platform> Guard<'_, '_, P> {
         match self {
             Guard::TileRead(g) => g.copy_out(at, to),
             Guard::RunRead(g) => g.copy_out(at, to),
+            Guard::FullRead(g) => g.copy_out(at, to),
             Guard::TileWrite(g) => g.copy_out(at, to),
             Guard::RunWrite(g) => g.copy_out(at, to),
+            Guard::FullWrite(g) => g.copy_out(at, to),
         }
     }
 
@@ -44,13 +67,24 @@ impl<P: Platform> Guard<'_, '_, P> {
         match self {
             Guard::TileRead(g) => g.bytes(),
             Guard::RunRead(g) => g.bytes(),
+            Guard::FullRead(g) => g.bytes(),
             Guard::TileWrite(g) => g.bytes(),
             Guard::RunWrite(g) => g.bytes(),
+            Guard::FullWrite(g) => g.bytes(),
+        }
+    }
+
+    /// The scatter list of a buffer that keeps addresses.
+    fn segments(&self) -> Option<Vec<Segment>> {
+        match self {
+            Guard::FullRead(g) => Some(g.segments().collect()),
+            Guard::FullWrite(g) => Some(g.segments().collect()),
+            _ => None,
         }
     }
 
     pub(super) fn is_write(&self) -> bool {
-        matches!(self, Guard::TileWrite(_) | Guard::RunWrite(_))
+        matches!(self, Guard::TileWrite(_) | Guard::RunWrite(_) | Guard::FullWrite(_))
     }
 }
 
@@ -65,20 +99,27 @@ pub(super) struct Kept<'h, 'm, P: Platform, S: BackingStore<P::Block>> {
 }
 
 impl<'h, 'm, P: Platform<Mode = Caching>, S: BackingStore<P::Block>> Kept<'h, 'm, P, S> {
-    /// An empty buffer; a run takes its slots from `slots`.
+    /// An empty buffer; one of several slots takes them from `rooms`.
     pub(super) fn new(
         home: &'h Forebay<P, S>,
         shape: Shape,
         id: usize,
-        slots: &mut impl Iterator<Item = &'m mut Vec<Slot<P>>>,
+        rooms: &mut impl Iterator<Item = &'m mut Room<P>>,
     ) -> Option<Self> {
         let (id, unit) = (BufferId(id), shape.unit());
         let buffer = match shape.slots() {
             None => Shaped::Tile(Buffer::new(home, unit).with_id(id).with_mode(shape.mode())),
             Some(count) => {
-                let mine = slots.next()?.get_mut(..count)?;
-                let run = Buffer::over(mine, home).with_unit(unit);
-                Shaped::Run(run.with_id(id).with_mode(shape.mode()))
+                let Room { slots, addresses, charges } = rooms.next()?;
+                let slots = slots.get_mut(..count)?;
+                if shape.is_full() {
+                    let full = Charged::new(Addressed::new(slots, addresses).ok()?, charges).ok()?;
+                    let run = Buffer::of(full, home).with_unit(unit);
+                    Shaped::Full(run.with_id(id).with_mode(shape.mode()))
+                } else {
+                    let run = Buffer::over(slots, home).with_unit(unit);
+                    Shaped::Run(run.with_id(id).with_mode(shape.mode()))
+                }
             }
         };
         Some(Kept {
@@ -101,6 +142,7 @@ impl<'m, P: Platform, S: BackingStore<P::Block>> Kept<'_, 'm, P, S> {
         Ok(match &self.buffer {
             Shaped::Tile(b) => Guard::TileRead(b.read_in(cx)?),
             Shaped::Run(b) => Guard::RunRead(b.read_in(cx)?),
+            Shaped::Full(b) => Guard::FullRead(b.read_in(cx)?),
         })
     }
 
@@ -108,6 +150,7 @@ impl<'m, P: Platform, S: BackingStore<P::Block>> Kept<'_, 'm, P, S> {
         Ok(match &self.buffer {
             Shaped::Tile(b) => Guard::TileWrite(b.write_in(cx)?),
             Shaped::Run(b) => Guard::RunWrite(b.write_in(cx)?),
+            Shaped::Full(b) => Guard::FullWrite(b.write_in(cx)?),
         })
     }
 
@@ -138,6 +181,11 @@ impl<'m, P: Platform, S: BackingStore<P::Block>> Kept<'_, 'm, P, S> {
     pub(super) fn compare(&self, guard: &Guard<'_, '_, P>) {
         let model = self.model.borrow();
         assert_eq!(guard.bytes(), model.len(), "{:?} has another length", self.id);
+        if let Some(segments) = guard.segments() {
+            let end =
+                segments.iter().fold(0, |at, segment| if segment.at == at { at + segment.bytes } else { at });
+            assert_eq!(end, model.len(), "{:?} is not all of it in its scatter list: {segments:?}", self.id);
+        }
         let mut bytes = vec![0x77; model.len() + 1];
         assert_eq!(guard.copy_out(0, &mut bytes), model.len(), "{:?} is not resident under a guard", self.id);
         bytes.truncate(model.len());
@@ -162,7 +210,8 @@ impl<'m, P: Platform, S: BackingStore<P::Block>> Kept<'_, 'm, P, S> {
         let done = match guard {
             Guard::TileWrite(g) => g.copy_in(at, &bytes),
             Guard::RunWrite(g) => g.copy_in(at, &bytes),
-            Guard::TileRead(_) | Guard::RunRead(_) => return,
+            Guard::FullWrite(g) => g.copy_in(at, &bytes),
+            Guard::TileRead(_) | Guard::RunRead(_) | Guard::FullRead(_) => return,
         };
         assert_eq!(done, fits, "{:?}: {len} bytes at {at}", self.id);
         if let Some(part) = model.get_mut(at..at + fits) {

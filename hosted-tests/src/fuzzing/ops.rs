@@ -106,6 +106,11 @@ impl Shape {
         mode(self.mode)
     }
 
+    /// Whether it keeps addresses and charges, if it has several slots.
+    pub(super) fn is_full(self) -> bool {
+        self.many && self.mode / 3 % 2 == 1
+    }
+
     pub(super) fn pages(self) -> usize {
         self.slots().unwrap_or(1) << self.unit().get()
     }

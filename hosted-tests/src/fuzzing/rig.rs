@@ -1,6 +1,6 @@
 //! A machine that runs: what the harness holds of it, what must be true after every operation, and the end.
 
-use super::buffers::{Guard, Kept};
+use super::buffers::{Guard, Kept, Room};
 use super::engine::Slow;
 use super::memfd::{COPIED, Inspector, OWN};
 use super::ops::{Machine, Op, Shape};
@@ -10,7 +10,7 @@ use super::tally::Tally;
 use super::{Home, Site, Swap, pages, region_ids};
 use crate::World;
 use forebay::{
-    BackingStore, Context, Evict, Handle, OwnedBlock, Pages, PinError, Pooled, Residency, Slot, StoreIds,
+    BackingStore, Charge, Context, Evict, Handle, OwnedBlock, Pages, PinError, Pooled, Residency, StoreIds,
     TakeError,
 };
 use forebay_backends::Faults;
@@ -140,9 +140,8 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         let mut trail = Trail { machine, ops, at: 0 };
         let mut me = Quiet::new(self);
         // A buffer that is made again needs slots of its own, since its borrow of the first ones lasts.
-        let mut slots: Vec<Vec<Slot<Site<'w, S>>>> =
-            (0..8).map(|_| (0..16).map(|_| Slot::EMPTY).collect()).collect();
-        let mut spare = slots.iter_mut();
+        let mut rooms = [const { Room::<Site<'w, S>>::EMPTY }; 8];
+        let mut spare = rooms.iter_mut();
         let shapes: &[Shape] = machine.buffers();
         let made = shapes.iter().zip(0..).filter_map(|(s, id)| Kept::new(me.home, *s, id, &mut spare));
         let mut buffers = Quiet::new(made.collect::<Vec<_>>());
@@ -236,6 +235,15 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
             };
             assert!(is.clean <= is.resident && is.resident + is.stored <= all, "{:?}: {is:?}", kept.id);
             assert!(!kept.is_guarded() || is.resident == all, "{:?} is not resident under a guard", kept.id);
+            if let Some(payer) = Charge::new(kept.id.0).filter(|_| kept.shape.is_full()) {
+                let contents = is.resident + is.stored;
+                assert_eq!(
+                    self.world.charged(payer),
+                    contents,
+                    "{:?} is paid for like that: {is:?}",
+                    kept.id
+                );
+            }
             resident += is.resident;
             stored += is.stored + is.clean;
         }
@@ -276,6 +284,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
             PinError::Context => cx != Context::THREAD,
             PinError::Store(E::Io | E::OtherWay) => injected,
             PinError::Take(TakeError::ModeRefused) => injected,
+            PinError::MapRefused | PinError::OverLimit => injected && kept.shape.is_full(),
             PinError::Take(TakeError::OutOfFrames(_)) => {
                 let least = if self.splits { kept.shape.unit() } else { kept.shape.largest() };
                 let limited = self.memfd.as_ref().is_some_and(|m| m.is_over(kept.shape.largest().pages()));
