@@ -49,9 +49,9 @@ struct Line {
 }
 
 impl Line {
-    /// What nobody wrote yet is not zeros, and no two lines are alike.
-    fn new(number: usize, bytes: usize) -> Line {
-        let mut rng = Rng::new(number as u64);
+    /// What nobody wrote yet is not zeros, and no two lines are alike: this one is the `n`th.
+    fn new(n: usize, bytes: usize) -> Line {
+        let mut rng = Rng::new(n as u64);
         let memory = (0..bytes).map(|_| rng.next() as u8).collect();
         Line { memory, cached: None, reach: Reach::ThroughTheCache }
     }
@@ -167,7 +167,7 @@ impl Cache {
         let Cache { line, lines, numbers, .. } = self;
         lines.entry(number).or_insert_with(|| {
             numbers.push(number);
-            Line::new(number, *line)
+            Line::new(numbers.len(), *line)
         })
     }
 
