@@ -167,6 +167,9 @@ impl<'h, 'w, T: Slots<Plat<'w>>> Driver<'h, 'w, T> {
         if list.is_empty() {
             return Ok(()); // no device uses this one
         }
+        let mut first = [0];
+        device.read(guard.address(range.start).unwrap(), &mut first);
+        same(&first, &self.bytes[range.start..][..1], "a device that was told one address")?;
         same(&device.gather(&list, range.clone()), &self.bytes[range], "the device")
     }
 
