@@ -16,6 +16,12 @@ fn each_way(test: impl Fn(&Rig, &Shelved<'_>, Caching, Evict, By)) {
     }
 }
 
+/// Whoever has the free frames next leaves other bytes in them, so that what comes back is not there already.
+fn scribble(home: &Shelved<'_>, mode: Caching) {
+    let mut arrays = arrays();
+    fill(&shared(home, &mut arrays).with_mode(mode), 99);
+}
+
 /// Rule: what a device wrote is kept, also if its driver did not tell the CPU before the buffer was evicted.
 #[test]
 fn what_a_device_wrote_goes_with_the_block() {
@@ -28,6 +34,7 @@ fn what_a_device_wrote_goes_with_the_block() {
             overwrite(&device, &buffer, seed);
             assert_eq!(buffer.evict(ALL, how, CX).unwrap().moved(), pages(8));
             rig.write_out(home, by);
+            scribble(home, mode);
             check(&buffer, seed);
             assert!(seen_by(&device, &buffer) == pattern(seed, BYTES), "the device sees other bytes");
         }
@@ -45,6 +52,7 @@ fn what_the_cpu_wrote_is_there_for_a_device_after_the_way_back() {
             fill(&buffer, seed);
             assert_eq!(buffer.evict(ALL, how, CX).unwrap().moved(), pages(8));
             rig.write_out(home, by);
+            scribble(home, mode);
             assert!(seen_by(&device, &buffer) == pattern(seed, BYTES), "the device sees other bytes");
         }
     });
@@ -60,9 +68,26 @@ fn what_was_restored_is_there_for_a_device() {
         fill(&buffer, 1);
         assert_eq!(buffer.evict(ALL, how, CX).unwrap().moved(), pages(8));
         rig.write_out(home, by);
+        scribble(home, mode);
         assert_eq!(buffer.restore(pages(3), CX).why, None);
         assert_eq!(buffer.restore(ALL, CX).why, None);
         assert!(seen_by(&device, &buffer) == pattern(1, BYTES), "the device sees other bytes");
+    });
+}
+
+/// Rule: what the CPU alone uses is kept too: by the engine, which cleans, and by the mode, which leaves nothing stale.
+#[test]
+fn what_no_device_uses_is_kept() {
+    each_way(|rig, home, mode, how, by| {
+        let mut slots = [const { Slot::EMPTY }; 8];
+        let buffer = Buffer::over(&mut slots, home).with_mode(mode);
+        for seed in 1..3 {
+            fill(&buffer, seed);
+            assert_eq!(buffer.evict(ALL, how, CX).unwrap().moved(), pages(8));
+            rig.write_out(home, by);
+            scribble(home, mode);
+            check(&buffer, seed);
+        }
     });
 }
 
