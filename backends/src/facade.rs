@@ -211,3 +211,10 @@ impl<L: RawLock, const PAGE: usize, const N: usize> fmt::Debug for RamForebay<L,
         self.0.fmt(f)
     }
 }
+
+#[cfg(feature = "defmt")]
+impl<L: RawLock, const PAGE: usize, const N: usize> defmt::Format for RamForebay<L, PAGE, N> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::Format::format(&self.0, f);
+    }
+}

@@ -4,6 +4,7 @@ use forebay::{BackingStore, Handle, OwnedBlock, Refused, StoreError, StoreIds};
 
 /// Refuses everything: for a pool whose buffers are never evicted, only purged. Also the simplest store there is.
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Null;
 
 impl<B: OwnedBlock> BackingStore<B> for Null {

@@ -10,6 +10,7 @@ use forebay::{
 /// The two need different [`StoreId`](forebay::StoreId)s; with the same, nothing is taken
 /// ([`StoreError::SameId`]). A tier may be tiers itself.
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Tiered<A, B>(pub A, pub B);
 
 /// Which of the two a handle belongs to.

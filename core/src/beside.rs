@@ -117,6 +117,13 @@ impl<P: Platform, T: Slots<P>> Slots<P> for Addressed<'_, T> {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl<T> defmt::Format for Addressed<'_, T> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Addressed({=usize})", self.addresses.len());
+    }
+}
+
 /// Slots of a buffer whose contents somebody pays for: with room for the token of each.
 ///
 /// Who pays is what [`Platform::charge`] says when a slot gets contents; it goes on paying, also while they are in the store
@@ -150,6 +157,13 @@ impl<P: Platform, T: Slots<P>> Slots<P> for Charged<'_, T> {
     }
     fn addresses(&self) -> &[Option<DmaAddr>] {
         self.slots.addresses()
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl<T> defmt::Format for Charged<'_, T> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Charged({=usize})", self.charges.len());
     }
 }
 

@@ -1,6 +1,7 @@
 //! A buffer: slots that are empty, resident or stored, in any mixture.
 
 use crate::cell::Shared;
+use crate::event::{self, Event};
 use crate::state::{Empty, Inner, Marks};
 use crate::{
     BackingStore, BufferId, Busy, Context, Evict, Evictable, Evicted, Forebay, Mode, Order, OwnedBlock,
@@ -226,6 +227,7 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
         self.clear(&mut held, cx);
         let stuck = held.slots.slots().iter().any(|s| s.block.is_some());
         held.marks.set(Marks::BLOCKS, stuck);
+        event::send(Event::Purged(self.id));
         Ok(())
     }
 
@@ -354,8 +356,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Drop for Buffer<'_, P,
             let _ = self.unmap(&mut held, Context::INTERRUPT);
             self.clear(&mut held, Context::INTERRUPT);
             for stuck in held.slots.slots_mut().iter_mut().filter_map(|s| s.block.take()) {
-                let pages = stuck.block().pages();
-                self.home.count(|s| s.stranded += pages);
+                self.home.strand(stuck.block().pages());
             }
             self.uncharge(&mut held);
         }
@@ -369,5 +370,14 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> fmt::Debug for Buffer<
             .field("unit", &self.unit)
             .field("residency", &self.residency())
             .finish_non_exhaustive()
+    }
+}
+
+/// O(1), as it is formatted inside the logger, which may mask interrupts meanwhile: where its contents are, say with
+/// [`residency`](Buffer::residency).
+#[cfg(feature = "defmt")]
+impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> defmt::Format for Buffer<'_, P, S, T> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Buffer({=usize}, unit {})", self.id.0, self.unit);
     }
 }

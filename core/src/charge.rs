@@ -12,7 +12,6 @@ use core::num::NonZeroUsize;
 ///
 /// Prints as `C7`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Charge(NonZeroUsize); // one more than the token, so that an optional one takes no more room
 
 impl Charge {
@@ -33,6 +32,13 @@ impl Charge {
 impl fmt::Debug for Charge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "C{}", self.get())
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Charge {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "C{=usize}", self.get());
     }
 }
 

@@ -7,7 +7,6 @@ use core::num::NonZeroU64;
 ///
 /// Prints as `D4000`, in hexadecimal.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct DmaAddr(NonZeroU64); // one more than the address, so that an optional one takes no more room
 
 impl DmaAddr {
@@ -36,6 +35,13 @@ impl DmaAddr {
 impl fmt::Debug for DmaAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "D{:x}", self.get())
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for DmaAddr {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "D{=u64:x}", self.get());
     }
 }
 

@@ -1,6 +1,7 @@
 //! The way out: a walk over the slots, and what becomes of each block.
 
 use crate::cell::Held;
+use crate::event::{self, Event};
 use crate::ladder::{Gone, Stay, Walk};
 use crate::mapping::{Mapped, unmap_at};
 use crate::slot::slots_of;
@@ -33,6 +34,10 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             self.evict_round(held, budget, &mut walk);
         }
         self.home.count(|s| s.evicted += Evicted { why: None, ..walk.sum });
+        event::send(Event::Evicted(self.id, walk.sum));
+        if walk.lost {
+            event::send(Event::Lost(self.id));
+        }
         walk.sum
     }
 

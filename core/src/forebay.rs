@@ -1,5 +1,6 @@
 //! Pool and store together, and the walk that moves idle buffers from one to the other.
 
+use crate::event::{self, Event};
 use crate::{
     BackingStore, Context, Evict, Evicted, Locked, OwnedBlock, Pages, Place, Places, Platform, Pool, Pooled,
     Report, Settled, Stats,
@@ -73,9 +74,14 @@ impl<P: Platform, S, M: Places<P> + ?Sized> Forebay<P, S, M> {
     /// Gives a block to the pool. One that its mode keeps from going anywhere is lost, and counted.
     pub(crate) fn give_or_strand(&self, block: Pooled<P>, cx: Context) {
         if let Err(refused) = self.pool.give(block, cx) {
-            let pages = refused.item.block().pages();
-            self.count(|s| s.stranded += pages);
+            self.strand(refused.item.block().pages());
         }
+    }
+
+    /// Counts and tells that a block is lost, since its mode keeps it from going anywhere.
+    pub(crate) fn strand(&self, pages: Pages) {
+        self.count(|s| s.stranded += pages);
+        event::send(Event::Stranded(pages));
     }
 }
 
@@ -114,7 +120,8 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
             }
         }
         self.walk.with(|w| w.hand = hand);
-        report.settled = self.settle(Pages::ZERO, cx);
+        report.settled = self.settle_store(Pages::ZERO, cx);
+        event::send(Event::Reclaimed(report));
         report
     }
 
@@ -123,6 +130,12 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
     /// # Context
     /// As `cx` says; linear in what is written out, at most about `budget` pages.
     pub fn settle(&self, budget: Pages, cx: Context) -> Settled {
+        let settled = self.settle_store(budget, cx);
+        event::send(Event::Settled(settled));
+        settled
+    }
+
+    fn settle_store(&self, budget: Pages, cx: Context) -> Settled {
         self.store.settle(budget, cx, &mut |block| self.take_home(block))
     }
 
@@ -149,5 +162,12 @@ impl<P: Platform, S, M: Places<P> + ?Sized> fmt::Debug for Forebay<P, S, M> {
             .field("pool", &&self.pool)
             .field("stats", &self.stats())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl<P: Platform, S, M: Places<P> + ?Sized> defmt::Format for Forebay<P, S, M> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Forebay({}; {})", self.pool, self.stats());
     }
 }

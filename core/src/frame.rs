@@ -8,7 +8,6 @@ use core::ops::{Add, AddAssign, Sub, SubAssign};
 ///
 /// Prints as `Fx1a`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Pfn(usize);
 
 impl Pfn {
@@ -34,12 +33,18 @@ impl fmt::Debug for Pfn {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for Pfn {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Fx{=usize:x}", self.0);
+    }
+}
+
 /// The size of a block as a power of two: order `n` is `2^n` pages.
 ///
 /// Prints as `o3`. Orders 0 to 15 can be written down; how large the blocks of a pool really get is
 /// [`Platform::MAX_ORDER`](crate::Platform::MAX_ORDER), 10 unless the platform says otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Order(u8);
 
 impl Order {
@@ -94,12 +99,18 @@ impl fmt::Debug for Order {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for Order {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "o{=u8}", self.0);
+    }
+}
+
 /// A count of pages. How many bytes a page has is the block type's
 /// ([`OwnedBlock::PAGE`](crate::OwnedBlock::PAGE)).
 ///
 /// Arithmetic saturates: a count that can't be right never wraps into one that looks right.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Pages(usize);
 
 impl Pages {
@@ -154,6 +165,13 @@ impl Sum for Pages {
 impl fmt::Debug for Pages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}p", self.0)
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Pages {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{=usize}p", self.0);
     }
 }
 

@@ -264,3 +264,17 @@ impl<P: Platform, T: Slots<P>> fmt::Debug for Write<'_, P, T> {
         f.debug_struct("Write").finish_non_exhaustive()
     }
 }
+
+#[cfg(feature = "defmt")]
+impl<P: Platform, T: Slots<P>> defmt::Format for Read<'_, P, T> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Read({=usize} bytes)", self.bytes());
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl<P: Platform, T: Slots<P>> defmt::Format for Write<'_, P, T> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Write({=usize} bytes)", self.bytes());
+    }
+}

@@ -71,7 +71,6 @@ const VALUE_BITS: u32 = usize::BITS - ORDER_BITS - STORE_BITS;
 /// [`Handle::new`] is open to all: a forged handle may reach wrong contents, never foreign memory.
 #[must_use = "dropping a handle loses what is stored"]
 #[derive(PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Handle(NonZeroUsize);
 
 impl Handle {
@@ -117,5 +116,12 @@ impl Handle {
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "H{}:{:?}:{:x}", self.store().get(), self.order(), self.value())
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Handle {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "H{=u8}:{}:{=usize:x}", self.store().get(), self.order(), self.value());
     }
 }

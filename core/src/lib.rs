@@ -22,7 +22,7 @@
 //! | --- | --- |
 //! | `frame` `context` `mode` `refused` `ask` `dma` `charge` | plain values |
 //! | `block` `lock` `platform` `handle` `store` | the ports that an integrator may implement |
-//! | `cell` `pooled` `shelf` `pool` `slot` `beside` `state` `pin` `report` | mechanism |
+//! | `cell` `pooled` `shelf` `pin` `report` `event` `pool` `slot` `beside` `state` | mechanism |
 //! | `forebay` `guard` `buffer` | pool and store joined, and what one does with buffers |
 //! | `mapping` `ladder` `evict` `restore` | the two directions: private methods of a buffer |
 //!
@@ -81,6 +81,14 @@
 //! # Ok::<(), TakeError>(())
 //! ```
 //!
+//! # Features
+//! None is on by default: `spin` and `critical-section` give a lock each; `defmt` implements `defmt::Format` for every
+//! public type and tells events through `defmt`; `log` tells them through `log`. Those two exclude each other.
+//!
+//! What a buffer did is a trace, what a reclaim, a settle or a trim did a debug message, a loss a warning. An event is
+//! told by the call that it is about, in its context, perhaps an interrupt, and never under a lock. What did nothing is
+//! not told, except for a reclaim.
+//!
 //! # Who owns a block
 //! A block is a move-only value, in exactly one place: the source, a shelf of the pool, a slot of a buffer, the
 //! store, or a copy engine. Every call that could fail gives it back. See [`BackingStore`] for the phases.
@@ -102,6 +110,7 @@ mod store;
 
 mod beside;
 mod cell;
+mod event;
 mod pin;
 mod pool;
 mod pooled;
@@ -138,8 +147,8 @@ pub use lock::{Locked, NoLock, RawLock, Section};
 pub use mode::{Caching, Mode};
 pub use pin::PinError;
 pub use platform::{BufferId, Busy, ModeRefused, OutOfFrames, Platform};
-pub use pool::{Pool, TakeError, Wipe};
-pub use pooled::{Keep, Pooled, Wiped};
+pub use pool::{Pool, Wipe};
+pub use pooled::{Keep, Pooled, TakeError, Wiped};
 pub use refused::Refused;
 pub use report::{Evict, Evicted, Report, Restored, Stats, StayReason};
 pub use shelf::{Place, Places, ShelfStats};

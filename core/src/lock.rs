@@ -33,6 +33,13 @@ pub unsafe trait RawLock {
 #[derive(Debug)]
 pub struct NoLock(PhantomData<Cell<()>>);
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for NoLock {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "NoLock");
+    }
+}
+
 // SAFETY: the type is not `Sync`, so only one thread can reach a value of it, and an interrupt handler can't
 // reach it either, as a `static` of it does not compile.
 unsafe impl RawLock for NoLock {
@@ -72,6 +79,13 @@ impl<S> fmt::Debug for Spin<S> {
     }
 }
 
+#[cfg(all(feature = "spin", feature = "defmt"))]
+impl<S> defmt::Format for Spin<S> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Spin(locked: {=bool})", self.0.is_locked());
+    }
+}
+
 #[cfg(feature = "spin")]
 // SAFETY: the mutex admits one at a time, and taking it synchronises with giving it back.
 unsafe impl<S: Section> RawLock for Spin<S> {
@@ -88,6 +102,7 @@ unsafe impl<S: Section> RawLock for Spin<S> {
 /// from code that is inside another one.
 #[cfg(feature = "critical-section")]
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct CriticalSection;
 
 #[cfg(feature = "critical-section")]
@@ -147,6 +162,13 @@ impl<L: RawLock, T: ?Sized> Locked<L, T> {
 impl<L, T: ?Sized> fmt::Debug for Locked<L, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Locked").finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl<L, T: ?Sized> defmt::Format for Locked<L, T> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Locked");
     }
 }
 

@@ -4,40 +4,13 @@
 //! costs a flush on every core. That is why pools exist at all (TTM's `ttm_pool.c` says so in its first lines),
 //! and why there is a shelf for each mode and order.
 
+use crate::event::{self, Event};
 use crate::shelf::{Kind, Shelves, Step};
 use crate::{
     Ask, Context, Keep, Locked, Mode, ModeRefused, Order, OutOfFrames, OwnedBlock, Pages, Place, Places,
-    Platform, PoolTable, Pooled, Refused, ShelfStats, Wiped, Zone, Zones,
+    Platform, PoolTable, Pooled, Refused, ShelfStats, TakeError, Wiped, Zone, Zones,
 };
 use core::fmt;
-
-/// Why a pool has no block to give.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum TakeError {
-    /// Neither shelf nor source has a block of that order.
-    OutOfFrames(OutOfFrames),
-    /// The platform refused the caching mode; the block is home again.
-    ModeRefused,
-}
-
-impl From<OutOfFrames> for TakeError {
-    fn from(why: OutOfFrames) -> Self {
-        TakeError::OutOfFrames(why)
-    }
-}
-
-impl fmt::Display for TakeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TakeError::OutOfFrames(why) => why.fmt(f),
-            TakeError::ModeRefused => ModeRefused.fmt(f),
-        }
-    }
-}
-
-impl core::error::Error for TakeError {}
 
 /// When the bytes of a block are made zero.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -282,6 +255,7 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
                 }
             }
         }
+        event::send(Event::Trimmed(done));
         done
     }
 
@@ -348,5 +322,15 @@ impl<P: Platform, M: Places<P> + ?Sized> fmt::Debug for Pool<P, M> {
             .field("limit", &self.limit)
             .field("ready", &self.ready())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl<P: Platform, M: Places<P> + ?Sized> defmt::Format for Pool<P, M> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        match self.limit {
+            Pages::MAX => defmt::write!(f, "Pool({} ready)", self.ready()),
+            limit => defmt::write!(f, "Pool({} of {} ready)", self.ready(), limit),
+        }
     }
 }

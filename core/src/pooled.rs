@@ -1,6 +1,6 @@
-//! A block in some caching mode, and whether a pool keeps such ones.
+//! A block in some caching mode, whether a pool keeps such ones, and why it may have none.
 
-use crate::{Context, Mode, ModeRefused, OwnedBlock, Platform, Refused};
+use crate::{Context, Mode, ModeRefused, OutOfFrames, OwnedBlock, Platform, Refused};
 use core::fmt;
 use core::ops::DerefMut;
 
@@ -23,6 +23,34 @@ pub enum Wiped {
     /// It may have anybody's bytes.
     Unknown,
 }
+
+/// Why a pool has no block to give.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum TakeError {
+    /// Neither shelf nor source has a block of that order.
+    OutOfFrames(OutOfFrames),
+    /// The platform refused the caching mode; the block is home again.
+    ModeRefused,
+}
+
+impl From<OutOfFrames> for TakeError {
+    fn from(why: OutOfFrames) -> Self {
+        TakeError::OutOfFrames(why)
+    }
+}
+
+impl fmt::Display for TakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TakeError::OutOfFrames(why) => why.fmt(f),
+            TakeError::ModeRefused => ModeRefused.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for TakeError {}
 
 /// A block in some caching mode, from a pool.
 ///
@@ -123,5 +151,12 @@ impl<P: Platform> Pooled<P> {
 impl<P: Platform> fmt::Debug for Pooled<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}+{:?} mode {}", self.block.pfn(), self.block.order(), self.mode.index())
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl<P: Platform> defmt::Format for Pooled<P> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{}+{} mode {=usize}", self.block.pfn(), self.block.order(), self.mode.index());
     }
 }

@@ -9,7 +9,6 @@ use core::fmt;
 /// as a type.
 #[must_use = "it holds what was handed in"]
 #[derive(Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Refused<T, E> {
     /// What was handed in, unharmed.
     pub item: T,
@@ -32,5 +31,13 @@ impl<T, E> Refused<T, E> {
 impl<T, E: fmt::Display> fmt::Display for Refused<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "refused: {}", self.why)
+    }
+}
+
+/// What was handed in need not be `Format`.
+#[cfg(feature = "defmt")]
+impl<T, E: defmt::Format> defmt::Format for Refused<T, E> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "refused: {}", self.why);
     }
 }

@@ -63,7 +63,6 @@ impl fmt::Display for StayReason {
 
 /// What an eviction did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Evicted {
     /// Transferred: the store owns the blocks. Not freed yet.
@@ -113,7 +112,6 @@ impl AddAssign for Evicted {
 
 /// What a step of restoring did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Restored {
     /// Blocks taken back as they were: nothing copied.
@@ -156,7 +154,6 @@ impl AddAssign for Restored {
 
 /// What a reclaim did: the walk over the buffers, and the settling of the store after it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Report {
     /// The walk.
@@ -175,7 +172,6 @@ impl Report {
 /// Everything that passed through a [`Forebay`](crate::Forebay) since it was made: counts only, so that no reason is
 /// ever older than what it explains.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Stats {
     /// All evictions.

@@ -1,5 +1,6 @@
 //! The way back: the same block where the store still has it, else a copy into a fresh one.
 
+use crate::event::{self, Event};
 use crate::slot::slots_of;
 use crate::state::{Empty, Inner, Marks, Round};
 use crate::{
@@ -66,6 +67,10 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             self.populate_round(inner, budget, cx, &mut sum);
         }
         self.home.count(|s| s.restored += Restored { why: None, ..sum });
+        event::send(Event::Restored(self.id, sum));
+        if inner.marks.contains(Marks::LOST) {
+            event::send(Event::Lost(self.id)); // by this call, as it was not before
+        }
         sum
     }
 

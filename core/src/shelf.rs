@@ -41,6 +41,17 @@ impl<P: Platform> Place<P> {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl<P: Platform> defmt::Format for Place<P> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        match &self.content {
+            Content::Empty => defmt::write!(f, "empty"),
+            Content::Ready(block) => defmt::write!(f, "{}", block),
+            Content::Reserved => defmt::write!(f, "reserved"),
+        }
+    }
+}
+
 /// Where a pool keeps its places: `[Place; N]` or `[Place]`.
 pub trait Places<P: Platform>: AsMut<[Place<P>]> + AsRef<[Place<P>]> {}
 impl<P: Platform, M: AsMut<[Place<P>]> + AsRef<[Place<P>]> + ?Sized> Places<P> for M {}

@@ -16,23 +16,26 @@ impl<'p, P: Platform, M: Places<P> + ?Sized> PoolTable<'p, P, M> {
     pub(crate) const fn new(pool: &'p Pool<P, M>) -> Self {
         PoolTable(pool)
     }
+
+    /// Order, mode and zone of each shelf that was ever asked for, and what it went through.
+    fn shelves(&self) -> impl Iterator<Item = (Order, usize, Zone, ShelfStats)> {
+        let modes = |order| (0..P::Mode::COUNT).map(move |mode| (order, mode));
+        let zones = |(order, mode)| (0..P::ZONES).filter_map(Zone::new).map(move |zone| (order, mode, zone));
+        let kinds = (0..=Order::MAX.get()).filter_map(Order::new).flat_map(modes).flat_map(zones);
+        kinds.filter_map(|(order, mode, zone)| {
+            let stats = self.0.shelf_at(order, mode, zone).filter(|stats| *stats != ShelfStats::default())?;
+            Some((order, mode, zone, stats))
+        })
+    }
 }
 
 impl<P: Platform, M: Places<P> + ?Sized> fmt::Display for PoolTable<'_, P, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "order mode zone  ready   hits misses")?;
-        for order in (0..=Order::MAX.get()).filter_map(Order::new) {
-            for (mode, zone) in
-                (0..P::Mode::COUNT).flat_map(|mode| (0..P::ZONES).map(move |zone| (mode, zone)))
-            {
-                let Some(stats) = Zone::new(zone).and_then(|zone| self.0.shelf_at(order, mode, zone)) else {
-                    continue;
-                };
-                let ShelfStats { ready, hits, misses } = stats;
-                if stats != ShelfStats::default() {
-                    writeln!(f, "{:5} {mode:4} {zone:4} {ready:6} {hits:6} {misses:6}", order.get())?;
-                }
-            }
+        for (order, mode, zone, stats) in self.shelves() {
+            let ShelfStats { ready, hits, misses } = stats;
+            let (order, zone) = (order.get(), zone.get());
+            writeln!(f, "{order:5} {mode:4} {zone:4} {ready:6} {hits:6} {misses:6}")?;
         }
         write!(f, "{} pages ready", self.0.ready())
     }
@@ -41,6 +44,19 @@ impl<P: Platform, M: Places<P> + ?Sized> fmt::Display for PoolTable<'_, P, M> {
 impl<P: Platform, M: Places<P> + ?Sized> fmt::Debug for PoolTable<'_, P, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// The same in a line.
+#[cfg(feature = "defmt")]
+impl<P: Platform, M: Places<P> + ?Sized> defmt::Format for PoolTable<'_, P, M> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        for (order, mode, zone, ShelfStats { ready, hits, misses }) in self.shelves() {
+            let zone = zone.get();
+            defmt::write!(f, "{} mode {=usize} zone {=u8}: {=usize} ready, ", order, mode, zone, ready);
+            defmt::write!(f, "{=u32} hits, {=u32} misses; ", hits, misses);
+        }
+        defmt::write!(f, "{=usize} pages ready", self.0.ready().get());
     }
 }
 
@@ -107,5 +123,88 @@ impl fmt::Display for Stats {
             list(f, &[(self.settled, "sent home by the store"), (self.stranded, "stranded")])?;
         }
         Ok(())
+    }
+}
+
+/// As [`list`]; the names stay in the file that decodes the log.
+#[cfg(feature = "defmt")]
+fn list_in_defmt(f: defmt::Formatter<'_>, counts: &[(Pages, defmt::Str)]) {
+    let mut first = true;
+    for (pages, name) in counts.iter().filter(|(pages, _)| *pages > Pages::ZERO) {
+        if !first {
+            defmt::write!(f, ", ");
+        }
+        defmt::write!(f, "{=usize} pages {=istr}", pages.get(), *name);
+        first = false;
+    }
+    if first {
+        defmt::write!(f, "nothing");
+    }
+}
+
+#[cfg(feature = "defmt")]
+fn why_in_defmt<E: defmt::Format>(f: defmt::Formatter<'_>, why: Option<E>) {
+    if let Some(why) = why {
+        defmt::write!(f, " ({})", why);
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Evicted {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        let counts = [
+            (self.handed_over, defmt::intern!("handed over")),
+            (self.copied, defmt::intern!("copied")),
+            (self.clean, defmt::intern!("clean")),
+            (self.refused, defmt::intern!("refused")),
+        ];
+        list_in_defmt(f, &counts);
+        why_in_defmt(f, self.why);
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Restored {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        let counts = [
+            (self.taken_back, defmt::intern!("taken back")),
+            (self.loaded, defmt::intern!("loaded")),
+            (self.populated, defmt::intern!("populated")),
+        ];
+        list_in_defmt(f, &counts);
+        why_in_defmt(f, self.why);
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Settled {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        let counts = [
+            (self.freed, defmt::intern!("freed")),
+            (self.reclaimable, defmt::intern!("reclaimable")),
+            (self.pending, defmt::intern!("pending")),
+            (self.held, defmt::intern!("held")),
+        ];
+        list_in_defmt(f, &counts);
+        why_in_defmt(f, self.error);
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Report {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "evicted: {}; store: {}", self.evicted, self.settled);
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Stats {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "evicted: {}; restored: {}", self.evicted, self.restored);
+        if self.settled + self.stranded > Pages::ZERO {
+            defmt::write!(f, "; ");
+            let settled = (self.settled, defmt::intern!("sent home by the store"));
+            list_in_defmt(f, &[settled, (self.stranded, defmt::intern!("stranded"))]);
+        }
     }
 }

@@ -47,6 +47,18 @@ impl<P: Platform> Slot<P> {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl<P: Platform> defmt::Format for Slot<P> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        match (&self.block, &self.copy) {
+            (None, None) => defmt::write!(f, "empty"),
+            (Some(block), None) => defmt::write!(f, "resident {}", block),
+            (None, Some(copy)) => defmt::write!(f, "stored {}", copy),
+            (Some(block), Some(copy)) => defmt::write!(f, "clean {} {}", block, copy),
+        }
+    }
+}
+
 impl<P: Platform> fmt::Debug for Slot<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Slot").field("block", &self.block).field("copy", &self.copy).finish()
@@ -112,5 +124,19 @@ impl<P: Platform> fmt::Debug for Parts<'_, P> {
             .field("addresses", &self.addresses)
             .field("charges", &self.charges)
             .finish()
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl<P: Platform> defmt::Format for Parts<'_, P> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        let (slots, addresses, charges) = (self.slots.len(), self.addresses.len(), self.charges.len());
+        defmt::write!(
+            f,
+            "Parts({=usize} slots, {=usize} addresses, {=usize} charges)",
+            slots,
+            addresses,
+            charges
+        );
     }
 }

@@ -113,7 +113,6 @@ impl Space {
 
 /// What [`BackingStore::settle`] did, and the state of everything in the store after it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Settled {
     /// How much of the budget this call used: pages written out, also of blocks that are not finished; rounded up.

@@ -233,3 +233,10 @@ impl<T: fmt::Debug, L: RawLock> fmt::Debug for Faulty<T, L> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(feature = "defmt")]
+impl<T: defmt::Format, L: RawLock> defmt::Format for Faulty<T, L> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Faulty({}, {=u32} failed)", self.inner, self.failed());
+    }
+}

@@ -267,3 +267,11 @@ impl<B: OwnedBlock, S: BackingStore<B>, O: Sink> BackingStore<B> for Traced<S, O
         settled
     }
 }
+
+/// The sink is mostly a closure, which has nothing to show.
+#[cfg(feature = "defmt")]
+impl<T: defmt::Format, O> defmt::Format for Traced<T, O> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Traced({})", self.inner);
+    }
+}

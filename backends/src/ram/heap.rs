@@ -54,6 +54,13 @@ impl<const PAGE: usize> fmt::Debug for HeapBlock<PAGE> {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl<const PAGE: usize> defmt::Format for HeapBlock<PAGE> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::Format::format(&self.0, f);
+    }
+}
+
 /// A source over one range of RAM without any metadata beside it: the list of free pieces lies **in the free
 /// memory itself**. For a program that has such a heap anyway.
 ///
@@ -141,5 +148,12 @@ impl<L: RawLock, const PAGE: usize> HeapSource<L, PAGE> {
 impl<L: RawLock, const PAGE: usize> fmt::Debug for HeapSource<L, PAGE> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HeapSource({} bytes free)", self.free_bytes())
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl<L: RawLock, const PAGE: usize> defmt::Format for HeapSource<L, PAGE> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "HeapSource({=usize} bytes free)", self.free_bytes());
     }
 }

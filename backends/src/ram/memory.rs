@@ -109,6 +109,13 @@ impl<const PAGE: usize> fmt::Debug for RamBlock<PAGE> {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl<const PAGE: usize> defmt::Format for RamBlock<PAGE> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{}+{}", self.pfn(), self.order());
+    }
+}
+
 /// Why memory was not accepted. Nothing of it was touched, and it comes back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

@@ -123,3 +123,11 @@ impl<L: RawLock, const PAGE: usize, const PIECES: usize> fmt::Debug for Ram<L, P
         write!(f, "Ram({} of {} pages of {PAGE} bytes free)", self.free(), self.total())
     }
 }
+
+#[cfg(feature = "defmt")]
+impl<L: RawLock, const PAGE: usize, const PIECES: usize> defmt::Format for Ram<L, PAGE, PIECES> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        let (free, total) = (self.free().get(), self.total().get());
+        defmt::write!(f, "Ram({=usize} of {=usize} pages of {=usize} bytes free)", free, total, PAGE);
+    }
+}

@@ -63,6 +63,13 @@ impl<B, const PAGE: usize> fmt::Debug for Job<B, PAGE> {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl<B, const PAGE: usize> defmt::Format for Job<B, PAGE> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Job({=usize} bytes at {=usize} to {})", self.len, self.at, self.to);
+    }
+}
+
 /// Something that copies on its own.
 ///
 /// The region calls [`poll`](CopyEngine::poll) first and [`start`](CopyEngine::start) only after that was ready,
@@ -84,6 +91,16 @@ pub struct Cpu<B, const PAGE: usize>(Option<Job<B, PAGE>>);
 impl<B, const PAGE: usize> Cpu<B, PAGE> {
     /// Nothing to do.
     pub const IDLE: Self = Cpu(None);
+}
+
+#[cfg(feature = "defmt")]
+impl<B, const PAGE: usize> defmt::Format for Cpu<B, PAGE> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        match &self.0 {
+            Some(job) => defmt::write!(f, "Cpu({})", job),
+            None => defmt::write!(f, "Cpu(idle)"),
+        }
+    }
 }
 
 impl<B: OwnedBlock, const PAGE: usize> CopyEngine<B, PAGE> for Cpu<B, PAGE> {

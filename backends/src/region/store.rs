@@ -298,3 +298,17 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> fmt::Debug fo
             .finish()
     }
 }
+
+#[cfg(feature = "defmt")]
+impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> defmt::Format for Region<L, B, PAGE, N> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        let (space, total) = (self.space(), self.total().get());
+        defmt::write!(f, "Region({}, {=usize} of {=usize} pages free, ", self.id, space.pages.get(), total);
+        defmt::write!(
+            f,
+            "{=usize} pending, room for {=usize} blocks)",
+            self.pending().get(),
+            space.adoptions
+        );
+    }
+}

@@ -330,5 +330,15 @@ impl<const PAGE: usize, L: RawLock> fmt::Debug for Arena<PAGE, L> {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl<const PAGE: usize, L: RawLock> defmt::Format for Arena<PAGE, L> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        match self.is_here() {
+            true => defmt::write!(f, "Arena({}, {})", self.id, self.usage()),
+            false => defmt::write!(f, "Arena({}, of another process)", self.id),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

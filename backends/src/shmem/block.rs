@@ -239,3 +239,10 @@ impl<const PAGE: usize> fmt::Debug for ArenaBlock<PAGE> {
         write!(f, "{:?}+{:?}", self.pfn(), self.order())
     }
 }
+
+#[cfg(feature = "defmt")]
+impl<const PAGE: usize> defmt::Format for ArenaBlock<PAGE> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{}+{}", self.pfn(), self.order());
+    }
+}

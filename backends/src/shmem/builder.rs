@@ -19,6 +19,7 @@ use std::vec::Vec;
 
 /// When a settle unmaps what is stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Unmap {
     /// Always: a stale pointer can't reach what was handed over, and the kernel may swap it out as soon as it can.
     #[default]
@@ -30,6 +31,7 @@ pub enum Unmap {
 
 /// What an arena shall be like.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Builder {
     bytes: u64,
     limit: Option<Pages>,
@@ -373,6 +375,29 @@ impl std::error::Error for CreateError {
             | CreateError::Fork(why)
             | CreateError::NotShmem(why) => Some(why),
             _ => None,
+        }
+    }
+}
+
+/// Errors of the system by their numbers.
+#[cfg(feature = "defmt")]
+impl defmt::Format for CreateError {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        let errno = |why: &io::Error| why.raw_os_error().unwrap_or(0);
+        match self {
+            CreateError::Empty => defmt::write!(f, "Empty"),
+            CreateError::TooLarge => defmt::write!(f, "TooLarge"),
+            CreateError::Chunk { least } => defmt::write!(f, "Chunk(least {=usize})", least),
+            CreateError::Metadata => defmt::write!(f, "Metadata"),
+            CreateError::Memfd(why) => defmt::write!(f, "Memfd(errno {=i32})", errno(why)),
+            CreateError::Seal(why) => defmt::write!(f, "Seal(errno {=i32})", errno(why)),
+            CreateError::Map { bytes, why } => {
+                defmt::write!(f, "Map({=usize} bytes, errno {=i32})", bytes, errno(why));
+            }
+            CreateError::Advice(why) => defmt::write!(f, "Advice(errno {=i32})", errno(why)),
+            CreateError::Fork(why) => defmt::write!(f, "Fork(errno {=i32})", errno(why)),
+            CreateError::NotShmem(why) => defmt::write!(f, "NotShmem(errno {=i32})", errno(why)),
+            CreateError::Misaligned { chunk } => defmt::write!(f, "Misaligned(chunk {=usize})", chunk),
         }
     }
 }

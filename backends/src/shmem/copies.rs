@@ -27,6 +27,13 @@ impl<const PAGE: usize, L: RawLock> fmt::Debug for Copies<'_, PAGE, L> {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl<const PAGE: usize, L: RawLock> defmt::Format for Copies<'_, PAGE, L> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Copies({}, {})", self.id, self.arena);
+    }
+}
+
 /// Bytes that are copied at once, by way of the stack: what others may write is never behind a reference.
 const PIECE: usize = 4096;
 

@@ -9,6 +9,7 @@ use std::fs::File;
 
 /// What a chunk is made of: it decides what unmapping, swapping and dropping it cost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Folio {
     /// One huge page: a mapping of one entry, swapped and dropped as a whole.

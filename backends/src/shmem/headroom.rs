@@ -19,6 +19,7 @@ use std::vec::Vec;
 
 /// The tightest memory limit of the control groups that the process is in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum GroupLimit {
     /// So many bytes.
     Bytes(u64),

@@ -18,3 +18,10 @@ unsafe impl RawLock for OsLock {
         f()
     }
 }
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for OsLock {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "OsLock");
+    }
+}

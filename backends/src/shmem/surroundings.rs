@@ -17,6 +17,7 @@ use std::string::String;
 /// costs and what an administrator may set.
 #[non_exhaustive]
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Surroundings {
     /// Bytes of a page of the machine. Pages of the arena are as large, or larger.
     pub page_size: usize,
@@ -42,6 +43,7 @@ pub struct Surroundings {
 
 /// What a setting for huge pages of shmem says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum HugePageSetting {
     /// For all memory.
     Always,
@@ -96,6 +98,7 @@ impl fmt::Display for HugePageSetting {
 
 /// Whether an arena's memory really is in huge pages. The settings say only whether it could be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum HugePages {
     /// It was when the arena was made. Later memory may get small pages all the same.
     Granted,
@@ -107,6 +110,7 @@ pub enum HugePages {
 
 /// Where the kernel may swap memory out to. Bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Swap {
     /// Nowhere.
     None,
@@ -160,6 +164,13 @@ bitflags! {
         const FOLIO_SCAN = 2;
         /// `MFD_NOEXEC_SEAL`, since Linux 6.3: nobody can run the arena's memory as a program.
         const NOEXEC_SEAL = 4;
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Features {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Features({=u8:b})", self.bits());
     }
 }
 

@@ -248,6 +248,13 @@ impl Mapped {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for Mapped {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Mapped({=usize} windows, offset {=u64})", self.windows.len(), self.offset);
+    }
+}
+
 /// Whether a descriptor is shmem with pages that can be swapped, writable, and at least `bytes` long.
 pub(crate) fn check(memfd: BorrowedFd<'_>, bytes: u64) -> Result<()> {
     const TMPFS: u64 = 0x0102_1994;

@@ -63,3 +63,14 @@ impl fmt::Display for Usage {
         )
     }
 }
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Usage {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        let Usage { resident, pending, reclaimable, held, retired, .. } = self;
+        defmt::write!(f, "{=usize} pages resident, {=usize} pending, ", resident.get(), pending.get());
+        defmt::write!(f, "{=usize} reclaimable, {=usize} held, ", reclaimable.get(), held.get());
+        let (free, total) = (self.free.get(), self.total.get());
+        defmt::write!(f, "{=usize} retired, {=usize} of {=usize} free", retired.get(), free, total);
+    }
+}
