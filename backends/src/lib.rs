@@ -59,6 +59,7 @@ mod ram;
 mod region;
 #[cfg(all(feature = "shmem", target_os = "linux"))]
 pub mod shmem;
+mod sizes;
 mod tiered;
 
 pub use facade::{InitError, InitErrorKind, RamBuffer, RamForebay};

@@ -27,13 +27,16 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         let rungs = how & self.possible(cx);
         let denied = how & self.possible(Context::THREAD) != rungs;
         let barred = if denied { StoreError::Context } else { StoreError::Unsupported };
-        let mut walk = Walk { rungs, barred, cx, sum: Evicted::default(), disturbed: false, lost: false };
+        let mut walk = Walk::new(rungs, barred, cx);
         if rungs.is_empty() && !held.marks.contains(Marks::CLEAN) {
-            walk.sum.refuse(Pages::ZERO, StayReason::Store(barred));
+            walk.refuse(Pages::ZERO, StayReason::Store(barred));
         } else {
             self.evict_round(held, budget, &mut walk);
         }
-        self.home.count(|s| s.evicted += Evicted { why: None, ..walk.sum });
+        self.home.count(|s| {
+            s.evicted += Evicted { why: None, ..walk.sum };
+            s.refusals += walk.refusals;
+        });
         event::send(Event::Evicted(self.id, walk.sum));
         if walk.lost {
             event::send(Event::Lost(self.id));
@@ -44,7 +47,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     fn evict_round(&self, held: &mut Held<'_, P::Lock, Inner<T>>, budget: Pages, walk: &mut Walk) {
         let was_mapped = !held.marks.contains(Marks::UNMAPPED);
         if self.unmap(held, walk.cx).is_err() {
-            return walk.sum.refuse(Pages::ZERO, StayReason::Hook);
+            return walk.refuse(Pages::ZERO, StayReason::Hook);
         }
         // Marks go before what they announce, so that a panic in a port leaves nothing unannounced.
         let (ready, lost) = (held.marks & Marks::READY, held.marks & Marks::LOST);
@@ -116,7 +119,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             let Some(block) = slot.block.take() else { continue };
             let (mode, order) = (block.mode(), block.block().order());
             if slot.copy.is_none() && walk.rungs.is_empty() {
-                walk.sum.refuse(Pages::ZERO, StayReason::Store(walk.barred)); // it is not even tried
+                walk.refuse(Pages::ZERO, StayReason::Store(walk.barred)); // it is not even tried
                 slot.block = Some(block);
                 continue;
             }
@@ -133,7 +136,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                     pages += order.pages();
                 }
                 Err(refused) => {
-                    walk.sum.refuse(order.pages(), StayReason::Mode(refused.why));
+                    walk.refuse(order.pages(), StayReason::Mode(refused.why));
                     slot.block = Some(refused.item);
                     if mapped == Mapped::Yes {
                         platform.flush_modes(walk.cx);
@@ -220,7 +223,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         let Some(pooled) = slot.block.take() else { return };
         let order = pooled.block().order();
         if slot.copy.is_none() && walk.rungs.is_empty() {
-            walk.sum.refuse(Pages::ZERO, StayReason::Store(walk.barred)); // a neighbour's backlog: it is not even tried
+            walk.refuse(Pages::ZERO, StayReason::Store(walk.barred)); // a neighbour's backlog: it is not even tried
             slot.block = Some(pooled);
             return;
         }
@@ -263,7 +266,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             }
             Ok(Gone::Lost) => {
                 (walk.lost, walk.disturbed) = (true, true);
-                walk.sum.refuse(Pages::ZERO, StayReason::Store(StoreError::Io)); // it is not resident either
+                walk.refuse(Pages::ZERO, StayReason::Store(StoreError::Io)); // it is not resident either
             }
             Err(stay) => stays(inner.slots.slots_mut(), i, stay, order, walk),
         }
@@ -278,7 +281,7 @@ fn stays<P: Platform>(
     order: Order,
     walk: &mut Walk,
 ) {
-    walk.sum.refuse(block.pages(), why);
+    walk.refuse(block.pages(), why);
     walk.disturbed |= block.order() != order;
     if let Some(slot) = slots.get_mut(i) {
         slot.block = Some(Pooled::plain(block));

@@ -62,7 +62,7 @@ impl<P: Platform, S, M: Places<P> + ?Sized> Forebay<P, S, M> {
         &self.store
     }
 
-    /// What passed through since the beginning.
+    /// What passed through since the beginning. O(1).
     pub fn stats(&self) -> Stats {
         self.walk.with(|w| w.stats)
     }
@@ -136,7 +136,11 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
     }
 
     fn settle_store(&self, budget: Pages, cx: Context) -> Settled {
-        self.store.settle(budget, cx, &mut |block| self.take_home(block))
+        let settled = self.store.settle(budget, cx, &mut |block| self.take_home(block));
+        self.count(|s| {
+            (s.pending, s.reclaimable, s.held) = (settled.pending, settled.reclaimable, settled.held)
+        });
+        settled
     }
 
     /// Sends home a block that the store is done with: for a write-out that goes past

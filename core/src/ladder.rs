@@ -2,8 +2,8 @@
 
 use crate::slot::slots_of;
 use crate::{
-    BackingStore, Buffer, Charge, Context, Evict, Evicted, Handle, Order, OwnedBlock, Platform, Pooled, Slot,
-    Slots, StayReason, StoreError,
+    BackingStore, Buffer, Charge, Context, Evict, Evicted, Handle, Order, OwnedBlock, Pages, Platform,
+    Pooled, Refusals, Slot, Slots, StayReason, StoreError,
 };
 
 /// How a block left.
@@ -25,10 +25,25 @@ pub(crate) struct Walk {
     pub(crate) barred: StoreError,
     pub(crate) cx: Context,
     pub(crate) sum: Evicted,
+    pub(crate) refusals: Refusals,
     /// Something that stayed is in another mode now, or in pieces.
     pub(crate) disturbed: bool,
     /// The store lost something.
     pub(crate) lost: bool,
+}
+
+impl Walk {
+    pub(crate) fn new(rungs: Evict, barred: StoreError, cx: Context) -> Self {
+        let (sum, refusals) = (Evicted::default(), Refusals::NONE);
+        Walk { rungs, barred, cx, sum, refusals, disturbed: false, lost: false }
+    }
+
+    /// So many pages stay, or something that is not even tried.
+    pub(crate) fn refuse(&mut self, pages: Pages, why: StayReason) {
+        self.sum.refused += pages;
+        self.sum.why = self.sum.why.or(Some(why));
+        self.refusals.add(why);
+    }
 }
 
 impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {

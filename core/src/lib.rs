@@ -22,7 +22,7 @@
 //! | --- | --- |
 //! | `frame` `context` `mode` `refused` `ask` `dma` `charge` | plain values |
 //! | `block` `lock` `platform` `handle` `store` | the ports that an integrator may implement |
-//! | `cell` `pooled` `shelf` `pin` `report` `event` `pool` `slot` `beside` `state` | mechanism |
+//! | `cell` `pooled` `shelf` `pin` `stay` `report` `event` `pool` `slot` `beside` `state` | mechanism |
 //! | `forebay` `guard` `buffer` | pool and store joined, and what one does with buffers |
 //! | `mapping` `ladder` `evict` `restore` | the two directions: private methods of a buffer |
 //!
@@ -118,6 +118,7 @@ mod report;
 mod shelf;
 mod slot;
 mod state;
+mod stay;
 
 mod buffer;
 mod evict;
@@ -127,6 +128,7 @@ mod ladder;
 mod mapping;
 mod restore;
 mod show;
+mod snapshot;
 
 pub use ask::{Ask, Effort, Zone, Zones};
 pub use beside::{Addressed, Charged, TooShort};
@@ -150,8 +152,10 @@ pub use platform::{BufferId, Busy, ModeRefused, OutOfFrames, Platform};
 pub use pool::{Pool, Wipe};
 pub use pooled::{Keep, Pooled, TakeError, Wiped};
 pub use refused::Refused;
-pub use report::{Evict, Evicted, Report, Restored, Stats, StayReason};
-pub use shelf::{Place, Places, ShelfStats};
+pub use report::{Evict, Evicted, Report, Restored, Stats};
+pub use shelf::{Place, Places, Shelf, ShelfStats};
 pub use show::PoolTable;
 pub use slot::{Parts, Slot, Slots};
+pub use snapshot::Snapshot;
+pub use stay::{Refusals, StayReason};
 pub use store::{BackingStore, Capabilities, Settled, Space, StoreError};

@@ -5,10 +5,10 @@
 //! and why there is a shelf for each mode and order.
 
 use crate::event::{self, Event};
-use crate::shelf::{Kind, Shelves, Step};
+use crate::shelf::{Kind, Leaving, Shelves};
 use crate::{
     Ask, Context, Keep, Locked, Mode, ModeRefused, Order, OutOfFrames, OwnedBlock, Pages, Place, Places,
-    Platform, PoolTable, Pooled, Refused, ShelfStats, TakeError, Wiped, Zone, Zones,
+    Platform, PoolTable, Pooled, Refused, Shelf, ShelfStats, TakeError, Wiped, Zone, Zones,
 };
 use core::fmt;
 
@@ -233,27 +233,32 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
         }
     }
 
-    /// Sends ready blocks home until at least `want` pages went, or each place was looked at once; returns how many
-    /// went. It overshoots by less than one block, goes round robin over the kinds, and goes on where the last call
-    /// ended. A block whose mode can't be undone stays on its shelf.
+    /// [`trim_within`](Pool::trim_within) all zones.
     ///
     /// # Context
-    /// O(places), a lock for each. Interrupt-safe if lock and platform are. (TTM's `ttm_pool_shrink`, whose count of
-    /// blocks for pages overshoots.)
+    /// As there.
     pub fn trim(&self, want: Pages, cx: Context) -> Pages {
+        self.trim_within(Zones::ALL, want, cx)
+    }
+
+    /// Sends ready blocks of these zones home until at least `want` pages went, or each place was looked at once; returns
+    /// how many went. It overshoots by less than one block, goes round robin over zones and kinds, and goes on in each
+    /// zone where the last call ended there. A block whose mode can't be undone stays on its shelf. Up to eight blocks
+    /// are made plain with one flush.
+    ///
+    /// For an outer shrinker this is *scan*, and [`ready_within`](Pool::ready_within) is *count*. If nothing went, nothing
+    /// can go in this context for now: stop (Linux: `SHRINK_STOP`).
+    ///
+    /// # Context
+    /// O(places of those zones), a lock for each. Interrupt-safe if lock and platform are. (TTM's `ttm_pool_shrink`, whose
+    /// count of blocks for pages overshoots.)
+    pub fn trim_within(&self, zones: Zones, want: Pages, cx: Context) -> Pages {
         let mut done = Pages::ZERO;
-        for _ in 0..self.shelves.with(|s| s.round()) {
-            if done >= want {
-                break;
-            }
-            let Some(Step { index, block, pages }) = self.shelves.with(|s| s.step()) else { break };
-            if let Some(block) = block {
-                let mut kept = Kept { pool: self, index, pages, stays: None };
-                kept.stays = self.send_home(block, cx).err().map(|refused| refused.item);
-                if kept.stays.is_none() {
-                    done += pages;
-                }
-            }
+        let mut steps = self.shelves.with(|s| s.round(zones));
+        while done < want && steps > 0 {
+            let mut run = Run::new(self);
+            run.stage(zones, want - done, &mut steps, cx);
+            done += run.send_home(cx);
         }
         event::send(Event::Trimmed(done));
         done
@@ -264,14 +269,28 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
         self.shelves.with(|s| s.ready())
     }
 
-    /// What the shelf of that kind went through. `None` if the pool has no such shelf. O(depth), under the lock.
-    pub fn shelf(&self, order: Order, mode: P::Mode, zone: Zone) -> Option<ShelfStats> {
-        self.shelf_at(order, mode.index(), zone)
+    /// Pages on the shelves of these zones: what [`trim_within`](Pool::trim_within) may send home. For an outer shrinker
+    /// this is *count*; zero says that there is nothing to shrink (Linux: `SHRINK_EMPTY`).
+    ///
+    /// # Context
+    /// O(1) for all zones that there are, else O(places), a lock for each shelf, so that it is no sum of one moment.
+    pub fn ready_within(&self, zones: Zones) -> Pages {
+        if zones.below(P::ZONES).count() == Zones::ALL.below(P::ZONES).count() {
+            return self.ready();
+        }
+        self.shelves().filter(|shelf| zones.contains(shelf.zone)).map(|shelf| shelf.ready()).sum()
     }
 
-    /// The same, by the number of the mode.
-    pub(crate) fn shelf_at(&self, order: Order, mode: usize, zone: Zone) -> Option<ShelfStats> {
-        self.shelves.with(|s| s.stats::<P>(order, mode, zone))
+    /// What the shelf of that kind went through. `None` if the pool has no such shelf. O(depth), under the lock.
+    pub fn shelf(&self, order: Order, mode: P::Mode, zone: Zone) -> Option<ShelfStats> {
+        let number = Kind::<P> { order, mode, zone }.number()?;
+        self.shelves.with(|s| s.shelf::<P>(number)).map(|shelf| shelf.stats)
+    }
+
+    /// All shelves, by order, mode and zone; a lock for each, O(depth), so that the pool may change between two.
+    pub fn shelves(&self) -> impl Iterator<Item = Shelf> {
+        let kinds = self.shelves.with(|s| s.kinds::<P>());
+        (0..kinds).map_while(|number| self.shelves.with(|s| s.shelf::<P>(number)))
     }
 
     /// All shelves, to be printed.
@@ -284,18 +303,73 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
     }
 }
 
-/// The place of a block that is on its way home: for that block if it stays, else empty, even if the platform panics.
-struct Kept<'p, P: Platform, M: Places<P> + ?Sized> {
+/// Blocks whose modes are changed with one flush, at most.
+const RUN: usize = 8;
+
+/// Blocks on their way home. The place of each is for that block if it stays, else empty, even if the platform panics:
+/// that costs the one block that the platform had in its hands.
+struct Run<'p, P: Platform, M: Places<P> + ?Sized> {
     pool: &'p Pool<P, M>,
-    index: usize,
-    pages: Pages,
-    stays: Option<Pooled<P>>,
+    leaving: [Option<Leaving<P>>; RUN],
 }
 
-impl<P: Platform, M: Places<P> + ?Sized> Drop for Kept<'_, P, M> {
+impl<'p, P: Platform, M: Places<P> + ?Sized> Run<'p, P, M> {
+    /// Where there is one mode, nothing is flushed, and one block at a time will do.
+    const LEN: usize = if P::Mode::COUNT > 1 { RUN } else { 1 };
+
+    fn new(pool: &'p Pool<P, M>) -> Self {
+        Run { pool, leaving: [const { None }; RUN] }
+    }
+
+    /// Takes blocks from their places and makes them plain, with one flush: as many as `want` needs, in at most so many
+    /// steps. One that is refused is back at its place.
+    fn stage(&mut self, zones: Zones, want: Pages, steps: &mut usize, cx: Context) {
+        let Pool { platform, shelves, .. } = self.pool;
+        let (mut pages, mut flush) = (Pages::ZERO, false);
+        for room in self.leaving.iter_mut().take(Self::LEN) {
+            while room.is_none() && pages < want && *steps > 0 {
+                *steps -= 1;
+                *room = shelves.with(|s| s.step(zones));
+                let Some(leaving) = room else { continue };
+                match leaving.block.take().map(|block| block.change_mode(platform, P::Mode::PLAIN, cx)) {
+                    Some(Ok(plain)) => {
+                        leaving.block = Some(plain);
+                        pages += leaving.pages;
+                        // Not by the block's own mode: a panic may have left it plain, and not flushed.
+                        flush |= leaving.mode != P::Mode::PLAIN.index();
+                    }
+                    Some(Err(refused)) => {
+                        leaving.block = Some(refused.item);
+                        room.take().into_iter().for_each(|stays| shelves.with(|s| s.end_step(stays)));
+                    }
+                    None => {} // not reached: a step has a block
+                }
+            }
+        }
+        if flush {
+            platform.flush_modes(cx);
+        }
+    }
+
+    /// Sends home what is staged; returns how many pages.
+    fn send_home(mut self, cx: Context) -> Pages {
+        let mut sum = Pages::ZERO;
+        for leaving in self.leaving.iter_mut().flatten() {
+            match leaving.block.take().map(|block| self.pool.send_home(block, cx)) {
+                Some(Ok(())) => sum += leaving.pages,
+                Some(Err(refused)) => leaving.block = Some(refused.item), // not reached: it is plain
+                None => {}
+            }
+        }
+        sum
+    }
+}
+
+impl<P: Platform, M: Places<P> + ?Sized> Drop for Run<'_, P, M> {
     fn drop(&mut self) {
-        let stays = self.stays.take();
-        self.pool.shelves.with(|s| s.end_step(self.index, self.pages, stays));
+        for leaving in self.leaving.iter_mut().filter_map(Option::take) {
+            self.pool.shelves.with(|s| s.end_step(leaving));
+        }
     }
 }
 

@@ -1,8 +1,7 @@
 //! What was done, in pages. No count stands for an error, and no error hides a count.
 
-use crate::{ModeRefused, Pages, PinError, Settled, StoreError};
+use crate::{Pages, PinError, Refusals, Settled, StayReason};
 use bitflags::bitflags;
-use core::fmt;
 use core::ops::AddAssign;
 
 bitflags! {
@@ -35,32 +34,6 @@ impl defmt::Format for Evict {
     }
 }
 
-/// Why a block stayed resident.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum StayReason {
-    /// The hook before an eviction said so.
-    Hook,
-    /// Its caching mode could not be undone.
-    Mode(ModeRefused),
-    /// The store would not have it.
-    Store(StoreError),
-    /// Only a part of it would fit, and it can't be split.
-    Unsplittable,
-}
-
-impl fmt::Display for StayReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StayReason::Hook => f.write_str("the platform's hook says it is in use"),
-            StayReason::Mode(e) => e.fmt(f),
-            StayReason::Store(e) => e.fmt(f),
-            StayReason::Unsplittable => f.write_str("only a part would fit, and the block can't be split"),
-        }
-    }
-}
-
 /// What an eviction did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
@@ -90,11 +63,6 @@ impl Evicted {
     /// Pages whose frames are in the source again.
     pub fn freed(&self) -> Pages {
         self.copied + self.clean
-    }
-
-    pub(crate) fn refuse(&mut self, pages: Pages, why: StayReason) {
-        self.refused += pages;
-        self.why = self.why.or(Some(why));
     }
 }
 
@@ -170,16 +138,25 @@ impl Report {
 }
 
 /// Everything that passed through a [`Forebay`](crate::Forebay) since it was made: counts only, so that no reason is
-/// ever older than what it explains.
+/// ever older than what it explains; and what the store said of itself last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct Stats {
     /// All evictions.
     pub evicted: Evicted,
+    /// Why blocks stayed, and how often.
+    pub refusals: Refusals,
     /// All restores.
     pub restored: Restored,
     /// Pages that settling gave home.
     pub settled: Pages,
+    /// Pages that were [pending](Settled::pending) when the store was settled last. What was handed over or taken back
+    /// since is not seen here.
+    pub pending: Pages,
+    /// Pages that were [reclaimable](Settled::reclaimable) then.
+    pub reclaimable: Pages,
+    /// Pages that were [held](Settled::held) then.
+    pub held: Pages,
     /// Pages of blocks that had nowhere to go, because their caching mode could not be undone: when their buffer was
     /// dropped, or when nothing could be loaded into them. They are lost.
     pub stranded: Pages,
@@ -197,6 +174,7 @@ impl Stats {
             splits: 0,
             why: None,
         },
+        refusals: Refusals::NONE,
         restored: Restored {
             taken_back: Pages::ZERO,
             loaded: Pages::ZERO,
@@ -204,6 +182,14 @@ impl Stats {
             why: None,
         },
         settled: Pages::ZERO,
+        pending: Pages::ZERO,
+        reclaimable: Pages::ZERO,
+        held: Pages::ZERO,
         stranded: Pages::ZERO,
     };
+
+    /// Pages whose frames went back to the source.
+    pub fn freed(&self) -> Pages {
+        self.evicted.freed() + self.settled
+    }
 }

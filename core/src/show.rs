@@ -1,8 +1,8 @@
 //! Counters for people: what a debugfs file or a console shows.
 
 use crate::{
-    Evicted, Mode, Order, Pages, Place, Places, Platform, Pool, Report, Restored, Settled, ShelfStats, Stats,
-    Zone,
+    Evicted, Pages, Place, Places, Platform, Pool, Refusals, Report, Restored, Settled, Shelf, ShelfStats,
+    Stats,
 };
 use core::fmt;
 
@@ -17,22 +17,16 @@ impl<'p, P: Platform, M: Places<P> + ?Sized> PoolTable<'p, P, M> {
         PoolTable(pool)
     }
 
-    /// Order, mode and zone of each shelf that was ever asked for, and what it went through.
-    fn shelves(&self) -> impl Iterator<Item = (Order, usize, Zone, ShelfStats)> {
-        let modes = |order| (0..P::Mode::COUNT).map(move |mode| (order, mode));
-        let zones = |(order, mode)| (0..P::ZONES).filter_map(Zone::new).map(move |zone| (order, mode, zone));
-        let kinds = (0..=Order::MAX.get()).filter_map(Order::new).flat_map(modes).flat_map(zones);
-        kinds.filter_map(|(order, mode, zone)| {
-            let stats = self.0.shelf_at(order, mode, zone).filter(|stats| *stats != ShelfStats::default())?;
-            Some((order, mode, zone, stats))
-        })
+    /// Those that were ever asked for.
+    fn shelves(&self) -> impl Iterator<Item = Shelf> {
+        self.0.shelves().filter(|shelf| shelf.stats != ShelfStats::default())
     }
 }
 
 impl<P: Platform, M: Places<P> + ?Sized> fmt::Display for PoolTable<'_, P, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "order mode zone  ready   hits misses")?;
-        for (order, mode, zone, stats) in self.shelves() {
+        for Shelf { order, mode, zone, stats, .. } in self.shelves() {
             let ShelfStats { ready, hits, misses } = stats;
             let (order, zone) = (order.get(), zone.get());
             writeln!(f, "{order:5} {mode:4} {zone:4} {ready:6} {hits:6} {misses:6}")?;
@@ -51,8 +45,8 @@ impl<P: Platform, M: Places<P> + ?Sized> fmt::Debug for PoolTable<'_, P, M> {
 #[cfg(feature = "defmt")]
 impl<P: Platform, M: Places<P> + ?Sized> defmt::Format for PoolTable<'_, P, M> {
     fn format(&self, f: defmt::Formatter<'_>) {
-        for (order, mode, zone, ShelfStats { ready, hits, misses }) in self.shelves() {
-            let zone = zone.get();
+        for Shelf { order, mode, zone, stats } in self.shelves() {
+            let (zone, ShelfStats { ready, hits, misses }) = (zone.get(), stats);
             defmt::write!(f, "{} mode {=usize} zone {=u8}: {=usize} ready, ", order, mode, zone, ready);
             defmt::write!(f, "{=u32} hits, {=u32} misses; ", hits, misses);
         }
@@ -82,6 +76,17 @@ impl fmt::Display for Evicted {
         ];
         list(f, &counts)?;
         self.why.map_or(Ok(()), |why| write!(f, " ({why})"))
+    }
+}
+
+impl fmt::Display for Refusals {
+    /// How often, and why, one after the other.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, (why, times)) in self.iter().enumerate() {
+            let comma = if n == 0 { "" } else { ", " };
+            write!(f, "{comma}{times} times ({why})")?;
+        }
+        if self.iter().next().is_none() { f.write_str("nothing") } else { Ok(()) }
     }
 }
 
@@ -160,6 +165,21 @@ impl defmt::Format for Evicted {
         ];
         list_in_defmt(f, &counts);
         why_in_defmt(f, self.why);
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Refusals {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        for (n, (why, times)) in self.iter().enumerate() {
+            if n > 0 {
+                defmt::write!(f, ", ");
+            }
+            defmt::write!(f, "{=u32} times ({})", times, why);
+        }
+        if self.iter().next().is_none() {
+            defmt::write!(f, "nothing");
+        }
     }
 }
 

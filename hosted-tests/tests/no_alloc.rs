@@ -9,6 +9,7 @@ use forebay_backends::*;
 use hosted_tests::memory;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::fmt::Write as _;
 
 thread_local! {
     static ARMED: Cell<bool> = const { Cell::new(false) };
@@ -77,6 +78,16 @@ fn same<P: Platform, S: BackingStore<P::Block>, T: Slots<P>>(buffer: &Buffer<'_,
     }
 }
 
+/// How long a text is.
+struct Length(usize);
+
+impl std::fmt::Write for Length {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.0 += text.len();
+        Ok(())
+    }
+}
+
 /// Everything that a program does with buffers.
 fn live<P, S>(home: &Forebay<P, S>, slots: &mut [Slot<P>], write_out: impl Fn())
 where
@@ -129,6 +140,9 @@ fn a_region_allocates_nothing() {
             let mut engine = Cpu::IDLE;
             while far.write_out(&mut engine, 700, &mut |b| near.release(b)).is_pending() {}
         });
+        let mut text = Length(0);
+        write!(text, "{}", home.snapshot()).expect("it only counts");
+        assert!(text.0 > 100);
     });
     assert_eq!(allocations, 0);
     assert_eq!(counted(|| drop(home)), 0);

@@ -6,6 +6,7 @@ use super::options::{EvictKind, StoreKind};
 use super::parts::Medium;
 use super::system::Usage;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Everything that a round trip found out. Pages have [`page_bytes`](Report::page_bytes) bytes.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -47,6 +48,8 @@ pub struct Report {
     pub held_pages: usize,
     /// Pages that were tried and stayed; one that is tried twice counts twice.
     pub refused_pages: usize,
+    /// Why blocks stayed, and how many for each reason.
+    pub refusals: BTreeMap<String, u32>,
     /// Pages that came back into buffers, in either way.
     pub restored_pages: usize,
     /// Of those, as the same blocks: without copying.
@@ -125,6 +128,7 @@ impl Report {
         self.reclaimable_pages = figures.settled.reclaimable.get();
         self.held_pages = figures.settled.held.get();
         self.refused_pages = stats.evicted.refused.get();
+        self.refusals = stats.refusals.iter().map(|(why, times)| (why.to_string(), times)).collect();
         self.restored_pages = (stats.restored.loaded + stats.restored.taken_back).get();
         self.taken_back_pages = stats.restored.taken_back.get();
         self.peak_pool_pages = figures.peak_used.get();

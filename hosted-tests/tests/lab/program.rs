@@ -32,6 +32,10 @@ fn json() {
         for key in KEYS {
             assert!(v[key].is_number(), "{key}: {v}");
         }
+        assert!(
+            v["refusals"].as_object().is_some_and(|all| all.values().all(|times| times.is_number())),
+            "{v}"
+        );
         assert_eq!(v["good"], true);
         assert!(v.get("cgroup_peak_bytes").is_some_and(|peak| peak.is_null() || peak.is_number()), "{v}");
         assert_eq!((&v["files"], &v["budget_pages"]), (&60.into(), &16.into()));
