@@ -15,8 +15,6 @@ pub struct Zone(u8);
 impl Zone {
     /// The one zone of a simple platform.
     pub const ONLY: Zone = Zone(0);
-    /// How many there can be.
-    pub(crate) const COUNT: usize = 16;
 
     /// The zone with this number, or `None` above 15.
     pub const fn new(number: u8) -> Option<Zone> {

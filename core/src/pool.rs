@@ -242,8 +242,8 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
     }
 
     /// Sends ready blocks of these zones home until at least `want` pages went, or each place was looked at once; returns
-    /// how many went. It overshoots by less than one block, goes round robin over zones and kinds, and goes on in each
-    /// zone where the last call ended there. A block whose mode can't be undone stays on its shelf. Up to eight blocks
+    /// how many went. It overshoots by less than one block, goes round robin over the kinds, and goes on where the last
+    /// call ended, whatever zones that was for. A block whose mode can't be undone stays on its shelf. Up to eight blocks
     /// are made plain with one flush.
     ///
     /// For an outer shrinker this is *scan*, and [`ready_within`](Pool::ready_within) is *count*. If nothing went, nothing

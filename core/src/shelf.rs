@@ -134,17 +134,14 @@ impl Shelf {
 pub(crate) struct Shelves<M: ?Sized> {
     depth: usize,
     ready: Pages,
-    /// The zone that trimming goes on with.
-    zone: u8,
-    /// Where it goes on in each zone: a step of the round over the places there. One for each zone, so that who trims one
-    /// zone does not make another pass over a kind.
-    hands: [u32; Zone::COUNT],
+    /// Where trimming goes on: a step of the round over all places.
+    next: usize,
     places: M,
 }
 
 impl<M> Shelves<M> {
     pub(crate) const fn new(depth: usize, places: M) -> Self {
-        Shelves { depth, ready: Pages::ZERO, zone: 0, hands: [0; Zone::COUNT], places }
+        Shelves { depth, ready: Pages::ZERO, next: 0, places }
     }
 }
 
@@ -190,28 +187,29 @@ impl<M: ?Sized> Shelves<M> {
         }
     }
 
-    /// The next step of the round over the places in these zones: zone by zone, and in each it comes by every kind before it
-    /// comes by the same one again. The block that was there, if any; its place is kept for it until
-    /// [`end_step`](Shelves::end_step). O(zones).
+    /// The next step of the round over the places in these zones, which comes by every kind before it comes by the same one
+    /// again. The block that was there, if any; its place is kept for it until [`end_step`](Shelves::end_step). O(zones).
     pub(crate) fn step<P: Platform>(&mut self, zones: Zones) -> Option<Leaving<P>>
     where
         M: Places<P>,
     {
-        let kinds = self.kinds_in_a_zone::<P>();
-        let zone = zones.below(P::ZONES).find(|zone| zone.get() >= self.zone);
-        let zone = zone.or_else(|| zones.below(P::ZONES).next())?;
-        self.zone = zone.get() + 1;
-        let hand = self.hands.get_mut(usize::from(zone.get()))?;
-        let at = (*hand as usize).checked_rem(kinds * self.depth)?;
-        *hand = u32::try_from(at + 1).unwrap_or(0);
-        let kind = at % kinds * Kind::<P>::ZONES + usize::from(zone.get());
-        let (order, mode, _) = Kind::<P>::of_number(kind)?;
-        let row = at / kinds;
-        let place = shelf_mut(&mut self.places, self.depth, kind)?.get_mut(row)?;
-        let block = place.block.take()?;
-        place.misses.keep();
-        self.ready -= order.pages();
-        Some(Leaving { index: kind * self.depth + row, mode, pages: order.pages(), block: Some(block) })
+        let kinds = self.kinds::<P>();
+        // Neighbouring kinds are of different zones; where the round begins anew a zone may be left out.
+        for _ in 0..2 * Kind::<P>::ZONES {
+            let at = self.next.checked_rem(kinds * self.depth)?;
+            self.next = at + 1;
+            let (kind, row) = (at % kinds, at / kinds);
+            let (order, mode, zone) = Kind::<P>::of_number(kind)?;
+            if zones.contains(zone) {
+                let place = shelf_mut(&mut self.places, self.depth, kind)?.get_mut(row)?;
+                let block = place.block.take()?;
+                place.misses.keep();
+                self.ready -= order.pages();
+                let index = kind * self.depth + row;
+                return Some(Leaving { index, mode, pages: order.pages(), block: Some(block) });
+            }
+        }
+        None
     }
 
     /// Ends a step that found a block: it is back on its shelf if it is there still.
@@ -228,12 +226,13 @@ impl<M: ?Sized> Shelves<M> {
         }
     }
 
-    /// How many steps a round over the places in these zones has. O(zones).
+    /// How many steps are enough for a round over the places in these zones. O(zones).
     pub(crate) fn round<P: Platform>(&self, zones: Zones) -> usize
     where
         M: Places<P>,
     {
-        self.kinds_in_a_zone::<P>() * self.depth * zones.below(P::ZONES).count()
+        let in_each = self.kinds::<P>().div_ceil(Kind::<P>::ZONES.max(1));
+        in_each * zones.below(P::ZONES).count() * self.depth
     }
 
     /// How many shelves there are.
@@ -242,14 +241,6 @@ impl<M: ?Sized> Shelves<M> {
         M: Places<P>,
     {
         self.places.as_ref().len().checked_div(self.depth).unwrap_or(0)
-    }
-
-    /// In the first zones one more than in the last ones, if the places end among those.
-    fn kinds_in_a_zone<P: Platform>(&self) -> usize
-    where
-        M: Places<P>,
-    {
-        self.kinds::<P>().div_ceil(Kind::<P>::ZONES.max(1))
     }
 
     /// What the shelf with that number went through. O(depth).
