@@ -30,6 +30,14 @@ impl core::error::Error for TooShort {}
 /// [`before_evict`](Platform::before_evict).
 /// (TTM's `dma_address` array of a `ttm_tt`.)
 ///
+/// A device that writes needs a [`Write`](crate::Write) guard since the last `before_evict`, as the CPU does: after a
+/// [`Read`](crate::Read) one the store may have copies still, which count as the contents, and what the device wrote would
+/// go with the block.
+///
+/// Only where there are addresses does a block that moves take with it what a device wrote. A driver that lets a device use
+/// the blocks of another buffer syncs all that the device will use, with each new guard, and all that it wrote, before that
+/// guard is dropped.
+///
 /// ```
 /// # use forebay::*;
 /// # struct Frames(usize, Vec<u8>);

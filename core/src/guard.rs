@@ -71,8 +71,11 @@ impl<'g, P: Platform, T: Slots<P>> Read<'g, P, T> {
     }
 
     /// What a device wrote to these bytes the CPU sees from now on: call it after the device wrote, before anybody looks.
-    /// What the CPU wrote to them since the last [`sync_for_device`] may be lost. Returns how many bytes of the buffer that
-    /// were.
+    /// Returns how many bytes of the buffer that were.
+    ///
+    /// What the CPU wrote to them since the last [`sync_for_device`] may be lost; and if the buffer keeps no addresses, also
+    /// what forebay did: fresh zeros, or what was restored. From [`sync_for_device`] to this call the CPU writes neither to
+    /// what the device writes nor to other bytes of the same cache lines: one of the two would be lost.
     ///
     /// # Context
     /// As the platform's [`sync_for_cpu`](Platform::sync_for_cpu), once for each block.
@@ -139,8 +142,11 @@ impl<'g, P: Platform, T: Slots<P>> Write<'g, P, T> {
     }
 
     /// What a device wrote to these bytes the CPU sees from now on: call it after the device wrote, before anybody looks.
-    /// What the CPU wrote to them since the last [`sync_for_device`] may be lost. Returns how many bytes of the buffer that
-    /// were.
+    /// Returns how many bytes of the buffer that were.
+    ///
+    /// What the CPU wrote to them since the last [`sync_for_device`] may be lost; and if the buffer keeps no addresses, also
+    /// what forebay did: fresh zeros, or what was restored. From [`sync_for_device`] to this call the CPU writes neither to
+    /// what the device writes nor to other bytes of the same cache lines: one of the two would be lost.
     ///
     /// # Context
     /// As the platform's [`sync_for_cpu`](Platform::sync_for_cpu), once for each block.

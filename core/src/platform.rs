@@ -158,6 +158,9 @@ pub trait Platform {
     /// Called for blocks that nobody else uses; with `to` = [`Mode::PLAIN`] before a block goes to the source
     /// or to a store (TTM: "anything returned to the system needs to be cached").
     ///
+    /// What the CPU wrote to the block it reads again in the new mode. Blocks are zeroed and loaded in the plain mode, so
+    /// where the new one goes past the cache, this cleans and then invalidates the block's lines.
+    ///
     /// A platform that must wait for other cores to flush refuses where `cx` does not permit that. One that can put the
     /// flush off does it in [`flush_modes`](Platform::flush_modes), once for many blocks.
     ///
@@ -182,8 +185,8 @@ pub trait Platform {
     }
 
     /// Gives the whole block, which is in its buffer's mode by now, consecutive addresses for a device, and returns the
-    /// first. What the CPU wrote until now the device sees from now on: where caches are not coherent this cleans those of
-    /// the block.
+    /// first. What the CPU wrote until now, zeros and what was restored among it, the device sees from now on: where caches
+    /// are not coherent this cleans those of the block.
     ///
     /// Called once for a block, before a guard of a buffer that keeps addresses ([`Addressed`](crate::Addressed)) is given
     /// out. The default is the physical address, for devices that use that and caches that are coherent. Memory that has an
@@ -202,21 +205,24 @@ pub trait Platform {
     /// [`flush_modes`](Platform::flush_modes). What the device wrote until now the CPU sees, and of what the CPU wrote
     /// nothing is lost: where caches are not coherent this cleans and then invalidates those of the block.
     ///
-    /// Called before a block leaves its buffer, whichever way, and before its mode changes or it is split. Must not fail and
-    /// must not block: interrupts call it.
+    /// Called before a block leaves its buffer, whichever way, and before its mode changes or it is split; after
+    /// [`before_evict`](Platform::before_evict), so the device is done. Must not fail and must not block: interrupts call
+    /// it. Where it has lines to clean, it is linear in the block; nothing else of a transfer is.
     fn unmap(&self, block: &Self::Block, at: DmaAddr) {
         let _ = (block, at);
     }
 
     /// What the CPU wrote to these bytes of the block the device sees from now on: where caches are not coherent, clean
-    /// them. Called by guards, on behalf of a driver, before a device reads or writes.
+    /// them (and where writes are combined, wait until they are through). Called by guards, on behalf of a driver, before a
+    /// device reads or writes: a line that was left dirty could be written back over what the device wrote.
     fn sync_for_device(&self, block: &Self::Block, bytes: Range<usize>) {
         let _ = (block, bytes);
     }
 
     /// What the device wrote to these bytes of the block the CPU sees from now on: where caches are not coherent, invalidate
     /// them. A cache line that is only partly meant is cleaned first, for the sake of its other bytes; no line has bytes of
-    /// two blocks. Called by guards, on behalf of a driver, after a device wrote.
+    /// two blocks. Called by guards, on behalf of a driver, after a device wrote: not before, since a CPU may fetch lines that
+    /// nobody asked for.
     fn sync_for_cpu(&self, block: &Self::Block, bytes: Range<usize>) {
         let _ = (block, bytes);
     }

@@ -149,6 +149,9 @@ pub struct Settled {
 /// threads, and `transfer`, `take_back` and `discard` from an interrupt: those are O(1) or close to it, never
 /// block, and allocate nothing.
 ///
+/// A block comes and goes in the plain mode, with its contents as the CPU sees them; no device can reach it. Where caches are
+/// not coherent, a store that has a device copy cleans what that will read, and invalidates what it wrote, itself.
+///
 /// forebay holds no lock of its own during any of these calls. After: TTM's `ttm_backup.c` (back up, copy
 /// back, drop, bytes available), the contract of the proposed `shmem_insert_folio()`, and what both lack: a
 /// free way back, splitting, an explicit settle.

@@ -5,6 +5,7 @@
 //! with the code under test. One [`World`] watches one source and any stores in front of which the same buffers
 //! work.
 
+pub mod noncoherent;
 mod watched;
 
 pub use watched::Watched;

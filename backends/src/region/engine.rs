@@ -74,7 +74,7 @@ impl<B, const PAGE: usize> defmt::Format for Job<B, PAGE> {
 ///
 /// The region calls [`poll`](CopyEngine::poll) first and [`start`](CopyEngine::start) only after that was ready,
 /// never under a lock. An engine makes data that it wrote or will read coherent itself, before it starts and after
-/// it ends.
+/// it ends: nobody cleaned the block, which may never have been a device's.
 pub trait CopyEngine<B, const PAGE: usize> {
     /// Begins a job. Must not wait for its end.
     fn start(&mut self, job: Job<B, PAGE>);
