@@ -287,6 +287,9 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
         if !inner.marks.contains(Marks::CLEAN) {
             return sum;
         }
+        let marks = inner.marks & (Marks::READY | Marks::LOST);
+        inner.marks.remove(Marks::READY);
+        inner.marks.insert(Marks::LOST); // as a part would be, if the store panicked now: copies without the first
         let slots = inner.slots.slots_mut();
         let mut i = 0;
         while let Some(slot) = slots.get(i) {
@@ -301,7 +304,8 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
             }
             i += span;
         }
-        inner.marks.remove(Marks::CLEAN);
+        inner.marks.remove(Marks::CLEAN | Marks::LOST);
+        inner.marks.insert(marks);
         sum
     }
 

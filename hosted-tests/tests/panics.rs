@@ -99,3 +99,35 @@ fn half_a_purge() {
     drop(buffer);
     world.assert_empty();
 }
+
+static DISCARD_PANICS: AtomicBool = AtomicBool::new(false);
+
+/// Panics when a copy is dropped.
+fn discard_sink(event: &Event) {
+    if matches!(event, Event::Discard(..)) && DISCARD_PANICS.swap(false, Ordering::Relaxed) {
+        panic!("a store's own fault");
+    }
+}
+
+/// Rule: copies that were not dropped, since dropping another one panicked, never count as the contents again.
+#[test]
+fn half_of_the_copies_dropped() {
+    let (world, near, far) = (World::new(Contents::Ignored), near(16), far(32));
+    let store = Traced::new(&far, discard_sink as fn(&Event));
+    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let mut slots = [const { Slot::EMPTY }; 2];
+    let buffer = Buffer::over(&mut slots, home);
+    fill(&buffer, 1);
+    assert_eq!(buffer.evict(ALL, Evict::SPLIT, CX).unwrap().copied, pages(2));
+    drop(buffer.read().unwrap()); // one block, and two copies
+    assert_eq!(buffer.residency(), residency(2, 2, 0));
+    DISCARD_PANICS.store(true, Ordering::Relaxed);
+    let caught = catch_unwind(AssertUnwindSafe(|| buffer.write().map(drop)));
+    assert!(caught.is_err(), "it panicked");
+    assert_eq!(buffer.write().err(), Some(PinError::Lost));
+    buffer.purge(CX).unwrap();
+    fill(&buffer, 2);
+    assert_eq!(buffer.evict(ALL, Evict::SPLIT, CX).unwrap().why, None);
+    check(&buffer, 2);
+    drop(buffer);
+}
