@@ -92,7 +92,7 @@ pub struct Addressed<'m, T> {
 }
 
 impl<'m, T> Addressed<'m, T> {
-    /// Beside these slots, at least as many addresses; what is in them is forgotten.
+    /// Beside these slots, at least as many addresses; what is in them is forgotten by the buffer that is made of them.
     ///
     /// # Errors
     /// [`TooShort`].
@@ -135,7 +135,7 @@ pub struct Charged<'m, T> {
 }
 
 impl<'m, T> Charged<'m, T> {
-    /// Beside these slots, at least as many tokens; what is in them is forgotten.
+    /// Beside these slots, at least as many tokens; what is in them is forgotten by the buffer that is made of them.
     ///
     /// # Errors
     /// [`TooShort`].
@@ -167,10 +167,8 @@ impl<T> defmt::Format for Charged<'_, T> {
     }
 }
 
-/// As many elements as there are slots, all of them `None`.
+/// As many elements as there are slots.
 fn beside<E>(slots: usize, elements: &mut [Option<E>]) -> Result<&mut [Option<E>], TooShort> {
     let given = elements.len();
-    let elements = elements.get_mut(..slots).ok_or(TooShort { given, slots })?;
-    elements.fill_with(|| None);
-    Ok(elements)
+    elements.get_mut(..slots).ok_or(TooShort { given, slots })
 }

@@ -5,7 +5,7 @@ use crate::event::{self, Event};
 use crate::state::{Empty, Inner, Marks};
 use crate::{
     BackingStore, BufferId, Busy, Context, Evict, Evictable, Evicted, Forebay, Mode, Order, OwnedBlock,
-    Pages, PinError, Platform, Read, Restored, Slot, Slots, Write, Zones,
+    Pages, Parts, PinError, Platform, Read, Restored, Slot, Slots, Write, Zones,
 };
 use core::fmt;
 
@@ -60,9 +60,12 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
     /// One page for each of these slots, wherever they are and whatever is beside them: [`Addressed`](crate::Addressed)
     /// for what a device uses, [`Charged`](crate::Charged) for what somebody pays for, or both, one around the other.
     ///
-    /// Whatever a leaked buffer left in the slots is lost, as it was already.
+    /// Whatever a leaked buffer left in the slots, or beside them, is lost, as it was already.
     pub fn of(mut slots: T, home: &'a Forebay<P, S>) -> Self {
-        slots.slots_mut().fill_with(|| Slot::EMPTY);
+        let Parts { slots: bare, addresses, charges } = slots.parts();
+        bare.fill_with(|| Slot::EMPTY);
+        addresses.fill(None);
+        charges.fill(None);
         Self::with_slots(slots, home, Order::PAGE)
     }
 

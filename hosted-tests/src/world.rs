@@ -146,6 +146,11 @@ impl World {
         Pages::new(self.lock().mapped.len())
     }
 
+    /// Where a device finds the block that begins there, if it can reach it.
+    pub fn address(&self, pfn: Pfn) -> Option<DmaAddr> {
+        self.lock().mapped.get(&pfn.get()).filter(|(first, ..)| *first == pfn).map(|(.., at)| *at)
+    }
+
     /// Pages of contents that this token pays for.
     pub fn charged(&self, charge: Charge) -> Pages {
         Pages::new(self.lock().charged.get(&charge).copied().unwrap_or(0))

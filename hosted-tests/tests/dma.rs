@@ -485,6 +485,40 @@ fn a_short_array_is_refused() {
     });
 }
 
+/// Slots that somebody uses for one buffer after the other.
+struct Lent<'l, 'm, 'w>(&'l mut Addressed<'m, Slots8<'m, 'w>>);
+
+impl<'w> Slots<Plat<'w>> for Lent<'_, '_, 'w> {
+    fn slots(&self) -> &[Slot<Plat<'w>>] {
+        self.0.slots()
+    }
+    fn parts(&mut self) -> Parts<'_, Plat<'w>> {
+        self.0.parts()
+    }
+    fn addresses(&self) -> &[Option<DmaAddr>] {
+        self.0.addresses()
+    }
+}
+
+/// Rule: what a leaked buffer left in its slots is forgotten, and so is what is beside them.
+#[test]
+fn a_leaked_buffer_leaves_no_address() {
+    let rig = Rig::new();
+    let iommu = Iommu::new(&rig.near);
+    let home = Shelved::new(Watched::new(&iommu, &rig.world), Watched::new(&rig.store, &rig.world), 4);
+    let (mut slots, mut addresses) = arrays();
+    let slots: Slots8<'_, '_> = &mut slots;
+    let mut both = Addressed::new(slots, &mut addresses).unwrap();
+    let leaked = Buffer::of(Lent(&mut both), &home);
+    let old = leaked.read().unwrap().address(0);
+    std::mem::forget(leaked);
+    let buffer = Buffer::of(Lent(&mut both), &home);
+    let guard = buffer.read().unwrap();
+    assert_ne!(guard.address(0), old, "that is another block's");
+    let first = guard.blocks().next().unwrap().1.pfn();
+    assert_eq!(rig.world.address(first), guard.address(0));
+}
+
 /// Rule: unless the platform says otherwise, a device uses the physical address; and what is no address is refused.
 #[test]
 fn without_an_iommu_the_address_is_the_physical_one() {
