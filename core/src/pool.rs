@@ -5,7 +5,7 @@
 //! and why there is a shelf for each mode and order.
 
 use crate::event::{self, Event};
-use crate::shelf::{Kind, Leaving, Shelves};
+use crate::shelf::{Kind, Leaving, Round, Shelves};
 use crate::{
     Ask, Context, Keep, Locked, Mode, ModeRefused, Order, OutOfFrames, OwnedBlock, Pages, Place, Places,
     Platform, PoolTable, Pooled, Refused, Shelf, ShelfStats, TakeError, Wiped, Zone, Zones,
@@ -256,12 +256,13 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
     /// count of blocks for pages overshoots.)
     pub fn trim_within(&self, zones: Zones, want: Pages, cx: Context) -> Pages {
         let mut done = Pages::ZERO;
-        let mut steps = self.shelves.with(|s| s.round(zones));
-        while done < want && steps > 0 {
+        let mut round = self.shelves.with(|s| s.begin_round(zones));
+        while done < want && !round.is_over() {
             let mut run = Run::new(self);
-            run.stage(zones, want - done, &mut steps, cx);
+            run.stage(want - done, &mut round, cx);
             done += run.send_home(cx);
         }
+        self.shelves.with(|s| s.end_round(&round));
         event::send(Event::Trimmed(done));
         done
     }
@@ -323,15 +324,14 @@ impl<'p, P: Platform, M: Places<P> + ?Sized> Run<'p, P, M> {
         Run { pool, leaving: [const { None }; RUN] }
     }
 
-    /// Takes blocks from their places and makes them plain, with one flush: as many as `want` needs, in at most so many
-    /// steps. One that is refused is back at its place.
-    fn stage(&mut self, zones: Zones, want: Pages, steps: &mut usize, cx: Context) {
+    /// Takes blocks from their places and makes them plain, with one flush: as many as `want` needs, and the round gives. One
+    /// that is refused is back at its place.
+    fn stage(&mut self, want: Pages, round: &mut Round, cx: Context) {
         let Pool { platform, shelves, .. } = self.pool;
         let (mut pages, mut flush) = (Pages::ZERO, false);
         for room in self.leaving.iter_mut().take(Self::LEN) {
-            while room.is_none() && pages < want && *steps > 0 {
-                *steps -= 1;
-                *room = shelves.with(|s| s.step(zones));
+            while room.is_none() && pages < want && !round.is_over() {
+                *room = shelves.with(|s| s.step(round));
                 let Some(leaving) = room else { continue };
                 match leaving.block.take().map(|block| block.change_mode(platform, P::Mode::PLAIN, cx)) {
                     Some(Ok(plain)) => {

@@ -134,7 +134,7 @@ impl Shelf {
 pub(crate) struct Shelves<M: ?Sized> {
     depth: usize,
     ready: Pages,
-    /// Where trimming goes on: a step of the round over all places.
+    /// Where the next round over all places begins.
     next: usize,
     places: M,
 }
@@ -187,20 +187,35 @@ impl<M: ?Sized> Shelves<M> {
         }
     }
 
-    /// The next step of the round over the places in these zones, which comes by every kind before it comes by the same one
-    /// again. The block that was there, if any; its place is kept for it until [`end_step`](Shelves::end_step). O(zones).
-    pub(crate) fn step<P: Platform>(&mut self, zones: Zones) -> Option<Leaving<P>>
+    /// A round over the places in these zones, from where the last one ended. O(zones).
+    pub(crate) fn begin_round<P: Platform>(&self, zones: Zones) -> Round
     where
         M: Places<P>,
     {
+        let in_each = self.kinds::<P>().div_ceil(Kind::<P>::ZONES.max(1));
+        Round { zones, next: self.next, left: in_each * zones.below(P::ZONES).count() * self.depth }
+    }
+
+    /// The next round goes on from there.
+    pub(crate) fn end_round(&mut self, round: &Round) {
+        self.next = round.next;
+    }
+
+    /// The next step of a round, which comes by every kind before it comes by the same one again. The block that was there,
+    /// if any; its place is kept for it until [`end_step`](Shelves::end_step). O(zones).
+    pub(crate) fn step<P: Platform>(&mut self, round: &mut Round) -> Option<Leaving<P>>
+    where
+        M: Places<P>,
+    {
+        round.left = round.left.saturating_sub(1);
         let kinds = self.kinds::<P>();
         // Neighbouring kinds are of different zones; where the round begins anew a zone may be left out.
         for _ in 0..2 * Kind::<P>::ZONES {
-            let at = self.next.checked_rem(kinds * self.depth)?;
-            self.next = at + 1;
+            let at = round.next.checked_rem(kinds * self.depth)?;
+            round.next = at + 1;
             let (kind, row) = (at % kinds, at / kinds);
             let (order, mode, zone) = Kind::<P>::of_number(kind)?;
-            if zones.contains(zone) {
+            if round.zones.contains(zone) {
                 let place = shelf_mut(&mut self.places, self.depth, kind)?.get_mut(row)?;
                 let block = place.block.take()?;
                 place.misses.keep();
@@ -224,15 +239,6 @@ impl<M: ?Sized> Shelves<M> {
                 place.block = step.block;
             }
         }
-    }
-
-    /// How many steps are enough for a round over the places in these zones. O(zones).
-    pub(crate) fn round<P: Platform>(&self, zones: Zones) -> usize
-    where
-        M: Places<P>,
-    {
-        let in_each = self.kinds::<P>().div_ceil(Kind::<P>::ZONES.max(1));
-        in_each * zones.below(P::ZONES).count() * self.depth
     }
 
     /// How many shelves there are.
@@ -267,6 +273,20 @@ fn shelf_mut<P: Platform, M: Places<P> + ?Sized>(
 ) -> Option<&mut [Place<P>]> {
     let first = number.checked_mul(depth)?;
     places.as_mut().get_mut(first..first.checked_add(depth)?)
+}
+
+/// Once over the places in some zones. Others that trim meanwhile have their own, so that nobody makes anybody miss a place.
+pub(crate) struct Round {
+    zones: Zones,
+    next: usize,
+    /// How many steps there are at most.
+    left: usize,
+}
+
+impl Round {
+    pub(crate) fn is_over(&self) -> bool {
+        self.left == 0
+    }
 }
 
 /// A block on its way home from its place.

@@ -279,6 +279,60 @@ fn a_panic_in_a_run_costs_one_block() {
     }
 }
 
+/// A machine with modes, on which an interrupt comes while a mode is changed, and trims; it can't change modes itself.
+struct Interrupted<'n> {
+    near: &'n Near,
+    /// How many pages the interrupt wants, once.
+    wants: Cell<Option<usize>>,
+    pool: Cell<Option<&'n Pool<&'n Interrupted<'n>>>>,
+}
+
+impl Platform for Interrupted<'_> {
+    type Block = RamBlock<PAGE>;
+    type Lock = Spin;
+    type Mode = Caching;
+    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
+        self.near.allocate(order, cx)
+    }
+    fn release(&self, block: RamBlock<PAGE>) {
+        self.near.release(block);
+    }
+    fn set_mode(
+        &self,
+        _: &mut RamBlock<PAGE>,
+        _: Caching,
+        _: Caching,
+        cx: Context,
+    ) -> Result<(), ModeRefused> {
+        if !cx.contains(Context::MAY_BLOCK) {
+            return Err(ModeRefused);
+        }
+        if let (Some(wants), Some(pool)) = (self.wants.take(), self.pool.get()) {
+            pool.trim(pages(wants), Context::INTERRUPT);
+        }
+        Ok(())
+    }
+}
+
+/// Rule: each place is looked at once, whoever else trims meanwhile: an interrupt that can't send a block home makes nobody
+/// miss it.
+#[test]
+fn trims_that_overlap_miss_nothing() {
+    for wants in 1..=6 {
+        let near: &'static Near = Box::leak(Box::new(near(32)));
+        let machine = Interrupted { near, wants: Cell::new(None), pool: Cell::new(None) };
+        let machine: &'static Interrupted<'_> = Box::leak(Box::new(machine));
+        let pool: &'static Pool<_> = Box::leak(Box::new(Pool::<_, [Place<_>; 6]>::new(machine, 1)));
+        let kinds = [(0, WC), (0, Caching::Uncached), (1, Caching::WriteBack), (1, Caching::Uncached)];
+        let blocks = kinds.map(|(k, mode)| pool.take(order(k), mode, CX).unwrap());
+        blocks.into_iter().for_each(|block| pool.give(block, CX).unwrap());
+        machine.pool.set(Some(pool));
+        machine.wants.set(Some(wants));
+        pool.trim(ALL, CX);
+        assert_eq!((pool.ready(), near.free()), (NONE, pages(32)), "an interrupt wanted {wants}");
+    }
+}
+
 /// A step of a shrinker and its surroundings.
 #[derive(Clone, Copy, Debug)]
 enum Op {
