@@ -4,8 +4,8 @@ use crate::event::{self, Event};
 use crate::slot::slots_of;
 use crate::state::{Empty, Inner, Marks, Round};
 use crate::{
-    BackingStore, Buffer, Capabilities, Context, Mode, Order, OutOfFrames, OwnedBlock, Pages, PinError,
-    Platform, Pooled, Restored, Slot, Slots, StoreError, TakeError,
+    BackingStore, Buffer, Capabilities, Context, Mode, Order, OutOfFrames, OwnedBlock, Pages, Parts,
+    PinError, Platform, Pooled, Restored, Slot, Slots, StoreError, TakeError,
 };
 
 impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
@@ -169,7 +169,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         let Some(stored) = inner.slots.slots().get(i).and_then(Slot::order) else { return Ok(()) };
         let run = match inner.marks.contains(Marks::HANDED) {
             true => stored, // what is not taken back yet lies between
-            false => self.copied_run(inner.slots.slots(), i),
+            false => self.copied_run(inner.slots.parts(), i),
         };
         let can_split = self.home.store.capabilities().contains(Capabilities::SPLIT);
         let least = if can_split { self.unit.min(stored) } else { stored };
@@ -243,15 +243,18 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         Ok(())
     }
 
-    /// The largest order that may begin at slot `i` and of which there are copies from end to end.
-    fn copied_run(&self, slots: &[Slot<P>], i: usize) -> Order {
+    /// The largest order that may begin at slot `i` and of which there are copies from end to end, for which one and the same
+    /// pays: for a block the store is told of one only.
+    fn copied_run(&self, Parts { slots, charges, .. }: Parts<'_, P>, i: usize) -> Order {
         let aligned = if i == 0 { u32::from(Order::MAX.get()) } else { i.trailing_zeros() };
         let most = aligned.min(u32::from(P::MAX_ORDER.get().saturating_sub(self.unit.get())));
         let limit = 1_usize << most;
         let mut run = 0;
         while run < limit {
             match slots.get(i + run) {
-                Some(slot) if slot.is_stored() => run += slot.span(self.unit),
+                Some(slot) if slot.is_stored() && charges.get(i + run) == charges.get(i) => {
+                    run += slot.span(self.unit);
+                }
                 _ => break,
             }
         }
@@ -311,14 +314,19 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                 Ok(block) => {
                     let order = block.block().order();
                     let end = i + slots_of(order, self.unit);
-                    if let Err(why) = self.charge(inner, i..end, order.pages(), cx) {
-                        self.home.give_or_strand(block, cx);
-                        return sum.fail(why.into());
-                    }
-                    sum.populated += order.pages();
                     if let Some(slot) = inner.slots.slots_mut().get_mut(i) {
                         slot.block = Some(block);
                     }
+                    inner.marks.insert(Marks::LOST); // as who pays would be, if the platform panicked now
+                    let charged = self.charge(inner, i..end, order.pages(), cx);
+                    inner.marks.remove(Marks::LOST);
+                    if let Err(why) = charged {
+                        let slot = inner.slots.slots_mut().get_mut(i);
+                        let block = slot.and_then(|slot| slot.block.take());
+                        block.into_iter().for_each(|block| self.home.give_or_strand(block, cx));
+                        return sum.fail(why.into());
+                    }
+                    sum.populated += order.pages();
                 }
                 Err(why) => return sum.fail(PinError::Take(why)),
             }
