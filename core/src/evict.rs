@@ -107,7 +107,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     ) -> Seen {
         let flushes = P::Mode::COUNT > 1 || !inner.slots.addresses().is_empty();
         let most = if flushes { RUN } else { 1 };
-        let (mut found, mut pages, mut changed) = (0, Pages::ZERO, 0_usize);
+        let (mut found, mut pages) = (0, Pages::ZERO);
         let platform = self.home.platform();
         let seen = loop {
             if found == most || pages >= budget {
@@ -125,10 +125,15 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             }
             let end = i + slots_of(order, self.unit);
             let mapped = unmap_at(platform, parts.addresses, i..end, block.block());
+            if mapped == Mapped::Yes {
+                inner.marks.insert(Marks::UNFLUSHED);
+            }
             match block.change_mode(platform, P::Mode::PLAIN, walk.cx) {
                 Ok(plain) => {
                     slot.block = Some(plain);
-                    changed += usize::from(mode.index() != P::Mode::PLAIN.index() || mapped == Mapped::Yes);
+                    if mode.index() != P::Mode::PLAIN.index() {
+                        inner.marks.insert(Marks::UNFLUSHED);
+                    }
                     if let Some(place) = run.get_mut(found) {
                         *place = Some(Staged { slot: i, end, mode, mapped });
                     }
@@ -139,15 +144,13 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                     walk.refuse(order.pages(), StayReason::Mode(refused.why));
                     slot.block = Some(refused.item);
                     if mapped == Mapped::Yes {
-                        platform.flush_modes(walk.cx);
+                        self.flush(&mut inner.marks, walk.cx);
                     }
                     self.map_again(&mut parts, i, mapped, walk);
                 }
             }
         };
-        if changed > 0 {
-            platform.flush_modes(walk.cx);
-        }
+        self.flush(&mut inner.marks, walk.cx);
         seen
     }
 
@@ -179,14 +182,13 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
 
     /// Gives what was staged and stayed its mode back, with one flush, and then its address.
     fn unstage(&self, inner: &mut Inner<T>, walk: &mut Walk, run: &Run<P>) {
-        let mut changed = 0_usize;
         for staged in run.iter().flatten().filter(|staged| staged.mode.index() != P::Mode::PLAIN.index()) {
             let Some(slot) = inner.slots.slots_mut().get_mut(staged.slot) else { continue };
             match slot.block.take().map(|block| block.change_mode(self.home.platform(), staged.mode, walk.cx))
             {
                 Some(Ok(block)) => {
                     slot.block = Some(block);
-                    changed += 1;
+                    inner.marks.insert(Marks::UNFLUSHED);
                 }
                 Some(Err(refused)) => {
                     slot.block = Some(refused.item);
@@ -195,9 +197,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                 None => {}
             }
         }
-        if changed > 0 {
-            self.home.platform().flush_modes(walk.cx);
-        }
+        self.flush(&mut inner.marks, walk.cx);
         let mut parts = inner.slots.parts();
         for staged in run.iter().flatten() {
             self.map_again(&mut parts, staged.slot, staged.mapped, walk);

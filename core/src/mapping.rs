@@ -1,7 +1,7 @@
 //! What is kept beside the slots of a buffer, kept true: addresses for a device, and who pays.
 
 use crate::slot::slots_of;
-use crate::state::Inner;
+use crate::state::{Inner, Marks};
 use crate::{
     BackingStore, Buffer, Charge, Context, DmaAddr, MapRefused, OverLimit, OwnedBlock, Pages, Parts,
     Platform, Slots,
@@ -15,7 +15,7 @@ pub(crate) enum Mapped {
     No,
 }
 
-/// Takes the address away from the block in these slots, if it has one. The caller owes a flush if it had.
+/// Takes the address away from the block that was in these slots, if it has one. The caller owes a flush if it had.
 pub(crate) fn unmap_at<P: Platform>(
     platform: &P,
     addresses: &mut [Option<DmaAddr>],
@@ -23,8 +23,8 @@ pub(crate) fn unmap_at<P: Platform>(
     block: &P::Block,
 ) -> Mapped {
     let Some(Some(at)) = addresses.get(slots.start).copied() else { return Mapped::No };
-    platform.unmap(block, at);
     addresses.iter_mut().take(slots.end).skip(slots.start).for_each(|address| *address = None);
+    platform.unmap(block, at); // after that: a panic leaves no address of what is gone
     Mapped::Yes
 }
 
@@ -59,19 +59,30 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
 
     /// No block has an address any more.
     pub(crate) fn unmap_all(&self, inner: &mut Inner<T>, cx: Context) {
+        let lost = inner.marks & Marks::LOST;
+        inner.marks.insert(Marks::LOST); // as a block would be, if the platform panicked now
         let parts = inner.slots.parts();
-        let (mut i, mut unmapped) = (0, 0_usize);
+        let mut i = 0;
         while i < parts.addresses.len() {
-            let Some(slot) = parts.slots.get(i) else { break };
+            let Some(slot) = parts.slots.get_mut(i) else { break };
             let end = i + slot.span(self.unit);
-            if let Some(block) = &slot.block {
-                let mapped = unmap_at(self.home.platform(), parts.addresses, i..end, block.block());
-                unmapped += usize::from(mapped == Mapped::Yes);
+            if let Some(block) = slot.block.take() {
+                if unmap_at(self.home.platform(), parts.addresses, i..end, block.block()) == Mapped::Yes {
+                    inner.marks.insert(Marks::UNFLUSHED);
+                }
+                slot.block = Some(block);
             }
             i = end;
         }
-        if unmapped > 0 {
+        inner.marks.set(Marks::LOST, !lost.is_empty());
+        self.flush(&mut inner.marks, cx);
+    }
+
+    /// One flush for all that was changed since the last one, also by a call that panicked.
+    pub(crate) fn flush(&self, marks: &mut Marks, cx: Context) {
+        if marks.contains(Marks::UNFLUSHED) {
             self.home.platform().flush_modes(cx);
+            marks.remove(Marks::UNFLUSHED);
         }
     }
 
@@ -98,22 +109,23 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             let end = i + slot.span(self.unit);
             if slot.block.is_none() {
                 for charge in parts.charges.iter_mut().take(end).skip(i) {
-                    self.uncharge_one(&mut run, charge.take());
+                    self.uncharge_one(&mut run, charge);
                 }
             }
             i = end;
         }
-        self.uncharge_one(&mut run, None);
+        self.uncharge_one(&mut run, &mut None);
     }
 
     /// One slot more, which goes together with those before it that the same one paid for.
-    fn uncharge_one(&self, run: &mut (Option<Charge>, Pages), charge: Option<Charge>) {
-        if charge != run.0 {
+    fn uncharge_one(&self, run: &mut (Option<Charge>, Pages), charge: &mut Option<Charge>) {
+        if *charge != run.0 {
             if let Some(paid) = run.0 {
                 self.home.platform().uncharge(paid, run.1);
             }
-            *run = (charge, Pages::ZERO);
+            *run = (*charge, Pages::ZERO);
         }
+        *charge = None; // after that: a panic costs only who was in the platform's hands
         run.1 += self.unit.pages();
     }
 }

@@ -336,7 +336,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     /// What came back or is fresh is plain: all of it gets the buffer's mode, with one flush. What is refused stays as it
     /// is, and the next guard tries again.
     fn apply_mode(&self, inner: &mut Inner<T>, cx: Context) -> Result<(), PinError> {
-        let (mut changed, mut result) = (0_usize, Ok(()));
+        let mut result = Ok(());
         inner.marks.insert(Marks::LOST); // as a block would be, if the platform panicked now; nothing is lost before
         let mut round = Round::default();
         while let (Ok(()), Some(i)) = (result, round.next::<P, T>(inner, self.unit)) {
@@ -349,7 +349,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             match block.change_mode(self.home.platform(), self.mode, cx) {
                 Ok(block) => {
                     slot.block = Some(block);
-                    changed += 1;
+                    inner.marks.insert(Marks::UNFLUSHED);
                 }
                 Err(refused) => {
                     slot.block = Some(refused.item);
@@ -357,10 +357,8 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                 }
             }
         }
-        if changed > 0 {
-            self.home.platform().flush_modes(cx);
-        }
         inner.marks.remove(Marks::LOST);
+        self.flush(&mut inner.marks, cx);
         result
     }
 }

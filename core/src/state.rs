@@ -22,6 +22,8 @@ bitflags! {
         const CLEAN = 32;
         /// What is stored may be blocks that were handed over. Without it there are copies only.
         const HANDED = 64;
+        /// Modes or addresses of blocks that are here were changed, and no flush came yet.
+        const UNFLUSHED = 128;
     }
 }
 
