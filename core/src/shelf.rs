@@ -192,8 +192,10 @@ impl<M: ?Sized> Shelves<M> {
     where
         M: Places<P>,
     {
-        let in_each = self.kinds::<P>().div_ceil(Kind::<P>::ZONES.max(1));
-        Round { zones, next: self.next, left: in_each * zones.below(P::ZONES).count() * self.depth }
+        let (kinds, of_zones) = (self.kinds::<P>(), Kind::<P>::ZONES.max(1));
+        let in_zone = |zone: Zone| kinds / of_zones + usize::from(usize::from(zone.get()) < kinds % of_zones);
+        let shelves: usize = zones.below(P::ZONES).map(in_zone).sum();
+        Round { zones, next: self.next, left: shelves * self.depth }
     }
 
     /// The next round goes on from there.

@@ -164,6 +164,27 @@ fn nothing_can_go() {
     world.assert_empty();
 }
 
+/// Rule: a block that can't go is tried once in a round (B16), also if the places end in the middle of an order.
+#[test]
+fn a_refused_block_is_tried_once() {
+    let world = World::new(Contents::Ignored);
+    let log = Log::default();
+    let zoned = Traced::new(Zoned::new(8), &log);
+    let pool = Pool::<_, [Place<_>; 3]>::new(Watched::new(zoned, &world), 1); // plain in both zones, and WC in one
+    let block = pool.take_for(Ask::of(order(0)).within(LOW.only()), WC, CX).unwrap();
+    let zoned = pool.platform().inner().inner();
+    zoned.stuck.set(Some(block.block().pfn().get()));
+    pool.give(block, CX).unwrap();
+    for zones in [Zones::ALL, Zones::ALL, Zones::ALL, LOW.only(), Zones::ALL] {
+        log.take();
+        assert_eq!(pool.trim_within(zones, ALL, CX), NONE);
+        assert_eq!(log.count(|event| matches!(event, Event::SetMode(..))), 1, "{zones:?}");
+    }
+    zoned.stuck.set(None);
+    assert_eq!(pool.trim(ALL, CX), pages(1));
+    world.assert_empty();
+}
+
 /// Rule: up to eight blocks are made plain with one flush; nothing is flushed for those that are plain already; a run
 /// ends where enough is staged.
 #[test]
