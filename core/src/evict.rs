@@ -26,10 +26,14 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         }
         let rungs = how & self.possible(cx);
         let denied = how & self.possible(Context::THREAD) != rungs;
-        let barred = if denied { StoreError::Context } else { StoreError::Unsupported };
+        let barred = match (how.is_empty(), denied) {
+            (true, _) => StayReason::NoRung,
+            (false, true) => StayReason::Store(StoreError::Context),
+            (false, false) => StayReason::Store(StoreError::Unsupported),
+        };
         let mut walk = Walk::new(rungs, barred, cx);
         if rungs.is_empty() && !held.marks.contains(Marks::CLEAN) {
-            walk.refuse(Pages::ZERO, StayReason::Store(barred));
+            walk.refuse(Pages::ZERO, barred);
         } else {
             self.evict_round(held, budget, &mut walk);
         }
@@ -119,7 +123,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             let Some(block) = slot.block.take() else { continue };
             let (mode, order) = (block.mode(), block.block().order());
             if slot.copy.is_none() && walk.rungs.is_empty() {
-                walk.refuse(Pages::ZERO, StayReason::Store(walk.barred)); // it is not even tried
+                walk.refuse(Pages::ZERO, walk.barred); // it is not even tried
                 slot.block = Some(block);
                 continue;
             }
@@ -223,7 +227,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         let Some(pooled) = slot.block.take() else { return };
         let order = pooled.block().order();
         if slot.copy.is_none() && walk.rungs.is_empty() {
-            walk.refuse(Pages::ZERO, StayReason::Store(walk.barred)); // a neighbour's backlog: it is not even tried
+            walk.refuse(Pages::ZERO, walk.barred); // a neighbour's backlog: it is not even tried
             slot.block = Some(pooled);
             return;
         }

@@ -22,7 +22,7 @@ pub(crate) struct Stay<B>(pub(crate) B, pub(crate) StayReason);
 pub(crate) struct Walk {
     pub(crate) rungs: Evict,
     /// Why a block stays if no rung is left.
-    pub(crate) barred: StoreError,
+    pub(crate) barred: StayReason,
     pub(crate) cx: Context,
     pub(crate) sum: Evicted,
     pub(crate) refusals: Refusals,
@@ -33,7 +33,7 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
-    pub(crate) fn new(rungs: Evict, barred: StoreError, cx: Context) -> Self {
+    pub(crate) fn new(rungs: Evict, barred: StayReason, cx: Context) -> Self {
         let (sum, refusals) = (Evicted::default(), Refusals::NONE);
         Walk { rungs, barred, cx, sum, refusals, disturbed: false, lost: false }
     }
@@ -65,7 +65,9 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         match handed {
             Ok(handle) if handle.order() == order => Ok(Gone::HandedOver(handle)),
             Ok(other) => match self.home.store.discard(other) {
-                Ok(Some(same)) if same.order() == order => self.copy(same, charge, StoreError::Io, walk),
+                Ok(Some(same)) if same.order() == order => {
+                    self.copy(same, charge, StayReason::Store(StoreError::Io), walk)
+                }
                 Ok(part) => {
                     part.into_iter().for_each(|part| self.home.pool.release(part));
                     Ok(Gone::Lost)
@@ -74,11 +76,11 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             },
             Err(refused) => {
                 if refused.why == StoreError::Backlog {
-                    walk.barred = refused.why;
+                    walk.barred = StayReason::Store(refused.why);
                     walk.sum.backlogs += 1;
                     walk.rungs.remove(Evict::TRANSFER); // nor would it take the next one
                 }
-                self.copy(refused.item, charge, refused.why, walk)
+                self.copy(refused.item, charge, StayReason::Store(refused.why), walk)
             }
         }
     }
@@ -88,14 +90,14 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         &self,
         block: P::Block,
         charge: Option<Charge>,
-        why: StoreError,
+        why: StayReason,
         walk: &Walk,
     ) -> Result<Gone<P::Block>, Stay<P::Block>> {
         let may_split = walk.rungs.contains(Evict::SPLIT);
         let mut order = match (walk.rungs.contains(Evict::COPY), may_split) {
             (true, _) => block.order(),
             (false, true) => self.unit.min(block.order()),
-            (false, false) => return Err(Stay(block, StayReason::Store(why))),
+            (false, false) => return Err(Stay(block, why)),
         };
         let why = loop {
             let saved = match charge {

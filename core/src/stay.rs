@@ -16,6 +16,9 @@ pub enum StayReason {
     Store(StoreError),
     /// Only a part of it would fit, and it can't be split.
     Unsplittable,
+    /// The call permitted no way out but for what is clean. So it is with what comes in a reclaim after a
+    /// [`Backlog`](StoreError::Backlog), where nothing else was permitted than a transfer.
+    NoRung,
 }
 
 impl fmt::Display for StayReason {
@@ -25,12 +28,13 @@ impl fmt::Display for StayReason {
             StayReason::Mode(e) => e.fmt(f),
             StayReason::Store(e) => e.fmt(f),
             StayReason::Unsplittable => f.write_str("only a part would fit, and the block can't be split"),
+            StayReason::NoRung => f.write_str("no way out is permitted but for what is clean"),
         }
     }
 }
 
 /// All reasons, each at its [`place`].
-const REASONS: [StayReason; 17] = [
+const REASONS: [StayReason; 18] = [
     StayReason::Hook,
     StayReason::Mode(ModeRefused),
     StayReason::Unsplittable,
@@ -48,6 +52,7 @@ const REASONS: [StayReason; 17] = [
     StayReason::Store(StoreError::SameId),
     StayReason::Store(StoreError::Io),
     StayReason::Store(StoreError::Unavailable),
+    StayReason::NoRung,
 ];
 
 /// Where a reason is among [`REASONS`]. A new one has to be written down in both.
@@ -70,6 +75,7 @@ const fn place(why: StayReason) -> usize {
         StayReason::Store(StoreError::SameId) => 14,
         StayReason::Store(StoreError::Io) => 15,
         StayReason::Store(StoreError::Unavailable) => 16,
+        StayReason::NoRung => 17,
     }
 }
 
@@ -83,9 +89,9 @@ const _: () = {
 
 /// How often each reason kept something resident.
 ///
-/// One for each block that was tried and stayed, or that was not tried because an earlier refusal of the same walk had
-/// left no rung for it. Where nothing of a buffer is tried, since the hook refused it or there was no rung to begin with,
-/// one for the buffer. A block that the store lost counts as [`StoreError::Io`]. They saturate.
+/// One for each block that was tried and stayed, or that the eviction of its buffer came by and did not try, because an
+/// earlier refusal had left no rung for it; if nothing there can be clean, it goes no further. Where nothing of a buffer is
+/// tried, since the hook refused it or there was no rung to begin with, one for the buffer. A block that the store lost counts as [`StoreError::Io`]. They saturate.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Refusals([u32; REASONS.len()]);
 

@@ -106,3 +106,25 @@ fn what_is_not_tried_is_counted() {
     other.evict(ALL, Evict::COPY, Context::INTERRUPT).unwrap();
     assert_eq!(home.stats().refusals.of(StayReason::Store(StoreError::Context)), 1);
 }
+
+/// Rule: a store that was not asked is not said to have answered: what comes after a backlog, where only a transfer is
+/// permitted, and a call that permits nothing.
+#[test]
+fn what_is_not_permitted_is_no_answer_of_the_store() {
+    let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
+    let store = Scripted::new(&far);
+    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let buffers: [Buffer<'_, _, _>; 4] = [(); 4].map(|()| Buffer::new(home, order(0)));
+    buffers.iter().for_each(|buffer| fill(buffer, 1));
+    store.answer(Script { transfer: Some(StoreError::Backlog), ..Script::default() });
+    assert_eq!(home.reclaim(&buffers, ALL, Evict::TRANSFER, CX).evicted.refused, pages(1));
+    let backlog = StayReason::Store(StoreError::Backlog);
+    let counted_now = counted(home.stats());
+    assert_eq!(counted_now, [(backlog, 1), (StayReason::NoRung, 3)]);
+    let evicted = buffers[0].evict(ALL, Evict::empty(), CX).unwrap();
+    assert_eq!((evicted.moved() + evicted.refused, evicted.why), (NONE, Some(StayReason::NoRung)));
+    store.answer(Script::default());
+    for buffer in &buffers {
+        check(buffer, 1);
+    }
+}
