@@ -85,7 +85,7 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
         self
     }
 
-    /// The number that the platform's hooks are called with. Only while the buffer is empty; later it changes nothing.
+    /// The number that the platform's hooks and its [`charge`](Platform::charge) are called with. Only while the buffer is empty; later it changes nothing.
     pub const fn with_id(mut self, id: BufferId) -> Self {
         if self.is_unused() {
             self.id = id;
@@ -115,7 +115,7 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
         self.cell.get_mut().marks.is_empty()
     }
 
-    /// The number that the platform's hooks are called with.
+    /// The number that the platform's hooks and its [`charge`](Platform::charge) are called with.
     pub const fn id(&self) -> BufferId {
         self.id
     }
@@ -176,8 +176,8 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
     /// that; here the slots are the progress).
     ///
     /// What came back is resident whatever [`Restored::why`] says; the rest is stored as before. The call that comes to
-    /// the end brings all that is resident into the buffer's mode, with one flush, if it may block; until then blocks may be
-    /// in the plain one, and the next guard sees to it.
+    /// the end brings all that is resident into the buffer's mode, with one flush, and gives it its addresses, if it may
+    /// block; until then blocks may be in the plain one, and the next guard sees to it.
     ///
     /// # Context
     /// With [`Context::INTERRUPT`] only what can be taken back, which is O(1) a block; else linear in what is copied.

@@ -188,13 +188,15 @@ pub trait Platform {
     /// first. What the CPU wrote until now, zeros and what was restored among it, the device sees from now on: where caches
     /// are not coherent this cleans those of the block.
     ///
-    /// Called once for a block, before a guard of a buffer that keeps addresses ([`Addressed`](crate::Addressed)) is given
-    /// out. The default is the physical address, for devices that use that and caches that are coherent. Memory that has an
+    /// Called before a guard of a buffer that keeps addresses ([`Addressed`](crate::Addressed)) is given out, or when all of
+    /// the buffer is resident again, once for each block that has none; that of one that was to be evicted and stays is
+    /// mapped again. The default is the physical address, for devices that use that and caches that are coherent. Memory that has an
     /// address from birth (Linux's coherent allocations) answers with that, and has nothing to do in `unmap` and the two
     /// `sync`s. (TTM maps in `ttm_pool_page_allocated`, once for a block.)
     ///
     /// # Errors
-    /// [`MapRefused`]: the guard is refused, and all blocks of the buffer are unmapped again.
+    /// [`MapRefused`]: the guard is refused, and all blocks of the buffer are unmapped again. One that was to be evicted and
+    /// stays is left to the next guard.
     fn map(&self, block: &Self::Block, cx: Context) -> Result<DmaAddr, MapRefused> {
         let _ = cx;
         let address = (block.pfn().get() as u64).checked_mul(Self::Block::PAGE as u64);
