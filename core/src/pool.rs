@@ -176,6 +176,9 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
         for zone in zones.below(P::ZONES) {
             let kind = Kind { order: ask.order, mode, zone };
             if let Some(block) = self.shelves.with(|s| s.take(&kind)) {
+                if block.mode().index() != mode.index() {
+                    self.platform.flush_modes(cx); // a trim that panicked left it plain, perhaps not flushed
+                }
                 let wiped = if self.wipe == Wipe::OnGive { Wiped::Yes } else { Wiped::Unknown };
                 return Ok((block, wiped));
             }

@@ -300,6 +300,29 @@ fn a_panic_in_a_run_costs_one_block() {
     }
 }
 
+/// Rule: what a panic left plain, but not flushed, is flushed before somebody else has it.
+#[test]
+fn what_a_panic_left_is_flushed_before_it_is_used() {
+    for (panics, left) in [(Panics::SetMode(3), 3), (Panics::Flush, 4)] {
+        let (world, far) = (World::new(Contents::Ignored), far(16));
+        let platform = Watched::new(Zoned::new(64), &world);
+        let home = Forebay::<_, _, [Place<_>; KINDS * 4]>::new(platform, Watched::new(&far, &world), 4);
+        let home: &Forebay<_, _> = &home;
+        let ask = Ask::of(order(0)).within(LOW.only());
+        let blocks = [(); 4].map(|()| home.pool().take_for(ask, WC, CX).unwrap());
+        blocks.into_iter().for_each(|block| home.pool().give(block, CX).unwrap());
+        home.platform().inner().panics.set(panics);
+        assert!(catch_unwind(AssertUnwindSafe(|| home.pool().trim(ALL, CX))).is_err(), "it panicked");
+        home.platform().inner().panics.set(Panics::Never);
+        let mut slots = [const { Slot::EMPTY }; 8];
+        let buffer = Buffer::over(&mut slots, home).with_mode(WC).within(LOW.only());
+        for _ in 0..left {
+            assert_eq!(buffer.populate(pages(1), CX).populated, pages(1));
+        }
+        assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over, pages(left));
+    }
+}
+
 /// A machine with modes, on which an interrupt comes while a mode is changed, and trims; it can't change modes itself.
 struct Interrupted<'n> {
     near: &'n Near,
