@@ -94,7 +94,8 @@ pub trait Platform {
     /// The largest order that buffers ask for.
     const MAX_ORDER: Order = Order::TEN;
 
-    /// A block of that order, in the plain mode. Its bytes are whatever they were.
+    /// A block of that order, in the plain mode. Its bytes are whatever they were. A pool sends one of another order home
+    /// again, and takes it for [`Exhausted`](OutOfFrames::Exhausted).
     ///
     /// # Errors
     /// [`OutOfFrames`]; after [`Exhausted`](OutOfFrames::Exhausted) the caller may try a smaller order.

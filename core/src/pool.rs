@@ -181,7 +181,8 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
             }
         }
         let block = self.platform.allocate_for(ask.within(zones), cx)?;
-        if zones.contains(self.platform.zone(&block)) {
+        // One of another size would lie over what is behind its slot, or leave a hole there.
+        if block.order() == ask.order && zones.contains(self.platform.zone(&block)) {
             let wiped = self.platform.wiped(&block);
             return Ok((Pooled::plain(block), wiped));
         }
