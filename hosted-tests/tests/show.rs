@@ -66,9 +66,9 @@ fn a_snapshot_is_readable() {
                              1 clean\n         \
                              4 refused\n         \
                              2 freed\n         \
-                             2 pending\n         \
                              2 loaded\n         \
-                             3 populated\n\
+                             3 populated\n         \
+                             2 pending, when settled last\n\
                     \n     \
                          times refused, because\n         \
                              2 the store is full: discard something, give it more memory, or add a store behind it\n         \
