@@ -18,6 +18,32 @@ pub type RamBuffer<L, const PAGE: usize, const N: usize> = Buffer<'static, Fast<
 /// may wait to be written out; one more is refused until [`write_out`](RamForebay::write_out) ran. Align the fast RAM
 /// to the largest buffer, or what lies before the first such boundary serves smaller ones only. Everything else of
 /// [`Forebay`] is there too, by `Deref`. ([`NoLock`](forebay::NoLock) can't be in a static.)
+///
+/// With the feature `critical-section`:
+///
+#[cfg_attr(feature = "critical-section", doc = "```no_run")]
+#[cfg_attr(not(feature = "critical-section"), doc = "```ignore")]
+/// use forebay::{CriticalSection, PinError};
+/// use forebay_backends::{RamBuffer, RamForebay};
+///
+/// type Ram = RamForebay<CriticalSection, 512, 16>; // pages of 512 bytes; 16 blocks may wait to be written out
+///
+/// static RAM: Ram = Ram::new();
+/// static TILES: [RamBuffer<CriticalSection, 512, 16>; 64] = [const { RAM.buffer::<8192>() }; 64];
+///
+/// # fn main() -> Result<(), PinError> {
+/// # let (sram, psram) = (vec![0; 64 << 10].leak(), vec![0; 1 << 20].leak());
+/// # let meta = vec![0; Ram::metadata_words(64 << 10, 1 << 20)].leak();
+/// RAM.init(sram, psram, meta).expect("memory that nobody else uses"); // at start-up
+/// for (n, tile) in TILES.iter().enumerate() {
+///     if RAM.free() < 8192 {
+///         RAM.make_room(&TILES, 8192); // or `hand_over` in an interrupt, and `write_out` in an idle loop
+///     }
+///     tile.write()?.fill(n as u8);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct RamForebay<L: RawLock, const PAGE: usize, const N: usize>(
     Forebay<Fast<L, PAGE>, Slow<L, PAGE, N>, [Place<Fast<L, PAGE>>; 0]>,
 );
@@ -35,7 +61,8 @@ pub struct InitError {
     pub meta: &'static mut [usize],
 }
 
-/// Which range is wrong, and how.
+/// Which range is wrong, and how. Words of metadata that are missing are counted for both ranges together, as
+/// [`RamForebay::metadata_words`] does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum InitErrorKind {

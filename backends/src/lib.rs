@@ -14,8 +14,10 @@
 //! | [`Tiered`] | as its two stores | | | | wherever the first one was willing, then the second |
 //! | [`Null`] | no | no | no | no | nowhere |
 //!
-//! Around either: [`Faulty`] fails calls on purpose, [`Traced`] reports every call. [`RamForebay`] is a pool over
-//! fast RAM, a region over slow RAM and what joins them, in one `static`.
+//! Around either: [`Faulty`] fails calls on purpose, [`Traced`] reports every call.
+//!
+//! **For a firmware: [`RamForebay`]** is a pool over fast RAM, a region over slow RAM and what joins them, in one `static`;
+//! no trait to implement. The same, put together one by one:
 //!
 //! ```
 //! use forebay::{Buffer, Context, Evict, Forebay, NoLock, Order, Pages, Place, StoreId};

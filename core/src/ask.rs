@@ -4,7 +4,7 @@ use crate::Order;
 use bitflags::bitflags;
 
 /// Where frames are: a zone of a node, a bank of SRAM, what lies below an address. Numbers are the platform's, 0 to 15;
-/// lower ones are preferred.
+/// lower ones are preferred. So what is scarce has a high number: memory that only a picky device needs, say.
 ///
 /// One notion for what TTM has three of: `DMA32`, the node, and a device's own pools. A block is in one zone, and so
 /// is every part of it.

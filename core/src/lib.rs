@@ -15,6 +15,18 @@
 //! and two ways back: **take back** the same block, or **load** a copy into a fresh one. A refusal hands the
 //! block back unharmed ([`Refused`]), and a buffer that is partly evicted is in an ordinary state.
 //!
+//! # Where to begin
+//! | you have | begin with |
+//! | --- | --- |
+//! | plain RAM, fast and slow: a firmware | `RamForebay` of the crate `forebay-backends`; no trait to implement |
+//! | Linux | `shmem::Arena` of that crate |
+//! | frames of your own, caching modes, zones | [`Platform`] and [`OwnedBlock`], as [below](#what-an-integrator-provides); [`Pool::new`] says how many places it needs |
+//! | a device, clients who pay | [`Addressed`], [`Charged`] |
+//! | a store of your own | [`BackingStore`] |
+//!
+//! Then [`Buffer`] is what one works with, [`Forebay::reclaim`] what one calls under pressure, [`Forebay::snapshot`] what one
+//! looks at, and [`Pool::trim_within`] what an outer shrinker calls.
+//!
 //! # The layers
 //! Each file uses only those above it.
 //!
@@ -25,6 +37,7 @@
 //! | `cell` `pooled` `shelf` `pin` `stay` `report` `event` `pool` `slot` `beside` `state` | mechanism |
 //! | `forebay` `guard` `buffer` | pool and store joined, and what one does with buffers |
 //! | `mapping` `ladder` `evict` `restore` | the two directions: private methods of a buffer |
+//! | `show` `snapshot` | counters, for people |
 //!
 //! # Devices, and who pays
 //! A buffer that a device uses keeps the address of each slot in an array of the caller's ([`Addressed`]); one whose
@@ -83,7 +96,7 @@
 //!
 //! # Features
 //! None is on by default: `spin` and `critical-section` give a lock each; `defmt` implements `defmt::Format` for every
-//! public type and tells events through `defmt`; `log` tells them through `log`. Those two exclude each other.
+//! public type and tells events through `defmt`; `log` tells them through `log`, with the target `forebay`. Those two exclude each other.
 //!
 //! What a buffer did is a trace, what a reclaim, a settle or a trim did a debug message, a loss a warning. An event is
 //! told by the call that it is about, in its context, perhaps an interrupt, and never under a lock. What did nothing is

@@ -91,16 +91,18 @@ pub trait Platform {
     /// The caching modes; `()` for one.
     type Mode: Mode;
 
-    /// The largest order that buffers ask for.
+    /// The largest order that buffers ask for, unless one slot of theirs is larger
+    /// ([`Buffer::new`](crate::Buffer::new), [`with_unit`](crate::Buffer::with_unit)).
     const MAX_ORDER: Order = Order::TEN;
 
-    /// A block of that order, in the plain mode. Its bytes are whatever they were.
+    /// A block of that order, in the plain mode. Its bytes are whatever they were. A pool sends one of another order home
+    /// again, and takes it for [`Exhausted`](OutOfFrames::Exhausted).
     ///
     /// # Errors
     /// [`OutOfFrames`]; after [`Exhausted`](OutOfFrames::Exhausted) the caller may try a smaller order.
     fn allocate(&self, order: Order, cx: Context) -> Result<Self::Block, OutOfFrames>;
 
-    /// How many zones its memory is in: their numbers are below this. At most 16.
+    /// How many zones its memory is in: their numbers are below this. At most 16. Blocks of any other zone are never on a shelf.
     const ZONES: u8 = 1;
 
     /// The zone that a block is in. O(1).

@@ -44,6 +44,18 @@ pub struct Pool<P: Platform, M: Places<P> + ?Sized = [Place<P>]> {
 impl<P: Platform, const N: usize> Pool<P, [Place<P>; N]> {
     /// A pool that keeps up to `depth` blocks of each kind, for as many orders, from 0 up, as the `N`
     /// places are enough for: give it `orders × modes × zones × depth`. Blocks of higher orders go straight home.
+    ///
+    /// Any other number is no error. Shelves are made by order, then mode, then zone, so what is left over is enough for some
+    /// kinds of one order more, and fewer than `depth` places are for nobody; with a depth of 0, as without places, all
+    /// blocks go straight home. [`shelves`](Pool::shelves) says which there are.
+    ///
+    /// ```
+    /// # use forebay::*;
+    /// # fn make<P: Platform<Mode = Caching>>(machine: P) -> Pool<P, [Place<P>; 96]> {
+    /// // 4 orders × 3 modes × 2 zones × 4 of each: blocks of up to 8 pages.
+    /// Pool::new(machine, 4)
+    /// # }
+    /// ```
     pub const fn new(platform: P, depth: usize) -> Self {
         let shelves = Shelves::new(depth, [const { Place::EMPTY }; N]);
         Pool {
@@ -184,7 +196,8 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
             }
         }
         let block = self.platform.allocate_for(ask.within(zones), cx)?;
-        if zones.contains(self.platform.zone(&block)) {
+        // One of another size would lie over what is behind its slot, or leave a hole there.
+        if block.order() == ask.order && zones.contains(self.platform.zone(&block)) {
             let wiped = self.platform.wiped(&block);
             return Ok((Pooled::plain(block), wiped));
         }

@@ -5,7 +5,8 @@ use core::fmt;
 
 /// Everything that is counted, for people: what passed through, and the shelves. [`Forebay::snapshot`] takes one.
 ///
-/// [`stats`](Snapshot::stats) and [`ready`](Snapshot::ready) are copies of their moment. The shelves are read when they
+/// [`stats`](Snapshot::stats) and [`ready`](Snapshot::ready) are copies of their moment, but what the store said of itself it
+/// said when it was settled last ([`Forebay::settle`] with a budget of zero asks it anew). The shelves are read when they
 /// are looked at, a lock for each, since their number is the pool's: so they may say what came later.
 ///
 /// It prints as the table of the shelves ([`PoolTable`]), one of what passed, in pages, and one of the reasons why
@@ -50,13 +51,13 @@ impl<P: Platform, M: Places<P> + ?Sized> fmt::Display for Snapshot<'_, P, M> {
             ("clean", evicted.clean),
             ("refused", evicted.refused),
             ("freed", self.stats.freed()),
-            ("pending", pending),
-            ("reclaimable", reclaimable),
-            ("held", held),
             ("taken back", restored.taken_back),
             ("loaded", restored.loaded),
             ("populated", restored.populated),
             ("stranded", stranded),
+            ("pending, when settled last", pending),
+            ("reclaimable, when settled last", reclaimable),
+            ("held, when settled last", held),
         ];
         write!(f, "{}", self.table())?;
         let mut title = "\n\n     pages";

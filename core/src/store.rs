@@ -11,7 +11,7 @@ use core::fmt;
 pub enum StoreError {
     /// It never does this.
     Unsupported,
-    /// No room. Something else has to leave first.
+    /// No room, or no memory was given to it yet. Something else has to leave first.
     Full,
     /// There is room, but the fixed number of adopted blocks is reached. Settle, or write out, then try again.
     Backlog,
@@ -44,7 +44,9 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             StoreError::Unsupported => "the store never does this: see its capabilities",
-            StoreError::Full => "the store is full: discard something or add a store behind it",
+            StoreError::Full => {
+                "the store is full: discard something, give it more memory, or add a store behind it"
+            }
             StoreError::Backlog => "too many blocks wait to be written out: settle the store, then try again",
             StoreError::TooLarge => "the store takes only smaller pieces: split the block",
             StoreError::Limit => {

@@ -66,12 +66,12 @@ fn a_snapshot_is_readable() {
                              1 clean\n         \
                              4 refused\n         \
                              2 freed\n         \
-                             2 pending\n         \
                              2 loaded\n         \
-                             3 populated\n\
+                             3 populated\n         \
+                             2 pending, when settled last\n\
                     \n     \
                          times refused, because\n         \
-                             2 the store is full: discard something or add a store behind it\n         \
+                             2 the store is full: discard something, give it more memory, or add a store behind it\n         \
                              1 not allowed in this context: call it from a thread";
     let snapshot = home.snapshot();
     assert_eq!(snapshot.to_string(), expected);
@@ -82,7 +82,7 @@ fn a_snapshot_is_readable() {
     assert_eq!(snapshot.shelves().map(|shelf| shelf.ready()).sum::<Pages>(), pages(1));
     assert_eq!(
         snapshot.stats.refusals.to_string(),
-        "2 times (the store is full: discard something or add a store behind it), \
+        "2 times (the store is full: discard something, give it more memory, or add a store behind it), \
          1 times (not allowed in this context: call it from a thread)"
     );
 

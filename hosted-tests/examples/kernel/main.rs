@@ -74,7 +74,7 @@ impl BackingStore<Frames> for PageCache {
 }
 
 static CACHE: PageCache = PageCache::new();
-static HOME: Forebay<Machine, &PageCache, [Place<Machine>; 44]> = Forebay::new(Machine::new(), &CACHE, 4);
+static HOME: Forebay<Machine, &PageCache, [Place<Machine>; 44]> = Forebay::new(Machine::new(), &CACHE, 4); // 11 orders
 
 fn shrink(objects: &[Buffer<Machine, &PageCache>], wanted: Pages, cx: Context) -> Report {
     HOME.reclaim(objects, wanted, Evict::TRANSFER, cx)
