@@ -300,3 +300,25 @@ pub(crate) struct Leaving<P: Platform> {
     /// `None`: it went, or is in the platform's hands.
     pub(crate) block: Option<Pooled<P>>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rule: a count that is full stays full, and is no mark.
+    #[test]
+    fn misses_saturate() {
+        for kept in [false, true] {
+            let mut misses = Misses(u32::MAX - 3);
+            if kept {
+                misses.keep();
+            }
+            for _ in 0..3 {
+                misses.count();
+                assert_eq!((misses.get(), misses.is_kept()), (u32::MAX >> 1, kept));
+            }
+            misses.let_go();
+            assert_eq!((misses.get(), misses.is_kept()), (u32::MAX >> 1, false));
+        }
+    }
+}

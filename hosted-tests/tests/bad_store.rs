@@ -133,6 +133,8 @@ fn is_lost(near: &Near, far: &Far, gives: Gives, how: Evict) {
     fill(&many, 2);
     assert_eq!(tile.evict(ALL, how, CX).unwrap().moved(), NONE, "{gives:?} {how:?}");
     assert_eq!(many.evict(ALL, how, CX).unwrap().moved(), NONE, "{gives:?} {how:?}");
+    let counted: Vec<_> = home.stats().refusals.iter().collect();
+    assert_eq!(counted, [(StayReason::Store(StoreError::Io), 2)], "one for each block");
     for _ in 0..2 {
         assert_eq!((tile.read().err(), tile.write().err()), (Some(PinError::Lost), Some(PinError::Lost)));
         assert_eq!((many.read().err(), many.write().err()), (Some(PinError::Lost), Some(PinError::Lost)));

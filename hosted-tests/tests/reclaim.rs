@@ -359,3 +359,34 @@ fn a_backlog_ends_the_transfers_of_a_walk_that_copies_too() {
     assert_eq!(report.evicted.copied, pages(4));
     assert_eq!(log.count(|e| matches!(e, Event::Transfer(..))), 1, "asked again after a backlog");
 }
+
+/// A store that only says how it is.
+struct Says(Settled);
+
+impl BackingStore<RamBlock<PAGE>> for Says {
+    fn ids(&self) -> StoreIds {
+        StoreIds::NONE
+    }
+    fn discard(&self, handle: Handle) -> Result<Option<RamBlock<PAGE>>, Refused<Handle, StoreError>> {
+        Err(Refused::new(handle, StoreError::WrongStore))
+    }
+    fn settle(&self, _: Pages, _: Context, _: &mut dyn FnMut(RamBlock<PAGE>)) -> Settled {
+        self.0
+    }
+}
+
+/// Rule: the counters have each thing that the store said last.
+#[test]
+fn what_the_store_said_last_is_counted() {
+    let near = near(16);
+    let mut said = Settled::default();
+    (said.pending, said.reclaimable, said.held) = (pages(1), pages(2), pages(3));
+    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&near, Says(said), 0);
+    let now = |home: &Forebay<_, _>| {
+        let stats = home.stats();
+        [stats.pending, stats.reclaimable, stats.held].map(Pages::get)
+    };
+    assert_eq!(now(home), [0; 3]);
+    assert_eq!(home.settle(ALL, CX), said);
+    assert_eq!(now(home), [1, 2, 3]);
+}

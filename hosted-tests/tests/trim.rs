@@ -164,6 +164,34 @@ fn nothing_can_go() {
     world.assert_empty();
 }
 
+/// Rule: a trim goes on where the last one ended, also if the shelf with which that began is full again.
+#[test]
+fn a_trim_goes_on_where_the_last_one_ended() {
+    let world = World::new(Contents::Ignored);
+    let pool = Shelves::<{ KINDS * 2 }>::new(Watched::new(Zoned::new(8), &world), 2);
+    let ready = |mode| pool.shelf(order(0), mode, LOW).unwrap().ready;
+    MODES.into_iter().for_each(|mode| drop(stock(&pool, 1, 0, mode, LOW)));
+    assert_eq!((pool.trim(pages(1), CX), MODES.map(ready)), (pages(1), [0, 1, 1]));
+    stock(&pool, 1, 0, Caching::WriteBack, LOW);
+    assert_eq!((pool.trim(pages(1), CX), MODES.map(ready)), (pages(1), [1, 0, 1]));
+    pool.trim(ALL, CX);
+    world.assert_empty();
+}
+
+/// Rule: a round finds each place of its zones, wherever it begins, also if the places end in the middle of an order.
+#[test]
+fn a_round_finds_what_is_behind_its_end() {
+    let world = World::new(Contents::Ignored);
+    let pool = Shelves::<3>::new(Watched::new(Zoned::new(8), &world), 1); // plain in both zones, and WC in one
+    for zone in [HIGH, LOW, HIGH, LOW, HIGH] {
+        for mode in [Caching::WriteBack, WC].into_iter().take(if zone == LOW { 2 } else { 1 }) {
+            stock(&pool, 1, 0, mode, zone);
+            assert_eq!(pool.trim_within(zone.only(), ALL, CX), pages(1), "{mode:?} {zone:?}");
+        }
+    }
+    world.assert_empty();
+}
+
 /// Rule: a block that can't go is tried once in a round (B16), also if the places end in the middle of an order.
 #[test]
 fn a_refused_block_is_tried_once() {
@@ -199,8 +227,10 @@ fn a_run_is_flushed_once() {
         (1, pages(17)),
         "no more are staged than are wanted"
     );
-    assert_eq!(pool.trim(ALL, CX), pages(17));
-    assert_eq!(flushes(&world) - before, 1 + 3, "8, 8 and 1");
+    assert_eq!(pool.trim(pages(9), CX), pages(9), "the second run is of what is wanted still");
+    assert_eq!(flushes(&world) - before, 1 + 2, "8 and 1");
+    assert_eq!(pool.trim(ALL, CX), pages(8));
+    assert_eq!(flushes(&world) - before, 1 + 2 + 1);
     stock(&pool, 20, 0, Caching::WriteBack, LOW);
     let before = flushes(&world);
     assert_eq!((pool.trim(ALL, CX), flushes(&world) - before), (pages(20), 0));
@@ -328,6 +358,8 @@ struct Interrupted<'n> {
     near: &'n Near,
     /// How many pages the interrupt wants, once.
     wants: Cell<Option<usize>>,
+    /// What the interrupt gives back, once; the mode that is changed then is refused.
+    gives: Cell<Option<Pooled<&'n Interrupted<'n>>>>,
     pool: Cell<Option<&'n Pool<&'n Interrupted<'n>>>>,
 }
 
@@ -351,6 +383,10 @@ impl Platform for Interrupted<'_> {
         if !cx.contains(Context::MAY_BLOCK) {
             return Err(ModeRefused);
         }
+        if let (Some(gives), Some(pool)) = (self.gives.take(), self.pool.get()) {
+            pool.give(gives, CX).unwrap();
+            return Err(ModeRefused);
+        }
         if let (Some(wants), Some(pool)) = (self.wants.take(), self.pool.get()) {
             pool.trim(pages(wants), Context::INTERRUPT);
         }
@@ -358,19 +394,38 @@ impl Platform for Interrupted<'_> {
     }
 }
 
+/// One place for each of three modes in two orders.
+fn interrupted()
+-> (&'static Near, &'static Interrupted<'static>, &'static Pool<&'static Interrupted<'static>>) {
+    let near: &Near = forever(near(32));
+    let machine = Interrupted { near, wants: Cell::default(), gives: Cell::default(), pool: Cell::default() };
+    let machine: &Interrupted<'_> = forever(machine);
+    let pool: &Pool<_> = forever(Pool::<_, [Place<_>; 6]>::new(machine, 1));
+    machine.pool.set(Some(pool));
+    (near, machine, pool)
+}
+
+/// Rule: while a block is tried its place is kept: what an interrupt gives meanwhile goes elsewhere, and neither is lost.
+#[test]
+fn a_place_is_kept_for_a_block_that_stays() {
+    let (near, machine, pool) = interrupted();
+    let [first, second] = [(); 2].map(|()| pool.take(order(0), WC, CX).unwrap());
+    pool.give(first, CX).unwrap();
+    machine.gives.set(Some(second));
+    assert_eq!(pool.trim(ALL, CX), NONE);
+    assert_eq!((pool.ready(), near.free()), (pages(1), pages(31)));
+    assert_eq!((pool.trim(ALL, CX), near.free()), (pages(1), pages(32)));
+}
+
 /// Rule: each place is looked at once, whoever else trims meanwhile: an interrupt that can't send a block home makes nobody
 /// miss it.
 #[test]
 fn trims_that_overlap_miss_nothing() {
     for wants in 1..=6 {
-        let near: &'static Near = Box::leak(Box::new(near(32)));
-        let machine = Interrupted { near, wants: Cell::new(None), pool: Cell::new(None) };
-        let machine: &'static Interrupted<'_> = Box::leak(Box::new(machine));
-        let pool: &'static Pool<_> = Box::leak(Box::new(Pool::<_, [Place<_>; 6]>::new(machine, 1)));
+        let (near, machine, pool) = interrupted();
         let kinds = [(0, WC), (0, Caching::Uncached), (1, Caching::WriteBack), (1, Caching::Uncached)];
         let blocks = kinds.map(|(k, mode)| pool.take(order(k), mode, CX).unwrap());
         blocks.into_iter().for_each(|block| pool.give(block, CX).unwrap());
-        machine.pool.set(Some(pool));
         machine.wants.set(Some(wants));
         pool.trim(ALL, CX);
         assert_eq!((pool.ready(), near.free()), (NONE, pages(32)), "an interrupt wanted {wants}");
