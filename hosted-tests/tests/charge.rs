@@ -122,6 +122,28 @@ fn contents_are_charged_once() {
     }
 }
 
+/// Rule: the store is told who pays by each rung, also by that which comes after a refused one.
+#[test]
+fn each_rung_tells_who_pays() {
+    for why in [StoreError::Full, StoreError::Backlog] {
+        for largest in [Order::MAX, order(1)] {
+            let (near, far, world) = (near(64), far(64), World::new(Contents::Compared));
+            let accounts = Accounts::new(&near);
+            let store = Scripted::new(&far);
+            let home = forebay(&accounts, &store, &world);
+            let mut arrays = arrays();
+            let buffer = charged(&home, &mut arrays);
+            fill(&buffer, 1);
+            store.answer(Script { transfer: Some(why), largest, ..Script::default() });
+            assert_eq!(buffer.evict(ALL, Evict::LADDER, CX).unwrap().copied, pages(8));
+            assert_eq!(world.stored_for(client(1)), pages(8), "{why:?} {largest:?}");
+            check(&buffer, 1);
+            drop(buffer);
+            all_home(&world, &near, &far);
+        }
+    }
+}
+
 /// Rule: the owner of what is evicted pays for its backup, not who shrinks.
 #[test]
 fn the_owner_pays_whoever_shrinks() {

@@ -107,6 +107,23 @@ fn what_is_not_tried_is_counted() {
     assert_eq!(home.stats().refusals.of(StayReason::Store(StoreError::Context)), 1);
 }
 
+/// Rule: the same for what was made plain already, in one run with the block that was refused.
+#[test]
+fn what_is_staged_and_not_tried_is_counted() {
+    let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
+    let store = Scripted::new(&far);
+    let home: &Forebay<_, _> = &forebay(Machine::new(&near), &store, &world);
+    let mut slots = [const { Slot::EMPTY }; 7]; // orders 2, 1 and 0
+    let buffer = Buffer::over(&mut slots, home).with_mode(Caching::WriteCombined);
+    fill(&buffer, 1);
+    assert_eq!(buffer.evict(pages(4), Evict::COPY, CX).unwrap().copied, pages(4));
+    drop(buffer.read().unwrap()); // clean, so that the walk goes on without a rung
+    store.answer(Script { transfer: Some(StoreError::Backlog), ..Script::default() });
+    assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().refused, pages(2));
+    assert_eq!(counted(home.stats()), [(StayReason::Store(StoreError::Backlog), 2)]);
+    check(&buffer, 1);
+}
+
 /// Rule: a store that was not asked is not said to have answered: what comes after a backlog, where only a transfer is
 /// permitted, and a call that permits nothing.
 #[test]

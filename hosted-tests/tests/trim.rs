@@ -183,7 +183,7 @@ fn a_trim_goes_on_where_the_last_one_ended() {
 fn a_round_finds_what_is_behind_its_end() {
     let world = World::new(Contents::Ignored);
     let pool = Shelves::<3>::new(Watched::new(Zoned::new(8), &world), 1); // plain in both zones, and WC in one
-    for zone in [HIGH, LOW, HIGH, LOW, HIGH] {
+    for zone in [HIGH, HIGH, LOW, LOW, HIGH] {
         for mode in [Caching::WriteBack, WC].into_iter().take(if zone == LOW { 2 } else { 1 }) {
             stock(&pool, 1, 0, mode, zone);
             assert_eq!(pool.trim_within(zone.only(), ALL, CX), pages(1), "{mode:?} {zone:?}");
