@@ -120,6 +120,7 @@ mod slot;
 mod state;
 mod stay;
 
+mod born;
 mod buffer;
 mod evict;
 mod forebay;
@@ -133,6 +134,7 @@ mod snapshot;
 pub use ask::{Ask, Effort, Zone, Zones};
 pub use beside::{Addressed, Charged, TooShort};
 pub use block::OwnedBlock;
+pub use born::BornError;
 pub use buffer::{Buffer, Residency};
 pub use charge::{Charge, OverLimit};
 pub use context::Context;

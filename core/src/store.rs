@@ -83,6 +83,8 @@ bitflags! {
         const SPLIT = 8;
         /// Copying starts I/O, so it needs [`Context::MAY_IO`].
         const NEEDS_IO = 16;
+        /// [`load`](BackingStore::load) without `save`: of what was there from the beginning. [`COPY`](Self::COPY) has both.
+        const LOAD = 32;
     }
 }
 
@@ -180,6 +182,12 @@ pub trait BackingStore<B: OwnedBlock> {
     /// What it could take now: a hint, and O(1).
     fn space(&self) -> Space {
         Space::default()
+    }
+
+    /// How much room discarding this would give. O(1). Nothing where copies are there anyway, as in flash or in a file:
+    /// then a buffer keeps them even if the store is full.
+    fn room_of(&self, handle: &Handle) -> Pages {
+        handle.pages()
     }
 
     /// Copies the first `2^order` pages of `block` in; `order` is at most the block's.
@@ -284,6 +292,9 @@ impl<B: OwnedBlock, S: BackingStore<B> + ?Sized> BackingStore<B> for &S {
     }
     fn space(&self) -> Space {
         (**self).space()
+    }
+    fn room_of(&self, handle: &Handle) -> Pages {
+        (**self).room_of(handle)
     }
     fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
         (**self).save(block, order, cx)
