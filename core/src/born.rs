@@ -73,6 +73,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         match self.begin(at, &handle, cx) {
             Err(why) => Err(Refused::new(handle, why)),
             Ok(mut held) => {
+                held.marks.remove(Marks::PURGED); // it has contents again
                 held.marks.insert(Marks::STORED | Marks::HANDED);
                 if let Some(slot) = held.slots.slots_mut().get_mut(at) {
                     slot.copy = Some(handle);

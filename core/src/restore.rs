@@ -276,7 +276,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                 slot.copy = Some(lower);
                 match slots.get_mut(behind) {
                     Some(slot) => slot.copy = Some(upper),
-                    None => self.home.discard(upper), // not reached: the handle covered that slot
+                    None => drop(self.home.discard(upper)), // not reached: the handle covered that slot
                 }
                 Ok(())
             }

@@ -48,6 +48,7 @@ impl<P: Platform, M: Places<P> + ?Sized> fmt::Display for Snapshot<'_, P, M> {
             ("handed over", evicted.handed_over),
             ("copied", evicted.copied),
             ("clean", evicted.clean),
+            ("purged", evicted.purged),
             ("refused", evicted.refused),
             ("freed", self.stats.freed()),
             ("pending", pending),

@@ -7,7 +7,7 @@ use bitflags::bitflags;
 bitflags! {
     /// What is known of a buffer as a whole.
     #[derive(Clone, Copy, Debug)]
-    pub(crate) struct Marks: u8 {
+    pub(crate) struct Marks: u16 {
         /// Every slot is resident and in the buffer's mode, and the platform's hook ran.
         const READY = 1;
         /// `before_evict` ran, `after_restore` did not yet.
@@ -22,6 +22,10 @@ bitflags! {
         const CLEAN = 32;
         /// What is stored may be blocks that were handed over. Without it there are copies only.
         const HANDED = 64;
+        /// Its owner does not need the contents: a reclaim may drop them.
+        const PURGEABLE = 128;
+        /// A reclaim dropped them, and nobody wrote since.
+        const PURGED = 256;
     }
 }
 

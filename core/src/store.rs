@@ -77,14 +77,14 @@ bitflags! {
         const TRANSFER = 1;
         /// [`take_back`](BackingStore::take_back): gives the same block back.
         const TAKE_BACK = 2;
-        /// [`save`](BackingStore::save) and [`load`](BackingStore::load).
-        const COPY = 4;
+        /// [`load`](BackingStore::load): alone, if the store only has what was there from the beginning.
+        const LOAD = 32;
+        /// [`save`](BackingStore::save), and `load`.
+        const COPY = 4 | 32;
         /// [`split`](BackingStore::split): one handle becomes two.
         const SPLIT = 8;
         /// Copying starts I/O, so it needs [`Context::MAY_IO`].
         const NEEDS_IO = 16;
-        /// [`load`](BackingStore::load) without `save`: of what was there from the beginning. [`COPY`](Self::COPY) has both.
-        const LOAD = 32;
     }
 }
 

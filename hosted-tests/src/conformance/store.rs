@@ -208,7 +208,7 @@ fn what_is_not_declared_is_unsupported<P: Platform, S: BackingStore<P::Block>>(b
     if !b.can(Capabilities::COPY) {
         assert_eq!(b.raw.save(&block, order(0), Context::THREAD), Err(Unsupported));
     }
-    if !b.can(Capabilities::COPY) && !b.can(Capabilities::LOAD) {
+    if !b.can(Capabilities::LOAD) {
         assert_eq!(b.raw.load(&handle(), &mut block, Pages::ZERO, Context::THREAD), Err(Unsupported));
     }
     if !b.can(Capabilities::TAKE_BACK) {
