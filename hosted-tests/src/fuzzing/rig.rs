@@ -189,6 +189,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
 
     /// What is true after every operation.
     fn check(&self, buffers: &Buffers<'h, '_, 'w, S>) {
+        buffers.iter().for_each(Kept::catch_up);
         let store = self.home.store();
         if !store.may_have_orphans() {
             self.world.validate();
