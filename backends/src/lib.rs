@@ -12,6 +12,7 @@
 //! | `shmem::Arena` | no | yes | yes | yes | where they are, unmapped; in swap, if there is any |
 //! | `shmem::Copies` | yes | no | no | yes | in an arena |
 //! | [`Tiered`] | as its two stores | | | | wherever the first one was willing, then the second |
+//! | [`Rom`] | out only | no | no | yes | where they were from the beginning: flash, a mapped file |
 //! | [`Null`] | no | no | no | no | nowhere |
 //!
 //! Around either: [`Faulty`] fails calls on purpose, [`Traced`] reports every call.
@@ -59,6 +60,7 @@ mod middleware;
 mod null;
 mod ram;
 mod region;
+mod rom;
 #[cfg(all(feature = "shmem", target_os = "linux"))]
 pub mod shmem;
 mod sizes;
@@ -69,4 +71,5 @@ pub use middleware::{Event, Faults, Faulty, Sink, Traced};
 pub use null::Null;
 pub use ram::{HeapBlock, HeapSource, MemoryError, MemoryRefused, Ram, RamBlock};
 pub use region::{CopyEngine, Cpu, Job, RamRegion, Region};
+pub use rom::Rom;
 pub use tiered::Tiered;

@@ -82,6 +82,14 @@ impl<T: OwnedBlock, A: BackingStore<T>, B: BackingStore<T>> BackingStore<T> for 
         Space::new(a.pages + b.pages, a.adoptions.saturating_add(b.adoptions))
     }
 
+    fn room_of(&self, handle: &Handle) -> Pages {
+        match self.tier(handle) {
+            Some(Tier::First) => self.0.room_of(handle),
+            Some(Tier::Second) => self.1.room_of(handle),
+            None => Pages::ZERO,
+        }
+    }
+
     fn transfer(&self, block: T) -> Result<Handle, Refused<T, StoreError>> {
         self.transfer_by(block, |a, block| a.transfer(block), |b, block| b.transfer(block))
     }

@@ -1,7 +1,6 @@
 //! A buffer: slots that are empty, resident or stored, in any mixture.
 
 use crate::cell::Shared;
-use crate::event::{self, Event};
 use crate::state::{Empty, Inner, Marks};
 use crate::{
     BackingStore, BufferId, Busy, Context, Evict, Evictable, Evicted, Forebay, Mode, Order, OwnedBlock,
@@ -112,7 +111,8 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
     }
 
     const fn is_unused(&mut self) -> bool {
-        self.cell.get_mut().marks.is_empty()
+        let advice = Marks::PURGEABLE.union(Marks::PURGED);
+        self.cell.get_mut().marks.difference(advice).is_empty()
     }
 
     /// The number that the platform's hooks and its [`charge`](Platform::charge) are called with.
@@ -168,6 +168,7 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
         let mut held = self.cell.hold()?;
         self.make_ready(&mut held, cx)?;
         self.drop_copies(&mut held);
+        held.marks.remove(Marks::PURGED); // it has contents again
         Ok(Write::new(held, self.home.platform(), self.unit))
     }
 
@@ -213,25 +214,6 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
     pub fn evict_now(&mut self, budget: Pages, how: Evict, cx: Context) -> Evicted {
         self.cell.get_mut();
         self.evict(budget, how, cx).unwrap_or_default()
-    }
-
-    /// Drops the contents, wherever they are: blocks to the pool, handles to the store. It reads as zeros
-    /// afterwards. Whoever has it mapped is told first, by the hook before an eviction. A block that its caching mode
-    /// keeps from going stays, wiped.
-    ///
-    /// # Errors
-    /// [`Busy`], and nothing changed, if a guard is alive, somebody moves it, or the hook refuses.
-    ///
-    /// # Context
-    /// Linear in the slots. (TTM's purge, after which a plain restore would show old memory.)
-    pub fn purge(&self, cx: Context) -> Result<(), Busy> {
-        let mut held = self.cell.hold()?;
-        self.unmap(&mut held, cx)?;
-        self.clear(&mut held, cx);
-        let stuck = held.slots.slots().iter().any(|s| s.block.is_some());
-        held.marks.set(Marks::BLOCKS, stuck);
-        event::send(Event::Purged(self.id));
-        Ok(())
     }
 
     /// Drops the store's copies of what is resident; returns how many pages that were. Makes room in the store; the
@@ -311,24 +293,6 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
         inner.marks.insert(marks);
         sum
     }
-
-    fn clear(&self, inner: &mut Inner<T>, cx: Context) {
-        inner.marks.remove(Marks::READY);
-        inner.marks.insert(Marks::LOST); // as it would be in part, if a port panicked now
-        self.unmap_all(inner, cx);
-        for slot in inner.slots.slots_mut() {
-            if let Some(copy) = slot.copy.take() {
-                self.home.discard(copy);
-            }
-            if let Some(Err(mut refused)) = slot.block.take().map(|b| self.home.pool.give(b, cx)) {
-                refused.item.zero();
-                slot.block = Some(refused.item);
-            }
-        }
-        self.uncharge(inner);
-        inner.marks &= Marks::UNMAPPED;
-        inner.next = 0;
-    }
 }
 
 /// Where the contents of a buffer are.
@@ -346,7 +310,12 @@ pub struct Residency {
 
 impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Evictable for Buffer<'_, P, S, T> {
     fn evict_if_idle(&self, budget: Pages, how: Evict, cx: Context) -> Evicted {
-        let Some(mut held) = self.cell.hold_if_idle() else { return Evicted::default() };
+        let held = match self.hold_to_purge(how) {
+            None if how == Evict::PURGE => None,
+            None => self.cell.hold_if_idle(),
+            held => held,
+        };
+        let Some(mut held) = held else { return Evicted::default() };
         let sum = self.evict_held(&mut held, budget, how, cx);
         if sum.refused > Pages::ZERO {
             held.touch();
@@ -361,7 +330,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Drop for Buffer<'_, P,
         self.cell.get_mut();
         if let Ok(mut held) = self.cell.hold() {
             let _ = self.unmap(&mut held, Context::INTERRUPT);
-            self.clear(&mut held, Context::INTERRUPT);
+            self.clear(&mut held, Context::INTERRUPT, |block| self.home.pool.give(block, Context::INTERRUPT));
             for stuck in held.slots.slots_mut().iter_mut().filter_map(|s| s.block.take()) {
                 self.home.strand(stuck.block().pages());
             }

@@ -52,6 +52,17 @@ impl<L: RawLock, T> Shared<L, T> {
         })
     }
 
+    /// Exclusive, and no use: neither does it turn anybody away for long, nor does an evictor pass over it.
+    pub(crate) fn hold_quietly(&self) -> Result<Held<'_, L, T>, Busy> {
+        self.state.with(|s| {
+            if s.usage != Usage::Idle {
+                return Err(Busy);
+            }
+            (s.usage, s.wanted) = (Usage::Held, false);
+            Ok(Held { cell: self })
+        })
+    }
+
     /// Exclusive, for an evictor: passes over what is in use, and once over what was used since it last came.
     pub(crate) fn hold_if_idle(&self) -> Option<Held<'_, L, T>> {
         self.state.with(|s| {

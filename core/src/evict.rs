@@ -4,6 +4,7 @@ use crate::cell::Held;
 use crate::event::{self, Event};
 use crate::ladder::{Gone, Stay, Walk};
 use crate::mapping::{Mapped, unmap_at};
+use crate::purge::may_be_purged;
 use crate::slot::slots_of;
 use crate::state::{Inner, Marks, Round};
 use crate::{
@@ -21,9 +22,12 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         how: Evict,
         cx: Context,
     ) -> Evicted {
-        if budget == Pages::ZERO || !held.marks.contains(Marks::BLOCKS) {
+        let purges = may_be_purged(held.marks, how);
+        let moves = how != Evict::PURGE && held.marks.contains(Marks::BLOCKS);
+        if budget == Pages::ZERO || !(purges || moves) {
             return Evicted::default();
         }
+        let how = how - Evict::PURGE;
         let rungs = how & self.possible(cx);
         let denied = how & self.possible(Context::THREAD) != rungs;
         let barred = match (how.is_empty(), denied) {
@@ -32,7 +36,9 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             (false, false) => StayReason::Store(StoreError::Unsupported),
         };
         let mut walk = Walk::new(rungs, barred, cx);
-        if rungs.is_empty() && !held.marks.contains(Marks::CLEAN) {
+        if purges {
+            self.purge_held(held, &mut walk);
+        } else if rungs.is_empty() && !held.marks.contains(Marks::CLEAN) {
             walk.refuse(Pages::ZERO, barred);
         } else {
             self.evict_round(held, budget, &mut walk);

@@ -156,12 +156,13 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
         self.pool.release(block);
     }
 
-    /// Drops what is stored under a handle; a block that comes to light goes home.
-    pub(crate) fn discard(&self, handle: crate::Handle) {
+    /// Drops what is stored under a handle; a block that comes to light goes home. How many pages those were.
+    pub(crate) fn discard(&self, handle: crate::Handle) -> Pages {
         // A handle that its own store does not know is one that a store made up: there is nothing behind it.
-        if let Ok(Some(block)) = self.store.discard(handle) {
-            self.pool.release(block);
-        }
+        let Ok(Some(block)) = self.store.discard(handle) else { return Pages::ZERO };
+        let pages = block.pages();
+        self.pool.release(block);
+        pages
     }
 }
 

@@ -48,7 +48,13 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     /// Gives the block in slot `i` its address, which each slot that it covers gets its part of.
     pub(crate) fn map_at(&self, parts: &mut Parts<'_, P>, i: usize, cx: Context) -> Result<(), MapRefused> {
         let Some(block) = parts.slots.get(i).and_then(|slot| slot.block.as_ref()) else { return Ok(()) };
-        let at = self.home.platform().map(block.block(), cx)?;
+        let platform = self.home.platform();
+        let at = platform.map(block.block(), cx)?;
+        if at.checked_add(block.block().bytes() as u64 - 1).is_none() {
+            platform.unmap(block.block(), at); // it ends past the last address there is
+            platform.flush_modes(cx);
+            return Err(MapRefused);
+        }
         let per_slot = (P::Block::PAGE as u64) << self.unit.get();
         let covered = parts.addresses.iter_mut().skip(i).take(slots_of(block.block().order(), self.unit));
         for (address, n) in covered.zip(0..) {

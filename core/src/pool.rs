@@ -317,7 +317,12 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
         PoolTable::new(self)
     }
 
-    fn send_home(&self, block: Pooled<P>, cx: Context) -> Result<(), Refused<Pooled<P>, ModeRefused>> {
+    /// Past the shelves.
+    pub(crate) fn send_home(
+        &self,
+        block: Pooled<P>,
+        cx: Context,
+    ) -> Result<(), Refused<Pooled<P>, ModeRefused>> {
         block.into_plain(&self.platform, cx).map(|b| self.platform.release(b))
     }
 }

@@ -19,11 +19,14 @@ bitflags! {
         /// [`COPY`](Evict::COPY): one unit of the buffer at a time. With it: halves, where the store says that the
         /// whole is too large or takes less of it.
         const SPLIT = 4;
+        /// Drop what its owner does not need ([`Advice::DontNeed`](crate::Advice::DontNeed)): all of that buffer at once,
+        /// whatever the budget, and lately used or not.
+        const PURGE = 8;
     }
 }
 
 impl Evict {
-    /// All of it: transfer, else copy, else split.
+    /// All of it: purge what may be purged; else transfer, else copy, else split.
     pub const LADDER: Evict = Evict::all();
 }
 
@@ -44,6 +47,8 @@ pub struct Evicted {
     pub copied: Pages,
     /// Clean: the store had a copy already; the blocks went home.
     pub clean: Pages,
+    /// Dropped, since their owner does not need them; the blocks went home, from wherever they were.
+    pub purged: Pages,
     /// Tried, and still resident. A walk tries each block once.
     pub refused: Pages,
     /// Transfers that the store refused with [`Backlog`](crate::StoreError::Backlog): settle it.
@@ -55,14 +60,14 @@ pub struct Evicted {
 }
 
 impl Evicted {
-    /// Pages that left the buffers.
+    /// Pages that left the buffers (or, purged, the store).
     pub fn moved(&self) -> Pages {
-        self.handed_over + self.copied + self.clean
+        self.handed_over + self.copied + self.clean + self.purged
     }
 
     /// Pages whose frames are in the source again.
     pub fn freed(&self) -> Pages {
-        self.copied + self.clean
+        self.copied + self.clean + self.purged
     }
 }
 
@@ -71,6 +76,7 @@ impl AddAssign for Evicted {
         self.handed_over += other.handed_over;
         self.copied += other.copied;
         self.clean += other.clean;
+        self.purged += other.purged;
         self.refused += other.refused;
         self.backlogs = self.backlogs.saturating_add(other.backlogs);
         self.splits = self.splits.saturating_add(other.splits);
@@ -169,6 +175,7 @@ impl Stats {
             handed_over: Pages::ZERO,
             copied: Pages::ZERO,
             clean: Pages::ZERO,
+            purged: Pages::ZERO,
             refused: Pages::ZERO,
             backlogs: 0,
             splits: 0,

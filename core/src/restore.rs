@@ -198,8 +198,10 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
 
     /// A block with what was in slots `i..end`, whose copies are kept while the store has room.
     fn keep_loaded(&self, inner: &mut Inner<T>, i: usize, end: usize, block: Pooled<P>) {
-        let slots = inner.slots.slots_mut();
-        if self.home.store.space().pages < block.block().pages() {
+        let (store, slots) = (&self.home.store, inner.slots.slots_mut());
+        let copies = slots.iter().take(end).skip(i).filter_map(|slot| slot.copy.as_ref());
+        let room: Pages = copies.map(|copy| store.room_of(copy)).sum();
+        if room > Pages::ZERO && store.space().pages < block.block().pages() {
             inner.marks.insert(Marks::LOST); // as the rest would be, if the store panicked now
             for slot in slots.iter_mut().take(end).skip(i) {
                 if let Some(copy) = slot.copy.take() {
@@ -277,7 +279,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                 slot.copy = Some(lower);
                 match slots.get_mut(behind) {
                     Some(slot) => slot.copy = Some(upper),
-                    None => self.home.discard(upper), // not reached: the handle covered that slot
+                    None => drop(self.home.discard(upper)), // not reached: the handle covered that slot
                 }
                 Ok(())
             }

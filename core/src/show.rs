@@ -72,6 +72,7 @@ impl fmt::Display for Evicted {
             (self.handed_over, "handed over"),
             (self.copied, "copied"),
             (self.clean, "clean"),
+            (self.purged, "purged"),
             (self.refused, "refused"),
         ];
         list(f, &counts)?;
@@ -161,6 +162,7 @@ impl defmt::Format for Evicted {
             (self.handed_over, defmt::intern!("handed over")),
             (self.copied, defmt::intern!("copied")),
             (self.clean, defmt::intern!("clean")),
+            (self.purged, defmt::intern!("purged")),
             (self.refused, defmt::intern!("refused")),
         ];
         list_in_defmt(f, &counts);

@@ -49,6 +49,7 @@ impl<P: Platform, M: Places<P> + ?Sized> fmt::Display for Snapshot<'_, P, M> {
             ("handed over", evicted.handed_over),
             ("copied", evicted.copied),
             ("clean", evicted.clean),
+            ("purged", evicted.purged),
             ("refused", evicted.refused),
             ("freed", self.stats.freed()),
             ("taken back", restored.taken_back),

@@ -7,7 +7,7 @@ use bitflags::bitflags;
 bitflags! {
     /// What is known of a buffer as a whole.
     #[derive(Clone, Copy, Debug)]
-    pub(crate) struct Marks: u8 {
+    pub(crate) struct Marks: u16 {
         /// Every slot is resident and in the buffer's mode, and the platform's hook ran.
         const READY = 1;
         /// `before_evict` ran, `after_restore` did not yet.
@@ -24,6 +24,10 @@ bitflags! {
         const HANDED = 64;
         /// Modes or addresses of blocks that are here were changed, and no flush came yet.
         const UNFLUSHED = 128;
+        /// Its owner does not need the contents: a reclaim may drop them.
+        const PURGEABLE = 256;
+        /// A reclaim dropped them, and nobody wrote since.
+        const PURGED = 512;
     }
 }
 

@@ -79,8 +79,10 @@ bitflags! {
         const TRANSFER = 1;
         /// [`take_back`](BackingStore::take_back): gives the same block back.
         const TAKE_BACK = 2;
-        /// [`save`](BackingStore::save) and [`load`](BackingStore::load).
-        const COPY = 4;
+        /// [`load`](BackingStore::load): alone, if the store only has what was there from the beginning.
+        const LOAD = 32;
+        /// [`save`](BackingStore::save), and `load`.
+        const COPY = 4 | 32;
         /// [`split`](BackingStore::split): one handle becomes two.
         const SPLIT = 8;
         /// Copying starts I/O, so it needs [`Context::MAY_IO`].
@@ -182,6 +184,12 @@ pub trait BackingStore<B: OwnedBlock> {
     /// What it could take now: a hint, and O(1).
     fn space(&self) -> Space {
         Space::default()
+    }
+
+    /// How much room discarding this would give. O(1). Nothing where copies are there anyway, as in flash or in a file:
+    /// then a buffer keeps them even if the store is full.
+    fn room_of(&self, handle: &Handle) -> Pages {
+        handle.pages()
     }
 
     /// Copies the first `2^order` pages of `block` in; `order` is at most the block's.
@@ -286,6 +294,9 @@ impl<B: OwnedBlock, S: BackingStore<B> + ?Sized> BackingStore<B> for &S {
     }
     fn space(&self) -> Space {
         (**self).space()
+    }
+    fn room_of(&self, handle: &Handle) -> Pages {
+        (**self).room_of(handle)
     }
     fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
         (**self).save(block, order, cx)

@@ -69,7 +69,7 @@ impl Platform for Iommu<'_> {
         self.room.set(self.room.get().checked_sub(1).ok_or(MapRefused)?);
         self.maps.set(self.maps.get() + 1);
         let at = self.next.get();
-        self.next.set(at + block.bytes() as u64 + 0x1_0000);
+        self.next.set(at.wrapping_add(block.bytes() as u64 + 0x1_0000));
         DmaAddr::new(at).ok_or(MapRefused)
     }
     fn unmap(&self, _: &RamBlock<PAGE>, _: DmaAddr) {
@@ -304,6 +304,21 @@ fn what_stays_in_another_mode_is_not_mapped() {
         rig.store.answer(Script::default());
         check(&buffer, 5);
         assert_eq!(rig.world.mapped(), pages(8));
+    });
+}
+
+/// Rule: a block that would end past the last address is not mapped.
+#[test]
+fn what_has_no_address_at_its_end_has_none() {
+    let rig = Rig::new();
+    rig.run(|iommu, home| {
+        let mut arrays = arrays();
+        let buffer = addressed(home, &mut arrays);
+        iommu.next.set(u64::MAX - 8 * PAGE as u64 + 1); // one byte too few
+        assert_eq!(buffer.read().err(), Some(PinError::MapRefused));
+        assert_eq!((rig.world.mapped(), iommu.calls()), (NONE, (1, 1)));
+        iommu.next.set(0);
+        assert_eq!(addresses(&buffer.read().unwrap())[7], 7 * PAGE as u64);
     });
 }
 

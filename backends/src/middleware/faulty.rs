@@ -180,6 +180,9 @@ impl<B: OwnedBlock, S: BackingStore<B>, L: RawLock> BackingStore<B> for Faulty<S
     fn space(&self) -> Space {
         self.inner.space()
     }
+    fn room_of(&self, handle: &Handle) -> Pages {
+        self.inner.room_of(handle)
+    }
     fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
         self.fault().map_or_else(|| self.inner.save(block, order, cx), Err)
     }

@@ -220,6 +220,9 @@ impl<B: OwnedBlock, S: BackingStore<B>, O: Sink> BackingStore<B> for Traced<S, O
     fn space(&self) -> Space {
         self.inner.space()
     }
+    fn room_of(&self, handle: &Handle) -> Pages {
+        self.inner.room_of(handle)
+    }
     fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
         self.saved(block, order, self.inner.save(block, order, cx))
     }

@@ -207,6 +207,8 @@ fn what_is_not_declared_is_unsupported<P: Platform, S: BackingStore<P::Block>>(b
     };
     if !b.can(Capabilities::COPY) {
         assert_eq!(b.raw.save(&block, order(0), Context::THREAD), Err(Unsupported));
+    }
+    if !b.can(Capabilities::LOAD) {
         assert_eq!(b.raw.load(&handle(), &mut block, Pages::ZERO, Context::THREAD), Err(Unsupported));
     }
     if !b.can(Capabilities::TAKE_BACK) {

@@ -2,9 +2,9 @@
 
 use super::ops::Shape;
 use forebay::{
-    Addressed, BackingStore, Buffer, BufferId, Busy, Caching, Charge, Charged, Context, DmaAddr, Evict,
-    Evictable, Evicted, Forebay, OwnedBlock, Pages, PinError, Platform, Read, Residency, Restored, Segment,
-    Slot, Write,
+    Addressed, Advice, BackingStore, Buffer, BufferId, Busy, Caching, Charge, Charged, Context, DmaAddr,
+    Evict, Evictable, Evicted, Forebay, OwnedBlock, Pages, PinError, Platform, Read, Residency, Restored,
+    Retained, Segment, Slot, Write,
 };
 use std::cell::{Cell, RefCell};
 
@@ -96,6 +96,8 @@ pub(super) struct Kept<'h, 'm, P: Platform, S: BackingStore<P::Block>> {
     model: RefCell<Vec<u8>>,
     pub(super) readers: Cell<usize>,
     pub(super) writer: Cell<bool>,
+    /// What was last said of it.
+    advice: Cell<Advice>,
 }
 
 impl<'h, 'm, P: Platform<Mode = Caching>, S: BackingStore<P::Block>> Kept<'h, 'm, P, S> {
@@ -129,6 +131,7 @@ impl<'h, 'm, P: Platform<Mode = Caching>, S: BackingStore<P::Block>> Kept<'h, 'm
             model: RefCell::new(vec![0; shape.pages() * P::Block::PAGE]),
             readers: Cell::new(0),
             writer: Cell::new(false),
+            advice: Cell::new(Advice::WillNeed),
         })
     }
 }
@@ -168,6 +171,28 @@ impl<'m, P: Platform, S: BackingStore<P::Block>> Kept<'_, 'm, P, S> {
 
     pub(super) fn residency(&self) -> Result<Residency, Busy> {
         either!(&self.buffer, b => b.residency())
+    }
+
+    /// Says whether it is needed. The contents are zeros from now on if a reclaim dropped them.
+    pub(super) fn advise(&self, advice: Advice) -> Result<Retained, Busy> {
+        let retained = either!(&self.buffer, b => b.advise(advice))?;
+        let told = self.advice.replace(advice);
+        if retained == Retained::No {
+            assert!(told == Advice::DontNeed || self.model.borrow().iter().all(|byte| *byte == 0));
+            self.model.borrow_mut().fill(0);
+        }
+        Ok(retained)
+    }
+
+    /// Learns whether a reclaim dropped the contents, as it may.
+    pub(super) fn catch_up(&self) {
+        if self.advice.get() == Advice::DontNeed && !self.is_guarded() {
+            assert!(self.advise(Advice::DontNeed).is_ok(), "{:?} is busy, and nobody has it", self.id);
+        }
+    }
+
+    pub(super) fn may_be_purged(&self, how: Evict) -> bool {
+        self.advice.get() == Advice::DontNeed && how.contains(Evict::PURGE)
     }
 
     pub(super) fn purge(&self) -> Result<(), Busy> {

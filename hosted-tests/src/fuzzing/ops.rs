@@ -1,7 +1,7 @@
 //! What the bytes of an input mean: a machine, and what is done to it.
 
 use arbitrary::Arbitrary;
-use forebay::{Caching, Context, Evict, Order, Pages};
+use forebay::{Advice, Caching, Context, Evict, Order, Pages};
 use forebay_backends::shmem::Unmap;
 
 /// Where blocks come from.
@@ -174,46 +174,162 @@ impl Machine {
 #[derive(Clone, Debug, Arbitrary)]
 pub(super) enum Op {
     // The pool, and blocks outside buffers.
-    Take { most: u8, least: u8, mode: u8, cx: u8 },
-    Give { which: u8 },
-    Trim { pages: u8 },
-    IntoPlain { which: u8 },
-    FromPlain { which: u8 },
-    Split { which: u8 },
-    Join { left: u8, right: u8 },
-    Release { which: u8 },
-    Scribble { which: u8, byte: u8 },
+    Take {
+        most: u8,
+        least: u8,
+        mode: u8,
+        cx: u8,
+    },
+    Give {
+        which: u8,
+    },
+    Trim {
+        pages: u8,
+    },
+    IntoPlain {
+        which: u8,
+    },
+    FromPlain {
+        which: u8,
+    },
+    Split {
+        which: u8,
+    },
+    Join {
+        left: u8,
+        right: u8,
+    },
+    Release {
+        which: u8,
+    },
+    Scribble {
+        which: u8,
+        byte: u8,
+    },
     // Buffers.
-    Read { buffer: u8, cx: u8 },
-    Write { buffer: u8, at: u16, len: u16, byte: u8, cx: u8 },
-    HoldRead { buffer: u8, cx: u8 },
-    HoldWrite { buffer: u8, cx: u8 },
-    WriteHeld { guard: u8, at: u16, len: u16, byte: u8 },
-    LetGo { guard: u8 },
-    Evict { buffer: u8, budget: u8, how: u8, cx: u8 },
-    EvictNow { buffer: u8, budget: u8, how: u8, cx: u8 },
-    EvictIfIdle { buffer: u8, budget: u8, how: u8, cx: u8 },
-    Restore { buffer: u8, budget: u8, cx: u8 },
-    Purge { buffer: u8 },
-    Recreate { buffer: u8 },
-    Reclaim { want: u8, how: u8, cx: u8 },
-    Settle { budget: u8, cx: u8 },
+    Read {
+        buffer: u8,
+        cx: u8,
+    },
+    Write {
+        buffer: u8,
+        at: u16,
+        len: u16,
+        byte: u8,
+        cx: u8,
+    },
+    HoldRead {
+        buffer: u8,
+        cx: u8,
+    },
+    HoldWrite {
+        buffer: u8,
+        cx: u8,
+    },
+    WriteHeld {
+        guard: u8,
+        at: u16,
+        len: u16,
+        byte: u8,
+    },
+    LetGo {
+        guard: u8,
+    },
+    Evict {
+        buffer: u8,
+        budget: u8,
+        how: u8,
+        cx: u8,
+    },
+    EvictNow {
+        buffer: u8,
+        budget: u8,
+        how: u8,
+        cx: u8,
+    },
+    EvictIfIdle {
+        buffer: u8,
+        budget: u8,
+        how: u8,
+        cx: u8,
+    },
+    Restore {
+        buffer: u8,
+        budget: u8,
+        cx: u8,
+    },
+    /// Or advice, if the number is large.
+    Purge {
+        buffer: u8,
+    },
+    Recreate {
+        buffer: u8,
+    },
+    Reclaim {
+        want: u8,
+        how: u8,
+        cx: u8,
+    },
+    Settle {
+        budget: u8,
+        cx: u8,
+    },
     // The store, past the buffers.
-    Transfer { which: u8 },
-    Save { which: u8, order: u8, cx: u8 },
-    Load { handle: u8, which: u8, at: u8, cx: u8 },
-    TakeBack { handle: u8 },
-    SplitHandle { handle: u8 },
-    Discard { handle: u8 },
-    Forge { store: u8, order: u8, page: u8, entry: u8, call: u8 },
+    Transfer {
+        which: u8,
+    },
+    Save {
+        which: u8,
+        order: u8,
+        cx: u8,
+    },
+    Load {
+        handle: u8,
+        which: u8,
+        at: u8,
+        cx: u8,
+    },
+    TakeBack {
+        handle: u8,
+    },
+    SplitHandle {
+        handle: u8,
+    },
+    Discard {
+        handle: u8,
+    },
+    Forge {
+        store: u8,
+        order: u8,
+        page: u8,
+        entry: u8,
+        call: u8,
+    },
     // The engine, and faults.
-    WriteOut { region: u8, bytes: u16, delay: u8, short: u8 },
-    Faults { store: bool, kth: Option<u8>, per_mille: u16, seed: u8 },
+    WriteOut {
+        region: u8,
+        bytes: u16,
+        delay: u8,
+        short: u8,
+    },
+    Faults {
+        store: bool,
+        kth: Option<u8>,
+        per_mille: u16,
+        seed: u8,
+    },
     NoFaults,
     // The arena: somebody outside is shown a block; writes through the second window; a settle past the pool's store.
-    Export { which: u8 },
-    Alias { which: u8, byte: u8 },
-    SettleMemfd { cx: u8 },
+    Export {
+        which: u8,
+    },
+    Alias {
+        which: u8,
+        byte: u8,
+    },
+    SettleMemfd {
+        cx: u8,
+    },
 }
 
 pub(super) fn order(n: u8) -> Order {
@@ -229,8 +345,17 @@ pub(super) fn context(n: u8) -> Context {
     if n < 160 { Context::THREAD } else { Context::from_bits_truncate(u16::from(n & 3)) }
 }
 
+/// What is said of a buffer instead of purging it.
+pub(super) fn advice(n: u8) -> Option<Advice> {
+    match n {
+        192.. => Some(Advice::DontNeed),
+        128.. => Some(Advice::WillNeed),
+        _ => None,
+    }
+}
+
 pub(super) fn rungs(n: u8) -> Evict {
-    Evict::from_bits_truncate(u16::from(n & 7))
+    Evict::from_bits_truncate(u16::from(n & 15))
 }
 
 pub(super) fn budget(n: u8) -> Pages {

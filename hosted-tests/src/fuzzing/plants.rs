@@ -97,6 +97,9 @@ impl<B: OwnedBlock> BackingStore<B> for Planted<'_, B> {
     fn space(&self) -> Space {
         self.inner.space()
     }
+    fn room_of(&self, handle: &Handle) -> Pages {
+        self.inner.room_of(handle)
+    }
     fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
         self.inner.save(block, order, cx)
     }

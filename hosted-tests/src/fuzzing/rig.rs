@@ -189,6 +189,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
 
     /// What is true after every operation.
     fn check(&self, buffers: &Buffers<'h, '_, 'w, S>) {
+        buffers.iter().for_each(Kept::catch_up);
         let store = self.home.store();
         if !store.may_have_orphans() {
             self.world.validate();
@@ -319,7 +320,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         let mut left: Vec<usize> = (0..buffers.len()).collect();
         while !left.is_empty() {
             let before = left.len();
-            for way in [Evict::empty(), Evict::LADDER] {
+            for way in [Evict::empty(), Evict::LADDER - Evict::PURGE] {
                 left.retain(|&n| !self.read_for_the_last_time(n, &buffers, way));
             }
             if left.len() == before {

@@ -1,11 +1,11 @@
 //! Operations on buffers, the engine and faults. Those on blocks and handles are in `direct`.
 
 use super::buffers::Guard;
-use super::ops::{Op, budget, context, rungs};
+use super::ops::{Op, advice, budget, context, rungs};
 use super::platform::{SMALL, Source};
 use super::rig::{Buffers, HeldGuard, Mine, Plain, Rig};
 use super::{Site, pages};
-use forebay::{Context, Evict, Evictable, Evicted, Pages, PinError, StoreError};
+use forebay::{Advice, Context, Evict, Evictable, Evicted, Pages, PinError, StoreError};
 use forebay_backends::Faults;
 use std::task::Poll;
 
@@ -62,6 +62,10 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
                 assert_eq!(before - self.world.frames_out(), evicted.freed());
             }
             Op::Restore { buffer, budget: b, cx } => self.restore(of(buffer), budget(b), context(cx)),
+            Op::Purge { buffer } if advice(buffer).is_some() => {
+                let advice = advice(buffer).unwrap_or(Advice::WillNeed);
+                assert_eq!(of(buffer).advise(advice).is_err(), of(buffer).is_guarded());
+            }
             Op::Purge { buffer } => {
                 let injected = self.injected();
                 let done = of(buffer).purge();
@@ -185,9 +189,14 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         let result = kept.evict(budget, how, cx);
         assert_eq!(result.is_err(), kept.is_guarded());
         let (Ok(evicted), Ok(was), Ok(is)) = (result, was, kept.residency()) else { return };
+        assert!(evicted.purged == Pages::ZERO || kept.may_be_purged(how));
+        if kept.may_be_purged(how) {
+            assert_eq!(out - self.world.frames_out(), evicted.freed());
+            return self.check_evicted(evicted, kept.shape.pages(), budget, how, cx);
+        }
         assert_eq!(was.resident - is.resident, evicted.moved(), "{was:?} {evicted:?} {is:?}");
         assert_eq!(is.stored - was.stored, evicted.moved(), "{was:?} {evicted:?} {is:?}");
-        let nothing_to_do = was.resident == Pages::ZERO || budget == Pages::ZERO;
+        let nothing_to_do = was.resident == Pages::ZERO || budget == Pages::ZERO || how == Evict::PURGE;
         assert!(
             nothing_to_do || evicted.moved() > Pages::ZERO || evicted.why.is_some(),
             "{was:?} stayed, and nobody says why"
@@ -212,6 +221,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         assert!(e.handed_over == Pages::ZERO || how.contains(Evict::TRANSFER), "{e:?} by {how:?}");
         let may_copy = how.intersects(Evict::COPY | Evict::SPLIT) && cx.contains(Context::MAY_BLOCK);
         assert!(e.copied == Pages::ZERO || may_copy, "{e:?} by {how:?} in {cx:?}");
+        assert!(e.purged == Pages::ZERO || how.contains(Evict::PURGE), "{e:?} by {how:?}");
         assert!(e.splits == 0 || how.contains(Evict::SPLIT), "{e:?} by {how:?}");
         assert!(e.refused == Pages::ZERO || e.why.is_some(), "{e:?}");
         assert!(e.moved() < budget + pages(most) || e.moved() == Pages::ZERO, "{e:?} for {budget:?}");

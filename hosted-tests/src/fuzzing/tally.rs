@@ -127,6 +127,9 @@ impl<B: OwnedBlock> BackingStore<B> for Tally<'_, B> {
     fn space(&self) -> Space {
         self.inner.space()
     }
+    fn room_of(&self, handle: &Handle) -> Pages {
+        self.inner.room_of(handle)
+    }
 
     fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
         self.inner.save(block, order, cx).inspect(|handle| self.born(handle))

@@ -95,6 +95,9 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Bad<S> {
     fn space(&self) -> Space {
         self.inner.space()
     }
+    fn room_of(&self, handle: &Handle) -> Pages {
+        self.inner.room_of(handle)
+    }
 
     fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
         self.inner.save(block, order, cx).map(|handle| self.accept(handle))

@@ -1,6 +1,6 @@
 //! What stands between forebay and a platform or a store, and tells the oracle.
 
-use super::{Frame, Owner, State, Stored, World, frames, key};
+use super::{Contents, Frame, Owner, State, Stored, World, frames, key};
 use forebay::{
     Ask, BackingStore, BufferId, Busy, Capabilities, Charge, Context, DmaAddr, Handle, Keep, MapRefused,
     Mode, ModeRefused, Order, OutOfFrames, OverLimit, OwnedBlock, Pages, Pfn, Platform, Refused, Settled,
@@ -24,6 +24,14 @@ impl<'w, T> Watched<'w, T> {
     /// What it stands around.
     pub const fn inner(&self) -> &T {
         &self.inner
+    }
+
+    /// What is under this handle was there before anybody looked.
+    #[track_caller]
+    pub fn was_there(&self, handle: &Handle, bytes: &[u8]) {
+        let bytes = (self.world.contents == Contents::Compared).then(|| bytes.to_vec());
+        let order = handle.order();
+        self.world.lock().put(handle, Stored { order, bytes, block: None, charge: None });
     }
 
     /// For a write-out that goes past the store trait: the store gave this block up. It goes home next.
@@ -271,6 +279,9 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
     }
     fn space(&self) -> Space {
         self.inner.space()
+    }
+    fn room_of(&self, handle: &Handle) -> Pages {
+        self.inner.room_of(handle)
     }
 
     fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {

@@ -354,6 +354,9 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Scripted<S, B> {
     fn space(&self) -> Space {
         self.inner.space()
     }
+    fn room_of(&self, handle: &Handle) -> Pages {
+        self.inner.room_of(handle)
+    }
     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
         self.inner.discard(handle)
     }

@@ -34,7 +34,7 @@ fn reaches_nothing<P: Platform, S: BackingStore<P::Block>>(
     let copy = forged(&handle);
     let space = b.raw.space();
     let why = b.raw.load(&handle, block, Pages::ZERO, Context::THREAD).expect_err("there is nothing");
-    is_refused(b, why, expected, Capabilities::COPY);
+    is_refused(b, why, expected, Capabilities::LOAD);
     let refused = match b.raw.take_back(handle, Context::THREAD) {
         Ok(block) => panic!("{copy:?} is nothing, but {:?} came back", block.pfn()),
         Err(refused) => refused,
