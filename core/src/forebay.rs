@@ -115,7 +115,11 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
             }
             hand = if hand < buffers.len() { hand } else { 0 };
             let Some(buffer) = buffers.get(hand) else { break };
-            let step = buffer.evict_if_idle(want - report.evicted.moved(), rungs, cx);
+            let mut step = buffer.evict_if_idle(want - report.evicted.moved(), rungs, cx);
+            if rungs == Evict::PURGE && how != rungs && step.moved() == Pages::ZERO {
+                // After a backlog: by itself that rung would only purge, but what is clean may leave too.
+                step += buffer.evict_if_idle(want - report.evicted.moved(), Evict::empty(), cx);
+            }
             report.evicted += step;
             if step.backlogs > 0 {
                 rungs.remove(Evict::TRANSFER);

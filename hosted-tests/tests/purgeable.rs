@@ -118,6 +118,30 @@ fn lately_used_or_not() {
     all_home(&world, &near, &far);
 }
 
+/// Rule: after a backlog what is clean still leaves, and what is not needed is still dropped.
+#[test]
+fn a_backlog_keeps_neither_what_is_clean_nor_what_is_not_needed() {
+    let (near, world) = (near(16), World::new(Contents::Compared));
+    let store = Scripted::<Far, RamBlock<PAGE>>::new(far(16));
+    let home = forebay(&near, &store, &world);
+    let [dirty, clean, dropped]: [Buffer<'_, _, _>; 3] = [(); 3].map(|()| Buffer::new(&home, order(0)));
+    for buffer in [&dirty, &clean, &dropped] {
+        fill(buffer, 3);
+    }
+    assert_eq!(clean.evict(ALL, Evict::COPY, CX).unwrap().copied, pages(1));
+    check(&clean, 3);
+    let _ = said(&dropped, Advice::DontNeed);
+    store.answer(Script { transfer: Some(StoreError::Backlog), ..Script::default() });
+    let evicted = home.reclaim(&[&dirty, &clean, &dropped], ALL, Evict::TRANSFER | PURGE, CX).evicted;
+    assert_eq!((evicted.backlogs, evicted.clean, evicted.purged), (1, pages(1), pages(1)));
+    store.answer(Script::default());
+    check(&dirty, 3);
+    check(&clean, 3);
+    drop((dirty, clean, dropped));
+    world.validate();
+    world.assert_empty();
+}
+
 /// Rule: what is in use stays, and so does what the hook refuses; nothing of it changed.
 #[test]
 fn what_is_in_use_stays() {
