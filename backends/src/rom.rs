@@ -12,7 +12,6 @@ use forebay::{
 /// It takes nothing: put it behind a store that does ([`Tiered`](crate::Tiered)), and what was written to goes there.
 /// Anything may be born from the same bytes as often as one likes: what is stored here is never used up.
 #[derive(Clone, Copy)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Rom<'m, const PAGE: usize> {
     bytes: &'m [u8],
     id: StoreId,
@@ -108,5 +107,12 @@ impl<B: OwnedBlock, const PAGE: usize> BackingStore<B> for Rom<'_, PAGE> {
 impl<const PAGE: usize> fmt::Debug for Rom<'_, PAGE> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rom").field("id", &self.id).field("pages", &self.pages()).finish()
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl<const PAGE: usize> defmt::Format for Rom<'_, PAGE> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Rom({}, {=usize} pages)", self.id, self.pages().get());
     }
 }

@@ -61,7 +61,24 @@ fn every_public_type_is_format() {
     assert!(count > 65, "only {count} types found: what is a declaration?");
 }
 
-/// Rule: the test above sees what it should.
+/// Types of a text whose `Format` is derived though they have bytes: it would print each.
+fn printing_bytes(text: &str) -> Vec<&str> {
+    let derived = text.split(DERIVE).skip(1).map(|after| after.split("\n}").next().unwrap());
+    derived.filter(|body| body.contains("[u8]")).filter_map(|body| body.lines().find_map(declared)).collect()
+}
+
+/// Rule: nothing prints all memory, inside the logger, with interrupts off.
+#[test]
+fn no_derived_format_prints_memory() {
+    for part in CRATES {
+        assert_eq!(printing_bytes(&source(part)), [""; 0], "{part}");
+    }
+    let text =
+        format!("{DERIVE}\npub struct Flash<'m> {{\n    bytes: &'m [u8],\n}}\n\npub struct Other([u8]);\n");
+    assert_eq!(printing_bytes(&text), ["Flash"]);
+}
+
+/// Rule: the test for what is missing sees what it should.
 #[test]
 fn a_missing_one_is_seen() {
     let text = format!(
