@@ -311,7 +311,7 @@ pub struct Residency {
 impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Evictable for Buffer<'_, P, S, T> {
     fn evict_if_idle(&self, budget: Pages, how: Evict, cx: Context) -> Evicted {
         let held = match self.hold_to_purge(how) {
-            None if how == Evict::PURGE => None,
+            None if how == Evict::PURGE && !self.was_purged() => None,
             None => self.cell.hold_if_idle(),
             held => held,
         };

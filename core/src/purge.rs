@@ -24,7 +24,7 @@ pub enum Advice {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Retained {
-    /// They are.
+    /// No reclaim dropped them. (What the owner purged, or the store lost, is gone all the same.)
     Yes,
     /// A reclaim dropped them: the buffer reads as zeros. The answer stays the same until somebody writes to it, or it
     /// begins with what is stored.
@@ -69,6 +69,13 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         }
         let held = self.cell.hold_quietly().ok()?;
         (may_be_purged(held.marks, how) && !held.marks.contains(Marks::PURGED)).then_some(held)
+    }
+
+    /// Whether a reclaim purged it, and what is there since is not needed either: wiped blocks that could not go, or zeros
+    /// that somebody read. Such a buffer has its second chance.
+    pub(crate) fn was_purged(&self) -> bool {
+        let marks = Marks::PURGEABLE | Marks::PURGED;
+        self.cell.inspect(|inner| inner.marks.contains(marks)).unwrap_or(false)
     }
 
     /// Drops everything for a reclaim: blocks go home, past the pool.

@@ -20,7 +20,8 @@ bitflags! {
         /// whole is too large or takes less of it.
         const SPLIT = 4;
         /// Drop what its owner does not need ([`Advice::DontNeed`](crate::Advice::DontNeed)): all of that buffer at once,
-        /// whatever the budget, and lately used or not.
+        /// whatever the budget, and lately used or not. Of what was purged before, the zeros that somebody read since, and
+        /// blocks that could not go, have a second chance.
         const PURGE = 8;
     }
 }

@@ -186,6 +186,46 @@ fn a_block_that_cannot_go_is_wiped() {
     all_home(&world, &near, &far);
 }
 
+/// Rule: zeros that somebody read after a purge are not needed either: they go again, by whatever may purge; lately used,
+/// in the second round.
+#[test]
+fn zeros_read_after_a_purge_go_too() {
+    for how in [PURGE, PURGE | Evict::TRANSFER] {
+        let (near, far, world) = (near(16), far(16), World::new(Contents::Compared));
+        let home = forebay(&near, &far, &world);
+        let buffer: Buffer<'_, _, _> = Buffer::new(&home, order(2));
+        fill(&buffer, 1);
+        let _ = said(&buffer, Advice::DontNeed);
+        for _ in 0..3 {
+            assert_eq!(home.reclaim(&[&buffer], ALL, how, CX).evicted.purged, pages(4), "{how:?}");
+            assert_eq!((said(&buffer, Advice::DontNeed), world.frames_out()), (Retained::No, NONE));
+            assert!(contents(&buffer).iter().all(|byte| *byte == 0));
+        }
+        drop(buffer);
+        all_home(&world, &near, &far);
+    }
+}
+
+/// Rule: a wiped block that could not go is tried once in each walk, and goes when it may.
+#[test]
+fn a_wiped_block_goes_later() {
+    let (near, far, world) = (near(16), far(16), World::new(Contents::Compared));
+    let machine = Machine::new(&near);
+    let home = forebay(&machine, &far, &world);
+    let buffer: Buffer<'_, _, _> = Buffer::new(&home, order(2)).with_mode(Caching::Uncached);
+    fill(&buffer, 4);
+    let _ = said(&buffer, Advice::DontNeed);
+    machine.say_no(No::Mode);
+    for _ in 0..3 {
+        let evicted = home.reclaim(&[&buffer], ALL, PURGE, CX).evicted;
+        assert_eq!((evicted.purged, evicted.refused), (NONE, pages(4)));
+    }
+    machine.say_no(No::Never);
+    assert_eq!(home.reclaim(&[&buffer], ALL, PURGE, CX).evicted.purged, pages(4));
+    drop(buffer);
+    all_home(&world, &near, &far);
+}
+
 /// Rule: addresses go before the blocks, and nobody pays any more.
 #[test]
 fn nobody_pays_for_what_was_dropped() {
