@@ -243,6 +243,53 @@ fn a_purge_that_panics_leaves_no_address_and_owes_its_flush() {
     }
 }
 
+/// Rule: the same if a reclaim purges: nobody is told that the contents are dropped before they are, and the next reclaim
+/// ends it.
+#[test]
+fn a_reclaim_that_panics_while_it_purges_is_ended_by_the_next() {
+    for mode in [Caching::WriteBack, Caching::WriteCombined] {
+        for (port, calls) in [(Port::SetMode, 8), (Port::Flush, 1), (Port::Unmap, 8), (Port::Uncharge, 4)] {
+            for (nth, when) in (0..calls).flat_map(|n| [(n, When::Before), (n, When::After)]) {
+                if mode == Caching::WriteBack && port == Port::SetMode {
+                    continue; // there are no such calls
+                }
+                let (near, far, world) = (near(32), far(16), World::new(Contents::Ignored));
+                let home = home(&near, &far, &world);
+                let mut arrays = arrays();
+                let buffer = buffer(&home, &mut arrays, mode);
+                assert_eq!(buffer.advise(Advice::DontNeed), Ok(Retained::Yes));
+                home.platform().panic_in(port, nth, when);
+                panics(|| _ = home.reclaim(&[&buffer], ALL, Evict::PURGE, CX));
+                assert_eq!(buffer.read().err(), Some(PinError::Lost), "{mode:?} {port:?} {nth} {when:?}");
+                assert_eq!(buffer.advise(Advice::DontNeed), Ok(Retained::Yes), "not all of it");
+                let _ = home.reclaim(&[&buffer], ALL, Evict::PURGE, CX);
+                assert_eq!(buffer.advise(Advice::DontNeed), Ok(Retained::No));
+                assert_mapped(&world, &buffer);
+            }
+        }
+    }
+}
+
+/// Rule: a buffer that was to begin stored and could not, since charging panicked, is empty, and of use.
+#[test]
+fn a_beginning_that_panics_begins_nothing() {
+    for when in [When::Before, When::After] {
+        let (near, far, world) = (near(16), far(16), World::new(Contents::Ignored));
+        let home = home(&near, &far, &world);
+        let mut arrays = arrays();
+        let buffer = buffer(&home, &mut arrays, Caching::WriteBack);
+        buffer.purge(CX).unwrap();
+        let block = home.platform().allocate(order(2), CX).unwrap();
+        let [lost, kept] = [(); 2].map(|()| home.store().save(&block, order(2), CX).unwrap());
+        home.platform().panic_in(Port::Charge, 0, when);
+        panics(|| drop(buffer.begin_stored(0, lost, CX)));
+        assert_eq!(buffer.residency(), residency(0, 0, 0), "{when:?}");
+        buffer.begin_stored(0, kept, CX).unwrap();
+        assert_mapped(&world, &buffer);
+        home.platform().release(block);
+    }
+}
+
 /// Rule: if taking the addresses away panics, because one was refused, the next guard has none that is stale; a block that
 /// was in the platform's hands is said to be lost.
 #[test]
