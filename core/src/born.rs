@@ -41,9 +41,9 @@ impl fmt::Display for BornError {
         match self {
             BornError::Busy => Busy.fmt(f),
             BornError::WrongStore => f.write_str("the handle belongs to another store than the buffer's"),
-            BornError::DoesNotFit => {
-                f.write_str("what is stored does not fit there: give it a slot at a multiple of its size, and a smaller unit or order")
-            }
+            BornError::DoesNotFit => f.write_str(
+                "it does not fit there: give it a slot at a multiple of its size, or a smaller order",
+            ),
             BornError::Occupied => f.write_str("the buffer has contents there already: purge it first"),
             BornError::OverLimit => OverLimit.fmt(f),
         }

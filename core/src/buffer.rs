@@ -84,7 +84,8 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
         self
     }
 
-    /// The number that the platform's hooks and its [`charge`](Platform::charge) are called with. Only while the buffer is empty; later it changes nothing.
+    /// The number that the platform's hooks and its [`charge`](Platform::charge) are called with. Only while the buffer is
+    /// empty; later it changes nothing.
     pub const fn with_id(mut self, id: BufferId) -> Self {
         if self.is_unused() {
             self.id = id;

@@ -2,6 +2,7 @@
 
 use crate::cell::Held;
 use crate::event::{self, Event};
+use crate::forebay::Counted;
 use crate::ladder::{Gone, Stay, Walk};
 use crate::mapping::{Mapped, unmap_at};
 use crate::purge::may_be_purged;
@@ -35,23 +36,25 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             (false, true) => StayReason::Store(StoreError::Context),
             (false, false) => StayReason::Store(StoreError::Unsupported),
         };
-        let mut walk = Walk::new(rungs, barred, cx);
+        let mut counted = Counted::new(self.home, Walk::new(rungs, barred, cx), |stats, walk| {
+            stats.evicted += Evicted { why: None, ..walk.sum };
+            stats.refusals += walk.refusals;
+        });
+        let walk = &mut counted.so_far;
         if purges {
-            self.purge_held(held, &mut walk);
+            self.purge_held(held, walk);
         } else if rungs.is_empty() && !held.marks.contains(Marks::CLEAN) {
             walk.refuse(Pages::ZERO, barred);
         } else {
-            self.evict_round(held, budget, &mut walk);
+            self.evict_round(held, budget, walk);
         }
-        self.home.count(|s| {
-            s.evicted += Evicted { why: None, ..walk.sum };
-            s.refusals += walk.refusals;
-        });
-        event::send(Event::Evicted(self.id, walk.sum));
-        if walk.lost {
+        let (sum, lost) = (walk.sum, walk.lost);
+        drop(counted);
+        event::send(Event::Evicted(self.id, sum));
+        if lost {
             event::send(Event::Lost(self.id));
         }
-        walk.sum
+        sum
     }
 
     fn evict_round(&self, held: &mut Held<'_, P::Lock, Inner<T>>, budget: Pages, walk: &mut Walk) {

@@ -170,6 +170,25 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
     }
 }
 
+/// What a call did so far. It is added to the statistics at its end, which may be a port's panic.
+pub(crate) struct Counted<'f, P: Platform, S, C> {
+    forebay: &'f Forebay<P, S>,
+    pub(crate) so_far: C,
+    add: fn(&mut Stats, &C),
+}
+
+impl<'f, P: Platform, S, C> Counted<'f, P, S, C> {
+    pub(crate) fn new(forebay: &'f Forebay<P, S>, nothing: C, add: fn(&mut Stats, &C)) -> Self {
+        Counted { forebay, so_far: nothing, add }
+    }
+}
+
+impl<P: Platform, S, C> Drop for Counted<'_, P, S, C> {
+    fn drop(&mut self) {
+        self.forebay.count(|stats| (self.add)(stats, &self.so_far));
+    }
+}
+
 impl<P: Platform, S, M: Places<P> + ?Sized> fmt::Debug for Forebay<P, S, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Forebay")

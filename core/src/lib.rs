@@ -12,7 +12,8 @@
 //! 2. **copy** the block whole, at its own order;
 //! 3. **split** it, and copy it piece by piece, sending each piece home at once.
 //!
-//! and two ways back: **take back** the same block, or **load** a copy into a fresh one. A refusal hands the
+//! and two ways back: **take back** the same block, or **load** a copy into a fresh one. What its owner does not need may
+//! be **purged** instead ([`Buffer::advise`]), and a buffer may begin stored ([`Buffer::begin_stored`]). A refusal hands the
 //! block back unharmed ([`Refused`]), and a buffer that is partly evicted is in an ordinary state.
 //!
 //! # Where to begin
@@ -35,8 +36,8 @@
 //! | `frame` `context` `mode` `refused` `ask` `dma` `charge` | plain values |
 //! | `block` `lock` `platform` `handle` `store` | the ports that an integrator may implement |
 //! | `cell` `pooled` `shelf` `pin` `stay` `report` `event` `pool` `slot` `beside` `state` | mechanism |
-//! | `forebay` `guard` `buffer` | pool and store joined, and what one does with buffers |
-//! | `mapping` `ladder` `evict` `restore` | the two directions: private methods of a buffer |
+//! | `forebay` `guard` `buffer` `born` | pool and store joined, and what one does with buffers |
+//! | `mapping` `purge` `ladder` `evict` `restore` | the two directions: mostly private methods of a buffer |
 //! | `show` `snapshot` | counters, for people |
 //!
 //! # Devices, and who pays

@@ -83,17 +83,17 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         if self.unmap(held, walk.cx).is_err() {
             return walk.refuse(Pages::ZERO, StayReason::Hook);
         }
-        let (mut home, cx) = (Pages::ZERO, walk.cx);
+        let cx = walk.cx;
         let uncovered = self.clear(held, cx, |block| {
             let pages = block.block().pages();
             let sent = self.home.pool.send_home(block, cx);
             match &sent {
-                Ok(()) => home += pages,
+                Ok(()) => walk.sum.purged += pages,
                 Err(refused) => walk.refuse(pages, StayReason::Mode(refused.why)),
             }
             sent
         });
-        walk.sum.purged += home + uncovered;
+        walk.sum.purged += uncovered;
         held.marks.insert(Marks::PURGED);
     }
 

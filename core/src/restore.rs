@@ -1,6 +1,7 @@
 //! The way back: the same block where the store still has it, else a copy into a fresh one.
 
 use crate::event::{self, Event};
+use crate::forebay::Counted;
 use crate::slot::slots_of;
 use crate::state::{Empty, Inner, Marks, Round};
 use crate::{
@@ -46,27 +47,31 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
 
     /// Restores, and then populates if so wished, about `budget` pages.
     fn bring_held(&self, inner: &mut Inner<T>, empty: Empty, budget: Pages, cx: Context) -> Restored {
-        let mut sum = Restored::default();
+        let mut counted = Counted::new(self.home, Restored::default(), |stats, sum| {
+            stats.restored += Restored { why: None, ..*sum };
+        });
+        let sum = &mut counted.so_far;
         if inner.marks.contains(Marks::LOST) {
             sum.fail(PinError::Lost);
-            return sum;
+            return *sum;
         }
         if !inner.marks.contains(Marks::READY) {
             inner.marks.insert(Marks::BLOCKS); // before there are any
         }
         if inner.marks.contains(Marks::HANDED) {
-            self.take_back_round(inner, budget, cx, &mut sum);
+            self.take_back_round(inner, budget, cx, sum);
         }
         // Where the blocks themselves may have no memory, there is none for copies either: nothing is cut for that.
         let no_memory = matches!(sum.why, Some(PinError::Take(_)));
         if inner.marks.contains(Marks::STORED) && !no_memory {
-            self.load_round(inner, budget, cx, &mut sum);
+            self.load_round(inner, budget, cx, sum);
         }
         let whole = inner.marks & (Marks::READY | Marks::STORED);
         if empty == Empty::Zero && whole.is_empty() && sum.why.is_none() {
-            self.populate_round(inner, budget, cx, &mut sum);
+            self.populate_round(inner, budget, cx, sum);
         }
-        self.home.count(|s| s.restored += Restored { why: None, ..sum });
+        let sum = *sum;
+        drop(counted);
         event::send(Event::Restored(self.id, sum));
         if inner.marks.contains(Marks::LOST) {
             event::send(Event::Lost(self.id)); // by this call, as it was not before

@@ -6,7 +6,7 @@ use forebay::*;
 use forebay_backends::*;
 use hosted_tests::{Contents, World};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 static PANICS: AtomicBool = AtomicBool::new(false);
 
@@ -130,4 +130,41 @@ fn half_of_the_copies_dropped() {
     assert_eq!(buffer.evict(ALL, Evict::SPLIT, CX).unwrap().why, None);
     check(&buffer, 2);
     drop(buffer);
+}
+
+/// Panics at the call with that number, counted down to zero; far above it, never.
+static CALLS_LEFT: AtomicU32 = AtomicU32::new(u32::MAX);
+
+fn counted_sink(event: &Event) {
+    let moves = matches!(event, Event::Transfer(..) | Event::TakeBack(..));
+    if moves && CALLS_LEFT.fetch_sub(1, Ordering::Relaxed) == 0 {
+        panic!("a store's own fault");
+    }
+}
+
+/// Rule: what moved before a port panicked is counted.
+#[test]
+fn what_moved_before_a_panic_is_counted() {
+    let (world, near, far) = (World::new(Contents::Ignored), near(16), far(32));
+    let hogged = leave(&near, (0..16).step_by(2)); // single pages
+    let store = Traced::new(&far, counted_sink as fn(&Event));
+    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let mut slots = [const { Slot::EMPTY }; 6];
+    let buffer = Buffer::over(&mut slots, home);
+    fill(&buffer, 1);
+    CALLS_LEFT.store(3, Ordering::Relaxed);
+    let caught = catch_unwind(AssertUnwindSafe(|| buffer.evict(ALL, Evict::TRANSFER, CX)));
+    assert!(caught.is_err(), "it panicked");
+    assert_eq!(home.stats().evicted.handed_over, pages(3));
+    buffer.purge(CX).unwrap();
+    CALLS_LEFT.store(u32::MAX, Ordering::Relaxed);
+    fill(&buffer, 2);
+    assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over, pages(6));
+    CALLS_LEFT.store(2, Ordering::Relaxed);
+    let caught = catch_unwind(AssertUnwindSafe(|| buffer.restore(ALL, CX)));
+    assert!(caught.is_err(), "it panicked");
+    assert_eq!((home.stats().evicted.handed_over, home.stats().restored.taken_back), (pages(9), pages(2)));
+    CALLS_LEFT.store(u32::MAX, Ordering::Relaxed);
+    drop(buffer);
+    give_back(&near, hogged);
 }
