@@ -54,7 +54,8 @@ impl core::error::Error for BornError {}
 
 impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     /// Begins with what is stored under `handle`, from slot `at` on, which is empty: the first access restores it, as if it
-    /// had been evicted. May be called once for each piece.
+    /// had been evicted. May be called once for each piece. A block that was handed over must be of this buffer's platform,
+    /// which it goes home to.
     ///
     /// Contents that were only read leave again without copying, as long as the store keeps them
     /// ([`room_of`](BackingStore::room_of)).
