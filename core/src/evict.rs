@@ -5,6 +5,7 @@ use crate::event::{self, Event};
 use crate::forebay::Counted;
 use crate::ladder::{Gone, Stay, Walk};
 use crate::mapping::{Mapped, unmap_at};
+use crate::pooled::RUN;
 use crate::purge::may_be_purged;
 use crate::slot::slots_of;
 use crate::state::{Inner, Marks, Round};
@@ -300,9 +301,6 @@ fn stays<P: Platform>(
         slot.block = Some(Pooled::plain(block));
     }
 }
-
-/// Blocks whose modes are changed with one flush, at most.
-const RUN: usize = 8;
 
 /// Blocks that were made plain to be evicted.
 type Run<P> = [Option<Staged<<P as Platform>::Mode>>; RUN];

@@ -5,6 +5,7 @@
 //! and why there is a shelf for each mode and order.
 
 use crate::event::{self, Event};
+use crate::pooled::RUN;
 use crate::shelf::{Kind, Leaving, Round, Shelves};
 use crate::{
     Ask, Context, Keep, Locked, Mode, ModeRefused, Order, OutOfFrames, OwnedBlock, Pages, Place, Places,
@@ -226,9 +227,11 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
     /// Zeroes it if blocks are wiped when they are given. Interrupt-safe if lock and platform are.
     pub fn give(&self, block: Pooled<P>, cx: Context) -> Result<(), Refused<Pooled<P>, ModeRefused>> {
         let given = self.shelve(block, cx);
-        let over = self.ready() - self.limit;
-        if over > Pages::ZERO {
-            self.trim(over, cx);
+        if self.limit < Pages::MAX {
+            let over = self.ready() - self.limit;
+            if over > Pages::ZERO {
+                self.trim(over, cx);
+            }
         }
         given
     }
@@ -326,9 +329,6 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
         block.into_plain(&self.platform, cx).map(|b| self.platform.release(b))
     }
 }
-
-/// Blocks whose modes are changed with one flush, at most.
-const RUN: usize = 8;
 
 /// Blocks on their way home. The place of each is for that block if it stays, else empty, even if the platform panics:
 /// that costs the one block that the platform had in its hands.

@@ -52,6 +52,9 @@ impl fmt::Display for TakeError {
 
 impl core::error::Error for TakeError {}
 
+/// Blocks whose modes are changed with one flush, at most.
+pub(crate) const RUN: usize = 8;
+
 /// A block in some caching mode, from a pool.
 ///
 /// The only way to the plain block is [`into_plain`](Pooled::into_plain), which may be refused: so no block
