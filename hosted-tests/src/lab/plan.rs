@@ -19,8 +19,15 @@ pub struct PlanOptions {
     pub hit_rate: Vec<f64>,
 
     /// What a page has, to tell sizes: such as 512 or 4KiB
-    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value_t = PAGE as u64)]
+    #[arg(long, value_name = "SIZE", value_parser = parse_page, default_value_t = PAGE as u64)]
     pub page: u64,
+}
+
+fn parse_page(text: &str) -> Result<u64, String> {
+    match parse_size(text).map_err(|e| e.to_string())? {
+        0 => Err("0 is no size of a page: write 512 or 4KiB, say".into()),
+        bytes => Ok(bytes),
+    }
 }
 
 /// What a trace needs.
