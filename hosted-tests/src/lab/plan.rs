@@ -67,7 +67,8 @@ pub fn plan(trace: &Trace, options: &PlanOptions) -> Plan {
     let rates = options.hit_rate.iter().copied().chain([highest].into_iter().filter(|rate| *rate > 0.0));
     let needs = rates.map(|hit_rate| {
         let hits = hits_for(hit_rate, trace.len());
-        Need { hit_rate, lru_pages: curve.least(hits), ideal_pages: least_ideal(trace, hits) }
+        let lru_pages = curve.least(hits);
+        Need { hit_rate, lru_pages, ideal_pages: lru_pages.map(|enough| least_ideal(trace, hits, enough)) }
     });
     Plan {
         accesses: trace.len(),

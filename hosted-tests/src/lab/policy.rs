@@ -86,13 +86,10 @@ pub fn simulate(trace: &Trace, memory: usize, policy: Policy) -> Outcome {
     outcome
 }
 
-/// The least memory, in pages, with which an ideal memory has so many hits; `None` if none has. More memory never has
-/// fewer, so a bisection finds it.
-pub fn least_ideal(trace: &Trace, hits: usize) -> Option<usize> {
-    if hits > trace.len() - trace.pages() {
-        return None;
-    }
-    let (mut low, mut high) = (1, trace.pages());
+/// The least memory, in pages, with which an ideal memory has so many hits. `enough` pages have them: those that exact LRU
+/// needs, say. More memory never has fewer, so a bisection finds it.
+pub fn least_ideal(trace: &Trace, hits: usize, enough: usize) -> usize {
+    let (mut low, mut high) = (1, enough);
     while low < high {
         let middle = low.midpoint(high);
         match simulate(trace, middle, Policy::Ideal).hits >= hits {
@@ -100,7 +97,7 @@ pub fn least_ideal(trace: &Trace, hits: usize) -> Option<usize> {
             false => low = middle + 1,
         }
     }
-    Some(low)
+    high
 }
 
 /// For each access, how near the next one of the same page is: 0 if there is none.
@@ -205,10 +202,10 @@ mod tests {
                 ideal_hits.push(ideal.hits);
             }
             for hits in 1..=trace.len() {
-                let ideal = ideal_hits.iter().position(|has| *has >= hits).map(|at| at + 1);
-                prop_assert_eq!(least_ideal(&trace, hits), ideal);
                 let lru = (1..=trace.pages()).find(|memory| curve.hits(*memory) >= hits);
                 prop_assert_eq!(curve.least(hits), lru);
+                let ideal = ideal_hits.iter().position(|has| *has >= hits).map(|at| at + 1);
+                prop_assert_eq!(lru.map(|enough| least_ideal(&trace, hits, enough)), ideal);
             }
         }
     }
