@@ -10,7 +10,7 @@ use super::run::{Observer, Phase};
 use super::text::shown;
 use super::trace::Trace;
 use clap::error::{ContextKind, ContextValue};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::error::Error;
 use std::io::{self, Write};
@@ -137,7 +137,7 @@ fn refuse(why: &dyn Error) -> ExitCode {
 /// Whoever names a directory at once may mean a round trip.
 fn advise(mut error: clap::Error) -> clap::Error {
     if let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand)
-        && name != "roundtrip"
+        && Cli::command().find_subcommand(name).is_none()
     {
         let tip = format!("to load the files of a directory: lab roundtrip {}", shown(name));
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
