@@ -22,20 +22,22 @@ pub fn everything() {
     platform::<Plain>();
     store::<Slow>();
     forebay::<Plain, Slow, 4>();
-    buffer::<Plain, Slow, &mut [Slot<Plain>]>();
-    one_block::<Plain, Slow>();
+    buffer::<Plain, Slow, [Slot<Plain>; 1]>();
+    shapes::<Plain, Slow>();
     slots::<Plain>();
 }
 
-/// The same on the machine with everything, and of stores that are not known: other code comes of it.
+/// The same for more shapes, on the machine with everything, and of stores that are not known: other code comes of it.
 pub fn again() {
+    buffer::<Plain, Slow, &mut [Slot<Plain>]>();
     pool::<Card, 72>(); // four orders, three modes, three zones, two of each
     platform::<Card>();
     store::<Tiers>();
     store::<dyn BackingStore<Block>>();
     forebay::<Card, Tiers, 72>();
     buffer::<Card, Tiers, Charged<Addressed<&mut [Slot<Card>]>>>();
-    one_block::<Card, Tiers>();
+    buffer::<Card, Tiers, [Slot<Card>; 1]>();
+    shapes::<Card, Tiers>();
     slots::<Card>();
 }
 
@@ -252,15 +254,13 @@ fn buffer<P: Platform + 'static, S: BackingStore<P::Block> + 'static, T: Slots<P
 }
 
 /// What only buffers of some shapes have.
-fn one_block<P, S>()
+fn shapes<P, S>()
 where
     P: Platform<Block: DerefMut<Target = [u8]>> + 'static,
     S: BackingStore<P::Block> + 'static,
 {
     keep([Buffer::<P, S>::new as At, Buffer::<P, S, [Slot<P>; 8]>::inline as At]);
     keep([Buffer::<P, S, &mut [Slot<P>]>::over as At]);
-    keep([Buffer::<P, S>::read as At, Buffer::<P, S>::write as At, drop_in_place::<Buffer<P, S>> as At]);
-    keep([<Buffer<P, S> as Evictable>::evict_if_idle as At]);
     keep([<Read<P> as Deref>::deref as At, <Write<P> as Deref>::deref as At]);
     keep([<Write<P> as DerefMut>::deref_mut as At]);
 }
