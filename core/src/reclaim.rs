@@ -61,16 +61,8 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
         cx: Context,
     ) -> Report {
         let (over, want) = (candidates.into(), want.into());
-        let mut call = Call {
-            home: self,
-            over,
-            want,
-            how,
-            cx,
-            goal: want.pages,
-            report: Report::default(),
-            had: Pages::ZERO,
-        };
+        let mut call =
+            Call { home: self, over, want, how, cx, goal: want.pages, report: Report::default(), had: None };
         call.report.outcome = match (want.order, want.measure) {
             (Some(order), _) => call.free_a_block(order),
             (None, Measure::Freed) => call.free(Order::PAGE),
@@ -149,8 +141,17 @@ struct Call<'f, 'h, P: Platform, S, M: Places<P> + ?Sized, E> {
     /// When so many pages are gained, it is done.
     goal: Pages,
     report: Report,
-    /// What was reclaimable before.
-    had: Pages,
+    /// What the store had at first.
+    had: Option<Had>,
+}
+
+/// What a store had before anything was given to it.
+#[derive(Clone, Copy)]
+struct Had {
+    /// What was reclaimable when somebody settled it last.
+    reclaimable: Pages,
+    /// What was not, and is by now, or is free, or may be soon.
+    on_its_way: Pages,
 }
 
 impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable> Call<'_, '_, P, S, M, E> {
@@ -166,8 +167,7 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
 
     /// Until the frames of the goal are free, by blocks of at least that order.
     fn free(&mut self, least: Order) -> Outcome {
-        self.settle(Pages::ZERO);
-        self.had = self.report.settled.reclaimable;
+        self.begin();
         self.cheap_passes(least);
         loop {
             let missing = self.missing();
@@ -187,6 +187,16 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
                 return self.ended();
             }
         }
+    }
+
+    /// Settles what costs nothing, and finds out what that gained; the first time only.
+    fn begin(&mut self) {
+        let known = self.home.stats().reclaimable;
+        self.settle(Pages::ZERO);
+        let Settled { freed, reclaimable, pending, .. } = self.report.settled;
+        let had = known.min(reclaimable);
+        let on_its_way = freed + (reclaimable - had) + pending;
+        self.had.get_or_insert(Had { reclaimable: had, on_its_way });
     }
 
     /// Until the source has a block of that order to give.
@@ -253,7 +263,13 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
         let Report { evicted, settled, .. } = self.report;
         match self.want.measure {
             Measure::Moved => evicted.moved(),
-            Measure::Freed => self.report.freed() + (settled.reclaimable - self.had),
+            // What was copied counts already, as its frames are free: its copies, if they are reclaimable, don't.
+            Measure::Freed => {
+                let had =
+                    self.had.unwrap_or(Had { reclaimable: settled.reclaimable, on_its_way: Pages::ZERO });
+                let frames = had.on_its_way + evicted.handed_over - settled.freed - settled.pending;
+                self.report.freed() + frames.min(settled.reclaimable - had.reclaimable)
+            }
         }
     }
 
@@ -268,7 +284,7 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
         match (missing > Pages::ZERO, pending) {
             (false, _) => Outcome::Reached,
             (true, true) => Outcome::Pending,
-            (true, false) if self.gained() > Pages::ZERO => Outcome::Short,
+            (true, false) if self.gained() + self.report.evicted.moved() > Pages::ZERO => Outcome::Short,
             (true, false) => Outcome::Nothing,
         }
     }

@@ -47,6 +47,11 @@ fn planted_bugs_are_found() {
         Plant::SettlesNothing,
         Plant::WritesLate,
         Plant::ForgetsAnExport,
+        Plant::MissesABit,
+        Plant::GivesUpAtABusyOne,
+        Plant::CountsAPageMore,
+        Plant::DropsWhatIsNeeded,
+        Plant::PromisesMemory,
     ];
     for plant in plants {
         let found = inputs(1000).find_map(|(_, data)| {
