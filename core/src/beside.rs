@@ -1,7 +1,7 @@
 //! What a caller keeps beside the slots of a buffer: addresses for a device, and who pays. Arrays of the caller's, one
 //! element for each slot; a buffer without them has neither their bytes nor their code.
 
-use crate::{Charge, DmaAddr, Parts, Platform, Slot, Slots};
+use crate::{Charge, DmaAddr, OneSlot, Parts, Platform, Slot, Slots};
 use core::fmt;
 
 /// An array beside the slots has fewer elements than there are slots.
@@ -117,6 +117,8 @@ impl<P: Platform, T: Slots<P>> Slots<P> for Addressed<'_, T> {
     }
 }
 
+impl<P: Platform, T: OneSlot<P>> OneSlot<P> for Addressed<'_, T> {}
+
 #[cfg(feature = "defmt")]
 impl<T> defmt::Format for Addressed<'_, T> {
     fn format(&self, f: defmt::Formatter<'_>) {
@@ -159,6 +161,8 @@ impl<P: Platform, T: Slots<P>> Slots<P> for Charged<'_, T> {
         self.slots.addresses()
     }
 }
+
+impl<P: Platform, T: OneSlot<P>> OneSlot<P> for Charged<'_, T> {}
 
 #[cfg(feature = "defmt")]
 impl<T> defmt::Format for Charged<'_, T> {

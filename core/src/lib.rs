@@ -173,7 +173,7 @@ pub use refused::Refused;
 pub use report::{Evict, Evicted, Report, Restored, Stats};
 pub use shelf::{Place, Places, Shelf, ShelfStats};
 pub use show::PoolTable;
-pub use slot::{Parts, Slot, Slots};
+pub use slot::{OneSlot, Parts, Slot, Slots};
 pub use snapshot::Snapshot;
 pub use stay::{Refusals, StayReason};
 pub use store::{BackingStore, Capabilities, Settled, Space, StoreError};
