@@ -4,6 +4,7 @@
 use super::super::common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::conformance::{self, platform::Joins};
 use hosted_tests::{Contents, World, memory};
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -135,6 +136,9 @@ impl Platform for Mmu {
         self.end(std::iter::once(&mut block)); // of a buffer that was dropped while the hook refused
         self.ram.release(block);
     }
+    fn join(&self, left: Block, right: Block) -> Result<Block, (Block, Block)> {
+        self.ram.join(left, right)
+    }
     fn contiguous<'b>(
         &'b self,
         id: BufferId,
@@ -236,12 +240,19 @@ fn scattered_blocks_are_one_slice() {
     world.assert_empty();
 }
 
+/// Rule: it keeps what every platform keeps.
+#[test]
+fn a_machine_with_an_mmu_is_a_platform() {
+    conformance::platform::suite(&Mmu::new(32), &Mmu::new(8), Joins::Always);
+}
+
 /// Rule: if nothing moves after all, what is mapped next is what there was.
 #[test]
 fn a_refused_eviction_costs_the_mapping_only() {
     let (world, mmu, far) = (World::new(Contents::Compared), Mmu::new(32), far());
     let store = Store::new(&far);
-    let home: &Forebay<_, _> = &forebay(&mmu, &store, &world);
+    let layered = Traced::new(Faulty::<_, Spin>::new(&mmu), |_: &Event| ());
+    let home: &Forebay<_, _> = &forebay(layered, &store, &world);
     let hogged = scatter(&mmu, 0);
     let mut slots = [const { Slot::EMPTY }; 8];
     let buffer = Buffer::over(&mut slots, home);
