@@ -34,6 +34,9 @@ impl core::error::Error for TooShort {}
 /// [`Read`](crate::Read) one the store may have copies still, which count as the contents, and what the device wrote would
 /// go with the block.
 ///
+/// Around one slot ([`OneSlot`]) of ordinary memory it is simply bytes too. Whoever has such bytes of any buffer, as a slice
+/// ([`contiguous`](crate::Read::contiguous)) or by `Deref`, lets no device write to them meanwhile.
+///
 /// Only where there are addresses does a block that moves take with it what a device wrote. A driver that lets a device use
 /// the blocks of another buffer syncs all that the device will use, with each new guard, and all that it wrote, before that
 /// guard is dropped.

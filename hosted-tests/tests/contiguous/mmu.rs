@@ -9,7 +9,7 @@ use hosted_tests::{Contents, World, memory};
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::{NonNull, null_mut};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Bytes of a page of the kernel, or some of them.
 const FRAME: usize = 4096;
@@ -82,7 +82,7 @@ impl Mmu {
     }
 
     fn views(&self) -> MutexGuard<'_, Vec<View>> {
-        self.views.lock().unwrap()
+        self.views.lock().unwrap_or_else(PoisonError::into_inner) // one panic is enough
     }
 
     /// These pages side by side, as before if they are so already.
@@ -251,7 +251,8 @@ fn a_machine_with_an_mmu_is_a_platform() {
 fn a_refused_eviction_costs_the_mapping_only() {
     let (world, mmu, far) = (World::new(Contents::Compared), Mmu::new(32), far());
     let store = Store::new(&far);
-    let layered = Traced::new(Faulty::<_, Spin>::new(&mmu), |_: &Event| ());
+    let faulty = Faulty::<_, Spin>::new(&mmu);
+    let layered = Traced::new(&faulty, |_: &Event| ());
     let home: &Forebay<_, _> = &forebay(layered, &store, &world);
     let hogged = scatter(&mmu, 0);
     let mut slots = [const { Slot::EMPTY }; 8];
@@ -267,7 +268,10 @@ fn a_refused_eviction_costs_the_mapping_only() {
         assert_eq!(mmu.views().len(), 0);
     }
     check(&buffer, 1);
+    assert!(buffer.read().unwrap().contiguous(CX).is_some());
+    faulty.set(Faults { kth: None, per_mille: 1000, seed: 0 });
     drop(buffer);
+    assert_eq!(mmu.views().len(), 0, "the hook refused what can't be refused; and then the blocks came home");
     hogged.into_iter().flatten().for_each(|block| mmu.ram.release(block));
     world.assert_empty();
 }
