@@ -6,7 +6,6 @@ use forebay::*;
 use forebay_backends::*;
 use hosted_tests::conformance::{self, platform::Joins};
 use hosted_tests::{Contents, World, memory};
-use std::ffi::CStr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::{NonNull, null_mut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -56,10 +55,10 @@ struct Mmu {
 
 impl Mmu {
     fn new(pages: usize) -> Self {
-        let (name, bytes) = (CStr::from_bytes_with_nul(b"ram\0").unwrap(), pages * FRAME);
+        let bytes = pages * FRAME;
         // SAFETY: a new file of our own, so long, and all of it mapped anew, for ever: zeros that nobody else has.
         let (memfd, window) = unsafe {
-            let memfd = OwnedFd::from_raw_fd(libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC));
+            let memfd = OwnedFd::from_raw_fd(libc::memfd_create(c"ram".as_ptr(), libc::MFD_CLOEXEC));
             assert_eq!(libc::ftruncate(memfd.as_raw_fd(), bytes as libc::off_t), 0);
             let at = Mmu::window(&memfd, null_mut(), 0, bytes).unwrap();
             (memfd, std::slice::from_raw_parts_mut(at.as_ptr(), bytes))
