@@ -16,7 +16,7 @@ use core::ops::{Deref, DerefMut, Range};
 /// of a buffer in a static keeps it for ever.
 #[must_use]
 pub struct Read<'g, P: Platform, T: Slots<P> = [Slot<P>; 1]> {
-    held: Reader<'g, P::Lock, Inner<T>>,
+    held: Reader<'g, P::Lock, Inner<P, T>>,
     platform: &'g P,
     unit: Order,
     id: BufferId,
@@ -26,7 +26,7 @@ pub struct Read<'g, P: Platform, T: Slots<P> = [Slot<P>; 1]> {
 /// as those of [`Read`].
 #[must_use]
 pub struct Write<'g, P: Platform, T: Slots<P> = [Slot<P>; 1]> {
-    held: Held<'g, P::Lock, Inner<T>>,
+    held: Held<'g, P::Lock, Inner<P, T>>,
     platform: &'g P,
     unit: Order,
     id: BufferId,
@@ -34,7 +34,7 @@ pub struct Write<'g, P: Platform, T: Slots<P> = [Slot<P>; 1]> {
 
 impl<'g, P: Platform, T: Slots<P>> Read<'g, P, T> {
     pub(crate) fn new(
-        held: Reader<'g, P::Lock, Inner<T>>,
+        held: Reader<'g, P::Lock, Inner<P, T>>,
         platform: &'g P,
         unit: Order,
         id: BufferId,
@@ -111,7 +111,12 @@ impl<'g, P: Platform, T: Slots<P>> Read<'g, P, T> {
 }
 
 impl<'g, P: Platform, T: Slots<P>> Write<'g, P, T> {
-    pub(crate) fn new(held: Held<'g, P::Lock, Inner<T>>, platform: &'g P, unit: Order, id: BufferId) -> Self {
+    pub(crate) fn new(
+        held: Held<'g, P::Lock, Inner<P, T>>,
+        platform: &'g P,
+        unit: Order,
+        id: BufferId,
+    ) -> Self {
         Write { held, platform, unit, id }
     }
 
