@@ -114,7 +114,8 @@ impl<P: Platform, T: AsRef<[Slot<P>]> + AsMut<[Slot<P>]>> Slots<P> for T {
 }
 
 /// Just one slot, and so one block: guards of such a buffer deref to its bytes, where the block does. Whatever is beside the
-/// slot: [`Addressed`](crate::Addressed) and [`Charged`](crate::Charged) around one slot are one slot.
+/// slot: [`Addressed`](crate::Addressed), [`Charged`](crate::Charged) and a [`Roster`](crate::Roster)'s
+/// [`Listed`](crate::Listed) around one slot are one slot.
 ///
 /// Whoever implements it promises that [`slots`](Slots::slots) is always one; of more only the first would be seen.
 ///

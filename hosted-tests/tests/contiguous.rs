@@ -181,14 +181,17 @@ fn one_block_of_a_heap_is_a_slice() {
     }
 }
 
-/// Rule: a device's buffer of one block of ordinary memory is simply bytes, and so is one that somebody pays for.
+/// Rule: a device's buffer of one block of ordinary memory is simply bytes, and so is one that somebody pays for, or that is
+/// on a roster.
 #[test]
 fn one_slot_is_bytes_with_anything_beside_it() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
     let home: &Forebay<_, _> = &forebay(&near, &far, &world);
     let (mut slots, mut addresses, mut charges) = ([Slot::EMPTY], [None], [None]);
     let beside = Addressed::new([Slot::EMPTY], &mut addresses).unwrap();
-    let ring = Buffer::of(Charged::new(beside, &mut charges).unwrap(), home).with_unit(order(2));
+    let roster = Roster::<Spin, _>::new([0; Roster::<Spin>::words(1)]);
+    let listed = roster.list(0, Charged::new(beside, &mut charges).unwrap()).unwrap();
+    let ring = Buffer::of(listed, home).with_unit(order(2));
     ring.write().unwrap().copy_from_slice(&pattern(1, 4 * PAGE));
     ring.evict(ALL, Evict::COPY, CX).unwrap();
     let guard = ring.read().unwrap();
