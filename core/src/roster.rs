@@ -2,7 +2,7 @@
 
 use crate::candidates::{Candidates, Evictable, Seats};
 use crate::walk::{Hands, Pass};
-use crate::{Class, DmaAddr, Locked, Parts, Platform, RawLock, Slot, Slots};
+use crate::{Class, DmaAddr, Locked, OneSlot, Parts, Platform, RawLock, Slot, Slots};
 use core::fmt;
 
 const BITS: usize = usize::BITS as usize;
@@ -239,6 +239,15 @@ where
         self.roster.note(self.index, class);
         self.slots.sorted(class);
     }
+}
+
+impl<P, T, L, W> OneSlot<P> for Listed<'_, T, L, W>
+where
+    P: Platform,
+    T: OneSlot<P>,
+    L: RawLock,
+    W: AsRef<[usize]> + AsMut<[usize]>,
+{
 }
 
 impl<T: fmt::Debug, L, W> fmt::Debug for Listed<'_, T, L, W> {
