@@ -200,11 +200,9 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         let ended = matches!(is.outcome, Outcome::Short | Outcome::Nothing);
         let anything = asked.kind != Kind::Block && asked.zones == Zones::ALL;
         // Who refused once is passed over, and only faults make somebody refuse who could go a moment later.
-        let all_asked = ended
-            && anything
-            && !self.faulted
-            && !(asked.how - Evict::PURGE).is_empty()
-            && asked.pages > Pages::ZERO;
+        let rungs = asked.how - Evict::PURGE;
+        let spent = is.evicted.backlogs > 0 && rungs == Evict::TRANSFER;
+        let all_asked = ended && anything && !self.faulted && !rungs.is_empty() && !spent;
         for (spot, was) in spots.iter().zip(&before.residency) {
             let (Some(kept), Some(was)) = (spot.of, *was) else { continue };
             let did = spot.did.get();

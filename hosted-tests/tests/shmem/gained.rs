@@ -57,7 +57,7 @@ fn what_is_on_its_way_is_not_nothing() {
     let home: &Forebay<_, _> = &Home::new(&arena, &arena, 0);
     let buffers: [_; 1] = chunks(home);
     let want = Want::freed(Pages::new(32));
-    let mut reclaim = || home.reclaim(&buffers, want, Evict::TRANSFER, INTERRUPT);
+    let reclaim = || home.reclaim(&buffers, want, Evict::TRANSFER, INTERRUPT);
     let report = reclaim();
     assert_eq!((report.outcome, report.gained), (Outcome::Short, Pages::ZERO), "{report:?}");
     assert_eq!((report.evicted.moved(), report.settled.pending), (Pages::new(16), Pages::new(16)));
