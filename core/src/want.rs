@@ -34,6 +34,9 @@ impl Want {
     /// ([`Settled::reclaimable`](crate::Settled::reclaimable)). So the store is settled as well: first with what it has
     /// already, and with no more than is missing. Where the context does not permit that, it ends with
     /// [`Outcome::Pending`].
+    ///
+    /// What others handed over before, and this call makes reclaimable, counts as well. What it copies counts once, when the
+    /// frames are free, and not again when the copies are reclaimable.
     pub const fn freed(pages: Pages) -> Want {
         Want { measure: Measure::Freed, ..Want::moved(pages) }
     }

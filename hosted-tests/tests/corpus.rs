@@ -33,7 +33,7 @@ fn pseudo_random_inputs_run_clean() {
     }
 }
 
-/// Rule: the harness can fail. A store with one small bug is found by the same inputs.
+/// Rule: the harness can fail. A machine with one small bug is found by the same inputs.
 #[test]
 fn planted_bugs_are_found() {
     let plants = [

@@ -53,7 +53,7 @@ pub fn ownership_transfer(data: &[u8]) {
     ownership_transfer_with(data, Plant::Nothing);
 }
 
-/// As [`ownership_transfer`], with a bug in the store: to show that bugs are found.
+/// As [`ownership_transfer`], with a bug in the machine: to show that bugs are found.
 ///
 /// # Panics
 /// At the first violation.

@@ -175,9 +175,8 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
             (_, Some(_)) if gives => injected,
             (Outcome::Fragmented, Some(_)) => free >= wanted,
             (Outcome::Fragmented, None) => false,
-            (Outcome::Pending, _) => {
-                asked.kind != Kind::Moved && is.settled.pending + is.gained > Pages::ZERO
-            }
+            (Outcome::Pending, None) => asked.kind != Kind::Moved && is.settled.pending >= wanted - is.gained,
+            (Outcome::Pending, Some(_)) => is.settled.pending > Pages::ZERO,
             (Outcome::Short, _) => is.gained + is.evicted.moved() > Pages::ZERO,
             (_, _) => is.gained == Pages::ZERO && is.evicted.moved() == Pages::ZERO,
         };
