@@ -2,6 +2,7 @@
 //! devices, hooks, and blocks that may refuse to be split.
 
 use crate::common::*;
+use crate::gate::*;
 use forebay::*;
 use forebay_backends::{RamBlock, Region};
 use hosted_tests::memory;
@@ -95,6 +96,10 @@ pub(crate) struct Ground {
     /// Each with its frames.
     zones: [(Near, Range<usize>); 3],
     pub(crate) far: Depot,
+    /// Rings while a port is called.
+    pub(crate) bell: Bell,
+    /// On which terms the region takes something.
+    pub(crate) door: Door,
 }
 
 /// A region for such blocks.
@@ -110,7 +115,7 @@ impl Ground {
             near.add(memory, memory::words(Near::metadata_words(pages * PAGE))).unwrap();
             (near, first..first + pages)
         });
-        Ground { zones, far: far_of(far) }
+        Ground { zones, far: far_of(far), bell: Bell::default(), door: Door::new() }
     }
 
     pub(crate) fn near(&self, zone: Zone) -> &Near {
@@ -227,6 +232,7 @@ impl Platform for Card<'_> {
         self.allocate_for(Ask::of(order), cx)
     }
     fn allocate_for(&self, ask: Ask, cx: Context) -> Result<Piece, OutOfFrames> {
+        self.ground.bell.call();
         let mut s = self.lock();
         s.asked.push(ask.order.get());
         if ask.order > s.largest {
@@ -237,6 +243,7 @@ impl Platform for Card<'_> {
         found.map(Piece).ok_or(OutOfFrames::Exhausted)
     }
     fn release(&self, block: Piece) {
+        self.ground.bell.call();
         self.ground.near(self.zone(&block)).release(block.0);
     }
     fn join(&self, left: Piece, right: Piece) -> Result<Piece, (Piece, Piece)> {
@@ -258,10 +265,12 @@ impl Platform for Card<'_> {
         if mode == WB && self.zone(block) != COHERENT { Keep::Home } else { Keep::Shelf }
     }
     fn set_mode(&self, _: &mut Piece, _: Caching, _: Caching, _: Context) -> Result<(), ModeRefused> {
+        self.ground.bell.call();
         self.lock().changes += 1;
         Ok(())
     }
     fn map(&self, block: &Piece, _: Context) -> Result<DmaAddr, MapRefused> {
+        self.ground.bell.call();
         let mut s = self.lock();
         s.maps += 1;
         let window = DmaAddr::new(s.window);
@@ -272,13 +281,16 @@ impl Platform for Card<'_> {
         Ok(at)
     }
     fn unmap(&self, block: &Piece, at: DmaAddr) {
+        self.ground.bell.call();
         assert_eq!(self.lock().addresses.remove(&block.pfn()), Some(at), "{:?} is unmapped", block.pfn());
     }
     fn before_evict(&self, id: BufferId, _: Context) -> Result<(), Busy> {
+        self.ground.bell.call();
         assert!(self.lock().revoked.insert(id.0), "before_evict twice for {id:?}");
         Ok(())
     }
     fn after_restore(&self, id: BufferId, _: Context) -> Result<(), Busy> {
+        self.ground.bell.call();
         assert!(self.lock().revoked.remove(&id.0), "after_restore for {id:?}, without before_evict");
         Ok(())
     }
