@@ -13,6 +13,8 @@ mod fill;
 mod gate;
 #[path = "scenarios/limit.rs"]
 mod limit;
+#[path = "scenarios/partly.rs"]
+mod partly;
 #[path = "scenarios/pool.rs"]
 mod pool;
 #[path = "scenarios/rig.rs"]
@@ -38,6 +40,7 @@ fn the_table_is_complete() {
         include_str!("scenarios/dma.rs"),
         include_str!("scenarios/fill.rs"),
         include_str!("scenarios/limit.rs"),
+        include_str!("scenarios/partly.rs"),
         include_str!("scenarios/pool.rs"),
         include_str!("scenarios/store.rs"),
         include_str!("scenarios/swap.rs"),

@@ -169,6 +169,8 @@ struct State {
     /// Where the next address begins that is not from birth.
     window: u64,
     revoked: HashSet<usize>,
+    /// How often each hook did not refuse.
+    hooks: (usize, usize),
 }
 
 /// The platform.
@@ -187,6 +189,7 @@ impl<'g> Card<'g> {
             maps: 0,
             window: 0x4000,
             revoked: HashSet::new(),
+            hooks: (0, 0),
         };
         Card { ground, state: Mutex::new(state) }
     }
@@ -208,6 +211,11 @@ impl<'g> Card<'g> {
     /// Changes of mode since the last time.
     pub(crate) fn changes(&self) -> usize {
         std::mem::take(&mut self.lock().changes)
+    }
+
+    /// How often `before_evict` and `after_restore` did not refuse, since the beginning.
+    pub(crate) fn hooks(&self) -> (usize, usize) {
+        self.lock().hooks
     }
 
     /// Blocks that were mapped since the last time.
@@ -286,12 +294,16 @@ impl Platform for Card<'_> {
     }
     fn before_evict(&self, id: BufferId, _: Context) -> Result<(), Busy> {
         self.ground.bell.call();
-        assert!(self.lock().revoked.insert(id.0), "before_evict twice for {id:?}");
+        let mut s = self.lock();
+        assert!(s.revoked.insert(id.0), "before_evict twice for {id:?}");
+        s.hooks.0 += 1;
         Ok(())
     }
     fn after_restore(&self, id: BufferId, _: Context) -> Result<(), Busy> {
         self.ground.bell.call();
-        assert!(self.lock().revoked.remove(&id.0), "after_restore for {id:?}, without before_evict");
+        let mut s = self.lock();
+        assert!(s.revoked.remove(&id.0), "after_restore for {id:?}, without before_evict");
+        s.hooks.1 += 1;
         Ok(())
     }
 }

@@ -93,9 +93,12 @@ impl Door {
         self.with(|door| std::mem::take(&mut door.1))
     }
 
-    fn put(&self) -> Result<Terms, StoreError> {
+    fn put(&self, copy: Option<Order>) -> Result<Terms, StoreError> {
         self.with(|(terms, asked)| {
             *asked += 1;
+            if copy.is_some_and(|order| order > terms.largest) {
+                return Err(StoreError::TooLarge);
+            }
             let left = terms.puts.checked_sub(1).ok_or(terms.why)?;
             terms.puts = if terms.puts == u32::MAX { u32::MAX } else { left };
             Ok(*terms)
@@ -134,10 +137,7 @@ impl BackingStore<Piece> for Gate<'_> {
     }
     fn save(&self, block: &Piece, order: Order, cx: Context) -> Result<Handle, StoreError> {
         let far = self.far();
-        let terms = self.0.door.put()?;
-        if order > terms.largest {
-            return Err(StoreError::TooLarge);
-        }
+        let terms = self.0.door.put(Some(order))?;
         far.save(block, order.min(terms.short), cx)
     }
     fn load(&self, handle: &Handle, block: &mut Piece, at: Pages, cx: Context) -> Result<(), StoreError> {
@@ -145,7 +145,7 @@ impl BackingStore<Piece> for Gate<'_> {
     }
     fn transfer(&self, block: Piece) -> Result<Handle, Refused<Piece, StoreError>> {
         let far = self.far();
-        match self.0.door.put() {
+        match self.0.door.put(None) {
             Ok(_) => far.transfer(block),
             Err(why) => Err(Refused::new(block, why)),
         }
