@@ -28,6 +28,7 @@ pub(crate) enum Failure {
     Busy,
     Mode,
     Store(StoreError),
+    Born(BornError),
     /// Something else came of it than comes of it without faults.
     Differs(String),
     /// A sweep stopped it, and it is to end there.

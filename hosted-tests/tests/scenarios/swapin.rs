@@ -84,7 +84,8 @@ fn scenario_25_no_slots() {
 }
 
 fn no_slots(rig: &Rig<'_>) -> Outcome {
-    let buffer = rig.buffer([const { Slot::EMPTY }; 0]);
+    let mut slots = slots(0);
+    let buffer = rig.buffer(&mut slots[..]);
     let known = Known(&buffer, &[]);
     for _ in 0..2 {
         assert_eq!(known.populate(rig, ALL)?, Restored::default());
