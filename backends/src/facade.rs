@@ -4,7 +4,9 @@ use crate::ram::overlap;
 use crate::{MemoryError, Ram, RamRegion};
 use core::fmt;
 use core::ops::Deref;
-use forebay::{Buffer, Context, Evict, Evictable, Forebay, Order, Pages, Place, RawLock, Report, StoreId};
+use forebay::{
+    Buffer, Candidates, Context, Evict, Evictable, Forebay, Order, Pages, Place, RawLock, Report, StoreId,
+};
 
 type Fast<L, const PAGE: usize> = Ram<L, PAGE>;
 type Slow<L, const PAGE: usize, const N: usize> = RamRegion<L, PAGE, N>;
@@ -192,17 +194,12 @@ impl<L: RawLock, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
     ///
     /// # Context
     /// Linear in what it writes out; no lock is held while it copies.
-    pub fn make_room<E: Evictable>(&self, buffers: &[E], bytes: usize) -> usize {
-        while self.free() < bytes {
-            let missing = bytes - self.free();
-            let moved = match self.pending() {
-                0 => self.hand_over(buffers, missing).evicted.moved(),
-                _ => Pages::ZERO,
-            };
-            if self.write_out(missing) == 0 && moved == Pages::ZERO {
-                break;
-            }
-        }
+    pub fn make_room<'h, E: Evictable + 'h>(
+        &self,
+        buffers: impl Into<Candidates<'h, E>>,
+        bytes: usize,
+    ) -> usize {
+        self.keep_free(buffers, Pages::new(bytes.div_ceil(PAGE)), Evict::TRANSFER, Context::THREAD);
         self.free()
     }
 
@@ -211,7 +208,11 @@ impl<L: RawLock, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
     ///
     /// # Context
     /// Fit for an interrupt if the lock is.
-    pub fn hand_over<E: Evictable>(&self, buffers: &[E], bytes: usize) -> Report {
+    pub fn hand_over<'h, E: Evictable + 'h>(
+        &self,
+        buffers: impl Into<Candidates<'h, E>>,
+        bytes: usize,
+    ) -> Report {
         self.reclaim(buffers, Pages::new(bytes.div_ceil(PAGE)), Evict::TRANSFER, Context::INTERRUPT)
     }
 

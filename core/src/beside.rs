@@ -1,7 +1,7 @@
 //! What a caller keeps beside the slots of a buffer: addresses for a device, and who pays. Arrays of the caller's, one
 //! element for each slot; a buffer without them has neither their bytes nor their code.
 
-use crate::{Charge, DmaAddr, Parts, Platform, Slot, Slots};
+use crate::{Charge, Class, DmaAddr, Parts, Platform, Slot, Slots};
 use core::fmt;
 
 /// An array beside the slots has fewer elements than there are slots.
@@ -115,6 +115,9 @@ impl<P: Platform, T: Slots<P>> Slots<P> for Addressed<'_, T> {
     fn addresses(&self) -> &[Option<DmaAddr>] {
         self.addresses
     }
+    fn sorted(&self, class: Class) {
+        self.slots.sorted(class);
+    }
 }
 
 #[cfg(feature = "defmt")]
@@ -157,6 +160,9 @@ impl<P: Platform, T: Slots<P>> Slots<P> for Charged<'_, T> {
     }
     fn addresses(&self) -> &[Option<DmaAddr>] {
         self.slots.addresses()
+    }
+    fn sorted(&self, class: Class) {
+        self.slots.sorted(class);
     }
 }
 

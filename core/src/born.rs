@@ -90,7 +90,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         at: usize,
         handle: &Handle,
         cx: Context,
-    ) -> Result<Held<'_, P::Lock, Inner<T>>, BornError> {
+    ) -> Result<Held<'_, P::Lock, Inner<P, T>>, BornError> {
         let mut held = self.cell.hold()?;
         if !self.home.store.owns(handle) {
             return Err(BornError::WrongStore);

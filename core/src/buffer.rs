@@ -4,7 +4,7 @@ use crate::cell::Shared;
 use crate::state::{Empty, Inner, Marks};
 use crate::{
     BackingStore, BufferId, Busy, Context, Evict, Evictable, Evicted, Forebay, Mode, Order, OwnedBlock,
-    Pages, Parts, PinError, Platform, Read, Restored, Slot, Slots, Write, Zones,
+    Pages, Parts, PinError, Platform, Read, Restored, Slot, Slots, Step, Write, Zones,
 };
 use core::fmt;
 
@@ -25,7 +25,7 @@ use core::fmt;
 /// Dropping a buffer drops its contents and gives back its blocks and handles.
 pub struct Buffer<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P> = [Slot<P>; 1]> {
     pub(crate) home: &'a Forebay<P, S>,
-    pub(crate) cell: Shared<P::Lock, Inner<T>>,
+    pub(crate) cell: Shared<P::Lock, Inner<P, T>>,
     pub(crate) unit: Order,
     pub(crate) mode: P::Mode,
     pub(crate) zones: Zones,
@@ -69,7 +69,7 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
     }
 
     const fn with_slots(slots: T, home: &'a Forebay<P, S>, unit: Order) -> Self {
-        let cell = Shared::new(Inner { slots, marks: Marks::empty(), next: 0 });
+        let cell = Shared::new(Inner::new(slots));
         Buffer { home, cell, unit, mode: P::Mode::PLAIN, zones: Zones::ALL, id: BufferId(0) }
     }
 
@@ -208,7 +208,7 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
     /// is held while anything moves. (TTM's `ttm_pool_backup`, which can't go on once it stopped.)
     pub fn evict(&self, budget: Pages, how: Evict, cx: Context) -> Result<Evicted, Busy> {
         let mut held = self.cell.hold()?;
-        Ok(self.evict_held(&mut held, budget, how, cx))
+        Ok(self.evict_held(&mut held, &Step::new(budget, how, cx)))
     }
 
     /// For an owner: as [`evict`](Buffer::evict), and can't be busy. With a guard alive this does not compile.
@@ -259,7 +259,7 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
     }
 
     /// Runs the hook before anything moves, unless it ran already.
-    pub(crate) fn unmap(&self, inner: &mut Inner<T>, cx: Context) -> Result<(), Busy> {
+    pub(crate) fn unmap(&self, inner: &mut Inner<P, T>, cx: Context) -> Result<(), Busy> {
         if inner.marks.contains(Marks::BLOCKS) && !inner.marks.contains(Marks::UNMAPPED) {
             self.home.platform().before_evict(self.id, cx)?;
             inner.marks.insert(Marks::UNMAPPED);
@@ -268,7 +268,7 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
     }
 
     /// The store's copies of resident blocks.
-    fn drop_copies(&self, inner: &mut Inner<T>) -> Pages {
+    fn drop_copies(&self, inner: &mut Inner<P, T>) -> Pages {
         let mut sum = Pages::ZERO;
         if !inner.marks.contains(Marks::CLEAN) {
             return sum;
@@ -310,16 +310,12 @@ pub struct Residency {
 }
 
 impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Evictable for Buffer<'_, P, S, T> {
-    fn evict_if_idle(&self, budget: Pages, how: Evict, cx: Context) -> Evicted {
-        let held = match self.hold_to_purge(how) {
-            None if how == Evict::PURGE && !self.was_purged() => None,
-            None => self.cell.hold_if_idle(),
-            held => held,
-        };
+    fn evict_if_idle(&self, step: Step) -> Evicted {
+        let held = self.cell.hold_if(|class, chances| step.is_for(class, chances));
         let Some(mut held) = held else { return Evicted::default() };
-        let sum = self.evict_held(&mut held, budget, how, cx);
-        if sum.refused > Pages::ZERO {
-            held.touch();
+        let sum = self.evict_held(&mut held, &step);
+        if sum.why.is_some() {
+            held.give_chances(step.chances_after_refusal(held.marks.class()));
         }
         sum
     }

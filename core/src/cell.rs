@@ -1,7 +1,7 @@
 //! A value that one may hold, or many may read, and for which nobody waits. Behind every buffer.
 #![allow(unsafe_code)]
 
-use crate::{Busy, Locked, RawLock};
+use crate::{Busy, Class, Locked, RawLock};
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::ops::{Deref, DerefMut};
@@ -18,8 +18,16 @@ struct State {
     usage: Usage,
     /// Somebody was told `Busy` since the present holder came.
     wanted: bool,
-    /// Used since the last evictor passed.
-    touched: bool,
+    /// How often an evictor passes over it.
+    chances: u8,
+    /// What it was when somebody last let go of it.
+    class: Class,
+}
+
+/// What an evictor sees of the value without holding it.
+pub(crate) trait Sorted {
+    /// What it is now. Called by the holder, when it lets go.
+    fn sort(&mut self) -> Class;
 }
 
 /// # Invariants
@@ -36,10 +44,18 @@ unsafe impl<L: RawLock + Sync, T: Send + Sync> Sync for Shared<L, T> {}
 
 impl<L: RawLock, T> Shared<L, T> {
     pub(crate) const fn new(value: T) -> Self {
-        let state = State { usage: Usage::Idle, wanted: false, touched: false };
+        let state = State { usage: Usage::Idle, wanted: false, chances: 0, class: Class::empty() };
         Shared { state: Locked::new(state), value: UnsafeCell::new(value) }
     }
 
+    /// The value without asking: no guard can be alive. A guard that was leaked is forgiven.
+    pub(crate) const fn get_mut(&mut self) -> &mut T {
+        self.state.get_mut().usage = Usage::Idle;
+        self.value.get_mut()
+    }
+}
+
+impl<L: RawLock, T: Sorted> Shared<L, T> {
     /// Exclusive. A `Busy` tells the present holder that somebody wants it.
     pub(crate) fn hold(&self) -> Result<Held<'_, L, T>, Busy> {
         self.state.with(|s| {
@@ -47,29 +63,23 @@ impl<L: RawLock, T> Shared<L, T> {
                 s.wanted = true;
                 return Err(Busy);
             }
-            *s = State { usage: Usage::Held, wanted: false, touched: true };
+            (s.usage, s.wanted, s.chances) = (Usage::Held, false, 1);
             Ok(Held { cell: self })
         })
     }
 
     /// Exclusive, and no use: neither does it turn anybody away for long, nor does an evictor pass over it.
     pub(crate) fn hold_quietly(&self) -> Result<Held<'_, L, T>, Busy> {
-        self.state.with(|s| {
-            if s.usage != Usage::Idle {
-                return Err(Busy);
-            }
-            (s.usage, s.wanted) = (Usage::Held, false);
-            Ok(Held { cell: self })
-        })
+        self.hold_if(|_, _| true).ok_or(Busy)
     }
 
-    /// Exclusive, for an evictor: passes over what is in use, and once over what was used since it last came.
-    pub(crate) fn hold_if_idle(&self) -> Option<Held<'_, L, T>> {
+    /// Exclusive, for an evictor, if nobody uses it and `may` says so: from what it is, and how often to pass over it.
+    pub(crate) fn hold_if(&self, may: impl FnOnce(Class, &mut u8) -> bool) -> Option<Held<'_, L, T>> {
         self.state.with(|s| {
-            if s.usage != Usage::Idle || core::mem::take(&mut s.touched) {
+            if s.usage != Usage::Idle || !may(s.class, &mut s.chances) {
                 return None;
             }
-            *s = State { usage: Usage::Held, wanted: false, touched: false };
+            (s.usage, s.wanted) = (Usage::Held, false);
             Some(Held { cell: self })
         })
     }
@@ -80,21 +90,38 @@ impl<L: RawLock, T> Shared<L, T> {
         &self,
         prepare: impl FnOnce(&mut T) -> Result<(), E>,
     ) -> Result<Reader<'_, L, T>, E> {
-        let joined = self.state.with(|s| match s.usage {
-            Usage::Read(n) if n < u16::MAX => {
-                s.usage = Usage::Read(n + 1);
-                s.touched = true;
-                true
-            }
-            _ => false,
-        });
-        if !joined {
-            let mut held = self.hold()?;
-            prepare(&mut held)?;
-            self.state.with(|s| s.usage = Usage::Read(1));
-            core::mem::forget(held); // INVARIANT: the hold became the first read
+        if let Some(reader) = self.join() {
+            return Ok(reader);
         }
+        let mut held = self.hold()?;
+        prepare(&mut held)?;
+        let class = held.sort();
+        self.state.with(|s| (s.usage, s.class) = (Usage::Read(1), class));
+        core::mem::forget(held); // INVARIANT: the hold became the first read
         Ok(Reader { cell: self })
+    }
+
+    /// Shared, where nothing has to be prepared.
+    pub(crate) fn share(&self) -> Result<Reader<'_, L, T>, Busy> {
+        self.state.with(|s| {
+            s.usage = match s.usage {
+                Usage::Idle => Usage::Read(1),
+                Usage::Read(n) if n < u16::MAX => Usage::Read(n + 1),
+                _ => return Err(Busy),
+            };
+            Ok(Reader { cell: self })
+        })
+    }
+
+    /// One more reader, if there are some.
+    fn join(&self) -> Option<Reader<'_, L, T>> {
+        self.state.with(|s| match s.usage {
+            Usage::Read(n) if n < u16::MAX => {
+                (s.usage, s.chances) = (Usage::Read(n + 1), 1);
+                Some(Reader { cell: self })
+            }
+            _ => None,
+        })
     }
 
     /// A look at the value, which leaves no trace: nobody is turned away for it later, and it is no use.
@@ -112,12 +139,6 @@ impl<L: RawLock, T> Shared<L, T> {
         })?;
         Ok(if as_reader { f(&Reader { cell: self }) } else { f(&Held { cell: self }) })
     }
-
-    /// The value without asking: no guard can be alive. A guard that was leaked is forgiven.
-    pub(crate) const fn get_mut(&mut self) -> &mut T {
-        self.state.get_mut().usage = Usage::Idle;
-        self.value.get_mut()
-    }
 }
 
 impl<L, T> fmt::Debug for Shared<L, T> {
@@ -127,14 +148,14 @@ impl<L, T> fmt::Debug for Shared<L, T> {
 }
 
 /// Exclusive use, until it is dropped.
-pub(crate) struct Held<'c, L: RawLock, T> {
+pub(crate) struct Held<'c, L: RawLock, T: Sorted> {
     cell: &'c Shared<L, T>,
 }
 
-impl<L: RawLock, T> Held<'_, L, T> {
-    /// The evictor shall pass over it once.
-    pub(crate) fn touch(&self) {
-        self.cell.state.with(|s| s.touched = true);
+impl<L: RawLock, T: Sorted> Held<'_, L, T> {
+    /// Evictors shall pass over it so often.
+    pub(crate) fn give_chances(&self, times: u8) {
+        self.cell.state.with(|s| s.chances = times);
     }
 
     /// Whether somebody was turned away meanwhile.
@@ -143,7 +164,7 @@ impl<L: RawLock, T> Held<'_, L, T> {
     }
 }
 
-impl<L: RawLock, T> Deref for Held<'_, L, T> {
+impl<L: RawLock, T: Sorted> Deref for Held<'_, L, T> {
     type Target = T;
     fn deref(&self) -> &T {
         // SAFETY: by the invariant of `Shared` this is the only guard.
@@ -151,16 +172,17 @@ impl<L: RawLock, T> Deref for Held<'_, L, T> {
     }
 }
 
-impl<L: RawLock, T> DerefMut for Held<'_, L, T> {
+impl<L: RawLock, T: Sorted> DerefMut for Held<'_, L, T> {
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: by the invariant of `Shared` this is the only guard, and it is borrowed exclusively.
         unsafe { &mut *self.cell.value.get() }
     }
 }
 
-impl<L: RawLock, T> Drop for Held<'_, L, T> {
+impl<L: RawLock, T: Sorted> Drop for Held<'_, L, T> {
     fn drop(&mut self) {
-        self.cell.state.with(|s| s.usage = Usage::Idle);
+        let class = self.sort();
+        self.cell.state.with(|s| (s.usage, s.class) = (Usage::Idle, class));
     }
 }
 

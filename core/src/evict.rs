@@ -6,38 +6,33 @@ use crate::forebay::Counted;
 use crate::ladder::{Gone, Stay, Walk};
 use crate::mapping::{Mapped, unmap_at};
 use crate::pooled::RUN;
-use crate::purge::may_be_purged;
 use crate::slot::slots_of;
 use crate::state::{Inner, Marks, Round};
+use crate::walk::Pass;
 use crate::{
-    BackingStore, Buffer, Capabilities, Context, Evict, Evicted, Mode, Order, OwnedBlock, Pages, Parts,
-    Platform, Pooled, Slot, Slots, StayReason, StoreError,
+    BackingStore, Buffer, Capabilities, Class, Context, Evict, Evicted, Mode, Order, OwnedBlock, Pages,
+    Parts, Platform, Pooled, Slot, Slots, StayReason, Step, StoreError,
 };
 
 impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     /// Evicts block after block until `budget` is reached or somebody wants the buffer. If nothing left, all is
     /// as it was.
-    pub(crate) fn evict_held(
-        &self,
-        held: &mut Held<'_, P::Lock, Inner<T>>,
-        budget: Pages,
-        how: Evict,
-        cx: Context,
-    ) -> Evicted {
-        let purges = may_be_purged(held.marks, how);
-        let moves = how != Evict::PURGE && held.marks.contains(Marks::BLOCKS);
-        if budget == Pages::ZERO || !(purges || moves) {
+    pub(crate) fn evict_held(&self, held: &mut Held<'_, P::Lock, Inner<P, T>>, step: &Step) -> Evicted {
+        let purges = step.how.contains(Evict::PURGE) && held.marks.may_be_purged();
+        let moves = step.pass != Pass::Purge && held.marks.contains(Marks::BLOCKS);
+        if step.budget == Pages::ZERO || !(purges || moves) {
             return Evicted::default();
         }
-        let how = how - Evict::PURGE;
-        let rungs = how & self.possible(cx);
+        let how = step.how - Evict::PURGE;
+        let rungs = how & self.possible(step.cx);
         let denied = how & self.possible(Context::THREAD) != rungs;
-        let barred = match (how.is_empty(), denied) {
-            (true, _) => StayReason::NoRung,
-            (false, true) => StayReason::Store(StoreError::Context),
-            (false, false) => StayReason::Store(StoreError::Unsupported),
+        let barred = match (step.pass, how.is_empty(), denied) {
+            (Pass::Clean, ..) => None,
+            (_, true, _) => Some(StayReason::NoRung),
+            (_, false, true) => Some(StayReason::Store(StoreError::Context)),
+            (_, false, false) => Some(StayReason::Store(StoreError::Unsupported)),
         };
-        let mut counted = Counted::new(self.home, Walk::new(rungs, barred, cx), |stats, walk| {
+        let mut counted = Counted::new(self.home, Walk::new(step, rungs, barred), |stats, walk| {
             stats.evicted += Evicted { why: None, ..walk.sum };
             stats.refusals += walk.refusals;
         });
@@ -45,9 +40,9 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         if purges {
             self.purge_held(held, walk);
         } else if rungs.is_empty() && !held.marks.contains(Marks::CLEAN) {
-            walk.refuse(Pages::ZERO, barred);
+            barred.into_iter().for_each(|why| walk.refuse(Pages::ZERO, why));
         } else {
-            self.evict_round(held, budget, walk);
+            self.evict_round(held, walk);
         }
         let (sum, lost) = (walk.sum, walk.lost);
         drop(counted);
@@ -58,7 +53,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         sum
     }
 
-    fn evict_round(&self, held: &mut Held<'_, P::Lock, Inner<T>>, budget: Pages, walk: &mut Walk) {
+    fn evict_round(&self, held: &mut Held<'_, P::Lock, Inner<P, T>>, walk: &mut Walk) {
         let was_mapped = !held.marks.contains(Marks::UNMAPPED);
         if self.unmap(held, walk.cx).is_err() {
             return walk.refuse(Pages::ZERO, StayReason::Hook);
@@ -74,8 +69,8 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             }
             let mut run = [None; RUN];
             held.marks.insert(Marks::LOST); // as it would be, if a port panicked now
-            let seen = self.stage(held, &mut round, budget - walk.sum.moved(), walk, &mut run);
-            let stop = self.evict_run(held, &mut round, budget, walk, &run);
+            let seen = self.stage(held, &mut round, walk, &mut run);
+            let stop = self.evict_run(held, &mut round, walk, &run);
             self.unstage(held, walk, &run);
             if !walk.lost {
                 held.marks.set(Marks::LOST, !lost.is_empty());
@@ -87,7 +82,8 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             }
         };
         if all_seen && walk.sum.why.is_none() {
-            held.marks.remove(Marks::BLOCKS | Marks::CLEAN);
+            held.marks.set(Marks::BLOCKS, !walk.stays.is_empty());
+            held.marks.set(Marks::CLEAN, walk.stays.contains(Class::CLEAN));
         }
         if walk.sum.moved() > Pages::ZERO || walk.disturbed {
             return; // the next guard repairs, and then runs the hook
@@ -111,17 +107,10 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
 
     /// Makes the next few blocks plain, and unreachable for devices, with one flush: as many as the budget wants. Where there
     /// is nothing to flush, just the next one.
-    fn stage(
-        &self,
-        inner: &mut Inner<T>,
-        round: &mut Round,
-        budget: Pages,
-        walk: &mut Walk,
-        run: &mut Run<P>,
-    ) -> Seen {
+    fn stage(&self, inner: &mut Inner<P, T>, round: &mut Round, walk: &mut Walk, run: &mut Run<P>) -> Seen {
         let flushes = P::Mode::COUNT > 1 || !inner.slots.addresses().is_empty();
         let most = if flushes { RUN } else { 1 };
-        let (mut found, mut pages) = (0, Pages::ZERO);
+        let (mut found, mut pages, budget) = (0, Pages::ZERO, walk.budget - walk.sum.moved());
         let platform = self.home.platform();
         let seen = loop {
             if found == most || pages >= budget {
@@ -132,8 +121,10 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             let Some(slot) = parts.slots.get_mut(i) else { break Seen::All };
             let Some(block) = slot.block.take() else { continue };
             let (mode, order) = (block.mode(), block.block().order());
-            if slot.copy.is_none() && walk.rungs.is_empty() {
-                walk.refuse(Pages::ZERO, walk.barred); // it is not even tried
+            let clean = slot.copy.is_some();
+            let tried = clean || !walk.rungs.is_empty();
+            if !tried || !walk.is_for(platform, block.block()) {
+                walk.leave(clean, if tried { None } else { walk.barred });
                 slot.block = Some(block);
                 continue;
             }
@@ -171,9 +162,8 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     /// Evicts what was staged, as far as it goes; of a block that is cut, the pieces too, which are plain.
     fn evict_run(
         &self,
-        held: &mut Held<'_, P::Lock, Inner<T>>,
+        held: &mut Held<'_, P::Lock, Inner<P, T>>,
         round: &mut Round,
-        budget: Pages,
         walk: &mut Walk,
         run: &Run<P>,
     ) -> Stop {
@@ -183,7 +173,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                 self.evict_at(held, at, walk);
                 round.go_on(last, at);
                 let spent = walk.rungs.is_empty() && !held.marks.contains(Marks::CLEAN);
-                if spent || walk.sum.moved() >= budget || held.wanted() {
+                if spent || walk.sum.moved() >= walk.budget || held.wanted() {
                     held.next = at;
                     return Stop::Here;
                 }
@@ -195,7 +185,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     }
 
     /// Gives what was staged and stayed its mode back, with one flush, and then its address.
-    fn unstage(&self, inner: &mut Inner<T>, walk: &mut Walk, run: &Run<P>) {
+    fn unstage(&self, inner: &mut Inner<P, T>, walk: &mut Walk, run: &Run<P>) {
         for staged in run.iter().flatten().filter(|staged| staged.mode.index() != P::Mode::PLAIN.index()) {
             let Some(slot) = inner.slots.slots_mut().get_mut(staged.slot) else { continue };
             match slot.block.take().map(|block| block.change_mode(self.home.platform(), staged.mode, walk.cx))
@@ -230,14 +220,14 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
 
     /// Evicts the block at `i`, if there is one, which is plain: a clean one goes home, any other down the ladder.
     /// Refused, the slot has its block as before.
-    fn evict_at(&self, inner: &mut Inner<T>, i: usize, walk: &mut Walk) {
+    fn evict_at(&self, inner: &mut Inner<P, T>, i: usize, walk: &mut Walk) {
         let parts = inner.slots.parts();
         let charge = parts.charges.get(i).copied().flatten();
         let Some(slot) = parts.slots.get_mut(i) else { return };
         let Some(pooled) = slot.block.take() else { return };
         let order = pooled.block().order();
         if slot.copy.is_none() && walk.rungs.is_empty() {
-            walk.refuse(Pages::ZERO, walk.barred); // a neighbour's backlog: it is not even tried
+            walk.leave(false, walk.barred); // a neighbour's backlog: it is not even tried
             slot.block = Some(pooled);
             return;
         }

@@ -1,25 +1,12 @@
-//! Pool and store together, and the walk that moves idle buffers from one to the other.
+//! Pool and store together.
 
+use crate::candidates::Candidates;
 use crate::event::{self, Event};
+use crate::walk::{Hands, Pass};
 use crate::{
-    BackingStore, Context, Evict, Evicted, Locked, OwnedBlock, Pages, Place, Places, Platform, Pool, Pooled,
-    Report, Settled, Stats,
+    BackingStore, Context, Locked, OwnedBlock, Pages, Place, Places, Platform, Pool, Pooled, Settled, Stats,
 };
 use core::fmt;
-
-/// Something that can give up pages: a buffer of any shape.
-pub trait Evictable {
-    /// Evicts about `budget` pages, unless this is in use, or was used since the last call (then the next call
-    /// may). It stops at the first whole block past the budget, and as soon as somebody wants the buffer. What
-    /// refused to go is passed over by the next call, as if it had been used.
-    fn evict_if_idle(&self, budget: Pages, how: Evict, cx: Context) -> Evicted;
-}
-
-impl<E: Evictable + ?Sized> Evictable for &E {
-    fn evict_if_idle(&self, budget: Pages, how: Evict, cx: Context) -> Evicted {
-        (**self).evict_if_idle(budget, how, cx)
-    }
-}
 
 /// The pool that stands in front of a larger body: the store.
 ///
@@ -31,10 +18,9 @@ pub struct Forebay<P: Platform, S, M: Places<P> + ?Sized = [Place<P>]> {
     pub(crate) pool: Pool<P, M>,
 }
 
-#[derive(Default)]
 struct Walk {
-    /// The clock's hand: an index into whatever slice is walked.
-    hand: usize,
+    /// Of reclaims without a roster: indices into whatever slice is walked.
+    hands: Hands,
     stats: Stats,
 }
 
@@ -46,8 +32,8 @@ impl<P: Platform, S: BackingStore<P::Block>, const N: usize> Forebay<P, S, [Plac
 
     /// Joins a pool and a store: for a pool with a limit, say.
     pub const fn of(pool: Pool<P, [Place<P>; N]>, store: S) -> Self {
-        let stats = Stats::NONE;
-        Forebay { store, walk: Locked::new(Walk { hand: 0, stats }), pool }
+        let walk = Walk { hands: Hands::START, stats: Stats::NONE };
+        Forebay { store, walk: Locked::new(walk), pool }
     }
 }
 
@@ -76,6 +62,21 @@ impl<P: Platform, S, M: Places<P> + ?Sized> Forebay<P, S, M> {
         self.walk.with(|w| f(&mut w.stats));
     }
 
+    /// Where a pass over these goes on.
+    pub(crate) fn hand<E>(&self, over: &Candidates<'_, E>, pass: Pass) -> usize {
+        match over.roster {
+            Some(roster) => roster.hand(pass),
+            None => self.walk.with(|w| *w.hands.of(pass)),
+        }
+    }
+
+    pub(crate) fn set_hand<E>(&self, over: &Candidates<'_, E>, pass: Pass, at: usize) {
+        match over.roster {
+            Some(roster) => roster.set_hand(pass, at),
+            None => self.walk.with(|w| *w.hands.of(pass) = at),
+        }
+    }
+
     /// Gives a block to the pool. One that its mode keeps from going anywhere is lost, and counted.
     pub(crate) fn give_or_strand(&self, block: Pooled<P>, cx: Context) {
         if let Err(refused) = self.pool.give(block, cx) {
@@ -91,49 +92,6 @@ impl<P: Platform, S, M: Places<P> + ?Sized> Forebay<P, S, M> {
 }
 
 impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S, M> {
-    /// Evicts from `buffers`, those not lately used first, until at least `want` pages left them; then settles
-    /// the store once, without writing anything out ([`settle`](Forebay::settle) does that).
-    ///
-    /// A second-chance clock (Corbató 1968): a buffer used since the hand last came by is passed over once. The hand
-    /// stays at the buffer where the walk ended, so that the next walk goes on with the same one and few are left in
-    /// pieces. There is one hand: walk one slice, always the same (of references, if need be). The walk is bounded
-    /// (two rounds), passes over what is in use, and does not end at a buffer that can't be evicted. It overshoots by
-    /// less than one block. A store that says [`Backlog`](crate::StoreError::Backlog) is not asked for another
-    /// transfer in this walk.
-    ///
-    /// # Context
-    /// With [`Evict::TRANSFER`] and [`Context::INTERRUPT`] fit for an interrupt: copies nothing, allocates nothing;
-    /// O(1) for a buffer that has nothing resident, and one call of the store for each block. No lock is held while
-    /// anything moves.
-    pub fn reclaim<E: Evictable>(&self, buffers: &[E], want: Pages, how: Evict, cx: Context) -> Report {
-        let mut report = Report::default();
-        let mut rungs = how;
-        let mut hand = self.walk.with(|w| w.hand);
-        for _ in 0..buffers.len().saturating_mul(2) {
-            if report.evicted.moved() >= want {
-                break;
-            }
-            hand = if hand < buffers.len() { hand } else { 0 };
-            let Some(buffer) = buffers.get(hand) else { break };
-            let mut step = buffer.evict_if_idle(want - report.evicted.moved(), rungs, cx);
-            if rungs == Evict::PURGE && how != rungs && step.moved() == Pages::ZERO {
-                // After a backlog: by itself that rung would only purge, but what is clean may leave too.
-                step += buffer.evict_if_idle(want - report.evicted.moved(), Evict::empty(), cx);
-            }
-            report.evicted += step;
-            if step.backlogs > 0 {
-                rungs.remove(Evict::TRANSFER);
-            }
-            if report.evicted.moved() < want {
-                hand += 1;
-            }
-        }
-        self.walk.with(|w| w.hand = hand);
-        report.settled = self.settle_store(Pages::ZERO, cx);
-        event::send(Event::Reclaimed(report));
-        report
-    }
-
     /// [`BackingStore::settle`], with the frames that it frees sent home.
     ///
     /// # Context
@@ -144,7 +102,7 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
         settled
     }
 
-    fn settle_store(&self, budget: Pages, cx: Context) -> Settled {
+    pub(crate) fn settle_store(&self, budget: Pages, cx: Context) -> Settled {
         let settled = self.store.settle(budget, cx, &mut |block| self.take_home(block));
         self.count(|s| {
             (s.pending, s.reclaimable, s.held) = (settled.pending, settled.reclaimable, settled.held)

@@ -15,7 +15,7 @@ use core::ops::{Deref, DerefMut, Range};
 /// of a buffer in a static keeps it for ever.
 #[must_use]
 pub struct Read<'g, P: Platform, T: Slots<P> = [Slot<P>; 1]> {
-    held: Reader<'g, P::Lock, Inner<T>>,
+    held: Reader<'g, P::Lock, Inner<P, T>>,
     platform: &'g P,
     unit: Order,
 }
@@ -23,13 +23,13 @@ pub struct Read<'g, P: Platform, T: Slots<P> = [Slot<P>; 1]> {
 /// Holds the contents resident for writing. One at a time. The buffer can't be evicted while it lives.
 #[must_use]
 pub struct Write<'g, P: Platform, T: Slots<P> = [Slot<P>; 1]> {
-    held: Held<'g, P::Lock, Inner<T>>,
+    held: Held<'g, P::Lock, Inner<P, T>>,
     platform: &'g P,
     unit: Order,
 }
 
 impl<'g, P: Platform, T: Slots<P>> Read<'g, P, T> {
-    pub(crate) fn new(held: Reader<'g, P::Lock, Inner<T>>, platform: &'g P, unit: Order) -> Self {
+    pub(crate) fn new(held: Reader<'g, P::Lock, Inner<P, T>>, platform: &'g P, unit: Order) -> Self {
         Read { held, platform, unit }
     }
 
@@ -87,7 +87,7 @@ impl<'g, P: Platform, T: Slots<P>> Read<'g, P, T> {
 }
 
 impl<'g, P: Platform, T: Slots<P>> Write<'g, P, T> {
-    pub(crate) fn new(held: Held<'g, P::Lock, Inner<T>>, platform: &'g P, unit: Order) -> Self {
+    pub(crate) fn new(held: Held<'g, P::Lock, Inner<P, T>>, platform: &'g P, unit: Order) -> Self {
         Write { held, platform, unit }
     }
 

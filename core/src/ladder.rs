@@ -2,8 +2,8 @@
 
 use crate::slot::slots_of;
 use crate::{
-    BackingStore, Buffer, Charge, Context, Evict, Evicted, Handle, Order, OwnedBlock, Pages, Platform,
-    Pooled, Refusals, Slot, Slots, StayReason, StoreError,
+    BackingStore, Buffer, Charge, Class, Context, Evict, Evicted, Handle, Order, OwnedBlock, Pages, Platform,
+    Pooled, Refusals, Slot, Slots, StayReason, Step, StoreError, Zones,
 };
 
 /// How a block left.
@@ -21,11 +21,16 @@ pub(crate) struct Stay<B>(pub(crate) B, pub(crate) StayReason);
 /// What one eviction may do, and did.
 pub(crate) struct Walk {
     pub(crate) rungs: Evict,
-    /// Why a block stays if no rung is left.
-    pub(crate) barred: StayReason,
+    /// Why a block stays if no rung is left. Nothing if that is no refusal: a walk for others only.
+    pub(crate) barred: Option<StayReason>,
+    pub(crate) budget: Pages,
     pub(crate) cx: Context,
+    pub(crate) least: Order,
+    zones: Zones,
     pub(crate) sum: Evicted,
     pub(crate) refusals: Refusals,
+    /// What is among the blocks that were not tried, or stayed.
+    pub(crate) stays: Class,
     /// Something that stayed is in another mode now, or in pieces.
     pub(crate) disturbed: bool,
     /// The store lost something.
@@ -33,9 +38,23 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
-    pub(crate) fn new(rungs: Evict, barred: StayReason, cx: Context) -> Self {
+    pub(crate) fn new(step: &Step, rungs: Evict, barred: Option<StayReason>) -> Self {
+        let Step { budget, cx, least, zones, .. } = *step;
         let (sum, refusals) = (Evicted::default(), Refusals::NONE);
-        Walk { rungs, barred, cx, sum, refusals, disturbed: false, lost: false }
+        let stays = Class::empty();
+        Walk { rungs, barred, budget, cx, least, zones, sum, refusals, stays, disturbed: false, lost: false }
+    }
+
+    /// Whether blocks of that size, there, are meant at all.
+    pub(crate) fn is_for<P: Platform>(&self, platform: &P, block: &P::Block) -> bool {
+        let anywhere = self.zones == Zones::ALL;
+        block.order() >= self.least && (anywhere || self.zones.contains(platform.zone(block)))
+    }
+
+    /// A block that is not even tried, and why if that is a refusal.
+    pub(crate) fn leave(&mut self, clean: bool, why: Option<StayReason>) {
+        self.stays |= if clean { Class::CLEAN } else { Class::RESIDENT };
+        why.into_iter().for_each(|why| self.refuse(Pages::ZERO, why));
     }
 
     /// So many pages stay, or something that is not even tried.
@@ -55,7 +74,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         walk: &mut Walk,
     ) -> Result<Gone<P::Block>, Stay<P::Block>> {
         if !walk.rungs.contains(Evict::TRANSFER) {
-            return self.copy(block, charge, walk.barred, walk);
+            return self.copy(block, charge, walk.barred.unwrap_or(StayReason::NoRung), walk);
         }
         let (order, store) = (block.order(), &self.home.store);
         let handed = match charge {
@@ -76,7 +95,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             },
             Err(refused) => {
                 if refused.why == StoreError::Backlog {
-                    walk.barred = StayReason::Store(refused.why);
+                    walk.barred = Some(StayReason::Store(refused.why));
                     walk.sum.backlogs += 1;
                     walk.rungs.remove(Evict::TRANSFER); // nor would it take the next one
                 }

@@ -30,7 +30,7 @@ pub(crate) fn unmap_at<P: Platform>(
 
 impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     /// Every block has an address, if the buffer keeps them; or, if one is refused, none has.
-    pub(crate) fn map_all(&self, inner: &mut Inner<T>, cx: Context) -> Result<(), MapRefused> {
+    pub(crate) fn map_all(&self, inner: &mut Inner<P, T>, cx: Context) -> Result<(), MapRefused> {
         let mut parts = inner.slots.parts();
         let mut i = 0;
         while i < parts.addresses.len() {
@@ -64,7 +64,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     }
 
     /// No block has an address any more.
-    pub(crate) fn unmap_all(&self, inner: &mut Inner<T>, cx: Context) {
+    pub(crate) fn unmap_all(&self, inner: &mut Inner<P, T>, cx: Context) {
         let lost = inner.marks & Marks::LOST;
         inner.marks.insert(Marks::LOST); // as a block would be, if the platform panicked now
         let parts = inner.slots.parts();
@@ -95,7 +95,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     /// Charges somebody for what these slots get, if the buffer keeps charges.
     pub(crate) fn charge(
         &self,
-        inner: &mut Inner<T>,
+        inner: &mut Inner<P, T>,
         slots: Range<usize>,
         pages: Pages,
         cx: Context,
@@ -107,7 +107,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     }
 
     /// Nobody pays any more, but for blocks that stay.
-    pub(crate) fn uncharge(&self, inner: &mut Inner<T>) {
+    pub(crate) fn uncharge(&self, inner: &mut Inner<P, T>) {
         let parts = inner.slots.parts();
         let (mut i, mut run) = (0, (None, Pages::ZERO));
         while i < parts.charges.len() {

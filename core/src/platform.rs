@@ -142,6 +142,14 @@ pub trait Platform {
         self.allocate(ask.order, cx)
     }
 
+    /// How many pages of these zones could be allocated now, in blocks of whatever order: a hint, O(1), as others may take
+    /// them first. `None` if it does not know. ([`Forebay::keep_free`](crate::Forebay::keep_free) asks, and a reclaim that
+    /// wants a [block](crate::Want::block), to tell a shortage from fragments.)
+    fn available(&self, zones: Zones) -> Option<Pages> {
+        let _ = zones;
+        None
+    }
+
     /// Takes home a block, or a part of one, that it once gave out; in the plain mode. Must not fail and must
     /// not block: interrupts call it.
     fn release(&self, block: Self::Block);
@@ -295,6 +303,9 @@ impl<P: Platform> Platform for &P {
     }
     fn allocate_for(&self, ask: Ask, cx: Context) -> Result<P::Block, OutOfFrames> {
         (**self).allocate_for(ask, cx)
+    }
+    fn available(&self, zones: Zones) -> Option<Pages> {
+        (**self).available(zones)
     }
     fn release(&self, block: P::Block) {
         (**self).release(block);

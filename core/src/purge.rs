@@ -5,8 +5,8 @@ use crate::event::{self, Event};
 use crate::ladder::Walk;
 use crate::state::{Inner, Marks};
 use crate::{
-    BackingStore, Buffer, Busy, Context, Evict, ModeRefused, OwnedBlock, Pages, Platform, Pooled, Refused,
-    Slots, StayReason,
+    BackingStore, Buffer, Busy, Context, Mode, ModeRefused, OwnedBlock, Pages, Platform, Pooled, Refused,
+    Slot, Slots, StayReason,
 };
 
 /// What the owner of a buffer says of its contents (the `madvise` of GEM objects).
@@ -62,28 +62,34 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         Ok(())
     }
 
-    /// The buffer, if a reclaim may purge it, and did not try that before: lately used or not.
-    pub(crate) fn hold_to_purge(&self, how: Evict) -> Option<Held<'_, P::Lock, Inner<T>>> {
-        if !how.contains(Evict::PURGE) {
-            return None;
+    /// Drops everything for a reclaim: blocks go home, past the pool. Where no block may go, the contents stay as well.
+    pub(crate) fn purge_held(&self, held: &mut Held<'_, P::Lock, Inner<P, T>>, walk: &mut Walk) {
+        let meant = |slot: &Slot<P>| {
+            slot.block.as_ref().is_some_and(|b| walk.is_for(self.home.platform(), b.block()))
+        };
+        if walk.least > self.unit && !held.slots.slots().iter().any(meant) {
+            return;
         }
-        let held = self.cell.hold_quietly().ok()?;
-        (may_be_purged(held.marks, how) && !held.marks.contains(Marks::PURGED)).then_some(held)
-    }
-
-    /// Whether a reclaim purged it, and what is there since is not needed either: wiped blocks that could not go, or zeros
-    /// that somebody read. Such a buffer has its second chance.
-    pub(crate) fn was_purged(&self) -> bool {
-        let marks = Marks::PURGEABLE | Marks::PURGED;
-        self.cell.inspect(|inner| inner.marks.contains(marks)).unwrap_or(false)
-    }
-
-    /// Drops everything for a reclaim: blocks go home, past the pool.
-    pub(crate) fn purge_held(&self, held: &mut Held<'_, P::Lock, Inner<T>>, walk: &mut Walk) {
+        let (was_unmapped, ready) = (held.marks.contains(Marks::UNMAPPED), held.marks & Marks::READY);
         if self.unmap(held, walk.cx).is_err() {
             return walk.refuse(Pages::ZERO, StayReason::Hook);
         }
         let cx = walk.cx;
+        let lost = held.marks.contains(Marks::LOST);
+        let stuck = self.make_plain(held, cx);
+        let stored = held.slots.slots().iter().any(Slot::is_stored);
+        let leaves =
+            |slot: &Slot<P>| slot.block.as_ref().is_some_and(|b| b.mode().index() == P::Mode::PLAIN.index());
+        let gone = lost || stored || held.slots.slots().iter().any(leaves);
+        if stuck > Pages::ZERO && !gone {
+            walk.refuse(stuck, StayReason::Mode(ModeRefused));
+            let mapped = self.map_all(held, cx).is_ok();
+            if mapped && !was_unmapped && self.home.platform().after_restore(self.id, cx).is_ok() {
+                held.marks.remove(Marks::UNMAPPED);
+                held.marks.insert(ready); // nothing happened
+            }
+            return;
+        }
         let uncovered = self.clear(held, cx, |block| {
             let pages = block.block().pages();
             let sent = self.home.pool.send_home(block, cx);
@@ -94,14 +100,38 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             sent
         });
         walk.sum.purged += uncovered;
-        held.marks.insert(Marks::PURGED);
+        if gone {
+            held.marks.insert(Marks::PURGED);
+        }
+    }
+
+    /// Makes every block plain that may be, unreachable for devices, with one flush. How many pages may not.
+    fn make_plain(&self, inner: &mut Inner<P, T>, cx: Context) -> Pages {
+        let lost = inner.marks & Marks::LOST;
+        inner.marks.remove(Marks::READY);
+        self.unmap_all(inner, cx);
+        inner.marks.insert(Marks::LOST | Marks::UNFLUSHED); // as it would be, if the platform panicked now
+        let mut stuck = Pages::ZERO;
+        for slot in inner.slots.slots_mut() {
+            match slot.block.take().map(|block| block.change_mode(self.home.platform(), P::Mode::PLAIN, cx)) {
+                Some(Ok(plain)) => slot.block = Some(plain),
+                Some(Err(refused)) => {
+                    stuck += refused.item.block().pages();
+                    slot.block = Some(refused.item);
+                }
+                None => {}
+            }
+        }
+        inner.marks.set(Marks::LOST, !lost.is_empty());
+        self.flush(&mut inner.marks, cx);
+        stuck
     }
 
     /// Drops all contents, rids itself of each block, and wipes those that stay. How many pages came to light in the store
     /// and went home.
     pub(crate) fn clear(
         &self,
-        inner: &mut Inner<T>,
+        inner: &mut Inner<P, T>,
         cx: Context,
         mut rid: impl FnMut(Pooled<P>) -> Result<(), Refused<Pooled<P>, ModeRefused>>,
     ) -> Pages {
@@ -126,10 +156,4 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         inner.next = 0;
         uncovered
     }
-}
-
-/// Whether there is something, and it is not needed.
-pub(crate) fn may_be_purged(marks: Marks, how: Evict) -> bool {
-    let contents = Marks::BLOCKS | Marks::STORED | Marks::LOST;
-    how.contains(Evict::PURGE) && marks.contains(Marks::PURGEABLE) && marks.intersects(contents)
 }

@@ -1,6 +1,6 @@
 //! What was done, in pages. No count stands for an error, and no error hides a count.
 
-use crate::{Pages, PinError, Refusals, Settled, StayReason};
+use crate::{Outcome, Pages, PinError, Refusals, Settled, StayReason};
 use bitflags::bitflags;
 use core::ops::AddAssign;
 
@@ -127,14 +127,18 @@ impl AddAssign for Restored {
     }
 }
 
-/// What a reclaim did: the walk over the buffers, and the settling of the store after it.
+/// What a reclaim did: the walks over the buffers, and the settling of the store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct Report {
-    /// The walk.
+    /// The walks.
     pub evicted: Evicted,
-    /// The store, after it.
+    /// The store: what all settles of the call did, and how it is after them.
     pub settled: Settled,
+    /// Pages that count for what was wanted.
+    pub gained: Pages,
+    /// How it ended.
+    pub outcome: Outcome,
 }
 
 impl Report {

@@ -11,7 +11,7 @@ use crate::{
 
 impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     /// Everything resident, in the buffer's mode, with the platform's hook done. O(1) if it is so already.
-    pub(crate) fn make_ready(&self, inner: &mut Inner<T>, cx: Context) -> Result<(), PinError> {
+    pub(crate) fn make_ready(&self, inner: &mut Inner<P, T>, cx: Context) -> Result<(), PinError> {
         if inner.marks.contains(Marks::READY) {
             return Ok(());
         }
@@ -46,7 +46,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     }
 
     /// Restores, and then populates if so wished, about `budget` pages.
-    fn bring_held(&self, inner: &mut Inner<T>, empty: Empty, budget: Pages, cx: Context) -> Restored {
+    fn bring_held(&self, inner: &mut Inner<P, T>, empty: Empty, budget: Pages, cx: Context) -> Restored {
         let mut counted = Counted::new(self.home, Restored::default(), |stats, sum| {
             stats.restored += Restored { why: None, ..*sum };
         });
@@ -85,7 +85,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
 
     /// The same blocks again, as far as the store has them. This comes first: it needs no memory, and it may give
     /// the store room. What fails stays stored, and the walk goes on.
-    fn take_back_round(&self, inner: &mut Inner<T>, budget: Pages, cx: Context, sum: &mut Restored) {
+    fn take_back_round(&self, inner: &mut Inner<P, T>, budget: Pages, cx: Context, sum: &mut Restored) {
         let mut failed = false;
         let mut round = Round::default();
         while sum.total() < budget && !inner.marks.contains(Marks::LOST) {
@@ -107,7 +107,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
 
     fn take_back_at(
         &self,
-        inner: &mut Inner<T>,
+        inner: &mut Inner<P, T>,
         i: usize,
         cx: Context,
         sum: &mut Restored,
@@ -136,7 +136,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     }
 
     /// Copies of what is left. What fails stays stored, and the walk goes on unless there is no memory.
-    fn load_round(&self, inner: &mut Inner<T>, budget: Pages, cx: Context, sum: &mut Restored) {
+    fn load_round(&self, inner: &mut Inner<P, T>, budget: Pages, cx: Context, sum: &mut Restored) {
         let mut failed = false;
         let mut round = Round::default();
         while sum.total() < budget && !inner.marks.contains(Marks::LOST) {
@@ -169,7 +169,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     /// error the slots are as before.
     fn load_at(
         &self,
-        inner: &mut Inner<T>,
+        inner: &mut Inner<P, T>,
         i: usize,
         budget: Pages,
         cx: Context,
@@ -206,7 +206,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     }
 
     /// A block with what was in slots `i..end`, whose copies are kept while the store has room.
-    fn keep_loaded(&self, inner: &mut Inner<T>, i: usize, end: usize, block: Pooled<P>) {
+    fn keep_loaded(&self, inner: &mut Inner<P, T>, i: usize, end: usize, block: Pooled<P>) {
         let (store, slots) = (&self.home.store, inner.slots.slots_mut());
         let copies = slots.iter().take(end).skip(i).filter_map(|slot| slot.copy.as_ref());
         let room: Pages = copies.map(|copy| store.room_of(copy)).sum();
@@ -229,7 +229,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     /// Fills a block from the copies in slots `i..end`, the first of which is halved until it is no larger.
     fn load_slots(
         &self,
-        inner: &mut Inner<T>,
+        inner: &mut Inner<P, T>,
         i: usize,
         end: usize,
         fresh: &mut Pooled<P>,
@@ -306,7 +306,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     }
 
     /// Zeroed blocks for what is empty, the largest that fit and are to be had. Nothing is only stored any more.
-    fn populate_round(&self, inner: &mut Inner<T>, budget: Pages, cx: Context, sum: &mut Restored) {
+    fn populate_round(&self, inner: &mut Inner<P, T>, budget: Pages, cx: Context, sum: &mut Restored) {
         let mut round = Round::default();
         while sum.total() < budget {
             let Some(i) = round.next::<P, T>(inner, self.unit) else { return };
@@ -346,7 +346,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
 
     /// What came back or is fresh is plain: all of it gets the buffer's mode, with one flush. What is refused stays as it
     /// is, and the next guard tries again.
-    fn apply_mode(&self, inner: &mut Inner<T>, cx: Context) -> Result<(), PinError> {
+    fn apply_mode(&self, inner: &mut Inner<P, T>, cx: Context) -> Result<(), PinError> {
         let mut result = Ok(());
         inner.marks.insert(Marks::LOST); // as a block would be, if the platform panicked now; nothing is lost before
         let mut round = Round::default();

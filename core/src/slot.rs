@@ -1,6 +1,6 @@
 //! One slot of a buffer. Two options make four states; none of them is illegal.
 
-use crate::{Charge, DmaAddr, Handle, Order, OwnedBlock, Platform, Pooled};
+use crate::{Charge, Class, DmaAddr, Handle, Order, OwnedBlock, Platform, Pooled};
 use core::fmt;
 
 /// A piece of a buffer: as large as the buffer's unit, or the first of those that one block or handle covers.
@@ -89,6 +89,13 @@ pub trait Slots<P: Platform> {
     /// The slots, to change them.
     fn slots_mut(&mut self) -> &mut [Slot<P>] {
         self.parts().slots
+    }
+
+    /// What the buffer is from now on, for a reclaim: whoever keeps a [`Roster`](crate::Roster) notes it. A layer of one's own
+    /// passes it on to what it is around. Called when somebody lets go of the buffer and it is something else than before;
+    /// perhaps in an interrupt; O(1).
+    fn sorted(&self, class: Class) {
+        let _ = class;
     }
 
     /// For each slot the address for a device, if the buffer keeps them; else none at all.

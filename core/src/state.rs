@@ -1,8 +1,10 @@
 //! What a buffer knows of itself: its slots, marks for all of them, and where the next walk over them begins.
 
+use crate::cell::Sorted;
 use crate::slot::covering;
-use crate::{Order, Platform, Slots};
+use crate::{Class, Order, Platform, Slots};
 use bitflags::bitflags;
+use core::marker::PhantomData;
 
 bitflags! {
     /// What is known of a buffer as a whole.
@@ -31,12 +33,51 @@ bitflags! {
     }
 }
 
-#[derive(Debug)]
-pub(crate) struct Inner<T> {
+impl Marks {
+    /// Whether there is something, and it is not needed.
+    pub(crate) fn may_be_purged(self) -> bool {
+        let contents = Marks::BLOCKS | Marks::STORED | Marks::LOST;
+        self.contains(Marks::PURGEABLE) && self.intersects(contents)
+    }
+
+    /// What a reclaim may want of such a buffer.
+    pub(crate) fn class(self) -> Class {
+        let mut class = Class::empty();
+        class.set(Class::RESIDENT, self.contains(Marks::BLOCKS));
+        class.set(Class::CLEAN, self.contains(Marks::BLOCKS.union(Marks::CLEAN)));
+        if self.may_be_purged() {
+            class.insert(Class::PURGEABLE);
+            class.set(Class::PURGED, self.contains(Marks::PURGED));
+        }
+        class
+    }
+}
+
+pub(crate) struct Inner<P, T> {
     pub(crate) slots: T,
     pub(crate) marks: Marks,
+    /// What a roster was told last.
+    told: Class,
     /// Where the next walk over the slots begins, so that many small steps don't begin at the first one each time.
     pub(crate) next: usize,
+    platform: PhantomData<fn() -> P>,
+}
+
+impl<P, T> Inner<P, T> {
+    pub(crate) const fn new(slots: T) -> Self {
+        Inner { slots, marks: Marks::empty(), told: Class::empty(), next: 0, platform: PhantomData }
+    }
+}
+
+impl<P: Platform, T: Slots<P>> Sorted for Inner<P, T> {
+    fn sort(&mut self) -> Class {
+        let class = self.marks.class();
+        if class != self.told {
+            self.slots.sorted(class);
+            self.told = class;
+        }
+        class
+    }
 }
 
 /// Once round the slots, each block and handle once, beginning where the last walk ended.
@@ -50,7 +91,7 @@ impl Round {
     /// The next slot with something of its own. What lies there may be changed before the next call.
     pub(crate) fn next<P: Platform, T: Slots<P>>(
         &mut self,
-        inner: &mut Inner<T>,
+        inner: &mut Inner<P, T>,
         unit: Order,
     ) -> Option<usize> {
         let slots = inner.slots.slots();

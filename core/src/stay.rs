@@ -16,7 +16,7 @@ pub enum StayReason {
     Store(StoreError),
     /// Only a part of it would fit, and it can't be split.
     Unsplittable,
-    /// The call permitted no way out but for what is clean. So it is with what comes in a reclaim after a
+    /// The call permitted no way out but for what is clean. So it is with the rest of a buffer after a
     /// [`Backlog`](StoreError::Backlog), where nothing else was permitted than a transfer.
     NoRung,
 }

@@ -125,7 +125,7 @@ fn guards_exclude_each_other() {
         assert_eq!(tile.purge(Context::THREAD), Err(Busy));
         assert_eq!(tile.restore(ALL, CX).into_result(), Err(PinError::Busy));
         assert_eq!(tile.evict(ALL, Evict::LADDER, CX), Err(Busy));
-        assert_eq!(tile.evict_if_idle(ALL, Evict::LADDER, CX), Evicted::default());
+        assert_eq!(tile.evict_if_idle(Step::new(ALL, Evict::LADDER, CX)), Evicted::default());
     };
     let first = tile.read().unwrap();
     let second = tile.read_in(Context::INTERRUPT).unwrap();

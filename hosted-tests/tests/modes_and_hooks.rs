@@ -431,7 +431,7 @@ fn no_hook_runs_for_nothing() {
             let budget = if state == "resident" { NONE } else { ALL };
             assert_eq!(tile.evict(budget, how, CX), Ok(Evicted::default()), "{state}");
             for _ in 0..2 {
-                assert_eq!(tile.evict_if_idle(budget, how, CX), Evicted::default(), "{state}");
+                assert_eq!(tile.evict_if_idle(Step::new(budget, how, CX)), Evicted::default(), "{state}");
             }
             assert_eq!(log.take(), [], "{state}");
         }

@@ -260,7 +260,14 @@ fn a_reclaim_that_panics_while_it_purges_is_ended_by_the_next() {
                 assert_eq!(buffer.advise(Advice::DontNeed), Ok(Retained::Yes));
                 home.platform().panic_in(port, nth, when);
                 panics(|| _ = home.reclaim(&[&buffer], ALL, Evict::PURGE, CX));
-                assert_eq!(buffer.read().err(), Some(PinError::Lost), "{mode:?} {port:?} {nth} {when:?}");
+                match port {
+                    Port::Flush => check(&buffer, 1), // nothing was dropped yet
+                    _ => assert_eq!(
+                        buffer.read().err(),
+                        Some(PinError::Lost),
+                        "{mode:?} {port:?} {nth} {when:?}"
+                    ),
+                }
                 assert_eq!(buffer.advise(Advice::DontNeed), Ok(Retained::Yes), "not all of it");
                 let _ = home.reclaim(&[&buffer], ALL, Evict::PURGE, CX);
                 assert_eq!(buffer.advise(Advice::DontNeed), Ok(Retained::No));

@@ -106,7 +106,7 @@ fn lately_used_or_not() {
     let _ = said(&dropped, Advice::DontNeed);
     check(&dropped, 3); // lately used
     assert_eq!(
-        cold.evict_if_idle(ALL, Evict::TRANSFER, CX).moved(),
+        cold.evict_if_idle(Step::new(ALL, Evict::TRANSFER, CX)).moved(),
         NONE,
         "from now on it is not lately used"
     );
@@ -165,24 +165,58 @@ fn what_is_in_use_stays() {
     all_home(&world, &near, &far);
 }
 
-/// Rule: a block that its mode keeps from going stays, wiped, and is counted as refused; its contents are gone all the same.
+/// Rule: where no block may go for its mode, nothing is dropped: it would free nothing.
+#[test]
+fn where_no_block_may_go_the_contents_stay() {
+    let (near, far, world) = (near(16), far(16), World::new(Contents::Compared));
+    let machine = Machine::new(&near);
+    let home = forebay(&machine, &far, &world);
+    let buffer: Buffer<'_, _, _> =
+        Buffer::new(&home, order(2)).with_mode(Caching::Uncached).with_id(BufferId(5));
+    fill(&buffer, 4);
+    let _ = said(&buffer, Advice::DontNeed);
+    machine.say_no(No::Mode);
+    for _ in 0..3 {
+        let evicted = home.reclaim(&[&buffer], ALL, PURGE, CX).evicted;
+        assert_eq!((evicted.purged, evicted.refused), (NONE, pages(4)), "tried once in each reclaim");
+        assert_eq!(evicted.why, Some(StayReason::Mode(ModeRefused)));
+    }
+    check(&buffer, 4);
+    assert_eq!(said(&buffer, Advice::DontNeed), Retained::Yes);
+    machine.say_no(No::Never);
+    assert_eq!(home.reclaim(&[&buffer], ALL, PURGE, CX).evicted.purged, pages(4));
+    assert_eq!(said(&buffer, Advice::DontNeed), Retained::No);
+    drop(buffer);
+    all_home(&world, &near, &far);
+}
+
+/// Rule: a block that its mode keeps from going while others go stays, wiped, and is counted as refused; its contents are
+/// gone all the same. It is tried once in each walk, and goes when it may.
 #[test]
 fn a_block_that_cannot_go_is_wiped() {
     let (near, far, world) = (near(16), far(16), World::new(Contents::Compared));
     let machine = Machine::new(&near);
+    let hogged = leave(&near, (0..4).chain(8..12)); // two blocks, no larger one
     let home = forebay(&machine, &far, &world);
-    let buffer: Buffer<'_, _, _> = Buffer::new(&home, order(2)).with_mode(Caching::Uncached);
+    let mut slots = [const { Slot::EMPTY }; 2];
+    let buffer = Buffer::of(&mut slots[..], &home).with_unit(order(2)).with_mode(Caching::Uncached);
     fill(&buffer, 4);
-    let _ = said(&buffer, Advice::DontNeed);
-    machine.say_no(No::Mode);
+    let _ = buffer.advise(Advice::DontNeed).unwrap();
+    let stuck = buffer.read().unwrap().blocks().next().unwrap().1.pfn();
+    machine.say_no(No::ModeAt(stuck));
     let evicted = home.reclaim(&[&buffer], ALL, PURGE, CX).evicted;
-    assert_eq!((evicted.purged, evicted.refused, buffer.residency()), (NONE, pages(4), residency(4, 0, 0)));
-    assert_eq!(evicted.why, Some(StayReason::Mode(ModeRefused)));
+    assert_eq!((evicted.purged, evicted.refused), (pages(4), pages(4)));
+    assert_eq!((evicted.why, buffer.residency()), (Some(StayReason::Mode(ModeRefused)), residency(4, 0, 0)));
+    for _ in 0..3 {
+        let evicted = home.reclaim(&[&buffer], ALL, PURGE, CX).evicted;
+        assert_eq!((evicted.purged, evicted.refused), (NONE, pages(4)));
+    }
     machine.say_no(No::Never);
-    assert_eq!(said(&buffer, Advice::DontNeed), Retained::No);
+    assert_eq!(buffer.advise(Advice::DontNeed), Ok(Retained::No));
     assert!(contents(&buffer).iter().all(|byte| *byte == 0));
-    assert_eq!(buffer.evict(ALL, PURGE, CX).unwrap().purged, pages(4));
+    assert_eq!(home.reclaim(&[&buffer], ALL, PURGE, CX).evicted.purged, pages(8));
     drop(buffer);
+    give_back(&near, hogged);
     all_home(&world, &near, &far);
 }
 
@@ -204,26 +238,6 @@ fn zeros_read_after_a_purge_go_too() {
         drop(buffer);
         all_home(&world, &near, &far);
     }
-}
-
-/// Rule: a wiped block that could not go is tried once in each walk, and goes when it may.
-#[test]
-fn a_wiped_block_goes_later() {
-    let (near, far, world) = (near(16), far(16), World::new(Contents::Compared));
-    let machine = Machine::new(&near);
-    let home = forebay(&machine, &far, &world);
-    let buffer: Buffer<'_, _, _> = Buffer::new(&home, order(2)).with_mode(Caching::Uncached);
-    fill(&buffer, 4);
-    let _ = said(&buffer, Advice::DontNeed);
-    machine.say_no(No::Mode);
-    for _ in 0..3 {
-        let evicted = home.reclaim(&[&buffer], ALL, PURGE, CX).evicted;
-        assert_eq!((evicted.purged, evicted.refused), (NONE, pages(4)));
-    }
-    machine.say_no(No::Never);
-    assert_eq!(home.reclaim(&[&buffer], ALL, PURGE, CX).evicted.purged, pages(4));
-    drop(buffer);
-    all_home(&world, &near, &far);
 }
 
 /// Rule: addresses go before the blocks, and nobody pays any more.

@@ -243,7 +243,7 @@ fn small_walks_go_on_with_the_same_buffer() {
     buffers.iter().for_each(|b| fill(b, 1));
     let mut stored = vec![0; 8];
     for n in 0..20 {
-        assert_eq!(home.reclaim(&buffers, pages(1), Evict::COPY, CX).freed(), pages(1));
+        assert_eq!(home.reclaim(&buffers[..], pages(1), Evict::COPY, CX).freed(), pages(1));
         stored[n / 8] += 1;
         let now: Vec<_> = buffers.iter().map(|b| b.residency().unwrap().stored.get()).collect();
         assert_eq!(now, stored, "after {} walks", n + 1);
@@ -265,7 +265,9 @@ fn what_stays_is_counted_once() {
     for used in [true, false] {
         if !used {
             // Then the first round tries them already.
-            tiles.iter().for_each(|t| assert_eq!(t.evict_if_idle(NONE, Evict::TRANSFER, CX).moved(), NONE));
+            tiles.iter().for_each(|t| {
+                assert_eq!(t.evict_if_idle(Step::new(NONE, Evict::TRANSFER, CX)).moved(), NONE)
+            });
         }
         let report = home.reclaim(&tiles, pages(1), Evict::TRANSFER, CX);
         assert_eq!((report.evicted.moved(), report.evicted.refused), (NONE, pages(12)), "used: {used}");
@@ -290,15 +292,15 @@ fn a_backlog_ends_the_transfers_of_a_walk() {
     };
     let backlog = Err(StoreError::Backlog);
     buffers.iter().for_each(|b| fill(b, 1));
-    let report = home.reclaim(&buffers, ALL, Evict::TRANSFER, CX);
+    let report = home.reclaim(&buffers[..], ALL, Evict::TRANSFER, CX);
     assert_eq!((report.evicted.handed_over, transfers()), (pages(1), vec![Ok(()), backlog]));
     assert_eq!(report.evicted.why, Some(StayReason::Store(StoreError::Backlog)));
-    let report = home.reclaim(&buffers, ALL, Evict::TRANSFER, CX);
+    let report = home.reclaim(&buffers[..], ALL, Evict::TRANSFER, CX);
     assert_eq!((report.evicted.moved(), transfers()), (NONE, vec![backlog]));
     home.settle(ALL, CX);
-    let report = home.reclaim(&buffers, ALL, Evict::TRANSFER, CX);
+    let report = home.reclaim(&buffers[..], ALL, Evict::TRANSFER, CX);
     assert_eq!((report.evicted.moved(), transfers()), (pages(1), vec![Ok(()), backlog]));
-    let report = home.reclaim(&buffers, ALL, Evict::TRANSFER | Evict::COPY, CX);
+    let report = home.reclaim(&buffers[..], ALL, Evict::TRANSFER | Evict::COPY, CX);
     assert_eq!(report.evicted.copied, pages(4), "the other rungs go on");
     buffers.iter().for_each(|b| check(b, 1));
     drop(buffers);
@@ -331,7 +333,7 @@ fn a_buffer_without_blocks_costs_no_call() {
         log.take();
         for how in RUNGS {
             for _ in 0..2 {
-                assert_eq!(buffer.evict_if_idle(ALL, how, CX), Evicted::default(), "{state}");
+                assert_eq!(buffer.evict_if_idle(Step::new(ALL, how, CX)), Evicted::default(), "{state}");
             }
             assert_eq!(buffer.discard(), Ok(NONE));
             assert_eq!(home.reclaim(&[&buffer], ALL, how, CX).evicted, Evicted::default());

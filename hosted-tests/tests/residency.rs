@@ -108,15 +108,19 @@ fn looking_does_not_touch_the_clock() {
     let home: &Forebay<_, _> = &forebay(&near, &far, &world);
     let tile = Buffer::new(home, order(1));
     fill(&tile, 5);
-    assert_eq!(tile.evict_if_idle(ALL, Evict::LADDER, CX), Evicted::default(), "it was written lately");
+    assert_eq!(
+        tile.evict_if_idle(Step::new(ALL, Evict::LADDER, CX)),
+        Evicted::default(),
+        "it was written lately"
+    );
     for _ in 0..3 {
         assert_eq!(tile.residency(), residency(2, 0, 0));
     }
-    assert_eq!(tile.evict_if_idle(ALL, Evict::LADDER, CX).handed_over, pages(2));
+    assert_eq!(tile.evict_if_idle(Step::new(ALL, Evict::LADDER, CX)).handed_over, pages(2));
     // Nor does it take away that it was used.
     check(&tile, 5);
     assert_eq!(tile.residency(), residency(2, 0, 0));
-    assert_eq!(tile.evict_if_idle(ALL, Evict::LADDER, CX), Evicted::default());
+    assert_eq!(tile.evict_if_idle(Step::new(ALL, Evict::LADDER, CX)), Evicted::default());
     drop(tile);
     all_home(&world, &near, &far);
 }

@@ -279,7 +279,7 @@ fn the_limit_is_on_what_is_resident() {
                     Ok(guard) => break guard,
                     Err(e) => {
                         over(e);
-                        let report = home.reclaim(&tiles, Pages::new(8), Evict::TRANSFER, THREAD);
+                        let report = home.reclaim(&tiles[..], Pages::new(8), Evict::TRANSFER, THREAD);
                         assert!(report.evicted.handed_over >= Pages::new(8), "{report:?}");
                     }
                 }

@@ -126,6 +126,9 @@ impl<P: Platform, L: RawLock> Platform for Faulty<P, L> {
     fn wiped(&self, block: &P::Block) -> Wiped {
         self.inner.wiped(block)
     }
+    fn available(&self, zones: Zones) -> Option<Pages> {
+        self.inner.available(zones)
+    }
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
         self.inner.join(left, right)
     }

@@ -146,6 +146,9 @@ impl<P: Platform, O: Sink> Platform for Traced<P, O> {
     fn wiped(&self, block: &P::Block) -> Wiped {
         self.inner.wiped(block)
     }
+    fn available(&self, zones: Zones) -> Option<Pages> {
+        self.inner.available(zones)
+    }
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
         let order = left.order();
         let result = self.inner.join(left, right);

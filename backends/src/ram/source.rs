@@ -3,7 +3,7 @@
 use super::{Memory, MemoryError, MemoryRefused, PutAway, RamBlock};
 use core::fmt;
 use core::ops::Range;
-use forebay::{Context, Locked, Order, OutOfFrames, Pages, Platform, RawLock, Refused};
+use forebay::{Context, Locked, Order, OutOfFrames, Pages, Platform, RawLock, Refused, Zones};
 
 /// A source over up to `PIECES` pieces of plain RAM, of any size and alignment; pages of `PAGE` bytes.
 ///
@@ -95,6 +95,11 @@ impl<L: RawLock, const PAGE: usize, const PIECES: usize> Platform for Ram<L, PAG
 
     fn allocate(&self, order: Order, _: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
         self.0.with(|pieces| pieces.iter_mut().find_map(|m| m.cut(order))).ok_or(OutOfFrames::Exhausted)
+    }
+
+    /// Always known: it counts them.
+    fn available(&self, _: Zones) -> Option<Pages> {
+        Some(self.free())
     }
 
     /// A block of another source is leaked, never mixed in.

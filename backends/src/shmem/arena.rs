@@ -16,7 +16,7 @@ use core::ops::Range;
 use core::ptr::NonNull;
 use forebay::{
     Context, Keep, Locked, Order, OutOfFrames, OwnedBlock, Pages, Pfn, Platform, RawLock, StoreError,
-    StoreId, Wiped,
+    StoreId, Wiped, Zones,
 };
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -297,6 +297,12 @@ impl<const PAGE: usize, L: RawLock> Platform for Arena<PAGE, L> {
             let pages = Resident { contents: Contents::Any, ..block.into_resident() };
             self.ledger.with(|l| l.release(pages));
         }
+    }
+
+    /// Pages of the arena that nobody has, as far as its limit goes; the memory for them may have to come from the machine.
+    fn available(&self, _: Zones) -> Option<Pages> {
+        let Usage { free, limit, resident, .. } = self.usage();
+        Some(free.min(limit - resident))
     }
 
     fn join(

@@ -40,7 +40,7 @@ impl<'h> Pager<'h> {
         loop {
             match self.units[n].write() {
                 Err(full @ PinError::Take(TakeError::OutOfFrames(OutOfFrames::Limit))) => {
-                    let gone = self.home.reclaim(&self.units, AHEAD, Evict::TRANSFER, Context::THREAD);
+                    let gone = self.home.reclaim(&self.units[..], AHEAD, Evict::TRANSFER, Context::THREAD);
                     if gone.evicted.moved() == Pages::ZERO {
                         return Err(full); // all the others are in use
                     }

@@ -4,7 +4,7 @@ use super::ops::Shape;
 use forebay::{
     Addressed, Advice, BackingStore, Buffer, BufferId, Busy, Caching, Charge, Charged, Context, DmaAddr,
     Evict, Evictable, Evicted, Forebay, OwnedBlock, Pages, PinError, Platform, Read, Residency, Restored,
-    Retained, Segment, Slot, Write,
+    Retained, Segment, Slot, Step, Write,
 };
 use std::cell::{Cell, RefCell};
 
@@ -255,7 +255,7 @@ pub(super) fn pattern(len: usize, byte: u8) -> Vec<u8> {
 }
 
 impl<P: Platform, S: BackingStore<P::Block>> Evictable for Kept<'_, '_, P, S> {
-    fn evict_if_idle(&self, budget: Pages, how: Evict, cx: Context) -> Evicted {
-        either!(&self.buffer, b => b.evict_if_idle(budget, how, cx))
+    fn evict_if_idle(&self, step: Step) -> Evicted {
+        either!(&self.buffer, b => b.evict_if_idle(step))
     }
 }

@@ -2,7 +2,7 @@
 
 use forebay::{
     BufferId, Busy, Caching, Context, Keep, Mode, ModeRefused, NoLock, Order, OutOfFrames, OwnedBlock, Pages,
-    Pfn, Platform, Wiped,
+    Pfn, Platform, Wiped, Zones,
 };
 use forebay_backends::shmem::{Arena, ArenaBlock};
 use forebay_backends::{HeapSource, Ram, RamBlock};
@@ -102,6 +102,9 @@ impl<const PAGE: usize> Platform for Stubborn<PAGE> {
     type Mode = ();
     fn allocate(&self, order: Order, cx: Context) -> Result<StubbornBlock<PAGE>, OutOfFrames> {
         self.0.allocate(order, cx).map(StubbornBlock)
+    }
+    fn available(&self, zones: Zones) -> Option<Pages> {
+        self.0.available(zones)
     }
     fn release(&self, block: StubbornBlock<PAGE>) {
         self.0.release(block.0);
@@ -254,6 +257,10 @@ impl<S: Source> Platform for Hooked<'_, S> {
 
     fn wiped(&self, block: &S::Block) -> Wiped {
         if S::SOILED { Wiped::Unknown } else { self.source.wiped(block) }
+    }
+
+    fn available(&self, zones: Zones) -> Option<Pages> {
+        self.source.available(zones)
     }
 
     fn join(&self, left: S::Block, right: S::Block) -> Result<S::Block, (S::Block, S::Block)> {

@@ -5,7 +5,7 @@ use super::ops::{Op, advice, budget, context, rungs};
 use super::platform::{SMALL, Source};
 use super::rig::{Buffers, HeldGuard, Mine, Plain, Rig};
 use super::{Site, pages};
-use forebay::{Advice, Context, Evict, Evictable, Evicted, Pages, PinError, StoreError};
+use forebay::{Advice, Context, Evict, Evictable, Evicted, Pages, PinError, Step, StoreError};
 use forebay_backends::Faults;
 use std::task::Poll;
 
@@ -56,7 +56,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
             Op::EvictIfIdle { buffer, budget: b, how, cx } => {
                 let (kept, how, cx) = (of(buffer), rungs(how), context(cx));
                 let before = self.world.frames_out();
-                let evicted = kept.evict_if_idle(budget(b), how, cx);
+                let evicted = kept.evict_if_idle(Step::new(budget(b), how, cx));
                 assert!(!kept.is_guarded() || evicted == Evicted::default());
                 self.check_evicted(evicted, kept.shape.pages(), budget(b), how, cx);
                 assert_eq!(before - self.world.frames_out(), evicted.freed());

@@ -101,6 +101,10 @@ impl<P: Platform> Platform for Watched<'_, P> {
         self.inner.wiped(block)
     }
 
+    fn available(&self, zones: Zones) -> Option<Pages> {
+        self.inner.available(zones)
+    }
+
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
         self.inner.join(left, right)
     }

@@ -188,6 +188,8 @@ pub(crate) enum No {
     Never,
     Mode,
     ModeTo(Caching),
+    /// Of the block at this frame.
+    ModeAt(Pfn),
     Before,
     After,
 }
@@ -243,6 +245,9 @@ impl<P: Platform<Mode = ()>> Platform for Machine<P> {
     fn release(&self, block: P::Block) {
         self.inner.release(block);
     }
+    fn available(&self, zones: Zones) -> Option<Pages> {
+        self.inner.available(zones)
+    }
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
         self.inner.join(left, right)
     }
@@ -254,7 +259,7 @@ impl<P: Platform<Mode = ()>> Platform for Machine<P> {
         _: Context,
     ) -> Result<(), ModeRefused> {
         let mut s = self.lock();
-        if s.no == No::Mode || s.no == No::ModeTo(to) {
+        if [No::Mode, No::ModeTo(to), No::ModeAt(block.pfn())].contains(&s.no) {
             return Err(ModeRefused);
         }
         for n in block.pfn().get()..block.pfn().get() + block.pages().get() {
@@ -444,6 +449,9 @@ impl Platform for StiffRam {
     }
     fn release(&self, block: Stiff) {
         self.ram.release(block.0);
+    }
+    fn available(&self, zones: Zones) -> Option<Pages> {
+        self.ram.available(zones)
     }
     fn join(&self, left: Stiff, right: Stiff) -> Result<Stiff, (Stiff, Stiff)> {
         if !self.joins {

@@ -254,6 +254,10 @@ impl Platform for Card<'_> {
         self.ground.bell.call();
         self.ground.near(self.zone(&block)).release(block.0);
     }
+    fn available(&self, zones: Zones) -> Option<Pages> {
+        let there = ZONES.into_iter().filter(|zone| zones.contains(*zone));
+        Some(there.map(|zone| self.ground.near(zone).free()).sum())
+    }
     fn join(&self, left: Piece, right: Piece) -> Result<Piece, (Piece, Piece)> {
         let joins = CUTS.with_borrow_mut(|cuts| {
             cuts.failed += u32::from(cuts.joins == Joins::None);

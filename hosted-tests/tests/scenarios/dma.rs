@@ -8,11 +8,11 @@ use crate::stops::*;
 use forebay::*;
 
 /// The cases of this file.
-pub(crate) const CASES: [fn(&Rig<'_>) -> Outcome; 3] =
+pub(crate) const CASES: [fn(&Rig<'_>) -> Tried; 3] =
     [one_coherent_page, above_the_largest_order_coherent, first_and_last_address];
 
 /// A buffer for a device, in blocks of these orders: each block has an address, of which its pages have their parts.
-fn addressed(rig: &Rig<'_>, orders: &[u8], mode: Caching, zone: Zone) -> Outcome {
+fn addressed(rig: &Rig<'_>, orders: &[u8], mode: Caching, zone: Zone) -> Tried {
     let n: usize = orders.iter().map(|k| 1 << k).sum();
     let (mut slots, mut addresses) = (slots(n), vec![None; n]);
     let beside = Addressed::new(&mut slots[..], &mut addresses).unwrap();
@@ -62,7 +62,7 @@ fn scenario_04_one_coherent_page() {
     sweep(&Ground::new(32), at_least, one_coherent_page);
 }
 
-fn one_coherent_page(rig: &Rig<'_>) -> Outcome {
+fn one_coherent_page(rig: &Rig<'_>) -> Tried {
     addressed(rig, &[0], UC, COHERENT)
 }
 
@@ -74,7 +74,7 @@ fn scenario_05_above_the_largest_order_coherent() {
     sweep(&Ground::new(32), at_least, above_the_largest_order_coherent);
 }
 
-fn above_the_largest_order_coherent(rig: &Rig<'_>) -> Outcome {
+fn above_the_largest_order_coherent(rig: &Rig<'_>) -> Tried {
     addressed(rig, &[3, 3], UC, COHERENT)
 }
 
@@ -86,7 +86,7 @@ fn scenario_06_first_and_last_address() {
     sweep_both(&Ground::new(32), at_least, stopped, first_and_last_address);
 }
 
-fn first_and_last_address(rig: &Rig<'_>) -> Outcome {
+fn first_and_last_address(rig: &Rig<'_>) -> Tried {
     for mode in MODES {
         for orders in [&[0][..], &[2], &[3, 3]] {
             addressed(rig, orders, mode, ORDINARY)?;

@@ -25,7 +25,7 @@ fn family_g_each_stage_of_a_fill_fails() {
     }
 }
 
-fn fill(rig: &Rig<'_>) -> Outcome {
+fn fill(rig: &Rig<'_>) -> Tried {
     for (mode, zone) in [(WC, ORDINARY), (UC, COHERENT), (WB, LOW)] {
         let (ready, free) = (rig.pool().ready(), rig.ground.free());
         // Blocks of orders 2, 1 and 0.
@@ -56,7 +56,7 @@ fn fill(rig: &Rig<'_>) -> Outcome {
     Ok(())
 }
 
-fn orders<'w, T: Slots<Plat<'w>>>(buffer: &Buf<'_, 'w, T>) -> Outcome<Vec<u8>> {
+fn orders<'w, T: Slots<Plat<'w>>>(buffer: &Buf<'_, 'w, T>) -> Tried<Vec<u8>> {
     Ok(buffer.read()?.blocks().map(|(_, block)| block.order().get()).collect())
 }
 
@@ -67,7 +67,7 @@ fn family_h_no_blocks_above_an_order() {
     sweep(&Ground::new(16), at_least, no_blocks_above);
 }
 
-fn no_blocks_above(rig: &Rig<'_>) -> Outcome {
+fn no_blocks_above(rig: &Rig<'_>) -> Tried {
     for m in 0..=LARGEST.get() {
         let mut slots = slots(16);
         let buffer = rig.buffer(&mut slots[..]).with_mode(UC);
@@ -91,7 +91,7 @@ fn family_h_the_shelf_comes_first_at_each_order() {
     sweep(&Ground::new(16), at_least, shelf_first);
 }
 
-fn shelf_first(rig: &Rig<'_>) -> Outcome {
+fn shelf_first(rig: &Rig<'_>) -> Tried {
     let mut hand = Hand::new(rig.pool());
     let page = hand.take(Ask::of(order(0)), UC)?.block().pfn();
     let pair = hand.take(Ask::of(order(1)), UC)?.block().pfn();
@@ -99,7 +99,7 @@ fn shelf_first(rig: &Rig<'_>) -> Outcome {
     hand.give_all()?;
     let mut take = || {
         let block = hand.hold(rig.pool().take_up_to(LARGEST, Order::PAGE, UC, CX)?).block();
-        Outcome::Ok((block.pfn(), block.order().get(), rig.card().asked()))
+        Tried::Ok((block.pfn(), block.order().get(), rig.card().asked()))
     };
     rig.card().asked();
     // The source has large blocks: they come before smaller ones on shelves.
@@ -133,7 +133,7 @@ fn family_j_a_purge_needs_no_room() {
     sweep(&Ground::new(1), at_least, purge_without_room);
 }
 
-fn purge_without_room(rig: &Rig<'_>) -> Outcome {
+fn purge_without_room(rig: &Rig<'_>) -> Tried {
     let (mut plug, mut slots) = (slots(1), slots(15));
     let plug = rig.buffer(&mut plug[..]);
     write(&plug, 1)?;
@@ -170,7 +170,7 @@ fn family_j_nothing_stale_after_a_purge() {
     }
 }
 
-fn nothing_stale(rig: &Rig<'_>, rungs: &[Evict], modes: &[Caching]) -> Outcome {
+fn nothing_stale(rig: &Rig<'_>, rungs: &[Evict], modes: &[Caching]) -> Tried {
     let _hogged = rig.ground.leave(ORDINARY, 16);
     for how in rungs.iter().copied() {
         for mode in modes.iter().copied() {

@@ -25,14 +25,14 @@ impl<'r, 'w> Own<'r, 'w> {
     }
 
     /// A block with these bytes.
-    fn take(&self, k: u8, seed: usize) -> Outcome<Piece> {
+    fn take(&self, k: u8, seed: usize) -> Tried<Piece> {
         let mut block = self.rig.pool().take(order(k), WB, CX)?;
         block.copy_in(0, bytes(seed, PAGE << k));
         Ok(block.into_plain(self.rig.home().platform(), CX).unwrap_or_else(|_| panic!("it is plain")))
     }
 
     /// Is handed over; refused it is in these hands again.
-    fn transfer(&mut self, block: Piece) -> Outcome {
+    fn transfer(&mut self, block: Piece) -> Tried {
         match self.store().transfer(block) {
             Ok(handle) => self.handles.push(handle),
             Err(refused) => {
@@ -44,7 +44,7 @@ impl<'r, 'w> Own<'r, 'w> {
     }
 
     /// A block with these bytes is copied, and goes home.
-    fn save(&mut self, k: u8, seed: usize) -> Outcome {
+    fn save(&mut self, k: u8, seed: usize) -> Tried {
         let block = self.take(k, seed)?;
         let saved = self.store().save(&block, block.order(), CX);
         self.rig.pool().release(block);
@@ -53,7 +53,7 @@ impl<'r, 'w> Own<'r, 'w> {
     }
 
     /// Makes two of the n-th handle.
-    fn halve(&mut self, n: usize) -> Outcome {
+    fn halve(&mut self, n: usize) -> Tried {
         match self.store().split(self.handles.remove(n)) {
             Ok((lower, upper)) => {
                 self.handles.insert(n, upper);
@@ -68,7 +68,7 @@ impl<'r, 'w> Own<'r, 'w> {
     }
 
     /// Gives the n-th handle to a buffer; refused it is in these hands again, as it was, and so is the buffer.
-    fn begin<T: Slots<Plat<'w>>>(&mut self, buffer: &Buf<'_, 'w, T>, at: usize, n: usize) -> Outcome {
+    fn begin<T: Slots<Plat<'w>>>(&mut self, buffer: &Buf<'_, 'w, T>, at: usize, n: usize) -> Tried {
         let handle = self.handles.remove(n);
         let (is, there) = ((handle.store(), handle.order(), handle.value()), buffer.residency());
         buffer.begin_stored(at, handle, CX).map_err(|refused| {
@@ -123,7 +123,7 @@ fn family_e_a_refused_transfer_hands_the_block_back() {
     sweep(&Ground::new(24), at_least, refused_transfers);
 }
 
-fn refused_transfers(rig: &Rig<'_>) -> Outcome {
+fn refused_transfers(rig: &Rig<'_>) -> Tried {
     let mut own = Own::new(rig);
     let far = &rig.ground.far;
     // Places: sixteen pages take them all, though there is room for eight more.
@@ -161,7 +161,7 @@ fn family_e_a_wrong_handle_comes_back() {
     sweep(&Ground::new(16), Calls { platform: 2, store: 1, ..Calls::default() }, wrong_handles);
 }
 
-fn wrong_handles(rig: &Rig<'_>) -> Outcome {
+fn wrong_handles(rig: &Rig<'_>) -> Tried {
     let mut own = Own::new(rig);
     let (far, block) = (&rig.ground.far, own.take(2, 5)?);
     own.blocks.push(block);
@@ -207,7 +207,7 @@ fn family_e_what_does_not_fit_is_handed_back() {
     assert!(failures.contains(&Failure::Born(BornError::OverLimit)), "{failures:?}");
 }
 
-fn does_not_fit(rig: &Rig<'_>) -> Outcome {
+fn does_not_fit(rig: &Rig<'_>) -> Tried {
     let (mut slots, mut charges) = (slots(12), [None; 12]);
     let slots = Charged::new(&mut slots[..], &mut charges).unwrap();
     let buffer = rig.buffer(slots).with_mode(WC).with_unit(order(1));
@@ -263,7 +263,7 @@ fn family_f_back_from_each_stage() {
     sweep_both(&ground, at_least, stopped, |rig| from_each_stage(rig, &[0, 2], &[1, 4, 7]));
 }
 
-fn from_each_stage(rig: &Rig<'_>, orders: &[u8], budgets: &[usize]) -> Outcome {
+fn from_each_stage(rig: &Rig<'_>, orders: &[u8], budgets: &[usize]) -> Tried {
     for (m, budget) in orders.iter().flat_map(|m| budgets.iter().map(move |budget| (*m, *budget))) {
         let mut slots = slots(8);
         let buffer = rig.buffer(&mut slots[..]).within(ORDINARY.only()).with_mode(WC);
@@ -274,7 +274,7 @@ fn from_each_stage(rig: &Rig<'_>, orders: &[u8], budgets: &[usize]) -> Outcome {
         let frames = || {
             let guard = buffer.read()?;
             let of = |block: &Piece| block.pfn().get()..block.pfn().get() + block.pages().get();
-            Outcome::Ok(guard.blocks().flat_map(|(_, block)| of(block)).collect::<Vec<_>>())
+            Tried::Ok(guard.blocks().flat_map(|(_, block)| of(block)).collect::<Vec<_>>())
         };
         let before = frames()?;
         let known = Known(&buffer, bytes(0xF, 8 * PAGE));
@@ -302,7 +302,7 @@ fn family_f_a_part_is_dropped() {
     sweep(&Ground::new(16), at_least, part_is_dropped);
 }
 
-fn part_is_dropped(rig: &Rig<'_>) -> Outcome {
+fn part_is_dropped(rig: &Rig<'_>) -> Tried {
     for (dropped, handed_over) in (0..4).flat_map(|n| [(n, false), (n, true)]) {
         let mut own = Own::new(rig);
         if handed_over {

@@ -18,7 +18,7 @@ struct Life {
 }
 
 /// Whatever becomes of the one, the other is as it was, and may leave and come back.
-fn there_and_back(rig: &Rig<'_>, life: Life) -> Outcome {
+fn there_and_back(rig: &Rig<'_>, life: Life) -> Tried {
     let mut slots = slots(3);
     let other = rig.buffer(&mut slots[..]).within(LOW.only()).with_mode(UC);
     write(&other, 0xC0)?;
@@ -32,7 +32,7 @@ fn there_and_back(rig: &Rig<'_>, life: Life) -> Outcome {
 }
 
 /// Twice, as it is the second time that state of the first would be in the way (B1).
-fn twice(rig: &Rig<'_>, Life { how, m, settled }: Life) -> Outcome {
+fn twice(rig: &Rig<'_>, Life { how, m, settled }: Life) -> Tried {
     let mut slots = slots(N);
     let buffer = rig.buffer(&mut slots[..]).within(ORDINARY.only()).with_mode(WC);
     rig.card().refuse_above(order(m));

@@ -28,7 +28,7 @@ fn family_i_the_limit_holds_in_all_zones() {
     sweep(&Ground::new(16), at_least, the_limit_holds);
 }
 
-fn the_limit_holds(rig: &Rig<'_>) -> Outcome {
+fn the_limit_holds(rig: &Rig<'_>) -> Tried {
     for limit in [0, 1, 5, 10] {
         let pool = limited(rig, limit);
         let mut hand = Hand::new(&pool);
@@ -66,7 +66,7 @@ fn family_i_trim_counts_pages() {
     sweep(&Ground::new(16), at_least, trim_counts_pages);
 }
 
-fn trim_counts_pages(rig: &Rig<'_>) -> Outcome {
+fn trim_counts_pages(rig: &Rig<'_>) -> Tried {
     for want in (0..32).step_by(3) {
         let mut hand = Hand::new(rig.pool());
         for k in [0, 0, 1, 1, 2, 2, 3, 3] {

@@ -104,7 +104,7 @@ impl Crowd<'_, '_, '_> {
     }
 
     /// Compares, if the contents can be reached.
-    fn read(&self, n: usize) -> Outcome {
+    fn read(&self, n: usize) -> Tried {
         Known(&self.buffers[n], &self.bytes[n]).compare()
     }
 
@@ -188,11 +188,11 @@ impl Crowd<'_, '_, '_> {
             }
             Op::Discard(n) => tally.add("copies dropped", self.buffers[n].discard().unwrap() > NONE),
             Op::Reclaim(want, how) => {
-                let report = rig.home().reclaim(&self.buffers, pages(want), RUNGS[how], cx);
+                let report = rig.home().reclaim(&self.buffers[..], pages(want), RUNGS[how], cx);
                 tally.add("reclaimed", report.evicted.moved() > NONE);
             }
             Op::ReclaimByPurging(want) => {
-                let report = rig.home().reclaim(&self.buffers, pages(want), Evict::PURGE, cx);
+                let report = rig.home().reclaim(&self.buffers[..], pages(want), Evict::PURGE, cx);
                 assert_eq!(report.evicted.moved(), report.evicted.purged);
                 tally.add("reclaimed by a purge", report.evicted.purged > NONE);
             }

@@ -8,7 +8,7 @@ use forebay::*;
 use hosted_tests::{Contents, World};
 
 /// Takes the buffer and lets it go: its blocks are of these orders, zeros, and go to their shelves.
-pub(crate) fn allocated(rig: &Rig<'_>, orders: &[u8]) -> Outcome {
+pub(crate) fn allocated(rig: &Rig<'_>, orders: &[u8]) -> Tried {
     let n: usize = orders.iter().map(|k| 1 << k).sum();
     let mut slots = slots(n);
     let buffer = rig.buffer(&mut slots[..]).with_mode(UC);
@@ -45,7 +45,7 @@ fn scenario_01_one_page() {
     sweep(&Ground::new(16), at_least, one_page);
 }
 
-fn one_page(rig: &Rig<'_>) -> Outcome {
+fn one_page(rig: &Rig<'_>) -> Tried {
     allocated(rig, &[0])
 }
 
@@ -56,7 +56,7 @@ fn scenario_02_several_pages() {
     sweep(&Ground::new(16), at_least, several_pages);
 }
 
-fn several_pages(rig: &Rig<'_>) -> Outcome {
+fn several_pages(rig: &Rig<'_>) -> Tried {
     allocated(rig, &[2])
 }
 
@@ -67,7 +67,7 @@ fn scenario_03_above_the_largest_order() {
     sweep(&Ground::new(16), at_least, above_the_largest_order);
 }
 
-fn above_the_largest_order(rig: &Rig<'_>) -> Outcome {
+fn above_the_largest_order(rig: &Rig<'_>) -> Tried {
     allocated(rig, &[3, 3])
 }
 
@@ -86,7 +86,7 @@ fn scenario_07_order_and_caching_match() {
     sweep(&Ground::new(16), at_least, order_and_caching_match);
 }
 
-fn order_and_caching_match(rig: &Rig<'_>) -> Outcome {
+fn order_and_caching_match(rig: &Rig<'_>) -> Tried {
     for (mode, zone) in KINDS {
         for k in 0..3 {
             let mut hand = Hand::new(rig.pool());
@@ -115,7 +115,7 @@ fn scenario_08_caching_mismatch() {
     sweep(&Ground::new(16), at_least, caching_mismatch);
 }
 
-fn caching_mismatch(rig: &Rig<'_>) -> Outcome {
+fn caching_mismatch(rig: &Rig<'_>) -> Tried {
     let mut hand = Hand::new(rig.pool());
     let cached = hand.take(ask(0, COHERENT), WB)?.block().pfn();
     hand.give()?;
@@ -136,7 +136,7 @@ fn scenario_09_order_mismatch() {
     sweep(&Ground::new(16), at_least, order_mismatch);
 }
 
-fn order_mismatch(rig: &Rig<'_>) -> Outcome {
+fn order_mismatch(rig: &Rig<'_>) -> Tried {
     let mut hand = Hand::new(rig.pool());
     let large = hand.take(ask(2, ORDINARY), UC)?.block().pfn();
     hand.give()?;
@@ -156,7 +156,7 @@ fn scenario_10_coherent_blocks_go_to_their_shelf() {
     sweep(&Ground::new(16), at_least, coherent_blocks_go_to_their_shelf);
 }
 
-fn coherent_blocks_go_to_their_shelf(rig: &Rig<'_>) -> Outcome {
+fn coherent_blocks_go_to_their_shelf(rig: &Rig<'_>) -> Tried {
     let (mut slots, mut addresses) = (slots(4), [None; 4]);
     let addressed = Addressed::new(&mut slots[..], &mut addresses).unwrap();
     let buffer = rig.buffer(addressed).within(COHERENT.only()).with_mode(UC);
@@ -176,7 +176,7 @@ fn scenario_11_other_blocks_leave_it_alone() {
     sweep(&Ground::new(16), at_least, other_blocks_leave_it_alone);
 }
 
-fn other_blocks_leave_it_alone(rig: &Rig<'_>) -> Outcome {
+fn other_blocks_leave_it_alone(rig: &Rig<'_>) -> Tried {
     for (mode, ready) in [(UC, 4), (WB, 4)] {
         let mut slots = slots(4);
         let buffer = rig.buffer(&mut slots[..]).with_mode(mode);
@@ -197,7 +197,7 @@ fn scenario_12_fini() {
     sweep(&Ground::new(16), at_least, fini);
 }
 
-fn fini(rig: &Rig<'_>) -> Outcome {
+fn fini(rig: &Rig<'_>) -> Tried {
     let pool = Pool::<_, [Place<_>; 72]>::new(rig.home().platform(), 2);
     let mut hand = Hand::new(&pool);
     for (mode, zone) in KINDS {
@@ -246,7 +246,7 @@ fn scenario_32_a_shelf_for_each_kind() {
     sweep(&Ground::new(16), at_least, kinds);
 }
 
-fn kinds(rig: &Rig<'_>) -> Outcome {
+fn kinds(rig: &Rig<'_>) -> Tried {
     let shelves = |k| MODES.map(|mode| ZONES.map(|zone| rig.ready(k, mode, zone)));
     for k in 0..=LARGEST.get() {
         for (m, mode) in MODES.into_iter().enumerate() {
@@ -286,7 +286,7 @@ fn scenario_35_the_table_and_a_trim() {
     sweep(&Ground::new(16), at_least, the_table_and_a_trim);
 }
 
-fn the_table_and_a_trim(rig: &Rig<'_>) -> Outcome {
+fn the_table_and_a_trim(rig: &Rig<'_>) -> Tried {
     let mut hand = Hand::new(rig.pool());
     for (mode, zone) in KINDS {
         for k in [0, 0, 3] {

@@ -65,11 +65,11 @@ impl From<StoreError> for Failure {
     }
 }
 
-pub(crate) type Outcome<T = ()> = Result<T, Failure>;
+pub(crate) type Tried<T = ()> = Result<T, Failure>;
 
 /// For what holds unless a port failed; what always holds is asserted.
 #[track_caller]
-pub(crate) fn same<T: PartialEq + Debug>(got: T, expected: T) -> Outcome {
+pub(crate) fn same<T: PartialEq + Debug>(got: T, expected: T) -> Tried {
     if got == expected {
         return Ok(());
     }
@@ -165,14 +165,14 @@ pub(crate) fn bytes(seed: usize, len: usize) -> &'static [u8] {
     &ALL[seed * PAGE..][..len]
 }
 
-pub(crate) fn write<'w, T: Slots<Plat<'w>>>(buffer: &Buf<'_, 'w, T>, seed: usize) -> Outcome {
+pub(crate) fn write<'w, T: Slots<Plat<'w>>>(buffer: &Buf<'_, 'w, T>, seed: usize) -> Tried {
     let mut guard = buffer.write()?;
     let bytes = bytes(seed, guard.bytes());
     assert_eq!(guard.copy_in(0, bytes), bytes.len());
     Ok(())
 }
 
-pub(crate) fn read<'w, T: Slots<Plat<'w>>>(buffer: &Buf<'_, 'w, T>) -> Outcome<Vec<u8>> {
+pub(crate) fn read<'w, T: Slots<Plat<'w>>>(buffer: &Buf<'_, 'w, T>) -> Tried<Vec<u8>> {
     let guard = buffer.read()?;
     let mut bytes = vec![0xA5; guard.bytes()];
     assert_eq!(guard.copy_out(0, &mut bytes), bytes.len());
@@ -180,7 +180,7 @@ pub(crate) fn read<'w, T: Slots<Plat<'w>>>(buffer: &Buf<'_, 'w, T>) -> Outcome<V
 }
 
 /// Once the contents can be reached, they are what [`write`] wrote.
-pub(crate) fn compare<'w, T: Slots<Plat<'w>>>(buffer: &Buf<'_, 'w, T>, seed: usize) -> Outcome {
+pub(crate) fn compare<'w, T: Slots<Plat<'w>>>(buffer: &Buf<'_, 'w, T>, seed: usize) -> Tried {
     let there = read(buffer)?;
     assert!(there == bytes(seed, there.len()), "other bytes than were written");
     Ok(())
@@ -218,19 +218,19 @@ impl<'p, P: Platform> Hand<'p, P> {
         self.blocks.last_mut().unwrap()
     }
 
-    pub(crate) fn take(&mut self, ask: Ask, mode: P::Mode) -> Outcome<&mut Pooled<P>> {
+    pub(crate) fn take(&mut self, ask: Ask, mode: P::Mode) -> Tried<&mut Pooled<P>> {
         let block = self.pool.take_for(ask, mode, CX)?;
         Ok(self.hold(block))
     }
 
     /// Gives back the block that was taken first. One that is refused stays in the hand.
-    pub(crate) fn give(&mut self) -> Outcome {
+    pub(crate) fn give(&mut self) -> Tried {
         let Err(refused) = self.pool.give(self.blocks.remove(0), CX) else { return Ok(()) };
         self.blocks.insert(0, refused.item);
         Err(refused.why.into())
     }
 
-    pub(crate) fn give_all(&mut self) -> Outcome {
+    pub(crate) fn give_all(&mut self) -> Tried {
         while !self.blocks.is_empty() {
             self.give()?;
         }
@@ -291,11 +291,7 @@ impl Drop for Trial {
 /// Returns what the scenario said of its faults. Fails if less calls failed than `at_least`: then it does not reach what it
 /// is to test.
 #[track_caller]
-pub(crate) fn sweep(
-    ground: &Ground,
-    at_least: Calls,
-    scenario: impl Fn(&Rig<'_>) -> Outcome,
-) -> Vec<Failure> {
+pub(crate) fn sweep(ground: &Ground, at_least: Calls, scenario: impl Fn(&Rig<'_>) -> Tried) -> Vec<Failure> {
     let world = World::new(Contents::Compared);
     let rig = Rig::new(ground, &world);
     assert_eq!(scenario(&rig), Ok(()));
@@ -329,7 +325,7 @@ pub(crate) fn sweep(
 fn one_fails(
     ground: &Ground,
     trial: &Trial,
-    scenario: &impl Fn(&Rig<'_>) -> Outcome,
+    scenario: &impl Fn(&Rig<'_>) -> Tried,
     failures: &mut Vec<Failure>,
 ) -> u32 {
     let world = World::new(Contents::Compared);

@@ -65,7 +65,7 @@ pub(crate) struct Known<'b, 'h, 'w, T: Slots<Plat<'w>>>(pub(crate) &'b Buf<'h, '
 
 impl<'w, T: Slots<Plat<'w>>> Known<'_, '_, 'w, T> {
     /// Once they can be reached, its contents are what they should be.
-    pub(crate) fn compare(&self) -> Outcome {
+    pub(crate) fn compare(&self) -> Tried {
         let there = read(self.0)?;
         assert!(there == self.1, "other bytes than were written");
         Ok(())
@@ -74,7 +74,7 @@ impl<'w, T: Slots<Plat<'w>>> Known<'_, '_, 'w, T> {
 
 impl<'w, T: Slots<Plat<'w>> + Send + Sync> Known<'_, '_, 'w, T> {
     /// As [`Buffer::evict`], and stopped where a sweep wants it.
-    pub(crate) fn evict(&self, rig: &Rig<'w>, budget: Pages, how: Evict) -> Outcome<Evicted> {
+    pub(crate) fn evict(&self, rig: &Rig<'w>, budget: Pages, how: Evict) -> Tried<Evicted> {
         let evict = |budget| {
             let evicted = self.0.evict(budget, how, CX)?;
             Ok((evicted, evicted.moved()))
@@ -83,7 +83,7 @@ impl<'w, T: Slots<Plat<'w>> + Send + Sync> Known<'_, '_, 'w, T> {
     }
 
     /// As [`Buffer::restore`], and stopped where a sweep wants it.
-    pub(crate) fn restore(&self, rig: &Rig<'w>, budget: Pages) -> Outcome<Restored> {
+    pub(crate) fn restore(&self, rig: &Rig<'w>, budget: Pages) -> Tried<Restored> {
         let restore = |budget| {
             let restored = self.0.restore(budget, CX);
             Ok((restored, restored.total()))
@@ -92,7 +92,7 @@ impl<'w, T: Slots<Plat<'w>> + Send + Sync> Known<'_, '_, 'w, T> {
     }
 
     /// As [`Buffer::populate`], and stopped where a sweep wants it.
-    pub(crate) fn populate(&self, rig: &Rig<'w>, budget: Pages) -> Outcome<Restored> {
+    pub(crate) fn populate(&self, rig: &Rig<'w>, budget: Pages) -> Tried<Restored> {
         let populate = |budget| {
             let restored = self.0.populate(budget, CX);
             Ok((restored, restored.total()))
@@ -100,7 +100,7 @@ impl<'w, T: Slots<Plat<'w>> + Send + Sync> Known<'_, '_, 'w, T> {
         self.walk(rig, budget, populate, || self.away())
     }
 
-    fn away(&self) -> Outcome {
+    fn away(&self) -> Tried {
         let there = self.0.residency()?;
         let evicted = self.0.evict(ALL, Evict::LADDER, CX)?;
         let after = self.0.residency()?;
@@ -112,9 +112,9 @@ impl<'w, T: Slots<Plat<'w>> + Send + Sync> Known<'_, '_, 'w, T> {
         &self,
         rig: &Rig<'w>,
         budget: Pages,
-        step: impl Fn(Pages) -> Outcome<(R, Pages)>,
-        turn_round: impl Fn() -> Outcome,
-    ) -> Outcome<R> {
+        step: impl Fn(Pages) -> Tried<(R, Pages)>,
+        turn_round: impl Fn() -> Tried,
+    ) -> Tried<R> {
         let plan = rig.stops.lock().plan;
         let (mut sum, mut moved) = (R::default(), NONE);
         let Some(Plan { by, mut left, then }) = plan else { return Ok(step(budget)?.0) };
@@ -228,7 +228,7 @@ impl Drop for Trial {
 ///
 /// A walk that goes on ends as one that was not stopped. One that turned round may count otherwise, but has the same bytes.
 #[track_caller]
-pub(crate) fn stop_sweep(ground: &Ground, at_least: Stopped, scenario: impl Fn(&Rig<'_>) -> Outcome) {
+pub(crate) fn stop_sweep(ground: &Ground, at_least: Stopped, scenario: impl Fn(&Rig<'_>) -> Tried) {
     let count = |by| {
         let each = [Then::Resume, Then::Destroy, Then::TurnRound].map(|then| {
             (0..).take_while(|k| one_stops(ground, &Trial(Plan { by, left: *k, then }), &scenario)).count()
@@ -243,7 +243,7 @@ pub(crate) fn stop_sweep(ground: &Ground, at_least: Stopped, scenario: impl Fn(&
 
 /// Whether a walk was stopped.
 #[track_caller]
-fn one_stops(ground: &Ground, trial: &Trial, scenario: &impl Fn(&Rig<'_>) -> Outcome) -> bool {
+fn one_stops(ground: &Ground, trial: &Trial, scenario: &impl Fn(&Rig<'_>) -> Tried) -> bool {
     let world = World::new(Contents::Compared);
     let rig = Rig::new(ground, &world);
     let settings = rig.settings();
@@ -271,7 +271,7 @@ pub(crate) fn sweep_both(
     ground: &Ground,
     calls: Calls,
     stopped: Stopped,
-    scenario: impl Fn(&Rig<'_>) -> Outcome,
+    scenario: impl Fn(&Rig<'_>) -> Tried,
 ) -> Vec<Failure> {
     let failures = sweep(ground, calls, &scenario);
     stop_sweep(ground, stopped, scenario);

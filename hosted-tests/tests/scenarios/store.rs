@@ -49,7 +49,7 @@ enum Full {
 }
 
 /// Stores block after block until there is no more; only taking a block or storing it may fail.
-fn store_all(kept: &mut Kept<'_, '_>, way: Way) -> Outcome<Full> {
+fn store_all(kept: &mut Kept<'_, '_>, way: Way) -> Tried<Full> {
     let home = kept.rig.home();
     for seed in 0.. {
         let k = order((seed % 3) as u8);
@@ -89,7 +89,7 @@ fn store_all(kept: &mut Kept<'_, '_>, way: Way) -> Outcome<Full> {
 }
 
 /// Everything comes back, in the order in which it went.
-fn take_all(kept: &mut Kept<'_, '_>) -> Outcome {
+fn take_all(kept: &mut Kept<'_, '_>) -> Tried {
     let home = kept.rig.home();
     while !kept.all.is_empty() {
         let (handle, seed) = kept.all.remove(0);
@@ -114,7 +114,7 @@ fn take_all(kept: &mut Kept<'_, '_>) -> Outcome {
 }
 
 /// Only a copy is left: into a fresh block, and then the copy is dropped.
-fn load_first(kept: &mut Kept<'_, '_>) -> Outcome<Piece> {
+fn load_first(kept: &mut Kept<'_, '_>) -> Tried<Piece> {
     let home = kept.rig.home();
     let (handle, _) = &kept.all[0];
     let fresh = home.pool().take(handle.order(), WB, CX)?;
@@ -128,7 +128,7 @@ fn load_first(kept: &mut Kept<'_, '_>) -> Outcome<Piece> {
     Ok(block)
 }
 
-fn to_the_brim(rig: &Rig<'_>, way: Way, free: usize, full: Full) -> Outcome {
+fn to_the_brim(rig: &Rig<'_>, way: Way, free: usize, full: Full) -> Tried {
     let _hogged = [rig.ground.leave(ORDINARY, free), rig.ground.leave(LOW, 0), rig.ground.leave(COHERENT, 0)];
     let mut kept = Kept { rig, all: Vec::new() };
     same(store_all(&mut kept, way)?, full)?;

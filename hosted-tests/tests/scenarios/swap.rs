@@ -20,7 +20,7 @@ fn scenario_30_a_small_one_leaves_for_a_large_one() {
     }
 }
 
-fn room_for_half(rig: &Rig<'_>, how: Evict) -> Outcome {
+fn room_for_half(rig: &Rig<'_>, how: Evict) -> Tried {
     same(rig.pool().ready() - rig.pool().trim(ALL, CX), NONE)?;
     let _hogged = rig.ground.leave(ORDINARY, 34);
     let (mut slots_small, mut slots_large) = (slots(4), slots(32));
@@ -53,7 +53,7 @@ fn scenario_31_the_count_is_pages() {
     sweep(&Ground::new(96), at_least, |rig| RUNGS.into_iter().try_for_each(|how| counted(rig, how)));
 }
 
-fn counted(rig: &Rig<'_>, how: Evict) -> Outcome {
+fn counted(rig: &Rig<'_>, how: Evict) -> Tried {
     let (mut slots_whole, mut slots_rest) = (slots(64), slots(4));
     let whole = rig.buffer(&mut slots_whole[..]).within(ORDINARY.only());
     let rest = rig.buffer(&mut slots_rest[..]).within(LOW.only()).with_mode(WC);
@@ -126,7 +126,7 @@ impl Crowd<'_, '_, '_> {
             self.purged += usize::from(self.objects[self.purged].purge(CX).is_ok());
         } else {
             let how = if written.is_multiple_of(2) { Evict::LADDER } else { Evict::SPLIT };
-            home.reclaim(&self.objects, pages(OBJECT), how, CX);
+            home.reclaim(&self.objects[..], pages(OBJECT), how, CX);
             home.settle(ALL, CX);
         }
         if home.pool().ready() > NONE {

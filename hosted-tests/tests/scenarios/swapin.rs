@@ -26,7 +26,7 @@ fn scenario_24_destroy_in_any_state() {
     sweep_both(&Ground::new(16), at_least, Stopped { by_budget: 60, by_interrupts: 150 }, in_any_state);
 }
 
-fn in_any_state(rig: &Rig<'_>) -> Outcome {
+fn in_any_state(rig: &Rig<'_>) -> Tried {
     use Life::*;
     let lives = [Unused, Half, Filled, Out(3), Out(7), OutAndBack(2), OutAndBack(5), Clean, Purged];
     for (n, life) in lives.into_iter().enumerate() {
@@ -47,7 +47,7 @@ fn live<'w, T: Slots<Plat<'w>> + Send + Sync>(
     buffer: &Buf<'_, 'w, T>,
     life: Life,
     how: Evict,
-) -> Outcome {
+) -> Tried {
     let known = Known(buffer, bytes(24, 7 * PAGE));
     match life {
         Life::Unused => return Ok(()),
@@ -83,7 +83,7 @@ fn scenario_25_no_slots() {
     sweep_both(&Ground::new(16), Calls::default(), Stopped::default(), no_slots);
 }
 
-fn no_slots(rig: &Rig<'_>) -> Outcome {
+fn no_slots(rig: &Rig<'_>) -> Tried {
     let mut slots = slots(0);
     let buffer = rig.buffer(&mut slots[..]);
     let known = Known(&buffer, &[]);
@@ -106,14 +106,14 @@ fn scenario_26_populate_twice() {
     sweep_both(&Ground::new(16), at_least, Stopped { by_budget: 12, by_interrupts: 8 }, populate_twice);
 }
 
-fn populate_twice(rig: &Rig<'_>) -> Outcome {
+fn populate_twice(rig: &Rig<'_>) -> Tried {
     for mode in [WB, UC] {
         let mut slots = slots(7);
         let buffer = rig.buffer(&mut slots[..]).with_mode(mode);
         let known = Known(&buffer, &[0; 7 * PAGE]);
         same(known.populate(rig, ALL)?.into_result()?.total(), pages(7))?;
         write(&buffer, 26)?;
-        let there = || Outcome::Ok(buffer.read()?.blocks().map(|(_, block)| block.pfn()).collect::<Vec<_>>());
+        let there = || Tried::Ok(buffer.read()?.blocks().map(|(_, block)| block.pfn()).collect::<Vec<_>>());
         let (first, calls) = (there()?, rig.platform().calls());
         rig.card().asked();
         for budget in [pages(1), ALL, NONE] {
@@ -132,7 +132,7 @@ fn scenario_27_unpopulate() {
     sweep_both(&Ground::new(16), at_least, Stopped { by_budget: 22, by_interrupts: 7 }, unpopulate);
 }
 
-fn unpopulate(rig: &Rig<'_>) -> Outcome {
+fn unpopulate(rig: &Rig<'_>) -> Tried {
     for (out, mode) in [(0, UC), (3, WC), (8, WB)] {
         let mut slots = slots(8);
         let buffer = rig.buffer(&mut slots[..]).with_mode(mode);
@@ -160,7 +160,7 @@ fn scenario_28_unpopulate_what_is_empty() {
     sweep(&Ground::new(16), Calls { platform: 4, ..Calls::default() }, unpopulate_empty);
 }
 
-fn unpopulate_empty(rig: &Rig<'_>) -> Outcome {
+fn unpopulate_empty(rig: &Rig<'_>) -> Tried {
     let mut slots = slots(3);
     let buffer = rig.buffer(&mut slots[..]).with_mode(UC);
     for filled_before in [false, true] {
@@ -189,7 +189,7 @@ fn scenario_29_away_and_back() {
     sweep_both(&Ground::new(16), at_least, Stopped { by_budget: 20, by_interrupts: 60 }, away_and_back);
 }
 
-fn away_and_back(rig: &Rig<'_>) -> Outcome {
+fn away_and_back(rig: &Rig<'_>) -> Tried {
     for (n, how) in RUNGS.into_iter().enumerate() {
         for settled in [NONE, ALL] {
             let mut slots = slots(1);

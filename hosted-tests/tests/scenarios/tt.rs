@@ -13,7 +13,7 @@ fn scenario_14_a_new_page() {
     sweep(&Ground::new(16), Calls { platform: 5, ..Calls::default() }, a_new_page);
 }
 
-fn a_new_page(rig: &Rig<'_>) -> Outcome {
+fn a_new_page(rig: &Rig<'_>) -> Tried {
     for mode in MODES {
         let calls = (rig.platform().calls(), rig.store().calls());
         let mut slots = slots(1);
@@ -40,7 +40,7 @@ fn scenario_15_a_page_more() {
     sweep_both(&Ground::new(16), at_least, stopped, a_page_more);
 }
 
-fn a_page_more(rig: &Rig<'_>) -> Outcome {
+fn a_page_more(rig: &Rig<'_>) -> Tried {
     for (n, mode, how) in [(1, UC, Evict::TRANSFER), (4, WB, Evict::COPY), (3, WC, Evict::SPLIT)] {
         let mut expected = bytes(15, n * PAGE).to_vec();
         let mut slots = slots(n + 1);
@@ -63,7 +63,7 @@ fn scenario_16_a_ragged_length() {
     sweep_both(&Ground::new(16), at_least, Stopped { by_budget: 5, by_interrupts: 10 }, ragged);
 }
 
-fn ragged(rig: &Rig<'_>) -> Outcome {
+fn ragged(rig: &Rig<'_>) -> Tried {
     for (len, n, k) in [(1, 1, 0), (PAGE, 1, 0), (PAGE + 1, 2, 1), (2 * PAGE + 1, 3, 2), (5 * PAGE - 1, 5, 3)]
     {
         let needed = len.div_ceil(PAGE);
@@ -97,7 +97,7 @@ fn scenario_17_fini() {
     sweep(&Ground::new(16), Calls { platform: 16, ..Calls::default() }, fini);
 }
 
-fn fini(rig: &Rig<'_>) -> Outcome {
+fn fini(rig: &Rig<'_>) -> Tried {
     for mode in [UC, WB] {
         let mut slots = slots(7);
         let (ready, out) = (rig.pool().ready(), rig.world.frames_out());
@@ -127,7 +127,7 @@ fn scenario_18_fini_with_addresses() {
     sweep_both(&Ground::new(16), at_least, Stopped { by_budget: 4, by_interrupts: 20 }, fini_with_addresses);
 }
 
-fn fini_with_addresses(rig: &Rig<'_>) -> Outcome {
+fn fini_with_addresses(rig: &Rig<'_>) -> Tried {
     for (out, mode) in [(0, UC), (3, UC), (7, WB)] {
         let (mut slots, mut addresses) = (slots(7), [None; 7]);
         let buffer = rig.buffer(Addressed::new(&mut slots[..], &mut addresses).unwrap()).with_mode(mode);
@@ -150,7 +150,7 @@ fn scenario_19_fini_while_stored() {
     sweep_both(&Ground::new(16), at_least, Stopped { by_budget: 40, by_interrupts: 150 }, fini_while_stored);
 }
 
-fn fini_while_stored(rig: &Rig<'_>) -> Outcome {
+fn fini_while_stored(rig: &Rig<'_>) -> Tried {
     let space = rig.home().store().space();
     for how in RUNGS {
         for settled in [NONE, pages(1), ALL] {
@@ -175,12 +175,12 @@ fn scenario_20_create() {
     sweep_both(&Ground::new(32), at_least, Stopped { by_budget: 12, by_interrupts: 25 }, create);
 }
 
-fn create(rig: &Rig<'_>) -> Outcome {
+fn create(rig: &Rig<'_>) -> Tried {
     fn use_it<'w, T: Slots<Plat<'w>> + Send + Sync>(
         rig: &Rig<'w>,
         buffer: &Buf<'_, 'w, T>,
         n: usize,
-    ) -> Outcome {
+    ) -> Tried {
         write(buffer, n)?;
         let known = Known(buffer, bytes(n, n * PAGE));
         same(known.evict(rig, ALL, Evict::LADDER)?.moved(), pages(n))?;
@@ -211,7 +211,7 @@ fn scenario_21_impossible_shapes() {
     sweep(&Ground::new(16), Calls { platform: 7, ..Calls::default() }, impossible);
 }
 
-fn impossible(rig: &Rig<'_>) -> Outcome {
+fn impossible(rig: &Rig<'_>) -> Tried {
     let (mut slots, mut addresses, mut charges) = (slots(4), [None; 3], [None; 2]);
     let too_short = TooShort { given: 3, slots: 4 };
     assert_eq!(Addressed::new::<Plat<'_>>(&mut slots[..], &mut addresses).err(), Some(too_short));
@@ -242,7 +242,7 @@ fn scenario_22_settings_of_what_has_begun() {
     sweep_both(&Ground::new(16), at_least, Stopped { by_budget: 2, by_interrupts: 6 }, begun);
 }
 
-fn begun(rig: &Rig<'_>) -> Outcome {
+fn begun(rig: &Rig<'_>) -> Tried {
     for there_and_back in 0..3 {
         let mut slots = slots(4);
         let mut buffer = rig.buffer(&mut slots[..]).with_mode(WC).within(LOW.only());
@@ -277,7 +277,7 @@ fn scenario_23_no_memory() {
     assert!(failures.contains(&Failure::Pin(PinError::OverLimit)), "nobody may pay for it");
 }
 
-fn no_memory(rig: &Rig<'_>) -> Outcome {
+fn no_memory(rig: &Rig<'_>) -> Tried {
     let (mut slots, mut addresses, mut charges) = (slots(4), [None; 4], [None; 4]);
     let addressed = Addressed::new(&mut slots[..], &mut addresses).unwrap();
     let buffer = rig.buffer(Charged::new(addressed, &mut charges).unwrap()).within(LOW.only());

@@ -7,7 +7,7 @@ use super::device::Device;
 use super::engine::DmaEngine;
 use forebay::{
     Ask, BufferId, Busy, Caching, Context, DmaAddr, MapRefused, ModeRefused, Order, OutOfFrames, OwnedBlock,
-    Platform, Zone, Zones,
+    Pages, Platform, Zone, Zones,
 };
 use std::ops::Range;
 use std::sync::Arc;
@@ -80,6 +80,10 @@ impl<P: Platform<Mode = ()>> Platform for NonCoherent<P> {
     fn release(&self, block: Self::Block) {
         self.board.lock().iommu.assert_unmapped(&block.memory(), "goes home, and a device can reach it");
         self.inner.release(block.into_inner());
+    }
+
+    fn available(&self, zones: Zones) -> Option<Pages> {
+        self.inner.available(zones)
     }
 
     fn join(&self, left: Self::Block, right: Self::Block) -> Result<Self::Block, (Self::Block, Self::Block)> {

@@ -1,0 +1,224 @@
+//! A roster: which of many buffers a reclaim may want, so that a walk costs what it finds.
+
+use crate::candidates::{Candidates, Evictable, Seats};
+use crate::walk::{Hands, Pass};
+use crate::{Class, DmaAddr, Locked, Parts, Platform, RawLock, Slot, Slots};
+use core::fmt;
+
+const BITS: usize = usize::BITS as usize;
+
+/// One bit for each seat in each of these.
+const LISTS: [Class; 3] = [Class::RESIDENT, Class::CLEAN, Class::PURGEABLE];
+
+/// How many words are looked at under the lock at a time.
+const WORDS_AT_ONCE: usize = 8;
+
+/// Says of each of many buffers whether a reclaim may want it: three bits each, in the caller's memory. A walk over a slice
+/// looks at every buffer, which is right for some hundreds; with a roster it finds those that have something to give, among a
+/// million, by looking at words.
+///
+/// The words are an array, for a static, or a slice: [`words`](Roster::words) says how many. A buffer is listed by what its
+/// slots are made of ([`list`](Roster::list)), under its index in the slice that is walked, and keeps its bits true from then
+/// on, each time somebody lets go of it and something changed; a dropped buffer is on no list. Two buffers under one index, or
+/// one under another's, are not found reliably; nothing worse.
+///
+/// ```
+/// # use forebay::*;
+/// # use forebay_backends::RamForebay;
+/// # static HOME: RamForebay<Spin, 512, 64> = RamForebay::new();
+/// # fn main() -> Result<(), Box<dyn core::error::Error>> {
+/// # let (fast, slow) = (vec![0; 64 << 10].leak(), vec![0; 64 << 10].leak());
+/// # HOME.add_fast(fast)?; HOME.add_slow(slow)?;
+/// const MANY: usize = 1_000;
+/// let roster = Roster::<Spin, _>::new([0; Roster::<Spin>::words(MANY)]);
+/// let buffers: Vec<_> = (0..MANY).map(|i| Buffer::of(roster.list(i, [Slot::EMPTY]).unwrap(), &HOME)).collect();
+/// buffers[700].write()?.copy_in(0, b"seven hundred");
+///
+/// // Looks at one buffer, twice.
+/// let report = HOME.reclaim(roster.of(&buffers), Pages::new(1), Evict::TRANSFER, Context::THREAD);
+/// assert_eq!((report.gained, report.outcome), (Pages::new(1), Outcome::Reached));
+/// # Ok(())
+/// # }
+/// ```
+pub struct Roster<L, W = [usize; 0]> {
+    lists: Locked<L, Lists<W>>,
+}
+
+struct Lists<W> {
+    /// Each list's word of the same seats side by side.
+    words: W,
+    hands: Hands,
+}
+
+impl<L: RawLock> Roster<L> {
+    /// How many words so many seats take.
+    pub const fn words(seats: usize) -> usize {
+        LISTS.len() * seats.div_ceil(BITS)
+    }
+}
+
+impl<L: RawLock, W> Roster<L, W> {
+    /// In these words, which are cleared: an array, or `&mut [usize]`.
+    pub const fn new(words: W) -> Self {
+        Roster { lists: Locked::new(Lists { words, hands: Hands::START }) }
+    }
+}
+
+impl<L: RawLock, W: AsRef<[usize]> + AsMut<[usize]>> Roster<L, W> {
+    /// How many seats there are. O(1).
+    pub fn seats(&self) -> usize {
+        self.lists.with(|l| l.words.as_ref().len()) / LISTS.len() * BITS
+    }
+
+    /// Slots for the buffer with that index, which is on the roster for as long as it lives. `None` past the last seat.
+    ///
+    /// # Context
+    /// O(1).
+    pub fn list<T>(&self, index: usize, slots: T) -> Option<Listed<'_, T, L, W>> {
+        self.note(index, Class::empty())?;
+        Some(Listed { slots, roster: self, index })
+    }
+
+    /// These buffers, each listed under its index in the slice: what a reclaim walks over.
+    pub fn of<'h, E: Evictable>(&'h self, buffers: &'h [E]) -> Candidates<'h, E>
+    where
+        L: 'h,
+        W: 'h,
+    {
+        Candidates { buffers, roster: Some(self) }
+    }
+
+    /// What the buffer in that seat is from now on.
+    fn note(&self, index: usize, class: Class) -> Option<()> {
+        self.lists.with(|l| {
+            let words = l.words.as_mut().chunks_exact_mut(LISTS.len()).nth(index / BITS)?;
+            let bit = 1 << (index % BITS);
+            for (word, list) in words.iter_mut().zip(LISTS) {
+                *word = if class.contains(list) { *word | bit } else { *word & !bit };
+            }
+            Some(())
+        })
+    }
+}
+
+impl<L: RawLock, W: AsRef<[usize]> + AsMut<[usize]>> Seats for Roster<L, W> {
+    /// O(words between), a lock for every few of them.
+    fn next(&self, class: Class, from: usize, end: usize) -> Option<usize> {
+        let list = LISTS.iter().position(|list| class.contains(*list))?;
+        let mut mask = usize::MAX << (from % BITS);
+        let (mut at, last) = (from / BITS, end.div_ceil(BITS));
+        while at < last {
+            let stop = last.min(at + WORDS_AT_ONCE);
+            let found = self.lists.with(|l| {
+                let words = l.words.as_ref().get(LISTS.len() * at..).unwrap_or_default();
+                let words = words.chunks_exact(LISTS.len()).zip(at..stop);
+                words.filter_map(|(words, n)| Some((*words.get(list)?, n))).find_map(|(word, n)| {
+                    let word = if n == at { word & mask } else { word };
+                    (word != 0).then(|| n * BITS + word.trailing_zeros() as usize)
+                })
+            });
+            if found.is_some() {
+                return found.filter(|found| *found < end);
+            }
+            (at, mask) = (stop, usize::MAX);
+        }
+        None
+    }
+
+    fn hand(&self, pass: Pass) -> usize {
+        self.lists.with(|l| *l.hands.of(pass))
+    }
+
+    fn set_hand(&self, pass: Pass, at: usize) {
+        self.lists.with(|l| *l.hands.of(pass) = at);
+    }
+}
+
+impl<L, W> fmt::Debug for Roster<L, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Roster").finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl<L, W> defmt::Format for Roster<L, W> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Roster");
+    }
+}
+
+/// Slots of a buffer that is on a [`Roster`].
+pub struct Listed<'r, T, L, W> {
+    slots: T,
+    roster: &'r Roster<L, W>,
+    index: usize,
+}
+
+impl<P, T, L, W> Slots<P> for Listed<'_, T, L, W>
+where
+    P: Platform,
+    T: Slots<P>,
+    L: RawLock,
+    W: AsRef<[usize]> + AsMut<[usize]>,
+{
+    fn slots(&self) -> &[Slot<P>] {
+        self.slots.slots()
+    }
+    fn parts(&mut self) -> Parts<'_, P> {
+        self.slots.parts()
+    }
+    fn addresses(&self) -> &[Option<DmaAddr>] {
+        self.slots.addresses()
+    }
+    fn sorted(&self, class: Class) {
+        self.roster.note(self.index, class);
+        self.slots.sorted(class);
+    }
+}
+
+impl<T: fmt::Debug, L, W> fmt::Debug for Listed<'_, T, L, W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listed")
+            .field("slots", &self.slots)
+            .field("index", &self.index)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl<T, L, W> defmt::Format for Listed<'_, T, L, W> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Listed({=usize})", self.index);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::NoLock;
+
+    /// Rule: the next one of a list is the first at or behind a seat and before the end, in every word.
+    #[test]
+    fn the_next_one_is_found() {
+        const SEATS: usize = 20 * BITS;
+        let roster = Roster::<NoLock, _>::new([0; Roster::<NoLock>::words(SEATS)]);
+        assert_eq!((roster.seats(), roster.note(SEATS, Class::RESIDENT)), (SEATS, None));
+        let members = [0, 1, BITS - 1, BITS, 3 * BITS + 7, 11 * BITS, SEATS - 1];
+        for at in members {
+            roster.note(at, Class::RESIDENT | Class::PURGEABLE);
+        }
+        roster.note(BITS, Class::CLEAN); // and no longer resident
+        for list in LISTS {
+            let is = |at: usize| match list {
+                Class::CLEAN => at == BITS,
+                _ => at != BITS && members.contains(&at),
+            };
+            for from in 0..=SEATS {
+                for end in [from, from + 1, from + BITS + 3, SEATS] {
+                    let expected = (from..end.min(SEATS)).find(|at| is(*at));
+                    assert_eq!(roster.next(list, from, end), expected, "{list:?} {from}..{end}");
+                }
+            }
+        }
+    }
+}
