@@ -15,23 +15,48 @@ use core::ops::Deref;
 ///
 /// ```
 /// # use forebay::*;
-/// # use forebay_backends::RamForebay;
-/// # static HOME: RamForebay<Spin, 512, 8> = RamForebay::new();
-/// # fn main() -> Result<(), Box<dyn core::error::Error>> {
-/// # let (fast, slow) = (vec![0; 8 << 10].leak(), vec![0; 8 << 10].leak());
-/// # HOME.add_fast(fast)?; HOME.add_slow(slow)?;
-/// let objects = [const { Berth::<Spin, Buffer<_, _>>::EMPTY }; 64];
-/// objects[3].put(Buffer::new(&HOME, Order::TWO)).map_err(|refused| refused.why)?;
+/// # struct Frames(usize, Vec<u8>);
+/// # impl OwnedBlock for Frames {
+/// #     const PAGE: usize = 4096;
+/// #     fn pfn(&self) -> Pfn { Pfn::new(self.0) }
+/// #     fn order(&self) -> Order { Order::holding(Pages::new(self.1.len() / 4096)).unwrap() }
+/// #     fn split(self) -> Result<(Self, Self), Self> { Err(self) }
+/// #     fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
+/// #         self.1.iter().skip(at).zip(to).map(|(from, to)| *to = *from).count()
+/// #     }
+/// #     fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
+/// #         self.1.iter_mut().skip(at).zip(from).map(|(to, from)| *to = *from).count()
+/// #     }
+/// # }
+/// # struct Machine;
+/// # impl Platform for Machine {
+/// #     type Block = Frames;
+/// #     type Lock = NoLock;
+/// #     type Mode = ();
+/// #     fn allocate(&self, order: Order, _: Context) -> Result<Frames, OutOfFrames> {
+/// #         Ok(Frames(0x40, vec![0; 4096 * order.pages().get()]))
+/// #     }
+/// #     fn release(&self, frames: Frames) { drop(frames); }
+/// # }
+/// # struct Store;
+/// # impl<B: OwnedBlock> BackingStore<B> for Store {
+/// #     fn ids(&self) -> StoreIds { StoreIds::NONE }
+/// #     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
+/// #         Err(Refused::new(handle, StoreError::WrongStore))
+/// #     }
+/// # }
+/// # let home: &Forebay<_, _> = &Forebay::<_, _, [Place<Machine>; 0]>::new(Machine, Store, 0);
+/// let objects = [const { Berth::<NoLock, Buffer<'_, _, _>>::new() }; 64];
+/// objects[3].put(Buffer::new(home, Order::new(2).unwrap())).map_err(|refused| refused.why)?;
 ///
 /// let guest = objects[3].get()?;
 /// guest.as_ref().ok_or(Busy)?.write()?.copy_in(0, b"bytes");
 /// assert!(objects[3].take().is_err(), "it is in use");
 /// drop(guest);
 ///
-/// HOME.reclaim(&objects, Pages::new(4), Evict::TRANSFER, Context::THREAD);
-/// drop(objects[3].take()?); // its block goes home, out of the store
-/// # Ok(())
-/// # }
+/// home.reclaim(&objects, Pages::new(4), Evict::LADDER, Context::THREAD);
+/// drop(objects[3].take()?); // gives back blocks and handles
+/// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 pub struct Berth<L, E> {
     cell: Shared<L, Option<E>>,
@@ -51,7 +76,9 @@ impl<E> Sorted for Option<E> {
 
 impl<L: RawLock, E> Berth<L, E> {
     /// Nothing is in it.
-    pub const EMPTY: Self = Berth { cell: Shared::new(None) };
+    pub const fn new() -> Self {
+        Berth { cell: Shared::new(None) }
+    }
 
     /// Puts something in.
     ///
@@ -111,7 +138,7 @@ impl<L: RawLock, E: Evictable> Evictable for Berth<L, E> {
 
 impl<L: RawLock, E> Default for Berth<L, E> {
     fn default() -> Self {
-        Self::EMPTY
+        Self::new()
     }
 }
 

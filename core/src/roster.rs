@@ -24,21 +24,49 @@ const WORDS_AT_ONCE: usize = 8;
 ///
 /// ```
 /// # use forebay::*;
-/// # use forebay_backends::RamForebay;
-/// # static HOME: RamForebay<Spin, 512, 64> = RamForebay::new();
-/// # fn main() -> Result<(), Box<dyn core::error::Error>> {
-/// # let (fast, slow) = (vec![0; 64 << 10].leak(), vec![0; 64 << 10].leak());
-/// # HOME.add_fast(fast)?; HOME.add_slow(slow)?;
-/// const MANY: usize = 1_000;
-/// let roster = Roster::<Spin, _>::new([0; Roster::<Spin>::words(MANY)]);
-/// let buffers: Vec<_> = (0..MANY).map(|i| Buffer::of(roster.list(i, [Slot::EMPTY]).unwrap(), &HOME)).collect();
-/// buffers[700].write()?.copy_in(0, b"seven hundred");
-///
-/// // Looks at one buffer, twice.
-/// let report = HOME.reclaim(roster.of(&buffers), Pages::new(1), Evict::TRANSFER, Context::THREAD);
-/// assert_eq!((report.gained, report.outcome), (Pages::new(1), Outcome::Reached));
-/// # Ok(())
+/// # struct Frames(usize, Vec<u8>);
+/// # impl OwnedBlock for Frames {
+/// #     const PAGE: usize = 4096;
+/// #     fn pfn(&self) -> Pfn { Pfn::new(self.0) }
+/// #     fn order(&self) -> Order { Order::holding(Pages::new(self.1.len() / 4096)).unwrap() }
+/// #     fn split(self) -> Result<(Self, Self), Self> { Err(self) }
+/// #     fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
+/// #         self.1.iter().skip(at).zip(to).map(|(from, to)| *to = *from).count()
+/// #     }
+/// #     fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
+/// #         self.1.iter_mut().skip(at).zip(from).map(|(to, from)| *to = *from).count()
+/// #     }
 /// # }
+/// # struct Machine;
+/// # impl Platform for Machine {
+/// #     type Block = Frames;
+/// #     type Lock = NoLock;
+/// #     type Mode = ();
+/// #     fn allocate(&self, order: Order, _: Context) -> Result<Frames, OutOfFrames> {
+/// #         Ok(Frames(0x40, vec![0; 4096 * order.pages().get()]))
+/// #     }
+/// #     fn release(&self, frames: Frames) { drop(frames); }
+/// # }
+/// # struct Store;
+/// # impl<B: OwnedBlock> BackingStore<B> for Store {
+/// #     fn ids(&self) -> StoreIds { StoreIds::NONE }
+/// #     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
+/// #         Err(Refused::new(handle, StoreError::WrongStore))
+/// #     }
+/// # }
+/// # let home: &Forebay<_, _> = &Forebay::<_, _, [Place<Machine>; 0]>::new(Machine, Store, 0);
+/// const MANY: usize = 1_000;
+/// let roster = Roster::<NoLock, _>::new([0; Roster::<NoLock>::words(MANY)]);
+/// let buffers: Vec<_> = (0..MANY)
+///     .filter_map(|i| Some(Buffer::of(roster.list(i, [Slot::EMPTY])?, home)))
+///     .collect();
+/// buffers[700].write()?.copy_in(0, b"can be made again");
+/// let _ = buffers[700].advise(Advice::DontNeed)?;
+///
+/// // Looks at one buffer.
+/// let report = home.reclaim(roster.of(&buffers), Pages::new(1), Evict::LADDER, Context::THREAD);
+/// assert_eq!((report.evicted.purged, report.outcome), (Pages::new(1), Outcome::Reached));
+/// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 pub struct Roster<L, W = [usize; 0]> {
     lists: Locked<L, Lists<W>>,

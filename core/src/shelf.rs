@@ -215,7 +215,7 @@ impl<M: ?Sized> Shelves<M> {
         for _ in 0..2 * Kind::<P>::ZONES {
             let at = round.next.checked_rem(kinds * self.depth)?;
             round.next = at + 1;
-            let (kind, row) = (at % kinds, at / kinds);
+            let (kind, row) = (at.checked_rem(kinds)?, at.checked_div(kinds)?);
             let (order, mode, zone) = Kind::<P>::of_number(kind)?;
             if round.zones.contains(zone) {
                 let place = shelf_mut(&mut self.places, self.depth, kind)?.get_mut(row)?;

@@ -5,7 +5,13 @@
 #![no_std]
 #![no_main]
 
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+compile_error!(
+    "this image borrows the prebuilt core of x86_64-unknown-linux-gnu; it cannot be built for others"
+);
+
 mod app;
+mod c_library;
 mod selftest;
 mod x86_64;
 

@@ -2,13 +2,17 @@
 
 use super::files::Input;
 use super::options::Options;
+use super::plan::{Plan, PlanOptions, plan};
+use super::replay::{ReplayOptions, ReplayReport, replay};
 use super::report::Report;
 use super::roundtrip::{LabError, roundtrip};
 use super::run::{Observer, Phase};
 use super::text::shown;
+use super::trace::Trace;
 use clap::error::{ContextKind, ContextValue};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::error::Error;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,12 +40,39 @@ enum Command {
         #[command(flatten)]
         choices: Choices,
     },
+    /// Say how much memory a trace of page accesses needs for a hit rate, with exact LRU and at the very least
+    #[command(after_help = FORMAT)]
+    Plan {
+        /// The trace; - for standard input
+        trace: PathBuf,
+        #[command(flatten)]
+        options: PlanOptions,
+        #[command(flatten)]
+        form: Form,
+    },
+    /// Replay a trace of page accesses through buffers that have a quarter of the memory it wants, compare every byte
+    #[command(after_help = FORMAT)]
+    Replay {
+        /// The trace; - for standard input
+        trace: PathBuf,
+        #[command(flatten)]
+        options: ReplayOptions,
+        #[command(flatten)]
+        form: Form,
+    },
 }
 
 #[derive(Args, Debug)]
 struct Choices {
     #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// How figures are printed.
+#[derive(Args, Clone, Copy, Debug)]
+struct Form {
     /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -50,46 +81,63 @@ struct Choices {
 const EXIT: &str = "Exit status: 0 if every byte came back and nothing leaked, 1 if not, 2 if nothing was compared, \
                     3 if all is good but the report could not be written.";
 
+const FORMAT: &str = "A trace is text: 12 is a read of page 12, w12 a write, 12-15 and w12-15 are rows of pages, and # begins a \
+                      comment.\n\nExit status: 0 if all is good, 1 if a byte was wrong or memory leaked, 2 if nothing was \
+                      done, 3 if all is good but the report could not be written.";
+
 /// Does what the arguments of the program say.
 pub fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|e| advise(e).exit());
-    let (input, Choices { options, json }) = match cli.command {
+    match cli.command {
         Some(Command::Roundtrip { dir, choices }) => {
-            (dir.map_or(Input::Repository, Input::Directory), choices)
+            travel(&dir.map_or(Input::Repository, Input::Directory), &choices)
         }
-        None => (Input::Repository, cli.choices),
-    };
-    let report = match roundtrip(&input, &options, &mut Bar::default()) {
+        Some(Command::Plan { trace, options, form }) => match Trace::load(&trace) {
+            Ok(trace) => tell(&plan(&trace, &options), form),
+            Err(e) => refuse(&e),
+        },
+        Some(Command::Replay { trace, options, form }) => {
+            let report = match Trace::load(&trace).map(|trace| replay(&trace, &options)) {
+                Ok(Ok(report)) => report,
+                Ok(Err(e)) => return refuse(&e),
+                Err(e) => return refuse(&e),
+            };
+            for wrong in report.failure.iter().chain(&report.first_mismatch).chain(&report.disagreements) {
+                say(wrong);
+            }
+            tell(&report, form)
+        }
+        None => travel(&Input::Repository, &cli.choices),
+    }
+}
+
+fn travel(input: &Input, Choices { options, form }: &Choices) -> ExitCode {
+    let report = match roundtrip(input, options, &mut Bar::default()) {
         Ok(report) => report,
         Err(e) => {
             if let LabError::NothingLoaded { notes, .. } = &e {
                 tell_notes(notes);
             }
-            say(&e.to_string());
-            return ExitCode::from(2);
+            return refuse(&e);
         }
     };
     tell_notes(&report.notes);
     for wrong in report.failure.iter().chain(&report.disagreements) {
         say(wrong);
     }
-    let written = print(&report, json);
-    if let Err(e) = &written
-        && e.kind() != io::ErrorKind::BrokenPipe
-    {
-        say(&format!("the report can't be written: {e}"));
-    }
-    match (report.is_good(), written) {
-        (false, _) => ExitCode::FAILURE,
-        (true, Err(_)) => ExitCode::from(3),
-        (true, Ok(())) => ExitCode::SUCCESS,
-    }
+    tell(&report, *form)
+}
+
+/// Nothing was done, for this reason.
+fn refuse(why: &dyn Error) -> ExitCode {
+    say(&why.to_string());
+    ExitCode::from(2)
 }
 
 /// Whoever names a directory at once may mean a round trip.
 fn advise(mut error: clap::Error) -> clap::Error {
     if let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand)
-        && name != "roundtrip"
+        && Cli::command().find_subcommand(name).is_none()
     {
         let tip = format!("to load the files of a directory: lab roundtrip {}", shown(name));
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
@@ -97,8 +145,66 @@ fn advise(mut error: clap::Error) -> clap::Error {
     error
 }
 
-fn print(report: &Report, json: bool) -> io::Result<()> {
-    let text = if json { report.json()? + "\n" } else { report.table() };
+/// Figures that can be printed.
+trait Figures {
+    fn is_good(&self) -> bool;
+    fn json(&self) -> io::Result<String>;
+    fn table(&self) -> String;
+}
+
+impl Figures for Report {
+    fn is_good(&self) -> bool {
+        Report::is_good(self)
+    }
+    fn json(&self) -> io::Result<String> {
+        Ok(Report::json(self)?)
+    }
+    fn table(&self) -> String {
+        Report::table(self)
+    }
+}
+
+impl Figures for Plan {
+    fn is_good(&self) -> bool {
+        true
+    }
+    fn json(&self) -> io::Result<String> {
+        Ok(Plan::json(self)?)
+    }
+    fn table(&self) -> String {
+        Plan::table(self)
+    }
+}
+
+impl Figures for ReplayReport {
+    fn is_good(&self) -> bool {
+        ReplayReport::is_good(self)
+    }
+    fn json(&self) -> io::Result<String> {
+        Ok(ReplayReport::json(self)?)
+    }
+    fn table(&self) -> String {
+        ReplayReport::table(self)
+    }
+}
+
+/// Prints figures; gives the status of the program.
+fn tell(figures: &dyn Figures, form: Form) -> ExitCode {
+    let written = print(figures, form);
+    if let Err(e) = &written
+        && e.kind() != io::ErrorKind::BrokenPipe
+    {
+        say(&format!("the report can't be written: {e}"));
+    }
+    match (figures.is_good(), written) {
+        (false, _) => ExitCode::FAILURE,
+        (true, Err(_)) => ExitCode::from(3),
+        (true, Ok(())) => ExitCode::SUCCESS,
+    }
+}
+
+fn print(figures: &dyn Figures, form: Form) -> io::Result<()> {
+    let text = if form.json { figures.json()? + "\n" } else { figures.table() };
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()

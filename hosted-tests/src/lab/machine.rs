@@ -152,6 +152,11 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
         }
     }
 
+    /// The same, but for what must leave at once: nothing goes ahead of that.
+    pub fn page_by_page(self) -> Self {
+        Machine { ahead: Pages::ZERO, ..self }
+    }
+
     /// What stands behind the buffers.
     pub fn parts(&self) -> &'w T {
         &self.rig.parts

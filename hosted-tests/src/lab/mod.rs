@@ -20,17 +20,34 @@
 //! | `table` | the figures as a table, and the verdict |
 //! | [`run`] | loading and reading back |
 //! | [`roundtrip`](mod@roundtrip) | all of it, over the parts that are asked for |
+//!
+//! [`replay()`] does the same with what a real program did: a trace of its accesses, page by page, replayed in a quarter
+//! of the memory that it wants, beside exact LRU and an ideal memory. [`plan()`] says how much memory a trace needs.
+//!
+//! | | |
+//! | --- | --- |
+//! | [`trace`] | the format of traces |
+//! | [`curve`] | the hit rate of exact LRU for every size of memory |
+//! | [`policy`] | exact LRU and the ideal, with one size |
+//! | [`plan`](mod@plan) | how much memory a trace needs for a hit rate |
+//! | [`replay`](mod@replay) | a trace on a real pool and store |
+//! | `replay_table` | its figures as a table, and the verdict |
 //! | [`cli`] | the command line, and the progress bar |
 //!
 //! Each uses only those above it. For Unix: it tells FIFOs, sockets and devices from files.
 
 pub mod bad;
 pub mod cli;
+pub mod curve;
 pub mod files;
 pub mod machine;
 pub mod options;
 pub mod output;
 pub mod parts;
+pub mod plan;
+pub mod policy;
+pub mod replay;
+mod replay_table;
 pub mod report;
 pub mod roundtrip;
 pub mod run;
@@ -38,13 +55,17 @@ pub mod shape;
 pub mod system;
 mod table;
 pub mod text;
+pub mod trace;
 
 pub use bad::Sabotage;
 pub use files::{Input, InputError, Skipped};
 pub use machine::RoomError;
 pub use options::{EvictKind, Options, OptionsError, PAGE, SizeError, StoreKind, parse_size};
 pub use output::OutputError;
+pub use plan::{Plan, PlanOptions, plan};
+pub use replay::{ReplayOptions, ReplayReport, replay};
 pub use report::Report;
 pub use roundtrip::{LabError, roundtrip};
 pub use run::{Observer, Phase, RunError};
 pub use shape::MachineError;
+pub use trace::{Trace, TraceError};

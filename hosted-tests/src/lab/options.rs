@@ -202,9 +202,47 @@ pub fn parse_size(text: &str) -> Result<u64, SizeError> {
     number.checked_mul(1 << shift).ok_or(SizeError::TooLarge)
 }
 
+/// A text is no share of a whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ShareError;
+
+impl fmt::Display for ShareError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "write a number above 0 and not above 1, such as 0.95, or the same in per cent, such as 95%",
+        )
+    }
+}
+
+impl std::error::Error for ShareError {}
+
+/// A share of a whole, from a text such as `0.95` or `95%`: above 0, and 1 at most.
+///
+/// # Errors
+/// [`ShareError`].
+pub fn parse_share(text: &str) -> Result<f64, ShareError> {
+    let (number, whole) = match text.trim().strip_suffix('%') {
+        Some(number) => (number, 100.0),
+        None => (text, 1.0),
+    };
+    let share = number.trim().parse::<f64>().map_err(|_| ShareError)? / whole;
+    if share > 0.0 && share <= 1.0 { Ok(share) } else { Err(ShareError) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Rule: a share is a number or per cent; nothing and more than all are none.
+    #[test]
+    fn shares() {
+        for (text, share) in [("0.95", 0.95), (" 1 ", 1.0), ("25%", 0.25), ("100 %", 1.0), ("1e-3", 0.001)] {
+            assert_eq!(parse_share(text), Ok(share), "{text}");
+        }
+        for text in ["", "%", "0", "-0.1", "1.01", "101%", "NaN", "inf", "half", "1/4", "0,9"] {
+            assert_eq!(parse_share(text), Err(ShareError), "{text}");
+        }
+    }
 
     /// Rule: units are powers of 1024; whatever is no size says what is wrong.
     #[test]

@@ -111,20 +111,16 @@ impl fmt::Display for MachineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             MachineError::NoMemory { bytes, available } => {
-                write!(
-                    f,
-                    "the store keeps everything in memory and needs {} for these files",
-                    human(*bytes)
-                )?;
+                write!(f, "the store keeps everything in memory and needs {} for all of it", human(*bytes))?;
                 if let Some(available) = available {
                     write!(f, ", of which {} are available", human(*available))?;
                 }
-                f.write_str(": name a directory with less in it")
+                f.write_str(": name a smaller directory or trace")
             }
             MachineError::Refused { bytes } => write!(
                 f,
-                "the system refused {} of address space: raise the limit (ulimit -v), or name a directory with less \
-                 in it",
+                "the system refused {} of address space: raise the limit (ulimit -v), or name a smaller \
+                 directory or trace",
                 human(*bytes)
             ),
             MachineError::Source(e) => write!(f, "memory for the buffers: {e}"),

@@ -11,17 +11,23 @@ fn row(name: &'static str, value: String, meaning: impl Into<String>) -> Row {
     (name, value, meaning.into())
 }
 
+/// A table in the lab's style, with this header.
+pub(super) fn framed<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::UTF8_FULL_CONDENSED)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header);
+    if table.width().is_none_or(|columns| columns < 60) {
+        table.set_width(110); // a file, a pipe, or a terminal that does not know
+    }
+    table
+}
+
 impl Report {
     /// A table for people, and the verdict below it.
     pub fn table(&self) -> String {
-        let mut table = Table::new();
-        table
-            .load_style(presets::UTF8_FULL_CONDENSED)
-            .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_header(["", "", "what that means"]);
-        if table.width().is_none_or(|columns| columns < 60) {
-            table.set_width(110); // a file, a pipe, or a terminal that does not know
-        }
+        let mut table = framed(["", "", "what that means"]);
         for (name, value, meaning) in self.rows() {
             table.add_row([name.to_owned(), value, meaning]);
         }

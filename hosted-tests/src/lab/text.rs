@@ -51,6 +51,12 @@ pub fn count(number: usize, what: &str) -> String {
     format!("{} {what}{}", group(number), if number == 1 { "" } else { "s" })
 }
 
+/// `95 %`, `98.5 %`, `98.51 %`
+pub fn percent(share: f64) -> String {
+    let text = format!("{:.2}", 100.0 * share);
+    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +68,12 @@ mod tests {
         assert_eq!([human(1536 << 10), human(4096), human(u64::MAX)], ["1.5 MiB", "4.0 KiB", "16384.0 PiB"]);
         assert_eq!([group(0), group(999), group(1000), group(1234567)], ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([0, 1, 1000].map(|n| count(n, "file")), ["0 files", "1 file", "1,000 files"]);
+    }
+
+    /// Rule: shares are told to a hundredth of a per cent.
+    #[test]
+    fn shares() {
+        assert_eq!([0.0, 0.9, 0.98506, 1.0].map(percent), ["0 %", "90 %", "98.51 %", "100 %"]);
     }
 
     /// Rule: no name moves the cursor, or ends the line.

@@ -1,0 +1,104 @@
+//! The functions of `forebay-backends`: plain RAM, the region behind it, and what joins them.
+
+use crate::machine::{Block, PAGE, Plain, Slow, Tiers};
+use crate::{At, keep};
+use core::fmt::Display;
+use core::ops::{Deref, DerefMut};
+use core::task::Poll;
+use forebay::*;
+use forebay_backends::*;
+
+pub fn everything() {
+    ram();
+    region();
+    engine();
+    facade();
+}
+
+/// The stores that are not for plain RAM.
+pub fn others() {
+    rom();
+    tiered();
+    null();
+}
+
+/// As text.
+pub fn shown() {
+    keep([<InitError as Display>::fmt as At, <InitErrorKind as Display>::fmt as At]);
+    keep([<MemoryError as Display>::fmt as At]);
+}
+
+fn ram() {
+    keep([Plain::new as At, Plain::metadata_words as At, Plain::add as At, Plain::check as At]);
+    keep([Plain::free as At, Plain::total as At]);
+    keep([<Plain as Platform>::allocate as At, <Plain as Platform>::release as At]);
+    keep([<Plain as Platform>::join as At]);
+
+    keep([<Block as Deref>::deref as At, <Block as DerefMut>::deref_mut as At]);
+    keep([<Block as OwnedBlock>::pfn as At, <Block as OwnedBlock>::order as At]);
+    keep([<Block as OwnedBlock>::split as At, <Block as OwnedBlock>::zero as At]);
+    keep([<Block as OwnedBlock>::copy_out as At, <Block as OwnedBlock>::copy_in as At]);
+
+    type Whole = HeapBlock<PAGE>;
+    keep([<Whole as Deref>::deref as At, <Whole as DerefMut>::deref_mut as At]);
+    keep([<Whole as OwnedBlock>::pfn as At, <Whole as OwnedBlock>::order as At]);
+    keep([<Whole as OwnedBlock>::split as At, <Whole as OwnedBlock>::zero as At]);
+    keep([<Whole as OwnedBlock>::copy_out as At, <Whole as OwnedBlock>::copy_in as At]);
+}
+
+fn region() {
+    keep([Slow::new as At, Slow::metadata_words as At, Slow::init as At, Slow::check as At]);
+    keep([Slow::total as At, Slow::pending as At, Slow::finish as At, Slow::write_out_now as At]);
+    type WriteOut =
+        fn(&Slow, &mut Processor, usize, &mut dyn FnMut(Block)) -> Poll<Result<(), Job<Block, PAGE>>>;
+    let write_out: WriteOut = Slow::write_out;
+    keep([write_out as At]);
+    keep([<Slow as BackingStore<Block>>::ids as At, <Slow as BackingStore<Block>>::capabilities as At]);
+    keep([<Slow as BackingStore<Block>>::space as At, <Slow as BackingStore<Block>>::discard as At]);
+    keep([<Slow as BackingStore<Block>>::transfer as At, <Slow as BackingStore<Block>>::take_back as At]);
+    keep([<Slow as BackingStore<Block>>::save as At, <Slow as BackingStore<Block>>::load as At]);
+    keep([<Slow as BackingStore<Block>>::split as At, <Slow as BackingStore<Block>>::settle as At]);
+}
+
+type Processor = Cpu<Block, PAGE>;
+
+fn engine() {
+    type Piece = Job<Block, PAGE>;
+    keep([Piece::from as At, Piece::to as At, Piece::at as At, Piece::len as At]);
+    keep([Piece::copy as At, Piece::fell_short as At]);
+    keep([<Processor as CopyEngine<Block, PAGE>>::start as At]);
+    keep([<Processor as CopyEngine<Block, PAGE>>::poll as At]);
+}
+
+fn rom() {
+    type Flash = Rom<'static, PAGE>;
+    keep([Flash::new as At, Flash::pages as At, Flash::handle as At]);
+    keep([<Flash as BackingStore<Block>>::ids as At, <Flash as BackingStore<Block>>::capabilities as At]);
+    keep([<Flash as BackingStore<Block>>::room_of as At, <Flash as BackingStore<Block>>::discard as At]);
+    keep([<Flash as BackingStore<Block>>::load as At, <Flash as BackingStore<Block>>::split as At]);
+}
+
+fn tiered() {
+    keep([<Tiers as BackingStore<Block>>::ids as At, <Tiers as BackingStore<Block>>::capabilities as At]);
+    keep([<Tiers as BackingStore<Block>>::space as At, <Tiers as BackingStore<Block>>::room_of as At]);
+    keep([<Tiers as BackingStore<Block>>::save as At, <Tiers as BackingStore<Block>>::save_for as At]);
+    keep([
+        <Tiers as BackingStore<Block>>::transfer as At,
+        <Tiers as BackingStore<Block>>::transfer_for as At,
+    ]);
+    keep([<Tiers as BackingStore<Block>>::load as At, <Tiers as BackingStore<Block>>::take_back as At]);
+    keep([<Tiers as BackingStore<Block>>::split as At, <Tiers as BackingStore<Block>>::discard as At]);
+    keep([<Tiers as BackingStore<Block>>::settle as At]);
+}
+
+fn null() {
+    keep([<Null as BackingStore<Block>>::ids as At, <Null as BackingStore<Block>>::discard as At]);
+}
+
+fn facade() {
+    type All = RamForebay<CriticalSection, PAGE, 16>;
+    type Tile = RamBuffer<CriticalSection, PAGE, 16>;
+    keep([All::new as At, All::metadata_words as At, All::init as At, All::buffer::<8192> as At]);
+    keep([All::free as At, All::pending as At, All::write_out as At]);
+    keep([All::make_room::<Tile> as At, All::hand_over::<Tile> as At, <All as Deref>::deref as At]);
+}
