@@ -6,6 +6,7 @@ use crate::common::*;
 use crate::rig::*;
 use forebay::*;
 use hosted_tests::{Contents, World};
+use std::cell::Cell;
 use std::ops::AddAssign;
 use std::sync::mpsc::channel;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -41,6 +42,8 @@ struct Plan {
 struct State {
     plan: Option<Plan>,
     stopped: bool,
+    /// It moved something, and something is left.
+    in_the_middle: bool,
 }
 
 /// Which walk of a rig is stopped.
@@ -144,7 +147,9 @@ impl<'w, T: Slots<Plat<'w>> + Send + Sync> Known<'_, '_, 'w, T> {
                 }
             }
         }
-        *rig.stops.lock() = State { plan: None, stopped: true };
+        let there = self.0.residency()?;
+        let in_the_middle = moved > NONE && there.resident > NONE && there.stored > NONE;
+        *rig.stops.lock() = State { plan: None, stopped: true, in_the_middle };
         match then {
             Then::Destroy => return Err(Failure::Stopped),
             Then::TurnRound => {
@@ -227,11 +232,20 @@ impl Drop for Trial {
 /// was, and another try succeeds.
 ///
 /// A walk that goes on ends as one that was not stopped. One that turned round may count otherwise, but has the same bytes.
+///
+/// Returns how often an interrupt ended a walk in the middle, which is what an eviction does when it is wanted.
 #[track_caller]
-pub(crate) fn stop_sweep(ground: &Ground, at_least: Stopped, scenario: impl Fn(&Rig<'_>) -> Tried) {
+pub(crate) fn stop_sweep(ground: &Ground, at_least: Stopped, scenario: impl Fn(&Rig<'_>) -> Tried) -> u32 {
+    let in_the_middle = Cell::new(0);
     let count = |by| {
         let each = [Then::Resume, Then::Destroy, Then::TurnRound].map(|then| {
-            (0..).take_while(|k| one_stops(ground, &Trial(Plan { by, left: *k, then }), &scenario)).count()
+            let one = |k: &u32| {
+                let state = one_stops(ground, &Trial(Plan { by, left: *k, then }), &scenario);
+                let counts = by == By::Interrupt && state.in_the_middle;
+                in_the_middle.set(in_the_middle.get() + u32::from(counts));
+                state.stopped
+            };
+            (0..).take_while(one).count()
         });
         each.into_iter().min().map_or(0, |least| u32::try_from(least).unwrap())
     };
@@ -239,17 +253,19 @@ pub(crate) fn stop_sweep(ground: &Ground, at_least: Stopped, scenario: impl Fn(&
     println!("stopped, then each of three things: {stopped:?}");
     let Stopped { by_budget, by_interrupts } = at_least;
     assert!(stopped.by_budget >= by_budget && stopped.by_interrupts >= by_interrupts, "only {stopped:?}");
+    in_the_middle.get()
 }
 
-/// Whether a walk was stopped.
+/// Whether a walk was stopped, and where.
 #[track_caller]
-fn one_stops(ground: &Ground, trial: &Trial, scenario: &impl Fn(&Rig<'_>) -> Tried) -> bool {
+fn one_stops(ground: &Ground, trial: &Trial, scenario: &impl Fn(&Rig<'_>) -> Tried) -> State {
     let world = World::new(Contents::Compared);
     let rig = Rig::new(ground, &world);
     let settings = rig.settings();
     rig.stops.lock().plan = Some(trial.0);
     let outcome = scenario(&rig);
-    let stopped = std::mem::take(&mut *rig.stops.lock()).stopped;
+    let state = std::mem::take(&mut *rig.stops.lock());
+    let stopped = state.stopped;
     match (outcome, trial.0.then) {
         (outcome, Then::Destroy) if stopped => assert_eq!(outcome, Err(Failure::Stopped)),
         (Err(Failure::Differs(_) | Failure::Pin(_)), Then::TurnRound) if stopped => {}
@@ -262,7 +278,7 @@ fn one_stops(ground: &Ground, trial: &Trial, scenario: &impl Fn(&Rig<'_>) -> Tri
     drop(rig);
     world.assert_empty();
     ground.assert_home();
-    stopped
+    state
 }
 
 /// Both sweeps: each call fails, and each walk is stopped.
