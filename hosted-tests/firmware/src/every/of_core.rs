@@ -25,6 +25,8 @@ pub fn everything() {
     buffer::<Plain, Slow, [Slot<Plain>; 1]>();
     shapes::<Plain, Slow>();
     slots::<Plain>();
+    rosters::<Plain>();
+    berth::<Plain, Slow>();
 }
 
 /// The same for more shapes, on the machine with everything, and of stores that are not known: other code comes of it.
@@ -39,6 +41,9 @@ pub fn again() {
     buffer::<Card, Tiers, [Slot<Card>; 1]>();
     shapes::<Card, Tiers>();
     slots::<Card>();
+    rosters::<Card>();
+    berth::<Card, Tiers>();
+    buffer::<Card, Tiers, Listed<Addressed<&mut [Slot<Card>]>, <Card as Platform>::Lock, [usize; 12]>>();
 }
 
 /// As text.
@@ -53,7 +58,7 @@ pub fn shown() {
     keep([<Settled as Display>::fmt as At, <Snapshot<Plain> as Display>::fmt as At]);
     keep([<Stats as Display>::fmt as At, <StayReason as Display>::fmt as At]);
     keep([<StoreError as Display>::fmt as At, <TakeError as Display>::fmt as At]);
-    keep([<TooShort as Display>::fmt as At]);
+    keep([<TooShort as Display>::fmt as At, <Outcome as Display>::fmt as At]);
 }
 
 fn values() {
@@ -79,6 +84,8 @@ fn values() {
     keep([Evicted::moved as At, Evicted::freed as At, <Evicted as AddAssign>::add_assign as At]);
     keep([Restored::total as At, Restored::into_result as At, <Restored as AddAssign>::add_assign as At]);
     keep([Report::freed as At, Stats::freed as At]);
+    keep([Want::moved as At, Want::freed as At, Want::block as At, Want::within as At, Step::new as At]);
+    keep([<Want as From<Pages>>::from as At]);
     let iter: fn(&Refusals) = |refusals| each(Refusals::iter(refusals));
     keep([Refusals::of as At, iter as At, <Refusals as AddAssign>::add_assign as At]);
 }
@@ -106,6 +113,7 @@ macro_rules! flags {
 
 fn flag_sets() {
     flags!(Capabilities);
+    flags!(Class);
     flags!(Context);
     flags!(Effort);
     flags!(Evict);
@@ -119,6 +127,8 @@ fn errors() {
     keep([<PinError as From<OverLimit>>::from as At, <PinError as From<StoreError>>::from as At]);
     keep([<BornError as From<Busy>>::from as At, <BornError as From<OverLimit>>::from as At]);
     keep([<TakeError as From<OutOfFrames>>::from as At]);
+    keep([<OutOfFrames as Shortage>::is_shortage as At, <TakeError as Shortage>::is_shortage as At]);
+    keep([<PinError as Shortage>::is_shortage as At]);
 }
 
 fn locks() {
@@ -181,6 +191,7 @@ fn platform<P: Platform>() {
     keep([<&P as Platform>::allocate as At, <&P as Platform>::allocate_for as At]);
     keep([<&P as Platform>::release as At, <&P as Platform>::join as At, <&P as Platform>::zone as At]);
     keep([<&P as Platform>::zones_for as At, <&P as Platform>::keep as At, <&P as Platform>::wiped as At]);
+    keep([<&P as Platform>::available as At]);
     keep([<&P as Platform>::set_mode as At, <&P as Platform>::flush_modes as At]);
     keep([<&P as Platform>::map as At, <&P as Platform>::unmap as At]);
     keep([<&P as Platform>::sync_for_device as At, <&P as Platform>::sync_for_cpu as At]);
@@ -193,6 +204,7 @@ fn provided() {
     keep([<Plain as Platform>::zone as At, <Plain as Platform>::zones_for as At]);
     keep([<Plain as Platform>::keep as At, <Plain as Platform>::wiped as At]);
     keep([<Plain as Platform>::allocate_for as At, <HeapSource<NoLock, PAGE> as Platform>::join as At]);
+    keep([<HeapSource<NoLock, PAGE> as Platform>::available as At]);
     keep([<Plain as Platform>::set_mode as At, <Plain as Platform>::flush_modes as At]);
     keep([<Plain as Platform>::map as At, <Plain as Platform>::unmap as At]);
     keep([<Plain as Platform>::sync_for_device as At, <Plain as Platform>::sync_for_cpu as At]);
@@ -221,10 +233,57 @@ fn forebay<P: Platform, S: BackingStore<P::Block>, const N: usize>() {
     keep([Forebay::<P, S, [Place<P>; N]>::new as At, Forebay::<P, S, [Place<P>; N]>::of as At]);
     keep([Forebay::<P, S>::pool as At, Forebay::<P, S>::platform as At, Forebay::<P, S>::store as At]);
     keep([Forebay::<P, S>::stats as At, Forebay::<P, S>::snapshot as At]);
-    keep([Forebay::<P, S>::reclaim::<&dyn Evictable> as At]);
+    let reclaim: fn(&Forebay<P, S>, Many<'static>, Want, Evict, Context) -> Report = Forebay::reclaim;
+    let keep_free: fn(&Forebay<P, S>, Many<'static>, Pages, Evict, Context) -> Option<Report> =
+        Forebay::keep_free;
+    keep([reclaim as At, keep_free as At]);
+    type Attempt = fn() -> Result<usize, PinError>;
+    let or_reclaim: fn(
+        &Forebay<P, S>,
+        Many<'static>,
+        Want,
+        Evict,
+        Context,
+        Attempt,
+    ) -> Result<usize, PinError> = Forebay::or_reclaim;
+    keep([or_reclaim as At, <Many as Clone>::clone as At]);
+    keep([<Many as From<&[&dyn Evictable]>>::from as At, <Many as From<&[&dyn Evictable; 4]>>::from as At]);
     keep([Forebay::<P, S>::settle as At, Forebay::<P, S>::take_home as At]);
     let shelves: fn(&Snapshot<P>) = |snapshot| each(Snapshot::shelves(snapshot));
     keep([shelves as At, Snapshot::<P>::table as At]);
+}
+
+type Many<'h> = Candidates<'h, &'h dyn Evictable>;
+
+/// A roster in a lent slice, and one in an array.
+fn rosters<P: Platform + 'static>() {
+    roster::<P, &mut [usize]>();
+    roster::<P, [usize; 12]>();
+    keep([Roster::<P::Lock>::words as At]);
+}
+
+fn roster<P: Platform + 'static, W: AsRef<[usize]> + AsMut<[usize]> + 'static>() {
+    keep([Roster::<P::Lock, W>::new as At, Roster::<P::Lock, W>::seats as At]);
+    keep([
+        Roster::<P::Lock, W>::list::<[Slot<P>; 4]> as At,
+        Roster::<P::Lock, W>::of::<&dyn Evictable> as At,
+    ]);
+    keep([<Listed<[Slot<P>; 4], P::Lock, W> as Slots<P>>::slots as At]);
+    keep([<Listed<[Slot<P>; 4], P::Lock, W> as Slots<P>>::parts as At]);
+    keep([<Listed<[Slot<P>; 4], P::Lock, W> as Slots<P>>::addresses as At]);
+    keep([<Listed<[Slot<P>; 4], P::Lock, W> as Slots<P>>::sorted as At]);
+}
+
+fn berth<P: Platform + 'static, S: BackingStore<P::Block> + 'static>() {
+    keep([
+        Berth::<P::Lock, Buffer<P, S>>::new as At,
+        <Berth<P::Lock, Buffer<P, S>> as Default>::default as At,
+    ]);
+    keep([Berth::<P::Lock, Buffer<P, S>>::put as At, Berth::<P::Lock, Buffer<P, S>>::take as At]);
+    keep([Berth::<P::Lock, Buffer<P, S>>::get as At]);
+    keep([<Guest<P::Lock, Buffer<P, S>> as Deref>::deref as At]);
+    keep([<Berth<P::Lock, Buffer<P, S>> as Evictable>::evict_if_idle as At]);
+    keep([drop_in_place::<Berth<P::Lock, Buffer<P, S>>> as At]);
 }
 
 fn buffer<P: Platform + 'static, S: BackingStore<P::Block> + 'static, T: Slots<P> + 'static>() {
@@ -275,4 +334,6 @@ fn slots<P: Platform + 'static>() {
     keep([<Charged<Addressed<[Slot<P>; 4]>> as Slots<P>>::addresses as At]);
     keep([<[Slot<P>; 4] as Slots<P>>::slots as At, <[Slot<P>; 4] as Slots<P>>::parts as At]);
     keep([<[Slot<P>; 4] as Slots<P>>::slots_mut as At, <[Slot<P>; 4] as Slots<P>>::addresses as At]);
+    keep([<[Slot<P>; 4] as Slots<P>>::sorted as At, <Addressed<[Slot<P>; 4]> as Slots<P>>::sorted as At]);
+    keep([<Charged<Addressed<[Slot<P>; 4]>> as Slots<P>>::sorted as At]);
 }
