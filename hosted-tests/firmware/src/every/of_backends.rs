@@ -4,6 +4,7 @@ use crate::machine::{Block, PAGE, Plain, Slow, Tiers};
 use crate::{At, keep};
 use core::fmt::Display;
 use core::ops::{Deref, DerefMut};
+use core::slice::{Iter, IterMut};
 use core::task::Poll;
 use forebay::*;
 use forebay_backends::*;
@@ -33,6 +34,12 @@ fn ram() {
     keep([Plain::free as At, Plain::total as At]);
     keep([<Plain as Platform>::allocate as At, <Plain as Platform>::release as At]);
     keep([<Plain as Platform>::join as At, <Plain as Platform>::available as At]);
+    type Get = fn(&'static Plain, BufferId, (), Iter<'static, Block>, Context) -> Option<&'static [u8]>;
+    type GetMut =
+        fn(&'static Plain, BufferId, (), IterMut<'static, Block>, Context) -> Option<&'static mut [u8]>;
+    let (view, view_mut): (Get, GetMut) =
+        (<Plain as Platform>::contiguous, <Plain as Platform>::contiguous_mut);
+    keep([view as At, view_mut as At]);
 
     keep([<Block as Deref>::deref as At, <Block as DerefMut>::deref_mut as At]);
     keep([<Block as OwnedBlock>::pfn as At, <Block as OwnedBlock>::order as At]);

@@ -7,6 +7,7 @@ use core::hint::black_box;
 use core::iter::Sum;
 use core::ops::{Add, AddAssign, Deref, DerefMut, Sub, SubAssign};
 use core::ptr::drop_in_place;
+use core::slice::{Iter, IterMut};
 use forebay::*;
 use forebay_backends::{HeapSource, Null};
 
@@ -187,7 +188,19 @@ fn pool<P: Platform<Block: DerefMut<Target = [u8]>>, const N: usize>() {
 }
 
 /// Those of a machine, and through a reference to it.
-fn platform<P: Platform>() {
+/// One slice of several blocks, and what ends it: functions with a parameter whose type can't be named there.
+type View<P> = fn(&'static P, BufferId, Modes<P>, Iter<'static, Blocks<P>>, Context) -> Option<&'static [u8]>;
+type ViewMut<P> =
+    fn(&'static P, BufferId, Modes<P>, IterMut<'static, Blocks<P>>, Context) -> Option<&'static mut [u8]>;
+type Before<P> = fn(&'static P, BufferId, IterMut<'static, Blocks<P>>, Context) -> Result<(), Busy>;
+type Blocks<P> = <P as Platform>::Block;
+type Modes<P> = <P as Platform>::Mode;
+
+fn platform<P: Platform + 'static>() {
+    let (view, view_mut): (View<&P>, ViewMut<&P>) =
+        (<&P as Platform>::contiguous, <&P as Platform>::contiguous_mut);
+    let before: Before<&P> = <&P as Platform>::before_evict_with;
+    keep([view as At, view_mut as At, before as At]);
     keep([<&P as Platform>::allocate as At, <&P as Platform>::allocate_for as At]);
     keep([<&P as Platform>::release as At, <&P as Platform>::join as At, <&P as Platform>::zone as At]);
     keep([<&P as Platform>::zones_for as At, <&P as Platform>::keep as At, <&P as Platform>::wiped as At]);
@@ -201,6 +214,10 @@ fn platform<P: Platform>() {
 
 /// What the simplest machine is given.
 fn provided() {
+    let (view, view_mut): (View<Card>, ViewMut<Card>) =
+        (<Card as Platform>::contiguous, <Card as Platform>::contiguous_mut);
+    let before: Before<Card> = <Card as Platform>::before_evict_with;
+    keep([view as At, view_mut as At, before as At]);
     keep([<Plain as Platform>::zone as At, <Plain as Platform>::zones_for as At]);
     keep([<Plain as Platform>::keep as At, <Plain as Platform>::wiped as At]);
     keep([<Plain as Platform>::allocate_for as At, <HeapSource<NoLock, PAGE> as Platform>::join as At]);
@@ -303,12 +320,14 @@ fn buffer<P: Platform + 'static, S: BackingStore<P::Block> + 'static, T: Slots<P
     let segments: fn(&Read<P, T>) = |guard| each(Read::segments(guard));
     keep([Read::<P, T>::copy_out as At, Read::<P, T>::bytes as At, Read::<P, T>::address as At]);
     keep([Read::<P, T>::sync_for_device as At, Read::<P, T>::sync_for_cpu as At]);
+    keep([Read::<P, T>::contiguous as At]);
     keep([blocks as At, segments as At, drop_in_place::<Read<P, T>> as At]);
 
     let blocks: fn(&Write<P, T>) = |guard| each(Write::blocks(guard));
     let segments: fn(&Write<P, T>) = |guard| each(Write::segments(guard));
     keep([Write::<P, T>::copy_out as At, Write::<P, T>::copy_in as At, Write::<P, T>::bytes as At]);
     keep([Write::<P, T>::sync_for_device as At, Write::<P, T>::sync_for_cpu as At]);
+    keep([Write::<P, T>::contiguous as At, Write::<P, T>::contiguous_mut as At]);
     keep([blocks as At, segments as At, Write::<P, T>::address as At, drop_in_place::<Write<P, T>> as At]);
 }
 
@@ -322,6 +341,8 @@ where
     keep([Buffer::<P, S, &mut [Slot<P>]>::over as At]);
     keep([<Read<P> as Deref>::deref as At, <Write<P> as Deref>::deref as At]);
     keep([<Write<P> as DerefMut>::deref_mut as At]);
+    type One<'m, P> = Charged<'m, Addressed<'m, [Slot<P>; 1]>>;
+    keep([<Read<P, One<P>> as Deref>::deref as At, <Write<P, One<P>> as DerefMut>::deref_mut as At]);
 }
 
 fn slots<P: Platform + 'static>() {
