@@ -2,7 +2,7 @@
 
 use crate::candidates::{Candidates, Evictable};
 use crate::event::{self, Event};
-use crate::walk::{Pass, Step, walk};
+use crate::step::{Pass, Step};
 use crate::want::Measure;
 use crate::{
     Ask, BackingStore, Context, Effort, Evict, Forebay, Order, OutOfFrames, Outcome, OwnedBlock, Pages,
@@ -51,8 +51,8 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
     /// With [`Evict::TRANSFER`], `Want::moved` and [`Context::INTERRUPT`] fit for an interrupt: copies nothing, allocates
     /// nothing; O(1) for each buffer that is looked at and has nothing to give, and one call of the store for each block.
     /// Without a roster up to three rounds, and a few looks, over all candidates; with one over those that it lists. No lock is
-    /// held while anything moves. Busy, bad and empty buffers are passed over. (TTM's `ttm_bo_shrink` and its LRU walks, which ended at
-    /// the first error.)
+    /// held while anything moves. Busy, bad and empty buffers are passed over. (TTM's `ttm_bo_shrink` and its walks, of which
+    /// one ended at the first error.)
     pub fn reclaim<'h, E: Evictable + 'h>(
         &self,
         candidates: impl Into<Candidates<'h, E>>,
@@ -167,7 +167,9 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
 
     /// Until the frames of the goal are free, by blocks of at least that order.
     fn free(&mut self, least: Order) -> Outcome {
-        self.begin();
+        if self.had.is_none() {
+            self.had = Some(self.begin());
+        }
         self.cheap_passes(least);
         loop {
             let missing = self.missing();
@@ -189,14 +191,13 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
         }
     }
 
-    /// Settles what costs nothing, and finds out what that gained; the first time only.
-    fn begin(&mut self) {
+    /// Settles what costs nothing, and finds out what the store had.
+    fn begin(&mut self) -> Had {
         let known = self.home.stats().reclaimable;
         self.settle(Pages::ZERO);
-        let Settled { freed, reclaimable, pending, .. } = self.report.settled;
-        let had = known.min(reclaimable);
-        let on_its_way = freed + (reclaimable - had) + pending;
-        self.had.get_or_insert(Had { reclaimable: had, on_its_way });
+        let Settled { freed, reclaimable: now, pending, .. } = self.report.settled;
+        let reclaimable = known.min(now);
+        Had { reclaimable, on_its_way: freed + (now - reclaimable) + pending }
     }
 
     /// Until the source has a block of that order to give.
@@ -241,7 +242,7 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
         let rounds = if pass == Pass::Evict || how == Evict::PURGE { 2 } else { 1 };
         let step = Step { budget, how, cx: self.cx, pass, least, zones: self.want.zones };
         let hand = self.home.hand(&self.over, pass);
-        let (sum, hand) = walk(self.over, hand, step, rounds);
+        let (sum, hand) = self.over.walk(hand, step, rounds);
         self.home.set_hand(&self.over, pass, hand);
         self.report.evicted += sum;
         sum.moved()
