@@ -220,9 +220,10 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
                 return Outcome::Reached;
             }
         }
-        match free(self) >= pages {
-            true => Outcome::Fragmented,
-            false => self.ended(),
+        match self.ended() {
+            _ if free(self) >= pages => Outcome::Fragmented,
+            Outcome::Reached => Outcome::Short, // enough was gained, and somebody took it: a store, for its copies
+            other => other,
         }
     }
 
