@@ -70,10 +70,15 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
             goal: want.pages,
             report: Report::default(),
             had: Pages::ZERO,
+            idle: Pages::ZERO,
+            walks: Walks::Now,
         };
         call.report.outcome = match (want.order, want.measure) {
             (Some(order), _) => call.free_a_block(order),
-            (None, Measure::Freed) => call.free(Order::PAGE),
+            (None, Measure::Freed) => {
+                call.count_before();
+                call.free()
+            }
             (None, Measure::Moved) => call.move_out(),
         };
         call.report.gained = call.gained();
@@ -151,68 +156,91 @@ struct Call<'f, 'h, P: Platform, S, M: Places<P> + ?Sized, E> {
     report: Report,
     /// What was reclaimable before.
     had: Pages,
+    /// Written out since a page came home.
+    idle: Pages,
+    walks: Walks,
+}
+
+/// Whether one more walk may find something: nobody is asked a second time who refused for good.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Walks {
+    /// The last one found all that it looked for.
+    Now,
+    /// The store had a backlog.
+    OnceSettled,
+    Over,
 }
 
 impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable> Call<'_, '_, P, S, M, E> {
     /// Until the goal left its buffers.
     fn move_out(&mut self) -> Outcome {
         self.cheap_passes(Order::PAGE);
-        if self.how != Evict::PURGE {
-            self.pass(Pass::Evict, self.missing(), Order::PAGE);
-        }
+        self.evict(self.missing(), Order::PAGE);
         self.settle(Pages::ZERO);
         self.ended()
     }
 
-    /// Until the frames of the goal are free, by blocks of at least that order.
-    fn free(&mut self, least: Order) -> Outcome {
-        self.settle(Pages::ZERO);
-        self.had = self.report.settled.reclaimable;
-        self.cheap_passes(least);
-        loop {
-            let missing = self.missing();
-            if missing == Pages::ZERO {
-                return Outcome::Reached;
-            }
-            let before = self.report.settled;
-            self.settle(missing); // what is on its way first: it costs nobody their contents
+    /// Until the frames of the goal are free.
+    fn free(&mut self) -> Outcome {
+        self.walks = Walks::Now;
+        self.cheap_passes(Order::PAGE);
+        while self.missing() > Pages::ZERO {
+            let settled = self.settle(self.missing()); // what is on its way first: it costs nobody their contents
             let short = self.missing() - self.report.settled.pending;
-            let moved = match self.how {
-                Evict::PURGE => Pages::ZERO,
-                _ => self.pass(Pass::Evict, short, least),
-            };
-            let settled =
-                self.report.settled.written + self.report.settled.freed > before.written + before.freed;
-            if moved == Pages::ZERO && !settled {
-                return self.ended();
+            if self.evict(short, Order::PAGE) == Pages::ZERO && !settled {
+                break;
+            }
+        }
+        self.ended()
+    }
+
+    /// Until the source has a block of that order to give, by such blocks alone. What else is on its way does not stand for
+    /// one.
+    fn free_large(&mut self, order: Order) {
+        self.cheap_passes(order);
+        loop {
+            let settled = self.settle(order.pages());
+            if self.gives(order) {
+                return;
+            }
+            let left = self.report.evicted.moved();
+            // What can't be settled now may well be such a block.
+            let waits = if settled { left } else { left.max(self.report.settled.pending) };
+            let moved = self.evict(order.pages() - waits, order);
+            let on_its_way = settled && self.report.evicted.moved() > Pages::ZERO;
+            if moved == Pages::ZERO && !on_its_way {
+                return;
             }
         }
     }
 
     /// Until the source has a block of that order to give.
     fn free_a_block(&mut self, order: Order) -> Outcome {
+        if order > P::MAX_ORDER {
+            return Outcome::Nothing;
+        }
         let (zones, pages) = (self.want.zones, order.pages());
-        let gives = |call: &Self| call.home.gives(order, zones, call.cx);
-        if gives(self) || self.home.pool.trim_within(zones, Pages::MAX, self.cx) > Pages::ZERO && gives(self)
-        {
+        let trims = |call: &Self| call.home.pool.trim_within(zones, Pages::MAX, call.cx) > Pages::ZERO;
+        if self.gives(order) || trims(self) && self.gives(order) {
             return Outcome::Reached;
         }
-        self.free(order);
-        if gives(self) {
-            return Outcome::Reached;
-        }
+        self.count_before();
+        self.free_large(order);
         let free = |call: &Self| call.home.platform().available(zones).unwrap_or(call.report.freed());
-        if free(self) < pages {
+        if !self.gives(order) && free(self) < pages {
             self.goal = self.gained() + (pages - free(self));
-            self.free(Order::PAGE);
-            if gives(self) {
-                return Outcome::Reached;
-            }
+            self.free();
         }
-        match free(self) >= pages {
-            true => Outcome::Fragmented,
-            false => self.ended(),
+        match (self.gives(order), free(self) >= pages, self.ended()) {
+            (true, ..) => Outcome::Reached,
+            (false, true, _) => Outcome::Fragmented,
+            (false, false, Outcome::Reached) => Outcome::Short, // free for the system, not in the source
+            (false, false, ended) => ended,
         }
+    }
+
+    fn gives(&self, order: Order) -> bool {
+        self.home.gives(order, self.want.zones, self.cx)
     }
 
     /// What costs little: purges, and what is clean and cold.
@@ -223,6 +251,21 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
         if self.how != Evict::PURGE {
             self.pass(Pass::Clean, self.missing(), least);
         }
+    }
+
+    /// One walk for blocks of at least that order, if another may help; returns what left.
+    fn evict(&mut self, budget: Pages, least: Order) -> Pages {
+        if self.how == Evict::PURGE || self.walks != Walks::Now {
+            return Pages::ZERO;
+        }
+        let backlogs = self.report.evicted.backlogs;
+        let moved = self.pass(Pass::Evict, budget, least);
+        self.walks = match (moved >= budget, self.report.evicted.backlogs > backlogs) {
+            (true, _) => Walks::Now,
+            (false, true) => Walks::OnceSettled,
+            (false, false) => Walks::Over,
+        };
+        moved
     }
 
     /// Walks once over the candidates; returns what left.
@@ -237,7 +280,13 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
         sum.moved()
     }
 
-    fn settle(&mut self, budget: Pages) {
+    /// What is reclaimable already does not count. Where nothing may be flushed, it is counted only.
+    fn count_before(&mut self) {
+        self.had = self.home.settle_store(Pages::ZERO, Context::INTERRUPT).reclaimable;
+    }
+
+    /// Whether it came any further. A store that only writes, and frees nothing of all that it has, does not.
+    fn settle(&mut self, budget: Pages) -> bool {
         let now = self.home.settle_store(budget, self.cx);
         let before = self.report.settled;
         self.report.settled = Settled {
@@ -246,6 +295,13 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
             error: before.error.or(now.error),
             ..now
         };
+        self.idle = if now.freed > Pages::ZERO { Pages::ZERO } else { self.idle + now.written };
+        let writes = now.written > Pages::ZERO && now.error.is_none() && self.idle <= now.pending;
+        let further = now.freed > Pages::ZERO || writes;
+        if further && self.walks == Walks::OnceSettled {
+            self.walks = Walks::Now;
+        }
+        further
     }
 
     /// Pages that count.

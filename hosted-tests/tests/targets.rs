@@ -106,9 +106,12 @@ fn what_is_copied_is_free_at_once() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let home: &Forebay<_, _> = &forebay(&near, &far, &world);
     let tiles = tiles::<8, _, _>(home, order(1));
-    for (want, gained, outcome) in
-        [(3, 4, Outcome::Reached), (0, 0, Outcome::Reached), (13, 12, Outcome::Short), (1, 0, Outcome::Nothing)]
-    {
+    for (want, gained, outcome) in [
+        (3, 4, Outcome::Reached),
+        (0, 0, Outcome::Reached),
+        (13, 12, Outcome::Short),
+        (1, 0, Outcome::Nothing),
+    ] {
         let report = home.reclaim(&tiles, Want::freed(pages(want)), COPY, CX);
         assert_eq!(told(&report), ([gained, 0, gained], outcome), "{want} wanted");
         assert_eq!(report.settled, Settled::default());
