@@ -109,7 +109,8 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
     }
 
     /// Tries something that takes memory, such as a guard, and where memory is [short](Shortage) frees some (`want`, which
-    /// counts as [freed](Want::freed)) and tries again: as long as a reclaim gains something, and at most once for each candidate.
+    /// counts as [freed](Want::freed)) and tries again: as long as a reclaim gains something, at most once for each candidate, and
+    /// once more if it finds what was wanted without taking it from anybody.
     /// Nothing in this crate reclaims for an allocation unless it is told to, by this.
     ///
     /// What the attempt itself needs must not be held by a guard meanwhile, and is best not among the candidates' coldest: a
@@ -133,8 +134,11 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
         for _ in 0..over.buffers.len() {
             match attempt() {
                 Err(why) if why.is_shortage() => {
-                    if self.reclaim(over, want, how, cx).gained == Pages::ZERO {
-                        return Err(why);
+                    let report = self.reclaim(over, want, how, cx);
+                    match (report.gained, report.outcome) {
+                        (Pages::ZERO, Outcome::Reached) => break, // it was there, on the shelves say
+                        (Pages::ZERO, _) => return Err(why),
+                        _ => {}
                     }
                 }
                 done => return done,
