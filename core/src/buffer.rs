@@ -333,6 +333,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Drop for Buffer<'_, P,
                 self.home.strand(stuck.block().pages());
             }
             self.uncharge(&mut held);
+            held.marks = Marks::empty(); // so that no roster lists it
         }
     }
 }

@@ -253,7 +253,7 @@ fn purges_take_no_second_chance() {
 const SEATS: usize = 6;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Rule: nobody starves: a buffer that nobody uses leaves within a bounded number of reclaims, whatever others do, with
     /// a roster and without.
