@@ -123,10 +123,8 @@ impl Platform for TwoZones {
         self.allocate_for(Ask::of(order), cx)
     }
     fn allocate_for(&self, ask: Ask, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
-        let zones = [LOW, HIGH].into_iter().filter(|zone| ask.zones.contains(*zone));
-        zones.fold(Err(OutOfFrames::Exhausted), |found, zone| {
-            found.or_else(|_| self.of(zone).allocate(ask.order, cx))
-        })
+        let mut zones = [LOW, HIGH].into_iter().filter(|zone| ask.zones.contains(*zone));
+        zones.find_map(|zone| self.of(zone).allocate(ask.order, cx).ok()).ok_or(OutOfFrames::Exhausted)
     }
     fn zone(&self, block: &RamBlock<PAGE>) -> Zone {
         if self.frames.contains(&block.pfn().get()) { LOW } else { HIGH }
