@@ -51,6 +51,11 @@ impl Walk {
         block.order() >= self.least && (anywhere || self.zones.contains(platform.zone(block)))
     }
 
+    /// Whether some blocks of a buffer with that unit may not be meant.
+    pub(crate) fn is_choosy(&self, unit: Order) -> bool {
+        self.least > unit || self.zones != Zones::ALL
+    }
+
     /// A block that is not even tried, and why if that is a refusal.
     pub(crate) fn leave(&mut self, clean: bool, why: Option<StayReason>) {
         self.stays |= if clean { Class::CLEAN } else { Class::RESIDENT };

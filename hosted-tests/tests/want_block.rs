@@ -80,6 +80,38 @@ fn large_blocks_go_first() {
     }
 }
 
+/// Rule: who has no such block is not disturbed: no hook runs, whatever there is to find, or not.
+#[test]
+fn who_has_no_such_block_is_not_disturbed() {
+    let (world, log) = (World::new(Contents::Compared), Log::default());
+    let (near, far) = (TwoZones::new(8, 8), far(64));
+    let home: &Forebay<_, _> = &forebay(Traced::new(&near, &log), &far, &world);
+    let buffer = |order, zone: Zone| {
+        let buffer = Buffer::new(home, order).within(zone.only());
+        fill(&buffer, 6);
+        buffer
+    };
+    let small: [Buffer<'_, _, _>; 4] = std::array::from_fn(|_| buffer(order(1), LOW));
+    let high = [buffer(order(2), HIGH), buffer(order(2), HIGH)];
+    small[2].evict(ALL, Evict::COPY, CX).unwrap();
+    check(&small[2], 6); // clean
+    log.take();
+    let all = refs(&[&small, &high]);
+    let hooks = || log.count(|e| matches!(e, Event::BeforeEvict(..) | Event::AfterRestore(..)));
+    let report = home.reclaim(&all[..], Want::moved(ALL).within(HIGH.only()), LADDER, CX);
+    assert_eq!((report.evicted.moved(), hooks()), (pages(8), 2));
+    let low: Vec<_> = small.iter().collect();
+    let guard = small[0].read().unwrap(); // so that the shortage lasts
+    home.reclaim(&low[..], Want::block(order(2)).within(HIGH.only()), LADDER, CX);
+    assert_eq!(hooks(), 0);
+    let report = home.reclaim(&low[..], Want::block(order(2)).within(LOW.only()), Evict::TRANSFER, CX);
+    assert_eq!((report.evicted.moved(), hooks()), (pages(4), 2), "as a shortage, two of them");
+    drop(guard);
+    all.iter().for_each(|t| check(t, 6));
+    drop((small, high));
+    world.assert_empty();
+}
+
 /// Rule: what is not needed, or clean, goes before other blocks, but only if it has such a block.
 #[test]
 fn only_large_ones_are_purged_and_dropped_clean() {
