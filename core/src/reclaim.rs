@@ -2,7 +2,7 @@
 
 use crate::candidates::{Candidates, Evictable};
 use crate::event::{self, Event};
-use crate::walk::{Pass, Step, walk};
+use crate::step::{Pass, Step};
 use crate::want::Measure;
 use crate::{
     Ask, BackingStore, Context, Effort, Evict, Forebay, Order, OutOfFrames, Outcome, OwnedBlock, Pages,
@@ -278,7 +278,7 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
         let rounds = if pass == Pass::Evict || how == Evict::PURGE { 2 } else { 1 };
         let step = Step { budget, how, cx: self.cx, pass, least, zones: self.want.zones };
         let hand = self.home.hand(&self.over, pass);
-        let (sum, hand) = walk(self.over, hand, step, rounds);
+        let (sum, hand) = self.over.walk(hand, step, rounds);
         self.home.set_hand(&self.over, pass, hand);
         self.report.evicted += sum;
         sum.moved()
