@@ -300,7 +300,7 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
             ..now
         };
         self.idle = if now.freed > Pages::ZERO { Pages::ZERO } else { self.idle + now.written };
-        let writes = now.written > Pages::ZERO && now.error.is_none() && self.idle <= now.pending;
+        let writes = now.written > Pages::ZERO && self.idle <= now.pending;
         let further = now.freed > Pages::ZERO || writes;
         if further && self.walks == Walks::OnceSettled {
             self.walks = Walks::Now;

@@ -25,7 +25,7 @@ fn tiles<'h, const N: usize, P: Platform, S: BackingStore<P::Block>>(
 }
 
 /// Resident, and the store has a copy; lately used.
-fn make_clean<P: Platform, S: BackingStore<P::Block>>(tile: &Buffer<'_, P, S>, seed: u8) {
+fn make_clean<P: Platform, S: BackingStore<P::Block>, T: Slots<P>>(tile: &Buffer<'_, P, S, T>, seed: u8) {
     fill(tile, seed);
     let pages = tile.evict(ALL, Evict::COPY, CX).unwrap().copied;
     check(tile, seed);
@@ -33,7 +33,7 @@ fn make_clean<P: Platform, S: BackingStore<P::Block>>(tile: &Buffer<'_, P, S>, s
 }
 
 /// From now on it is not lately used.
-fn cool<P: Platform, S: BackingStore<P::Block>>(tile: &Buffer<'_, P, S>) {
+fn cool<P: Platform, S: BackingStore<P::Block>, T: Slots<P>>(tile: &Buffer<'_, P, S, T>) {
     assert_eq!(tile.evict_if_idle(Step::new(NONE, TRANSFER, CX)), Evicted::default());
 }
 
@@ -174,21 +174,27 @@ fn a_hook_that_refuses_is_asked_once() {
 fn clean_blocks_are_overshot_by_less_than_one() {
     let (world, near, far) = (World::new(Contents::Compared), near(64), far(64));
     let home: &Forebay<_, _> = &forebay(&near, &far, &world);
-    let tiles: [Buffer<'_, _, _>; 3] = [0, 3, 1].map(|n| Buffer::new(home, order(n)));
-    for want in 0..=12 {
+    let mut slots = [const { Slot::EMPTY }; 11];
+    let many = Buffer::over(&mut slots, home); // blocks of orders 3, 1, 0
+    let tiles: [Buffer<'_, _, _>; 2] = [0, 1].map(|n| Buffer::new(home, order(n)));
+    let all: [&dyn Evictable; 3] = [&tiles[0], &many, &tiles[1]];
+    for want in 0..=15 {
         for tile in &tiles {
             make_clean(tile, 1);
             cool(tile);
         }
-        let report = home.reclaim(&tiles, pages(want), TRANSFER, CX);
+        make_clean(&many, 2);
+        cool(&many);
+        let report = home.reclaim(&all, pages(want), TRANSFER, CX);
         let moved = report.evicted.moved().get();
         assert_eq!(report.evicted.clean.get(), moved);
-        assert!(moved >= want.min(11) && moved < want + 8, "{moved} of {want}");
-        assert_eq!((report.gained, report.outcome == Outcome::Reached), (pages(moved), want <= 11));
+        assert!(moved >= want.min(14) && moved < want + 8, "{moved} of {want}");
+        assert_eq!((report.gained, report.outcome == Outcome::Reached), (pages(moved), want <= 14));
         world.validate();
         tiles.iter().for_each(|t| check(t, 1));
+        check(&many, 2);
     }
-    drop(tiles);
+    drop((tiles, many));
     all_home(&world, &near, &far);
 }
 

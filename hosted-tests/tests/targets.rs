@@ -6,6 +6,7 @@ use common::*;
 use forebay::*;
 use forebay_backends::*;
 use hosted_tests::{Contents, World};
+use std::cell::Cell;
 
 const TRANSFER: Evict = Evict::TRANSFER;
 const COPY: Evict = Evict::COPY;
@@ -171,6 +172,46 @@ fn a_store_that_can_not_settle_ends_it() {
         check_all(&tiles);
         drop(tiles);
         all_home(&world, &near, &far);
+    }
+}
+
+/// A source whose hook refuses one buffer, and counts how often it was asked for it.
+struct Stubborn<'n>(&'n Near, Cell<usize>);
+
+impl Platform for Stubborn<'_> {
+    type Block = RamBlock<PAGE>;
+    type Lock = Spin;
+    type Mode = ();
+    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
+        self.0.allocate(order, cx)
+    }
+    fn release(&self, block: RamBlock<PAGE>) {
+        self.0.release(block);
+    }
+    fn before_evict(&self, id: BufferId, _: Context) -> Result<(), Busy> {
+        if id != BufferId(2) {
+            return Ok(());
+        }
+        self.1.set(self.1.get() + 1);
+        Err(Busy)
+    }
+}
+
+/// Rule: who refused is not asked again by the same reclaim, though it goes on settling for what the others gave.
+#[test]
+fn who_refused_is_not_asked_again() {
+    for how in [TRANSFER, COPY, Evict::LADDER] {
+        for cx in [CX, INTERRUPT] {
+            let (near, far) = (near(16), far(32));
+            let home: &Forebay<_, _> =
+                &Forebay::<_, _, [Place<_>; 0]>::new(Stubborn(&near, Cell::new(0)), &far, 0);
+            let tiles = tiles::<8, _, _>(home, order(1));
+            for _ in 0..3 {
+                home.reclaim(&tiles, Want::freed(ALL), how, cx);
+                assert_eq!(home.platform().1.take(), usize::from(how != COPY || cx == CX), "{how:?} {cx:?}");
+            }
+            check_all(&tiles);
+        }
     }
 }
 
