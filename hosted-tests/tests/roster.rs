@@ -174,7 +174,6 @@ proptest! {
                 live(&world, home, &roster, make, &ops);
             }
         }
-        drop(roster);
         prop_assert!(words.iter().all(|word| *word == 0));
         all_home(&world, &near, &far);
     }
@@ -358,7 +357,6 @@ fn a_million_seats() {
     }
     buffers.iter().for_each(|b| check(b, 4));
     drop(seats);
-    drop(spies);
     drop(buffers);
     all_home(&world, &near, &far);
 }

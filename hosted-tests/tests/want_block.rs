@@ -164,6 +164,24 @@ fn fragmented_is_not_short() {
     }
 }
 
+/// Rule: where no such block left a buffer, no more is written out for it than it has pages, whatever is on its way.
+#[test]
+fn no_more_is_written_out_than_that() {
+    let (world, near, far) = (World::new(Contents::Compared), near(64), region::<32>(128, 0));
+    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let hogged = leave(&near, (0..32).map(|n| 2 * n));
+    let small = filled(home, order(0), 32);
+    home.reclaim(&small[..], pages(24), Evict::TRANSFER, Context::INTERRUPT);
+    let report = home.reclaim(&small[..], Want::block(BIG), Evict::TRANSFER, CX);
+    assert_eq!((report.evicted.moved(), report.outcome), (NONE, Outcome::Fragmented));
+    assert_eq!((report.settled.written, far.pending(), near.free()), (pages(8), pages(16), pages(8)));
+    world.validate();
+    small.iter().for_each(|t| check(t, 6));
+    drop(small);
+    give_back(&near, hogged);
+    world.assert_empty();
+}
+
 /// Rule: in a shortage small blocks leave too, until so many are free; what comes of it is a block, or too little.
 #[test]
 fn in_a_shortage_small_ones_leave() {
