@@ -103,3 +103,20 @@ fn a_block_in_a_zone() {
     drop(buffers);
     world.assert_empty();
 }
+
+/// Rule: what the source has in other zones is no such block, and does not hide the one that comes free.
+#[test]
+fn a_block_elsewhere_is_none() {
+    let world = World::new(Contents::Compared);
+    let (near, far) = (TwoZones::new(8, 8), far(64));
+    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let buffers: [Buffer<'_, _, _>; 2] = [(); 2].map(|()| Buffer::new(home, order(2)).within(HIGH.only()));
+    buffers.iter().for_each(|b| fill(b, 5));
+    let report = home.reclaim(&buffers, Want::block(order(2)).within(HIGH.only()), Evict::LADDER, CX);
+    assert_eq!((report.gained, report.outcome), (pages(4), Outcome::Reached));
+    assert_eq!((near.low.free(), near.high.free()), (pages(8), pages(4)));
+    world.validate();
+    buffers.iter().for_each(|b| check(b, 5));
+    drop(buffers);
+    world.assert_empty();
+}
