@@ -51,8 +51,8 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
     /// With [`Evict::TRANSFER`], `Want::moved` and [`Context::INTERRUPT`] fit for an interrupt: copies nothing, allocates
     /// nothing; O(1) for each buffer that is looked at and has nothing to give, and one call of the store for each block.
     /// Without a roster up to three rounds, and a few looks, over all candidates; with one over those that it lists. No lock is
-    /// held while anything moves. Busy, bad and empty buffers are passed over. (TTM's `ttm_bo_shrink` and its LRU walks, which ended at
-    /// the first error.)
+    /// held while anything moves. Busy, bad and empty buffers are passed over. (TTM's `ttm_bo_shrink` and its walks, of which
+    /// one ended at the first error.)
     pub fn reclaim<'h, E: Evictable + 'h>(
         &self,
         candidates: impl Into<Candidates<'h, E>>,
