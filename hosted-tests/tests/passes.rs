@@ -198,6 +198,28 @@ fn clean_blocks_are_overshot_by_less_than_one() {
     all_home(&world, &near, &far);
 }
 
+/// Rule: what is dirty is not refused by the pass for what is clean: it leaves after that, by the same reclaim.
+#[test]
+fn what_is_clean_in_part_leaves_as_a_whole() {
+    let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
+    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let hogged = leave(&near, [0, 2, 4, 6]); // single pages
+    let mut slots = [const { Slot::EMPTY }; 4];
+    let buffer = Buffer::over(&mut slots, home);
+    fill(&buffer, 8);
+    assert_eq!(buffer.evict(pages(2), Evict::COPY, CX).unwrap().copied, pages(2));
+    assert_eq!(buffer.restore(ALL, CX).into_result().unwrap().loaded, pages(2));
+    assert_eq!(buffer.residency(), residency(4, 2, 0));
+    cool(&buffer);
+    let Report { evicted, gained, .. } = home.reclaim(&[&buffer], ALL, TRANSFER, CX);
+    assert_eq!((evicted.clean, evicted.handed_over, gained), (pages(2), pages(2), pages(4)));
+    assert_eq!((evicted.why, evicted.refused), (None, NONE));
+    check(&buffer, 8);
+    drop(buffer);
+    give_back(&near, hogged);
+    all_home(&world, &near, &far);
+}
+
 /// Rule: a purge drops whole buffers, one after the other, and no other one once enough is gone.
 #[test]
 fn purges_end_when_enough_is_gone() {

@@ -199,6 +199,25 @@ fn a_stranded_block_leaves_no_mark() {
     assert_eq!(home.stats().stranded, pages(2));
 }
 
+/// Rule: a buffer may be on several rosters, and all of them know it.
+#[test]
+fn on_two_rosters() {
+    let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
+    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let rosters = [(); 2].map(|()| Roster::<Spin, _>::new([0; Roster::<Spin>::words(9)]));
+    let inner = rosters[0].list(3, [Slot::EMPTY]).unwrap();
+    let buffer = Buffer::of(rosters[1].list(8, inner).unwrap(), home);
+    fill(&buffer, 1);
+    let resident = || [0, 1].map(|n| listed(home, &rosters[n], 9)[2].iter().copied().collect::<Vec<_>>());
+    assert_eq!(resident(), [[3], [8]]);
+    buffer.evict(ALL, Evict::COPY, CX).unwrap();
+    assert_eq!(resident(), [[0; 0]; 2]);
+    check(&buffer, 1);
+    drop(buffer);
+    assert_eq!(resident(), [[0; 0]; 2]);
+    all_home(&world, &near, &far);
+}
+
 static CALLS_LEFT: AtomicU32 = AtomicU32::new(u32::MAX);
 
 fn sink(event: &Event) {
