@@ -198,6 +198,33 @@ fn clean_blocks_are_overshot_by_less_than_one() {
     all_home(&world, &near, &far);
 }
 
+/// Rule: what one buffer gave is not asked of the next one again: of single pages exactly so many leave as are wanted.
+#[test]
+fn single_pages_are_not_overshot() {
+    let (world, near, far) = (World::new(Contents::Compared), near(32), far(64));
+    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let hogged = leave(&near, (0..12).map(|n| 2 * n));
+    let mut slots = [const { [const { Slot::EMPTY }; 4] }; 3];
+    let buffers: Vec<_> = slots.iter_mut().map(|slots| Buffer::over(slots, home)).collect();
+    for (want, how) in
+        (0..=12).flat_map(|want| [(want, TRANSFER), (want, Evict::COPY), (want, Evict::empty())])
+    {
+        for buffer in &buffers {
+            match how.is_empty() {
+                true => make_clean(buffer, 3),
+                false => fill(buffer, 3),
+            }
+            cool(buffer);
+        }
+        let report = home.reclaim(&buffers[..], pages(want), how, CX);
+        assert_eq!((report.gained, report.outcome), (pages(want), Outcome::Reached), "{how:?}");
+        buffers.iter().for_each(|b| check(b, 3));
+    }
+    drop(buffers);
+    give_back(&near, hogged);
+    all_home(&world, &near, &far);
+}
+
 /// Rule: what is dirty is not refused by the pass for what is clean: it leaves after that, by the same reclaim.
 #[test]
 fn what_is_clean_in_part_leaves_as_a_whole() {
