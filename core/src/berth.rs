@@ -70,7 +70,7 @@ pub struct Guest<'b, L: RawLock, E> {
 
 impl<E> Sorted for Option<E> {
     fn sort(&mut self) -> Class {
-        Class::empty() // a walk looks at what is in it
+        if self.is_some() { Class::RESIDENT } else { Class::empty() } // perhaps
     }
 }
 
@@ -130,6 +130,9 @@ impl<L: RawLock, E> Deref for Guest<'_, L, E> {
 
 impl<L: RawLock, E: Evictable> Evictable for Berth<L, E> {
     fn evict_if_idle(&self, step: Step) -> Evicted {
+        if self.cell.class().is_empty() {
+            return Evicted::default(); // and nobody who puts something in is turned away for it
+        }
         let guest = self.get().ok();
         let buffer = guest.as_ref().and_then(|guest| guest.as_ref());
         buffer.map_or(Evicted::default(), |buffer| buffer.evict_if_idle(step))

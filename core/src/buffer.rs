@@ -213,7 +213,7 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
 
     /// For an owner: as [`evict`](Buffer::evict), and can't be busy. With a guard alive this does not compile.
     pub fn evict_now(&mut self, budget: Pages, how: Evict, cx: Context) -> Evicted {
-        self.cell.get_mut();
+        self.cell.forgive();
         self.evict(budget, how, cx).unwrap_or_default()
     }
 
@@ -324,11 +324,11 @@ pub struct Residency {
 
 impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Evictable for Buffer<'_, P, S, T> {
     fn evict_if_idle(&self, step: Step) -> Evicted {
-        let held = self.cell.hold_if(|class, chances| step.is_for(class, chances));
+        let held = self.cell.hold_if(|idle| step.is_for(idle));
         let Some(mut held) = held else { return Evicted::default() };
         let sum = self.evict_held(&mut held, &step);
-        if sum.why.is_some() {
-            held.give_chances(step.chances_after_refusal(held.marks.class()));
+        if sum.why.is_some() && sum.backlogs == 0 {
+            held.note(|idle| step.was_refused(idle));
         }
         sum
     }
@@ -337,7 +337,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Evictable for Buffer<'
 impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Drop for Buffer<'_, P, S, T> {
     /// The context is unknown, so the hook is told the poorest; a refusal of it can't be honoured here.
     fn drop(&mut self) {
-        self.cell.get_mut();
+        self.cell.forgive();
         if let Ok(mut held) = self.cell.hold() {
             let _ = self.unmap(&mut held, Context::INTERRUPT);
             self.clear(&mut held, Context::INTERRUPT, |block| self.home.pool.give(block, Context::INTERRUPT));
@@ -345,6 +345,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Drop for Buffer<'_, P,
                 self.home.strand(stuck.block().pages());
             }
             self.uncharge(&mut held);
+            held.marks = Marks::empty(); // so that no roster lists it
         }
     }
 }

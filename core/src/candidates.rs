@@ -6,6 +6,15 @@ use crate::{Class, Evict, Evicted};
 /// How many candidates a pass for clean ones looks at: those that were used lately stay, and take the time of others.
 const CLEAN_LOOKS: usize = 32;
 
+/// What a backlog of the store means to a walk that has no other way out than transfers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Backlog {
+    /// It goes on, with what is clean.
+    Passed,
+    /// It ends: the store is settled, and another one follows.
+    Ends,
+}
+
 /// Something that can give up pages: a buffer of any shape, or a place for one.
 pub trait Evictable {
     /// Takes that step, unless this is in use, was used since the last one (then the next one may), or has nothing that the
@@ -38,39 +47,54 @@ pub(crate) trait Seats {
     fn set_hand(&self, pass: Pass, at: usize);
 }
 
+/// How far a walk over candidates has come.
+pub(crate) struct Tour {
+    /// The seat that is next.
+    pub(crate) hand: usize,
+    /// So many seats to go.
+    pub(crate) left: usize,
+}
+
 impl<E: Evictable> Candidates<'_, E> {
-    /// One pass: from where the hand is, until so much left, or each candidate had its turn. Returns what left, and where the
-    /// hand stays: at the last one, which may have more to give. After a backlog it goes on without transfers.
+    /// Goes on with a tour until so much left, or it is over. Returns what left, and whether a backlog ended it; after another
+    /// backlog it goes on without transfers. The hand stays at the last one, which may have more to give.
     ///
-    /// A second-chance clock (Corbató 1968) in two rounds. Purges need no second chance and one round, unless there is nothing
-    /// else to do; what is clean and not lately used is looked for among a few only.
-    pub(crate) fn walk(self, mut hand: usize, mut step: Step, rounds: usize) -> (Evicted, usize) {
+    /// A second-chance clock (Corbató 1968), if the tour is of two rounds. What is clean and not lately used is looked for among
+    /// a few only.
+    pub(crate) fn walk(self, tour: &mut Tour, mut step: Step, backlog: Backlog) -> (Evicted, Backlog) {
         let (want, len) = (step.budget, self.buffers.len());
         let mut looks = if step.pass == Pass::Clean { CLEAN_LOOKS } else { usize::MAX };
-        let mut left = len.saturating_mul(rounds); // so many seats to go
         let mut sum = Evicted::default();
-        while left > 0 && looks > 0 && sum.moved() < want {
-            hand = if hand < len { hand } else { 0 };
-            let end = len.min(hand.saturating_add(left));
+        while tour.left > 0 && looks > 0 && sum.moved() < want {
+            tour.hand = if tour.hand < len { tour.hand } else { 0 };
+            let end = len.min(tour.hand.saturating_add(tour.left));
             let found = match self.roster {
-                Some(roster) => roster.next(step.class(), hand, end),
-                None => Some(hand),
+                Some(roster) => roster.next(step.class(), tour.hand, end),
+                None => Some(tour.hand),
             };
-            let passed = found.unwrap_or(end) - hand;
-            (hand, left) = (hand + passed, left - passed);
+            tour.pass(found.unwrap_or(end) - tour.hand);
             let Some(buffer) = found.and_then(|at| self.buffers.get(at)) else { continue };
             step.budget = want - sum.moved();
             let moved = buffer.evict_if_idle(step);
             sum += moved;
             if moved.backlogs > 0 {
                 step.how.remove(Evict::TRANSFER);
+                if backlog == Backlog::Ends && (step.how - Evict::PURGE).is_empty() {
+                    return (sum, Backlog::Ends);
+                }
             }
             looks -= 1;
             if sum.moved() < want {
-                (hand, left) = (hand + 1, left - 1);
+                tour.pass(1);
             }
         }
-        (sum, hand)
+        (sum, Backlog::Passed)
+    }
+}
+
+impl Tour {
+    fn pass(&mut self, seats: usize) {
+        (self.hand, self.left) = (self.hand + seats, self.left - seats);
     }
 }
 
@@ -82,15 +106,9 @@ impl<E> Clone for Candidates<'_, E> {
 
 impl<E> Copy for Candidates<'_, E> {}
 
-impl<'h, E: Evictable> From<&'h [E]> for Candidates<'h, E> {
-    fn from(buffers: &'h [E]) -> Self {
-        Candidates { buffers, roster: None }
-    }
-}
-
-impl<'h, E: Evictable, const N: usize> From<&'h [E; N]> for Candidates<'h, E> {
-    fn from(buffers: &'h [E; N]) -> Self {
-        Candidates { buffers, roster: None }
+impl<'h, E: Evictable, B: AsRef<[E]> + ?Sized> From<&'h B> for Candidates<'h, E> {
+    fn from(buffers: &'h B) -> Self {
+        Candidates { buffers: buffers.as_ref(), roster: None }
     }
 }
 

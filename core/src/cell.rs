@@ -18,10 +18,17 @@ struct State {
     usage: Usage,
     /// Somebody was told `Busy` since the present holder came.
     wanted: bool,
-    /// How often an evictor passes over it.
-    chances: u8,
+    idle: Idle,
+}
+
+/// What an evictor sees of a value that nobody uses.
+pub(crate) struct Idle {
     /// What it was when somebody last let go of it.
-    class: Class,
+    pub(crate) class: Class,
+    /// Used since the last evictor passed.
+    pub(crate) touched: bool,
+    /// The number of the reclaim that it refused last.
+    pub(crate) refused: u8,
 }
 
 /// What an evictor sees of the value without holding it.
@@ -44,13 +51,18 @@ unsafe impl<L: RawLock + Sync, T: Send + Sync> Sync for Shared<L, T> {}
 
 impl<L: RawLock, T> Shared<L, T> {
     pub(crate) const fn new(value: T) -> Self {
-        let state = State { usage: Usage::Idle, wanted: false, chances: 0, class: Class::empty() };
+        let idle = Idle { class: Class::empty(), touched: false, refused: 0 };
+        let state = State { usage: Usage::Idle, wanted: false, idle };
         Shared { state: Locked::new(state), value: UnsafeCell::new(value) }
     }
 
-    /// The value without asking: no guard can be alive. A guard that was leaked is forgiven.
-    pub(crate) const fn get_mut(&mut self) -> &mut T {
+    /// A guard that was leaked is forgiven: none can be alive.
+    pub(crate) const fn forgive(&mut self) {
         self.state.get_mut().usage = Usage::Idle;
+    }
+
+    /// The value without asking: no guard can be alive.
+    pub(crate) const fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()
     }
 }
@@ -63,20 +75,20 @@ impl<L: RawLock, T: Sorted> Shared<L, T> {
                 s.wanted = true;
                 return Err(Busy);
             }
-            (s.usage, s.wanted, s.chances) = (Usage::Held, false, 1);
+            (s.usage, s.wanted, s.idle.touched) = (Usage::Held, false, true);
             Ok(Held { cell: self })
         })
     }
 
     /// Exclusive, and no use: neither does it turn anybody away for long, nor does an evictor pass over it.
     pub(crate) fn hold_quietly(&self) -> Result<Held<'_, L, T>, Busy> {
-        self.hold_if(|_, _| true).ok_or(Busy)
+        self.hold_if(|_| true).ok_or(Busy)
     }
 
-    /// Exclusive, for an evictor, if nobody uses it and `may` says so: from what it is, and how often to pass over it.
-    pub(crate) fn hold_if(&self, may: impl FnOnce(Class, &mut u8) -> bool) -> Option<Held<'_, L, T>> {
+    /// Exclusive, for an evictor, if nobody uses it and `may` says so.
+    pub(crate) fn hold_if(&self, may: impl FnOnce(&mut Idle) -> bool) -> Option<Held<'_, L, T>> {
         self.state.with(|s| {
-            if s.usage != Usage::Idle || !may(s.class, &mut s.chances) {
+            if s.usage != Usage::Idle || !may(&mut s.idle) {
                 return None;
             }
             (s.usage, s.wanted) = (Usage::Held, false);
@@ -96,9 +108,14 @@ impl<L: RawLock, T: Sorted> Shared<L, T> {
         let mut held = self.hold()?;
         prepare(&mut held)?;
         let class = held.sort();
-        self.state.with(|s| (s.usage, s.class) = (Usage::Read(1), class));
+        self.state.with(|s| (s.usage, s.idle.class) = (Usage::Read(1), class));
         core::mem::forget(held); // INVARIANT: the hold became the first read
         Ok(Reader { cell: self })
+    }
+
+    /// What it was when somebody last let go of it.
+    pub(crate) fn class(&self) -> Class {
+        self.state.with(|s| s.idle.class)
     }
 
     /// Shared, where nothing has to be prepared.
@@ -117,7 +134,7 @@ impl<L: RawLock, T: Sorted> Shared<L, T> {
     fn join(&self) -> Option<Reader<'_, L, T>> {
         self.state.with(|s| match s.usage {
             Usage::Read(n) if n < u16::MAX => {
-                (s.usage, s.chances) = (Usage::Read(n + 1), 1);
+                (s.usage, s.idle.touched) = (Usage::Read(n + 1), true);
                 Some(Reader { cell: self })
             }
             _ => None,
@@ -153,9 +170,9 @@ pub(crate) struct Held<'c, L: RawLock, T: Sorted> {
 }
 
 impl<L: RawLock, T: Sorted> Held<'_, L, T> {
-    /// Evictors shall pass over it so often.
-    pub(crate) fn give_chances(&self, times: u8) {
-        self.cell.state.with(|s| s.chances = times);
+    /// Notes something for evictors.
+    pub(crate) fn note(&self, f: impl FnOnce(&mut Idle)) {
+        self.cell.state.with(|s| f(&mut s.idle));
     }
 
     /// Whether somebody was turned away meanwhile.
@@ -182,7 +199,7 @@ impl<L: RawLock, T: Sorted> DerefMut for Held<'_, L, T> {
 impl<L: RawLock, T: Sorted> Drop for Held<'_, L, T> {
     fn drop(&mut self) {
         let class = self.sort();
-        self.cell.state.with(|s| (s.usage, s.class) = (Usage::Idle, class));
+        self.cell.state.with(|s| (s.usage, s.idle.class) = (Usage::Idle, class));
     }
 }
 

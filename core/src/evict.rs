@@ -54,6 +54,12 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     }
 
     fn evict_round(&self, held: &mut Held<'_, P::Lock, Inner<P, T>>, walk: &mut Walk) {
+        let meant = |slot: &Slot<P>| {
+            slot.block.as_ref().is_some_and(|b| walk.is_for(self.home.platform(), b.block()))
+        };
+        if walk.is_choosy(self.unit) && !held.slots.slots().iter().any(meant) {
+            return;
+        }
         let was_mapped = !held.marks.contains(Marks::UNMAPPED);
         if self.unmap(held, walk.cx).is_err() {
             return walk.refuse(Pages::ZERO, StayReason::Hook);
@@ -121,10 +127,10 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             let Some(slot) = parts.slots.get_mut(i) else { break Seen::All };
             let Some(block) = slot.block.take() else { continue };
             let (mode, order) = (block.mode(), block.block().order());
-            let clean = slot.copy.is_some();
-            let tried = clean || !walk.rungs.is_empty();
+            let class = if slot.copy.is_some() { Class::CLEAN } else { Class::RESIDENT };
+            let tried = class == Class::CLEAN || !walk.rungs.is_empty();
             if !tried || !walk.is_for(platform, block.block()) {
-                walk.leave(clean, if tried { None } else { walk.barred });
+                walk.leave(class, if tried { None } else { walk.barred });
                 slot.block = Some(block);
                 continue;
             }
@@ -227,7 +233,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         let Some(pooled) = slot.block.take() else { return };
         let order = pooled.block().order();
         if slot.copy.is_none() && walk.rungs.is_empty() {
-            walk.leave(false, walk.barred); // a neighbour's backlog: it is not even tried
+            walk.leave(Class::RESIDENT, walk.barred); // a neighbour's backlog: it is not even tried
             slot.block = Some(pooled);
             return;
         }

@@ -21,6 +21,8 @@ pub struct Forebay<P: Platform, S, M: Places<P> + ?Sized = [Place<P>]> {
 struct Walk {
     /// Of reclaims without a roster: indices into whatever slice is walked.
     hands: Hands,
+    /// The number of the last reclaim; 0 is none.
+    call: u8,
     stats: Stats,
 }
 
@@ -32,7 +34,7 @@ impl<P: Platform, S: BackingStore<P::Block>, const N: usize> Forebay<P, S, [Plac
 
     /// Joins a pool and a store: for a pool with a limit, say.
     pub const fn of(pool: Pool<P, [Place<P>; N]>, store: S) -> Self {
-        let walk = Walk { hands: Hands::START, stats: Stats::NONE };
+        let walk = Walk { hands: Hands::START, call: 0, stats: Stats::NONE };
         Forebay { store, walk: Locked::new(walk), pool }
     }
 }
@@ -60,6 +62,14 @@ impl<P: Platform, S, M: Places<P> + ?Sized> Forebay<P, S, M> {
 
     pub(crate) fn count(&self, f: impl FnOnce(&mut Stats)) {
         self.walk.with(|w| f(&mut w.stats));
+    }
+
+    /// A number for a reclaim: another one than the last 254 had.
+    pub(crate) fn begin_call(&self) -> u8 {
+        self.walk.with(|w| {
+            w.call = w.call.checked_add(1).unwrap_or(1);
+            w.call
+        })
     }
 
     /// Where a pass over these goes on.

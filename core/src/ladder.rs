@@ -25,7 +25,7 @@ pub(crate) struct Walk {
     pub(crate) barred: Option<StayReason>,
     pub(crate) budget: Pages,
     pub(crate) cx: Context,
-    pub(crate) least: Order,
+    least: Order,
     zones: Zones,
     pub(crate) sum: Evicted,
     pub(crate) refusals: Refusals,
@@ -51,9 +51,14 @@ impl Walk {
         block.order() >= self.least && (anywhere || self.zones.contains(platform.zone(block)))
     }
 
-    /// A block that is not even tried, and why if that is a refusal.
-    pub(crate) fn leave(&mut self, clean: bool, why: Option<StayReason>) {
-        self.stays |= if clean { Class::CLEAN } else { Class::RESIDENT };
+    /// Whether some blocks of a buffer with that unit may not be meant.
+    pub(crate) fn is_choosy(&self, unit: Order) -> bool {
+        self.least > unit || self.zones != Zones::ALL
+    }
+
+    /// A block of that class that is not even tried, and why if that is a refusal.
+    pub(crate) fn leave(&mut self, class: Class, why: Option<StayReason>) {
+        self.stays |= class;
         why.into_iter().for_each(|why| self.refuse(Pages::ZERO, why));
     }
 

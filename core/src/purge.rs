@@ -67,7 +67,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         let meant = |slot: &Slot<P>| {
             slot.block.as_ref().is_some_and(|b| walk.is_for(self.home.platform(), b.block()))
         };
-        if walk.least > self.unit && !held.slots.slots().iter().any(meant) {
+        if walk.is_choosy(self.unit) && !held.slots.slots().iter().any(meant) {
             return;
         }
         let (was_unmapped, ready) = (held.marks.contains(Marks::UNMAPPED), held.marks & Marks::READY);

@@ -1,6 +1,6 @@
 //! Memory for others: what a reclaim reaches for, in which order, and when it gives up.
 
-use crate::candidates::{Candidates, Evictable};
+use crate::candidates::{Backlog, Candidates, Evictable, Tour};
 use crate::event::{self, Event};
 use crate::step::{Pass, Step};
 use crate::want::Measure;
@@ -44,14 +44,15 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
     /// *Lately used* is a second-chance clock (Corbató 1968): a guard that somebody took since the hand last came by is worth
     /// one round. The hand stays at the buffer where the walk ended, so that the next walk goes on with the same one and few
     /// are left in pieces. Without a [`Roster`](crate::Roster) the hands are the forebay's: walk one slice then, always the
-    /// same. It overshoots by less than one block. A store that says [`Backlog`](crate::StoreError::Backlog) is not asked
-    /// for another transfer before it is settled.
+    /// same. It overshoots by less than one block, and by what a purge drops, which is all of a buffer. A store that says
+    /// [`Backlog`](crate::StoreError::Backlog) is not asked for another transfer before it is settled; what refused for any other
+    /// reason is not asked again.
     ///
     /// # Context
     /// With [`Evict::TRANSFER`], `Want::moved` and [`Context::INTERRUPT`] fit for an interrupt: copies nothing, allocates
-    /// nothing; O(1) for each buffer that is looked at and has nothing to give, and one call of the store for each block.
-    /// Without a roster up to three rounds, and a few looks, over all candidates; with one over those that it lists. No lock is
-    /// held while anything moves. Busy, bad and empty buffers are passed over. (TTM's `ttm_bo_shrink` and its walks, of which
+    /// nothing; O(1) for each buffer that is looked at and has nothing to give (linear in its slots if only some zones or orders
+    /// are meant), and one call of the store for each block. Without a roster up to three rounds, and a few looks, over all
+    /// candidates, and twice that for a block; with one over those that it lists. No lock is held while anything moves. Busy, bad and empty buffers are passed over. (TTM's `ttm_bo_shrink` and its walks, of which
     /// one ended at the first error.)
     pub fn reclaim<'h, E: Evictable + 'h>(
         &self,
@@ -61,11 +62,27 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
         cx: Context,
     ) -> Report {
         let (over, want) = (candidates.into(), want.into());
-        let mut call =
-            Call { home: self, over, want, how, cx, goal: want.pages, report: Report::default(), had: None };
+        let mut call = Call {
+            home: self,
+            over,
+            want,
+            how,
+            rungs: how,
+            cx,
+            number: self.begin_call(),
+            goal: want.pages,
+            on_its_way: Pages::ZERO,
+            known: Pages::ZERO,
+            risen: Pages::ZERO,
+            idle: Pages::ZERO,
+            report: Report::default(),
+        };
         call.report.outcome = match (want.order, want.measure) {
             (Some(order), _) => call.free_a_block(order),
-            (None, Measure::Freed) => call.free(Order::PAGE),
+            (None, Measure::Freed) => {
+                call.count_before();
+                call.free()
+            }
             (None, Measure::Moved) => call.move_out(),
         };
         call.report.gained = call.gained();
@@ -96,8 +113,9 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
     }
 
     /// Tries something that takes memory, such as a guard, and where memory is [short](Shortage) frees some (`want`, which
-    /// counts as [freed](Want::freed)) and tries again: as long as a reclaim gains something, and at most once for each candidate.
-    /// Nothing in this crate reclaims for an allocation unless it is told to, by this.
+    /// counts as [freed](Want::freed)) and tries again: as long as a reclaim gains something, at most once for each candidate, and
+    /// once more if what was wanted is there without taking it from anybody. In an interrupt what is handed over is not free
+    /// yet, so there it mostly tries once. Nothing in this crate reclaims for an allocation unless it is told to, by this.
     ///
     /// What the attempt itself needs must not be held by a guard meanwhile, and is best not among the candidates' coldest: a
     /// buffer of several blocks keeps what it got between two attempts, but may lose it to another thread's reclaim.
@@ -117,11 +135,18 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
     ) -> Result<T, F> {
         let over = candidates.into();
         let want = Want { measure: Measure::Freed, ..want.into() };
-        for _ in 0..over.buffers.len() {
+        for _ in 0..=over.buffers.len() {
             match attempt() {
+                // What the shelves have is not what it needs, as memory it may be.
+                Err(why)
+                    if why.is_shortage()
+                        && self.pool.trim_within(want.zones, want.pages, cx) > Pages::ZERO => {}
                 Err(why) if why.is_shortage() => {
-                    if self.reclaim(over, want, how, cx).gained == Pages::ZERO {
-                        return Err(why);
+                    let report = self.reclaim(over, want, how, cx);
+                    match (report.gained, report.outcome) {
+                        (Pages::ZERO, Outcome::Reached) => break, // it was there, on the shelves say
+                        (Pages::ZERO, _) => return Err(why),
+                        _ => {}
                     }
                 }
                 done => return done,
@@ -137,120 +162,175 @@ struct Call<'f, 'h, P: Platform, S, M: Places<P> + ?Sized, E> {
     over: Candidates<'h, E>,
     want: Want,
     how: Evict,
+    /// What is left of that: no transfers after a backlog that no settle lessens.
+    rungs: Evict,
     cx: Context,
+    number: u8,
     /// When so many pages are gained, it is done.
     goal: Pages,
-    report: Report,
-    /// What the store had at first.
-    had: Option<Had>,
-}
-
-/// What a store had before anything was given to it.
-#[derive(Clone, Copy)]
-struct Had {
-    /// What was reclaimable when somebody settled it last.
-    reclaimable: Pages,
-    /// What was not, and is by now, or is free, or may be soon.
+    /// What the store had at first that was neither reclaimable nor free, and may be soon.
     on_its_way: Pages,
+    /// What was reclaimable when it was settled last.
+    known: Pages,
+    /// What became reclaimable meanwhile. (What others took back again does not lessen it.)
+    risen: Pages,
+    /// Written out since a page came home.
+    idle: Pages,
+    report: Report,
 }
 
 impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable> Call<'_, '_, P, S, M, E> {
     /// Until the goal left its buffers.
     fn move_out(&mut self) -> Outcome {
         self.cheap_passes(Order::PAGE);
-        if self.how != Evict::PURGE {
-            self.pass(Pass::Evict, self.missing(), Order::PAGE);
-        }
+        let mut tour = self.tour(Pass::Evict);
+        self.evict(&mut tour, self.missing(), Order::PAGE, Backlog::Passed);
         self.settle(Pages::ZERO);
         self.ended()
     }
 
-    /// Until the frames of the goal are free, by blocks of at least that order.
-    fn free(&mut self, least: Order) -> Outcome {
-        if self.had.is_none() {
-            self.had = Some(self.begin());
-        }
-        self.cheap_passes(least);
-        loop {
-            let missing = self.missing();
-            if missing == Pages::ZERO {
-                return Outcome::Reached;
+    /// Until the frames of the goal are free. Each candidate has its turn in two rounds, however often the store is settled in
+    /// between; and nothing is waited for that does not come nearer.
+    fn free(&mut self) -> Outcome {
+        self.cheap_passes(Order::PAGE);
+        let mut tour = self.tour(Pass::Evict);
+        let (mut backlog, mut best, mut goes_on) = (Backlog::Passed, Pages::ZERO, true);
+        while goes_on && self.missing() > Pages::ZERO {
+            let settled = self.settle(self.missing()); // what is on its way first: it costs nobody their contents
+            if backlog == Backlog::Ends && !settled {
+                self.rungs.remove(Evict::TRANSFER);
             }
-            let before = self.report.settled;
-            self.settle(missing); // what is on its way first: it costs nobody their contents
-            let short = self.missing() - self.report.settled.pending;
-            let moved = match self.how {
-                Evict::PURGE => Pages::ZERO,
-                _ => self.pass(Pass::Evict, short, least),
-            };
-            let settled =
-                self.report.settled.written + self.report.settled.freed > before.written + before.freed;
-            if moved == Pages::ZERO && !settled {
-                return self.ended();
-            }
+            let pending = self.report.settled.pending;
+            let comes = settled || !self.cx.contains(Context::MAY_BLOCK); // or nobody can tell
+            let short = self.missing() - if comes { pending } else { Pages::ZERO };
+            let (rose, left) = (self.gained() + pending > best, tour.left);
+            best = best.max(self.gained() + pending);
+            backlog = self.evict(&mut tour, short, Order::PAGE, Backlog::Ends);
+            goes_on = settled || rose || tour.left < left || backlog == Backlog::Ends;
         }
+        self.ended()
     }
 
-    /// Settles what costs nothing, and finds out what the store had.
-    fn begin(&mut self) -> Had {
-        let known = self.home.stats().reclaimable;
-        self.settle(Pages::ZERO);
-        let Settled { freed, reclaimable: now, pending, .. } = self.report.settled;
-        let reclaimable = known.min(now);
-        Had { reclaimable, on_its_way: freed + (now - reclaimable) + pending }
+    /// Until the source has a block of that order to give, by such blocks alone. What else is on its way does not stand for
+    /// one.
+    fn free_large(&mut self, order: Order) {
+        self.cheap_passes(order);
+        let mut tour = self.tour(Pass::Evict);
+        loop {
+            let settled = self.settle(order.pages());
+            if self.gives(order) {
+                return;
+            }
+            let moved = self.report.evicted.moved();
+            // What can't be settled now may well be such a block.
+            let waits = if settled { moved } else { moved.max(self.report.settled.pending) };
+            let left = tour.left;
+            self.evict(&mut tour, order.pages() - waits, order, Backlog::Passed);
+            let moves = self.report.evicted.moved();
+            let goes_on = tour.left < left || moves > moved || settled && moves > Pages::ZERO;
+            if !goes_on {
+                return;
+            }
+        }
     }
 
     /// Until the source has a block of that order to give.
     fn free_a_block(&mut self, order: Order) -> Outcome {
+        if order > P::MAX_ORDER {
+            return Outcome::Nothing;
+        }
         let (zones, pages) = (self.want.zones, order.pages());
-        let gives = |call: &Self| call.home.gives(order, zones, call.cx);
-        if gives(self) || self.home.pool.trim_within(zones, Pages::MAX, self.cx) > Pages::ZERO && gives(self)
-        {
-            return Outcome::Reached;
-        }
-        self.free(order);
-        if gives(self) {
-            return Outcome::Reached;
-        }
-        let free = |call: &Self| call.home.platform().available(zones).unwrap_or(call.report.freed());
-        if free(self) < pages {
-            self.goal = self.gained() + (pages - free(self));
-            self.free(Order::PAGE);
-            if gives(self) {
-                return Outcome::Reached;
+        while !self.gives(order) {
+            if self.home.pool.trim_within(zones, pages, self.cx) == Pages::ZERO {
+                return self.free_a_block_of(order);
             }
         }
-        match self.ended() {
-            _ if free(self) >= pages => Outcome::Fragmented,
-            Outcome::Reached => Outcome::Short, // enough was gained, and somebody took it: a store, for its copies
-            other => other,
+        Outcome::Reached
+    }
+
+    /// The same, where the shelves have nothing for it.
+    fn free_a_block_of(&mut self, order: Order) -> Outcome {
+        let (zones, pages) = (self.want.zones, order.pages());
+        self.count_before();
+        self.free_large(order);
+        let free = |call: &Self| call.home.platform().available(zones).unwrap_or(call.report.freed());
+        if !self.gives(order) && free(self) < pages {
+            self.goal = self.gained() + (pages - free(self));
+            self.free();
         }
+        match (self.gives(order), free(self) >= pages, self.ended()) {
+            (true, ..) => Outcome::Reached,
+            (false, true, _) => Outcome::Fragmented,
+            // Reclaimable by the system, and not in the source; or somebody took it: a store, for its copies.
+            (false, false, Outcome::Reached) => Outcome::Short,
+            (false, false, ended) => ended,
+        }
+    }
+
+    fn gives(&self, order: Order) -> bool {
+        self.home.gives(order, self.want.zones, self.cx)
     }
 
     /// What costs little: purges, and what is clean and cold.
     fn cheap_passes(&mut self, least: Order) {
         if self.how.contains(Evict::PURGE) {
-            self.pass(Pass::Purge, self.missing(), least);
+            let mut tour = self.tour(Pass::Purge);
+            self.pass(Pass::Purge, &mut tour, self.missing(), least, Backlog::Passed);
         }
         if self.how != Evict::PURGE {
-            self.pass(Pass::Clean, self.missing(), least);
+            let mut tour = self.tour(Pass::Clean);
+            self.pass(Pass::Clean, &mut tour, self.missing(), least, Backlog::Passed);
         }
     }
 
-    /// Walks once over the candidates; returns what left.
-    fn pass(&mut self, pass: Pass, budget: Pages, least: Order) -> Pages {
-        let how = if pass == Pass::Clean { Evict::empty() } else { self.how };
-        let rounds = if pass == Pass::Evict || how == Evict::PURGE { 2 } else { 1 };
-        let step = Step { budget, how, cx: self.cx, pass, least, zones: self.want.zones };
-        let hand = self.home.hand(&self.over, pass);
-        let (sum, hand) = self.over.walk(hand, step, rounds);
-        self.home.set_hand(&self.over, pass, hand);
-        self.report.evicted += sum;
-        sum.moved()
+    /// A tour from where the last one ended. Purges need no second chance, unless there is nothing else to do.
+    fn tour(&self, pass: Pass) -> Tour {
+        let rounds = if pass == Pass::Evict || self.how == Evict::PURGE { 2 } else { 1 };
+        let left = self.over.buffers.len().saturating_mul(rounds);
+        Tour { hand: self.home.hand(&self.over, pass), left }
     }
 
-    fn settle(&mut self, budget: Pages) {
-        let now = self.home.settle_store(budget, self.cx);
+    /// Down the ladder, if there is one.
+    fn evict(&mut self, tour: &mut Tour, budget: Pages, least: Order, backlog: Backlog) -> Backlog {
+        match self.how {
+            Evict::PURGE => Backlog::Passed,
+            _ => self.pass(Pass::Evict, tour, budget, least, backlog),
+        }
+    }
+
+    /// Goes on with a tour.
+    fn pass(
+        &mut self,
+        pass: Pass,
+        tour: &mut Tour,
+        budget: Pages,
+        least: Order,
+        backlog: Backlog,
+    ) -> Backlog {
+        let how = if pass == Pass::Clean { Evict::empty() } else { self.rungs };
+        let step = Step { budget, how, cx: self.cx, pass, least, zones: self.want.zones, call: self.number };
+        let (sum, backlog) = self.over.walk(tour, step, backlog);
+        self.home.set_hand(&self.over, pass, tour.hand);
+        self.report.evicted += sum;
+        backlog
+    }
+
+    /// Finds out what the store has; nothing is flushed for that, nor written out.
+    fn count_before(&mut self) {
+        let Settled { freed, reclaimable, pending, .. } = self.settle_in(Pages::ZERO, Context::INTERRUPT);
+        (self.known, self.risen, self.on_its_way) = (reclaimable, Pages::ZERO, pending + freed);
+    }
+
+    /// Whether it came any further. A store that only writes, and frees nothing of all that it has, does not.
+    fn settle(&mut self, budget: Pages) -> bool {
+        let now = self.settle_in(budget, self.cx);
+        self.idle = if now.freed > Pages::ZERO { Pages::ZERO } else { self.idle + now.written };
+        let most = now.pending.min(self.goal + Order::MAX.pages()); // by then one of them is done
+        now.freed > Pages::ZERO || now.written > Pages::ZERO && self.idle <= most
+    }
+
+    fn settle_in(&mut self, budget: Pages, cx: Context) -> Settled {
+        let now = self.home.settle_store(budget, cx);
         let before = self.report.settled;
         self.report.settled = Settled {
             written: before.written + now.written,
@@ -258,6 +338,9 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
             error: before.error.or(now.error),
             ..now
         };
+        self.risen += now.reclaimable - self.known;
+        self.known = now.reclaimable;
+        now
     }
 
     /// Pages that count.
@@ -267,10 +350,8 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
             Measure::Moved => evicted.moved(),
             // What was copied counts already, as its frames are free: its copies, if they are reclaimable, don't.
             Measure::Freed => {
-                let had =
-                    self.had.unwrap_or(Had { reclaimable: settled.reclaimable, on_its_way: Pages::ZERO });
-                let frames = had.on_its_way + evicted.handed_over - settled.freed - settled.pending;
-                self.report.freed() + frames.min(settled.reclaimable - had.reclaimable)
+                let frames = self.on_its_way + evicted.handed_over - settled.freed - settled.pending;
+                self.report.freed() + frames.min(self.risen)
             }
         }
     }

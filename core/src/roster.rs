@@ -10,17 +10,23 @@ const BITS: usize = usize::BITS as usize;
 /// One bit for each seat in each of these.
 const LISTS: [Class; 3] = [Class::RESIDENT, Class::CLEAN, Class::PURGEABLE];
 
+/// The list of the seats that somebody has.
+const TAKEN: usize = LISTS.len();
+
+/// How many lists that are.
+const ALL: usize = LISTS.len() + 1;
+
 /// How many words of a summary are looked at under the lock at a time.
 const WORDS_AT_ONCE: usize = 8;
 
-/// Says of each of many buffers whether a reclaim may want it: three bits each, in the caller's memory. A walk over a slice
+/// Says of each of many buffers whether a reclaim may want it: four bits each, in the caller's memory. A walk over a slice
 /// looks at every buffer, which is right for some hundreds; with a roster it finds those that have something to give, among a
 /// million, by looking at words.
 ///
 /// The words are an array, for a static, or a slice: [`words`](Roster::words) says how many. A buffer is listed by what its
 /// slots are made of ([`list`](Roster::list)), under its index in the slice that is walked, and keeps its bits true from then
-/// on, each time somebody lets go of it and something changed; a dropped buffer is on no list. Two buffers under one index, or
-/// one under another's, are not found reliably; nothing worse.
+/// on, each time somebody lets go of it and something changed; a dropped buffer is on no list. A seat has one buffer at a time.
+/// One that is listed under another's index is not found reliably; nothing worse.
 ///
 /// ```
 /// # use forebay::*;
@@ -86,24 +92,24 @@ impl<L: RawLock> Roster<L> {
     /// How many words so many seats take.
     pub const fn words(seats: usize) -> usize {
         let words = seats.div_ceil(BITS);
-        LISTS.len() * (words + words.div_ceil(BITS))
+        ALL * (words + words.div_ceil(BITS))
     }
 }
 
 impl<W: AsRef<[usize]> + AsMut<[usize]>> Lists<W> {
     /// How many words of seats each list has.
     fn len(&self) -> usize {
-        let all = self.words.as_ref().len() / LISTS.len();
+        let all = self.words.as_ref().len() / ALL;
         (all / (BITS + 1)).saturating_mul(BITS) + (all % (BITS + 1)).saturating_sub(1)
     }
 
     fn word(&self, list: usize, n: usize) -> usize {
-        self.words.as_ref().get(LISTS.len() * n + list).copied().unwrap_or_default()
+        self.words.as_ref().get(ALL * n + list).copied().unwrap_or_default()
     }
 
     /// Gives word `n` these bits among `mask`; what it is then.
     fn put(&mut self, list: usize, n: usize, mask: usize, bits: usize) -> usize {
-        let Some(word) = self.words.as_mut().get_mut(LISTS.len() * n + list) else { return 0 };
+        let Some(word) = self.words.as_mut().get_mut(ALL * n + list) else { return 0 };
         *word = *word & !mask | bits;
         *word
     }
@@ -132,7 +138,7 @@ impl<W: AsRef<[usize]> + AsMut<[usize]>> Lists<W> {
 }
 
 impl<L: RawLock, W> Roster<L, W> {
-    /// In these words, which are cleared: an array, or `&mut [usize]`.
+    /// In these words, which must be zero: an array, or `&mut [usize]`. (What those give is looked at under the lock.)
     pub const fn new(words: W) -> Self {
         Roster { lists: Locked::new(Lists { words, hands: Hands::START }) }
     }
@@ -144,13 +150,21 @@ impl<L: RawLock, W: AsRef<[usize]> + AsMut<[usize]>> Roster<L, W> {
         self.lists.with(|l| l.len()) * BITS
     }
 
-    /// Slots for the buffer with that index, which is on the roster for as long as it lives. `None` past the last seat.
+    /// Slots for the buffer with that index, which is on the roster for as long as it lives. `None` past the last seat, and
+    /// while another buffer has this one: drop that first.
     ///
     /// # Context
     /// O(1).
     pub fn list<T>(&self, index: usize, slots: T) -> Option<Listed<'_, T, L, W>> {
-        self.note(index, Class::empty())?;
-        Some(Listed { slots, roster: self, index })
+        let (n, seat) = (index / BITS, 1 << (index % BITS));
+        let free = self.lists.with(|l| {
+            let free = n < l.len() && l.word(TAKEN, n) & seat == 0;
+            if free {
+                l.put(TAKEN, n, seat, seat);
+            }
+            free
+        });
+        free.then_some(Listed { slots, seat: Seat { roster: self, index } })
     }
 
     /// These buffers, each listed under its index in the slice: what a reclaim walks over.
@@ -163,16 +177,21 @@ impl<L: RawLock, W: AsRef<[usize]> + AsMut<[usize]>> Roster<L, W> {
     }
 
     /// What the buffer in that seat is from now on. O(1).
-    fn note(&self, index: usize, class: Class) -> Option<()> {
+    fn note(&self, index: usize, class: Class) {
         self.lists.with(|l| {
             let (n, len) = (index / BITS, l.len());
-            for (list, member) in LISTS.into_iter().enumerate().take_while(|_| n < len) {
+            for (list, member) in LISTS.into_iter().enumerate() {
                 let (seat, summary) = (1 << (index % BITS), 1 << (n % BITS));
                 let word = l.put(list, n, seat, if class.contains(member) { seat } else { 0 });
                 l.put(list, len + n / BITS, summary, if word != 0 { summary } else { 0 });
             }
-            (n < len).then_some(())
-        })
+        });
+    }
+
+    /// Nobody has that seat any more.
+    fn leave(&self, index: usize) {
+        self.note(index, Class::empty());
+        self.lists.with(|l| l.put(TAKEN, index / BITS, 1 << (index % BITS), 0));
     }
 }
 
@@ -212,11 +231,22 @@ impl<L, W> defmt::Format for Roster<L, W> {
     }
 }
 
-/// Slots of a buffer that is on a [`Roster`].
-pub struct Listed<'r, T, L, W> {
+/// Slots of a buffer that is on a [`Roster`], until they are dropped.
+pub struct Listed<'r, T, L: RawLock, W: AsRef<[usize]> + AsMut<[usize]>> {
     slots: T,
+    seat: Seat<'r, L, W>,
+}
+
+/// A seat that somebody has.
+struct Seat<'r, L: RawLock, W: AsRef<[usize]> + AsMut<[usize]>> {
     roster: &'r Roster<L, W>,
     index: usize,
+}
+
+impl<L: RawLock, W: AsRef<[usize]> + AsMut<[usize]>> Drop for Seat<'_, L, W> {
+    fn drop(&mut self) {
+        self.roster.leave(self.index);
+    }
 }
 
 impl<P, T, L, W> Slots<P> for Listed<'_, T, L, W>
@@ -236,7 +266,7 @@ where
         self.slots.addresses()
     }
     fn sorted(&self, class: Class) {
-        self.roster.note(self.index, class);
+        self.seat.roster.note(self.seat.index, class);
         self.slots.sorted(class);
     }
 }
@@ -250,19 +280,19 @@ where
 {
 }
 
-impl<T: fmt::Debug, L, W> fmt::Debug for Listed<'_, T, L, W> {
+impl<T: fmt::Debug, L: RawLock, W: AsRef<[usize]> + AsMut<[usize]>> fmt::Debug for Listed<'_, T, L, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Listed")
             .field("slots", &self.slots)
-            .field("index", &self.index)
+            .field("index", &self.seat.index)
             .finish_non_exhaustive()
     }
 }
 
 #[cfg(feature = "defmt")]
-impl<T, L, W> defmt::Format for Listed<'_, T, L, W> {
+impl<T, L: RawLock, W: AsRef<[usize]> + AsMut<[usize]>> defmt::Format for Listed<'_, T, L, W> {
     fn format(&self, f: defmt::Formatter<'_>) {
-        defmt::write!(f, "Listed({=usize})", self.index);
+        defmt::write!(f, "Listed({=usize})", self.seat.index);
     }
 }
 
@@ -279,7 +309,7 @@ mod tests {
         const WORDS: usize = BITS * 9 + 5; // more words of the summary than are looked at together
         const SEATS: usize = WORDS * BITS;
         let roster = Roster::<NoLock, _>::new([0; Roster::<NoLock>::words(SEATS)]);
-        assert_eq!((roster.seats(), roster.note(SEATS, Class::RESIDENT)), (SEATS, None));
+        assert_eq!((roster.seats(), roster.list(SEATS, ()).is_none()), (SEATS, true));
         let members = [0, 1, BITS - 1, BITS, 3 * BITS + 7, BITS * BITS, 2 * BITS * BITS + 1, SEATS - 1];
         for at in members {
             roster.note(at, Class::RESIDENT | Class::PURGEABLE);

@@ -93,7 +93,7 @@ pub trait Slots<P: Platform> {
 
     /// What the buffer is from now on, for a reclaim: whoever keeps a [`Roster`](crate::Roster) notes it. A layer of one's own
     /// passes it on to what it is around. Called when somebody lets go of the buffer and it is something else than before;
-    /// perhaps in an interrupt; O(1).
+    /// perhaps in an interrupt; O(1). It must not panic: the buffer would stay busy.
     fn sorted(&self, class: Class) {
         let _ = class;
     }

@@ -41,7 +41,7 @@ impl Marks {
     }
 
     /// What a reclaim may want of such a buffer.
-    pub(crate) fn class(self) -> Class {
+    fn class(self) -> Class {
         let mut class = Class::empty();
         class.set(Class::RESIDENT, self.contains(Marks::BLOCKS));
         class.set(Class::CLEAN, self.contains(Marks::BLOCKS.union(Marks::CLEAN)));

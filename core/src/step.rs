@@ -1,5 +1,6 @@
 //! One step of a reclaim: what it asks of one buffer.
 
+use crate::cell::Idle;
 use crate::{Class, Context, Evict, Order, Pages, Zones};
 
 /// What a walk looks for.
@@ -46,6 +47,8 @@ pub struct Step {
     pub(crate) least: Order,
     /// Blocks elsewhere stay.
     pub(crate) zones: Zones,
+    /// Which reclaim it is part of; 0 for none.
+    pub(crate) call: u8,
 }
 
 impl Step {
@@ -54,24 +57,30 @@ impl Step {
     /// the next step, as if it had been used.
     pub const fn new(budget: Pages, how: Evict, cx: Context) -> Step {
         let pass = if how.bits() == Evict::PURGE.bits() { Pass::Purge } else { Pass::Evict };
-        Step { budget, how, cx, pass, least: Order::PAGE, zones: Zones::ALL }
+        Step { budget, how, cx, pass, least: Order::PAGE, zones: Zones::ALL, call: 0 }
     }
 
-    /// Whether the step is about a buffer that is so, and is not to be passed over once more.
-    pub(crate) fn is_for(&self, class: Class, chances: &mut u8) -> bool {
+    /// Whether the step is about a buffer that is so, and it is its turn. Who was used lately is passed over once; but not by
+    /// a purge of what was not purged yet.
+    pub(crate) fn is_for(&self, Idle { class, touched, refused }: &mut Idle) -> bool {
         let purges = self.how.contains(Evict::PURGE) && class.contains(Class::PURGEABLE);
         let is_for = purges || self.pass != Pass::Purge && class.contains(self.class());
-        let its_turn = *chances <= self.ignored(class);
-        if is_for && !its_turn && self.pass != Pass::Clean {
-            *chances -= 1;
+        if !is_for || self.call != 0 && *refused == self.call {
+            return false;
         }
-        is_for && its_turn
+        let lately_used = *touched && !(purges && !class.contains(Class::PURGED));
+        if lately_used && self.pass != Pass::Clean {
+            *touched = false;
+        }
+        !lately_used
     }
 
-    /// How many chances do not count: that of what may be purged, and was not yet, lately used or not.
-    fn ignored(&self, class: Class) -> u8 {
-        let purgeable = class & (Class::PURGEABLE | Class::PURGED) == Class::PURGEABLE;
-        u8::from(purgeable && self.how.contains(Evict::PURGE))
+    /// Notes that the buffer refused: nobody asks it twice within one reclaim.
+    pub(crate) fn was_refused(&self, idle: &mut Idle) {
+        match self.call {
+            0 => idle.touched = true,
+            call => idle.refused = call,
+        }
     }
 
     /// Those among which the pass finds what it looks for.
@@ -81,14 +90,5 @@ impl Step {
             Pass::Evict if !(self.how - Evict::PURGE).is_empty() => Class::RESIDENT,
             Pass::Clean | Pass::Evict => Class::CLEAN,
         }
-    }
-
-    /// How often to pass over a buffer that refused: for what is left of this reclaim, where nobody asks it twice.
-    pub(crate) fn chances_after_refusal(&self, class: Class) -> u8 {
-        let rounds_left = match self.pass {
-            Pass::Purge | Pass::Clean if self.how != Evict::PURGE => 2, // of the pass that follows
-            _ => 1,
-        };
-        rounds_left + self.ignored(class)
     }
 }

@@ -47,12 +47,13 @@ impl Want {
     /// [fragmented](Outcome::Fragmented), not short, and to go on would cost everybody's contents for nothing.
     ///
     /// The source is asked by allocating one, which goes home again; and before anything leaves a buffer, the pool's shelves
-    /// of these zones are trimmed. (TTM's shrinker is not told the order, so it empties the pools for blocks that it can't make.)
+    /// of these zones are trimmed, as far as it takes. (TTM's shrinker is not told the order, so it empties the pools for blocks that it can't make.)
     pub const fn block(order: Order) -> Want {
         Want { order: Some(order), ..Want::freed(order.pages()) }
     }
 
-    /// The same, and only blocks in these zones leave. What is purged is purged wherever it is.
+    /// The same, and only blocks in these zones leave. A buffer that may be purged is, all of it, if one of its blocks is there.
+    /// What the store has is settled wherever it was.
     #[must_use]
     pub const fn within(mut self, zones: Zones) -> Want {
         self.zones = zones;
@@ -74,7 +75,7 @@ pub enum Outcome {
     /// What was wanted is reached; nothing was wanted, perhaps.
     #[default]
     Reached,
-    /// Enough left, but the store holds the frames still, and this call could not make it let go: not yet reclaimable.
+    /// The store has as much as is missing, and this call could not make it let go of the frames: not yet reclaimable.
     /// [Settle](crate::Forebay::settle) it where the context permits more, or when whatever it waits for is done.
     Pending,
     /// Something left, not enough: the rest is in use, or refused, or there is no more. What it [gained](crate::Report::gained)

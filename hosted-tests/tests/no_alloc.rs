@@ -111,6 +111,12 @@ where
         tiles.iter().for_each(|t| same(t, seed));
         home.reclaim(&all, pages(5), Evict::LADDER, CX); // clean ones too
         same(&many, seed);
+        home.reclaim(&all, Want::freed(pages(3)), how, CX);
+        home.reclaim(&all, Want::freed(pages(2)), how, Context::INTERRUPT);
+        home.reclaim(&all, Want::block(order(4)), how, CX);
+        let _ = home.keep_free(&all, pages(30), how, CX);
+        assert!(home.or_reclaim(&all, pages(2), Evict::LADDER, CX, || many.read().map(drop)).is_ok());
+        same(&many, seed);
         assert!(tiles[n % 2].purge(Context::THREAD).is_ok());
         home.pool().trim(pages(2), Context::THREAD);
     }
@@ -147,6 +153,36 @@ fn a_region_allocates_nothing() {
     assert_eq!(allocations, 0);
     assert_eq!(counted(|| drop(home)), 0);
     assert_eq!((near.free(), far.space().pages), (near.total(), far.total()));
+}
+
+/// Rule: the same for buffers on a roster, in places that they come to and go from, in the caller's memory.
+#[test]
+fn rosters_and_berths_allocate_nothing() {
+    const SEATS: usize = 70;
+    let (near, far) = (near(32), far(64));
+    let home = Forebay::<_, _, [Place<_>; 12]>::new(&near, &far, 3);
+    let home: &Forebay<_, _> = &home;
+    let allocations = counted(|| {
+        let roster = Roster::<Spin, _>::new([0; Roster::<Spin>::words(SEATS)]);
+        let places = [const { Berth::<Spin, Buffer<'_, _, _, _>>::new() }; SEATS];
+        for round in 0..3 {
+            for i in [1, 64, 69] {
+                let buffer = Buffer::of(roster.list(i, [Slot::EMPTY]).expect("a seat"), home);
+                put(&buffer, round);
+                assert!(places[i].put(buffer).is_ok());
+            }
+            for (n, how) in RUNGS.into_iter().enumerate() {
+                home.reclaim(roster.of(&places), Want::freed(pages(n)), how, CX);
+                home.reclaim(&places, pages(n), how, Context::INTERRUPT);
+            }
+            for i in [1, 64, 69] {
+                let buffer = places[i].take().ok().flatten();
+                same(buffer.as_ref().expect("it was put there"), round);
+            }
+        }
+    });
+    assert_eq!(allocations, 0);
+    assert_eq!((near.free() + home.pool().ready(), far.space().pages), (near.total(), far.total()));
 }
 
 /// Rule: the same for tiers, of which one is full, and under faults and a trace.

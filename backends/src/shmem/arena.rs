@@ -299,10 +299,11 @@ impl<const PAGE: usize, L: RawLock> Platform for Arena<PAGE, L> {
         }
     }
 
-    /// Pages of the arena that nobody has, as far as its limit goes; the memory for them may have to come from the machine.
+    /// What its limit leaves. Without one nothing is short that a reclaim could mend: pages that are stored are still pages of
+    /// the arena, and how much memory the machine has is the machine's.
     fn available(&self, _: Zones) -> Option<Pages> {
-        let Usage { free, limit, resident, .. } = self.usage();
-        Some(free.min(limit - resident))
+        let Usage { total, limit, resident, .. } = self.usage();
+        (limit < total).then(|| limit - resident)
     }
 
     fn join(

@@ -9,6 +9,8 @@ use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub(crate) mod walkers;
+
 pub(crate) const PAGE: usize = 512;
 pub(crate) const CX: Context = Context::THREAD;
 pub(crate) const ALL: Pages = Pages::MAX;

@@ -44,7 +44,7 @@ pub fn again() {
     slots::<Card>();
     rosters::<Card>();
     berth::<Card, Tiers>();
-    buffer::<Card, Tiers, Listed<Addressed<&mut [Slot<Card>]>, <Card as Platform>::Lock, [usize; 12]>>();
+    buffer::<Card, Tiers, Listed<Addressed<&mut [Slot<Card>]>, <Card as Platform>::Lock, [usize; 16]>>();
 }
 
 /// As text.
@@ -275,7 +275,7 @@ type Many<'h> = Candidates<'h, &'h dyn Evictable>;
 /// A roster in a lent slice, and one in an array.
 fn rosters<P: Platform + 'static>() {
     roster::<P, &mut [usize]>();
-    roster::<P, [usize; 12]>();
+    roster::<P, [usize; 16]>();
     keep([Roster::<P::Lock>::words as At]);
 }
 
