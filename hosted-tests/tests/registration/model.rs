@@ -255,7 +255,7 @@ impl<'h, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Object<'h, P, S, T
 
     /// For an owner, alone: a last look, out of whatever state it is in.
     pub(crate) fn end(mut self, n: usize, how: Evict) {
-        if n % 3 == 0 {
+        if n.is_multiple_of(3) {
             let evicted = self.buffer.evict_now(Pages::new(n % 5), how, CX);
             self.tally.add(&evicted);
         }

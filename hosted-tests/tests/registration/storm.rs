@@ -61,7 +61,7 @@ where
 
     /// The seats, with the roster or without.
     fn candidates(&self, n: usize) -> Candidates<'_, Berth<Seat, Seated<'h, P, S, List>>> {
-        if n % 3 == 0 { Candidates::from(&self.seats) } else { self.roster.of(&self.seats) }
+        if n.is_multiple_of(3) { Candidates::from(&self.seats) } else { self.roster.of(&self.seats) }
     }
 
     fn noted(&self, report: Report) {
