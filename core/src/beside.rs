@@ -1,7 +1,7 @@
 //! What a caller keeps beside the slots of a buffer: addresses for a device, and who pays. Arrays of the caller's, one
 //! element for each slot; a buffer without them has neither their bytes nor their code.
 
-use crate::{Charge, Class, DmaAddr, Parts, Platform, Slot, Slots};
+use crate::{Charge, Class, DmaAddr, OneSlot, Parts, Platform, Slot, Slots};
 use core::fmt;
 
 /// An array beside the slots has fewer elements than there are slots.
@@ -33,6 +33,9 @@ impl core::error::Error for TooShort {}
 /// A device that writes needs a [`Write`](crate::Write) guard since the last `before_evict`, as the CPU does: after a
 /// [`Read`](crate::Read) one the store may have copies still, which count as the contents, and what the device wrote would
 /// go with the block.
+///
+/// Around one slot ([`OneSlot`]) of ordinary memory it is simply bytes too. Whoever has such bytes of any buffer, as a slice
+/// ([`contiguous`](crate::Read::contiguous)) or by `Deref`, lets no device write to them meanwhile.
 ///
 /// Only where there are addresses does a block that moves take with it what a device wrote. A driver that lets a device use
 /// the blocks of another buffer syncs all that the device will use, with each new guard, and all that it wrote, before that
@@ -120,6 +123,8 @@ impl<P: Platform, T: Slots<P>> Slots<P> for Addressed<'_, T> {
     }
 }
 
+impl<P: Platform, T: OneSlot<P>> OneSlot<P> for Addressed<'_, T> {}
+
 #[cfg(feature = "defmt")]
 impl<T> defmt::Format for Addressed<'_, T> {
     fn format(&self, f: defmt::Formatter<'_>) {
@@ -165,6 +170,8 @@ impl<P: Platform, T: Slots<P>> Slots<P> for Charged<'_, T> {
         self.slots.sorted(class);
     }
 }
+
+impl<P: Platform, T: OneSlot<P>> OneSlot<P> for Charged<'_, T> {}
 
 #[cfg(feature = "defmt")]
 impl<T> defmt::Format for Charged<'_, T> {

@@ -9,8 +9,9 @@ use crate::{Order, Pages, Pfn};
 /// [`Pooled`](crate::Pooled)). Never implement `Clone` or `Copy` for one: that every block is in exactly one
 /// place is what the rest of the crate is built on.
 ///
-/// A block of ordinary memory that nobody else writes may also deref to `[u8]`; guards then do too. A block
-/// that a guest or a device may write meanwhile offers the two copies only, and makes them volatile.
+/// A block of ordinary memory that nobody else writes may also deref to `[u8]`; guards of one slot
+/// ([`OneSlot`](crate::OneSlot)) then do too. A block that a guest or a device may write meanwhile offers the two copies
+/// only, and makes them volatile.
 ///
 /// Blocks are halved by themselves but joined by their source ([`Platform::join`](crate::Platform::join)):
 /// only the source knows whether two neighbours may be one block.

@@ -4,7 +4,7 @@ use crate::cell::Shared;
 use crate::state::{Empty, Inner, Marks};
 use crate::{
     BackingStore, BufferId, Busy, Context, Evict, Evictable, Evicted, Forebay, Mode, Order, OwnedBlock,
-    Pages, Parts, PinError, Platform, Read, Restored, Slot, Slots, Step, Write, Zones,
+    Pages, Parts, PinError, Platform, Pooled, Read, Restored, Slot, Slots, Step, Write, Zones,
 };
 use core::fmt;
 
@@ -157,7 +157,7 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
     /// [`PinError`]. What was restored before the error stays resident; the next call goes on from there.
     pub fn read_in(&self, cx: Context) -> Result<Read<'_, P, T>, PinError> {
         let reader = self.cell.read(|inner| self.make_ready(inner, cx))?;
-        Ok(Read::new(reader, self.home.platform(), self.unit))
+        Ok(Read::new(reader, self.home.platform(), self.unit, self.id))
     }
 
     /// Holds the contents resident for writing, alone. As [`read_in`](Buffer::read_in), and drops the store's
@@ -170,7 +170,7 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
         self.make_ready(&mut held, cx)?;
         self.drop_copies(&mut held);
         held.marks.remove(Marks::PURGED); // it has contents again
-        Ok(Write::new(held, self.home.platform(), self.unit))
+        Ok(Write::new(held, self.home.platform(), self.unit, self.id))
     }
 
     /// Brings back about `budget` pages of what is stored, without holding it; empty slots stay empty. It stops at
@@ -261,7 +261,8 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
     /// Runs the hook before anything moves, unless it ran already.
     pub(crate) fn unmap(&self, inner: &mut Inner<P, T>, cx: Context) -> Result<(), Busy> {
         if inner.marks.contains(Marks::BLOCKS) && !inner.marks.contains(Marks::UNMAPPED) {
-            self.home.platform().before_evict(self.id, cx)?;
+            let blocks = inner.slots.slots_mut().iter_mut().filter_map(|slot| slot.block.as_mut());
+            self.home.platform().before_evict_with(self.id, blocks.map(Pooled::block_mut), cx)?;
             inner.marks.insert(Marks::UNMAPPED);
         }
         Ok(())

@@ -3,13 +3,14 @@
 use crate::cell::{Held, Reader};
 use crate::slot::covering;
 use crate::state::Inner;
-use crate::{DmaAddr, Order, OwnedBlock, Platform, Pooled, Segment, Slot, Slots};
+use crate::{BufferId, Context, DmaAddr, OneSlot, Order, OwnedBlock, Platform, Pooled, Segment, Slot, Slots};
 use core::fmt;
 use core::ops::{Deref, DerefMut, Range};
 
 /// Holds the contents resident for reading. Many at a time. The buffer can't be evicted while it lives.
 ///
-/// Contiguous memory that nobody else writes simply derefs to `[u8]`; everything else is copied out.
+/// Ordinary memory that nobody else writes simply derefs to `[u8]` where it is one slot ([`OneSlot`]), and may be had as one
+/// slice where it is several ([`contiguous`](Read::contiguous)); everything else is copied out.
 ///
 /// Dropping it is interrupt-safe and O(1). A guard that is leaked keeps its buffer busy until that is dropped, so one
 /// of a buffer in a static keeps it for ever.
@@ -18,19 +19,27 @@ pub struct Read<'g, P: Platform, T: Slots<P> = [Slot<P>; 1]> {
     held: Reader<'g, P::Lock, Inner<P, T>>,
     platform: &'g P,
     unit: Order,
+    id: BufferId,
 }
 
-/// Holds the contents resident for writing. One at a time. The buffer can't be evicted while it lives.
+/// Holds the contents resident for writing. One at a time. The buffer can't be evicted while it lives. Its bytes are reached
+/// as those of [`Read`].
 #[must_use]
 pub struct Write<'g, P: Platform, T: Slots<P> = [Slot<P>; 1]> {
     held: Held<'g, P::Lock, Inner<P, T>>,
     platform: &'g P,
     unit: Order,
+    id: BufferId,
 }
 
 impl<'g, P: Platform, T: Slots<P>> Read<'g, P, T> {
-    pub(crate) fn new(held: Reader<'g, P::Lock, Inner<P, T>>, platform: &'g P, unit: Order) -> Self {
-        Read { held, platform, unit }
+    pub(crate) fn new(
+        held: Reader<'g, P::Lock, Inner<P, T>>,
+        platform: &'g P,
+        unit: Order,
+        id: BufferId,
+    ) -> Self {
+        Read { held, platform, unit, id }
     }
 
     /// Copies bytes out, from offset `at`, across blocks; returns how many: less than asked only at the end.
@@ -44,6 +53,9 @@ impl<'g, P: Platform, T: Slots<P>> Read<'g, P, T> {
     }
 
     /// Its blocks in order, each with the byte of the buffer at which it begins: what a page table needs.
+    ///
+    /// The frames and orders, for a device that sees physical memory, are
+    /// `guard.blocks().map(|(_, block)| (block.pfn(), block.order()))`; addresses are in [`segments`](Self::segments).
     pub fn blocks(&self) -> impl Iterator<Item = (usize, &P::Block)> {
         blocks(self.held.slots.slots(), self.unit)
     }
@@ -57,6 +69,18 @@ impl<'g, P: Platform, T: Slots<P>> Read<'g, P, T> {
     /// The scatter list for a device: each block in order, with its address. Nothing if the buffer keeps no addresses.
     pub fn segments(&self) -> impl Iterator<Item = Segment> {
         segments(&self.held.slots, self.unit)
+    }
+
+    /// All its bytes as one slice, where the platform gives one ([`Platform::contiguous`]): the blocks are neighbours in one
+    /// piece of ordinary memory, or it has mapped them side by side. `None` otherwise: copy then. What was given once may
+    /// not be again, as blocks differ from one restore to the next.
+    ///
+    /// No device and no guest writes while somebody has the slice.
+    ///
+    /// # Context
+    /// As the platform's, which is told `cx` since it may have to map. Linear in the blocks.
+    pub fn contiguous(&self, cx: Context) -> Option<&[u8]> {
+        contiguous(self.platform, self.held.slots.slots(), self.unit, self.id, cx)
     }
 
     /// What the CPU wrote to these bytes the device sees from now on: call it before a device reads or writes them. Returns
@@ -87,8 +111,13 @@ impl<'g, P: Platform, T: Slots<P>> Read<'g, P, T> {
 }
 
 impl<'g, P: Platform, T: Slots<P>> Write<'g, P, T> {
-    pub(crate) fn new(held: Held<'g, P::Lock, Inner<P, T>>, platform: &'g P, unit: Order) -> Self {
-        Write { held, platform, unit }
+    pub(crate) fn new(
+        held: Held<'g, P::Lock, Inner<P, T>>,
+        platform: &'g P,
+        unit: Order,
+        id: BufferId,
+    ) -> Self {
+        Write { held, platform, unit, id }
     }
 
     /// Copies bytes out, from offset `at`, across blocks; returns how many: less than asked only at the end.
@@ -115,6 +144,9 @@ impl<'g, P: Platform, T: Slots<P>> Write<'g, P, T> {
     }
 
     /// Its blocks in order, each with the byte of the buffer at which it begins: what a page table needs.
+    ///
+    /// The frames and orders, for a device that sees physical memory, are
+    /// `guard.blocks().map(|(_, block)| (block.pfn(), block.order()))`; addresses are in [`segments`](Self::segments).
     pub fn blocks(&self) -> impl Iterator<Item = (usize, &P::Block)> {
         blocks(self.held.slots.slots(), self.unit)
     }
@@ -128,6 +160,27 @@ impl<'g, P: Platform, T: Slots<P>> Write<'g, P, T> {
     /// The scatter list for a device: each block in order, with its address. Nothing if the buffer keeps no addresses.
     pub fn segments(&self) -> impl Iterator<Item = Segment> {
         segments(&self.held.slots, self.unit)
+    }
+
+    /// All its bytes as one slice, where the platform gives one ([`Platform::contiguous`]): the blocks are neighbours in one
+    /// piece of ordinary memory, or it has mapped them side by side. `None` otherwise: copy then. What was given once may
+    /// not be again, as blocks differ from one restore to the next.
+    ///
+    /// No device and no guest writes while somebody has the slice.
+    ///
+    /// # Context
+    /// As the platform's, which is told `cx` since it may have to map. Linear in the blocks.
+    pub fn contiguous(&self, cx: Context) -> Option<&[u8]> {
+        contiguous(self.platform, self.held.slots.slots(), self.unit, self.id, cx)
+    }
+
+    /// The same, to write. As [`contiguous`](Self::contiguous) in everything else.
+    pub fn contiguous_mut(&mut self, cx: Context) -> Option<&mut [u8]> {
+        let slots = self.held.slots.slots_mut();
+        let bytes = bytes(slots, self.unit);
+        let mode = mode(slots)?;
+        let blocks = slots.iter_mut().filter_map(|slot| slot.block.as_mut()).map(Pooled::block_mut);
+        self.platform.contiguous_mut(self.id, mode, blocks, cx).filter(|slice| slice.len() == bytes)
     }
 
     /// What the CPU wrote to these bytes the device sees from now on: call it before a device reads or writes them. Returns
@@ -168,6 +221,24 @@ fn blocks<P: Platform>(slots: &[Slot<P>], unit: Order) -> impl Iterator<Item = (
         let block = slot.block.as_ref()?;
         Some((i * per_slot, block.block()))
     })
+}
+
+/// The bytes as one slice, if the platform gives just that.
+fn contiguous<'b, P: Platform>(
+    platform: &'b P,
+    slots: &'b [Slot<P>],
+    unit: Order,
+    id: BufferId,
+    cx: Context,
+) -> Option<&'b [u8]> {
+    let mode = mode(slots)?;
+    let blocks = slots.iter().filter_map(|slot| slot.block.as_ref()).map(Pooled::block);
+    platform.contiguous(id, mode, blocks, cx).filter(|slice| slice.len() == bytes(slots, unit))
+}
+
+/// The mode of what is under a guard, which is one and the same; `None` of a buffer without slots, which nobody maps.
+fn mode<P: Platform>(slots: &[Slot<P>]) -> Option<P::Mode> {
+    slots.first()?.block.as_ref().map(Pooled::mode)
 }
 
 /// The address of byte `at`, where each slot is of so many bytes.
@@ -229,28 +300,31 @@ fn copy_out<P: Platform>(slots: &[Slot<P>], unit: Order, at: usize, to: &mut [u8
     done
 }
 
-// One contiguous block of ordinary memory is simply bytes.
-impl<P: Platform<Block: Deref<Target = [u8]>>> Deref for Read<'_, P> {
+// One block of ordinary memory is simply bytes, whatever is kept beside its slot.
+impl<P: Platform<Block: Deref<Target = [u8]>>, T: OneSlot<P>> Deref for Read<'_, P, T> {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
-        let [slot] = &self.held.slots;
-        slot.block.as_ref().map_or(&[], |b| b.block())
+        only(self.held.slots.slots())
     }
 }
 
-impl<P: Platform<Block: Deref<Target = [u8]>>> Deref for Write<'_, P> {
+impl<P: Platform<Block: Deref<Target = [u8]>>, T: OneSlot<P>> Deref for Write<'_, P, T> {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
-        let [slot] = &self.held.slots;
-        slot.block.as_ref().map_or(&[], |b| b.block())
+        only(self.held.slots.slots())
     }
 }
 
-impl<P: Platform<Block: DerefMut<Target = [u8]>>> DerefMut for Write<'_, P> {
+impl<P: Platform<Block: DerefMut<Target = [u8]>>, T: OneSlot<P>> DerefMut for Write<'_, P, T> {
     fn deref_mut(&mut self) -> &mut [u8] {
-        let [slot] = &mut self.held.slots;
-        slot.block.as_mut().map_or(&mut [], |b| b.block_mut())
+        let slot = self.held.slots.slots_mut().first_mut();
+        slot.and_then(|slot| slot.block.as_mut()).map_or(&mut [], |block| block.block_mut())
     }
+}
+
+/// The bytes of the one slot.
+fn only<P: Platform<Block: Deref<Target = [u8]>>>(slots: &[Slot<P>]) -> &[u8] {
+    slots.first().and_then(|slot| slot.block.as_ref()).map_or(&[], |block| block.block())
 }
 
 impl<P: Platform, T: Slots<P>> fmt::Debug for Read<'_, P, T> {

@@ -185,7 +185,7 @@ pub use report::{Evict, Evicted, Report, Restored, Stats};
 pub use roster::{Listed, Roster};
 pub use shelf::{Place, Places, Shelf, ShelfStats};
 pub use show::PoolTable;
-pub use slot::{Parts, Slot, Slots};
+pub use slot::{OneSlot, Parts, Slot, Slots};
 pub use snapshot::Snapshot;
 pub use stay::{Refusals, StayReason};
 pub use store::{BackingStore, Capabilities, Settled, Space, StoreError};

@@ -239,6 +239,52 @@ pub trait Platform {
         let _ = (block, bytes);
     }
 
+    /// The bytes of these blocks as one slice, in this order: because they are neighbours in one piece of memory, or because
+    /// this maps them at one range of addresses. `None` if they can't be had so (the default), or not with what `cx` permits.
+    ///
+    /// Called by guards ([`Read::contiguous`](crate::Read::contiguous)) with all blocks of the buffer, at least one, in the
+    /// mode `mode`; also for one that has a single block, which may be smaller or larger than that of the last call. Several
+    /// threads may ask at once for the same buffer, and each guard may ask more than once.
+    ///
+    /// Only for ordinary memory: what a device or a guest writes meanwhile is never a slice.
+    ///
+    /// A mapping has the mode that the blocks have, and exactly their bytes; a guard throws a slice of another length away.
+    /// It stays valid until [`before_evict_with`](Platform::before_evict_with), as nobody says when a guard is dropped; the
+    /// next guard may be given the same one. Any safe code may call this, so whoever needs `unsafe` for it relies on the
+    /// blocks that are borrowed for `'b`, not on `id`, which only says under which name to remember the mapping; and ends one
+    /// only with one of its blocks in hand, borrowed exclusively or owned. (TTM's `ttm_bo_vmap`.)
+    ///
+    /// # Complexity
+    /// Linear in the blocks.
+    fn contiguous<'b>(
+        &'b self,
+        id: BufferId,
+        mode: Self::Mode,
+        blocks: impl Iterator<Item = &'b Self::Block>,
+        cx: Context,
+    ) -> Option<&'b [u8]>
+    where
+        Self::Block: 'b,
+    {
+        let _ = (id, mode, blocks, cx);
+        None
+    }
+
+    /// The same, to write. Nobody else has a guard of the buffer then.
+    fn contiguous_mut<'b>(
+        &'b self,
+        id: BufferId,
+        mode: Self::Mode,
+        blocks: impl Iterator<Item = &'b mut Self::Block>,
+        cx: Context,
+    ) -> Option<&'b mut [u8]>
+    where
+        Self::Block: 'b,
+    {
+        let _ = (id, mode, blocks, cx);
+        None
+    }
+
     /// Charges somebody for new contents of that buffer: the token says whom. Called where a buffer that keeps charges
     /// ([`Charged`](crate::Charged)) gets a block for what was empty. Nothing is charged anew when contents are evicted or
     /// restored. The default's token is the number of the buffer.
@@ -266,6 +312,27 @@ pub trait Platform {
     fn before_evict(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
         let _ = (id, cx);
         Ok(())
+    }
+
+    /// [`before_evict`](Platform::before_evict), with the blocks that the buffer has, in order. A buffer calls only this one.
+    /// The default looks at none of them.
+    ///
+    /// This is where a platform that mapped a buffer for [`contiguous`](Platform::contiguous) ends that mapping: a block that
+    /// is borrowed exclusively proves that nobody has a slice of it any more, whoever calls this.
+    ///
+    /// # Errors
+    /// As there.
+    fn before_evict_with<'b>(
+        &self,
+        id: BufferId,
+        blocks: impl Iterator<Item = &'b mut Self::Block>,
+        cx: Context,
+    ) -> Result<(), Busy>
+    where
+        Self::Block: 'b,
+    {
+        let _ = blocks;
+        self.before_evict(id, cx)
     }
 
     /// Undoes [`before_evict`](Platform::before_evict): everything of the buffer is resident again, or nothing
@@ -337,6 +404,30 @@ impl<P: Platform> Platform for &P {
     fn sync_for_cpu(&self, block: &P::Block, bytes: Range<usize>) {
         (**self).sync_for_cpu(block, bytes);
     }
+    fn contiguous<'b>(
+        &'b self,
+        id: BufferId,
+        mode: P::Mode,
+        blocks: impl Iterator<Item = &'b P::Block>,
+        cx: Context,
+    ) -> Option<&'b [u8]>
+    where
+        P::Block: 'b,
+    {
+        (**self).contiguous(id, mode, blocks, cx)
+    }
+    fn contiguous_mut<'b>(
+        &'b self,
+        id: BufferId,
+        mode: P::Mode,
+        blocks: impl Iterator<Item = &'b mut P::Block>,
+        cx: Context,
+    ) -> Option<&'b mut [u8]>
+    where
+        P::Block: 'b,
+    {
+        (**self).contiguous_mut(id, mode, blocks, cx)
+    }
     fn charge(&self, id: BufferId, pages: Pages, cx: Context) -> Result<Charge, OverLimit> {
         (**self).charge(id, pages, cx)
     }
@@ -345,6 +436,17 @@ impl<P: Platform> Platform for &P {
     }
     fn before_evict(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
         (**self).before_evict(id, cx)
+    }
+    fn before_evict_with<'b>(
+        &self,
+        id: BufferId,
+        blocks: impl Iterator<Item = &'b mut P::Block>,
+        cx: Context,
+    ) -> Result<(), Busy>
+    where
+        P::Block: 'b,
+    {
+        (**self).before_evict_with(id, blocks, cx)
     }
     fn after_restore(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
         (**self).after_restore(id, cx)

@@ -2,7 +2,7 @@
 
 use crate::candidates::{Candidates, Evictable, Seats};
 use crate::walk::{Hands, Pass};
-use crate::{Class, DmaAddr, Locked, Parts, Platform, RawLock, Slot, Slots};
+use crate::{Class, DmaAddr, Locked, OneSlot, Parts, Platform, RawLock, Slot, Slots};
 use core::fmt;
 
 const BITS: usize = usize::BITS as usize;
@@ -10,7 +10,7 @@ const BITS: usize = usize::BITS as usize;
 /// One bit for each seat in each of these.
 const LISTS: [Class; 3] = [Class::RESIDENT, Class::CLEAN, Class::PURGEABLE];
 
-/// How many words are looked at under the lock at a time.
+/// How many words of a summary are looked at under the lock at a time.
 const WORDS_AT_ONCE: usize = 8;
 
 /// Says of each of many buffers whether a reclaim may want it: three bits each, in the caller's memory. A walk over a slice
@@ -73,7 +73,11 @@ pub struct Roster<L, W = [usize; 0]> {
 }
 
 struct Lists<W> {
-    /// Each list's word of the same seats side by side.
+    /// Seats, a bit each; and behind them a summary, a bit for each word. The lists' words for the same seats lie side by
+    /// side.
+    ///
+    /// # Invariant
+    /// A bit of the summary is set exactly if its word is not zero.
     words: W,
     hands: Hands,
 }
@@ -81,7 +85,49 @@ struct Lists<W> {
 impl<L: RawLock> Roster<L> {
     /// How many words so many seats take.
     pub const fn words(seats: usize) -> usize {
-        LISTS.len() * seats.div_ceil(BITS)
+        let words = seats.div_ceil(BITS);
+        LISTS.len() * (words + words.div_ceil(BITS))
+    }
+}
+
+impl<W: AsRef<[usize]> + AsMut<[usize]>> Lists<W> {
+    /// How many words of seats each list has.
+    fn len(&self) -> usize {
+        let all = self.words.as_ref().len() / LISTS.len();
+        (all / (BITS + 1)).saturating_mul(BITS) + (all % (BITS + 1)).saturating_sub(1)
+    }
+
+    fn word(&self, list: usize, n: usize) -> usize {
+        self.words.as_ref().get(LISTS.len() * n + list).copied().unwrap_or_default()
+    }
+
+    /// Gives word `n` these bits among `mask`; what it is then.
+    fn put(&mut self, list: usize, n: usize, mask: usize, bits: usize) -> usize {
+        let Some(word) = self.words.as_mut().get_mut(LISTS.len() * n + list) else { return 0 };
+        *word = *word & !mask | bits;
+        *word
+    }
+
+    /// The first seat of a list at or behind `from`; or from where to go on, if that is not in the next few words.
+    fn look(&self, list: usize, from: usize) -> Result<usize, usize> {
+        let (mut n, len) = (from / BITS, self.len());
+        let word = self.word(list, n) & (usize::MAX << (from % BITS));
+        if n < len && word != 0 {
+            return Ok(n * BITS + word.trailing_zeros() as usize);
+        }
+        n += 1;
+        for _ in 0..WORDS_AT_ONCE {
+            if n >= len {
+                return Err(usize::MAX);
+            }
+            let summary = self.word(list, len + n / BITS) & (usize::MAX << (n % BITS));
+            if summary != 0 {
+                n = n / BITS * BITS + summary.trailing_zeros() as usize;
+                return Ok(n * BITS + self.word(list, n).trailing_zeros() as usize);
+            }
+            n = (n / BITS + 1) * BITS;
+        }
+        Err(n.saturating_mul(BITS))
     }
 }
 
@@ -95,7 +141,7 @@ impl<L: RawLock, W> Roster<L, W> {
 impl<L: RawLock, W: AsRef<[usize]> + AsMut<[usize]>> Roster<L, W> {
     /// How many seats there are. O(1).
     pub fn seats(&self) -> usize {
-        self.lists.with(|l| l.words.as_ref().len()) / LISTS.len() * BITS
+        self.lists.with(|l| l.len()) * BITS
     }
 
     /// Slots for the buffer with that index, which is on the roster for as long as it lives. `None` past the last seat.
@@ -116,39 +162,30 @@ impl<L: RawLock, W: AsRef<[usize]> + AsMut<[usize]>> Roster<L, W> {
         Candidates { buffers, roster: Some(self) }
     }
 
-    /// What the buffer in that seat is from now on.
+    /// What the buffer in that seat is from now on. O(1).
     fn note(&self, index: usize, class: Class) -> Option<()> {
         self.lists.with(|l| {
-            let words = l.words.as_mut().chunks_exact_mut(LISTS.len()).nth(index / BITS)?;
-            let bit = 1 << (index % BITS);
-            for (word, list) in words.iter_mut().zip(LISTS) {
-                *word = if class.contains(list) { *word | bit } else { *word & !bit };
+            let (n, len) = (index / BITS, l.len());
+            for (list, member) in LISTS.into_iter().enumerate().take_while(|_| n < len) {
+                let (seat, summary) = (1 << (index % BITS), 1 << (n % BITS));
+                let word = l.put(list, n, seat, if class.contains(member) { seat } else { 0 });
+                l.put(list, len + n / BITS, summary, if word != 0 { summary } else { 0 });
             }
-            Some(())
+            (n < len).then_some(())
         })
     }
 }
 
 impl<L: RawLock, W: AsRef<[usize]> + AsMut<[usize]>> Seats for Roster<L, W> {
-    /// O(words between), a lock for every few of them.
+    /// O(seats between / word size²), a lock for every few words.
     fn next(&self, class: Class, from: usize, end: usize) -> Option<usize> {
         let list = LISTS.iter().position(|list| class.contains(*list))?;
-        let mut mask = usize::MAX << (from % BITS);
-        let (mut at, last) = (from / BITS, end.div_ceil(BITS));
-        while at < last {
-            let stop = last.min(at + WORDS_AT_ONCE);
-            let found = self.lists.with(|l| {
-                let words = l.words.as_ref().get(LISTS.len() * at..).unwrap_or_default();
-                let words = words.chunks_exact(LISTS.len()).zip(at..stop);
-                words.filter_map(|(words, n)| Some((*words.get(list)?, n))).find_map(|(word, n)| {
-                    let word = if n == at { word & mask } else { word };
-                    (word != 0).then(|| n * BITS + word.trailing_zeros() as usize)
-                })
-            });
-            if found.is_some() {
-                return found.filter(|found| *found < end);
+        let mut at = from;
+        while at < end {
+            match self.lists.with(|l| l.look(list, at)) {
+                Ok(found) => return Some(found).filter(|found| *found < end),
+                Err(further) => at = further,
             }
-            (at, mask) = (stop, usize::MAX);
         }
         None
     }
@@ -204,6 +241,15 @@ where
     }
 }
 
+impl<P, T, L, W> OneSlot<P> for Listed<'_, T, L, W>
+where
+    P: Platform,
+    T: OneSlot<P>,
+    L: RawLock,
+    W: AsRef<[usize]> + AsMut<[usize]>,
+{
+}
+
 impl<T: fmt::Debug, L, W> fmt::Debug for Listed<'_, T, L, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Listed")
@@ -222,31 +268,49 @@ impl<T, L, W> defmt::Format for Listed<'_, T, L, W> {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
     use super::*;
     use crate::NoLock;
+    use std::vec;
 
-    /// Rule: the next one of a list is the first at or behind a seat and before the end, in every word.
+    /// Rule: the next one of a list is the first at or behind a seat and before the end, whatever lies between.
     #[test]
     fn the_next_one_is_found() {
-        const SEATS: usize = 20 * BITS;
+        const WORDS: usize = BITS * 9 + 5; // more words of the summary than are looked at together
+        const SEATS: usize = WORDS * BITS;
         let roster = Roster::<NoLock, _>::new([0; Roster::<NoLock>::words(SEATS)]);
         assert_eq!((roster.seats(), roster.note(SEATS, Class::RESIDENT)), (SEATS, None));
-        let members = [0, 1, BITS - 1, BITS, 3 * BITS + 7, 11 * BITS, SEATS - 1];
+        let members = [0, 1, BITS - 1, BITS, 3 * BITS + 7, BITS * BITS, 2 * BITS * BITS + 1, SEATS - 1];
         for at in members {
             roster.note(at, Class::RESIDENT | Class::PURGEABLE);
         }
         roster.note(BITS, Class::CLEAN); // and no longer resident
         for list in LISTS {
-            let is = |at: usize| match list {
-                Class::CLEAN => at == BITS,
-                _ => at != BITS && members.contains(&at),
+            let is = |at: &usize| match list {
+                Class::CLEAN => *at == BITS,
+                _ => *at != BITS,
             };
-            for from in 0..=SEATS {
-                for end in [from, from + 1, from + BITS + 3, SEATS] {
-                    let expected = (from..end.min(SEATS)).find(|at| is(*at));
+            let near = members.into_iter().flat_map(|at| [at.saturating_sub(1), at, at + 1, at + BITS]);
+            for from in near.chain([5 * BITS * BITS, SEATS]) {
+                for end in [from, from + 1, from + BITS + 3, from + BITS * BITS, SEATS] {
+                    let expected = members.into_iter().filter(is).find(|at| (from..end).contains(at));
                     assert_eq!(roster.next(list, from, end), expected, "{list:?} {from}..{end}");
                 }
             }
+        }
+        for at in members {
+            roster.note(at, Class::empty());
+        }
+        assert!(roster.lists.with(|l| l.words.iter().all(|word| *word == 0)), "something is left of them");
+    }
+
+    /// Rule: so many words are enough for so many seats, and no word is for nothing.
+    #[test]
+    fn words_are_enough() {
+        for seats in (1..40 * BITS).step_by(7).chain([BITS * BITS, BITS * BITS + 1, 1_000_000]) {
+            let mut words = vec![0; Roster::<NoLock>::words(seats)];
+            let roster = Roster::<NoLock, _>::new(&mut words[..]);
+            assert!((seats..seats + BITS).contains(&roster.seats()), "{seats}: {}", roster.seats());
         }
     }
 }

@@ -113,6 +113,28 @@ impl<P: Platform, T: AsRef<[Slot<P>]> + AsMut<[Slot<P>]>> Slots<P> for T {
     }
 }
 
+/// Just one slot, and so one block: guards of such a buffer deref to its bytes, where the block does. Whatever is beside the
+/// slot: [`Addressed`](crate::Addressed), [`Charged`](crate::Charged) and a [`Roster`](crate::Roster)'s
+/// [`Listed`](crate::Listed) around one slot are one slot.
+///
+/// Whoever implements it promises that [`slots`](Slots::slots) is always one; of more only the first would be seen.
+///
+/// ```
+/// # use forebay::*;
+/// fn checksum<P, T>(guard: &Read<'_, P, T>) -> u32
+/// where
+///     P: Platform<Block: core::ops::Deref<Target = [u8]>>,
+///     T: OneSlot<P>,
+/// {
+///     guard.iter().map(|byte| u32::from(*byte)).sum()
+/// }
+/// ```
+pub trait OneSlot<P: Platform>: Slots<P> {}
+
+impl<P: Platform> OneSlot<P> for [Slot<P>; 1] {}
+
+impl<P: Platform> OneSlot<P> for &mut [Slot<P>; 1] {}
+
 /// Slots, and as many addresses and charges, or none where the buffer does not keep such: nothing is stored for them then.
 ///
 /// # Invariants

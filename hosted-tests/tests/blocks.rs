@@ -6,7 +6,7 @@ use forebay::*;
 use hosted_tests::{Contents, World};
 
 /// Rule: the blocks of a guard cover the buffer from end to end, in order, each aligned to its size, with the bytes that
-/// the guard shows there.
+/// the guard shows there; so frames and orders are a scatter list for a device that sees physical memory.
 #[test]
 fn blocks_cover_the_buffer() {
     let (world, near, far) = (World::new(Contents::Compared), near(32), far(32));
@@ -24,6 +24,10 @@ fn blocks_cover_the_buffer() {
             assert_eq!(block[..], pattern(4, 13 * PAGE)[at..at + block.len()]);
             at += block.len();
         }
+        let list: Vec<_> = guard.blocks().map(|(_, block)| (block.pfn(), block.order())).collect();
+        assert_eq!(list.iter().map(|(_, order)| order.pages()).sum::<Pages>(), pages(13));
+        let first = guard.blocks().map(|(_, block)| Pfn::new(block.as_ptr().addr() / PAGE));
+        assert!(list.iter().map(|(pfn, _)| *pfn).eq(first), "{list:?}");
         assert_eq!((at, guard.bytes()), (13 * PAGE, 13 * PAGE), "round {round}");
         drop(guard);
         buffer.evict(ALL, Evict::SPLIT, CX).unwrap();

@@ -29,8 +29,8 @@ struct State {
     error: Option<StoreError>,
 }
 
-/// A platform or a store whose calls fail on purpose, without having done anything: `allocate`, `set_mode`, `map`, `charge`
-/// and the hooks of a platform; `save`, `load`, `transfer`, `take_back`, `split` of a store, and its `settle`, which then
+/// A platform or a store whose calls fail on purpose, without having done anything: `allocate`, `set_mode`, `map`,
+/// `charge`, `contiguous` and the hooks of a platform; `save`, `load`, `transfer`, `take_back`, `split` of a store, and its `settle`, which then
 /// writes nothing out and reports the error. What can't fail (`release`, `discard`) never does. A store says
 /// [`StoreError::Io`] unless told another error ([`fail_with`](Faulty::fail_with)).
 pub struct Faulty<T, L> {
@@ -156,6 +156,30 @@ impl<P: Platform, L: RawLock> Platform for Faulty<P, L> {
     fn sync_for_cpu(&self, block: &P::Block, bytes: Range<usize>) {
         self.inner.sync_for_cpu(block, bytes);
     }
+    fn contiguous<'b>(
+        &'b self,
+        id: BufferId,
+        mode: P::Mode,
+        blocks: impl Iterator<Item = &'b P::Block>,
+        cx: Context,
+    ) -> Option<&'b [u8]>
+    where
+        P::Block: 'b,
+    {
+        if self.fails() { None } else { self.inner.contiguous(id, mode, blocks, cx) }
+    }
+    fn contiguous_mut<'b>(
+        &'b self,
+        id: BufferId,
+        mode: P::Mode,
+        blocks: impl Iterator<Item = &'b mut P::Block>,
+        cx: Context,
+    ) -> Option<&'b mut [u8]>
+    where
+        P::Block: 'b,
+    {
+        if self.fails() { None } else { self.inner.contiguous_mut(id, mode, blocks, cx) }
+    }
     fn charge(&self, id: BufferId, pages: Pages, cx: Context) -> Result<Charge, OverLimit> {
         if self.fails() { Err(OverLimit) } else { self.inner.charge(id, pages, cx) }
     }
@@ -164,6 +188,17 @@ impl<P: Platform, L: RawLock> Platform for Faulty<P, L> {
     }
     fn before_evict(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
         if self.fails() { Err(Busy) } else { self.inner.before_evict(id, cx) }
+    }
+    fn before_evict_with<'b>(
+        &self,
+        id: BufferId,
+        blocks: impl Iterator<Item = &'b mut P::Block>,
+        cx: Context,
+    ) -> Result<(), Busy>
+    where
+        P::Block: 'b,
+    {
+        if self.fails() { Err(Busy) } else { self.inner.before_evict_with(id, blocks, cx) }
     }
     fn after_restore(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
         if self.fails() { Err(Busy) } else { self.inner.after_restore(id, cx) }

@@ -30,6 +30,8 @@ pub enum Event {
     SyncForDevice(Pfn, usize, usize),
     /// Bytes of a block, from an offset on so many, were made visible to the CPU.
     SyncForCpu(Pfn, usize, usize),
+    /// The bytes of a buffer were to be had as one slice; it has so many.
+    Contiguous(BufferId, Option<usize>),
     /// Somebody was to pay for new contents of a buffer.
     Charge(BufferId, Pages, Result<Charge, OverLimit>),
     /// Contents that somebody paid for were dropped.
@@ -189,6 +191,34 @@ impl<P: Platform, O: Sink> Platform for Traced<P, O> {
         self.inner.sync_for_cpu(block, bytes);
         self.note(Event::SyncForCpu(block.pfn(), at, len));
     }
+    fn contiguous<'b>(
+        &'b self,
+        id: BufferId,
+        mode: P::Mode,
+        blocks: impl Iterator<Item = &'b P::Block>,
+        cx: Context,
+    ) -> Option<&'b [u8]>
+    where
+        P::Block: 'b,
+    {
+        let result = self.inner.contiguous(id, mode, blocks, cx);
+        self.note(Event::Contiguous(id, result.as_ref().map(|bytes| bytes.len())));
+        result
+    }
+    fn contiguous_mut<'b>(
+        &'b self,
+        id: BufferId,
+        mode: P::Mode,
+        blocks: impl Iterator<Item = &'b mut P::Block>,
+        cx: Context,
+    ) -> Option<&'b mut [u8]>
+    where
+        P::Block: 'b,
+    {
+        let result = self.inner.contiguous_mut(id, mode, blocks, cx);
+        self.note(Event::Contiguous(id, result.as_ref().map(|bytes| bytes.len())));
+        result
+    }
     fn charge(&self, id: BufferId, pages: Pages, cx: Context) -> Result<Charge, OverLimit> {
         let result = self.inner.charge(id, pages, cx);
         self.note(Event::Charge(id, pages, result));
@@ -200,6 +230,19 @@ impl<P: Platform, O: Sink> Platform for Traced<P, O> {
     }
     fn before_evict(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
         let result = self.inner.before_evict(id, cx);
+        self.note(Event::BeforeEvict(id, result));
+        result
+    }
+    fn before_evict_with<'b>(
+        &self,
+        id: BufferId,
+        blocks: impl Iterator<Item = &'b mut P::Block>,
+        cx: Context,
+    ) -> Result<(), Busy>
+    where
+        P::Block: 'b,
+    {
+        let result = self.inner.before_evict_with(id, blocks, cx);
         self.note(Event::BeforeEvict(id, result));
         result
     }

@@ -6,7 +6,9 @@ use core::alloc::Layout;
 use core::fmt;
 use core::mem::MaybeUninit;
 use core::ops::{Deref, DerefMut};
-use forebay::{Context, Locked, Order, OutOfFrames, OwnedBlock, Pages, Pfn, Platform, RawLock, Refused};
+use forebay::{
+    BufferId, Context, Locked, Order, OutOfFrames, OwnedBlock, Pages, Pfn, Platform, RawLock, Refused,
+};
 use linked_list_allocator::Heap;
 
 /// A block from a [`HeapSource`]: ordinary bytes, and one piece for ever. A heap wants back exactly what it gave.
@@ -135,6 +137,27 @@ impl<L: RawLock, const PAGE: usize> Platform for HeapSource<L, PAGE> {
                 unsafe { heap.deallocate(at, layout) };
             }
         });
+    }
+
+    /// A single block is. Those of a heap are never neighbours for long.
+    fn contiguous<'b>(
+        &'b self,
+        _: BufferId,
+        (): (),
+        mut blocks: impl Iterator<Item = &'b HeapBlock<PAGE>>,
+        _: Context,
+    ) -> Option<&'b [u8]> {
+        blocks.next().filter(|_| blocks.next().is_none()).map(|block| &**block)
+    }
+
+    fn contiguous_mut<'b>(
+        &'b self,
+        _: BufferId,
+        (): (),
+        mut blocks: impl Iterator<Item = &'b mut HeapBlock<PAGE>>,
+        _: Context,
+    ) -> Option<&'b mut [u8]> {
+        blocks.next().filter(|_| blocks.next().is_none()).map(|block| &mut **block)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::frames::{Away, Buddy};
 use core::fmt;
+use core::marker::PhantomData;
 use core::num::NonZeroUsize;
 use core::ops::{Deref, DerefMut, Range};
 use core::ptr::NonNull;
@@ -179,6 +180,48 @@ impl PutAway {
     }
 }
 
+/// Blocks that lie one behind the other.
+///
+/// # Invariants
+/// `bytes` from the address `at` on belong, to the last one, to blocks that are borrowed as `T` says: shared for `&'b [u8]`,
+/// exclusively for `&'b mut [u8]`. As long as that lives, nobody has other references to them.
+pub(crate) struct Neighbours<T> {
+    at: usize,
+    bytes: usize,
+    borrowed: PhantomData<T>,
+}
+
+impl<'b> Neighbours<&'b [u8]> {
+    /// These blocks, if that is what they are. None at all are not.
+    pub(crate) fn of<const PAGE: usize>(blocks: impl Iterator<Item = &'b RamBlock<PAGE>>) -> Option<Self> {
+        Self::lined_up(blocks.map(|block| (block.base().addr().get(), block.bytes())))
+    }
+}
+
+impl<'b> Neighbours<&'b mut [u8]> {
+    /// These blocks, if that is what they are. None at all are not.
+    pub(crate) fn of_mut<const PAGE: usize>(
+        blocks: impl Iterator<Item = &'b mut RamBlock<PAGE>>,
+    ) -> Option<Self> {
+        Self::lined_up(blocks.map(|block| (block.base().addr().get(), block.bytes())))
+    }
+}
+
+impl<T> Neighbours<T> {
+    /// Each with its address and length.
+    fn lined_up(mut blocks: impl Iterator<Item = (usize, usize)>) -> Option<Self> {
+        let (at, first) = blocks.next()?;
+        let mut bytes = first;
+        for (next, more) in blocks {
+            if at.checked_add(bytes) != Some(next) {
+                return None;
+            }
+            bytes += more;
+        }
+        Some(Neighbours { at, bytes, borrowed: PhantomData })
+    }
+}
+
 /// Where a block is.
 pub(crate) enum Whose {
     /// Just this was put away.
@@ -300,6 +343,37 @@ impl<const PAGE: usize> Memory<PAGE> {
         // SAFETY: both halves belong to this range and end here; together they are `joined`, and aligned. (The
         // address comes from the range, not from a half: only so may it reach over both.)
         Ok(unsafe { self.block_at(index, joined) })
+    }
+
+    /// The bytes of neighbours that were all cut from this range.
+    pub(crate) fn view<'b>(&self, all: &Neighbours<&'b [u8]>) -> Option<&'b [u8]> {
+        let bytes = self.reach(all)?;
+        // SAFETY: invariant of `Neighbours`: shared, for that long. By that of `RamBlock` they are initialised and there for
+        // ever, and by that of `Memory` the blocks were cut from this range, whose pointer reaches over all of them.
+        Some(unsafe { bytes.as_ref() })
+    }
+
+    /// The same, to write.
+    pub(crate) fn view_mut<'b>(&self, all: Neighbours<&'b mut [u8]>) -> Option<&'b mut [u8]> {
+        let mut bytes = self.reach(&all)?;
+        // SAFETY: as above, and exclusively; `all` ends here, so there is no second one.
+        Some(unsafe { bytes.as_mut() })
+    }
+
+    /// Whether neighbours lie in this range.
+    pub(crate) fn has<T>(&self, all: &Neighbours<T>) -> bool {
+        self.reach(all).is_some()
+    }
+
+    /// Where neighbours are, if in this range.
+    fn reach<T>(&self, all: &Neighbours<T>) -> Option<NonNull<[u8]>> {
+        let range = self.addresses();
+        if !range.contains(&all.at) || range.end - all.at < all.bytes {
+            return None;
+        }
+        // The address comes from the range, not from a block: only so may it reach over several.
+        let at = self.base.map_addr(|_| NonZeroUsize::new(all.at).unwrap_or(self.base.addr()));
+        Some(NonNull::slice_from_raw_parts(at, all.bytes))
     }
 
     /// Marks a block as put away; its number, to fetch it by.

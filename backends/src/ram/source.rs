@@ -1,15 +1,17 @@
 //! The usual source: a buddy over pieces of RAM.
 
-use super::{Memory, MemoryError, MemoryRefused, PutAway, RamBlock};
+use super::{Memory, MemoryError, MemoryRefused, Neighbours, PutAway, RamBlock};
 use core::fmt;
 use core::ops::Range;
-use forebay::{Context, Locked, Order, OutOfFrames, Pages, Platform, RawLock, Refused, Zones};
+use forebay::{BufferId, Context, Locked, Order, OutOfFrames, Pages, Platform, RawLock, Refused, Zones};
 
 /// A source over up to `PIECES` pieces of plain RAM, of any size and alignment; pages of `PAGE` bytes.
 ///
 /// The frame number of a block is its address divided by `PAGE`: memory is used where it is mapped. Each piece
 /// brings the metadata for it, about two bits a page. Blocks are naturally aligned, of orders 0 to 10, and never
 /// reach from one piece into the next, even if the two touch.
+///
+/// A buffer whose blocks are neighbours in one piece is one slice ([`Platform::contiguous`]).
 ///
 /// One caching mode, no hooks: wrap it to add some.
 ///
@@ -120,6 +122,29 @@ impl<L: RawLock, const PAGE: usize, const PIECES: usize> Platform for Ram<L, PAG
             Some(piece) => piece.join(left, right),
             None => Err((left, right)),
         })
+    }
+
+    /// Where they are neighbours in one piece; nothing is mapped for it, in whatever context.
+    fn contiguous<'b>(
+        &'b self,
+        _: BufferId,
+        (): (),
+        blocks: impl Iterator<Item = &'b RamBlock<PAGE>>,
+        _: Context,
+    ) -> Option<&'b [u8]> {
+        let all = Neighbours::of(blocks)?;
+        self.0.with(|pieces| pieces.iter().find_map(|m| m.view(&all)))
+    }
+
+    fn contiguous_mut<'b>(
+        &'b self,
+        _: BufferId,
+        (): (),
+        blocks: impl Iterator<Item = &'b mut RamBlock<PAGE>>,
+        _: Context,
+    ) -> Option<&'b mut [u8]> {
+        let all = Neighbours::of_mut(blocks)?;
+        self.0.with(|pieces| pieces.iter().find(|m| m.has(&all)).and_then(|m| m.view_mut(all)))
     }
 }
 

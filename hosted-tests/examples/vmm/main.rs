@@ -2,10 +2,7 @@
 
 mod guest;
 
-use forebay::{
-    Buffer, BufferId, Busy, Context, Evict, Forebay, Order, OutOfFrames, Pages, PinError, Place, TakeError,
-    Write,
-};
+use forebay::{Buffer, BufferId, Busy, Context, Evict, Forebay, Order, Pages, PinError, Place, Write};
 use forebay_backends::shmem::{Arena, CreateError};
 use guest::Guest;
 use std::fs::File;
@@ -37,17 +34,8 @@ impl<'h> Pager<'h> {
 
     /// The guest touched a unit that is not mapped: it comes back as it was, and idle ones go for it.
     fn fault(&self, n: usize) -> Result<Write<'_, &'static Arena>, PinError> {
-        loop {
-            match self.units[n].write() {
-                Err(full @ PinError::Take(TakeError::OutOfFrames(OutOfFrames::Limit))) => {
-                    let gone = self.home.reclaim(&self.units[..], AHEAD, Evict::TRANSFER, Context::THREAD);
-                    if gone.evicted.moved() == Pages::ZERO {
-                        return Err(full); // all the others are in use
-                    }
-                }
-                guard => return guard,
-            }
-        }
+        let attempt = || self.units[n].write();
+        self.home.or_reclaim(&self.units[..], AHEAD, Evict::TRANSFER, Context::THREAD, attempt)
     }
 
     /// The guest gave a unit up: it is dropped, not stored.

@@ -2,7 +2,7 @@
 
 use super::{Rng, content, fill, order, pattern};
 use crate::{Contents, Watched, World};
-use forebay::{Context, Mode, Order, OutOfFrames, OwnedBlock, Platform};
+use forebay::{BufferId, Context, Mode, Order, OutOfFrames, OwnedBlock, Platform};
 use std::collections::HashSet;
 
 /// Whether a source makes one block of two neighbours.
@@ -32,7 +32,7 @@ pub fn suite<P: Platform>(source: &P, stranger: &P, joins: Joins) {
     let world = World::new(Contents::Ignored);
     let source = Watched::new(source, &world);
     let b = Bench { capacity: capacity(&source), source, stranger, joins };
-    let rules: [fn(&Bench<'_, P>); 8] = [
+    let rules: [fn(&Bench<'_, P>); 9] = [
         blocks_are_whole_and_aligned,
         every_byte_of_a_block_is_its_own,
         exhaustion_is_out_of_frames_and_no_more,
@@ -40,6 +40,7 @@ pub fn suite<P: Platform>(source: &P, stranger: &P, joins: Joins) {
         parts_come_home_in_any_order,
         only_neighbours_join,
         blocks_of_others_never_join,
+        a_slice_is_of_just_these_blocks,
         anything_in_any_order_comes_home,
     ];
     for rule in rules {
@@ -269,6 +270,34 @@ fn blocks_of_others_never_join<P: Platform>(b: &Bench<'_, P>) {
         b.stranger.release(block);
     }
     b.source.release(ours);
+}
+
+/// Whether there is a slice or not; and no block has changed hands by it.
+fn a_slice_is_of_just_these_blocks<P: Platform>(b: &Bench<'_, P>) {
+    let (id, mode, cx) = (BufferId(0), P::Mode::PLAIN, Context::THREAD);
+    let mut blocks = vec![b.take(1), b.take(0), b.take(1), b.take(0), b.take(0)];
+    blocks.sort_by_key(OwnedBlock::pfn);
+    for turn in 0..blocks.len() {
+        blocks.rotate_left(turn);
+        for n in 1..=blocks.len() {
+            let some = &mut blocks[..n];
+            let bytes: Vec<_> =
+                some.iter_mut().zip(1..).flat_map(|(block, seed)| fill(block, seed)).collect();
+            if let Some(slice) = b.source.contiguous(id, mode, some.iter(), cx) {
+                assert!(slice == bytes, "other bytes than those of the blocks");
+            }
+            let new = pattern(turn as u64, bytes.len());
+            if let Some(slice) = b.source.contiguous_mut(id, mode, some.iter_mut(), cx) {
+                assert!(slice == bytes, "other bytes than those of the blocks");
+                slice.copy_from_slice(&new);
+                let now: Vec<_> = some.iter().flat_map(content).collect();
+                assert!(now == new, "what is written to the slice is not in the blocks");
+            }
+            assert!(b.source.before_evict_with(id, blocks.iter_mut(), cx).is_ok(), "nobody has a slice");
+            assert!(b.source.after_restore(id, cx).is_ok());
+        }
+    }
+    blocks.into_iter().for_each(|block| b.source.release(block));
 }
 
 fn anything_in_any_order_comes_home<P: Platform>(b: &Bench<'_, P>) {

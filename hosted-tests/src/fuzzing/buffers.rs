@@ -74,6 +74,28 @@ impl<P: Platform> Guard<'_, '_, P> {
         }
     }
 
+    /// All of it as one slice, if there is one.
+    fn contiguous(&self) -> Option<&[u8]> {
+        match self {
+            Guard::TileRead(g) => g.contiguous(Context::THREAD),
+            Guard::RunRead(g) => g.contiguous(Context::THREAD),
+            Guard::FullRead(g) => g.contiguous(Context::THREAD),
+            Guard::TileWrite(g) => g.contiguous(Context::THREAD),
+            Guard::RunWrite(g) => g.contiguous(Context::THREAD),
+            Guard::FullWrite(g) => g.contiguous(Context::THREAD),
+        }
+    }
+
+    /// The same, to write, if that is what it is for.
+    fn contiguous_mut(&mut self) -> Option<&mut [u8]> {
+        match self {
+            Guard::TileWrite(g) => g.contiguous_mut(Context::THREAD),
+            Guard::RunWrite(g) => g.contiguous_mut(Context::THREAD),
+            Guard::FullWrite(g) => g.contiguous_mut(Context::THREAD),
+            Guard::TileRead(_) | Guard::RunRead(_) | Guard::FullRead(_) => None,
+        }
+    }
+
     /// The scatter list of a buffer that keeps addresses.
     fn segments(&self) -> Option<Vec<Segment>> {
         match self {
@@ -214,6 +236,8 @@ impl<'m, P: Platform, S: BackingStore<P::Block>> Kept<'_, 'm, P, S> {
         let mut bytes = vec![0x77; model.len() + 1];
         assert_eq!(guard.copy_out(0, &mut bytes), model.len(), "{:?} is not resident under a guard", self.id);
         bytes.truncate(model.len());
+        let slice = guard.contiguous();
+        assert!(slice.is_none_or(|slice| slice == bytes), "{:?} has other bytes as one slice", self.id);
         if bytes == *model {
             return;
         }
@@ -227,11 +251,17 @@ impl<'m, P: Platform, S: BackingStore<P::Block>> Kept<'_, 'm, P, S> {
         }
     }
 
-    /// Writes a pattern of `len` bytes through a guard that may.
+    /// Writes a pattern of `len` bytes through a guard that may; every other one through the slice, where there is one.
     pub(super) fn put(&self, guard: &mut Guard<'_, '_, P>, at: usize, len: usize, byte: u8) {
         let mut model = self.model.borrow_mut();
         let bytes = pattern(len, byte);
         let fits = len.min(model.len().saturating_sub(at));
+        let slice = if byte % 2 == 1 { guard.contiguous_mut() } else { None };
+        if let Some(part) = slice.and_then(|slice| slice.get_mut(at..at + fits)) {
+            part.copy_from_slice(&bytes[..fits]);
+            model[at..at + fits].copy_from_slice(&bytes[..fits]);
+            return;
+        }
         let done = match guard {
             Guard::TileWrite(g) => g.copy_in(at, &bytes),
             Guard::RunWrite(g) => g.copy_in(at, &bytes),

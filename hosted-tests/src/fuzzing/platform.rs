@@ -283,6 +283,31 @@ impl<S: Source> Platform for Hooked<'_, S> {
         self.source.flush_modes(cx);
     }
 
+    fn contiguous<'b>(
+        &'b self,
+        id: BufferId,
+        _: Caching,
+        blocks: impl Iterator<Item = &'b S::Block>,
+        cx: Context,
+    ) -> Option<&'b [u8]>
+    where
+        S::Block: 'b,
+    {
+        self.source.contiguous(id, (), blocks, cx)
+    }
+    fn contiguous_mut<'b>(
+        &'b self,
+        id: BufferId,
+        _: Caching,
+        blocks: impl Iterator<Item = &'b mut S::Block>,
+        cx: Context,
+    ) -> Option<&'b mut [u8]>
+    where
+        S::Block: 'b,
+    {
+        self.source.contiguous_mut(id, (), blocks, cx)
+    }
+
     fn before_evict(&self, id: BufferId, _: Context) -> Result<(), Busy> {
         assert_eq!(self.hooks.guards.borrow()[id.0], 0, "{id:?} is evicted under a guard");
         let was = std::mem::replace(&mut self.hooks.unmapped.borrow_mut()[id.0], true);

@@ -196,8 +196,77 @@ impl<P: Platform> Platform for Watched<'_, P> {
         self.inner.before_evict(id, cx)
     }
 
+    fn before_evict_with<'b>(
+        &self,
+        id: BufferId,
+        blocks: impl Iterator<Item = &'b mut P::Block>,
+        cx: Context,
+    ) -> Result<(), Busy>
+    where
+        P::Block: 'b,
+    {
+        self.inner.before_evict_with(id, blocks, cx)
+    }
+
+    fn contiguous<'b>(
+        &'b self,
+        id: BufferId,
+        mode: P::Mode,
+        blocks: impl Iterator<Item = &'b P::Block>,
+        cx: Context,
+    ) -> Option<&'b [u8]>
+    where
+        P::Block: 'b,
+    {
+        let blocks: Vec<_> = blocks.collect();
+        let expected = self.seen_in(mode, blocks.iter().copied());
+        let slice = self.inner.contiguous(id, mode, blocks.into_iter(), cx)?;
+        assert!(expected.is_none_or(|bytes| bytes == slice), "{id:?} has other bytes as one slice");
+        Some(slice)
+    }
+
+    fn contiguous_mut<'b>(
+        &'b self,
+        id: BufferId,
+        mode: P::Mode,
+        blocks: impl Iterator<Item = &'b mut P::Block>,
+        cx: Context,
+    ) -> Option<&'b mut [u8]>
+    where
+        P::Block: 'b,
+    {
+        let blocks: Vec<_> = blocks.collect();
+        let expected = self.seen_in(mode, blocks.iter().map(|block| &**block));
+        let slice = self.inner.contiguous_mut(id, mode, blocks.into_iter(), cx)?;
+        assert!(expected.is_none_or(|bytes| bytes == slice), "{id:?} has other bytes as one slice");
+        Some(slice)
+    }
+
     fn after_restore(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
         self.inner.after_restore(id, cx)
+    }
+}
+
+impl<P: Platform> Watched<'_, P> {
+    /// The bytes of these blocks, if contents are compared; each is a buffer's, and in that mode.
+    #[track_caller]
+    fn seen_in<'b>(&self, mode: P::Mode, blocks: impl Iterator<Item = &'b P::Block>) -> Option<Vec<u8>>
+    where
+        P::Block: 'b,
+    {
+        let mut all = Vec::new();
+        for block in blocks {
+            let s = self.world.lock();
+            for n in frames(block.pfn(), block.order()) {
+                let f = s.frames.get(&n).unwrap_or_else(|| panic!("frame {n:x} is in the source"));
+                assert_eq!((f.owner, f.mode), (Owner::Pool, mode.index()), "frame {n:x} is seen");
+                assert!(!s.unflushed.contains(&n), "frame {n:x} is seen before its mode was flushed");
+            }
+            drop(s);
+            all.push(self.world.bytes(block, 0, block.bytes()));
+        }
+        let all: Option<Vec<Vec<u8>>> = all.into_iter().collect();
+        all.map(|all| all.concat())
     }
 }
 

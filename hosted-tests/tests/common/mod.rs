@@ -268,6 +268,30 @@ impl<P: Platform<Mode = ()>> Platform for Machine<P> {
         }
         Ok(())
     }
+    fn contiguous<'b>(
+        &'b self,
+        id: BufferId,
+        _: Caching,
+        blocks: impl Iterator<Item = &'b P::Block>,
+        cx: Context,
+    ) -> Option<&'b [u8]>
+    where
+        P::Block: 'b,
+    {
+        self.inner.contiguous(id, (), blocks, cx)
+    }
+    fn contiguous_mut<'b>(
+        &'b self,
+        id: BufferId,
+        _: Caching,
+        blocks: impl Iterator<Item = &'b mut P::Block>,
+        cx: Context,
+    ) -> Option<&'b mut [u8]>
+    where
+        P::Block: 'b,
+    {
+        self.inner.contiguous_mut(id, (), blocks, cx)
+    }
     fn before_evict(&self, id: BufferId, _: Context) -> Result<(), Busy> {
         let mut s = self.lock();
         if s.no == No::Before {

@@ -4,6 +4,7 @@ use crate::machine::{Block, PAGE, Plain, Slow, Tiers};
 use crate::{At, keep};
 use core::fmt::Display;
 use core::ops::{Deref, DerefMut};
+use core::slice::{Iter, IterMut};
 use core::task::Poll;
 use forebay::*;
 use forebay_backends::*;
@@ -32,7 +33,13 @@ fn ram() {
     keep([Plain::new as At, Plain::metadata_words as At, Plain::add as At, Plain::check as At]);
     keep([Plain::free as At, Plain::total as At]);
     keep([<Plain as Platform>::allocate as At, <Plain as Platform>::release as At]);
-    keep([<Plain as Platform>::join as At]);
+    keep([<Plain as Platform>::join as At, <Plain as Platform>::available as At]);
+    type Get = fn(&'static Plain, BufferId, (), Iter<'static, Block>, Context) -> Option<&'static [u8]>;
+    type GetMut =
+        fn(&'static Plain, BufferId, (), IterMut<'static, Block>, Context) -> Option<&'static mut [u8]>;
+    let (view, view_mut): (Get, GetMut) =
+        (<Plain as Platform>::contiguous, <Plain as Platform>::contiguous_mut);
+    keep([view as At, view_mut as At]);
 
     keep([<Block as Deref>::deref as At, <Block as DerefMut>::deref_mut as At]);
     keep([<Block as OwnedBlock>::pfn as At, <Block as OwnedBlock>::order as At]);
@@ -100,5 +107,7 @@ fn facade() {
     type Tile = RamBuffer<CriticalSection, PAGE, 16>;
     keep([All::new as At, All::metadata_words as At, All::init as At, All::buffer::<8192> as At]);
     keep([All::free as At, All::pending as At, All::write_out as At]);
-    keep([All::make_room::<Tile> as At, All::hand_over::<Tile> as At, <All as Deref>::deref as At]);
+    let make_room: fn(&All, Candidates<'static, Tile>, usize) -> usize = All::make_room;
+    let hand_over: fn(&All, Candidates<'static, Tile>, usize) -> Report = All::hand_over;
+    keep([make_room as At, hand_over as At, <All as Deref>::deref as At]);
 }

@@ -7,6 +7,7 @@ use core::hint::black_box;
 use core::iter::Sum;
 use core::ops::{Add, AddAssign, Deref, DerefMut, Sub, SubAssign};
 use core::ptr::drop_in_place;
+use core::slice::{Iter, IterMut};
 use forebay::*;
 use forebay_backends::{HeapSource, Null};
 
@@ -25,6 +26,8 @@ pub fn everything() {
     buffer::<Plain, Slow, [Slot<Plain>; 1]>();
     shapes::<Plain, Slow>();
     slots::<Plain>();
+    rosters::<Plain>();
+    berth::<Plain, Slow>();
 }
 
 /// The same for more shapes, on the machine with everything, and of stores that are not known: other code comes of it.
@@ -39,6 +42,9 @@ pub fn again() {
     buffer::<Card, Tiers, [Slot<Card>; 1]>();
     shapes::<Card, Tiers>();
     slots::<Card>();
+    rosters::<Card>();
+    berth::<Card, Tiers>();
+    buffer::<Card, Tiers, Listed<Addressed<&mut [Slot<Card>]>, <Card as Platform>::Lock, [usize; 12]>>();
 }
 
 /// As text.
@@ -53,7 +59,7 @@ pub fn shown() {
     keep([<Settled as Display>::fmt as At, <Snapshot<Plain> as Display>::fmt as At]);
     keep([<Stats as Display>::fmt as At, <StayReason as Display>::fmt as At]);
     keep([<StoreError as Display>::fmt as At, <TakeError as Display>::fmt as At]);
-    keep([<TooShort as Display>::fmt as At]);
+    keep([<TooShort as Display>::fmt as At, <Outcome as Display>::fmt as At]);
 }
 
 fn values() {
@@ -79,6 +85,8 @@ fn values() {
     keep([Evicted::moved as At, Evicted::freed as At, <Evicted as AddAssign>::add_assign as At]);
     keep([Restored::total as At, Restored::into_result as At, <Restored as AddAssign>::add_assign as At]);
     keep([Report::freed as At, Stats::freed as At]);
+    keep([Want::moved as At, Want::freed as At, Want::block as At, Want::within as At, Step::new as At]);
+    keep([<Want as From<Pages>>::from as At]);
     let iter: fn(&Refusals) = |refusals| each(Refusals::iter(refusals));
     keep([Refusals::of as At, iter as At, <Refusals as AddAssign>::add_assign as At]);
 }
@@ -106,6 +114,7 @@ macro_rules! flags {
 
 fn flag_sets() {
     flags!(Capabilities);
+    flags!(Class);
     flags!(Context);
     flags!(Effort);
     flags!(Evict);
@@ -119,6 +128,8 @@ fn errors() {
     keep([<PinError as From<OverLimit>>::from as At, <PinError as From<StoreError>>::from as At]);
     keep([<BornError as From<Busy>>::from as At, <BornError as From<OverLimit>>::from as At]);
     keep([<TakeError as From<OutOfFrames>>::from as At]);
+    keep([<OutOfFrames as Shortage>::is_shortage as At, <TakeError as Shortage>::is_shortage as At]);
+    keep([<PinError as Shortage>::is_shortage as At]);
 }
 
 fn locks() {
@@ -177,10 +188,23 @@ fn pool<P: Platform<Block: DerefMut<Target = [u8]>>, const N: usize>() {
 }
 
 /// Those of a machine, and through a reference to it.
-fn platform<P: Platform>() {
+/// One slice of several blocks, and what ends it: functions with a parameter whose type can't be named there.
+type View<P> = fn(&'static P, BufferId, Modes<P>, Iter<'static, Blocks<P>>, Context) -> Option<&'static [u8]>;
+type ViewMut<P> =
+    fn(&'static P, BufferId, Modes<P>, IterMut<'static, Blocks<P>>, Context) -> Option<&'static mut [u8]>;
+type Before<P> = fn(&'static P, BufferId, IterMut<'static, Blocks<P>>, Context) -> Result<(), Busy>;
+type Blocks<P> = <P as Platform>::Block;
+type Modes<P> = <P as Platform>::Mode;
+
+fn platform<P: Platform + 'static>() {
+    let (view, view_mut): (View<&P>, ViewMut<&P>) =
+        (<&P as Platform>::contiguous, <&P as Platform>::contiguous_mut);
+    let before: Before<&P> = <&P as Platform>::before_evict_with;
+    keep([view as At, view_mut as At, before as At]);
     keep([<&P as Platform>::allocate as At, <&P as Platform>::allocate_for as At]);
     keep([<&P as Platform>::release as At, <&P as Platform>::join as At, <&P as Platform>::zone as At]);
     keep([<&P as Platform>::zones_for as At, <&P as Platform>::keep as At, <&P as Platform>::wiped as At]);
+    keep([<&P as Platform>::available as At]);
     keep([<&P as Platform>::set_mode as At, <&P as Platform>::flush_modes as At]);
     keep([<&P as Platform>::map as At, <&P as Platform>::unmap as At]);
     keep([<&P as Platform>::sync_for_device as At, <&P as Platform>::sync_for_cpu as At]);
@@ -190,9 +214,14 @@ fn platform<P: Platform>() {
 
 /// What the simplest machine is given.
 fn provided() {
+    let (view, view_mut): (View<Card>, ViewMut<Card>) =
+        (<Card as Platform>::contiguous, <Card as Platform>::contiguous_mut);
+    let before: Before<Card> = <Card as Platform>::before_evict_with;
+    keep([view as At, view_mut as At, before as At]);
     keep([<Plain as Platform>::zone as At, <Plain as Platform>::zones_for as At]);
     keep([<Plain as Platform>::keep as At, <Plain as Platform>::wiped as At]);
     keep([<Plain as Platform>::allocate_for as At, <HeapSource<NoLock, PAGE> as Platform>::join as At]);
+    keep([<HeapSource<NoLock, PAGE> as Platform>::available as At]);
     keep([<Plain as Platform>::set_mode as At, <Plain as Platform>::flush_modes as At]);
     keep([<Plain as Platform>::map as At, <Plain as Platform>::unmap as At]);
     keep([<Plain as Platform>::sync_for_device as At, <Plain as Platform>::sync_for_cpu as At]);
@@ -221,10 +250,57 @@ fn forebay<P: Platform, S: BackingStore<P::Block>, const N: usize>() {
     keep([Forebay::<P, S, [Place<P>; N]>::new as At, Forebay::<P, S, [Place<P>; N]>::of as At]);
     keep([Forebay::<P, S>::pool as At, Forebay::<P, S>::platform as At, Forebay::<P, S>::store as At]);
     keep([Forebay::<P, S>::stats as At, Forebay::<P, S>::snapshot as At]);
-    keep([Forebay::<P, S>::reclaim::<&dyn Evictable> as At]);
+    let reclaim: fn(&Forebay<P, S>, Many<'static>, Want, Evict, Context) -> Report = Forebay::reclaim;
+    let keep_free: fn(&Forebay<P, S>, Many<'static>, Pages, Evict, Context) -> Option<Report> =
+        Forebay::keep_free;
+    keep([reclaim as At, keep_free as At]);
+    type Attempt = fn() -> Result<usize, PinError>;
+    let or_reclaim: fn(
+        &Forebay<P, S>,
+        Many<'static>,
+        Want,
+        Evict,
+        Context,
+        Attempt,
+    ) -> Result<usize, PinError> = Forebay::or_reclaim;
+    keep([or_reclaim as At, <Many as Clone>::clone as At]);
+    keep([<Many as From<&[&dyn Evictable]>>::from as At, <Many as From<&[&dyn Evictable; 4]>>::from as At]);
     keep([Forebay::<P, S>::settle as At, Forebay::<P, S>::take_home as At]);
     let shelves: fn(&Snapshot<P>) = |snapshot| each(Snapshot::shelves(snapshot));
     keep([shelves as At, Snapshot::<P>::table as At]);
+}
+
+type Many<'h> = Candidates<'h, &'h dyn Evictable>;
+
+/// A roster in a lent slice, and one in an array.
+fn rosters<P: Platform + 'static>() {
+    roster::<P, &mut [usize]>();
+    roster::<P, [usize; 12]>();
+    keep([Roster::<P::Lock>::words as At]);
+}
+
+fn roster<P: Platform + 'static, W: AsRef<[usize]> + AsMut<[usize]> + 'static>() {
+    keep([Roster::<P::Lock, W>::new as At, Roster::<P::Lock, W>::seats as At]);
+    keep([
+        Roster::<P::Lock, W>::list::<[Slot<P>; 4]> as At,
+        Roster::<P::Lock, W>::of::<&dyn Evictable> as At,
+    ]);
+    keep([<Listed<[Slot<P>; 4], P::Lock, W> as Slots<P>>::slots as At]);
+    keep([<Listed<[Slot<P>; 4], P::Lock, W> as Slots<P>>::parts as At]);
+    keep([<Listed<[Slot<P>; 4], P::Lock, W> as Slots<P>>::addresses as At]);
+    keep([<Listed<[Slot<P>; 4], P::Lock, W> as Slots<P>>::sorted as At]);
+}
+
+fn berth<P: Platform + 'static, S: BackingStore<P::Block> + 'static>() {
+    keep([
+        Berth::<P::Lock, Buffer<P, S>>::new as At,
+        <Berth<P::Lock, Buffer<P, S>> as Default>::default as At,
+    ]);
+    keep([Berth::<P::Lock, Buffer<P, S>>::put as At, Berth::<P::Lock, Buffer<P, S>>::take as At]);
+    keep([Berth::<P::Lock, Buffer<P, S>>::get as At]);
+    keep([<Guest<P::Lock, Buffer<P, S>> as Deref>::deref as At]);
+    keep([<Berth<P::Lock, Buffer<P, S>> as Evictable>::evict_if_idle as At]);
+    keep([drop_in_place::<Berth<P::Lock, Buffer<P, S>>> as At]);
 }
 
 fn buffer<P: Platform + 'static, S: BackingStore<P::Block> + 'static, T: Slots<P> + 'static>() {
@@ -244,12 +320,14 @@ fn buffer<P: Platform + 'static, S: BackingStore<P::Block> + 'static, T: Slots<P
     let segments: fn(&Read<P, T>) = |guard| each(Read::segments(guard));
     keep([Read::<P, T>::copy_out as At, Read::<P, T>::bytes as At, Read::<P, T>::address as At]);
     keep([Read::<P, T>::sync_for_device as At, Read::<P, T>::sync_for_cpu as At]);
+    keep([Read::<P, T>::contiguous as At]);
     keep([blocks as At, segments as At, drop_in_place::<Read<P, T>> as At]);
 
     let blocks: fn(&Write<P, T>) = |guard| each(Write::blocks(guard));
     let segments: fn(&Write<P, T>) = |guard| each(Write::segments(guard));
     keep([Write::<P, T>::copy_out as At, Write::<P, T>::copy_in as At, Write::<P, T>::bytes as At]);
     keep([Write::<P, T>::sync_for_device as At, Write::<P, T>::sync_for_cpu as At]);
+    keep([Write::<P, T>::contiguous as At, Write::<P, T>::contiguous_mut as At]);
     keep([blocks as At, segments as At, Write::<P, T>::address as At, drop_in_place::<Write<P, T>> as At]);
 }
 
@@ -263,6 +341,8 @@ where
     keep([Buffer::<P, S, &mut [Slot<P>]>::over as At]);
     keep([<Read<P> as Deref>::deref as At, <Write<P> as Deref>::deref as At]);
     keep([<Write<P> as DerefMut>::deref_mut as At]);
+    type One<'m, P> = Charged<'m, Addressed<'m, [Slot<P>; 1]>>;
+    keep([<Read<P, One<P>> as Deref>::deref as At, <Write<P, One<P>> as DerefMut>::deref_mut as At]);
 }
 
 fn slots<P: Platform + 'static>() {
@@ -275,4 +355,6 @@ fn slots<P: Platform + 'static>() {
     keep([<Charged<Addressed<[Slot<P>; 4]>> as Slots<P>>::addresses as At]);
     keep([<[Slot<P>; 4] as Slots<P>>::slots as At, <[Slot<P>; 4] as Slots<P>>::parts as At]);
     keep([<[Slot<P>; 4] as Slots<P>>::slots_mut as At, <[Slot<P>; 4] as Slots<P>>::addresses as At]);
+    keep([<[Slot<P>; 4] as Slots<P>>::sorted as At, <Addressed<[Slot<P>; 4]> as Slots<P>>::sorted as At]);
+    keep([<Charged<Addressed<[Slot<P>; 4]>> as Slots<P>>::sorted as At]);
 }

@@ -1,0 +1,142 @@
+//! What a reclaim of one page costs among many buffers: over a slice, and over the same with a roster.
+//!
+//!     cargo run --release -p hosted-tests --example reclaim_costs [BUFFERS]
+//!
+//! One process, both in turn, by the same random sequence; medians. Each time somebody uses a buffer, for which a page has to
+//! leave.
+
+use forebay::*;
+use forebay_backends::{Ram, RamForebay, RamRegion};
+use hosted_tests::memory::{leak, words};
+use std::error::Error;
+use std::hint::black_box;
+use std::time::Instant;
+
+const PAGE: usize = 256;
+const ROUNDS: usize = 401;
+const CX: Context = Context::THREAD;
+
+type Home = RamForebay<Spin, PAGE, 64>;
+type Fast = Ram<Spin, PAGE>;
+type One<'h, T = [Slot<Fast>; 1]> = Buffer<'h, Fast, RamRegion<Spin, PAGE, 64>, T>;
+
+/// So many pages of fast RAM, and so many behind it.
+fn home(fast: usize, slow: usize) -> Result<&'static Home, Box<dyn Error>> {
+    let home: &Home = Box::leak(Box::new(Home::new()));
+    let meta = words(Home::metadata_words(fast * PAGE, slow * PAGE));
+    home.init(leak(fast * PAGE, 0), leak(slow * PAGE, 0), meta)?;
+    Ok(home)
+}
+
+/// Buffers, and how they are walked.
+struct Side<'h, T: Slots<Fast>> {
+    home: &'h Home,
+    candidates: Candidates<'h, One<'h, T>>,
+    buffers: &'h [One<'h, T>],
+}
+
+impl<T: Slots<Fast>> Side<'_, T> {
+    fn reclaim(&self, how: Evict) {
+        let report = self.home.reclaim(self.candidates, Pages::new(1), how, CX);
+        assert_eq!(report.outcome, Outcome::Reached, "{report}");
+    }
+
+    /// Uses one, and says how long it took to make room for it, if there was none.
+    fn turn(&self, n: usize) -> Option<f64> {
+        let buffer = &self.buffers[n];
+        if buffer.read().is_ok() {
+            return None;
+        }
+        let start = Instant::now();
+        self.reclaim(Evict::COPY);
+        let nanos = start.elapsed().as_nanos() as f64;
+        assert!(buffer.write().is_ok());
+        Some(nanos)
+    }
+
+    /// How long it takes to find the one that is not needed.
+    fn purge(&self, n: usize) -> Result<f64, Box<dyn Error>> {
+        let buffer = &self.buffers[n];
+        while buffer.write().is_err() {
+            self.reclaim(Evict::COPY);
+        }
+        let _ = buffer.advise(Advice::DontNeed)?;
+        let start = Instant::now();
+        self.reclaim(Evict::PURGE);
+        let nanos = start.elapsed().as_nanos() as f64;
+        let _ = buffer.advise(Advice::WillNeed)?;
+        Ok(nanos)
+    }
+
+    /// How long a guard takes of what is resident.
+    fn guard(&self, n: usize) -> Result<f64, Box<dyn Error>> {
+        let buffer = &self.buffers[n];
+        while buffer.read().is_err() {
+            self.reclaim(Evict::COPY);
+        }
+        let start = Instant::now();
+        for _ in 0..1000 {
+            drop(black_box(buffer.read()?));
+        }
+        Ok(start.elapsed().as_nanos() as f64 / 1000.0)
+    }
+}
+
+fn median(samples: &mut [f64]) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples.get(samples.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// A number below `n`.
+fn random(seed: &mut u64, n: usize) -> usize {
+    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*seed >> 33) as usize % n
+}
+
+fn measure(many: usize, resident: usize) -> Result<(), Box<dyn Error>> {
+    let (plain_home, listed_home) = (home(resident, many)?, home(resident, many)?);
+    let roster = Roster::<Spin, _>::new(words(Roster::<Spin>::words(many)));
+    let plain: Vec<One<'_>> = (0..many).map(|_| Buffer::new(plain_home, Order::PAGE)).collect();
+    let list = |n| Some(Buffer::of(roster.list(n, [Slot::EMPTY])?, listed_home));
+    let listed: Vec<_> = (0..many).filter_map(list).collect();
+    let plain = Side { home: plain_home, candidates: Candidates::from(&plain[..]), buffers: &plain };
+    let listed = Side { home: listed_home, candidates: roster.of(&listed), buffers: &listed };
+
+    let mut seed = 1;
+    let (mut evict, mut purge, mut guard) = ([vec![], vec![]], [vec![], vec![]], [vec![], vec![]]);
+    for n in 0..resident {
+        let n = n * (many / resident);
+        drop((plain.buffers[n].write()?, listed.buffers[n].write()?));
+    }
+    while evict[0].len() < ROUNDS {
+        let n = random(&mut seed, many);
+        evict[0].extend(plain.turn(n));
+        evict[1].extend(listed.turn(n));
+    }
+    for _ in 0..ROUNDS {
+        let n = random(&mut seed, many);
+        purge[0].push(plain.purge(n)?);
+        purge[1].push(listed.purge(n)?);
+        guard[0].push(plain.guard(n)?);
+        guard[1].push(listed.guard(n)?);
+    }
+    println!("{many} buffers, {resident} resident; nanoseconds, medians of {ROUNDS}");
+    println!("{:36}{:>12}{:>12}{:>12}", "", "slice", "roster", "ratio");
+    for (what, [plain, listed]) in [
+        ("reclaim one page, by copying", &mut evict),
+        ("purge the one that is not needed", &mut purge),
+        ("take and drop a guard", &mut guard),
+    ] {
+        let (plain, listed) = (median(plain), median(listed));
+        println!("{what:36}{plain:>12.0}{listed:>12.0}{:>12.4}", listed / plain);
+    }
+    Ok(())
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let many = std::env::args().nth(1).map_or(Ok(1_000_000), |n| n.parse())?;
+    for resident in [many / 4, many / 100] {
+        measure(many, resident.max(1))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! E0499: a guard has one slice to write at a time.
+use forebay::*;
+use forebay_backends::*;
+type Source = Ram<Spin, 512>;
+
+fn two_slices_to_write(guard: &mut Write<'_, Source, &mut [Slot<Source>]>) -> Option<()> {
+    let one = guard.contiguous_mut(Context::THREAD)?;
+    let other = guard.contiguous_mut(Context::THREAD)?;
+    one.swap_with_slice(other);
+    Some(())
+}
+
+fn main() {}
