@@ -88,7 +88,7 @@ where
             let slots = self.roster.list(at, [const { Slot::EMPTY }; SLOTS]).expect("there is a seat");
             let buffer = Buffer::of(slots, self.home).with_unit(order((n % 2) as u8)).with_id(BufferId(at));
             let mut object = Object::new(buffer, self.seed(), self.tally);
-            if n % 5 < 2 {
+            if n % 5 > 0 {
                 object.write(CX);
             }
             for _ in 0..10_000 {
