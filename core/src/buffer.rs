@@ -168,7 +168,7 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
     pub fn write_in(&self, cx: Context) -> Result<Write<'_, P, T>, PinError> {
         let mut held = self.cell.hold()?;
         self.make_ready(&mut held, cx)?;
-        self.drop_copies(&mut held);
+        self.drop_copies(&mut held, Copies::All);
         held.marks.remove(Marks::PURGED); // it has contents again
         Ok(Write::new(held, self.home.platform(), self.unit, self.id))
     }
@@ -217,8 +217,8 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
         self.evict(budget, how, cx).unwrap_or_default()
     }
 
-    /// Drops the store's copies of what is resident; returns how many pages that were. Makes room in the store; the
-    /// next eviction has to copy again.
+    /// Drops the store's copies of what is resident, as far as that makes room there
+    /// ([`room_of`](BackingStore::room_of)); returns how many pages those were. The next eviction has to copy them again.
     ///
     /// # Errors
     /// [`Busy`] if a guard is alive or somebody moves it.
@@ -226,7 +226,7 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
     /// # Context
     /// O(1) if nothing is clean, else linear in the slots.
     pub fn discard(&self) -> Result<Pages, Busy> {
-        Ok(self.drop_copies(&mut *self.cell.hold()?))
+        Ok(self.drop_copies(&mut *self.cell.hold()?, Copies::ThatTakeRoom))
     }
 
     /// Where the contents are. Counts as no use of the buffer.
@@ -268,8 +268,8 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
         Ok(())
     }
 
-    /// The store's copies of resident blocks.
-    fn drop_copies(&self, inner: &mut Inner<P, T>) -> Pages {
+    /// Drops the store's copies of resident blocks; how many pages those were.
+    fn drop_copies(&self, inner: &mut Inner<P, T>, which: Copies) -> Pages {
         let mut sum = Pages::ZERO;
         if !inner.marks.contains(Marks::CLEAN) {
             return sum;
@@ -278,12 +278,16 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
         inner.marks.remove(Marks::READY);
         inner.marks.insert(Marks::LOST); // as a part would be, if the store panicked now: copies without the first
         let slots = inner.slots.slots_mut();
-        let mut i = 0;
+        let (mut i, mut kept) = (0, Marks::empty());
         while let Some(slot) = slots.get(i) {
             let span = slot.span(self.unit);
             if slot.block.is_some() && slot.copy.is_some() {
-                for part in slots.iter_mut().skip(i).take(span) {
-                    if let Some(copy) = part.copy.take() {
+                let copies = slots.iter().skip(i).take(span).filter_map(|part| part.copy.as_ref());
+                let room: Pages = copies.map(|copy| self.home.store.room_of(copy)).sum();
+                if which == Copies::ThatTakeRoom && room == Pages::ZERO {
+                    kept = Marks::CLEAN;
+                } else {
+                    for copy in slots.iter_mut().skip(i).take(span).filter_map(|part| part.copy.take()) {
                         sum += copy.pages();
                         self.home.discard(copy);
                     }
@@ -292,9 +296,17 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
             i += span;
         }
         inner.marks.remove(Marks::CLEAN | Marks::LOST);
-        inner.marks.insert(marks);
+        inner.marks.insert(marks | kept);
         sum
     }
+}
+
+/// Which copies of resident blocks are meant.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Copies {
+    All,
+    /// Not those that are there anyway, as in flash.
+    ThatTakeRoom,
 }
 
 /// Where the contents of a buffer are.

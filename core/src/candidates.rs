@@ -1,7 +1,10 @@
-//! What a reclaim walks over, one candidate at a time.
+//! What a reclaim walks over, and one pass over it.
 
-use crate::walk::{Pass, Step};
-use crate::{Class, Evicted};
+use crate::step::{Pass, Step};
+use crate::{Class, Evict, Evicted};
+
+/// How many candidates a pass for clean ones looks at: those that were used lately stay, and take the time of others.
+const CLEAN_LOOKS: usize = 32;
 
 /// Something that can give up pages: a buffer of any shape, or a place for one.
 pub trait Evictable {
@@ -33,6 +36,42 @@ pub(crate) trait Seats {
 
     /// Where it goes on next time.
     fn set_hand(&self, pass: Pass, at: usize);
+}
+
+impl<E: Evictable> Candidates<'_, E> {
+    /// One pass: from where the hand is, until so much left, or each candidate had its turn. Returns what left, and where the
+    /// hand stays: at the last one, which may have more to give. After a backlog it goes on without transfers.
+    ///
+    /// A second-chance clock (Corbató 1968) in two rounds. Purges need no second chance and one round, unless there is nothing
+    /// else to do; what is clean and not lately used is looked for among a few only.
+    pub(crate) fn walk(self, mut hand: usize, mut step: Step, rounds: usize) -> (Evicted, usize) {
+        let (want, len) = (step.budget, self.buffers.len());
+        let mut looks = if step.pass == Pass::Clean { CLEAN_LOOKS } else { usize::MAX };
+        let mut left = len.saturating_mul(rounds); // so many seats to go
+        let mut sum = Evicted::default();
+        while left > 0 && looks > 0 && sum.moved() < want {
+            hand = if hand < len { hand } else { 0 };
+            let end = len.min(hand.saturating_add(left));
+            let found = match self.roster {
+                Some(roster) => roster.next(step.class(), hand, end),
+                None => Some(hand),
+            };
+            let passed = found.unwrap_or(end) - hand;
+            (hand, left) = (hand + passed, left - passed);
+            let Some(buffer) = found.and_then(|at| self.buffers.get(at)) else { continue };
+            step.budget = want - sum.moved();
+            let moved = buffer.evict_if_idle(step);
+            sum += moved;
+            if moved.backlogs > 0 {
+                step.how.remove(Evict::TRANSFER);
+            }
+            looks -= 1;
+            if sum.moved() < want {
+                (hand, left) = (hand + 1, left - 1);
+            }
+        }
+        (sum, hand)
+    }
 }
 
 impl<E> Clone for Candidates<'_, E> {

@@ -8,7 +8,7 @@ use crate::mapping::{Mapped, unmap_at};
 use crate::pooled::RUN;
 use crate::slot::slots_of;
 use crate::state::{Inner, Marks, Round};
-use crate::walk::Pass;
+use crate::step::Pass;
 use crate::{
     BackingStore, Buffer, Capabilities, Class, Context, Evict, Evicted, Mode, Order, OwnedBlock, Pages,
     Parts, Platform, Pooled, Slot, Slots, StayReason, Step, StoreError,

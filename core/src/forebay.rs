@@ -2,7 +2,7 @@
 
 use crate::candidates::Candidates;
 use crate::event::{self, Event};
-use crate::walk::{Hands, Pass};
+use crate::step::{Hands, Pass};
 use crate::{
     BackingStore, Context, Locked, OwnedBlock, Pages, Place, Places, Platform, Pool, Pooled, Settled, Stats,
 };

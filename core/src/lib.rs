@@ -23,21 +23,24 @@
 //! | Linux | `shmem::Arena` of that crate |
 //! | frames of your own, caching modes, zones | [`Platform`] and [`OwnedBlock`], as [below](#what-an-integrator-provides); [`Pool::new`] says how many places it needs |
 //! | a device, clients who pay | [`Addressed`], [`Charged`] |
+//! | many thousands of buffers | [`Roster`] |
+//! | buffers that come and go while others reclaim | [`Berth`] |
 //! | a store of your own | [`BackingStore`] |
 //!
-//! Then [`Buffer`] is what one works with, [`Forebay::reclaim`] what one calls under pressure, [`Forebay::snapshot`] what one
-//! looks at, and [`Pool::trim_within`] what an outer shrinker calls.
+//! Then [`Buffer`] is what one works with, [`Forebay::reclaim`] what one calls under pressure ([`Forebay::or_reclaim`] around
+//! what runs out of memory, [`Forebay::keep_free`] ahead of it), [`Forebay::snapshot`] what one looks at, and [`Pool::trim_within`] what an outer shrinker calls.
 //!
 //! # The layers
 //! Each file uses only those above it.
 //!
 //! | | |
 //! | --- | --- |
-//! | `frame` `context` `mode` `refused` `ask` `dma` `charge` | plain values |
+//! | `frame` `context` `mode` `refused` `ask` `dma` `charge` `class` `want` | plain values |
 //! | `block` `lock` `platform` `handle` `store` | the ports that an integrator may implement |
-//! | `cell` `pooled` `shelf` `pin` `stay` `report` `event` `pool` `slot` `beside` `state` | mechanism |
+//! | `cell` `pooled` `shelf` `pin` `stay` `report` `event` `pool` `slot` `beside` `state` `step` `candidates` | mechanism |
 //! | `forebay` `guard` `buffer` `born` | pool and store joined, and what one does with buffers |
 //! | `mapping` `purge` `ladder` `evict` `restore` | the two directions: mostly private methods of a buffer |
+//! | `reclaim` `roster` `berth` | many buffers: memory for others, which of them to look at, places for those that come and go |
 //! | `show` `snapshot` | counters, for people |
 //!
 //! # Devices, and who pays
@@ -136,7 +139,7 @@ mod shelf;
 mod slot;
 mod state;
 mod stay;
-mod walk;
+mod step;
 
 mod berth;
 mod born;
@@ -188,6 +191,6 @@ pub use show::PoolTable;
 pub use slot::{OneSlot, Parts, Slot, Slots};
 pub use snapshot::Snapshot;
 pub use stay::{Refusals, StayReason};
+pub use step::Step;
 pub use store::{BackingStore, Capabilities, Settled, Space, StoreError};
-pub use walk::Step;
 pub use want::{Outcome, Want};

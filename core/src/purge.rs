@@ -15,7 +15,7 @@ use crate::{
 pub enum Advice {
     /// They are needed. So it is with every buffer unless told otherwise.
     WillNeed,
-    /// They can be made again: a reclaim with [`Evict::PURGE`] may drop them, which costs least of all.
+    /// They can be made again: a reclaim with [`Evict::PURGE`](crate::Evict::PURGE) may drop them, which costs least of all.
     DontNeed,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::candidates::{Candidates, Evictable};
 use crate::event::{self, Event};
-use crate::walk::{Pass, Step, walk};
+use crate::step::{Pass, Step};
 use crate::want::Measure;
 use crate::{
     Ask, BackingStore, Context, Effort, Evict, Forebay, Order, OutOfFrames, Outcome, OwnedBlock, Pages,
@@ -51,8 +51,8 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
     /// With [`Evict::TRANSFER`], `Want::moved` and [`Context::INTERRUPT`] fit for an interrupt: copies nothing, allocates
     /// nothing; O(1) for each buffer that is looked at and has nothing to give, and one call of the store for each block.
     /// Without a roster up to three rounds, and a few looks, over all candidates; with one over those that it lists. No lock is
-    /// held while anything moves. Busy, bad and empty buffers are passed over. (TTM's `ttm_bo_shrink` and its LRU walks, which ended at
-    /// the first error.)
+    /// held while anything moves. Busy, bad and empty buffers are passed over. (TTM's `ttm_bo_shrink` and its walks, of which
+    /// one ended at the first error.)
     pub fn reclaim<'h, E: Evictable + 'h>(
         &self,
         candidates: impl Into<Candidates<'h, E>>,
@@ -61,16 +61,8 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
         cx: Context,
     ) -> Report {
         let (over, want) = (candidates.into(), want.into());
-        let mut call = Call {
-            home: self,
-            over,
-            want,
-            how,
-            cx,
-            goal: want.pages,
-            report: Report::default(),
-            had: Pages::ZERO,
-        };
+        let mut call =
+            Call { home: self, over, want, how, cx, goal: want.pages, report: Report::default(), had: None };
         call.report.outcome = match (want.order, want.measure) {
             (Some(order), _) => call.free_a_block(order),
             (None, Measure::Freed) => call.free(Order::PAGE),
@@ -149,8 +141,8 @@ struct Call<'f, 'h, P: Platform, S, M: Places<P> + ?Sized, E> {
     /// When so many pages are gained, it is done.
     goal: Pages,
     report: Report,
-    /// What was reclaimable before.
-    had: Pages,
+    /// What was reclaimable before, once the store said so.
+    had: Option<Pages>,
 }
 
 impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable> Call<'_, '_, P, S, M, E> {
@@ -166,8 +158,10 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
 
     /// Until the frames of the goal are free, by blocks of at least that order.
     fn free(&mut self, least: Order) -> Outcome {
-        self.settle(Pages::ZERO);
-        self.had = self.report.settled.reclaimable;
+        if self.had.is_none() {
+            self.settle(Pages::ZERO);
+            self.had = Some(self.report.settled.reclaimable);
+        }
         self.cheap_passes(least);
         loop {
             let missing = self.missing();
@@ -231,7 +225,7 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
         let rounds = if pass == Pass::Evict || how == Evict::PURGE { 2 } else { 1 };
         let step = Step { budget, how, cx: self.cx, pass, least, zones: self.want.zones };
         let hand = self.home.hand(&self.over, pass);
-        let (sum, hand) = walk(self.over, hand, step, rounds);
+        let (sum, hand) = self.over.walk(hand, step, rounds);
         self.home.set_hand(&self.over, pass, hand);
         self.report.evicted += sum;
         sum.moved()
@@ -253,7 +247,7 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
         let Report { evicted, settled, .. } = self.report;
         match self.want.measure {
             Measure::Moved => evicted.moved(),
-            Measure::Freed => self.report.freed() + (settled.reclaimable - self.had),
+            Measure::Freed => self.report.freed() + (settled.reclaimable - self.had.unwrap_or(Pages::MAX)),
         }
     }
 

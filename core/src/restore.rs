@@ -55,6 +55,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             sum.fail(PinError::Lost);
             return *sum;
         }
+        let blocks = inner.marks & Marks::BLOCKS;
         if !inner.marks.contains(Marks::READY) {
             inner.marks.insert(Marks::BLOCKS); // before there are any
         }
@@ -72,6 +73,9 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         }
         let sum = *sum;
         drop(counted);
+        if sum.total() == Pages::ZERO {
+            inner.marks.set(Marks::BLOCKS, !blocks.is_empty()); // none came
+        }
         event::send(Event::Restored(self.id, sum));
         if inner.marks.contains(Marks::LOST) {
             event::send(Event::Lost(self.id)); // by this call, as it was not before

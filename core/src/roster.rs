@@ -1,7 +1,7 @@
 //! A roster: which of many buffers a reclaim may want, so that a walk costs what it finds.
 
 use crate::candidates::{Candidates, Evictable, Seats};
-use crate::walk::{Hands, Pass};
+use crate::step::{Hands, Pass};
 use crate::{Class, DmaAddr, Locked, OneSlot, Parts, Platform, RawLock, Slot, Slots};
 use core::fmt;
 

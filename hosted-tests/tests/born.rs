@@ -298,3 +298,31 @@ fn flash_is_a_store() {
     assert!(matches!(store.discard(lower), Ok(None)));
     source.release(block);
 }
+
+/// Rule: discarding copies is for room in the store: those that take none, as in flash, are kept, and the buffer leaves
+/// again for nothing.
+#[test]
+fn copies_that_take_no_room_are_not_discarded() {
+    let (near, far, world) = (near(16), far(16), World::new(Contents::Compared));
+    let bytes = pattern(3, 4 * PAGE);
+    let flash = Flash::new(FLASH, &bytes);
+    let home = forebay(&near, Tiered(&far, &flash), &world);
+    let mut slots = [const { Slot::EMPTY }; 2];
+    let buffer = Buffer::of(&mut slots[..], &home).with_unit(order(2));
+    buffer.begin_stored(1, known(home.store(), &flash, &bytes, 0, 2), CX).unwrap();
+    let hogged = leave(&near, (0..4).chain(8..12)); // a block for each slot
+    let expected: Vec<u8> = std::iter::repeat_n(0, 4 * PAGE).chain(bytes.iter().copied()).collect();
+    assert!(contents(&buffer) == expected);
+    assert_eq!(buffer.evict(ALL, Evict::COPY, CX).unwrap().moved(), pages(8));
+    assert!(contents(&buffer) == expected);
+    assert_eq!(buffer.residency(), residency(8, 8, 0));
+    assert_eq!((buffer.discard(), buffer.residency()), (Ok(pages(4)), residency(8, 4, 0)));
+    assert_eq!((buffer.discard(), far.space().pages), (Ok(NONE), far.total()));
+    let evicted = buffer.evict(ALL, Evict::COPY, CX).unwrap();
+    assert_eq!((evicted.clean, evicted.copied), (pages(4), pages(4)));
+    assert!(contents(&buffer) == expected);
+    drop(buffer);
+    give_back(&near, hogged);
+    world.validate();
+    world.assert_empty();
+}

@@ -2,6 +2,7 @@
 //! devices, hooks, and blocks that may refuse to be split.
 
 use crate::common::*;
+use crate::gate::*;
 use forebay::*;
 use forebay_backends::{RamBlock, Region};
 use hosted_tests::memory;
@@ -95,6 +96,10 @@ pub(crate) struct Ground {
     /// Each with its frames.
     zones: [(Near, Range<usize>); 3],
     pub(crate) far: Depot,
+    /// Rings while a port is called.
+    pub(crate) bell: Bell,
+    /// On which terms the region takes something.
+    pub(crate) door: Door,
 }
 
 /// A region for such blocks.
@@ -110,7 +115,7 @@ impl Ground {
             near.add(memory, memory::words(Near::metadata_words(pages * PAGE))).unwrap();
             (near, first..first + pages)
         });
-        Ground { zones, far: far_of(far) }
+        Ground { zones, far: far_of(far), bell: Bell::default(), door: Door::new() }
     }
 
     pub(crate) fn near(&self, zone: Zone) -> &Near {
@@ -164,6 +169,8 @@ struct State {
     /// Where the next address begins that is not from birth.
     window: u64,
     revoked: HashSet<usize>,
+    /// How often each hook did not refuse.
+    hooks: (usize, usize),
 }
 
 /// The platform.
@@ -182,6 +189,7 @@ impl<'g> Card<'g> {
             maps: 0,
             window: 0x4000,
             revoked: HashSet::new(),
+            hooks: (0, 0),
         };
         Card { ground, state: Mutex::new(state) }
     }
@@ -203,6 +211,11 @@ impl<'g> Card<'g> {
     /// Changes of mode since the last time.
     pub(crate) fn changes(&self) -> usize {
         std::mem::take(&mut self.lock().changes)
+    }
+
+    /// How often `before_evict` and `after_restore` did not refuse, since the beginning.
+    pub(crate) fn hooks(&self) -> (usize, usize) {
+        self.lock().hooks
     }
 
     /// Blocks that were mapped since the last time.
@@ -227,6 +240,7 @@ impl Platform for Card<'_> {
         self.allocate_for(Ask::of(order), cx)
     }
     fn allocate_for(&self, ask: Ask, cx: Context) -> Result<Piece, OutOfFrames> {
+        self.ground.bell.call();
         let mut s = self.lock();
         s.asked.push(ask.order.get());
         if ask.order > s.largest {
@@ -237,6 +251,7 @@ impl Platform for Card<'_> {
         found.map(Piece).ok_or(OutOfFrames::Exhausted)
     }
     fn release(&self, block: Piece) {
+        self.ground.bell.call();
         self.ground.near(self.zone(&block)).release(block.0);
     }
     fn available(&self, zones: Zones) -> Option<Pages> {
@@ -262,10 +277,12 @@ impl Platform for Card<'_> {
         if mode == WB && self.zone(block) != COHERENT { Keep::Home } else { Keep::Shelf }
     }
     fn set_mode(&self, _: &mut Piece, _: Caching, _: Caching, _: Context) -> Result<(), ModeRefused> {
+        self.ground.bell.call();
         self.lock().changes += 1;
         Ok(())
     }
     fn map(&self, block: &Piece, _: Context) -> Result<DmaAddr, MapRefused> {
+        self.ground.bell.call();
         let mut s = self.lock();
         s.maps += 1;
         let window = DmaAddr::new(s.window);
@@ -276,14 +293,21 @@ impl Platform for Card<'_> {
         Ok(at)
     }
     fn unmap(&self, block: &Piece, at: DmaAddr) {
+        self.ground.bell.call();
         assert_eq!(self.lock().addresses.remove(&block.pfn()), Some(at), "{:?} is unmapped", block.pfn());
     }
     fn before_evict(&self, id: BufferId, _: Context) -> Result<(), Busy> {
-        assert!(self.lock().revoked.insert(id.0), "before_evict twice for {id:?}");
+        self.ground.bell.call();
+        let mut s = self.lock();
+        assert!(s.revoked.insert(id.0), "before_evict twice for {id:?}");
+        s.hooks.0 += 1;
         Ok(())
     }
     fn after_restore(&self, id: BufferId, _: Context) -> Result<(), Busy> {
-        assert!(self.lock().revoked.remove(&id.0), "after_restore for {id:?}, without before_evict");
+        self.ground.bell.call();
+        let mut s = self.lock();
+        assert!(s.revoked.remove(&id.0), "after_restore for {id:?}, without before_evict");
+        s.hooks.1 += 1;
         Ok(())
     }
 }

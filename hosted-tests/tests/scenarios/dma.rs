@@ -4,6 +4,7 @@
 use crate::card::*;
 use crate::common::*;
 use crate::rig::*;
+use crate::stops::*;
 use forebay::*;
 
 /// The cases of this file.
@@ -20,8 +21,11 @@ fn addressed(rig: &Rig<'_>, orders: &[u8], mode: Caching, zone: Zone) -> Tried {
     write(&buffer, 3)?;
     for there_and_back in [false, true] {
         if there_and_back {
-            same(buffer.evict(ALL, Evict::COPY, CX)?.copied, pages(n))?;
+            let known = Known(&buffer, bytes(3, n * PAGE));
+            same(known.evict(rig, ALL, Evict::COPY)?.copied, pages(n))?;
             assert_eq!(rig.world.mapped(), NONE);
+            rig.card().maps(); // what stays when an eviction is stopped is mapped again
+            same(known.restore(rig, ALL)?.total(), pages(n))?;
         }
         compare(&buffer, 3)?;
         let maps = rig.card().maps(); // the first time by the guard that wrote
@@ -78,7 +82,8 @@ fn above_the_largest_order_coherent(rig: &Rig<'_>) -> Tried {
 #[test]
 fn scenario_06_first_and_last_address() {
     let at_least = Calls { platform: 60, store: 20, ..Calls::default() };
-    sweep(&Ground::new(32), at_least, first_and_last_address);
+    let stopped = Stopped { by_budget: 40, by_interrupts: 90 };
+    sweep_both(&Ground::new(32), at_least, stopped, first_and_last_address);
 }
 
 fn first_and_last_address(rig: &Rig<'_>) -> Tried {

@@ -2,6 +2,8 @@
 
 use crate::card::*;
 use crate::common::*;
+use crate::gate::*;
+use crate::stops::*;
 use forebay::*;
 use forebay_backends::*;
 use hosted_tests::{Contents, Watched, World};
@@ -10,7 +12,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) type Plat<'w> = Watched<'w, Faulty<Card<'w>, Spin>>;
-pub(crate) type Store<'w> = Watched<'w, Faulty<&'w Depot, Spin>>;
+pub(crate) type Store<'w> = Watched<'w, Faulty<Gate<'w>, Spin>>;
 pub(crate) type Home<'w> = Forebay<Plat<'w>, Store<'w>>;
 pub(crate) type Buf<'h, 'w, T> = Buffer<'h, Plat<'w>, Store<'w>, T>;
 
@@ -26,8 +28,11 @@ pub(crate) enum Failure {
     Busy,
     Mode,
     Store(StoreError),
+    Born(BornError),
     /// Something else came of it than comes of it without faults.
     Differs(String),
+    /// A sweep stopped it, and it is to end there.
+    Stopped,
 }
 
 impl From<TakeError> for Failure {
@@ -77,13 +82,16 @@ pub(crate) struct Rig<'w> {
     pub(crate) ground: &'w Ground,
     home: Forebay<Plat<'w>, Store<'w>, [Place<Plat<'w>>; PLACES]>,
     ids: AtomicUsize,
+    /// Where a walk is stopped.
+    pub(crate) stops: Stops,
 }
 
 impl<'w> Rig<'w> {
     pub(crate) fn new(ground: &'w Ground, world: &'w World) -> Self {
         let platform = Watched::new(Faulty::new(Card::new(ground)), world);
-        let store = Watched::new(Faulty::new(&ground.far), world);
-        Rig { world, ground, home: Forebay::new(platform, store, DEPTH), ids: AtomicUsize::new(0) }
+        let store = Watched::new(Faulty::new(Gate(ground)), world);
+        let home = Forebay::new(platform, store, DEPTH);
+        Rig { world, ground, home, ids: AtomicUsize::new(0), stops: Stops::default() }
     }
 
     pub(crate) fn home(&self) -> &Home<'w> {
@@ -102,14 +110,23 @@ impl<'w> Rig<'w> {
         self.home.platform().inner()
     }
 
-    pub(crate) fn store(&self) -> &Faulty<&'w Depot, Spin> {
+    pub(crate) fn store(&self) -> &Faulty<Gate<'w>, Spin> {
         self.home.store().inner()
     }
 
     /// A buffer with a number of its own.
     pub(crate) fn buffer<T: Slots<Plat<'w>>>(&self, slots: T) -> Buf<'_, 'w, T> {
-        let id = self.ids.fetch_add(1, Ordering::Relaxed);
-        Buffer::of(slots, self.home()).with_id(BufferId(id))
+        Buffer::of(slots, self.home()).with_id(self.id())
+    }
+
+    /// A number that no buffer of this rig has yet.
+    pub(crate) fn id(&self) -> BufferId {
+        BufferId(self.ids.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Pages of contents, wherever somebody has them: neither in the source nor on a shelf.
+    pub(crate) fn in_use(&self) -> Pages {
+        self.world.frames_out() - self.pool().ready()
     }
 
     /// Blocks that are ready on that shelf.

@@ -3,6 +3,7 @@
 use crate::card::*;
 use crate::common::*;
 use crate::rig::*;
+use crate::stops::*;
 use forebay::*;
 use forebay_backends::*;
 use hosted_tests::{Contents, World};
@@ -12,7 +13,11 @@ use std::sync::LazyLock;
 #[test]
 fn scenario_30_a_small_one_leaves_for_a_large_one() {
     let at_least = Calls { platform: 200, store: 30, splits: 2, joins: 1 };
-    sweep(&Ground::new(96), at_least, |rig| RUNGS.into_iter().try_for_each(|how| room_for_half(rig, how)));
+    let ground = Ground::new(96);
+    sweep(&ground, at_least, |rig| RUNGS.into_iter().try_for_each(|how| room_for_half(rig, how)));
+    for how in [Evict::TRANSFER, Evict::SPLIT] {
+        stop_sweep(&ground, Stopped { by_budget: 25, by_interrupts: 8 }, |rig| room_for_half(rig, how));
+    }
 }
 
 fn room_for_half(rig: &Rig<'_>, how: Evict) -> Tried {
@@ -22,7 +27,7 @@ fn room_for_half(rig: &Rig<'_>, how: Evict) -> Tried {
     let small = rig.buffer(&mut slots_small[..]).within(ORDINARY.only()).with_mode(WC);
     let large = rig.buffer(&mut slots_large[..]).within(ORDINARY.only()).with_mode(UC);
     write(&small, 1)?;
-    let full = large.populate(ALL, CX);
+    let full = Known(&large, &[0; 32 * PAGE]).populate(rig, ALL)?;
     let exhausted = Some(PinError::Take(OutOfFrames::Exhausted.into()));
     same((full.populated, full.why), (pages(30), exhausted))?;
     let report = rig.home().reclaim(&[&small], pages(2), how, CX);
@@ -32,7 +37,7 @@ fn room_for_half(rig: &Rig<'_>, how: Evict) -> Tried {
     write(&large, 2)?;
     compare(&large, 2)?;
     // The other way round.
-    same(small.restore(ALL, CX).why, exhausted)?;
+    same(Known(&small, bytes(1, 4 * PAGE)).restore(rig, ALL)?.why, exhausted)?;
     assert_eq!(small.residency()?.resident + small.residency()?.stored, pages(4));
     compare(&large, 2)?;
     drop(large);

@@ -1,7 +1,6 @@
-//! One step of a reclaim, and one pass of such steps over the candidates.
+//! One step of a reclaim: what it asks of one buffer.
 
-use crate::candidates::{Candidates, Evictable};
-use crate::{Class, Context, Evict, Evicted, Order, Pages, Zones};
+use crate::{Class, Context, Evict, Order, Pages, Zones};
 
 /// What a walk looks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,9 +33,6 @@ impl Hands {
         }
     }
 }
-
-/// How many candidates a pass for clean ones looks at: those that were used lately stay, and take the time of others.
-const CLEAN_LOOKS: usize = 32;
 
 /// What a reclaim asks of one buffer at a time.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +75,7 @@ impl Step {
     }
 
     /// Those among which the pass finds what it looks for.
-    fn class(&self) -> Class {
+    pub(crate) fn class(&self) -> Class {
         match self.pass {
             Pass::Purge => Class::PURGEABLE,
             Pass::Evict if !(self.how - Evict::PURGE).is_empty() => Class::RESIDENT,
@@ -95,43 +91,4 @@ impl Step {
         };
         rounds_left + self.ignored(class)
     }
-}
-
-/// One pass: from where the hand is, until so much left, or each candidate had its turn. Returns what left, and where the
-/// hand stays: at the last one, which may have more to give. After a backlog it goes on without transfers.
-///
-/// A second-chance clock (Corbató 1968) in two rounds. Purges need no second chance and one round, unless there is nothing
-/// else to do; what is clean and not lately used is looked for among a few only.
-pub(crate) fn walk<E: Evictable>(
-    over: Candidates<'_, E>,
-    mut hand: usize,
-    mut step: Step,
-    rounds: usize,
-) -> (Evicted, usize) {
-    let (want, len) = (step.budget, over.buffers.len());
-    let mut looks = if step.pass == Pass::Clean { CLEAN_LOOKS } else { usize::MAX };
-    let mut left = len.saturating_mul(rounds); // so many seats to go
-    let mut sum = Evicted::default();
-    while left > 0 && looks > 0 && sum.moved() < want {
-        hand = if hand < len { hand } else { 0 };
-        let end = len.min(hand.saturating_add(left));
-        let found = match over.roster {
-            Some(roster) => roster.next(step.class(), hand, end),
-            None => Some(hand),
-        };
-        let passed = found.unwrap_or(end) - hand;
-        (hand, left) = (hand + passed, left - passed);
-        let Some(buffer) = found.and_then(|at| over.buffers.get(at)) else { continue };
-        step.budget = want - sum.moved();
-        let moved = buffer.evict_if_idle(step);
-        sum += moved;
-        if moved.backlogs > 0 {
-            step.how.remove(Evict::TRANSFER);
-        }
-        looks -= 1;
-        if sum.moved() < want {
-            (hand, left) = (hand + 1, left - 1);
-        }
-    }
-    (sum, hand)
 }
