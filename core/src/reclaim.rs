@@ -141,8 +141,17 @@ struct Call<'f, 'h, P: Platform, S, M: Places<P> + ?Sized, E> {
     /// When so many pages are gained, it is done.
     goal: Pages,
     report: Report,
-    /// What was reclaimable before, once the store said so.
-    had: Option<Pages>,
+    /// What the store had at first.
+    had: Option<Had>,
+}
+
+/// What a store had before anything was given to it.
+#[derive(Clone, Copy)]
+struct Had {
+    /// What was reclaimable when somebody settled it last.
+    reclaimable: Pages,
+    /// What was not, and is by now, or is free, or may be soon.
+    on_its_way: Pages,
 }
 
 impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable> Call<'_, '_, P, S, M, E> {
@@ -159,8 +168,7 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
     /// Until the frames of the goal are free, by blocks of at least that order.
     fn free(&mut self, least: Order) -> Outcome {
         if self.had.is_none() {
-            self.settle(Pages::ZERO);
-            self.had = Some(self.report.settled.reclaimable);
+            self.had = Some(self.begin());
         }
         self.cheap_passes(least);
         loop {
@@ -183,6 +191,15 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
         }
     }
 
+    /// Settles what costs nothing, and finds out what the store had.
+    fn begin(&mut self) -> Had {
+        let known = self.home.stats().reclaimable;
+        self.settle(Pages::ZERO);
+        let Settled { freed, reclaimable: now, pending, .. } = self.report.settled;
+        let reclaimable = known.min(now);
+        Had { reclaimable, on_its_way: freed + (now - reclaimable) + pending }
+    }
+
     /// Until the source has a block of that order to give.
     fn free_a_block(&mut self, order: Order) -> Outcome {
         let (zones, pages) = (self.want.zones, order.pages());
@@ -203,9 +220,10 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
                 return Outcome::Reached;
             }
         }
-        match free(self) >= pages {
-            true => Outcome::Fragmented,
-            false => self.ended(),
+        match self.ended() {
+            _ if free(self) >= pages => Outcome::Fragmented,
+            Outcome::Reached => Outcome::Short, // enough was gained, and somebody took it: a store, for its copies
+            other => other,
         }
     }
 
@@ -247,7 +265,13 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
         let Report { evicted, settled, .. } = self.report;
         match self.want.measure {
             Measure::Moved => evicted.moved(),
-            Measure::Freed => self.report.freed() + (settled.reclaimable - self.had.unwrap_or(Pages::MAX)),
+            // What was copied counts already, as its frames are free: its copies, if they are reclaimable, don't.
+            Measure::Freed => {
+                let had =
+                    self.had.unwrap_or(Had { reclaimable: settled.reclaimable, on_its_way: Pages::ZERO });
+                let frames = had.on_its_way + evicted.handed_over - settled.freed - settled.pending;
+                self.report.freed() + frames.min(settled.reclaimable - had.reclaimable)
+            }
         }
     }
 
@@ -262,7 +286,7 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
         match (missing > Pages::ZERO, pending) {
             (false, _) => Outcome::Reached,
             (true, true) => Outcome::Pending,
-            (true, false) if self.gained() > Pages::ZERO => Outcome::Short,
+            (true, false) if self.gained() + self.report.evicted.moved() > Pages::ZERO => Outcome::Short,
             (true, false) => Outcome::Nothing,
         }
     }

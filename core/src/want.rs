@@ -34,6 +34,9 @@ impl Want {
     /// ([`Settled::reclaimable`](crate::Settled::reclaimable)). So the store is settled as well: first with what it has
     /// already, and with no more than is missing. Where the context does not permit that, it ends with
     /// [`Outcome::Pending`].
+    ///
+    /// What others handed over before, and this call makes reclaimable, counts as well. What it copies counts once, when the
+    /// frames are free, and not again when the copies are reclaimable.
     pub const fn freed(pages: Pages) -> Want {
         Want { measure: Measure::Freed, ..Want::moved(pages) }
     }
@@ -74,9 +77,10 @@ pub enum Outcome {
     /// Enough left, but the store holds the frames still, and this call could not make it let go: not yet reclaimable.
     /// [Settle](crate::Forebay::settle) it where the context permits more, or when whatever it waits for is done.
     Pending,
-    /// Something was gained, not enough: the rest is in use, or refused, or there is no more.
+    /// Something left, not enough: the rest is in use, or refused, or there is no more. What it [gained](crate::Report::gained)
+    /// may be nothing, if all that left is pending.
     Short,
-    /// Nothing was gained at all. To try again at once is of no use.
+    /// Nothing left, and nothing was gained. To try again at once is of no use.
     Nothing,
     /// Enough pages are free for the block that was wanted, but not in one piece: take smaller ones.
     Fragmented,

@@ -33,7 +33,7 @@ fn pseudo_random_inputs_run_clean() {
     }
 }
 
-/// Rule: the harness can fail. A store with one small bug is found by the same inputs.
+/// Rule: the harness can fail. A machine with one small bug is found by the same inputs.
 #[test]
 fn planted_bugs_are_found() {
     let plants = [
@@ -47,6 +47,11 @@ fn planted_bugs_are_found() {
         Plant::SettlesNothing,
         Plant::WritesLate,
         Plant::ForgetsAnExport,
+        Plant::MissesABit,
+        Plant::GivesUpAtABusyOne,
+        Plant::CountsAPageMore,
+        Plant::DropsWhatIsNeeded,
+        Plant::PromisesMemory,
     ];
     for plant in plants {
         let found = inputs(1000).find_map(|(_, data)| {

@@ -11,6 +11,8 @@ use std::ptr::NonNull;
 
 #[path = "shmem/counts.rs"]
 mod counts;
+#[path = "shmem/gained.rs"]
+mod gained;
 #[path = "shmem/sharing.rs"]
 mod sharing;
 #[path = "shmem/threads.rs"]

@@ -1,10 +1,11 @@
 //! Buffers of all shapes under one type, each with a model of its bytes.
 
-use super::ops::Shape;
+use super::ops::{Listing, Shape};
+use super::seats::{Book, Seat};
 use forebay::{
-    Addressed, Advice, BackingStore, Buffer, BufferId, Busy, Caching, Charge, Charged, Context, DmaAddr,
-    Evict, Evictable, Evicted, Forebay, OwnedBlock, Pages, PinError, Platform, Read, Residency, Restored,
-    Retained, Segment, Slot, Step, Write,
+    Addressed, Advice, BackingStore, Buffer, BufferId, Busy, Caching, Charge, Charged, Class, Context,
+    DmaAddr, Evict, Evictable, Evicted, Forebay, OwnedBlock, Pages, PinError, Platform, Read, Residency,
+    Restored, Retained, Segment, Slot, Slots, Step, Write,
 };
 use std::cell::{Cell, RefCell};
 
@@ -20,13 +21,14 @@ impl<P: Platform> Room<P> {
         Room { slots: [const { Slot::EMPTY }; 16], addresses: [None; 16], charges: [None; 16] };
 }
 
-type Run<'m, P> = &'m mut [Slot<P>];
-/// Slots with all that may be beside them.
-type Full<'m, P> = Charged<'m, Addressed<'m, Run<'m, P>>>;
+type Tile<'m, P> = Seat<'m, [Slot<P>; 1]>;
+type Run<'m, P> = Seat<'m, &'m mut [Slot<P>]>;
+/// Slots with all that may be beside them; on the roster, if at all, either inside of that or around it.
+type Full<'m, P> = Seat<'m, Charged<'m, Addressed<'m, Run<'m, P>>>>;
 
 /// Any shape.
 pub(super) enum Shaped<'h, 'm, P: Platform, S: BackingStore<P::Block>> {
-    Tile(Buffer<'h, P, S>),
+    Tile(Buffer<'h, P, S, Tile<'m, P>>),
     Run(Buffer<'h, P, S, Run<'m, P>>),
     Full(Buffer<'h, P, S, Full<'m, P>>),
 }
@@ -43,10 +45,10 @@ macro_rules! either {
 
 /// A guard of any shape.
 pub(super) enum Guard<'g, 'm, P: Platform> {
-    TileRead(Read<'g, P>),
+    TileRead(Read<'g, P, Tile<'m, P>>),
     RunRead(Read<'g, P, Run<'m, P>>),
     FullRead(Read<'g, P, Full<'m, P>>),
-    TileWrite(Write<'g, P>),
+    TileWrite(Write<'g, P, Tile<'m, P>>),
     RunWrite(Write<'g, P, Run<'m, P>>),
     FullWrite(Write<'g, P, Full<'m, P>>),
 }
@@ -128,24 +130,29 @@ impl<'h, 'm, P: Platform<Mode = Caching>, S: BackingStore<P::Block>> Kept<'h, 'm
         home: &'h Forebay<P, S>,
         shape: Shape,
         id: usize,
+        book: &'m Book,
         rooms: &mut impl Iterator<Item = &'m mut Room<P>>,
     ) -> Option<Self> {
-        let (id, unit) = (BufferId(id), shape.unit());
+        let on = |listing| (shape.listing() == listing).then_some(book);
         let buffer = match shape.slots() {
-            None => Shaped::Tile(Buffer::new(home, unit).with_id(id).with_mode(shape.mode())),
+            None => {
+                let slots = Seat::of(on(Listing::Inside).or(on(Listing::Around)), id, [Slot::EMPTY]);
+                Shaped::Tile(made(home, shape, id, slots))
+            }
             Some(count) => {
                 let Room { slots, addresses, charges } = rooms.next()?;
                 let slots = slots.get_mut(..count)?;
                 if shape.is_full() {
-                    let full = Charged::new(Addressed::new(slots, addresses).ok()?, charges).ok()?;
-                    let run = Buffer::of(full, home).with_unit(unit);
-                    Shaped::Full(run.with_id(id).with_mode(shape.mode()))
+                    let run = Seat::of(on(Listing::Inside), id, slots);
+                    let full = Charged::new(Addressed::new(run, addresses).ok()?, charges).ok()?;
+                    Shaped::Full(made(home, shape, id, Seat::of(on(Listing::Around), id, full)))
                 } else {
-                    let run = Buffer::over(slots, home).with_unit(unit);
-                    Shaped::Run(run.with_id(id).with_mode(shape.mode()))
+                    let slots = Seat::of(on(Listing::Inside).or(on(Listing::Around)), id, slots);
+                    Shaped::Run(made(home, shape, id, slots))
                 }
             }
         };
+        let id = BufferId(id);
         Some(Kept {
             buffer,
             shape,
@@ -156,6 +163,16 @@ impl<'h, 'm, P: Platform<Mode = Caching>, S: BackingStore<P::Block>> Kept<'h, 'm
             advice: Cell::new(Advice::WillNeed),
         })
     }
+}
+
+/// A buffer of that shape.
+fn made<'h, P: Platform<Mode = Caching>, S: BackingStore<P::Block>, T: Slots<P>>(
+    home: &'h Forebay<P, S>,
+    shape: Shape,
+    id: usize,
+    slots: T,
+) -> Buffer<'h, P, S, T> {
+    Buffer::of(slots, home).with_unit(shape.unit()).with_id(BufferId(id)).with_mode(shape.mode())
 }
 
 impl<'m, P: Platform, S: BackingStore<P::Block>> Kept<'_, 'm, P, S> {
@@ -221,6 +238,21 @@ impl<'m, P: Platform, S: BackingStore<P::Block>> Kept<'_, 'm, P, S> {
         either!(&self.buffer, b => b.purge(Context::THREAD))?;
         self.model.borrow_mut().fill(0);
         Ok(())
+    }
+
+    /// What a roster has to say of it at least.
+    pub(super) fn class(&self, is: Residency) -> Class {
+        let (resident, contents) = (is.resident > Pages::ZERO, is.resident + is.stored > Pages::ZERO);
+        let mut class = Class::empty();
+        class.set(Class::RESIDENT, resident);
+        class.set(Class::CLEAN, is.clean > Pages::ZERO);
+        class.set(Class::PURGEABLE, contents && self.advice.get() == Advice::DontNeed);
+        class
+    }
+
+    /// Drops the contents, and tells nobody.
+    pub(super) fn lose(&self) {
+        let _ = either!(&self.buffer, b => b.purge(Context::THREAD));
     }
 
     /// Every byte is what the model says.

@@ -11,7 +11,9 @@ mod ops;
 mod parts;
 mod plants;
 mod platform;
+mod reclaims;
 mod rig;
+mod seats;
 mod steps;
 mod stores;
 mod tally;
@@ -25,7 +27,8 @@ use parts::Parts;
 pub use plants::Plant;
 use plants::Planted;
 use platform::{Hooked, Hooks, LARGE, SMALL, Source, Stubborn};
-use rig::{Quiet, Rig};
+use rig::{Quiet, Rig, Seen};
+use seats::Book;
 use stores::Copying;
 use tally::Tally;
 
@@ -50,7 +53,7 @@ pub fn ownership_transfer(data: &[u8]) {
     ownership_transfer_with(data, Plant::Nothing);
 }
 
-/// As [`ownership_transfer`], with a bug in the store: to show that bugs are found.
+/// As [`ownership_transfer`], with a bug in the machine: to show that bugs are found.
 ///
 /// # Panics
 /// At the first violation.
@@ -161,10 +164,12 @@ fn on_source<S: Source, const PAGE: usize>(
     let total = source.free_pages();
     let site = Watched::new(Faulty::new(Hooked::new(source, &hooks)), &world);
     let tally = Tally::new(Watched::new(Faulty::new(store), &world), plant == Plant::FlipsPastTheOracle);
+    let book = Book::new(plant);
+    let seen = Seen { world: &world, hooks: &hooks, book: &book };
     let inspector = memfd.map(|memfd| Inspector::new::<S>(memfd, machine, plant));
     {
         let home = Quiet::new(Forebay::<_, _, [Place<_>; 26]>::new(site, tally, machine.depth()));
-        Rig::<S, PAGE>::new(&*home, &world, &hooks, source, in_use, inspector, machine).run(machine, ops);
+        Rig::<S, PAGE>::new(&*home, seen, source, in_use, inspector, machine).run(machine, ops);
     }
     rig::assert_nothing_left(&world, source, total, in_use, &copying);
     if let Some(memfd) = memfd.filter(|_| world.frames_out() == Pages::ZERO) {

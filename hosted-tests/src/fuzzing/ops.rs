@@ -1,7 +1,7 @@
 //! What the bytes of an input mean: a machine, and what is done to it.
 
 use arbitrary::Arbitrary;
-use forebay::{Advice, Caching, Context, Evict, Order, Pages};
+use forebay::{Advice, Caching, Context, Evict, Order, Pages, Want, Zone, Zones};
 use forebay_backends::shmem::Unmap;
 
 /// Where blocks come from.
@@ -83,6 +83,16 @@ pub(super) struct CopyingKind {
     pub(super) pages: u8,
 }
 
+/// Where a buffer is put on the roster: which layer of its slots is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Listing {
+    No,
+    /// The slots themselves.
+    Inside,
+    /// What is around them, if there is something.
+    Around,
+}
+
 /// One buffer.
 #[derive(Clone, Copy, Debug, Arbitrary)]
 pub(super) struct Shape {
@@ -109,6 +119,10 @@ impl Shape {
     /// Whether it keeps addresses and charges, if it has several slots.
     pub(super) fn is_full(self) -> bool {
         self.many && self.mode / 3 % 2 == 1
+    }
+
+    pub(super) fn listing(self) -> Listing {
+        [Listing::No, Listing::Inside, Listing::Around][usize::from(self.mode) / 6 % 3]
     }
 
     pub(super) fn pages(self) -> usize {
@@ -265,6 +279,7 @@ pub(super) enum Op {
     Recreate {
         buffer: u8,
     },
+    /// What kind of reclaim is in the upper half of `how`.
     Reclaim {
         want: u8,
         how: u8,
@@ -360,4 +375,87 @@ pub(super) fn rungs(n: u8) -> Evict {
 
 pub(super) fn budget(n: u8) -> Pages {
     if n < 160 { Pages::new(usize::from(n) % 20) } else { Pages::MAX }
+}
+
+/// A kind of reclaim.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    Moved,
+    Freed,
+    Block,
+    KeepFree,
+    OrReclaim,
+}
+
+/// What a reclaim goes over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Over {
+    Slice,
+    Roster,
+    Berths,
+}
+
+/// A reclaim: an input of old, with nothing in the upper bits, has the one that there was then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) kind: Kind,
+    pub(super) over: Over,
+    pub(super) zones: Zones,
+    pub(super) pages: Pages,
+    pub(super) how: Evict,
+    pub(super) cx: Context,
+    /// The order of the block, and which buffer or berth is meant besides.
+    pub(super) extra: u8,
+}
+
+impl Asked {
+    pub(super) fn of(want: u8, how: u8, cx: u8) -> Self {
+        let (kind, over) = match how >> 4 {
+            4 => (Kind::Moved, Over::Roster),
+            5 => (Kind::Moved, Over::Berths),
+            6 => (Kind::Freed, Over::Slice),
+            7 => (Kind::Freed, Over::Roster),
+            8 => (Kind::Block, Over::Slice),
+            9 => (Kind::Block, Over::Roster),
+            10 => (Kind::KeepFree, Over::Berths),
+            11 => (Kind::KeepFree, Over::Roster),
+            12 => (Kind::OrReclaim, Over::Slice),
+            13 | 14 => (Kind::OrReclaim, Over::Roster),
+            15 => (Kind::Block, Over::Berths),
+            _ => (Kind::Moved, Over::Slice),
+        };
+        let zone = Zone::new(want >> 7).filter(|_| matches!(how >> 4, 5 | 7 | 15));
+        Asked {
+            kind,
+            over,
+            zones: zone.map_or(Zones::ALL, Zone::only),
+            pages: budget(want),
+            how: rungs(how),
+            cx: context(cx),
+            extra: want,
+        }
+    }
+
+    /// The order of the block, if one is wanted.
+    pub(super) fn order(&self) -> Option<Order> {
+        (self.kind == Kind::Block).then(|| order(self.extra % 5))
+    }
+
+    /// Pages that are wanted, of a machine that has so many free.
+    pub(super) fn wanted(&self, free: Pages) -> Pages {
+        match self.kind {
+            Kind::Block => order(self.extra % 5).pages(),
+            Kind::KeepFree => self.pages - free,
+            _ => self.pages,
+        }
+    }
+
+    pub(super) fn want(&self) -> Want {
+        let want = match self.kind {
+            Kind::Moved => Want::moved(self.pages),
+            Kind::Block => Want::block(order(self.extra % 5)),
+            Kind::Freed | Kind::KeepFree | Kind::OrReclaim => Want::freed(self.pages),
+        };
+        want.within(self.zones)
+    }
 }

@@ -33,6 +33,16 @@ pub enum Plant {
     WritesLate,
     /// An arena is not told who was shown a block.
     ForgetsAnExport,
+    /// A roster is not told that what is clean is resident.
+    MissesABit,
+    /// A walk ends at a buffer that is in use.
+    GivesUpAtABusyOne,
+    /// A buffer that hands over counts a page too many.
+    CountsAPageMore,
+    /// A reclaim drops what is needed.
+    DropsWhatIsNeeded,
+    /// A store says that more is reclaimable than it has.
+    PromisesMemory,
 }
 
 /// Flips a bit of a page.
@@ -154,8 +164,10 @@ impl<B: OwnedBlock> BackingStore<B> for Planted<'_, B> {
                 alias.write(page * B::PAGE, &[0x5e]);
             }
         }
-        if self.plant == Plant::CountsNothing {
-            settled.freed = Pages::ZERO;
+        match self.plant {
+            Plant::CountsNothing => settled.freed = Pages::ZERO,
+            Plant::PromisesMemory if settled.pending > Pages::ZERO => settled.reclaimable += Pages::new(1),
+            _ => {}
         }
         settled
     }

@@ -2,7 +2,7 @@
 
 use forebay::{
     BufferId, Busy, Caching, Context, Keep, Mode, ModeRefused, NoLock, Order, OutOfFrames, OwnedBlock, Pages,
-    Pfn, Platform, Wiped, Zones,
+    Pfn, Platform, Wiped, Zone, Zones,
 };
 use forebay_backends::shmem::{Arena, ArenaBlock};
 use forebay_backends::{HeapSource, Ram, RamBlock};
@@ -14,6 +14,9 @@ pub(super) const SMALL: usize = 256;
 
 /// Bytes of a page where there is an arena.
 pub(super) const LARGE: usize = 4096;
+
+/// Pages of a zone that lie together: the largest block.
+const ZONE: usize = 16;
 
 /// Where blocks come from, and how many are left there.
 pub(super) trait Source: Platform<Lock = NoLock, Mode = ()> {
@@ -259,12 +262,25 @@ impl<S: Source> Platform for Hooked<'_, S> {
         if S::SOILED { Wiped::Unknown } else { self.source.wiped(block) }
     }
 
-    fn available(&self, zones: Zones) -> Option<Pages> {
-        self.source.available(zones)
+    const ZONES: u8 = 2;
+
+    /// Runs of pages, in turn.
+    fn zone(&self, block: &S::Block) -> Zone {
+        let page = match self.source.offset(block) {
+            Some(offset) => offset as usize / S::Block::PAGE,
+            None => block.pfn().get(),
+        };
+        Zone::new((page / ZONE % 2) as u8).unwrap_or(Zone::ONLY)
     }
 
+    /// How much is free in one zone it does not know.
+    fn available(&self, zones: Zones) -> Option<Pages> {
+        self.source.available(zones).filter(|_| zones == Zones::ALL)
+    }
+
+    /// No block reaches into another zone.
     fn join(&self, left: S::Block, right: S::Block) -> Result<S::Block, (S::Block, S::Block)> {
-        self.source.join(left, right)
+        if left.pages() >= Pages::new(ZONE) { Err((left, right)) } else { self.source.join(left, right) }
     }
 
     fn set_mode(

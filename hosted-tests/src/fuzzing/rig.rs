@@ -3,8 +3,9 @@
 use super::buffers::{Guard, Kept, Room};
 use super::engine::Slow;
 use super::memfd::{COPIED, Inspector, OWN};
-use super::ops::{Machine, Op, Shape};
+use super::ops::{Listing, Machine, Op, Shape};
 use super::platform::{Hooks, Source};
+use super::seats::{Book, seat};
 use super::stores::Copying;
 use super::tally::Tally;
 use super::{Home, Site, Swap, pages, region_ids};
@@ -89,10 +90,19 @@ pub(super) fn bytes_of<B: OwnedBlock>(block: &B) -> Vec<u8> {
     bytes
 }
 
+/// Who looks on.
+#[derive(Clone, Copy)]
+pub(super) struct Seen<'w> {
+    pub(super) world: &'w World,
+    pub(super) hooks: &'w Hooks,
+    pub(super) book: &'w Book,
+}
+
 pub(super) struct Rig<'h, 'w, S: Source, const PAGE: usize> {
     pub(super) home: &'h Home<'w, S>,
     pub(super) world: &'w World,
     pub(super) hooks: &'w Hooks,
+    pub(super) book: &'w Book,
     pub(super) source: &'w S,
     pub(super) regions: &'w [Swap<Plain<S>, PAGE>],
     pub(super) region_ids: StoreIds,
@@ -103,24 +113,27 @@ pub(super) struct Rig<'h, 'w, S: Source, const PAGE: usize> {
     pub(super) handles: Vec<Handle>,
     pub(super) splits: bool,
     total: Pages,
-    observed: bool,
+    pub(super) observed: bool,
+    /// Whether there were faults ever.
+    pub(super) faulted: bool,
     same_id: bool,
 }
 
 impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
     pub(super) fn new(
         home: &'h Home<'w, S>,
-        world: &'w World,
-        hooks: &'w Hooks,
+        seen: Seen<'w>,
         source: &'w S,
         regions: &'w [Swap<Plain<S>, PAGE>],
         memfd: Option<Inspector<'w>>,
         machine: &Machine,
     ) -> Self {
+        let Seen { world, hooks, book } = seen;
         Rig {
             home,
             world,
             hooks,
+            book,
             source,
             regions,
             region_ids: region_ids(regions),
@@ -132,6 +145,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
             splits: super::splits(machine),
             total: source.free_pages(),
             observed: machine.observed,
+            faulted: false,
             same_id: machine.same_id,
         }
     }
@@ -143,7 +157,8 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         let mut rooms = [const { Room::<Site<'w, S>>::EMPTY }; 8];
         let mut spare = rooms.iter_mut();
         let shapes: &[Shape] = machine.buffers();
-        let made = shapes.iter().zip(0..).filter_map(|(s, id)| Kept::new(me.home, *s, id, &mut spare));
+        let made =
+            shapes.iter().zip(0..).filter_map(|(s, id)| Kept::new(me.home, *s, id, me.book, &mut spare));
         let mut buffers = Quiet::new(made.collect::<Vec<_>>());
         while trail.at < ops.len() {
             // Guards borrow the buffers, so they go before an operation that needs a buffer alone.
@@ -157,7 +172,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
                     let which = usize::from(*buffer) % buffers.len();
                     let old = &buffers[which];
                     let (shape, id) = (old.shape, old.id);
-                    if let Some(new) = Kept::new(me.home, shape, id.0, &mut spare) {
+                    if let Some(new) = Kept::new(me.home, shape, id.0, me.book, &mut spare) {
                         buffers[which] = new;
                         me.hooks.forget(id);
                     }
@@ -221,6 +236,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         if !self.observed {
             return;
         }
+        let listed = self.book.look(); // before somebody looks closer, who would mend it
         let (mut resident, mut stored) = (Pages::ZERO, Pages::ZERO);
         for kept in buffers {
             let all = pages(kept.shape.pages());
@@ -236,6 +252,10 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
             };
             assert!(is.clean <= is.resident && is.resident + is.stored <= all, "{:?}: {is:?}", kept.id);
             assert!(!kept.is_guarded() || is.resident == all, "{:?} is not resident under a guard", kept.id);
+            if kept.shape.listing() != Listing::No && !kept.writer.get() {
+                let missing = kept.class(is) - listed[seat(kept.id.0)];
+                assert!(missing.is_empty(), "{:?} is not listed as {missing:?}: {is:?}", kept.id);
+            }
             if let Some(payer) = Charge::new(kept.id.0).filter(|_| kept.shape.is_full()) {
                 let contents = is.resident + is.stored;
                 assert_eq!(

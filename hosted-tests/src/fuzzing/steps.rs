@@ -1,7 +1,7 @@
 //! Operations on buffers, the engine and faults. Those on blocks and handles are in `direct`.
 
 use super::buffers::Guard;
-use super::ops::{Op, advice, budget, context, rungs};
+use super::ops::{Asked, Op, advice, budget, context, rungs};
 use super::platform::{SMALL, Source};
 use super::rig::{Buffers, HeldGuard, Mine, Plain, Rig};
 use super::{Site, pages};
@@ -75,14 +75,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
                     self.emptied(of(buffer), injected);
                 }
             }
-            Op::Reclaim { want, how, cx } => {
-                let (want, how, cx) = (budget(want), rungs(how), context(cx));
-                let before = self.world.frames_out();
-                let report = self.home.reclaim(buffers, want, how, cx);
-                assert_eq!(before - self.world.frames_out(), report.freed());
-                let largest = buffers.iter().map(|k| k.shape.pages()).max().unwrap_or(0);
-                self.check_evicted(report.evicted, largest, want, how, cx);
-            }
+            Op::Reclaim { want, how, cx } => self.reclaim(Asked::of(want, how, cx), buffers),
             Op::Settle { budget: b, cx } => self.settle(budget(b), context(cx)),
             Op::WriteOut { region, bytes, delay, short } => {
                 self.engine.delay = delay % 4;
@@ -90,6 +83,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
                 self.write_out(usize::from(region), usize::from(bytes) % 1100 * (PAGE / SMALL));
             }
             Op::Faults { store, kth, per_mille, seed } => {
+                self.faulted = true;
                 let per_mille = if kth.is_some() { 0 } else { per_mille % 700 };
                 let faults = Faults { kth: kth.map(|k| u32::from(k % 16)), per_mille, seed: seed.into() };
                 match store {
@@ -130,7 +124,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         self.pinned(result, kept, true, cx, injected)
     }
 
-    fn pinned<'g, 'm>(
+    pub(super) fn pinned<'g, 'm>(
         &self,
         result: Result<Guard<'g, 'm, Site<'w, S>>, PinError>,
         kept: &Mine<'h, 'm, 'w, S>,
@@ -217,7 +211,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
     }
 
     /// No rung was used that was not allowed, and it stopped in time.
-    fn check_evicted(&self, e: Evicted, most: usize, budget: Pages, how: Evict, cx: Context) {
+    pub(super) fn check_evicted(&self, e: Evicted, most: usize, budget: Pages, how: Evict, cx: Context) {
         assert!(e.handed_over == Pages::ZERO || how.contains(Evict::TRANSFER), "{e:?} by {how:?}");
         let may_copy = how.intersects(Evict::COPY | Evict::SPLIT) && cx.contains(Context::MAY_BLOCK);
         assert!(e.copied == Pages::ZERO || may_copy, "{e:?} by {how:?} in {cx:?}");

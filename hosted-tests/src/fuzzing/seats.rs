@@ -1,0 +1,111 @@
+//! The roster of a machine, the layer of a buffer's slots that is on it, and what it says of each seat.
+
+use super::pages;
+use super::plants::Plant;
+use super::platform::SMALL;
+use forebay::{
+    Class, Context, DmaAddr, Evict, Evictable, Evicted, Forebay, Listed, NoLock, Parts, Place, Platform,
+    Roster, Slot, Slots, Step,
+};
+use forebay_backends::{Null, Ram};
+use std::cell::Cell;
+
+/// More than there are buffers, so that words have none, one or two.
+pub(super) const SEATS: usize = 200;
+const WORDS: usize = Roster::<NoLock>::words(SEATS);
+type Words = [usize; WORDS];
+
+/// Where a buffer sits: at both ends of a word, among the last.
+pub(super) fn seat(buffer: usize) -> usize {
+    [0, 63, 64, 90, SEATS - 1][buffer % 5]
+}
+
+/// Slots that are on the roster, or not.
+pub(super) enum Seat<'r, T> {
+    None(T),
+    Listed(Listed<'r, T, NoLock, Words>),
+    /// For [`Plant::MissesABit`].
+    Misses(Listed<'r, T, NoLock, Words>),
+}
+
+impl<'r, T> Seat<'r, T> {
+    /// Those of that buffer: on the roster, if there is a book.
+    pub(super) fn of(book: Option<&'r Book>, buffer: usize, slots: T) -> Self {
+        let Some(book) = book else { return Seat::None(slots) };
+        let listed = book.roster.list(seat(buffer), slots).expect("there are seats enough");
+        if book.plant == Plant::MissesABit { Seat::Misses(listed) } else { Seat::Listed(listed) }
+    }
+}
+
+impl<P: Platform, T: Slots<P>> Slots<P> for Seat<'_, T> {
+    fn slots(&self) -> &[Slot<P>] {
+        match self {
+            Seat::None(slots) => slots.slots(),
+            Seat::Listed(slots) | Seat::Misses(slots) => slots.slots(),
+        }
+    }
+    fn parts(&mut self) -> Parts<'_, P> {
+        match self {
+            Seat::None(slots) => slots.parts(),
+            Seat::Listed(slots) | Seat::Misses(slots) => slots.parts(),
+        }
+    }
+    fn addresses(&self) -> &[Option<DmaAddr>] {
+        match self {
+            Seat::None(slots) => slots.addresses(),
+            Seat::Listed(slots) | Seat::Misses(slots) => slots.addresses(),
+        }
+    }
+    fn sorted(&self, class: Class) {
+        match self {
+            Seat::None(slots) => slots.sorted(class),
+            Seat::Listed(slots) => slots.sorted(class),
+            Seat::Misses(slots) if class.contains(Class::CLEAN) => slots.sorted(class - Class::RESIDENT),
+            Seat::Misses(slots) => slots.sorted(class),
+        }
+    }
+}
+
+/// The roster, and the means to see what is on it.
+pub(super) struct Book {
+    pub(super) roster: Roster<NoLock, Words>,
+    /// Reclaims from those who give nothing.
+    looker: Forebay<Ram<NoLock, SMALL>, Null, [Place<Ram<NoLock, SMALL>>; 0]>,
+    pub(super) plant: Plant,
+}
+
+impl Book {
+    pub(super) fn new(plant: Plant) -> Self {
+        Book { roster: Roster::new([0; WORDS]), looker: Forebay::new(Ram::new(), Null, 0), plant }
+    }
+
+    /// What the roster says of each seat. It leaves no trace: hands go round until they are where they were.
+    pub(super) fn look(&self) -> Vec<Class> {
+        let [all, purgeable] = [Evict::TRANSFER, Evict::PURGE].map(|how| {
+            let seats: Vec<Looked> = (0..SEATS).map(|_| Looked::default()).collect();
+            self.looker.reclaim(self.roster.of(&seats), pages(1), how, Context::THREAD);
+            seats
+        });
+        let classes = all.iter().zip(&purgeable).map(|(all, purgeable)| {
+            // Once by the pass for what is clean, and in each of two rounds by the last one.
+            let looks = all.0.get();
+            let mut class = Class::empty();
+            class.set(Class::CLEAN, looks % 2 == 1);
+            class.set(Class::RESIDENT, looks >= 2);
+            class.set(Class::PURGEABLE, purgeable.0.get() > 0);
+            class
+        });
+        classes.collect()
+    }
+}
+
+/// A seat that a walk comes by.
+#[derive(Default)]
+struct Looked(Cell<u8>);
+
+impl Evictable for Looked {
+    fn evict_if_idle(&self, _: Step) -> Evicted {
+        self.0.set(self.0.get() + 1);
+        Evicted::default()
+    }
+}
