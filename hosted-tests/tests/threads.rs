@@ -135,6 +135,7 @@ where
                             (None, _) => read(many, &inside[5]),
                         };
                         pinned.fetch_add(usize::from(done), Ordering::Relaxed);
+                        thread::yield_now(); // or all is over before a shrinker is there
                     }
                 })
             })
