@@ -112,6 +112,7 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
     }
 
     const fn is_unused(&mut self) -> bool {
+        self.cell.forgive();
         let advice = Marks::PURGEABLE.union(Marks::PURGED);
         self.cell.get_mut().marks.difference(advice).is_empty()
     }

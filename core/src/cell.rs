@@ -56,9 +56,12 @@ impl<L: RawLock, T> Shared<L, T> {
         Shared { state: Locked::new(state), value: UnsafeCell::new(value) }
     }
 
-    /// A guard that was leaked is forgiven: none can be alive.
+    /// A guard that was leaked is forgiven: none can be alive. It did not say what it left.
     pub(crate) const fn forgive(&mut self) {
-        self.state.get_mut().usage = Usage::Idle;
+        let state = self.state.get_mut();
+        if !matches!(state.usage, Usage::Idle) {
+            (state.usage, state.idle.class) = (Usage::Idle, Class::all());
+        }
     }
 
     /// The value without asking: no guard can be alive.

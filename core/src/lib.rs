@@ -185,7 +185,7 @@ pub use purge::{Advice, Retained};
 pub use reclaim::Shortage;
 pub use refused::Refused;
 pub use report::{Evict, Evicted, Report, Restored, Stats};
-pub use roster::{Listed, Roster};
+pub use roster::{Listed, NoSeat, Roster};
 pub use shelf::{Place, Places, Shelf, ShelfStats};
 pub use show::PoolTable;
 pub use slot::{OneSlot, Parts, Slot, Slots};

@@ -113,8 +113,8 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
     }
 
     /// Tries something that takes memory, such as a guard, and where memory is [short](Shortage) frees some (`want`, which
-    /// counts as [freed](Want::freed)) and tries again: as long as a reclaim gains something, at most once for each candidate, and
-    /// once more if what was wanted is there without taking it from anybody. In an interrupt what is handed over is not free
+    /// counts as [freed](Want::freed)) and tries again: as long as a reclaim gains something, or trimming the shelves does,
+    /// at most once for each candidate and once more; or if what was wanted is there without taking it from anybody. In an interrupt what is handed over is not free
     /// yet, so there it mostly tries once. Nothing in this crate reclaims for an allocation unless it is told to, by this.
     ///
     /// What the attempt itself needs must not be held by a guard meanwhile, and is best not among the candidates' coldest: a
@@ -189,24 +189,28 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
         self.ended()
     }
 
-    /// Until the frames of the goal are free. Each candidate has its turn in two rounds, however often the store is settled in
-    /// between; and nothing is waited for that does not come nearer.
+    /// Until the frames of the goal are free. No more leaves than is missing, and each candidate has its turn in two rounds,
+    /// however often the store is settled in between. What the store has pending stands for as much, unless a settle that might
+    /// have moved it on did not.
     fn free(&mut self) -> Outcome {
         self.cheap_passes(Order::PAGE);
         let mut tour = self.tour(Pass::Evict);
-        let (mut backlog, mut best, mut goes_on) = (Backlog::Passed, Pages::ZERO, true);
+        let most = self.report.evicted.moved() + self.missing();
+        let (mut backlog, mut goes_on) = (Backlog::Passed, true);
         while goes_on && self.missing() > Pages::ZERO {
             let settled = self.settle(self.missing()); // what is on its way first: it costs nobody their contents
             if backlog == Backlog::Ends && !settled {
                 self.rungs.remove(Evict::TRANSFER);
             }
-            let pending = self.report.settled.pending;
-            let comes = settled || !self.cx.contains(Context::MAY_BLOCK); // or nobody can tell
-            let short = self.missing() - if comes { pending } else { Pages::ZERO };
-            let (rose, left) = (self.gained() + pending > best, tour.left);
-            best = best.max(self.gained() + pending);
-            backlog = self.evict(&mut tour, short, Order::PAGE, Backlog::Ends);
-            goes_on = settled || rose || tour.left < left || backlog == Backlog::Ends;
+            let Settled { pending, error, .. } = self.report.settled;
+            let stuck = !settled && pending > Pages::ZERO && self.cx.contains(Context::MAY_BLOCK);
+            if stuck && error.is_some() {
+                self.rungs.remove(Evict::TRANSFER); // no more of that
+            }
+            let short = self.missing() - if stuck { Pages::ZERO } else { pending };
+            let moved = self.report.evicted.moved();
+            backlog = self.evict(&mut tour, short.min(most - moved), Order::PAGE, Backlog::Ends);
+            goes_on = settled || self.report.evicted.moved() > moved || backlog == Backlog::Ends;
         }
         self.ended()
     }
@@ -224,11 +228,9 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
             let moved = self.report.evicted.moved();
             // What can't be settled now may well be such a block.
             let waits = if settled { moved } else { moved.max(self.report.settled.pending) };
-            let left = tour.left;
             self.evict(&mut tour, order.pages() - waits, order, Backlog::Passed);
             let moves = self.report.evicted.moved();
-            let goes_on = tour.left < left || moves > moved || settled && moves > Pages::ZERO;
-            if !goes_on {
+            if moves == moved && !(settled && moves > Pages::ZERO) {
                 return;
             }
         }
@@ -236,11 +238,11 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
 
     /// Until the source has a block of that order to give.
     fn free_a_block(&mut self, order: Order) -> Outcome {
-        if order > P::MAX_ORDER {
-            return Outcome::Nothing;
-        }
         let (zones, pages) = (self.want.zones, order.pages());
         while !self.gives(order) {
+            if order > P::MAX_ORDER {
+                return Outcome::Nothing; // nobody ever has such blocks
+            }
             if self.home.pool.trim_within(zones, pages, self.cx) == Pages::ZERO {
                 return self.free_a_block_of(order);
             }
@@ -317,16 +319,22 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
 
     /// Finds out what the store has; nothing is flushed for that, nor written out.
     fn count_before(&mut self) {
+        let stats = self.home.stats();
         let Settled { freed, reclaimable, pending, .. } = self.settle_in(Pages::ZERO, Context::INTERRUPT);
-        (self.known, self.risen, self.on_its_way) = (reclaimable, Pages::ZERO, pending + freed);
+        // A store may flush even so. What it had before this forebay gave it anything is nobody's gain.
+        let before = stats.reclaimable.max(reclaimable - stats.evicted.handed_over).min(reclaimable);
+        self.risen = reclaimable - before;
+        self.on_its_way = pending + freed + self.risen;
     }
 
-    /// Whether it came any further. A store that only writes, and frees nothing of all that it has, does not.
+    /// Whether it came any further. A store that only writes, and frees nothing of all that it has, does not; nor does one that
+    /// fails.
     fn settle(&mut self, budget: Pages) -> bool {
         let now = self.settle_in(budget, self.cx);
         self.idle = if now.freed > Pages::ZERO { Pages::ZERO } else { self.idle + now.written };
         let most = now.pending.min(self.goal + Order::MAX.pages()); // by then one of them is done
-        now.freed > Pages::ZERO || now.written > Pages::ZERO && self.idle <= most
+        let writes = now.written > Pages::ZERO && self.idle <= most && now.error.is_none();
+        now.freed > Pages::ZERO || writes
     }
 
     fn settle_in(&mut self, budget: Pages, cx: Context) -> Settled {

@@ -2,7 +2,7 @@
 
 use crate::candidates::{Candidates, Evictable, Seats};
 use crate::step::{Hands, Pass};
-use crate::{Class, DmaAddr, Locked, OneSlot, Parts, Platform, RawLock, Slot, Slots};
+use crate::{Class, DmaAddr, Locked, OneSlot, Parts, Platform, RawLock, Refused, Slot, Slots};
 use core::fmt;
 
 const BITS: usize = usize::BITS as usize;
@@ -64,8 +64,8 @@ const WORDS_AT_ONCE: usize = 8;
 /// const MANY: usize = 1_000;
 /// let roster = Roster::<NoLock, _>::new([0; Roster::<NoLock>::words(MANY)]);
 /// let buffers: Vec<_> = (0..MANY)
-///     .filter_map(|i| Some(Buffer::of(roster.list(i, [Slot::EMPTY])?, home)))
-///     .collect();
+///     .map(|i| Ok(Buffer::of(roster.list(i, [Slot::EMPTY]).map_err(|refused| refused.why)?, home)))
+///     .collect::<Result<_, NoSeat>>()?;
 /// buffers[700].write()?.copy_in(0, b"can be made again");
 /// let _ = buffers[700].advise(Advice::DontNeed)?;
 ///
@@ -150,21 +150,29 @@ impl<L: RawLock, W: AsRef<[usize]> + AsMut<[usize]>> Roster<L, W> {
         self.lists.with(|l| l.len()) * BITS
     }
 
-    /// Slots for the buffer with that index, which is on the roster for as long as it lives. `None` past the last seat, and
-    /// while another buffer has this one: drop that first.
+    /// Slots for the buffer with that index, which is on the roster for as long as it lives.
+    ///
+    /// # Errors
+    /// [`NoSeat`]; the slots come back.
     ///
     /// # Context
     /// O(1).
-    pub fn list<T>(&self, index: usize, slots: T) -> Option<Listed<'_, T, L, W>> {
+    pub fn list<T>(&self, index: usize, slots: T) -> Result<Listed<'_, T, L, W>, Refused<T, NoSeat>> {
         let (n, seat) = (index / BITS, 1 << (index % BITS));
-        let free = self.lists.with(|l| {
-            let free = n < l.len() && l.word(TAKEN, n) & seat == 0;
-            if free {
-                l.put(TAKEN, n, seat, seat);
+        let taken = self.lists.with(|l| {
+            if n >= l.len() {
+                return Err(NoSeat::PastTheEnd);
             }
-            free
+            if l.word(TAKEN, n) & seat != 0 {
+                return Err(NoSeat::Taken);
+            }
+            l.put(TAKEN, n, seat, seat);
+            Ok(Seat { roster: self, index })
         });
-        free.then_some(Listed { slots, seat: Seat { roster: self, index } })
+        match taken {
+            Ok(seat) => Ok(Listed { slots, seat }),
+            Err(why) => Err(Refused::new(slots, why)),
+        }
     }
 
     /// These buffers, each listed under its index in the slice: what a reclaim walks over.
@@ -230,6 +238,27 @@ impl<L, W> defmt::Format for Roster<L, W> {
         defmt::write!(f, "Roster");
     }
 }
+
+/// Why a roster has no seat for a buffer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum NoSeat {
+    /// There are not so many.
+    PastTheEnd,
+    /// Another buffer has it, or its slots have: drop them first.
+    Taken,
+}
+
+impl fmt::Display for NoSeat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NoSeat::PastTheEnd => "the roster has not so many seats: give it more words",
+            NoSeat::Taken => "another buffer is listed under that index: drop it first",
+        })
+    }
+}
+
+impl core::error::Error for NoSeat {}
 
 /// Slots of a buffer that is on a [`Roster`], until they are dropped.
 pub struct Listed<'r, T, L: RawLock, W: AsRef<[usize]> + AsMut<[usize]>> {
@@ -309,7 +338,7 @@ mod tests {
         const WORDS: usize = BITS * 9 + 5; // more words of the summary than are looked at together
         const SEATS: usize = WORDS * BITS;
         let roster = Roster::<NoLock, _>::new([0; Roster::<NoLock>::words(SEATS)]);
-        assert_eq!((roster.seats(), roster.list(SEATS, ()).is_none()), (SEATS, true));
+        assert_eq!((roster.seats(), roster.list(SEATS, ()).is_err()), (SEATS, true));
         let members = [0, 1, BITS - 1, BITS, 3 * BITS + 7, BITS * BITS, 2 * BITS * BITS + 1, SEATS - 1];
         for at in members {
             roster.note(at, Class::RESIDENT | Class::PURGEABLE);

@@ -68,7 +68,8 @@ impl Step {
         if !is_for || self.call != 0 && *refused == self.call {
             return false;
         }
-        let lately_used = *touched && !(purges && !class.contains(Class::PURGED));
+        let fresh = purges && !class.contains(Class::PURGED);
+        let lately_used = *touched && !fresh;
         if lately_used && self.pass != Pass::Clean {
             *touched = false;
         }

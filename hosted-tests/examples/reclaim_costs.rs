@@ -97,8 +97,8 @@ fn measure(many: usize, resident: usize) -> Result<(), Box<dyn Error>> {
     let (plain_home, listed_home) = (home(resident, many)?, home(resident, many)?);
     let roster = Roster::<Spin, _>::new(words(Roster::<Spin>::words(many)));
     let plain: Vec<One<'_>> = (0..many).map(|_| Buffer::new(plain_home, Order::PAGE)).collect();
-    let list = |n| Some(Buffer::of(roster.list(n, [Slot::EMPTY])?, listed_home));
-    let listed: Vec<_> = (0..many).filter_map(list).collect();
+    let list = |n| Ok(Buffer::of(roster.list(n, [Slot::EMPTY]).map_err(|refused| refused.why)?, listed_home));
+    let listed: Vec<_> = (0..many).map(list).collect::<Result<_, NoSeat>>()?;
     let plain = Side { home: plain_home, candidates: Candidates::from(&plain[..]), buffers: &plain };
     let listed = Side { home: listed_home, candidates: roster.of(&listed), buffers: &listed };
 

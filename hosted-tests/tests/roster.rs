@@ -319,12 +319,12 @@ fn slices_of_other_lengths() {
     let home: &Forebay<_, _> = &forebay(&near, &far, &world);
     let roster = Roster::<Spin, _>::new([0; Roster::<Spin>::words(BITS + 1)]);
     assert_eq!(roster.seats(), 2 * BITS, "whole words");
-    assert!(roster.list(2 * BITS - 1, [Slot::<Watched<'_, &Near>>::EMPTY]).is_some());
+    assert!(roster.list(2 * BITS - 1, [Slot::<Watched<'_, &Near>>::EMPTY]).is_ok());
     for past in [2 * BITS, 2 * BITS + 1, usize::MAX] {
-        assert!(roster.list(past, [Slot::<Watched<'_, &Near>>::EMPTY]).is_none(), "{past}");
+        assert!(roster.list(past, [Slot::<Watched<'_, &Near>>::EMPTY]).is_err(), "{past}");
     }
     let none = Roster::<Spin, _>::new([0; 2]);
-    assert_eq!((none.seats(), none.list(0, [Slot::<Watched<'_, &Near>>::EMPTY]).is_none()), (0, true));
+    assert_eq!((none.seats(), none.list(0, [Slot::<Watched<'_, &Near>>::EMPTY]).is_err()), (0, true));
     let buffers: Vec<_> =
         (0..2 * BITS).map(|i| Buffer::of(roster.list(i, [Slot::EMPTY]).unwrap(), home)).collect();
     buffers.iter().for_each(|b| fill(b, 4));

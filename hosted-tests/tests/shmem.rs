@@ -13,6 +13,8 @@ use std::ptr::NonNull;
 mod counts;
 #[path = "shmem/gained.rs"]
 mod gained;
+#[path = "shmem/pressure.rs"]
+mod pressure;
 #[path = "shmem/sharing.rs"]
 mod sharing;
 #[path = "shmem/threads.rs"]

@@ -5,7 +5,7 @@ use super::pages;
 use super::plants::Plant;
 use super::platform::Source;
 use super::rig::{Buffers, Mine, Rig};
-use super::seats::{SEATS, seat};
+use super::seats::SEATS;
 use forebay::{
     Berth, Candidates, Evict, Evictable, Evicted, NoLock, Order, Outcome, Pages, Platform, Report, Residency,
     Step, Zones,
@@ -69,7 +69,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         let spots: Vec<_> = match asked.over {
             Over::Slice | Over::Berths => buffers.iter().map(|kept| spot(Some(kept))).collect(),
             Over::Roster => {
-                let at = |n| buffers.iter().find(|kept| seat(kept.id.0) == n);
+                let at = |n| buffers.iter().find(|kept| self.book.seat(kept.id.0) == n);
                 (0..SEATS).map(|n| spot(at(n))).collect()
             }
         };

@@ -5,7 +5,7 @@ use super::engine::Slow;
 use super::memfd::{COPIED, Inspector, OWN};
 use super::ops::{Listing, Machine, Op, Shape};
 use super::platform::{Hooks, Source};
-use super::seats::{Book, seat};
+use super::seats::Book;
 use super::stores::Copying;
 use super::tally::Tally;
 use super::{Home, Site, Swap, pages, region_ids};
@@ -253,7 +253,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
             assert!(is.clean <= is.resident && is.resident + is.stored <= all, "{:?}: {is:?}", kept.id);
             assert!(!kept.is_guarded() || is.resident == all, "{:?} is not resident under a guard", kept.id);
             if kept.shape.listing() != Listing::No && !kept.writer.get() {
-                let missing = kept.class(is) - listed[seat(kept.id.0)];
+                let missing = kept.class(is) - listed[self.book.seat(kept.id.0)];
                 assert!(missing.is_empty(), "{:?} is not listed as {missing:?}: {is:?}", kept.id);
             }
             if let Some(payer) = Charge::new(kept.id.0).filter(|_| kept.shape.is_full()) {

@@ -15,9 +15,9 @@ pub(super) const SEATS: usize = 200;
 const WORDS: usize = Roster::<NoLock>::words(SEATS);
 type Words = [usize; WORDS];
 
-/// Where a buffer sits: at both ends of a word, among the last.
-pub(super) fn seat(buffer: usize) -> usize {
-    [0, 63, 64, 90, SEATS - 1][buffer % 5]
+/// Where a buffer sits: at both ends of a word, among the last; in the second of the two while its predecessor is still there.
+fn seats(buffer: usize) -> [usize; 2] {
+    [[0, 1], [63, 62], [64, 65], [90, 91], [SEATS - 1, SEATS - 2]][buffer % 5]
 }
 
 /// Slots that are on the roster, or not.
@@ -32,7 +32,13 @@ impl<'r, T> Seat<'r, T> {
     /// Those of that buffer: on the roster, if there is a book.
     pub(super) fn of(book: Option<&'r Book>, buffer: usize, slots: T) -> Self {
         let Some(book) = book else { return Seat::None(slots) };
-        let listed = book.roster.list(seat(buffer), slots).expect("there are seats enough");
+        let [first, second] = seats(buffer);
+        book.taken.set(buffer % 5, first);
+        let listed = book.roster.list(first, slots).or_else(|refused| {
+            book.taken.set(buffer % 5, second);
+            book.roster.list(second, refused.item)
+        });
+        let Ok(listed) = listed else { panic!("one of two seats is free") };
         if book.plant == Plant::MissesABit { Seat::Misses(listed) } else { Seat::Listed(listed) }
     }
 }
@@ -70,13 +76,30 @@ impl<P: Platform, T: Slots<P>> Slots<P> for Seat<'_, T> {
 pub(super) struct Book {
     pub(super) roster: Roster<NoLock, Words>,
     /// Reclaims from those who give nothing.
+    taken: Taken,
     looker: Forebay<Ram<NoLock, SMALL>, Null, [Place<Ram<NoLock, SMALL>>; 0]>,
     pub(super) plant: Plant,
 }
 
+/// The seat of each buffer that was listed last.
+#[derive(Default)]
+struct Taken([Cell<usize>; 5]);
+
+impl Taken {
+    fn set(&self, buffer: usize, seat: usize) {
+        self.0[buffer].set(seat);
+    }
+}
+
 impl Book {
     pub(super) fn new(plant: Plant) -> Self {
-        Book { roster: Roster::new([0; WORDS]), looker: Forebay::new(Ram::new(), Null, 0), plant }
+        let (roster, taken) = (Roster::new([0; WORDS]), Taken::default());
+        Book { roster, taken, looker: Forebay::new(Ram::new(), Null, 0), plant }
+    }
+
+    /// Where a buffer sits.
+    pub(super) fn seat(&self, buffer: usize) -> usize {
+        self.taken.0[buffer % 5].get()
     }
 
     /// What the roster says of each seat. It leaves no trace: hands go round until they are where they were.

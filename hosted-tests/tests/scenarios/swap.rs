@@ -213,7 +213,7 @@ fn scenario_33_twice_the_memory() {
 /// Rule: the same for any single call that fails.
 #[test]
 fn scenario_33_any_call_fails() {
-    let at_least = Calls { platform: 300, store: 250, splits: 30, joins: 10 };
+    let at_least = Calls { platform: 300, store: 230, splits: 30, joins: 10 };
     let failures = sweep(&Ground::new(48), at_least, |rig| {
         overcommitted(rig);
         Ok(())

@@ -60,6 +60,7 @@ pub fn shown() {
     keep([<Stats as Display>::fmt as At, <StayReason as Display>::fmt as At]);
     keep([<StoreError as Display>::fmt as At, <TakeError as Display>::fmt as At]);
     keep([<TooShort as Display>::fmt as At, <Outcome as Display>::fmt as At]);
+    keep([<NoSeat as Display>::fmt as At]);
 }
 
 fn values() {

@@ -1,0 +1,41 @@
+//! Reclaims on an arena: what is pending waits for its neighbours there, and its address space is not memory.
+
+use super::*;
+use forebay::Want;
+
+/// Rule: what may be kept free is what the limit leaves; without a limit nobody can say, and nobody's contents leave.
+#[test]
+fn keeping_memory_free_ends() {
+    for (limit, left) in [(Some(112), 80), (None, 112)] {
+        let arena = limit.map_or(builder(8), |limit| builder(8).limit(Pages::new(limit))).create().unwrap();
+        let home: &Forebay<_, _> = &Forebay::<_, _, [Place<&Arena>; 0]>::new(&arena, &arena, 0);
+        let tiles: [_; 7] = std::array::from_fn(|_| Buffer::new(home, order(4))); // a chunk each
+        tiles.iter().for_each(|t| drop(t.write().unwrap()));
+        for _ in 0..10 {
+            let report = home.keep_free(&tiles, Pages::new(32), Evict::TRANSFER, THREAD);
+            assert_eq!(report.is_some(), limit.is_some());
+            assert_eq!(arena.resident(), Pages::new(left), "{report:?}");
+        }
+    }
+}
+
+/// Rule: a reclaim goes on where what is pending waits for its neighbours, not for the system.
+#[test]
+fn what_can_not_settle_holds_up_nothing() {
+    let arena = builder(4).create().unwrap();
+    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<&Arena>; 0]>::new(&arena, &arena, 0);
+    let tiles: Vec<_> = (0..64).map(|_| Buffer::new(home, Order::PAGE)).collect();
+    tiles.iter().for_each(|t| drop(t.write().unwrap()));
+    let mut reports = Vec::new();
+    for _ in 0..50 {
+        reports.push(home.reclaim(&tiles[..], Want::freed(Pages::new(4)), Evict::LADDER, THREAD));
+        home.settle(Pages::MAX, THREAD);
+    }
+    let gained: Pages = reports.iter().map(|r| r.gained).sum();
+    assert!(
+        gained > Pages::ZERO,
+        "50 reclaims of 4 of 64 idle pages: {:?}; {:?}",
+        reports[49],
+        arena.usage()
+    );
+}
