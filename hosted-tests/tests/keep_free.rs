@@ -1,6 +1,7 @@
 //! Memory kept free ahead, and an allocation that asks to reclaim and tries again; nothing reclaims unasked.
 
 mod common;
+use common::walkers::{check_all, tiles};
 use common::*;
 use forebay::*;
 use forebay_backends::*;
@@ -10,24 +11,6 @@ use std::cell::{Cell, RefCell};
 const LADDER: Evict = Evict::LADDER;
 const TRANSFER: Evict = Evict::TRANSFER;
 const EXHAUSTED: PinError = PinError::Take(TakeError::OutOfFrames(OutOfFrames::Exhausted));
-
-fn tiles<'h, const N: usize, P: Platform, S: BackingStore<P::Block>>(
-    home: &'h Forebay<P, S>,
-    order: Order,
-) -> [Buffer<'h, P, S>; N] {
-    let tiles = std::array::from_fn(|i| Buffer::new(home, order).with_id(BufferId(i)));
-    for (i, tile) in tiles.iter().enumerate() {
-        fill(tile, i as u8);
-    }
-    tiles
-}
-
-#[track_caller]
-fn check_all<P: Platform, S: BackingStore<P::Block>>(tiles: &[Buffer<'_, P, S>]) {
-    for (i, tile) in tiles.iter().enumerate() {
-        check(tile, i as u8);
-    }
-}
 
 /// Rule: if so much is free nothing is done; else exactly what is missing is freed, to the block; then all is well again.
 #[test]

@@ -13,17 +13,6 @@ use std::cell::RefCell;
 const TRANSFER: Evict = Evict::TRANSFER;
 const PURGE: Evict = Evict::PURGE;
 
-fn tiles<'h, const N: usize, P: Platform, S: BackingStore<P::Block>>(
-    home: &'h Forebay<P, S>,
-    order: Order,
-) -> [Buffer<'h, P, S>; N] {
-    let tiles = std::array::from_fn(|i| Buffer::new(home, order).with_id(BufferId(i)));
-    for (i, tile) in tiles.iter().enumerate() {
-        fill(tile, i as u8);
-    }
-    tiles
-}
-
 /// Resident, and the store has a copy; lately used.
 fn make_clean<P: Platform, S: BackingStore<P::Block>, T: Slots<P>>(tile: &Buffer<'_, P, S, T>, seed: u8) {
     fill(tile, seed);

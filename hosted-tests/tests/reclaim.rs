@@ -1,22 +1,11 @@
 //! The walk: a clock with a second chance over buffers of any shape, and the settling after it.
 
 mod common;
+use common::walkers::tiles;
 use common::*;
 use forebay::*;
 use forebay_backends::*;
 use hosted_tests::{Contents, World};
-
-/// A tile of one page for each id; filled, so touched.
-fn tiles<'h, const N: usize, P: Platform, S: BackingStore<P::Block>>(
-    home: &'h Forebay<P, S>,
-    order: Order,
-) -> [Buffer<'h, P, S>; N] {
-    let tiles = std::array::from_fn(|i| Buffer::new(home, order).with_id(BufferId(i)));
-    for (i, tile) in tiles.iter().enumerate() {
-        fill(tile, i as u8);
-    }
-    tiles
-}
 
 fn resident<P: Platform, S: BackingStore<P::Block>>(tiles: &[Buffer<'_, P, S>]) -> Vec<bool> {
     tiles.iter().map(|t| t.residency().is_ok_and(|r| r.resident > NONE)).collect()

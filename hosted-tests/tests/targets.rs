@@ -12,24 +12,6 @@ const TRANSFER: Evict = Evict::TRANSFER;
 const COPY: Evict = Evict::COPY;
 const INTERRUPT: Context = Context::INTERRUPT;
 
-fn tiles<'h, const N: usize, P: Platform, S: BackingStore<P::Block>>(
-    home: &'h Forebay<P, S>,
-    order: Order,
-) -> [Buffer<'h, P, S>; N] {
-    let tiles = std::array::from_fn(|i| Buffer::new(home, order).with_id(BufferId(i)));
-    for (i, tile) in tiles.iter().enumerate() {
-        fill(tile, i as u8);
-    }
-    tiles
-}
-
-#[track_caller]
-fn check_all<P: Platform, S: BackingStore<P::Block>>(tiles: &[Buffer<'_, P, S>]) {
-    for (i, tile) in tiles.iter().enumerate() {
-        check(tile, i as u8);
-    }
-}
-
 /// What left, what was given home by settling, what counts, and how it ended.
 fn told(report: &Report) -> ([usize; 3], Outcome) {
     let counts = [report.evicted.moved(), report.settled.freed, report.gained];

@@ -4,6 +4,26 @@
 use super::*;
 use std::cell::RefCell;
 
+/// Tiles of one block, each filled by its number; so lately used.
+pub(crate) fn tiles<'h, const N: usize, P: Platform, S: BackingStore<P::Block>>(
+    home: &'h Forebay<P, S>,
+    order: Order,
+) -> [Buffer<'h, P, S>; N] {
+    let tiles = std::array::from_fn(|i| Buffer::new(home, order).with_id(BufferId(i)));
+    for (i, tile) in tiles.iter().enumerate() {
+        fill(tile, i as u8);
+    }
+    tiles
+}
+
+/// They have what [`tiles`] gave them.
+#[track_caller]
+pub(crate) fn check_all<P: Platform, S: BackingStore<P::Block>>(tiles: &[Buffer<'_, P, S>]) {
+    for (i, tile) in tiles.iter().enumerate() {
+        check(tile, i as u8);
+    }
+}
+
 /// Hands each step on to a buffer, and keeps who was asked in which pass: `'P'`urge, `'C'`lean or `'E'`vict.
 pub(crate) struct Looked<'l, E> {
     pub(crate) buffer: E,
