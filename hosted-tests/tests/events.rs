@@ -220,7 +220,8 @@ fn nothing_is_said_of_nothing() {
     assert_eq!((home.settle(ALL, CX), home.pool().trim(ALL, CX)), (Settled::default(), NONE));
     let guard = tile.read().unwrap();
     assert!(tile.evict(ALL, Evict::LADDER, CX).is_err() && tile.purge(CX).is_err());
-    assert_eq!(home.reclaim(&[&tile], ALL, Evict::LADDER, CX), Report::default());
+    let report = home.reclaim(&[&tile], ALL, Evict::LADDER, CX);
+    assert_eq!((report.evicted, report.outcome), (Evicted::default(), Outcome::Nothing));
     drop(guard);
     assert_eq!(lines(), ["DEBUG forebay: reclaim: evicted: nothing; store: nothing"]);
 }
