@@ -28,8 +28,8 @@ impl<E: Evictable + ?Sized> Evictable for &E {
     }
 }
 
-/// The buffers that a reclaim walks over: a slice or an array of them, of references if need be; or one with a
-/// [`Roster`](crate::Roster) ([`Roster::of`](crate::Roster::of)), where a walk costs what it finds.
+/// The buffers that a reclaim walks over: a reference to a slice or an array of them, or to whatever has one; of references
+/// if need be. Or such a slice with a [`Roster`](crate::Roster) ([`Roster::of`](crate::Roster::of)), where a walk costs what it finds.
 pub struct Candidates<'h, E> {
     pub(crate) buffers: &'h [E],
     pub(crate) roster: Option<&'h dyn Seats>,

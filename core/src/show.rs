@@ -117,7 +117,7 @@ impl fmt::Display for Settled {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "evicted: {}; store: {}", self.evicted, self.settled)
+        write!(f, "{}; evicted: {}; store: {}", self.outcome, self.evicted, self.settled)
     }
 }
 
@@ -215,7 +215,7 @@ impl defmt::Format for Settled {
 #[cfg(feature = "defmt")]
 impl defmt::Format for Report {
     fn format(&self, f: defmt::Formatter<'_>) {
-        defmt::write!(f, "evicted: {}; store: {}", self.evicted, self.settled);
+        defmt::write!(f, "{}; evicted: {}; store: {}", self.outcome, self.evicted, self.settled);
     }
 }
 

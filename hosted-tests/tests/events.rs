@@ -129,7 +129,7 @@ fn the_log_tells_the_story() {
         [
             "TRACE forebay: buffer 7: restored: 2 pages populated",
             "TRACE forebay: buffer 7: evicted: 2 pages handed over",
-            "DEBUG forebay: reclaim: evicted: 2 pages handed over; store: 2 pages pending",
+            "DEBUG forebay: reclaim: reached; evicted: 2 pages handed over; store: 2 pages pending",
             "TRACE forebay: buffer 7: restored: 2 pages taken back",
             "TRACE forebay: buffer 7: evicted: 2 pages handed over",
             "DEBUG forebay: settle: 2 pages freed",
@@ -142,7 +142,7 @@ fn the_log_tells_the_story() {
             "TRACE forebay: buffer 7: purged",
             "DEBUG forebay: pool: 2 pages trimmed",
             &format!("DEBUG forebay: settle: nothing ({io})"),
-            &format!("DEBUG forebay: reclaim: evicted: nothing; store: nothing ({io})"),
+            &format!("DEBUG forebay: reclaim: {}; evicted: nothing; store: nothing ({io})", Outcome::Nothing),
         ]
     );
 }
@@ -223,7 +223,8 @@ fn nothing_is_said_of_nothing() {
     let report = home.reclaim(&[&tile], ALL, Evict::LADDER, CX);
     assert_eq!((report.evicted, report.outcome), (Evicted::default(), Outcome::Nothing));
     drop(guard);
-    assert_eq!(lines(), ["DEBUG forebay: reclaim: evicted: nothing; store: nothing"]);
+    let nothing = Outcome::Nothing;
+    assert_eq!(lines(), [format!("DEBUG forebay: reclaim: {nothing}; evicted: nothing; store: nothing")]);
 }
 
 /// Rule: `no-calls-under-lock`, not even of a logger, which may take as long as it likes.

@@ -35,7 +35,7 @@ impl<'h> Pager<'h> {
     /// The guest touched a unit that is not mapped: it comes back as it was, and idle ones go for it.
     fn fault(&self, n: usize) -> Result<Write<'_, &'static Arena>, PinError> {
         let attempt = || self.units[n].write();
-        self.home.or_reclaim(&self.units[..], AHEAD, Evict::TRANSFER, Context::THREAD, attempt)
+        self.home.or_reclaim(&self.units, AHEAD, Evict::TRANSFER, Context::THREAD, attempt)
     }
 
     /// The guest gave a unit up: it is dropped, not stored.
