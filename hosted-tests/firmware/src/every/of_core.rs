@@ -251,24 +251,35 @@ fn forebay<P: Platform, S: BackingStore<P::Block>, const N: usize>() {
     keep([Forebay::<P, S, [Place<P>; N]>::new as At, Forebay::<P, S, [Place<P>; N]>::of as At]);
     keep([Forebay::<P, S>::pool as At, Forebay::<P, S>::platform as At, Forebay::<P, S>::store as At]);
     keep([Forebay::<P, S>::stats as At, Forebay::<P, S>::snapshot as At]);
-    let reclaim: fn(&Forebay<P, S>, Many<'static>, Want, Evict, Context) -> Report = Forebay::reclaim;
-    let keep_free: fn(&Forebay<P, S>, Many<'static>, Pages, Evict, Context) -> Option<Report> =
-        Forebay::keep_free;
-    keep([reclaim as At, keep_free as At]);
-    type Attempt = fn() -> Result<usize, PinError>;
-    let or_reclaim: fn(
-        &Forebay<P, S>,
-        Many<'static>,
-        Want,
-        Evict,
-        Context,
-        Attempt,
-    ) -> Result<usize, PinError> = Forebay::or_reclaim;
-    keep([or_reclaim as At, <Many as Clone>::clone as At]);
+    keep([reclaim::<P, S> as At, keep_free::<P, S> as At, or_reclaim::<P, S> as At]);
+    keep([<Many as Clone>::clone as At]);
     keep([<Many as From<&[&dyn Evictable]>>::from as At, <Many as From<&[&dyn Evictable; 4]>>::from as At]);
     keep([Forebay::<P, S>::settle as At, Forebay::<P, S>::take_home as At]);
     let shelves: fn(&Snapshot<P>) = |snapshot| each(Snapshot::shelves(snapshot));
     keep([shelves as At, Snapshot::<P>::table as At]);
+}
+
+/// They take whatever becomes candidates, so they have no address without that.
+fn reclaim<P: Platform, S: BackingStore<P::Block>>(
+    home: &Forebay<P, S>,
+    (over, want, how, cx): (Many<'static>, Want, Evict, Context),
+) -> Report {
+    Forebay::reclaim(home, over, want, how, cx)
+}
+
+fn keep_free<P: Platform, S: BackingStore<P::Block>>(
+    home: &Forebay<P, S>,
+    (over, ahead, how, cx): (Many<'static>, Pages, Evict, Context),
+) -> Option<Report> {
+    Forebay::keep_free(home, over, ahead, how, cx)
+}
+
+fn or_reclaim<P: Platform, S: BackingStore<P::Block>>(
+    home: &Forebay<P, S>,
+    (over, want, how, cx): (Many<'static>, Want, Evict, Context),
+    attempt: fn() -> Result<usize, PinError>,
+) -> Result<usize, PinError> {
+    Forebay::or_reclaim(home, over, want, how, cx, attempt)
 }
 
 type Many<'h> = Candidates<'h, &'h dyn Evictable>;
