@@ -54,10 +54,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     }
 
     fn evict_round(&self, held: &mut Held<'_, P::Lock, Inner<P, T>>, walk: &mut Walk) {
-        let meant = |slot: &Slot<P>| {
-            slot.block.as_ref().is_some_and(|b| walk.is_for(self.home.platform(), b.block()))
-        };
-        if walk.is_choosy(self.unit) && !held.slots.slots().iter().any(meant) {
+        if !walk.is_about(self.home.platform(), held.slots.slots(), self.unit) {
             return;
         }
         let was_mapped = !held.marks.contains(Marks::UNMAPPED);

@@ -51,9 +51,11 @@ impl Walk {
         block.order() >= self.least && (anywhere || self.zones.contains(platform.zone(block)))
     }
 
-    /// Whether some blocks of a buffer with that unit may not be meant.
-    pub(crate) fn is_choosy(&self, unit: Order) -> bool {
-        self.least > unit || self.zones != Zones::ALL
+    /// Whether a buffer with that unit and these slots has a block that is meant. Looks at them only if some may not be.
+    pub(crate) fn is_about<P: Platform>(&self, platform: &P, slots: &[Slot<P>], unit: Order) -> bool {
+        let all = self.least <= unit && self.zones == Zones::ALL;
+        let meant = |slot: &Slot<P>| slot.block.as_ref().is_some_and(|b| self.is_for(platform, b.block()));
+        all || slots.iter().any(meant)
     }
 
     /// A block of that class that is not even tried, and why if that is a refusal.

@@ -64,10 +64,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
 
     /// Drops everything for a reclaim: blocks go home, past the pool. Where no block may go, the contents stay as well.
     pub(crate) fn purge_held(&self, held: &mut Held<'_, P::Lock, Inner<P, T>>, walk: &mut Walk) {
-        let meant = |slot: &Slot<P>| {
-            slot.block.as_ref().is_some_and(|b| walk.is_for(self.home.platform(), b.block()))
-        };
-        if walk.is_choosy(self.unit) && !held.slots.slots().iter().any(meant) {
+        if !walk.is_about(self.home.platform(), held.slots.slots(), self.unit) {
             return;
         }
         let (was_unmapped, ready) = (held.marks.contains(Marks::UNMAPPED), held.marks & Marks::READY);
@@ -110,7 +107,10 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         let lost = inner.marks & Marks::LOST;
         inner.marks.remove(Marks::READY);
         self.unmap_all(inner, cx);
-        inner.marks.insert(Marks::LOST | Marks::UNFLUSHED); // as it would be, if the platform panicked now
+        inner.marks.insert(Marks::LOST); // as it would be, if the platform panicked now
+        if P::Mode::COUNT > 1 {
+            inner.marks.insert(Marks::UNFLUSHED);
+        }
         let mut stuck = Pages::ZERO;
         for slot in inner.slots.slots_mut() {
             match slot.block.take().map(|block| block.change_mode(self.home.platform(), P::Mode::PLAIN, cx)) {

@@ -52,8 +52,8 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
     /// With [`Evict::TRANSFER`], `Want::moved` and [`Context::INTERRUPT`] fit for an interrupt: copies nothing, allocates
     /// nothing; O(1) for each buffer that is looked at and has nothing to give (linear in its slots if only some zones or orders
     /// are meant), and one call of the store for each block. Without a roster up to three rounds, and a few looks, over all
-    /// candidates, and twice that for a block; with one over those that it lists. No lock is held while anything moves. Busy, bad and empty buffers are passed over. (TTM's `ttm_bo_shrink` and its walks, of which
-    /// one ended at the first error.)
+    /// candidates, and twice that for a block; with one over those that it lists. No lock is held while anything moves. Busy,
+    /// bad and empty buffers are passed over. (TTM's `ttm_bo_shrink` and its walks, of which one ended at the first error.)
     pub fn reclaim<'h, E: Evictable + 'h>(
         &self,
         candidates: impl Into<Candidates<'h, E>>,
@@ -114,8 +114,9 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
 
     /// Tries something that takes memory, such as a guard, and where memory is [short](Shortage) frees some (`want`, which
     /// counts as [freed](Want::freed)) and tries again: as long as a reclaim gains something, or trimming the shelves does,
-    /// at most once for each candidate and once more; or if what was wanted is there without taking it from anybody. In an interrupt what is handed over is not free
-    /// yet, so there it mostly tries once. Nothing in this crate reclaims for an allocation unless it is told to, by this.
+    /// at most once for each candidate and once more; or if what was wanted is there without taking it from anybody. In an
+    /// interrupt what is handed over is not free yet, so there it mostly tries once. Nothing in this crate reclaims for an
+    /// allocation unless it is told to, by this.
     ///
     /// What the attempt itself needs must not be held by a guard meanwhile, and is best not among the candidates' coldest: a
     /// buffer of several blocks keeps what it got between two attempts, but may lose it to another thread's reclaim.
