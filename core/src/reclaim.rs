@@ -113,10 +113,10 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
     }
 
     /// Tries something that takes memory, such as a guard, and where memory is [short](Shortage) frees some (`want`, which
-    /// counts as [freed](Want::freed)) and tries again: as long as a reclaim gains something, or trimming the shelves does,
-    /// at most once for each candidate and once more; or if what was wanted is there without taking it from anybody. In an
-    /// interrupt what is handed over is not free yet, so there it mostly tries once. Nothing in this crate reclaims for an
-    /// allocation unless it is told to, by this.
+    /// counts as [freed](Want::freed)) and tries again: as long as something leaves for it, or trimming the shelves gives
+    /// something, at most once for each candidate and once more; or if what was wanted is there without taking it from anybody.
+    /// In an interrupt what is handed over is mostly not free yet, so this seldom helps there. Nothing in this crate reclaims for
+    /// an allocation unless it is told to, by this.
     ///
     /// What the attempt itself needs must not be held by a guard meanwhile, and is best not among the candidates' coldest: a
     /// buffer of several blocks keeps what it got between two attempts, but may lose it to another thread's reclaim.
@@ -144,7 +144,8 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
                         && self.pool.trim_within(want.zones, want.pages, cx) > Pages::ZERO => {}
                 Err(why) if why.is_shortage() => {
                     let report = self.reclaim(over, want, how, cx);
-                    match (report.gained, report.outcome) {
+                    // What left may be enough though it is pending: for a limit on what is resident.
+                    match (report.gained + report.evicted.moved(), report.outcome) {
                         (Pages::ZERO, Outcome::Reached) => break, // it was there, on the shelves say
                         (Pages::ZERO, _) => return Err(why),
                         _ => {}

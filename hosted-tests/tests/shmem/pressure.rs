@@ -39,3 +39,17 @@ fn what_can_not_settle_holds_up_nothing() {
         arena.usage()
     );
 }
+
+/// Rule: what left makes room under the limit, though it is pending since its chunk has neighbours that are in use.
+#[test]
+fn what_is_pending_makes_room_under_the_limit() {
+    let arena = builder(2).limit(Pages::new(4)).create().unwrap();
+    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<&Arena>; 0]>::new(&arena, &arena, 0);
+    let tiles: [_; 5] = std::array::from_fn(|_| Buffer::new(home, Order::PAGE));
+    tiles[..4].iter().for_each(|t| drop(t.write().unwrap()));
+    let in_use = [0, 1, 2].map(|n| tiles[n].read().unwrap());
+    let guard = home.or_reclaim(&tiles, Pages::new(1), Evict::TRANSFER, THREAD, || tiles[4].write());
+    assert!(guard.is_ok(), "{:?}: {:?}", guard.err(), arena.usage());
+    assert_eq!(arena.usage().pending, Pages::new(1));
+    drop(in_use);
+}
