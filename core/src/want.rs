@@ -47,7 +47,8 @@ impl Want {
     /// [fragmented](Outcome::Fragmented), not short, and to go on would cost everybody's contents for nothing.
     ///
     /// The source is asked by allocating one, which goes home again; and before anything leaves a buffer, the pool's shelves
-    /// of these zones are trimmed, as far as it takes. (TTM's shrinker is not told the order, so it empties the pools for blocks that it can't make.)
+    /// of these zones are trimmed, as far as it takes. (TTM's shrinker is not told the order, so it empties the pools for blocks
+    /// that it can't make.)
     pub const fn block(order: Order) -> Want {
         Want { order: Some(order), ..Want::freed(order.pages()) }
     }
