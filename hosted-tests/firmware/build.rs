@@ -5,13 +5,13 @@ fn main() {
     let target = env::var("TARGET").expect("cargo sets TARGET");
     let dir = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=x86_64.x");
+    println!("cargo::rerun-if-changed=src/machine/x86_64.x");
     if target == "x86_64-unknown-linux-gnu" {
         // The boot code holds absolute 32-bit addresses: no PIE. A build id would be a second note in the
         // segment where QEMU looks for the PVH note.
         for arg in ["-nostartfiles", "-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none"] {
             println!("cargo::rustc-link-arg-bins={arg}");
         }
-        println!("cargo::rustc-link-arg-bin=forebay-firmware=-T{dir}/x86_64.x");
+        println!("cargo::rustc-link-arg-bin=forebay-firmware=-T{dir}/src/machine/x86_64.x");
     }
 }

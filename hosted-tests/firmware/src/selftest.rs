@@ -1,10 +1,12 @@
 //! The test around the program: more tiles than fit, interrupts that take them away, and every byte compared.
 
-use crate::{app, x86_64};
+use crate::app;
+use crate::machine::{self, FAST_BYTES, Memory, SLOW_BYTES};
 use core::fmt::Write;
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicU32, Ordering};
 use forebay::{PinError, TakeError};
+use static_cell::ConstStaticCell;
 
 const TIMER_HZ: u32 = 1000;
 const TICKS_WANTED: u32 = 10;
@@ -12,6 +14,8 @@ const TICKS_WANTED: u32 = 10;
 const SPIN_LIMIT: u32 = 20_000_000;
 const ROUNDS: usize = 8;
 
+static META: ConstStaticCell<[usize; app::metadata_words(FAST_BYTES, SLOW_BYTES)]> =
+    ConstStaticCell::new([0; app::metadata_words(FAST_BYTES, SLOW_BYTES)]);
 static TICKS: AtomicU32 = AtomicU32::new(0);
 
 /// Called in the timer's interrupt, interrupts off, on the interrupt's own stack.
@@ -21,14 +25,11 @@ fn tick() {
 }
 
 /// Runs on the machine's memory; whether all went well.
-pub fn run(
-    out: &mut dyn Write,
-    sram: &'static mut [u8],
-    psram: &'static mut [u8],
-    meta: &'static mut [usize],
-) -> bool {
+pub fn run(out: &mut dyn Write, memory: Memory) -> bool {
+    let [sram, _] = memory.fast;
+    let psram = memory.slow;
     let (given_fast, given_slow) = (sram.len(), psram.len());
-    let (fast, slow) = match app::init(sram, psram, meta) {
+    let (fast, slow) = match app::init(sram, psram, META.take()) {
         Ok(usable) => usable,
         Err(e) => {
             let _ = writeln!(out, "init: {e}");
@@ -44,7 +45,7 @@ pub fn run(
 
 /// 512 KiB of tiles in 96 KiB of SRAM: each is drawn, taken away by the timer, written out, restored, compared.
 fn tiles_survive(out: &mut dyn Write) -> bool {
-    x86_64::start_timer(TIMER_HZ, tick);
+    machine::start_timer(TIMER_HZ, tick);
     let (mut wrong, mut waits) = (0_usize, 0_u32);
     let colour = |round: usize, n: usize| (round * 67 + n * 3 + 1) as u8;
     for round in 0..ROUNDS {
@@ -58,7 +59,7 @@ fn tiles_survive(out: &mut dyn Write) -> bool {
             wrong += screen.iter().filter(|b| **b != colour(round, n)).count();
         }
     }
-    x86_64::stop_timer();
+    machine::stop_timer();
     let stats = app::RAM.stats();
     let _ = writeln!(
         out,
@@ -90,7 +91,7 @@ fn until_free(mut f: impl FnMut() -> Result<(), PinError>) -> u32 {
 
 fn timer_works(out: &mut dyn Write) -> bool {
     let early = TICKS.load(Ordering::Relaxed);
-    x86_64::start_timer(TIMER_HZ, tick);
+    machine::start_timer(TIMER_HZ, tick);
     let spins = spin_until(|| TICKS.load(Ordering::Relaxed) >= TICKS_WANTED);
     // As many turns again with interrupts held off: the count must stand still.
     let held = critical_section::with(|_| {
@@ -103,7 +104,7 @@ fn timer_works(out: &mut dyn Write) -> bool {
     // The tick that waited meanwhile comes through when the section ends.
     let last = TICKS.load(Ordering::Relaxed);
     spin_until(|| TICKS.load(Ordering::Relaxed) > last);
-    x86_64::stop_timer();
+    machine::stop_timer();
     let ticks = TICKS.load(Ordering::Relaxed);
     let _ = writeln!(
         out,

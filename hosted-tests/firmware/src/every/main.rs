@@ -13,7 +13,7 @@
 #![no_main]
 
 #[cfg(target_os = "linux")]
-#[path = "../c_library.rs"]
+#[path = "../machine/c_library.rs"]
 mod c_library;
 mod machine;
 mod of_backends;

@@ -9,11 +9,13 @@
 //!   below the stack pointer (the "red zone"), which a handler on the interrupted stack would overwrite.
 //! - CLOSED: the timer's handler and the critical sections run with interrupts off from begin to end. The
 //!   static of this name counts them.
+use super::Memory;
 use core::arch::{asm, global_asm};
 use core::cell::{Cell, UnsafeCell};
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use critical_section::Mutex;
+use static_cell::ConstStaticCell;
 
 // Boot. QEMU finds the note (XEN_ELFNOTE_PHYS32_ENTRY = 18) and enters `_start32` in 32-bit protected mode,
 // paging and interrupts off, flat segments.
@@ -210,7 +212,7 @@ unsafe extern "C" {
 /// Sets up the serial port, the interrupt table and the interrupt controllers, all lines shut. Interrupts
 /// stay off.
 pub fn init() {
-    Serial::init();
+    Console::init();
     load_idt();
     shut_controllers();
 }
@@ -266,9 +268,9 @@ unsafe fn inb(port: u16) -> u8 {
 }
 
 /// The first serial port, COM1.
-pub struct Serial;
+pub struct Console;
 
-impl Serial {
+impl Console {
     const DATA: u16 = 0x3f8;
     const STATUS: u16 = Self::DATA + 5;
     const TRANSMITTER_EMPTY: u8 = 0x20;
@@ -282,7 +284,7 @@ impl Serial {
     }
 }
 
-impl Write for Serial {
+impl Write for Console {
     fn write_str(&mut self, s: &str) -> fmt::Result {
         for byte in s.bytes() {
             // SAFETY: reading the line status only clears error bits nobody reads. The wait is bounded: with
@@ -464,7 +466,7 @@ extern "C" fn fault(frame: &Fault) -> ! {
     unsafe { asm!("mov {}, cr2", out(reg) cr2, options(nomem, nostack, preserves_flags)) }
     let Fault { vector, error, rip, rsp, .. } = *frame;
     let _ = writeln!(
-        Serial,
+        Console,
         "firmware: fault {vector}, error {error:#x}, at {rip:#x}, stack {rsp:#x}, page-fault address {cr2:#x}"
     );
     exit(Exit::Fault)
@@ -501,4 +503,30 @@ unsafe impl critical_section::Impl for InterruptsOff {
 #[unsafe(no_mangle)]
 extern "C" fn _Unwind_Resume() -> ! {
     exit(Exit::Panic)
+}
+
+/// What excludes the timer.
+pub type Lock = forebay::CriticalSection;
+
+/// Bytes of a page.
+pub const PAGE: usize = 512;
+/// Bytes of fast memory.
+pub const FAST_BYTES: usize = 96 * 1024;
+/// Bytes of slow memory.
+pub const SLOW_BYTES: usize = 1024 * 1024;
+
+/// Bytes cut from the two ends of the fast memory: a linker hands out ranges with no round edge.
+const RAGGED: (usize, usize) = (3, 6);
+
+#[repr(C, align(4096))]
+struct Aligned<T>(T);
+
+static FAST: ConstStaticCell<Aligned<[u8; FAST_BYTES]>> = ConstStaticCell::new(Aligned([0; FAST_BYTES]));
+static SLOW: ConstStaticCell<Aligned<[u8; SLOW_BYTES]>> = ConstStaticCell::new(Aligned([0; SLOW_BYTES]));
+
+/// The machine's memories, once.
+pub fn memory() -> Option<Memory> {
+    let (Aligned(fast), Aligned(slow)) = (FAST.try_take()?, SLOW.try_take()?);
+    let (head, tail) = RAGGED;
+    Some(Memory { fast: [&mut fast[head..FAST_BYTES - tail], &mut []], slow })
 }
