@@ -4,8 +4,8 @@ use crate::app;
 use crate::machine::{self, FAST_BYTES, Memory, SLOW_BYTES};
 use core::fmt::Write;
 use core::hint::spin_loop;
-use core::sync::atomic::{AtomicU32, Ordering};
 use forebay::{PinError, TakeError};
+use portable_atomic::{AtomicU32, Ordering};
 use static_cell::ConstStaticCell;
 
 const TIMER_HZ: u32 = 1000;
@@ -13,6 +13,7 @@ const TICKS_WANTED: u32 = 10;
 /// Far more turns than TICKS_WANTED take; a dead timer ends here instead of in the runner's time limit.
 const SPIN_LIMIT: u32 = 20_000_000;
 const ROUNDS: usize = 8;
+const TILE_BYTES: usize = if FAST_BYTES < 64 * 1024 { 512 } else { 8192 };
 
 static META: ConstStaticCell<[usize; app::metadata_words(FAST_BYTES, SLOW_BYTES)]> =
     ConstStaticCell::new([0; app::metadata_words(FAST_BYTES, SLOW_BYTES)]);
@@ -43,7 +44,7 @@ pub fn run(out: &mut dyn Write, memory: Memory) -> bool {
     timer_works(out) && tiles_survive(out)
 }
 
-/// 512 KiB of tiles in 96 KiB of SRAM: each is drawn, taken away by the timer, written out, restored, compared.
+/// More tiles than fit into the SRAM: each is drawn, taken away by the timer, written out, restored, compared.
 fn tiles_survive(out: &mut dyn Write) -> bool {
     machine::start_timer(TIMER_HZ, tick);
     let (mut wrong, mut waits) = (0_usize, 0_u32);
@@ -54,7 +55,7 @@ fn tiles_survive(out: &mut dyn Write) -> bool {
         }
         for i in 0..app::TILES.len() {
             let n = i * 27 % app::TILES.len(); // another order
-            let mut screen = [0; 8192];
+            let mut screen = [0; TILE_BYTES];
             waits += until_free(|| app::show(n, &mut screen).map(|_| ()));
             wrong += screen.iter().filter(|b| **b != colour(round, n)).count();
         }
