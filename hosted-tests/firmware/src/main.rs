@@ -12,7 +12,7 @@ compile_error!(
 
 mod app;
 mod machine;
-mod selftest;
+mod steps;
 
 use core::fmt::Write;
 use core::panic::PanicInfo;
@@ -22,7 +22,7 @@ use machine::{Console, Exit};
 extern "C" fn rust_main() -> ! {
     machine::init();
     let passed = match machine::memory() {
-        Some(memory) => selftest::run(&mut Console, memory),
+        Some(memory) => steps::run(&mut Console, memory),
         None => false,
     };
     let passed = if cfg!(feature = "fail") {

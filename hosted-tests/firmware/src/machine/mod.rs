@@ -9,8 +9,8 @@
 //! | `PAGE`, `FAST_BYTES`, `SLOW_BYTES` | bytes of a page, and of both memories at most, for static metadata |
 //! | `memory()` | both memories, once |
 //! | `start_timer(hz, tick)`, `stop_timer()` | an interrupt that comes again and again |
-//! | `on_completion(handler)`, `raise_completion()` | the interrupt of a device that is done |
-//! | `wait()` | sleeps until an interrupt |
+//! | `on_completion(handler)`, `raise_completion()` | the interrupt of a device that is done, once interrupts are on |
+//! | `wait_until(done)` | sleeps from interrupt to interrupt until `done`, asked with interrupts off, says so; turns them on |
 //! | `disable_interrupts()`, `exit(Exit)` | the end |
 //!
 //! The boot code calls `crate::rust_main` with interrupts off, `.bss` cleared, and nothing else running.
