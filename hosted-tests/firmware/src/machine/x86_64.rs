@@ -611,5 +611,5 @@ static SLOW: ConstStaticCell<Aligned<[u8; SLOW_BYTES]>> = ConstStaticCell::new(A
 /// The machine's memories, once.
 pub fn memory() -> Option<Memory> {
     let (Aligned(fast), Aligned(slow)) = (FAST.try_take()?, SLOW.try_take()?);
-    Some(Memory { fast: fast.get_disjoint_mut(PIECES).ok()?, slow: slow.as_mut_slice() })
+    Some(Memory { fast: fast.get_disjoint_mut(PIECES).ok()?, slow: &mut slow[5..SLOW_BYTES - 700] })
 }

@@ -15,7 +15,14 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
             "back",
             [("taken back", restored.taken_back), ("loaded", restored.loaded), ("fresh", restored.populated)],
         ),
-        ("freed", [("written out", stats.settled), ("pending", stats.pending), ("stranded", stats.stranded)]),
+        (
+            "freed",
+            [
+                ("written out", stats.settled),
+                ("pending", home::slow().pending()),
+                ("stranded", stats.stranded),
+            ],
+        ),
         ("free", [("source", home::free()), ("the heap's", heap::taken()), ("region", space())]),
     ];
     for (name, counts) in rows {

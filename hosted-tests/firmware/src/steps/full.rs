@@ -1,11 +1,10 @@
 //! The region takes no more: first since too many blocks wait to be written out, then for want of room.
 
-use super::home::SCRAPS;
 use super::home::{self, Fast, HOME, Store, TILE_BYTES, TILE_PAGES, TILES, Tile, WAITING};
 use super::{Failure, check, space};
 use crate::machine::{FAST_BYTES, PAGE, SLOW_BYTES};
 use core::fmt::Write;
-use forebay::{BackingStore, Buffer, Context, Evict, Order, Pages, Slot, StayReason, StoreError, TakeError};
+use forebay::{BackingStore, Buffer, Context, Evict, Order, Pages, PinError, Slot, StayReason, StoreError};
 
 /// An eighth of the fast memory, but no less than a tile: few such pieces fill the region.
 const LARGE: Order = Order::new(LARGE_BYTES.ilog2() as u8 - PAGE.ilog2() as u8).expect("up to 1024 pages");
@@ -19,11 +18,10 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     backlog()?;
     let large = fill_with_ballast()?;
     let tiles = home::fill(&TILES, 12)?;
-    let scraps = home::fill(&SCRAPS, 1012)?;
 
-    // The rest of the room is taken by smaller and smaller ones.
-    let gone = copy_out(&TILES[..tiles])? + copy_out(&SCRAPS[..scraps])?;
-    check(space() == Pages::ZERO, "there is room left")?;
+    // What room is left takes tiles; then a part of one at most.
+    let gone = copy_out(&TILES[..tiles])?;
+    let full = full(TILE_PAGES)?;
     let last = &TILES[tiles - 1];
     let transfer = stays(last, Evict::TRANSFER)?;
     let copy = stays(last, Evict::COPY | Evict::SPLIT)?;
@@ -31,7 +29,7 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     let intact = home::wrong(&TILES[tiles - 1..tiles], 12 + tiles - 1)?;
 
     // What comes back makes room, as the region is full.
-    let wrong = intact + home::wrong(&TILES[..tiles], 12)? + home::wrong(&SCRAPS[..scraps], 1012)?;
+    let wrong = intact + home::wrong(&TILES[..tiles], 12)?;
     let room = space();
     BALLAST.purge(Context::THREAD)?;
     write!(
@@ -40,7 +38,7 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
         wrong
     )?;
     check(transfer == Some(StayReason::Store(StoreError::Full)), "a transfer was not refused with Full")?;
-    check(copy == Some(StayReason::Store(StoreError::Full)), "a copy was not refused with Full")?;
+    check(copy == Some(StayReason::Store(full)), "a copy was refused with another error")?;
     check(
         report.evicted.moved() == Pages::ZERO && report.evicted.refused > Pages::ZERO,
         "a reclaim found room",
@@ -69,7 +67,7 @@ fn backlog() -> Result<(), Failure> {
 
 /// One block, saved again and again; how often.
 fn fill_with_ballast() -> Result<usize, Failure> {
-    let block = HOME.pool().take(LARGE, (), Context::THREAD).map_err(no_block)?;
+    let block = HOME.pool().take(LARGE, (), Context::THREAD).map_err(PinError::Take)?;
     let mut count = 0;
     let end = loop {
         match HOME.store().save(block.block(), LARGE, Context::THREAD) {
@@ -79,23 +77,24 @@ fn fill_with_ballast() -> Result<usize, Failure> {
         count += 1;
     };
     check(HOME.pool().give(block, Context::THREAD).is_ok(), "the block did not go home")?;
-    let full = if space() == Pages::ZERO { StoreError::Full } else { StoreError::TooLarge };
-    check(end == full, "the region ended with another error")?;
+    check(end == full(LARGE.pages())?, "the last copy was refused with another error")?;
     Ok(count)
 }
 
-fn no_block(_: TakeError) -> Failure {
-    Failure::Check("there is no large block")
+/// What the region says of a block of so many pages, if there is no place for it: whether it would take less.
+fn full(pages: Pages) -> Result<StoreError, Failure> {
+    check(space() < pages + pages, "there is room left, more than what lies at both ends")?;
+    Ok(if space() == Pages::ZERO { StoreError::Full } else { StoreError::TooLarge })
 }
 
-/// Copies buffers out until one stays; how many went.
-fn copy_out(buffers: &[Tile]) -> Result<usize, Failure> {
-    for (n, buffer) in buffers.iter().enumerate() {
-        if buffer.evict(Pages::MAX, Evict::COPY, Context::THREAD)?.moved() == Pages::ZERO {
+/// Copies tiles out until one stays; how many went.
+fn copy_out(tiles: &[Tile]) -> Result<usize, Failure> {
+    for (n, tile) in tiles.iter().enumerate() {
+        if tile.evict(Pages::MAX, Evict::COPY, Context::THREAD)?.moved() == Pages::ZERO {
             return Ok(n);
         }
     }
-    Ok(buffers.len())
+    Ok(tiles.len())
 }
 
 /// Why a tile does not go.

@@ -4,19 +4,17 @@ use super::home::{self, HOME, TILE_PAGES, TILES, Tile};
 use super::{Failure, check, flash, pattern};
 use crate::machine::{Lock, PAGE};
 use core::fmt::Write;
-use forebay::{Buffer, Context, Evict, Forebay, Order, Pages, Place, Write as WriteGuard};
+use forebay::{Buffer, Context, Evict, Forebay, Order, Pages, Place, Pooled, Write as WriteGuard};
 use forebay_backends::{HeapSource, Rom};
 use static_cell::StaticCell;
 
 type Heap = HeapSource<Lock, PAGE>;
-type Page = Buffer<'static, Heap, Rom<'static, PAGE>>;
-
 /// As many pages as the heap has, and one more.
 const COUNT: usize = TILE_PAGES.get() + 1;
 
 static HEAP: Forebay<Heap, Rom<'static, PAGE>, [Place<Heap>; 0]> =
     Forebay::new(Heap::new(), Rom::new(flash::ID, &flash::TABLE), 0);
-static PAGES: [Page; COUNT] = [const { Page::new(&HEAP, Order::PAGE) }; COUNT];
+static BORN: Buffer<Heap, Rom<PAGE>> = Buffer::new(&HEAP, Order::PAGE);
 
 /// The tile that the heap got: no other buffer needs it, so it is not among them.
 static LENT: Tile = Tile::new(&HOME, home::TILE);
@@ -33,33 +31,34 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     let bytes = HEAP.platform().init(guard).map_err(|refused| refused.why)?;
     let free = HEAP.platform().free_bytes();
 
-    // Pages out of the heap, until it is empty.
+    // Pages out of the heap, until it is empty; then they go back.
+    let mut pages: [Option<Pooled<Heap>>; COUNT] = [const { None }; COUNT];
     let mut count = 0;
-    while let Some(Ok(mut page)) = PAGES.get(count).map(Page::write) {
-        pattern::fill(&mut page, 20 + count);
+    for (n, place) in pages.iter_mut().enumerate() {
+        let Ok(mut page) = HEAP.pool().take(Order::PAGE, (), Context::THREAD) else { break };
+        pattern::fill(page.bytes_mut(), 20 + n);
+        *place = Some(page);
         count += 1;
     }
     let mut wrong = 0;
-    for (n, page) in PAGES[..count].iter().enumerate() {
-        wrong += pattern::wrong(&page.read()?, 20 + n);
+    for (n, page) in pages.into_iter().flatten().enumerate() {
+        wrong += pattern::wrong(page.block(), 20 + n);
+        check(HEAP.pool().give(page, Context::THREAD).is_ok(), "a page did not go back to the heap")?;
     }
 
-    // One of them makes way for what is in flash, which leaves for nothing.
-    PAGES[0].purge(Context::THREAD)?;
+    // A buffer of the heap's, with what is in flash. It leaves for nothing.
     let table =
         HEAP.store().handle(Pages::ZERO, Order::PAGE).ok_or(Failure::Check("the table has no handle"))?;
-    PAGES[0].begin_stored(0, table, Context::THREAD)?;
-    wrong += PAGES[0].read()?.iter().zip(&flash::TABLE).filter(|(is, was)| is != was).count();
-    let report = HEAP.reclaim(&PAGES, Pages::new(1), Evict::LADDER, Context::THREAD);
+    BORN.begin_stored(0, table, Context::THREAD)?;
+    wrong += BORN.read()?.iter().zip(&flash::TABLE).filter(|(is, was)| is != was).count();
+    let report = HEAP.reclaim(&[&BORN], Pages::new(1), Evict::LADDER, Context::THREAD);
 
     // The pool goes on beside it, and passes the heap's tile over.
     home::fill(&TILES[..1], 19)?;
     let pool = HOME.reclaim(&[&LENT, &TILES[0]], Pages::MAX, Evict::TRANSFER, Context::INTERRUPT);
     wrong += home::wrong(&TILES[..1], 19)?;
 
-    for page in &PAGES {
-        page.purge(Context::THREAD)?;
-    }
+    BORN.purge(Context::THREAD)?;
     write!(
         out,
         "{count} pages out of a heap of {bytes} bytes, {} left for nothing; {wrong} wrong bytes",

@@ -21,9 +21,8 @@ pub const TILE_BYTES: usize = TILE_PAGES.get() * PAGE;
 pub const WAITING: usize = if SLOW_BYTES / TILE_BYTES / 2 < 8 { SLOW_BYTES / TILE_BYTES / 2 } else { 8 };
 /// A tile more than there ever is memory for.
 const TILE_COUNT: usize = FAST_BYTES / TILE_BYTES + 1;
-/// Pages that no tile fits into: what lies before the first boundary of each piece, and behind the last.
-const SCRAP_COUNT: usize = 2 * PIECES * (TILE_PAGES.get() - 1);
-const PIECES: usize = 2;
+/// The most pieces of fast memory.
+pub const PIECES: usize = 2;
 
 pub static HOME: Forebay<Fast, Store, [Place<Fast>; 0]> = Forebay::new(
     Fast::new(),
@@ -31,7 +30,6 @@ pub static HOME: Forebay<Fast, Store, [Place<Fast>; 0]> = Forebay::new(
     0,
 );
 pub static TILES: [Tile; TILE_COUNT] = [const { Tile::new(&HOME, TILE) }; TILE_COUNT];
-pub static SCRAPS: [Tile; SCRAP_COUNT] = [const { Tile::new(&HOME, Order::PAGE) }; SCRAP_COUNT];
 
 /// Two pieces are never more than the whole; each needs a few words of its own.
 const META_WORDS: usize = PIECES * Fast::metadata_words(FAST_BYTES) + Slow::metadata_words(SLOW_BYTES);
@@ -67,31 +65,31 @@ pub fn free() -> Pages {
     HOME.platform().free()
 }
 
-/// Gives buffer after buffer its pattern until no memory is left; how many have it.
-pub fn fill(buffers: &[Tile], seed: usize) -> Result<usize, Failure> {
-    for (n, buffer) in buffers.iter().enumerate() {
-        match buffer.write() {
+/// Gives tile after tile its pattern until no memory is left; how many have it.
+pub fn fill(tiles: &[Tile], seed: usize) -> Result<usize, Failure> {
+    for (n, tile) in tiles.iter().enumerate() {
+        match tile.write() {
             Ok(mut bytes) => pattern::fill(&mut bytes, seed + n),
             Err(PinError::Take(TakeError::OutOfFrames(OutOfFrames::Exhausted))) => return Ok(n),
             Err(why) => return Err(why.into()),
         }
     }
-    Ok(buffers.len())
+    Ok(tiles.len())
 }
 
 /// Bytes that are not as [`fill`] left them. Restores what is away.
-pub fn wrong(buffers: &[Tile], seed: usize) -> Result<usize, Failure> {
+pub fn wrong(tiles: &[Tile], seed: usize) -> Result<usize, Failure> {
     let mut sum = 0;
-    for (n, buffer) in buffers.iter().enumerate() {
-        sum += pattern::wrong(&buffer.read()?, seed + n);
+    for (n, tile) in tiles.iter().enumerate() {
+        sum += pattern::wrong(&tile.read()?, seed + n);
     }
     Ok(sum)
 }
 
-/// Drops the contents of all buffers; then every page is at home again.
+/// Drops the contents of all tiles; then every page is at home again.
 pub fn clear() -> Result<(), Failure> {
-    for buffer in TILES.iter().chain(&SCRAPS) {
-        buffer.purge(Context::THREAD)?;
+    for tile in &TILES {
+        tile.purge(Context::THREAD)?;
     }
     Ok(())
 }
