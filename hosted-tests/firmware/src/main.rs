@@ -4,10 +4,9 @@
 #![no_std]
 #![no_main]
 
-#[cfg_attr(board = "microbit", path = "small.rs")]
 mod app;
 mod machine;
-mod selftest;
+mod steps;
 
 use core::fmt::Write;
 use core::panic::PanicInfo;
@@ -17,7 +16,7 @@ use machine::{Console, Exit};
 extern "C" fn rust_main() -> ! {
     machine::init();
     let passed = match machine::memory() {
-        Some(memory) => selftest::run(&mut Console, memory),
+        Some(memory) => steps::run(&mut Console, memory),
         None => false,
     };
     let passed = if cfg!(feature = "fail") {

@@ -167,9 +167,16 @@ fn unexpected() -> ! {
     exit(Exit::Fault)
 }
 
-/// Sleeps until an interrupt.
-pub fn wait() {
-    riscv::asm::wfi();
+/// Sleeps from interrupt to interrupt until `done`, asked with interrupts off, says so.
+pub fn wait_until(done: impl Fn() -> bool) {
+    let asked = || {
+        let done = done();
+        if !done {
+            riscv::asm::wfi(); // until one is pending; it comes when the section ends
+        }
+        done
+    };
+    while !critical_section::with(|_| asked()) {}
 }
 
 /// For good.

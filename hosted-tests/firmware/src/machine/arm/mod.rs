@@ -120,9 +120,16 @@ unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
     exit(Exit::Fault)
 }
 
-/// Sleeps until an interrupt.
-pub fn wait() {
-    cortex_m::asm::wfi();
+/// Sleeps from interrupt to interrupt until `done`, asked with interrupts off, says so.
+pub fn wait_until(done: impl Fn() -> bool) {
+    let asked = || {
+        let done = done();
+        if !done {
+            cortex_m::asm::wfi(); // until one is pending; it comes when the section ends
+        }
+        done
+    };
+    while !critical_section::with(|_| asked()) {}
 }
 
 /// For good.
