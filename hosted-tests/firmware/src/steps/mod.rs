@@ -18,6 +18,7 @@ mod readme;
 mod timer;
 mod transfer;
 
+use crate::log;
 use crate::machine::{self, Memory, PAGE};
 use core::fmt::{self, Write};
 use forebay::{BackingStore, BornError, Busy, Handle, Pages, PinError, Refused, StoreError};
@@ -77,8 +78,14 @@ pub fn run(out: &mut dyn Write, mut memory: Memory) -> bool {
 /// Ends the line of a step.
 fn ended(out: &mut dyn Write, name: &str, result: Result<(), Failure>) -> bool {
     let _ = match &result {
-        Ok(()) => writeln!(out),
-        Err(why) => writeln!(out, "\nFAILED: {name}: {why}"),
+        Ok(()) => {
+            log::passed(name);
+            writeln!(out)
+        }
+        Err(why) => {
+            log::failed(name);
+            writeln!(out, "\nFAILED: {name}: {why}")
+        }
     };
     result.is_ok()
 }
