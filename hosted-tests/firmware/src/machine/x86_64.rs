@@ -10,7 +10,7 @@
 //!   below the stack pointer (the "red zone"), which a handler on the interrupted stack would overwrite.
 //! - CLOSED: the handlers of interrupts and the critical sections run with interrupts off from begin to end. The
 //!   static of this name counts them.
-use super::Memory;
+use super::{Exit, Memory};
 use core::arch::{asm, global_asm};
 use core::cell::{Cell, UnsafeCell};
 use core::fmt::{self, Write};
@@ -225,26 +225,12 @@ pub fn init() {
     shut_controllers();
 }
 
-/// How the image ends; QEMU's status is twice the value, plus one.
-#[derive(Clone, Copy)]
-#[repr(u32)]
-pub enum Exit {
-    /// QEMU's status 33.
-    Pass = 16,
-    /// Status 3; 1 is what QEMU says of its own errors.
-    Fail = 1,
-    /// Status 5.
-    Panic = 2,
-    /// Status 7.
-    Fault = 3,
-}
-
 /// Ends the machine.
 pub fn exit(code: Exit) -> ! {
     disable_interrupts();
-    // SAFETY: port 0xf4 is QEMU's isa-debug-exit, as `run` starts the machine; where the device is missing
-    // the write goes nowhere. No memory is involved.
-    unsafe { asm!("out dx, eax", in("dx") 0xf4u16, in("eax") code as u32, options(nomem, nostack)) }
+    // SAFETY: port 0xf4 is QEMU's isa-debug-exit, as `run` starts the machine, which doubles what it is told and adds one;
+    // where the device is missing the write goes nowhere. No memory is involved.
+    unsafe { asm!("out dx, eax", in("dx") 0xf4u16, in("eax") code as u32 >> 1, options(nomem, nostack)) }
     loop {
         // SAFETY: interrupts are off, so this stops the processor and changes no state of the program.
         unsafe { asm!("hlt", options(nomem, nostack)) }
