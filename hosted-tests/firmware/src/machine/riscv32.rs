@@ -167,16 +167,14 @@ fn unexpected() -> ! {
     exit(Exit::Fault)
 }
 
-/// Sleeps from interrupt to interrupt until `done`, asked with interrupts off, says so.
+/// Sleeps until `done` says so, which is asked in a critical section, after each interrupt again. What is pending ends
+/// the sleep there too, so nothing is missed between the question and the sleep.
 pub fn wait_until(done: impl Fn() -> bool) {
-    let asked = || {
-        let done = done();
-        if !done {
-            riscv::asm::wfi(); // until one is pending; it comes when the section ends
-        }
-        done
+    let asleep = || {
+        riscv::asm::wfi();
+        false
     };
-    while !critical_section::with(|_| asked()) {}
+    while !critical_section::with(|_| done() || asleep()) {}
 }
 
 /// For good.

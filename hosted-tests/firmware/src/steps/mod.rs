@@ -60,8 +60,7 @@ fn check(holds: bool, otherwise: &'static str) -> Result<(), Failure> {
 
 /// Runs on the machine's memory; whether all went well.
 pub fn run(out: &mut dyn Write, mut memory: Memory) -> bool {
-    let share = readme::share(&mut memory);
-    let begun = begin(out, memory).and_then(|()| readme::begin(share));
+    let begun = readme::begin(&mut memory).and_then(|()| begin(out, memory));
     if !ended(out, "begin", begun) {
         return false;
     }

@@ -120,16 +120,14 @@ unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
     exit(Exit::Fault)
 }
 
-/// Sleeps from interrupt to interrupt until `done`, asked with interrupts off, says so.
+/// Sleeps until `done` says so, which is asked in a critical section, after each interrupt again. What is pending ends
+/// the sleep there too, so nothing is missed between the question and the sleep.
 pub fn wait_until(done: impl Fn() -> bool) {
-    let asked = || {
-        let done = done();
-        if !done {
-            cortex_m::asm::wfi(); // until one is pending; it comes when the section ends
-        }
-        done
+    let asleep = || {
+        cortex_m::asm::wfi();
+        false
     };
-    while !critical_section::with(|_| asked()) {}
+    while !critical_section::with(|_| done() || asleep()) {}
 }
 
 /// For good.
