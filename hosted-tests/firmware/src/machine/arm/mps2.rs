@@ -35,8 +35,8 @@ fn shut_vectors() {
     const KIBIBYTE: u32 = 9; // the region has two to the power of one more
     if let Some(peripherals) = Peripherals::take() {
         let mpu = peripherals.MPU;
-        // SAFETY: region 0 is the first KiB, with no access, where neither code nor data lies (cortex-m-rt's linker script);
-        // all else is as without the MPU (PRIVDEFENA).
+        // SAFETY: region 0 is the first KiB, with no access; all of it is the vector table (cortex-m-rt's linker script).
+        // All else is as without the MPU (PRIVDEFENA).
         unsafe {
             mpu.rnr.write(0);
             mpu.rbar.write(0);
