@@ -10,13 +10,13 @@
 //! | `init()` | the devices, once, before anything else |
 //! | `memory()` | both memories, once |
 //! | `start_timer(hz, tick)`, `stop_timer()` | an interrupt that comes again and again |
-//! | `on_completion(handler)`, `raise_completion()` | the interrupt of a device that is done; raised once, it is handled once |
-//! | `wait_until(done)` | sleeps from interrupt to interrupt until `done` says so, asked with interrupts held off: none is missed |
+//! | `on_completion(handler)`, `raise_completion()` | the interrupt of a device that is done |
+//! | `wait_until(done)` | sleeps from interrupt to interrupt until `done`, asked with interrupts off, says so |
 //! | `disable_interrupts()`, `exit(Exit)` | the end |
 //!
-//! Handlers run with interrupts off, one after the other. Nobody starts the timer or waits in a
-//! critical section or a handler. The boot code calls `crate::rust_main` with `.bss` cleared, no source of interrupts open, and nothing
-//! else running.
+//! Handlers run with interrupts off, one after the other. `start_timer` and `wait_until` turn interrupts on, if they are not:
+//! neither is for critical sections. The boot code calls `crate::rust_main` with `.bss` cleared, no source of interrupts
+//! open, and nothing else running.
 
 #[cfg(target_arch = "arm")]
 mod arm;
