@@ -22,7 +22,7 @@
 mod arm;
 #[cfg(target_os = "linux")]
 mod c_library;
-#[cfg(any(target_arch = "arm", target_arch = "riscv32"))]
+#[cfg(any(target_arch = "arm", target_arch = "riscv32", target_arch = "x86_64"))]
 mod handler;
 #[cfg(target_arch = "riscv32")]
 mod riscv32;
