@@ -22,7 +22,7 @@ const fn table() -> [u8; TABLE_BYTES] {
 }
 
 /// Where the table is.
-pub fn handle() -> Option<Handle> {
+fn handle() -> Option<Handle> {
     HOME.store().1.handle(Pages::ZERO, TILE)
 }
 
