@@ -43,6 +43,7 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     for _ in 0..2 {
         sum += wrong(&tile.read()?);
         clean += tile.evict(Pages::MAX, Evict::TRANSFER, Context::INTERRUPT)?.clean;
+        home::soil()?;
         check(space() == empty, "the region was written to")?;
     }
 
@@ -50,6 +51,7 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     tile.write()?[0] ^= 0xff;
     let changed = tile.evict(Pages::MAX, Evict::TRANSFER, Context::INTERRUPT)?;
     check(HOME.settle(Pages::MAX, Context::THREAD).freed == TILE_PAGES, "it was not written out")?;
+    home::soil()?;
     {
         let mut bytes = tile.write()?;
         bytes[0] ^= 0xff;
