@@ -167,14 +167,16 @@ extern "C" fn unexpected() -> ! {
     exit(Exit::Fault)
 }
 
-/// Sleeps until `done` says so, which is asked in a critical section, after each interrupt again. What is pending ends
-/// the sleep there too, so nothing is missed between the question and the sleep.
+/// Sleeps from interrupt to interrupt until `done`, asked with interrupts off, says so.
 pub fn wait_until(done: impl Fn() -> bool) {
-    let asleep = || {
-        riscv::asm::wfi();
-        false
+    let asked = || {
+        let done = done();
+        if !done {
+            riscv::asm::wfi(); // until one is pending; it comes when the section ends
+        }
+        done
     };
-    while !critical_section::with(|_| done() || asleep()) {}
+    while !critical_section::with(|_| asked()) {}
 }
 
 /// For good.

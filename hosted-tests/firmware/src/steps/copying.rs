@@ -17,12 +17,14 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
         )?;
     }
     let freed = home::free() - free;
+    home::soil()?;
 
     // Who reads gets the contents while the region keeps its copy; so a tile leaves again for nothing, unless it was written to.
     let wrong = home::wrong(&TILES[..tiles], 3000)?;
     home::fill(&TILES[..1], 3500)?;
     let again = TILES[0].evict(Pages::MAX, Evict::COPY, Context::THREAD)?;
     let unchanged = TILES[1].evict(Pages::MAX, Evict::COPY, Context::THREAD)?;
+    home::soil()?;
     let wrong = wrong + home::wrong(&TILES[..1], 3500)? + home::wrong(&TILES[1..2], 3001)?;
 
     let after = HOME.stats();

@@ -37,9 +37,11 @@ fn there_and_back(tile: &Tile) -> Result<(), Failure> {
     twice(|| Ok(tile.restore(Pages::MAX, Context::THREAD).taken_back == TILE_PAGES))?;
     twice(|| Ok(leave(tile, Evict::TRANSFER)? == TILE_PAGES))?;
     twice(|| Ok(HOME.settle(Pages::MAX, Context::THREAD).freed == TILE_PAGES))?;
+    home::soil()?;
     twice(|| Ok(tile.restore(Pages::MAX, Context::THREAD).loaded == TILE_PAGES))?;
     tile.discard()?;
     twice(|| Ok(leave(tile, Evict::COPY)? == TILE_PAGES))?;
+    home::soil()?;
     twice(|| Ok(tile.restore(Pages::MAX, Context::THREAD).loaded == TILE_PAGES))?;
     tile.discard()?;
     Ok(())
@@ -64,5 +66,6 @@ fn controller_fails(tile: &Tile) -> Result<usize, Failure> {
     dma::write_out()?;
     timer::stop();
     check(home::free() - free == TILE_PAGES, "it was not written out in the end")?;
+    home::soil()?;
     Ok(short)
 }

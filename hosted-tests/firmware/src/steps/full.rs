@@ -28,6 +28,8 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     let report = HOME.reclaim(&TILES, TILE_PAGES, Evict::LADDER, Context::THREAD);
     let intact = home::wrong(&TILES[tiles - 1..tiles], 6500 + tiles - 1)?;
 
+    home::soil()?;
+
     // What comes back makes room, as the region is full.
     let wrong = intact + home::wrong(&TILES[..tiles], 6500)?;
     let room = space();
@@ -59,6 +61,7 @@ fn backlog() -> Result<(), Failure> {
     )?;
     let settled = HOME.settle(TILE_PAGES, Context::THREAD);
     check(settled.freed == TILE_PAGES, "no block was written out")?;
+    home::soil()?;
     let report = HOME.reclaim(tiles, Pages::MAX, Evict::TRANSFER, Context::INTERRUPT);
     check(report.evicted.handed_over == TILE_PAGES, "the one that was refused did not go now")?;
     check(home::wrong(tiles, 6000)? == 0, "bytes are wrong that had to wait")?;

@@ -58,19 +58,19 @@ fn check(holds: bool, otherwise: &'static str) -> Result<(), Failure> {
     if holds { Ok(()) } else { Err(Failure::Check(otherwise)) }
 }
 
-/// Runs on the machine's memory; whether all went well.
+/// Runs on the machine's memory until a step fails; whether none did.
 pub fn run(out: &mut dyn Write, mut memory: Memory) -> bool {
     let begun = readme::begin(&mut memory).and_then(|()| begin(out, memory));
     if !ended(out, "begin", begun) {
         return false;
     }
-    let mut passed = 0;
-    for (name, step) in STEPS {
+    let passes = |(name, step): &&(&str, Step)| {
         let _ = write!(out, "{name}: ");
         let result = step(out).and_then(|()| everything_is_home());
-        passed += usize::from(ended(out, name, result));
-    }
-    let _ = writeln!(out, "steps: {passed} passed, {} failed", STEPS.len() - passed);
+        ended(out, name, result)
+    };
+    let passed = STEPS.iter().take_while(passes).count();
+    let _ = writeln!(out, "{passed} of {} steps passed", STEPS.len());
     passed == STEPS.len()
 }
 

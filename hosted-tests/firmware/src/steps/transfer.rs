@@ -22,6 +22,7 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     let pieces = dma::write_out()?;
     timer::stop();
     let freed = home::free() - free;
+    home::soil()?;
     let wrong = home::wrong(&TILES[..tiles], 2000)?;
 
     let after = HOME.stats();
