@@ -6,6 +6,7 @@ fn main() {
     let dir = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/machine/x86_64.x");
+    println!("cargo::rerun-if-changed=src/machine/aarch64/image.x");
     if target == "x86_64-unknown-linux-gnu" {
         // The boot code holds absolute 32-bit addresses: no PIE. A build id would be a second note in the
         // segment where QEMU looks for the PVH note.
@@ -13,5 +14,8 @@ fn main() {
             println!("cargo::rustc-link-arg-bins={arg}");
         }
         println!("cargo::rustc-link-arg-bin=forebay-firmware=-T{dir}/src/machine/x86_64.x");
+    }
+    if target == "aarch64-unknown-none" {
+        println!("cargo::rustc-link-arg-bin=forebay-firmware=-T{dir}/src/machine/aarch64/image.x");
     }
 }

@@ -15,11 +15,15 @@
 //!
 //! The boot code calls `crate::rust_main` with interrupts off, `.bss` cleared, and nothing else running.
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
 #[cfg(target_os = "linux")]
 mod c_library;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+#[cfg(target_arch = "aarch64")]
+pub use aarch64::*;
 #[cfg(target_arch = "x86_64")]
 pub use x86_64::*;
 
