@@ -5,12 +5,18 @@
 #![no_std]
 #![no_main]
 
-#[cfg(not(any(all(target_arch = "x86_64", target_os = "linux"), all(target_arch = "aarch64", target_os = "none"))))]
+#[cfg(not(any(
+    all(target_arch = "x86_64", target_os = "linux"),
+    all(target_arch = "aarch64", target_os = "none")
+)))]
 compile_error!("there is no machine file for this target");
 
 mod app;
 mod machine;
 mod selftest;
+#[cfg(target_arch = "aarch64")]
+#[path = "steps/two_cores.rs"]
+mod two_cores;
 
 use core::fmt::Write;
 use core::panic::PanicInfo;
@@ -23,6 +29,8 @@ extern "C" fn rust_main() -> ! {
         Some(memory) => selftest::run(&mut Console, memory),
         None => false,
     };
+    #[cfg(target_arch = "aarch64")]
+    let passed = passed && two_cores::run(&mut Console);
     let passed = if cfg!(feature = "fail") {
         let _ = writeln!(Console, "firmware: feature `fail`: the verdict {passed} is reported as a failure");
         false

@@ -6,8 +6,8 @@
 //! - ATOMIC: a table is an array of atomic words, so anybody may read an entry while another core writes it.
 //! - EXCLUSIVE: who changes an attribute has those bytes borrowed exclusively: while they are not mapped, nobody misses them.
 
-use super::maintenance::{Operation, clean_and_invalidate, forget, log, refetch, wait_for_all};
 use super::PAGE;
+use super::maintenance::{Operation, clean_and_invalidate, forget, log, refetch, wait_for_all};
 use core::arch::{asm, global_asm};
 use core::ops::Range;
 use core::ptr;
@@ -47,7 +47,8 @@ impl Attribute {
 }
 
 const MAIR: u64 = {
-    let (device, non_cacheable, write_back) = (Attribute::Device, Attribute::NonCacheable, Attribute::WriteBack);
+    let (device, non_cacheable, write_back) =
+        (Attribute::Device, Attribute::NonCacheable, Attribute::WriteBack);
     (device.encoding() as u64) << (8 * device as u64)
         | (non_cacheable.encoding() as u64) << (8 * non_cacheable as u64)
         | (write_back.encoding() as u64) << (8 * write_back as u64)
@@ -153,7 +154,8 @@ pub fn init() {
         RAM.set(index, table.address() | TABLE);
     }
     let [text, rodata, data, bss_end, stacks, end] =
-        [&__text_start, &__rodata_start, &__data_start, &__bss_end, &__stacks, &__stacks_end].map(|s| s.as_ptr().addr());
+        [&__text_start, &__rodata_start, &__data_start, &__bss_end, &__stacks, &__stacks_end]
+            .map(|s| s.as_ptr().addr());
     map(text..rodata, NORMAL | READ_ONLY);
     map(rodata..data, NORMAL | READ_ONLY | NO_EXECUTE);
     map(data..bss_end, NORMAL | NO_EXECUTE);
@@ -209,7 +211,10 @@ fn pages(bytes: &[u8]) -> impl Iterator<Item = usize> {
 ///
 /// If they are no whole pages, or not of the image's.
 pub fn set_attribute(block: &mut [u8], to: Attribute) {
-    assert!((block.as_ptr().addr() | block.len()).is_multiple_of(PAGE), "attributes are those of whole pages");
+    assert!(
+        (block.as_ptr().addr() | block.len()).is_multiple_of(PAGE),
+        "attributes are those of whole pages"
+    );
     clean_and_invalidate(block);
     // What is not valid has no other meaning for the MMU, so the entry keeps what it will be.
     change(block, Operation::Unmap, |entry| entry & !(ATTRIBUTE_MASK | VALID) | to.bits());
