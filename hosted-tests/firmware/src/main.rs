@@ -12,6 +12,9 @@
 compile_error!("there is no machine file for this target");
 
 mod app;
+#[cfg(target_arch = "aarch64")]
+#[path = "steps/caching.rs"]
+mod caching;
 mod machine;
 mod selftest;
 #[cfg(target_arch = "aarch64")]
@@ -30,7 +33,7 @@ extern "C" fn rust_main() -> ! {
         None => false,
     };
     #[cfg(target_arch = "aarch64")]
-    let passed = passed && two_cores::run(&mut Console);
+    let passed = passed && caching::run(&mut Console) && two_cores::run(&mut Console);
     let passed = if cfg!(feature = "fail") {
         let _ = writeln!(Console, "firmware: feature `fail`: the verdict {passed} is reported as a failure");
         false
