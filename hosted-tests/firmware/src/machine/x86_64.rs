@@ -1,18 +1,20 @@
 //! The machine: a PC as QEMU makes it, entered by the PVH note of the image.
 //!
-//! One processor, one thread of execution, and one interrupt that can come between its instructions: the
-//! periodic timer. Its invariants, which the safety comments below name:
+//! One processor, one thread of execution, and two interrupts that can come between its instructions: the periodic
+//! timer, and the serial port's, which stands for a device that is done. Its invariants, which the safety comments below
+//! name:
 //!
 //! - ONE CORE: no other processor is ever started, so nothing runs beside the current instruction.
 //! - OWN STACKS: the processor enters every handler on a stack of the handler's kind (the interrupt stack
 //!   table of the task state segment). The prebuilt `core` is compiled to keep live data in the 128 bytes
 //!   below the stack pointer (the "red zone"), which a handler on the interrupted stack would overwrite.
-//! - CLOSED: the timer's handler and the critical sections run with interrupts off from begin to end. The
+//! - CLOSED: the handlers of interrupts and the critical sections run with interrupts off from begin to end. The
 //!   static of this name counts them.
-use super::Memory;
+use super::{Exit, Memory};
 use core::arch::{asm, global_asm};
 use core::cell::{Cell, UnsafeCell};
 use core::fmt::{self, Write};
+use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use critical_section::Mutex;
 use static_cell::ConstStaticCell;
@@ -118,7 +120,7 @@ boot_gdtr:
 .balign 8
 boot_tss:
     .skip 36
-    .quad timer_stack_top           // interrupt stack 1
+    .quad handler_stack_top         // interrupt stack 1
     .quad fault_stack_top           // interrupt stack 2
     .skip 50
     .word 104                       // no I/O permission map
@@ -130,7 +132,7 @@ boot_pml4: .skip 4096
 boot_pdpt: .skip 4096
 boot_pd:   .skip 4096
     .skip 65536
-timer_stack_top:
+handler_stack_top:
     .skip 16384
 fault_stack_top:
 .popsection
@@ -143,7 +145,8 @@ fault_stack_top:
 global_asm!(
     r#"
 .pushsection .text.handlers, "ax"
-timer_entry:
+.macro handler entry, function
+\entry:
     push rbp
     mov  rbp, rsp
     push rax
@@ -159,7 +162,7 @@ timer_entry:
     and  rsp, -16
     fxsave64 [rsp]
     cld                             // memmove may have been going backwards
-    call {timer}
+    call \function
     fxrstor64 [rsp]
     lea  rsp, [rbp - 72]
     pop  r11
@@ -173,6 +176,9 @@ timer_entry:
     pop  rax
     pop  rbp
     iretq
+.endm
+handler timer_entry, {timer}
+handler serial_entry, {serial}
 
 // A request that is gone when the controller is asked for its number. It expects no end of interrupt.
 spurious_entry:
@@ -199,12 +205,14 @@ fault_common:
 .popsection
 "#,
     timer = sym timer,
+    serial = sym serial,
     fault = sym fault,
 );
 
 unsafe extern "C" {
     // Code, named for its address alone.
     safe static timer_entry: [u8; 0];
+    safe static serial_entry: [u8; 0];
     safe static spurious_entry: [u8; 0];
     safe static fault_entries: [u8; 0];
 }
@@ -217,26 +225,12 @@ pub fn init() {
     shut_controllers();
 }
 
-/// How the image ends; QEMU's status is twice the value, plus one.
-#[derive(Clone, Copy)]
-#[repr(u32)]
-pub enum Exit {
-    /// QEMU's status 33.
-    Pass = 16,
-    /// Status 3; 1 is what QEMU says of its own errors.
-    Fail = 1,
-    /// Status 5.
-    Panic = 2,
-    /// Status 7.
-    Fault = 3,
-}
-
 /// Ends the machine.
 pub fn exit(code: Exit) -> ! {
     disable_interrupts();
-    // SAFETY: port 0xf4 is QEMU's isa-debug-exit, as `run` starts the machine; where the device is missing
-    // the write goes nowhere. No memory is involved.
-    unsafe { asm!("out dx, eax", in("dx") 0xf4u16, in("eax") code as u32, options(nomem, nostack)) }
+    // SAFETY: port 0xf4 is QEMU's isa-debug-exit, as `run` starts the machine, which doubles what it is told and adds one;
+    // where the device is missing the write goes nowhere. No memory is involved.
+    unsafe { asm!("out dx, eax", in("dx") 0xf4u16, in("eax") code as u32 >> 1, options(nomem, nostack)) }
     loop {
         // SAFETY: interrupts are off, so this stops the processor and changes no state of the program.
         unsafe { asm!("hlt", options(nomem, nostack)) }
@@ -272,6 +266,8 @@ pub struct Console;
 
 impl Console {
     const DATA: u16 = 0x3f8;
+    const ENABLED_INTERRUPTS: u16 = Self::DATA + 1;
+    const WHEN_TRANSMITTER_EMPTY: u8 = 2;
     const STATUS: u16 = Self::DATA + 5;
     const TRANSMITTER_EMPTY: u8 = 0x20;
 
@@ -324,7 +320,7 @@ impl Gate {
     }
 }
 
-const TIMER_STACK: u8 = 1;
+const HANDLER_STACK: u8 = 1;
 const FAULT_STACK: u8 = 2;
 const FAULTS: usize = 32;
 const FAULT_ENTRY_BYTES: usize = 16;
@@ -346,8 +342,9 @@ fn load_idt() {
     for (vector, gate) in gates[..FAULTS].iter_mut().enumerate() {
         *gate = Gate::new(faults + vector * FAULT_ENTRY_BYTES, FAULT_STACK);
     }
-    gates[FIRST_IRQ] = Gate::new((&raw const timer_entry).addr(), TIMER_STACK);
-    gates[FIRST_IRQ + 7] = Gate::new((&raw const spurious_entry).addr(), TIMER_STACK);
+    gates[FIRST_IRQ + TIMER_LINE] = Gate::new((&raw const timer_entry).addr(), HANDLER_STACK);
+    gates[FIRST_IRQ + SERIAL_LINE] = Gate::new((&raw const serial_entry).addr(), HANDLER_STACK);
+    gates[FIRST_IRQ + 7] = Gate::new((&raw const spurious_entry).addr(), HANDLER_STACK);
     // SAFETY: by ONE CORE, and since no handler reads the table in Rust, nothing else accesses it now; the
     // processor reads it only after `lidt` below.
     unsafe { *IDT.0.get() = gates }
@@ -359,7 +356,7 @@ fn load_idt() {
     }
     let register = Register { limit: size_of::<Idt>() as u16 - 1, base: IDT.0.get().addr() };
     // SAFETY: the table lives for ever and every gate in it leads to a handler above, which saves what it
-    // uses (timer, spurious) or never returns (faults), on the handlers' own stacks that the boot code put
+    // uses (timer, serial, spurious) or never returns (faults), on the handlers' own stacks that the boot code put
     // into the task state segment (OWN STACKS).
     unsafe { asm!("lidt [{}]", in(reg) &raw const register, options(readonly, nostack, preserves_flags)) }
 }
@@ -367,7 +364,8 @@ fn load_idt() {
 /// A pair of 8259 interrupt controllers: (command, data) of the first and the second.
 const CONTROLLERS: [(u16, u16); 2] = [(0x20, 0x21), (0xa0, 0xa1)];
 const ALL_LINES: u8 = 0xff;
-const ALL_BUT_TIMER: u8 = 0xfe;
+const TIMER_LINE: usize = 0;
+const SERIAL_LINE: usize = 4;
 const END_OF_INTERRUPT: u8 = 0x20;
 
 /// Moves the lines to the vectors from FIRST_IRQ on and masks them all.
@@ -391,12 +389,31 @@ fn shut_controllers() {
     }
 }
 
-/// How many critical sections and timer handlers are open: while any is, interrupts stay off.
+/// Lets a line of the first controller through.
+///
+/// # Safety
+///
+/// With interrupts on, its handler runs from now on: [`load_idt`] installed one.
+unsafe fn open_line(line: usize) {
+    let mask = CONTROLLERS[0].1;
+    // SAFETY: the caller's promise; by ONE CORE, and as no handler touches the mask, nobody changes it in between.
+    unsafe { outb(mask, inb(mask) & !(1 << line)) }
+}
+
+/// Masks a line of the first controller.
+fn shut_line(line: usize) {
+    let mask = CONTROLLERS[0].1;
+    // SAFETY: this only takes an interrupt away; and as above.
+    unsafe { outb(mask, inb(mask) | 1 << line) }
+}
+
+/// How many critical sections and handlers are open: while any is, interrupts stay off.
 static CLOSED: AtomicUsize = AtomicUsize::new(0);
 
-/// What the timer calls.
-type Tick = Cell<Option<fn()>>;
-static TICK: Mutex<Tick> = Mutex::new(Cell::new(None));
+/// What a handler calls.
+type Callee = Mutex<Cell<Option<fn()>>>;
+static TICK: Callee = Mutex::new(Cell::new(None));
+static COMPLETION: Callee = Mutex::new(Cell::new(None));
 
 /// Lets `tick` be called about `hz` times a second (19 to 10000), in the interrupt, until [`stop_timer`]. Turns
 /// interrupts on.
@@ -406,29 +423,71 @@ static TICK: Mutex<Tick> = Mutex::new(Cell::new(None));
 /// Inside a critical section or the tick itself, where interrupts must not be turned on.
 pub fn start_timer(hz: u32, tick: fn()) {
     const PIT_HZ: u32 = 1_193_182;
-    assert!(CLOSED.load(Ordering::Relaxed) == 0, "the timer was started with interrupts held off");
     critical_section::with(|cs| TICK.borrow(cs).set(Some(tick)));
     // 65536, the longest period, is written as 0 in the divisor's 16 bits.
     let [low, high, ..] = (PIT_HZ / hz.clamp(19, 10_000)).to_le_bytes();
     // Channel 0, both bytes of the divisor, mode 2: periodic.
-    for (port, value) in [(0x43, 0x34), (0x40, low), (0x40, high), (CONTROLLERS[0].1, ALL_BUT_TIMER)] {
-        // SAFETY: these set the period of the timer and open its line, whose handler `init` installed.
+    for (port, value) in [(0x43, 0x34), (0x40, low), (0x40, high)] {
+        // SAFETY: these set the period of the timer, whose line is masked.
         unsafe { outb(port, value) }
     }
-    // SAFETY: the interrupt table is loaded (`init` runs before any other code), and neither a critical
-    // section nor the handler is open (asserted), so CLOSED holds with interrupts on. Not `nomem`: memory
-    // accesses stay on their side.
-    unsafe { asm!("sti", options(nostack)) }
+    // SAFETY: `init` installed the timer's handler.
+    unsafe { open_line(TIMER_LINE) }
+    enable_interrupts();
 }
 
 /// Ends the ticks: none comes after the return. Turns interrupts off.
 pub fn stop_timer() {
     disable_interrupts();
-    // SAFETY: this masks a line, so it only takes an interrupt away.
-    unsafe { outb(CONTROLLERS[0].1, ALL_LINES) }
+    shut_line(TIMER_LINE);
 }
 
-/// Turns interrupts off for good, or until [`start_timer`].
+/// Lets `handler` be called, in the interrupt, each time that [`raise_completion`] was; while interrupts are on.
+pub fn on_completion(handler: fn()) {
+    critical_section::with(|cs| COMPLETION.borrow(cs).set(Some(handler)));
+    // SAFETY: `init` installed the handler of the serial port.
+    unsafe { open_line(SERIAL_LINE) }
+}
+
+/// The interrupt of a device that is done, which comes when interrupts are on: the serial port's, which is empty or soon
+/// will be.
+pub fn raise_completion() {
+    // SAFETY: the serial port interrupts, for which there is a handler, and touches no memory.
+    unsafe { outb(Console::ENABLED_INTERRUPTS, Console::WHEN_TRANSMITTER_EMPTY) }
+}
+
+/// Sleeps until `done` says so, which is asked with interrupts off, after each interrupt again: so none is missed between
+/// the question and the sleep. Turns interrupts on.
+///
+/// # Panics
+///
+/// Inside a critical section or a handler, where nothing could wake it.
+pub fn wait_until(done: impl Fn() -> bool) {
+    assert!(CLOSED.load(Ordering::Relaxed) == 0, "a wait with interrupts held off");
+    loop {
+        disable_interrupts();
+        if done() {
+            return enable_interrupts();
+        }
+        // SAFETY: neither a critical section nor a handler is open (asserted), so CLOSED holds with interrupts on. They are
+        // on one instruction after `sti`, when the processor sleeps already. Not `nomem`: handlers write memory.
+        unsafe { asm!("sti", "hlt", options(nostack)) }
+    }
+}
+
+/// Turns interrupts on.
+///
+/// # Panics
+///
+/// Inside a critical section or a handler.
+fn enable_interrupts() {
+    assert!(CLOSED.load(Ordering::Relaxed) == 0, "interrupts are held off");
+    // SAFETY: the interrupt table is loaded (`init` runs before any other code), and neither a critical section nor a handler
+    // is open (asserted), so CLOSED holds with interrupts on. Not `nomem`: memory accesses stay on their side.
+    unsafe { asm!("sti", options(nostack)) }
+}
+
+/// Turns interrupts off for good, or until [`start_timer`] or [`wait_until`].
 pub fn disable_interrupts() {
     // SAFETY: no code needs an interrupt to come for its memory safety. Not `nomem`: memory accesses stay on
     // their side.
@@ -437,13 +496,24 @@ pub fn disable_interrupts() {
 
 /// Called by `timer_entry` with interrupts off.
 extern "C" fn timer() {
+    handle(&TICK);
+}
+
+/// Called by `serial_entry` with interrupts off.
+extern "C" fn serial() {
+    // SAFETY: the serial port takes its request back; it touches no memory.
+    unsafe { outb(Console::ENABLED_INTERRUPTS, 0) }
+    handle(&COMPLETION);
+}
+
+fn handle(callee: &Callee) {
     CLOSED.fetch_add(1, Ordering::Relaxed);
-    if let Some(tick) = critical_section::with(|cs| TICK.borrow(cs).get()) {
-        tick();
+    if let Some(call) = critical_section::with(|cs| callee.borrow(cs).get()) {
+        call();
     }
     CLOSED.fetch_sub(1, Ordering::Relaxed);
-    // SAFETY: the handler is serving the timer's line, which this write ends; by CLOSED the next request
-    // waits for iretq, so the handler's stack is never entered twice.
+    // SAFETY: this ends the request that is served, of a line of the first controller; by CLOSED the next one waits for
+    // iretq, so the handlers' stack is never entered twice.
     unsafe { outb(CONTROLLERS[0].0, END_OF_INTERRUPT) }
 }
 
@@ -475,10 +545,10 @@ extern "C" fn fault(frame: &Fault) -> ! {
 struct InterruptsOff;
 critical_section::set_impl!(InterruptsOff);
 
-// SAFETY: by ONE CORE the timer's handler is all that can come between two instructions, and with interrupts
-// off it cannot. `release` turns them on again only if this section's `acquire` found them on, so an inner
-// section never opens an outer one, nor one in the handler; and `start_timer` refuses while any is open. The
-// assembly is not `nomem`, so the compiler keeps memory accesses inside the section.
+// SAFETY: by ONE CORE a handler is all that can come between two instructions, and with interrupts off it
+// cannot. `release` turns them on again only if this section's `acquire` found them on, so an inner
+// section never opens an outer one, nor one in a handler; and nothing else turns them on while any is open
+// (`enable_interrupts`, `wait_until`). The assembly is not `nomem`, so the compiler keeps memory accesses inside the section.
 unsafe impl critical_section::Impl for InterruptsOff {
     unsafe fn acquire() -> bool {
         const INTERRUPT_FLAG: u64 = 1 << 9;
@@ -505,7 +575,7 @@ extern "C" fn _Unwind_Resume() -> ! {
     exit(Exit::Panic)
 }
 
-/// What excludes the timer.
+/// What excludes the interrupts.
 pub type Lock = forebay::CriticalSection;
 
 /// Bytes of a page.
@@ -515,8 +585,8 @@ pub const FAST_BYTES: usize = 96 * 1024;
 /// Bytes of slow memory.
 pub const SLOW_BYTES: usize = 1024 * 1024;
 
-/// Bytes cut from the two ends of the fast memory: a linker hands out ranges with no round edge.
-const RAGGED: (usize, usize) = (3, 6);
+/// Where the two pieces of the fast memory begin and end: a linker hands out ranges with no round edge.
+const PIECES: [Range<usize>; 2] = [3..61_007, 61_018..FAST_BYTES - 6];
 
 #[repr(C, align(4096))]
 struct Aligned<T>(T);
@@ -527,6 +597,5 @@ static SLOW: ConstStaticCell<Aligned<[u8; SLOW_BYTES]>> = ConstStaticCell::new(A
 /// The machine's memories, once.
 pub fn memory() -> Option<Memory> {
     let (Aligned(fast), Aligned(slow)) = (FAST.try_take()?, SLOW.try_take()?);
-    let (head, tail) = RAGGED;
-    Some(Memory { fast: [&mut fast[head..FAST_BYTES - tail], &mut []], slow })
+    Some(Memory { fast: fast.get_disjoint_mut(PIECES).ok()?, slow: &mut slow[5..SLOW_BYTES - 700] })
 }
