@@ -6,6 +6,7 @@
 //! - ONE HOLDER: on one core a handler runs to its end, and the program has one guard at a time. So when the program is told
 //!   `Busy`, it is because of the other core.
 
+use super::{Failure, check, pattern};
 use crate::machine::{self, Masked};
 use core::array;
 use core::fmt::Write;
@@ -113,8 +114,8 @@ struct Tally {
     from_the_other: AtomicU32,
     ticks: AtomicU32,
     /// Pages that its interrupt handed over.
-    handed_over: AtomicUsize,
-    wrong_bytes: AtomicUsize,
+    handed_over: AtomicU32,
+    wrong_bytes: AtomicU32,
     /// Answers that must not be.
     errors: AtomicU32,
     finished: AtomicU32,
@@ -131,8 +132,8 @@ static TALLIES: [Tally; 2] = [const {
         busy: ZERO,
         from_the_other: ZERO,
         ticks: ZERO,
-        handed_over: AtomicUsize::new(0),
-        wrong_bytes: AtomicUsize::new(0),
+        handed_over: ZERO,
+        wrong_bytes: ZERO,
         errors: ZERO,
         finished: ZERO,
     }
@@ -154,18 +155,13 @@ fn add(count: &AtomicU32) {
     count.fetch_add(1, Ordering::Relaxed);
 }
 
-/// The n-th byte of what has been written `version` times; zeros at first.
-fn byte(version: u32, n: usize) -> u8 {
-    if version == 0 { 0 } else { (version as usize * 31 + n * 7 + (n >> 8) * 3) as u8 | 1 }
-}
-
-fn fill(bytes: &mut [u8], version: u32) {
-    bytes.iter_mut().enumerate().for_each(|(n, b)| *b = byte(version, n));
-}
-
+/// What was written `version` times; zeros at first.
 fn compare(bytes: &[u8], version: u32) {
-    let wrong = bytes.iter().enumerate().filter(|&(n, &b)| b != byte(version, n)).count();
-    Tally::mine().wrong_bytes.fetch_add(wrong, Ordering::Relaxed);
+    let wrong = match version {
+        0 => bytes.iter().filter(|b| **b != 0).count(),
+        _ => pattern::wrong(bytes, version as usize),
+    };
+    Tally::mine().wrong_bytes.fetch_add(wrong as u32, Ordering::Relaxed);
 }
 
 /// Marsaglia's xorshift.
@@ -215,7 +211,7 @@ fn tick() {
     let tally = Tally::mine();
     add(&tally.ticks);
     let report = HOME.reclaim(&TILES, Pages::new(2), Evict::TRANSFER, Context::INTERRUPT);
-    tally.handed_over.fetch_add(report.evicted.handed_over.get(), Ordering::Relaxed);
+    tally.handed_over.fetch_add(report.evicted.handed_over.get() as u32, Ordering::Relaxed);
 }
 
 fn take_or_give(held: &mut Held, me: usize, random: &mut Random) {
@@ -226,7 +222,7 @@ fn take_or_give(held: &mut Held, me: usize, random: &mut Random) {
         Ok(mut block) => {
             compare(block.block(), 0);
             let version = 2 * Tally::mine().taken.fetch_add(1, Ordering::Relaxed) + me as u32 + 1;
-            fill(block.bytes_mut(), version);
+            pattern::fill(block.bytes_mut(), version as usize);
             *held = Some((block, version));
         }
         Err(why) => judge::<()>(Err(PinError::Take(why))),
@@ -247,7 +243,7 @@ fn write(tile: usize, me: usize) {
         Ok(mut guard) => {
             meet(tile, me);
             compare(&guard, WRITTEN[tile].load(Ordering::Relaxed));
-            fill(&mut guard, WRITTEN[tile].fetch_add(1, Ordering::Relaxed) + 1);
+            pattern::fill(&mut guard, WRITTEN[tile].fetch_add(1, Ordering::Relaxed) as usize + 1);
             LAST_WRITER[tile].store(me + 1, Ordering::Relaxed);
             add(&Tally::mine().writes);
         }
@@ -296,94 +292,77 @@ fn judge<T>(result: Result<T, PinError>) {
     }
 }
 
-/// Both cores work; then everything is looked at, and sent home. Whether all was well.
-pub fn run(out: &mut dyn Write) -> bool {
+pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     let (fast, slow) = (&mut FAST.take().0, &mut SLOW.take().0);
-    let ready = HOME.platform().add(fast, FAST_META.take()).is_ok()
-        && HOME.store().init(slow, SLOW_META.take()).is_ok()
-        && machine::start_second(work);
-    if !ready {
-        let _ = writeln!(out, "two cores: no memory, or no second core");
-        return false;
-    }
+    HOME.platform().add(fast, FAST_META.take()).map_err(|refused| refused.why)?;
+    HOME.store().init(slow, SLOW_META.take()).map_err(|refused| refused.why)?;
+    check(machine::start_second(work), "there is no second core")?;
     work();
     while TALLIES.iter().any(|tally| tally.finished.load(Ordering::Acquire) == 0) {
         spin_loop();
     }
-    let [mine, others] = &TALLIES;
-    for (core, tally) in TALLIES.iter().enumerate() {
-        let _ = writeln!(
-            out,
-            "core {core}: {:?} operations: {:?} blocks taken, {:?} reads, {:?} writes; busy {:?} times, found the other's \
-             bytes {:?} times; {:?} ticks handed over {:?} pages; {:?} wrong bytes, {:?} errors",
-            tally.operations,
-            tally.taken,
-            tally.reads,
-            tally.writes,
-            tally.busy,
-            tally.from_the_other,
-            tally.ticks,
-            tally.handed_over,
-            tally.wrong_bytes,
-            tally.errors,
-        );
-    }
-    let sum = |count: fn(&Tally) -> &AtomicU32| {
-        count(mine).load(Ordering::Relaxed) + count(others).load(Ordering::Relaxed)
+
+    let both = |count: fn(&Tally) -> &AtomicU32| {
+        TALLIES.each_ref().map(|tally| count(tally).load(Ordering::Relaxed))
     };
+    let sum = |count| both(count).into_iter().sum::<u32>();
     let together = AT_LOCKS_TOGETHER.load(Ordering::Relaxed);
-    let met = TALLIES.iter().all(Tally::has_met_enough) && together >= MEETINGS;
+    write!(
+        out,
+        "{:?} operations, told busy {:?} times, found the other's bytes {:?} times, at some lock together {together} times; \
+         {:?} blocks taken, {:?} reads, {:?} writes, {:?} ticks; {} wrong bytes",
+        both(|t| &t.operations),
+        both(|t| &t.busy),
+        both(|t| &t.from_the_other),
+        both(|t| &t.taken),
+        both(|t| &t.reads),
+        both(|t| &t.writes),
+        both(|t| &t.ticks),
+        sum(|t| &t.wrong_bytes),
+    )?;
+    check(sum(|t| &t.wrong_bytes) == 0, "bytes are wrong")?;
+    check(sum(|t| &t.errors) == 0, "an answer was neither busy nor out of frames")?;
+    check(
+        TALLIES.iter().all(Tally::has_met_enough) && together >= MEETINGS,
+        "the cores did not meet often enough",
+    )?;
+    check(both(|t| &t.ticks).iter().all(|ticks| *ticks > 0), "a core was not interrupted")?;
+    check(both(|t| &t.handed_over).iter().all(|pages| *pages > 0), "an interrupt handed nothing over")?;
+    check(sum(|t| &t.taken) == sum(|t| &t.given), "not every block was given back")?;
     let written: u32 = WRITTEN.iter().map(|count| count.load(Ordering::Relaxed)).sum();
-    let none_lost = written == sum(|t| &t.writes) && sum(|t| &t.taken) == sum(|t| &t.given);
-    let interrupted = TALLIES.iter().all(|tally| tally.ticks.load(Ordering::Relaxed) > 0);
-    let counts = counts_add_up(out);
-    let home = all_comes_home();
-    let well =
-        sum(|t| &t.errors) == 0 && TALLIES.iter().all(|tally| tally.wrong_bytes.load(Ordering::Relaxed) == 0);
-    let _ = writeln!(
-        out,
-        "two cores: at some lock together {together} times; met {met}, writes and blocks all there {none_lost}, \
-         interrupted {interrupted}, counts add up {counts}, all home {home}"
-    );
-    met && none_lost && interrupted && counts && home && well
+    check(written == sum(|t| &t.writes), "writes are missing")?;
+    counts_add_up()?;
+    all_comes_home()
 }
 
-/// Whether what left is what came back and what is still away, in pages.
-fn counts_add_up(out: &mut dyn Write) -> bool {
+/// What left is what came back and what is still away, in pages; and each way was gone.
+fn counts_add_up() -> Result<(), Failure> {
     let stats = HOME.stats();
-    let resident: Pages = TILES.iter().filter_map(|tile| tile.residency().ok()).map(|r| r.resident).sum();
     let (evicted, restored) = (stats.evicted, stats.restored);
-    let _ = writeln!(
-        out,
-        "two cores: pages handed over {}, copied {}, clean {}; taken back {}, loaded {}, populated {}; written out {}",
-        evicted.handed_over,
-        evicted.copied,
-        evicted.clean,
-        restored.taken_back,
-        restored.loaded,
-        restored.populated,
-        stats.settled
-    );
+    let mut resident = Pages::ZERO;
+    for tile in &TILES {
+        resident += tile.residency()?.resident;
+    }
     let each_way = [evicted.handed_over, evicted.copied, evicted.clean, restored.taken_back, restored.loaded];
-    each_way.iter().all(|pages| *pages > Pages::ZERO)
-        && evicted.handed_over == restored.taken_back + stats.settled + HOME.store().pending()
-        && restored.total() == evicted.moved() + resident
+    check(each_way.iter().all(|pages| *pages > Pages::ZERO), "a way out or back was never gone")?;
+    let away = restored.taken_back + stats.settled + HOME.store().pending();
+    check(evicted.handed_over == away, "what was handed over does not add up")?;
+    check(restored.total() == evicted.moved() + resident, "what is resident does not add up")
 }
 
-/// Reads each buffer once more, then drops all: whether source and store have every page again.
-fn all_comes_home() -> bool {
-    let read_all = (0..BUFFERS).all(|tile| {
+/// Each buffer is read once more; then all are dropped, and source and store have every page again.
+fn all_comes_home() -> Result<(), Failure> {
+    for (tile, written) in TILES.iter().zip(&WRITTEN) {
         HOME.reclaim(&TILES, Pages::new(8), Evict::LADDER, Context::THREAD);
         settle();
-        let before = Tally::mine().reads.load(Ordering::Relaxed);
-        read(tile, machine::core_number());
-        Tally::mine().reads.load(Ordering::Relaxed) == before + 1
-    });
-    let purged = TILES.iter().all(|tile| tile.purge(Context::THREAD).is_ok());
+        compare(&*tile.read()?, written.load(Ordering::Relaxed));
+    }
+    check(Tally::mine().wrong_bytes.load(Ordering::Relaxed) == 0, "bytes are wrong at the end")?;
+    for tile in &TILES {
+        tile.purge(Context::THREAD)?;
+    }
     HOME.settle(Pages::MAX, Context::THREAD);
     HOME.pool().trim(Pages::MAX, Context::THREAD);
-    read_all
-        && purged
-        && HOME.platform().free() == HOME.platform().total()
-        && HOME.store().space().pages == HOME.store().total()
+    check(HOME.platform().free() == HOME.platform().total(), "pages of the source are missing")?;
+    check(HOME.store().space().pages == HOME.store().total(), "pages of the store are missing")
 }

@@ -5,6 +5,8 @@
 //! even when the program ran over its own.
 
 use super::{Lock, interrupts, mmu};
+use aarch64_cpu::asm::wfi;
+use aarch64_cpu::registers::{MPIDR_EL1, Readable};
 use core::arch::{asm, global_asm};
 use forebay::Locked;
 
@@ -60,7 +62,7 @@ unsafe extern "C" {
 /// What the second core runs.
 static WORK: Locked<Lock, Option<fn()>> = Locked::new(None);
 
-/// Sets up this core's MMU, then its interrupts, all of which stay off. To be called first of all.
+/// Sets up this core's MMU and its interrupts, none of which has a source yet. To be called first of all.
 pub fn init() {
     mmu::init();
     interrupts::init();
@@ -68,14 +70,11 @@ pub fn init() {
 
 /// Which of the two cores this is: 0 or 1.
 pub fn core_number() -> usize {
-    let affinity: usize;
-    // SAFETY: reads a register that never changes.
-    unsafe { asm!("mrs {}, mpidr_el1", out(reg) affinity, options(nomem, nostack, preserves_flags)) }
-    affinity & 0xff
+    MPIDR_EL1.read(MPIDR_EL1::Aff0) as usize
 }
 
-/// Lets the second core run `work`, once; it sleeps for good afterwards. Its own interrupts are off at first. Whether it
-/// was started: a core that runs already is not.
+/// Lets the second core run `work`, once; it sleeps for good afterwards. Whether it was
+/// started: a core that runs already is not.
 pub fn start_second(work: fn()) -> bool {
     const CPU_ON: u64 = 0xc400_0003;
     WORK.with(|place| *place = Some(work));
@@ -97,7 +96,7 @@ pub fn start_second(work: fn()) -> bool {
     status == 0
 }
 
-/// Where the second core arrives: MMU on, interrupts off.
+/// Where the second core arrives: its MMU is on.
 extern "C" fn second() -> ! {
     interrupts::init();
     if let Some(work) = WORK.with(Option::take) {
@@ -105,6 +104,6 @@ extern "C" fn second() -> ! {
     }
     interrupts::disable_interrupts();
     loop {
-        interrupts::wait();
+        wfi();
     }
 }

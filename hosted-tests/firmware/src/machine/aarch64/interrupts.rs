@@ -3,12 +3,19 @@
 //! - CLOSED: handlers run with interrupts masked from begin to end, on the exception stack of their core, and keep all
 //!   registers of what they interrupted, FP and SIMD among them.
 
-use super::{Console, Exit, Lock, core_number, exit};
+use super::{Console, core_number, exit};
+use crate::machine::Exit;
+use crate::machine::handler::Handler;
+use aarch64_cpu::asm::barrier::{SY, dsb, isb};
+use aarch64_cpu::asm::wfi;
+use aarch64_cpu::registers::{
+    CNTFRQ_EL0, CNTV_CTL_EL0, CNTV_TVAL_EL0, DAIF, ELR_EL1, ESR_EL1, FAR_EL1, Readable, SP_EL0, Writeable,
+};
 use core::arch::{asm, global_asm};
 use core::fmt::Write;
 use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
-use forebay::{Locked, Section};
+use forebay::Section;
 
 // The processor has switched to `SP_EL1` and masked all interrupts; `eret` undoes both. A fault never returns, so it has
 // the last stack for itself, whichever ran over.
@@ -98,10 +105,6 @@ interrupt_entry:
 fault_entry:
     ldr  x1, =__stacks_end
     mov  sp, x1
-    mrs  x1, esr_el1
-    mrs  x2, elr_el1
-    mrs  x3, far_el1
-    mrs  x4, sp_el0
     bl   {fault}
 .popsection
 "#,
@@ -143,76 +146,80 @@ const TIMER: u32 = 27;
 /// Where the controller has nothing to tell.
 const SPURIOUS: u32 = 1023;
 
-/// Lets this core take interrupts, of which none is enabled yet.
+/// Lets this core take interrupts; none has a source yet.
 pub fn init() {
     Register::CLEAR_ENABLE.write(u32::MAX);
     Register::PRIORITY_MASK.write(0xff); // any priority
     Register::ENABLE.write(1);
     Register::CORE_ENABLE.write(1);
+    enable_interrupts();
 }
 
-static TICK: Locked<Lock, Option<fn()>> = Locked::new(None);
-static COMPLETED: Locked<Lock, Option<fn()>> = Locked::new(None);
+static TICK: Handler = Handler::none();
+static DONE: Handler = Handler::none();
 /// Counts of the timer between two ticks.
 static PERIOD: AtomicU64 = AtomicU64::new(0);
 
-/// Lets `tick` be called about `hz` times a second on this core, in the interrupt, until [`stop_timer`]. Turns this core's
-/// interrupts on. Both cores may have a timer; rate and tick are those of the last call.
+/// Lets `tick` be called about `hz` times a second on this core, in the interrupt, until [`stop_timer`]. Both cores may have a
+/// timer; rate and tick are those of the last call.
 pub fn start_timer(hz: u32, tick: fn()) {
-    let frequency: u64;
-    // SAFETY: reads a register that never changes.
-    unsafe { asm!("mrs {}, cntfrq_el0", out(reg) frequency, options(nomem, nostack, preserves_flags)) }
-    TICK.with(|place| *place = Some(tick));
-    PERIOD.store(frequency / u64::from(hz.max(1)), Ordering::Relaxed);
+    TICK.set(tick);
+    PERIOD.store(CNTFRQ_EL0.get() / u64::from(hz.max(1)), Ordering::Relaxed);
     wind_timer();
     Register::SET_ENABLE.write(1 << TIMER);
     enable_interrupts();
 }
 
-/// Ends this core's ticks: none comes after the return. Turns its interrupts off.
+/// Ends this core's ticks: none comes after the return.
 pub fn stop_timer() {
-    disable_interrupts();
-    Register::CLEAR_ENABLE.write(1 << TIMER);
-    // SAFETY: it only takes an interrupt away.
-    unsafe { asm!("msr cntv_ctl_el0, xzr", options(nostack, preserves_flags)) }
+    Masked::with(|| {
+        CNTV_CTL_EL0.set(0);
+        Register::CLEAR_ENABLE.write(1 << TIMER);
+        // The controller does what it was told before it answers.
+        Register::CLEAR_ENABLE.read();
+    });
 }
 
 /// The next tick comes a period from now.
 fn wind_timer() {
-    let period = PERIOD.load(Ordering::Relaxed);
-    // SAFETY: the interrupt of this timer is shut, or leads to a handler that is CLOSED.
-    unsafe {
-        asm!("msr cntv_tval_el0, {}", "msr cntv_ctl_el0, {}", "isb", in(reg) period, in(reg) 1_u64, options(nostack, preserves_flags))
-    }
+    CNTV_TVAL_EL0.set(PERIOD.load(Ordering::Relaxed));
+    CNTV_CTL_EL0.write(CNTV_CTL_EL0::ENABLE::SET);
+    isb(SY); // the interrupt that this ends is gone before the controller is told so
 }
 
-/// Lets `handler` be called in the first core's interrupt for each [`raise_completion`]. Turns this core's interrupts on.
+/// Lets `handler` be called in the first core's interrupt for each [`raise_completion`].
 pub fn on_completion(handler: fn()) {
-    COMPLETED.with(|place| *place = Some(handler));
+    DONE.set(handler);
     Register::SET_ENABLE.write(1 << COMPLETION);
-    enable_interrupts();
 }
 
 /// The interrupt of a device that is done: the first core takes it.
 pub fn raise_completion() {
     const FIRST_CORE: u32 = 1 << 16;
-    // SAFETY: a barrier. What was written before is there when the handler runs.
-    unsafe { asm!("dsb ish", options(nostack, preserves_flags)) }
+    dsb(SY); // what was written before is there when the handler runs
     Register::SEND.write(FIRST_CORE | COMPLETION);
 }
 
-/// Sleeps until an interrupt is pending, masked or not, and so never past one that came just before.
-pub fn wait() {
-    // SAFETY: it waits, and changes nothing. Not `nomem`: what handlers wrote is read after it.
-    unsafe { asm!("wfi", options(nostack, preserves_flags)) }
+/// Sleeps from interrupt to interrupt until `done`, asked with interrupts off, says so.
+pub fn wait_until(done: impl Fn() -> bool) {
+    let asked = || {
+        let done = done();
+        if !done {
+            wfi(); // until one is pending; it comes when the section ends
+        }
+        done
+    };
+    enable_interrupts();
+    while !Masked::with(asked) {}
 }
 
 fn enable_interrupts() {
-    // SAFETY: the vectors are installed before any Rust runs on a core, and every handler is CLOSED.
+    // SAFETY: the vectors are installed before any Rust runs on a core, and every handler is CLOSED. Not `nomem`: memory
+    // accesses stay on their side.
     unsafe { asm!("msr daifclr, #2", options(nostack, preserves_flags)) }
 }
 
-/// Turns this core's interrupts off for good, or until something turns them on.
+/// Turns this core's interrupts off for good.
 pub fn disable_interrupts() {
     // SAFETY: no code needs an interrupt to come for its memory safety. Not `nomem`: memory accesses stay on their side.
     unsafe { asm!("msr daifset, #2", options(nostack, preserves_flags)) }
@@ -224,12 +231,9 @@ pub struct Masked;
 impl Masked {
     /// Masks them; whether they were on.
     pub(super) fn begin() -> bool {
-        const MASKED: u64 = 1 << 7;
-        let daif: u64;
-        // SAFETY: reads the mask.
-        unsafe { asm!("mrs {}, daif", out(reg) daif, options(nomem, nostack, preserves_flags)) }
+        let were_on = !DAIF.is_set(DAIF::I);
         disable_interrupts();
-        daif & MASKED == 0
+        were_on
     }
 
     /// Ends what `begin` began, which said `were_on`.
@@ -253,27 +257,25 @@ impl Section for Masked {
 extern "C" fn interrupt() {
     loop {
         let acknowledged = Register::ACKNOWLEDGE.read();
-        let handler = match acknowledged & 0x3ff {
+        match acknowledged & 0x3ff {
             SPURIOUS => return,
             TIMER => {
                 wind_timer();
-                TICK.with(|tick| *tick)
+                TICK.call();
             }
-            COMPLETION => COMPLETED.with(|handler| *handler),
-            _ => None,
-        };
-        if let Some(handler) = handler {
-            handler();
+            COMPLETION => DONE.call(),
+            unknown => panic!("nobody expects interrupt {unknown}"),
         }
         Register::END.write(acknowledged);
     }
 }
 
 /// Called by `fault_entry`: says where the program went wrong, and ends the machine.
-extern "C" fn fault(vector: u64, esr: u64, elr: u64, far: u64, sp: u64) -> ! {
+extern "C" fn fault(vector: u64) -> ! {
+    let (syndrome, at, address, stack) = (ESR_EL1.get(), ELR_EL1.get(), FAR_EL1.get(), SP_EL0.get());
     let _ = writeln!(
         Console,
-        "firmware: fault {vector} on core {}: ESR {esr:#x}, ELR {elr:#x}, FAR {far:#x}, stack {sp:#x}",
+        "firmware: fault {vector} on core {}, ESR {syndrome:#x}, at {at:#x}, address {address:#x}, stack {stack:#x}",
         core_number()
     );
     exit(Exit::Fault)

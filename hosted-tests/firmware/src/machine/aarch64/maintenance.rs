@@ -3,6 +3,7 @@
 //! An emulator has no caches: forgetting one of these costs nothing there, and data on a board. The log is what can be
 //! looked at in both.
 
+use aarch64_cpu::asm::barrier::{SY, dsb, isb};
 use core::arch::asm;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -23,7 +24,7 @@ pub enum Operation {
     Map(usize),
     /// All cores forget the translation of that address (`tlbi vaae1is`).
     Forget(usize),
-    /// What came before is complete for all cores and for page-table walks (`dsb ish`, `dsb sy`).
+    /// What came before is complete for all cores and for page-table walks (`dsb sy`).
     Wait,
     /// What comes after is fetched, and translated, anew (`isb`).
     Refetch,
@@ -115,14 +116,12 @@ pub(super) fn forget(address: usize) {
 
 /// Waits until memory, caches and translations have all that came before.
 pub(super) fn wait_for_all() {
-    // SAFETY: a barrier.
-    unsafe { asm!("dsb sy", options(nostack, preserves_flags)) }
+    dsb(SY);
     log(Operation::Wait);
 }
 
 /// What comes after is fetched anew.
 pub(super) fn refetch() {
-    // SAFETY: a barrier.
-    unsafe { asm!("isb", options(nostack, preserves_flags)) }
+    isb(SY);
     log(Operation::Refetch);
 }

@@ -6,12 +6,15 @@
 //! - ATOMIC: a table is an array of atomic words, so anybody may read an entry while another core writes it.
 //! - EXCLUSIVE: who changes an attribute has those bytes borrowed exclusively: while they are not mapped, nobody misses them.
 
-use super::PAGE;
 use super::maintenance::{Operation, clean_and_invalidate, forget, log, refetch, wait_for_all};
+use super::{Masked, PAGE};
+use aarch64_cpu::asm::barrier::{SY, isb};
+use aarch64_cpu::registers::{MAIR_EL1, PAR_EL1, Readable, TTBR0_EL1};
 use core::arch::{asm, global_asm};
 use core::ops::Range;
 use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
+use forebay::Section;
 
 /// The kinds of memory, as entries of a page table have them: an index into `MAIR_EL1`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -177,9 +180,7 @@ fn map(addresses: Range<usize>, bits: u64) {
 
 /// The entry of level 3 for that address, as the MMU finds it: from `TTBR0_EL1` down. `None` if no table reaches it.
 fn entry(address: usize) -> Option<&'static AtomicU64> {
-    let mut table: u64;
-    // SAFETY: reads a register.
-    unsafe { asm!("mrs {}, ttbr0_el1", out(reg) table, options(nomem, nostack, preserves_flags)) }
+    let mut table = TTBR0_EL1.get();
     for level in 1..=3 {
         let index = address >> (39 - 9 * level) & (ENTRIES - 1);
         let at = (table & ADDRESS_MASK) as usize + index * size_of::<AtomicU64>();
@@ -244,10 +245,7 @@ pub fn in_tables(bytes: &[u8]) -> Option<Attribute> {
     common(bytes, |page| {
         let entry = entry(page)?.load(Ordering::Relaxed);
         let index = (entry & ATTRIBUTE_MASK) >> ATTRIBUTE_SHIFT;
-        let mair: u64;
-        // SAFETY: reads a register.
-        unsafe { asm!("mrs {}, mair_el1", out(reg) mair, options(nomem, nostack, preserves_flags)) }
-        (entry & TABLE == TABLE).then_some((mair >> (8 * index)) as u8)
+        (entry & TABLE == TABLE).then_some((MAIR_EL1.get() >> (8 * index)) as u8)
     })
 }
 
@@ -255,12 +253,12 @@ pub fn in_tables(bytes: &[u8]) -> Option<Attribute> {
 pub fn translated(bytes: &[u8]) -> Option<Attribute> {
     common(bytes, |page| {
         const FAILED: u64 = 1;
-        let result: u64;
-        // SAFETY: it translates an address and accesses nothing there. An interrupt between the instructions, whose handler
-        // asked too, would only make the answer another one: none does.
-        unsafe {
-            asm!("at s1e1r, {}", "isb", "mrs {}, par_el1", in(reg) page, out(reg) result, options(nostack, preserves_flags))
-        }
+        let result = Masked::with(|| {
+            // SAFETY: it translates an address, accesses nothing there, and leaves the answer in a register.
+            unsafe { asm!("at s1e1r, {}", in(reg) page, options(nostack, preserves_flags)) }
+            isb(SY);
+            PAR_EL1.get()
+        });
         (result & FAILED == 0).then_some((result >> 56) as u8)
     })
 }

@@ -14,8 +14,7 @@ mod interrupts;
 mod maintenance;
 mod mmu;
 
-use super::Memory;
-use core::arch::asm;
+use super::{Exit, Memory};
 use core::fmt::{self, Write};
 use core::hint::spin_loop;
 use core::ptr;
@@ -24,33 +23,14 @@ use static_cell::ConstStaticCell;
 
 pub use boot::{core_number, init, start_second};
 pub use interrupts::{
-    Masked, disable_interrupts, on_completion, raise_completion, start_timer, stop_timer, wait,
+    Masked, disable_interrupts, on_completion, raise_completion, start_timer, stop_timer, wait_until,
 };
 pub use maintenance::{LINE, Operation, clean, clean_and_invalidate, log_since, logged};
 pub use mmu::{Attribute, complete_attributes, in_tables, set_attribute, translated};
 
-/// How the image ends: QEMU's status.
-#[derive(Clone, Copy)]
-#[repr(u64)]
-pub enum Exit {
-    Pass = 0,
-    /// 1 is what QEMU says of its own errors.
-    Fail = 3,
-    Panic = 5,
-    Fault = 7,
-}
-
 /// Ends the machine.
 pub fn exit(code: Exit) -> ! {
-    const SYS_EXIT: u32 = 0x18;
-    const APPLICATION_EXIT: u64 = 0x20026;
-    disable_interrupts();
-    let block = [APPLICATION_EXIT, code as u64];
-    // SAFETY: semihosting, as `run` starts the machine: it reads the block and ends. Without it this is a fault.
-    unsafe { asm!("hlt #0xf000", in("w0") SYS_EXIT, in("x1") block.as_ptr(), options(nostack)) }
-    loop {
-        wait();
-    }
+    semihosting::process::exit(code as i32)
 }
 
 /// The serial port, a PL011.
