@@ -32,6 +32,7 @@ fn main() {
             link_by(machine.join("riscv32.x").display());
             link_by("link.x");
         }
+        "aarch64-unknown-none" => link_by(machine.join("aarch64/image.x").display()),
         _ => {}
     }
 }

@@ -18,17 +18,20 @@
 //! handler: interrupts are on afterwards. The boot code calls `crate::rust_main` with `.bss` cleared, no source of
 //! interrupts open, and nothing else running.
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
 #[cfg(target_arch = "arm")]
 mod arm;
 #[cfg(target_os = "linux")]
 mod c_library;
-#[cfg(any(target_arch = "arm", target_arch = "riscv32"))]
 mod handler;
 #[cfg(target_arch = "riscv32")]
 mod riscv32;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+#[cfg(target_arch = "aarch64")]
+pub use aarch64::*;
 #[cfg(target_arch = "arm")]
 pub use arm::*;
 #[cfg(target_arch = "riscv32")]

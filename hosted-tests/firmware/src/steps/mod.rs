@@ -3,6 +3,8 @@
 //! After each of them all buffers are dropped, and every page has to be at home again.
 
 mod busy;
+#[cfg(target_arch = "aarch64")]
+mod caching;
 mod copying;
 mod counters;
 mod dma;
@@ -17,6 +19,8 @@ mod pattern;
 mod readme;
 mod timer;
 mod transfer;
+#[cfg(target_arch = "aarch64")]
+mod two_cores;
 
 use crate::log;
 use crate::machine::{self, Memory, PAGE};
@@ -27,7 +31,7 @@ use home::HOME;
 
 type Step = fn(&mut dyn Write) -> Result<(), Failure>;
 
-const STEPS: [(&str, Step); 12] = [
+const STEPS: &[(&str, Step)] = &[
     ("timer", timer::step),
     ("fill", fill::step),
     ("transfer", transfer::step),
@@ -40,6 +44,10 @@ const STEPS: [(&str, Step); 12] = [
     ("heap", heap::step),
     ("readme", readme::step),
     ("counters", counters::step),
+    #[cfg(target_arch = "aarch64")]
+    ("caching", caching::step),
+    #[cfg(target_arch = "aarch64")]
+    ("two cores", two_cores::step),
 ];
 
 /// Why a step did not pass.
