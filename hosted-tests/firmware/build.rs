@@ -20,6 +20,9 @@ fn main() {
         "thumbv7em-none-eabihf" => {
             println!("cargo::rustc-cfg=board=\"mps2\"");
             with_memory(machine.join("arm/mps2.x"));
+            if env::var_os("CARGO_FEATURE_DEFMT").is_some() {
+                link_by("defmt.x");
+            }
         }
         "thumbv6m-none-eabi" => {
             println!("cargo::rustc-cfg=board=\"microbit\"");

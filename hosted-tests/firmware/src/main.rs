@@ -4,7 +4,11 @@
 #![no_std]
 #![no_main]
 
+#[cfg(all(feature = "defmt", not(board = "mps2")))]
+compile_error!("only the machine of thumbv7em has a second serial port for the log");
+
 mod app;
+mod log;
 mod machine;
 mod steps;
 

@@ -4,7 +4,9 @@ use core::cell::Cell;
 use critical_section::Mutex;
 
 /// A function that an interrupt calls, or none yet.
-pub struct Handler(Mutex<Cell<Option<fn()>>>);
+pub struct Handler(Mutex<Place>);
+
+type Place = Cell<Option<fn()>>;
 
 impl Handler {
     /// Nothing is called.

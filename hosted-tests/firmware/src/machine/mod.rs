@@ -14,9 +14,11 @@
 //! | `wait_until(done)` | sleeps from interrupt to interrupt until `done`, asked with interrupts off, says so |
 //! | `disable_interrupts()`, `exit(Exit)` | the end |
 //!
-//! Handlers run with interrupts off, one after the other. `start_timer` and `wait_until` turn interrupts on, if they are not:
-//! neither is for critical sections. The boot code calls `crate::rust_main` with `.bss` cleared, no source of interrupts
-//! open, and nothing else running.
+//! Handlers run with interrupts off, one after the other. Nobody starts the timer or waits in a critical section or a
+//! handler: interrupts are on afterwards. The boot code calls `crate::rust_main` with `.bss` cleared, no source of
+//! interrupts open, and nothing else running.
+//!
+//! On AArch64 there is more, for the steps `two_cores` and `caching` alone: the second core, and the attributes of memory.
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;

@@ -1,8 +1,8 @@
 //! The machine: QEMU's `virt` with one RISC-V hart, in machine mode, without firmware before it.
 //!
-//! ONE HART: there is no other, so critical sections are those of `riscv`, which mask all interrupts. After the boot code,
-//! interrupts are on but for them. A page below the stack is shut: one that is overrun ends in a fault, as null pointers do,
-//! where this machine has nothing.
+//! ONE HART: there is no other, so critical sections are those of `riscv`, which mask all interrupts. After the boot
+//! code, interrupts are on but for them. A page below the stack is shut: one that is overrun ends in a fault. So does a
+//! null pointer, where this machine has nothing.
 
 use super::handler::Handler;
 use super::{Exit, Memory};
@@ -151,7 +151,7 @@ fn completion() {
 
 /// Says where the program went wrong, and ends the machine.
 #[unsafe(export_name = "ExceptionHandler")]
-fn exception(frame: &TrapFrame) -> ! {
+extern "C" fn exception(frame: &TrapFrame) -> ! {
     let (cause, at, value) = (mcause::read().code(), mepc::read(), mtval::read());
     let _ = writeln!(
         Console,
@@ -162,7 +162,7 @@ fn exception(frame: &TrapFrame) -> ! {
 }
 
 #[unsafe(export_name = "DefaultHandler")]
-fn unexpected() -> ! {
+extern "C" fn unexpected() -> ! {
     let _ = writeln!(Console, "firmware: nobody expects interrupt {}", mcause::read().code());
     exit(Exit::Fault)
 }

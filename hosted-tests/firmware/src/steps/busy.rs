@@ -6,7 +6,7 @@ use core::fmt::Write;
 use forebay::{Context, Evict, Pages, PinError};
 
 pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
-    home::fill(&TILES[..1], 6)?;
+    home::fill(&TILES[..1], 4000)?;
     let (tile, before, free) = (&TILES[0], HOME.stats(), home::free());
     let address = tile.read()?.as_ptr().addr();
 
@@ -25,7 +25,7 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     let wrong = {
         let bytes = tile.read()?;
         check(bytes.as_ptr().addr() == address, "another block came back, half written out")?;
-        pattern::wrong(&bytes, 6)
+        pattern::wrong(&bytes, 4000)
     };
 
     // Dropped while the controller works on it: the block goes home when that is done, not before.

@@ -6,7 +6,7 @@ use core::fmt::Write;
 use forebay::{Context, Evict, Pages};
 
 pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
-    let tiles = home::fill(&TILES, 4)?;
+    let tiles = home::fill(&TILES, 3000)?;
     let (before, free) = (HOME.stats(), home::free());
 
     for tile in &TILES[..WAITING] {
@@ -17,13 +17,15 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
         )?;
     }
     let freed = home::free() - free;
+    home::soil()?;
 
     // Who reads gets the contents while the region keeps its copy; so a tile leaves again for nothing, unless it was written to.
-    let wrong = home::wrong(&TILES[..tiles], 4)?;
-    home::fill(&TILES[..1], 5)?;
+    let wrong = home::wrong(&TILES[..tiles], 3000)?;
+    home::fill(&TILES[..1], 3500)?;
     let again = TILES[0].evict(Pages::MAX, Evict::COPY, Context::THREAD)?;
     let unchanged = TILES[1].evict(Pages::MAX, Evict::COPY, Context::THREAD)?;
-    let wrong = wrong + home::wrong(&TILES[..1], 5)? + home::wrong(&TILES[1..2], 5)?;
+    home::soil()?;
+    let wrong = wrong + home::wrong(&TILES[..1], 3500)? + home::wrong(&TILES[1..2], 3001)?;
 
     let after = HOME.stats();
     let loaded = after.restored.loaded - before.restored.loaded;

@@ -2,12 +2,14 @@
 
 use super::home::{self, HOME};
 use super::{Failure, check, dma, heap, space};
+use crate::log;
 use core::fmt::Write;
 use forebay::Pages;
 
 pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     let (stats, total, region) = (HOME.stats(), HOME.platform().total(), home::slow().total());
     let (evicted, restored) = (stats.evicted, stats.restored);
+    log::counters(&stats);
     writeln!(out, "all that passed through, in pages")?;
     let rows: [(&str, [(&str, Pages); 3]); 4] = [
         ("out", [("handed over", evicted.handed_over), ("copied", evicted.copied), ("clean", evicted.clean)]),

@@ -9,20 +9,20 @@ use forebay::{Context, Order, Pages, Pooled};
 const SCRAPS: usize = 2 * PIECES * (TILE_PAGES.get() - 1);
 
 pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
-    let tiles = home::fill(&TILES, 0)?;
+    let tiles = home::fill(&TILES, 1000)?;
     let mut scraps: [Option<Pooled<Fast>>; SCRAPS] = [const { None }; SCRAPS];
     let mut count = 0;
     for (n, place) in scraps.iter_mut().enumerate() {
         let Ok(mut page) = HOME.pool().take(Order::PAGE, (), Context::THREAD) else { break };
-        pattern::fill(page.bytes_mut(), 1000 + n);
+        pattern::fill(page.bytes_mut(), 1500 + n);
         *place = Some(page);
         count += 1;
     }
     check(home::free() == Pages::ZERO, "pages are free that nobody gets")?;
 
-    let mut wrong = home::wrong(&TILES[..tiles], 0)?;
+    let mut wrong = home::wrong(&TILES[..tiles], 1000)?;
     for (n, page) in scraps.into_iter().flatten().enumerate() {
-        wrong += pattern::wrong(page.block(), 1000 + n);
+        wrong += pattern::wrong(page.block(), 1500 + n);
         check(HOME.pool().give(page, Context::THREAD).is_ok(), "a page did not go home")?;
     }
     write!(

@@ -22,7 +22,7 @@ const fn table() -> [u8; TABLE_BYTES] {
 }
 
 /// Where the table is.
-pub fn handle() -> Option<Handle> {
+fn handle() -> Option<Handle> {
     HOME.store().1.handle(Pages::ZERO, TILE)
 }
 
@@ -43,6 +43,7 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     for _ in 0..2 {
         sum += wrong(&tile.read()?);
         clean += tile.evict(Pages::MAX, Evict::TRANSFER, Context::INTERRUPT)?.clean;
+        home::soil()?;
         check(space() == empty, "the region was written to")?;
     }
 
@@ -50,6 +51,7 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     tile.write()?[0] ^= 0xff;
     let changed = tile.evict(Pages::MAX, Evict::TRANSFER, Context::INTERRUPT)?;
     check(HOME.settle(Pages::MAX, Context::THREAD).freed == TILE_PAGES, "it was not written out")?;
+    home::soil()?;
     {
         let mut bytes = tile.write()?;
         bytes[0] ^= 0xff;

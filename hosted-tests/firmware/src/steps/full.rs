@@ -17,7 +17,7 @@ static BALLAST: Buffer<Fast, Store, [Slot<Fast>; LARGE_COUNT]> = Buffer::inline(
 pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     backlog()?;
     let large = fill_with_ballast()?;
-    let tiles = home::fill(&TILES, 12)?;
+    let tiles = home::fill(&TILES, 6500)?;
 
     // What room is left takes tiles; then a part of one at most.
     let gone = copy_out(&TILES[..tiles])?;
@@ -26,10 +26,12 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     let transfer = stays(last, Evict::TRANSFER)?;
     let copy = stays(last, Evict::COPY | Evict::SPLIT)?;
     let report = HOME.reclaim(&TILES, TILE_PAGES, Evict::LADDER, Context::THREAD);
-    let intact = home::wrong(&TILES[tiles - 1..tiles], 12 + tiles - 1)?;
+    let intact = home::wrong(&TILES[tiles - 1..tiles], 6500 + tiles - 1)?;
+
+    home::soil()?;
 
     // What comes back makes room, as the region is full.
-    let wrong = intact + home::wrong(&TILES[..tiles], 12)?;
+    let wrong = intact + home::wrong(&TILES[..tiles], 6500)?;
     let room = space();
     BALLAST.purge(Context::THREAD)?;
     write!(
@@ -50,7 +52,7 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
 /// One block more than may wait is refused, and goes after the first was written out.
 fn backlog() -> Result<(), Failure> {
     let tiles = &TILES[..=WAITING];
-    check(home::fill(tiles, 11)? == tiles.len(), "not even so many tiles fit")?;
+    check(home::fill(tiles, 6000)? == tiles.len(), "not even so many tiles fit")?;
     let report = HOME.reclaim(tiles, Pages::MAX, Evict::TRANSFER, Context::INTERRUPT);
     let waiting = Pages::new(WAITING * TILE_PAGES.get());
     check(
@@ -59,9 +61,10 @@ fn backlog() -> Result<(), Failure> {
     )?;
     let settled = HOME.settle(TILE_PAGES, Context::THREAD);
     check(settled.freed == TILE_PAGES, "no block was written out")?;
+    home::soil()?;
     let report = HOME.reclaim(tiles, Pages::MAX, Evict::TRANSFER, Context::INTERRUPT);
     check(report.evicted.handed_over == TILE_PAGES, "the one that was refused did not go now")?;
-    check(home::wrong(tiles, 11)? == 0, "bytes are wrong that had to wait")?;
+    check(home::wrong(tiles, 6000)? == 0, "bytes are wrong that had to wait")?;
     home::clear()
 }
 

@@ -36,13 +36,13 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     let mut count = 0;
     for (n, place) in pages.iter_mut().enumerate() {
         let Ok(mut page) = HEAP.pool().take(Order::PAGE, (), Context::THREAD) else { break };
-        pattern::fill(page.bytes_mut(), 20 + n);
+        pattern::fill(page.bytes_mut(), 8000 + n);
         *place = Some(page);
         count += 1;
     }
     let mut wrong = 0;
     for (n, page) in pages.into_iter().flatten().enumerate() {
-        wrong += pattern::wrong(page.block(), 20 + n);
+        wrong += pattern::wrong(page.block(), 8000 + n);
         check(HEAP.pool().give(page, Context::THREAD).is_ok(), "a page did not go back to the heap")?;
     }
 
@@ -54,9 +54,9 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     let report = HEAP.reclaim(&[&BORN], Pages::new(1), Evict::LADDER, Context::THREAD);
 
     // The pool goes on beside it, and passes the heap's tile over.
-    home::fill(&TILES[..1], 19)?;
+    home::fill(&TILES[..1], 8500)?;
     let pool = HOME.reclaim(&[&LENT, &TILES[0]], Pages::MAX, Evict::TRANSFER, Context::INTERRUPT);
-    wrong += home::wrong(&TILES[..1], 19)?;
+    wrong += home::wrong(&TILES[..1], 8500)?;
 
     BORN.purge(Context::THREAD)?;
     write!(

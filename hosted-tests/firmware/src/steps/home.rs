@@ -1,7 +1,7 @@
 //! What all steps work on: one pool over the fast memory, one region over the slow one, flash behind it, and the buffers.
 
 use super::pattern;
-use super::{Failure, flash};
+use super::{Failure, check, flash};
 use crate::machine::{FAST_BYTES, Lock, Memory, PAGE, SLOW_BYTES};
 use forebay::{Buffer, Context, Forebay, Order, OutOfFrames, Pages, PinError, Place, StoreId, TakeError};
 use forebay_backends::{Faulty, Ram, RamRegion, Rom, Tiered};
@@ -84,6 +84,20 @@ pub fn wrong(tiles: &[Tile], seed: usize) -> Result<usize, Failure> {
         sum += pattern::wrong(&tile.read()?, seed + n);
     }
     Ok(sum)
+}
+
+/// Overwrites what is free: whatever comes back now can't be what a block still has from before.
+pub fn soil() -> Result<(), Failure> {
+    let mut blocks = [const { None }; TILE_COUNT];
+    for place in &mut blocks {
+        let Ok(mut block) = HOME.pool().take(TILE, (), Context::THREAD) else { break };
+        block.bytes_mut().fill(0xa5);
+        *place = Some(block);
+    }
+    for block in blocks.into_iter().flatten() {
+        check(HOME.pool().give(block, Context::THREAD).is_ok(), "a block did not go home")?;
+    }
+    Ok(())
 }
 
 /// Drops the contents of all tiles; then every page is at home again.

@@ -39,19 +39,19 @@ fn seen() -> Seen {
 }
 
 pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
-    home::fill(&TILES[..2], 8)?;
+    home::fill(&TILES[..2], 5000)?;
 
     let mut bytes = TILES[0].write()?;
     timer::start(tick);
-    pattern::fill(&mut bytes, 9);
+    pattern::fill(&mut bytes, 5500);
     machine::wait_until(|| seen().ticks >= TICKS);
     timer::stop();
-    let in_hand = pattern::wrong(&bytes, 9);
+    let in_hand = pattern::wrong(&bytes, 5500);
     drop(bytes);
 
     let Seen { ticks, handed_over, asked } = seen();
     let residency = [TILES[0].residency()?, TILES[1].residency()?];
-    let wrong = in_hand + home::wrong(&TILES[..1], 9)? + home::wrong(&TILES[1..2], 9)?;
+    let wrong = in_hand + home::wrong(&TILES[..1], 5500)? + home::wrong(&TILES[1..2], 5001)?;
     write!(
         out,
         "{ticks} ticks, {handed_over} pages handed over while {} were written to; {wrong} wrong bytes",

@@ -22,6 +22,7 @@ mod transfer;
 #[cfg(target_arch = "aarch64")]
 mod two_cores;
 
+use crate::log;
 use crate::machine::{self, Memory, PAGE};
 use core::fmt::{self, Write};
 use forebay::{BackingStore, BornError, Busy, Handle, Pages, PinError, Refused, StoreError};
@@ -65,28 +66,33 @@ fn check(holds: bool, otherwise: &'static str) -> Result<(), Failure> {
     if holds { Ok(()) } else { Err(Failure::Check(otherwise)) }
 }
 
-/// Runs on the machine's memory; whether all went well.
+/// Runs on the machine's memory until a step fails; whether none did.
 pub fn run(out: &mut dyn Write, mut memory: Memory) -> bool {
-    let share = readme::share(&mut memory);
-    let begun = begin(out, memory).and_then(|()| readme::begin(share));
+    let begun = readme::begin(&mut memory).and_then(|()| begin(out, memory));
     if !ended(out, "begin", begun) {
         return false;
     }
-    let mut passed = 0;
-    for (name, step) in STEPS {
+    let passes = |(name, step): &&(&str, Step)| {
         let _ = write!(out, "{name}: ");
         let result = step(out).and_then(|()| everything_is_home());
-        passed += usize::from(ended(out, name, result));
-    }
-    let _ = writeln!(out, "steps: {passed} passed, {} failed", STEPS.len() - passed);
+        ended(out, name, result)
+    };
+    let passed = STEPS.iter().take_while(passes).count();
+    let _ = writeln!(out, "{passed} of {} steps passed", STEPS.len());
     passed == STEPS.len()
 }
 
 /// Ends the line of a step.
 fn ended(out: &mut dyn Write, name: &str, result: Result<(), Failure>) -> bool {
     let _ = match &result {
-        Ok(()) => writeln!(out),
-        Err(why) => writeln!(out, "\nFAILED: {name}: {why}"),
+        Ok(()) => {
+            log::passed(name);
+            writeln!(out)
+        }
+        Err(why) => {
+            log::failed(name);
+            writeln!(out, "\nFAILED: {name}: {why}")
+        }
     };
     result.is_ok()
 }

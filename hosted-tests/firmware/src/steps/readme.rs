@@ -11,8 +11,9 @@ use forebay::{Pages, PinError, TakeError};
 use static_cell::ConstStaticCell;
 
 /// What it gets of the fast and of the slow memory: room for a few tiles, and for all of them.
-const SHARE: (usize, usize) =
-    if FAST_BYTES >= 96 << 10 && SLOW_BYTES >= 1 << 20 { (40 << 10, 576 << 10) } else { (0, 0) };
+const SHARE: (usize, usize) = (40 << 10, 576 << 10);
+/// Whether there is as much left for the other steps.
+const RUNS: bool = FAST_BYTES >= 2 * SHARE.0 && SLOW_BYTES > SHARE.1;
 const ROUNDS: usize = 4;
 /// Far more turns than room takes to come; a dead timer ends here instead of in the runner's time limit.
 const SPIN_LIMIT: u32 = 20_000_000;
@@ -20,16 +21,13 @@ const SPIN_LIMIT: u32 = 20_000_000;
 const META_WORDS: usize = app::metadata_words(SHARE.0, SHARE.1);
 static META: ConstStaticCell<[usize; META_WORDS]> = ConstStaticCell::new([0; META_WORDS]);
 
-/// Both memories of the program.
-type Share = (&'static mut [u8], &'static mut [u8]);
-
-/// Cuts off what the program gets: the end of the longer piece, and of the slow memory. `None` where there is too little.
-pub fn share(memory: &mut Memory) -> Option<Share> {
-    let longer = memory.fast.iter_mut().max_by_key(|piece| piece.len())?;
-    if SHARE == (0, 0) {
-        return None;
+/// Gives the program the end of the longer piece, and of the slow memory, where it runs.
+pub fn begin(memory: &mut Memory) -> Result<(), Failure> {
+    let longer = memory.fast.iter_mut().max_by_key(|piece| piece.len());
+    if let (true, Some(longer)) = (RUNS, longer) {
+        app::init(cut_off(longer, SHARE.0), cut_off(&mut memory.slow, SHARE.1), META.take())?;
     }
-    Some((cut_off(longer, SHARE.0), cut_off(&mut memory.slow, SHARE.1)))
+    Ok(())
 }
 
 /// The last `bytes` bytes, or all.
@@ -40,15 +38,8 @@ fn cut_off(memory: &mut &'static mut [u8], bytes: usize) -> &'static mut [u8] {
     end
 }
 
-pub fn begin(share: Option<Share>) -> Result<(), Failure> {
-    if let Some((sram, psram)) = share {
-        app::init(sram, psram, META.take())?;
-    }
-    Ok(())
-}
-
 pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
-    if SHARE == (0, 0) {
+    if !RUNS {
         write!(out, "not on a machine with so little memory")?;
         return Ok(());
     }

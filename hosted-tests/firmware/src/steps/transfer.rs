@@ -7,7 +7,7 @@ use core::fmt::Write;
 use forebay::{Context, Evict, Pages};
 
 pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
-    let tiles = home::fill(&TILES, 2)?;
+    let tiles = home::fill(&TILES, 2000)?;
     let (before, free) = (HOME.stats(), home::free());
     let wanted = Pages::new(WAITING * TILE_PAGES.get());
 
@@ -22,7 +22,8 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     let pieces = dma::write_out()?;
     timer::stop();
     let freed = home::free() - free;
-    let wrong = home::wrong(&TILES[..tiles], 2)?;
+    home::soil()?;
+    let wrong = home::wrong(&TILES[..tiles], 2000)?;
 
     let after = HOME.stats();
     let loaded = after.restored.loaded - before.restored.loaded;

@@ -1,8 +1,8 @@
 //! The microcontrollers: what a Cortex-M has wherever it is. Consoles and memories are the boards'.
 //!
 //! ONE CORE: there is no other, so critical sections are those of `cortex-m`, which mask all interrupts. After the boot
-//! code, interrupts are on but for them. The stack lies at the lowest address of the RAM: one that is overrun leaves the
-//! memory, which is a fault.
+//! code, interrupts are on but for them. The stack lies at the lowest addresses of the RAM: one that is overrun leaves
+//! the memory, which is a fault within a fault, and the processor stops.
 
 #[cfg(board = "microbit")]
 mod microbit;
@@ -41,8 +41,8 @@ fn boot() -> ! {
 pub fn memory() -> Option<Memory> {
     static ONCE: ConstStaticCell<()> = ConstStaticCell::new(());
     ONCE.try_take()?;
-    // SAFETY: there the board has memory, where any byte is a value; its linker script puts nothing there, the ranges of a
-    // board are disjoint, and by `ONCE` each is given away once.
+    // SAFETY: there the board has memory, where any byte is a value; its linker script puts nothing there, the ranges of
+    // a board are disjoint, and by `ONCE` each is given away once.
     let memory = |(at, bytes)| unsafe { slice::from_raw_parts_mut(with_exposed_provenance_mut(at), bytes) };
     Some(Memory { fast: board::FAST.map(memory), slow: memory(board::SLOW) })
 }

@@ -24,12 +24,9 @@ pub const SLOW: (usize, usize) = (0x2100_0000, SLOW_BYTES);
 
 /// The console, and what a null pointer does.
 pub fn init() {
-    let uart = uart();
-    // SAFETY: this turns the transmitter on, and leaves the interrupts of the UART off.
-    unsafe {
-        uart.divisor.write(CLOCK_HZ / 115_200);
-        uart.control.write(1);
-    }
+    CONSOLE.init();
+    #[cfg(feature = "defmt")]
+    log::init();
     shut_vectors();
 }
 
@@ -38,8 +35,8 @@ fn shut_vectors() {
     const KIBIBYTE: u32 = 9; // the region has two to the power of one more
     if let Some(peripherals) = Peripherals::take() {
         let mpu = peripherals.MPU;
-        // SAFETY: region 0 is the first KiB, with no access, where neither code nor data lies (cortex-m-rt's linker script);
-        // all else is as without the MPU (PRIVDEFENA).
+        // SAFETY: region 0 is the first KiB, with no access; all of it is the vector table (cortex-m-rt's linker script).
+        // All else is as without the MPU (PRIVDEFENA).
         unsafe {
             mpu.rnr.write(0);
             mpu.rbar.write(0);
@@ -51,9 +48,9 @@ fn shut_vectors() {
     cortex_m::asm::isb();
 }
 
-/// A CMSDK UART.
+/// The registers of a CMSDK UART.
 #[repr(C)]
-struct Uart {
+struct Registers {
     data: RW<u32>,
     state: RO<u32>,
     control: RW<u32>,
@@ -61,9 +58,38 @@ struct Uart {
     divisor: RW<u32>,
 }
 
-fn uart() -> &'static Uart {
-    // SAFETY: there is the board's first UART, for ever; its registers are only used by what this reference permits.
-    unsafe { &*with_exposed_provenance(0x4000_4000) }
+/// One of the board's UARTs.
+struct Uart(usize);
+
+const CONSOLE: Uart = Uart(0x4000_4000);
+#[cfg(feature = "defmt")]
+const LOG: Uart = Uart(0x4000_5000);
+
+impl Uart {
+    fn registers(&self) -> &'static Registers {
+        // SAFETY: both constants above are where the board has UARTs, for ever; the registers are only used by what this
+        // reference permits.
+        unsafe { &*with_exposed_provenance(self.0) }
+    }
+
+    fn init(&self) {
+        let registers = self.registers();
+        // SAFETY: this turns the transmitter on, and leaves the interrupts of the UART off.
+        unsafe {
+            registers.divisor.write(CLOCK_HZ / 115_200);
+            registers.control.write(1);
+        }
+    }
+
+    fn send(&self, bytes: &[u8]) {
+        const FULL: u32 = 1;
+        let registers = self.registers();
+        for &byte in bytes {
+            while registers.state.read() & FULL != 0 {}
+            // SAFETY: it sends a byte.
+            unsafe { registers.data.write(byte.into()) }
+        }
+    }
 }
 
 /// The board's first UART.
@@ -71,12 +97,37 @@ pub struct Console;
 
 impl Write for Console {
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        const FULL: u32 = 1;
-        for byte in s.bytes() {
-            while uart().state.read() & FULL != 0 {}
-            // SAFETY: it sends a byte.
-            unsafe { uart().data.write(byte.into()) }
-        }
+        CONSOLE.send(s.as_bytes());
         Ok(())
+    }
+}
+
+/// The second UART: frames of `defmt`.
+#[cfg(feature = "defmt")]
+mod log {
+    use core::convert::Infallible;
+    use static_cell::ConstStaticCell;
+
+    struct Port;
+
+    static PORT: ConstStaticCell<Port> = ConstStaticCell::new(Port);
+
+    pub fn init() {
+        super::LOG.init();
+        defmt_serial::defmt_serial(PORT.take());
+    }
+
+    impl embedded_io::ErrorType for Port {
+        type Error = Infallible;
+    }
+
+    impl embedded_io::Write for Port {
+        fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+            super::LOG.send(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> Result<(), Infallible> {
+            Ok(())
+        }
     }
 }
