@@ -26,7 +26,6 @@ mod aarch64;
 mod arm;
 #[cfg(target_os = "linux")]
 mod c_library;
-#[cfg(any(target_arch = "aarch64", target_arch = "arm", target_arch = "riscv32"))]
 mod handler;
 #[cfg(target_arch = "riscv32")]
 mod riscv32;
