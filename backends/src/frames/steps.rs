@@ -10,7 +10,7 @@ use super::bitmap::{BITS, Bit, Summed};
 use super::buddy::{Advance, Buddy, Claim, Loose, Sought};
 use super::{ORDERS, Words, blocks};
 use core::ops::Range;
-use forebay::{Order, Pages, Pfn};
+use forebay::{Order, Pfn};
 
 /// The way to a buddy.
 pub(crate) trait Reach {
@@ -96,7 +96,7 @@ pub(crate) fn remove(at: &mut impl Reach, k: u8, number: usize) {
     let here = blocks(&at.step(|b| b.frames()), k);
     let (bits, index) = (Summed::new(at.step(|b| b.start(k)), here.len()), number - here.start);
     let left = Loose::cut(number << k, k, k).rest();
-    if let Claim::Ours(_, 0) = at.step(|b| b.claim(bits.bit(index), left, Pages::new(1 << k))) {
+    if let Claim::Ours(_, 0) = at.step(|b| b.claim(bits.bit(index), left, forebay::Pages::new(1 << k))) {
         lower(at, k, bits, index);
     }
 }
@@ -177,6 +177,7 @@ fn lower(at: &mut impl Reach, order: u8, mut bits: Summed, mut index: usize) {
 mod tests {
     extern crate std;
     use super::*;
+    use forebay::Pages;
     use std::cell::{Cell, RefCell};
     use std::{vec, vec::Vec};
 
