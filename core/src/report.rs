@@ -50,6 +50,8 @@ pub struct Evicted {
     pub clean: Pages,
     /// Dropped, since their owner does not need them; the blocks went home, from wherever they were.
     pub purged: Pages,
+    /// Of these, what was with the store.
+    pub(crate) uncovered: Pages,
     /// Tried, and still resident. A walk tries each block once.
     pub refused: Pages,
     /// Transfers that the store refused with [`Backlog`](crate::StoreError::Backlog): settle it.
@@ -78,6 +80,7 @@ impl AddAssign for Evicted {
         self.copied += other.copied;
         self.clean += other.clean;
         self.purged += other.purged;
+        self.uncovered += other.uncovered;
         self.refused += other.refused;
         self.backlogs = self.backlogs.saturating_add(other.backlogs);
         self.splits = self.splits.saturating_add(other.splits);
@@ -181,6 +184,7 @@ impl Stats {
             copied: Pages::ZERO,
             clean: Pages::ZERO,
             purged: Pages::ZERO,
+            uncovered: Pages::ZERO,
             refused: Pages::ZERO,
             backlogs: 0,
             splits: 0,
