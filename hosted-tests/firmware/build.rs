@@ -6,6 +6,8 @@ fn main() {
     let dir = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/machine/x86_64.x");
+    println!("cargo::rerun-if-changed=src/counts/counts.x");
+    println!("cargo::rustc-link-arg-bin=counts=-T{dir}/src/counts/counts.x");
     if target == "x86_64-unknown-linux-gnu" {
         // The boot code holds absolute 32-bit addresses: no PIE. A build id would be a second note in the
         // segment where QEMU looks for the PVH note.
