@@ -5,7 +5,7 @@ use crate::event::{self, Event};
 use crate::ladder::{Gone, Stay, Walk};
 use crate::mapping::{Mapped, unmap_at};
 use crate::pooled::RUN;
-use crate::slot::slots_of;
+use crate::slot::{slots_of, span_at};
 use crate::state::{Inner, Marks, Round};
 use crate::step::Pass;
 use crate::{
@@ -206,7 +206,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                 return Stop::Here;
             }
             last = at;
-            at += held.slots.slots().get(at).map_or(1, |slot| slot.span(self.unit));
+            at += span_at(held.slots.slots(), at, self.unit);
         }
         Stop::AtTheEnd
     }

@@ -87,9 +87,9 @@ impl<P: Platform, S, M: Places<P> + ?Sized> Forebay<P, S, M> {
         }
     }
 
-    /// Gives a block to the pool. One that its mode keeps from going anywhere is lost, and counted.
-    pub(crate) fn give_or_strand(&self, block: Pooled<P>, cx: Context) {
-        if let Err(refused) = self.pool.give(block, cx) {
+    /// Sends a block home. One that its mode keeps from going anywhere is lost, and counted.
+    pub(crate) fn send_or_strand(&self, block: Pooled<P>, cx: Context) {
+        if let Err(refused) = self.pool.send_home(block, cx) {
             self.strand(refused.item.block().pages());
         }
     }

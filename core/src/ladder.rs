@@ -177,7 +177,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     ) -> Result<(P::Block, usize), P::Block> {
         let mut splits = 0;
         let mut prefix = block;
-        while prefix.order() > order {
+        while slots.len() > 1 && prefix.order() > order {
             match prefix.split() {
                 Ok((lower, upper)) => {
                     let behind = i + slots_of(upper.order(), self.unit);

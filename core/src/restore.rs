@@ -2,7 +2,7 @@
 
 use crate::event::{self, Event};
 use crate::forebay::Counted;
-use crate::slot::slots_of;
+use crate::slot::{slots_of, span_at};
 use crate::state::{Empty, Inner, Marks, Round};
 use crate::{
     BackingStore, Buffer, Capabilities, Context, Mode, Order, OutOfFrames, OwnedBlock, Pages, Parts,
@@ -195,7 +195,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                 }
                 Err(why) => {
                     let several = fresh.block().order() > stored;
-                    self.home.give_or_strand(fresh, cx);
+                    self.home.send_or_strand(fresh, cx);
                     if !several {
                         return Err(why);
                     }
@@ -237,7 +237,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     ) -> Result<(), PinError> {
         let (slots, mut split) = (inner.slots.slots_mut(), Ok(()));
         inner.marks.insert(Marks::LOST); // as what is split would be, if the store panicked now
-        while split.is_ok() && slots.get(i).is_some_and(|s| i + s.span(self.unit) > end) {
+        while split.is_ok() && i + span_at(slots, i, self.unit) > end {
             split = self.split_copy(slots, i);
         }
         inner.marks.remove(Marks::LOST);
@@ -264,7 +264,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         while run < limit {
             match slots.get(i + run) {
                 Some(slot) if slot.is_stored() && charges.get(i + run) == charges.get(i) => {
-                    run += slot.span(self.unit);
+                    run += span_at(slots, i + run, self.unit);
                 }
                 _ => break,
             }
@@ -334,7 +334,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                     if let Err(why) = charged {
                         let slot = inner.slots.slots_mut().get_mut(i);
                         let block = slot.and_then(|slot| slot.block.take());
-                        block.into_iter().for_each(|block| self.home.give_or_strand(block, cx));
+                        block.into_iter().for_each(|block| self.home.send_or_strand(block, cx));
                         return sum.fail(why.into());
                     }
                     sum.populated += order.pages();
