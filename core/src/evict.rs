@@ -24,13 +24,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         }
         let how = step.how - Evict::PURGE;
         let rungs = how & self.possible(step.cx);
-        let denied = how & self.possible(Context::THREAD) != rungs;
-        let barred = match (step.pass, how.is_empty(), denied) {
-            (Pass::Clean, ..) => None,
-            (_, true, _) => Some(StayReason::NoRung),
-            (_, false, true) => Some(StayReason::Store(StoreError::Context)),
-            (_, false, false) => Some(StayReason::Store(StoreError::Unsupported)),
-        };
+        let barred = if rungs.is_empty() { self.why_none(step, how) } else { None };
         let mut walk = Walk::new(self.home, step, rungs, barred);
         if purges {
             self.purge_held(held, &mut walk);
@@ -46,6 +40,17 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             event::send(Event::Lost(self.id));
         }
         sum
+    }
+
+    /// Why none of the rungs is possible that a step permits. Nothing, if that is no refusal.
+    fn why_none(&self, step: &Step, how: Evict) -> Option<StayReason> {
+        let later = !(how & self.possible(Context::THREAD)).is_empty();
+        match (step.pass, how.is_empty(), later) {
+            (Pass::Clean, ..) => None,
+            (_, true, _) => Some(StayReason::NoRung),
+            (_, false, true) => Some(StayReason::Store(StoreError::Context)),
+            (_, false, false) => Some(StayReason::Store(StoreError::Unsupported)),
+        }
     }
 
     fn evict_round(&self, held: &mut Held<'_, P::Lock, Inner<P, T>>, walk: &mut Walk<'_, P, S>) {

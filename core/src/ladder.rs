@@ -78,7 +78,11 @@ impl<'f, P: Platform, S> Walk<'f, P, S> {
 
 impl<P: Platform, S> Drop for Walk<'_, P, S> {
     fn drop(&mut self) {
-        self.home.count(|stats| stats.evicted += Evicted { why: None, ..self.sum });
+        let sum = &self.sum;
+        self.home.count(|stats| stats.evicted.add_moved(sum));
+        if sum.met_obstacles() {
+            self.home.count(|stats| stats.evicted.add_obstacles(sum));
+        }
     }
 }
 

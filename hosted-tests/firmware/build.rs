@@ -7,7 +7,9 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/machine/x86_64.x");
     println!("cargo::rerun-if-changed=src/counts/counts.x");
-    println!("cargo::rustc-link-arg-bin=counts=-T{dir}/src/counts/counts.x");
+    for image in ["costs", "masked"] {
+        println!("cargo::rustc-link-arg-bin={image}=-T{dir}/src/counts/counts.x");
+    }
     if target == "x86_64-unknown-linux-gnu" {
         // The boot code holds absolute 32-bit addresses: no PIE. A build id would be a second note in the
         // segment where QEMU looks for the PVH note.

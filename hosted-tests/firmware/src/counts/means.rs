@@ -1,6 +1,6 @@
 //! What single operations cost: means over at least a thousand.
 
-use crate::counter::Cost;
+use crate::cost::Cost;
 use crate::home::{self, Block, FIRMWARE, HOMES, Home, Tile, UNWIPED, USUAL, WAITING};
 use core::array;
 use core::fmt::{self, Write};
