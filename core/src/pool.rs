@@ -6,7 +6,7 @@
 
 use crate::event::{self, Event};
 use crate::pooled::RUN;
-use crate::shelf::{Kind, Layout, Leaving, Parts, Round, Shelves};
+use crate::shelf::{Kind, Layout, Leaving, Round, Shelves};
 use crate::{
     Ask, Context, Keep, Locked, Mode, ModeRefused, Order, OutOfFrames, OwnedBlock, Pages, Place, Places,
     Platform, PoolTable, Pooled, Refused, Shelf, ShelfStats, TakeError, Wiped, Zone, Zones,
@@ -30,7 +30,7 @@ pub enum Wipe {
 ///
 /// `M` is `[Place; orders × modes × zones × depth]`; sized where the pool is made, unsized (the default) everywhere
 /// else, so that its length stays out of other signatures. `[Place; 0]` is a pool without shelves. Taking and
-/// giving look at the places of one shelf for each zone that will do, O(depth), a few at a time under the lock.
+/// giving look at the places of one shelf for each zone that will do, O(depth), one at a time under the lock.
 /// Dropping a pool sends what is ready home; that nobody is at it then, not even a shrinker, the borrow proves. A block
 /// whose mode can't be undone, though it was tried twice, is lost with it: to see that, [`trim`](Pool::trim) before.
 pub struct Pool<P: Platform, M: Places<P> + ?Sized = [Place<P>]> {
@@ -210,12 +210,15 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
 
     /// A block from its shelf. O(depth).
     fn take_ready(&self, kind: &Kind<P>) -> Option<Pooled<P>> {
-        let (shelf, pages) = (self.layout.places(kind.number()?), kind.order.pages());
-        let taken = Parts::of(shelf.clone()).find_map(|part| self.shelves.with(|s| s.take(part, pages)));
-        if taken.is_none() && !shelf.is_empty() {
-            self.shelves.with(|s| s.missed(shelf.start));
+        let shelf = self.layout.places(kind.number()?)?;
+        let first = shelf.start;
+        for place in shelf {
+            if let Some(block) = self.shelves.with(|s| s.take(place, kind.order.pages())) {
+                return Some(block);
+            }
         }
-        taken
+        self.shelves.with(|s| s.missed(first));
+        None
     }
 
     /// The block in that mode, or sent home.
@@ -262,12 +265,11 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
         if self.wipe == Wipe::OnGive {
             block.block_mut().zero();
         }
-        let shelf =
-            Kind::<P> { order, mode, zone }.number().map_or(0..0, |number| self.layout.places(number));
-        for part in Parts::of(shelf) {
-            match self.shelves.with(|s| s.put(part, order.pages(), block)) {
+        let number = Kind::<P> { order, mode, zone }.number();
+        for place in number.and_then(|number| self.layout.places(number)).unwrap_or_default() {
+            match self.shelves.with(|s| s.put(place, order.pages(), block)) {
                 Ok(()) => return Ok(()),
-                Err(still) => block = still,
+                Err(back) => block = back,
             }
         }
         self.send_home(block, cx)
@@ -330,7 +332,8 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
 
     /// All shelves, by order, mode and zone; a lock for each, O(depth), so that the pool may change between two.
     pub fn shelves(&self) -> impl Iterator<Item = Shelf> {
-        (0..self.layout.shelves).map_while(|number| self.shelves.with(|s| s.shelf::<P>(self.layout, number)))
+        (0..self.layout.shelves())
+            .map_while(|number| self.shelves.with(|s| s.shelf::<P>(self.layout, number)))
     }
 
     /// All shelves, to be printed.

@@ -127,46 +127,30 @@ impl Shelf {
     }
 }
 
-/// How the places of a pool are shelves: so many, of so many places each, by the number of their kind.
+/// How the places of a pool are shelves: `depth` places for each, one shelf behind the other by the number of their kind.
+///
+/// # Invariant
+/// `end` is a multiple of `depth`, and no more than there are places.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
     depth: usize,
-    pub(crate) shelves: usize,
+    end: usize,
 }
 
 impl Layout {
     pub(crate) const fn new(depth: usize, places: usize) -> Layout {
-        Layout { depth, shelves: if depth == 0 { 0 } else { places / depth } }
+        Layout { depth, end: if depth == 0 { 0 } else { places - places % depth } }
     }
 
-    /// The places of a shelf. Nothing, if there is none of that number.
-    pub(crate) const fn places(self, number: usize) -> Range<usize> {
-        if number >= self.shelves {
-            return 0..0;
-        }
-        let first = number * self.depth;
-        first..first + self.depth
+    /// The places of the shelf with that number. Nothing, if there is none.
+    pub(crate) const fn places(self, number: usize) -> Option<Range<usize>> {
+        let first = number.wrapping_mul(self.depth); // no shelf has a number for which it wraps, with that many places
+        if first < self.end { Some(first..first + self.depth) } else { None }
     }
-}
 
-/// How many places are looked at under the lock at a time.
-const AT_ONCE: usize = 4;
-
-/// The places of a shelf, a few at a time.
-pub(crate) struct Parts(Range<usize>);
-
-impl Parts {
-    pub(crate) const fn of(shelf: Range<usize>) -> Parts {
-        Parts(shelf)
-    }
-}
-
-impl Iterator for Parts {
-    type Item = Range<usize>;
-    fn next(&mut self) -> Option<Range<usize>> {
-        let Range { start, end } = self.0;
-        self.0.start = end.min(start.saturating_add(AT_ONCE));
-        (start < end).then_some(start..self.0.start)
+    /// How many shelves there are.
+    pub(crate) fn shelves(self) -> usize {
+        self.end.checked_div(self.depth).unwrap_or(0)
     }
 }
 
@@ -194,19 +178,16 @@ impl<M: ?Sized> Shelves<M> {
         self.ready
     }
 
-    /// A block of so many pages from one of these places of its shelf.
-    pub(crate) fn take<P: Platform>(&mut self, part: Range<usize>, pages: Pages) -> Option<Pooled<P>>
+    /// The block of so many pages that is in that place.
+    pub(crate) fn take<P: Platform>(&mut self, place: usize, pages: Pages) -> Option<Pooled<P>>
     where
         M: Places<P>,
     {
-        for place in self.places.as_mut().get_mut(part)? {
-            if let Some(block) = place.block.take() {
-                place.hits = place.hits.saturating_add(1);
-                self.ready -= pages;
-                return Some(block);
-            }
-        }
-        None
+        let place = self.places.as_mut().get_mut(place)?;
+        let block = place.block.take()?;
+        place.hits = place.hits.saturating_add(1);
+        self.ready -= pages;
+        Some(block)
     }
 
     /// There was nothing on the shelf that begins there.
@@ -219,30 +200,29 @@ impl<M: ?Sized> Shelves<M> {
         }
     }
 
-    /// Puts a block of so many pages into one of these places of its shelf; hands it back if those are taken.
+    /// Puts a block of so many pages into that place; hands it back if that is taken.
     pub(crate) fn put<P: Platform>(
         &mut self,
-        part: Range<usize>,
+        place: usize,
         pages: Pages,
         block: Pooled<P>,
     ) -> Result<(), Pooled<P>>
     where
         M: Places<P>,
     {
-        let part = self.places.as_mut().get_mut(part).unwrap_or_default();
-        match part.iter_mut().find(|place| place.is_free()) {
-            Some(place) => {
+        match self.places.as_mut().get_mut(place) {
+            Some(place) if place.is_free() => {
                 self.ready += pages;
                 place.block = Some(block);
                 Ok(())
             }
-            None => Err(block),
+            _ => Err(block),
         }
     }
 
     /// A round over the places in these zones, from where the last one ended. O(zones).
     pub(crate) fn begin_round<P: Platform>(&self, layout: Layout, zones: Zones) -> Round {
-        let (kinds, of_zones) = (layout.shelves, Kind::<P>::ZONES.max(1));
+        let (kinds, of_zones) = (layout.shelves(), Kind::<P>::ZONES.max(1));
         let in_zone = |zone: Zone| kinds / of_zones + usize::from(usize::from(zone.get()) < kinds % of_zones);
         let shelves: usize = zones.below(P::ZONES).map(in_zone).sum();
         Round { layout, zones, next: self.next, left: shelves * layout.depth }
@@ -260,10 +240,10 @@ impl<M: ?Sized> Shelves<M> {
         M: Places<P>,
     {
         round.left = round.left.saturating_sub(1);
-        let Layout { depth, shelves: kinds } = round.layout;
+        let (kinds, depth) = (round.layout.shelves(), round.layout.depth);
         // Neighbouring kinds are of different zones; where the round begins anew a zone may be left out.
         for _ in 0..2 * Kind::<P>::ZONES {
-            let at = round.next.checked_rem(kinds * depth)?;
+            let at = round.next.checked_rem(round.layout.end)?;
             round.next = at + 1;
             let (kind, row) = (at.checked_rem(kinds)?, at.checked_div(kinds)?);
             let (order, mode, zone) = Kind::<P>::of_number(kind)?;
@@ -299,7 +279,7 @@ impl<M: ?Sized> Shelves<M> {
         M: Places<P>,
     {
         let (order, mode, zone) = Kind::<P>::of_number(number)?;
-        let shelf = self.places.as_ref().get(layout.places(number))?;
+        let shelf = self.places.as_ref().get(layout.places(number)?)?;
         let stats = ShelfStats {
             ready: shelf.iter().filter(|place| place.block.is_some()).count(),
             hits: shelf.iter().map(|place| place.hits).fold(0, u32::saturating_add),
