@@ -265,8 +265,11 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
         if self.wipe == Wipe::OnGive {
             block.block_mut().zero();
         }
-        let number = Kind::<P> { order, mode, zone }.number();
-        for place in number.and_then(|number| self.layout.places(number)).unwrap_or_default() {
+        let kind = Kind::<P> { order, mode, zone };
+        let Some(shelf) = kind.number().and_then(|number| self.layout.places(number)) else {
+            return self.send_home(block, cx);
+        };
+        for place in shelf {
             match self.shelves.with(|s| s.put(place, order.pages(), block)) {
                 Ok(()) => return Ok(()),
                 Err(back) => block = back,

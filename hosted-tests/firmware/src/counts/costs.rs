@@ -55,7 +55,7 @@ fn counted(out: &mut Console) -> Option<bool> {
     home::init()?;
     let found = means::run(out)?;
 
-    let both = found.take_and_give.mean();
+    let both = found.take.mean() + found.give.mean();
     all &= check(
         out,
         both <= MOST_FOR_TAKE_AND_GIVE,

@@ -5,14 +5,15 @@ use crate::home::{self, Block, FIRMWARE, HOMES, Home, Tile, UNWIPED, USUAL, WAIT
 use core::array;
 use core::fmt::{self, Write};
 use core::hint::black_box;
-use forebay::{BackingStore, Context, Evict, Order, Pages, Platform};
+use forebay::{BackingStore, Context, Evict, Mode, Order, Pages, Places, Platform, Pool};
 use forebay_backends::RamBuffer;
 
 const TIMES: usize = 1000;
 
 /// What the limits are about.
 pub struct Found {
-    pub take_and_give: Cost,
+    pub take: Cost,
+    pub give: Cost,
     /// By order, in a fresh and in a fragmented region.
     pub transfer: [[Cost; 11]; 2],
     pub evict: [[Cost; 11]; 2],
@@ -22,7 +23,7 @@ pub fn run(out: &mut dyn Write) -> Option<Found> {
     let home = &HOMES[USUAL];
     writeln!(out, "| operation | mean | least | most | times |").ok()?;
     writeln!(out, "| --- | --- | --- | --- | --- |").ok()?;
-    let take_and_give = shelves(out)?;
+    let [take, give] = shelves(out)?;
     let fresh = transfers(home);
     let mut kept = [const { None }; 8192];
     let page = home.platform().allocate(Order::PAGE, Context::THREAD).ok()?;
@@ -46,33 +47,22 @@ pub fn run(out: &mut dyn Write) -> Option<Found> {
     }
     guards(out, home)?;
     let by_order = |f: fn(&Moved) -> Cost| [fresh.each_ref().map(f), fragmented.each_ref().map(f)];
-    Some(Found { take_and_give, transfer: by_order(|m| m.transfer), evict: by_order(|m| m.evict) })
+    Some(Found { take, give, transfer: by_order(|m| m.transfer), evict: by_order(|m| m.evict) })
 }
 
 fn row(out: &mut dyn Write, what: fmt::Arguments, cost: &Cost) -> Option<()> {
     writeln!(out, "| {what} | {cost} |").ok()
 }
 
-/// `Pool::take` and `Pool::give`; what both cost without the wiping, where a block is ready.
-fn shelves(out: &mut dyn Write) -> Option<Cost> {
+/// `Pool::take` and `Pool::give`; what they cost without the wiping, where a block is ready.
+fn shelves(out: &mut dyn Write) -> Option<[Cost; 2]> {
     let cx = Context::THREAD;
-    let (mut both, mut wiped) = (Cost::new(), Cost::new());
-    UNWIPED.give(UNWIPED.take(Order::PAGE, (), cx).ok()?, cx).ok()?;
-    for _ in 0..TIMES {
-        both.of(|| UNWIPED.take(black_box(Order::PAGE), (), cx).map(|block| UNWIPED.give(block, cx)))
-            .ok()?
-            .ok()?;
+    let unwiped = ready(&UNWIPED)?;
+    let wiped = ready(HOMES[USUAL].pool())?;
+    for (costs, how) in [(&unwiped, "without wiping"), (&wiped, "wiped")] {
+        row(out, format_args!("`Pool::take` from a shelf, {how}"), &costs[0])?;
+        row(out, format_args!("`Pool::give` to a shelf, {how}"), &costs[1])?;
     }
-    let pool = HOMES[USUAL].pool();
-    pool.give(pool.take(Order::PAGE, (), cx).ok()?, cx).ok()?;
-    for _ in 0..TIMES {
-        wiped
-            .of(|| pool.take(black_box(Order::PAGE), (), cx).map(|block| pool.give(block, cx)))
-            .ok()?
-            .ok()?;
-    }
-    row(out, format_args!("`Pool::take` and `Pool::give`, ready, without wiping"), &both)?;
-    row(out, format_args!("`Pool::take` and `Pool::give`, ready, wiped"), &wiped)?;
     for order in [0, 3, 10].into_iter().filter_map(Order::new) {
         let (mut take, mut give) = (Cost::new(), Cost::new());
         for _ in 0..TIMES {
@@ -84,7 +74,19 @@ fn shelves(out: &mut dyn Write) -> Option<Cost> {
         row(out, format_args!("`Pool::take` from the source, order {}, without wiping", order.get()), &take)?;
         row(out, format_args!("`Pool::release` to the source, order {}", order.get()), &give)?;
     }
-    Some(both)
+    Some(unwiped)
+}
+
+/// To take a page from a shelf, and to give it back.
+fn ready<P: Platform, M: Places<P> + ?Sized>(pool: &Pool<P, M>) -> Option<[Cost; 2]> {
+    let (mut take, mut give) = (Cost::new(), Cost::new());
+    pool.give(pool.take(Order::PAGE, P::Mode::PLAIN, Context::THREAD).ok()?, Context::THREAD).ok()?;
+    for _ in 0..TIMES {
+        let order = black_box(Order::PAGE);
+        let block = take.of(|| pool.take(order, P::Mode::PLAIN, Context::THREAD)).ok()?;
+        give.of(|| pool.give(block, Context::THREAD)).ok()?;
+    }
+    Some([take, give])
 }
 
 /// One order, out by transfer and back.
