@@ -135,11 +135,18 @@ impl Restored {
     }
 }
 
-impl AddAssign for Restored {
-    fn add_assign(&mut self, other: Restored) {
+impl Restored {
+    /// Adds the pages that came.
+    pub(crate) fn add_moved(&mut self, other: &Restored) {
         self.taken_back += other.taken_back;
         self.loaded += other.loaded;
         self.populated += other.populated;
+    }
+}
+
+impl AddAssign for Restored {
+    fn add_assign(&mut self, other: Restored) {
+        self.add_moved(&other);
         self.why = self.why.or(other.why);
     }
 }

@@ -17,7 +17,7 @@ const TAKEN: usize = LISTS.len();
 const ALL: usize = LISTS.len() + 1;
 
 /// How many words of a summary are looked at under the lock at a time.
-const WORDS_AT_ONCE: usize = 8;
+const WORDS_AT_ONCE: usize = 4;
 
 /// Says of each of many buffers whether a reclaim may want it: four bits each, in the caller's memory. A walk over a slice
 /// looks at every buffer, which is right for some hundreds; with a roster it finds those that have something to give, among a
@@ -114,7 +114,8 @@ impl<W: AsRef<[usize]> + AsMut<[usize]>> Lists<W> {
         *word
     }
 
-    /// The first seat of a list at or behind `from`; or from where to go on, if that is not in the next few words.
+    /// The first seat of a list at or behind `from`, if it is in that word; or from where to go on: at the next word with a
+    /// seat, or behind the next few words of the summary.
     fn look(&self, list: usize, from: usize) -> Result<usize, usize> {
         let (mut n, len) = (from / BITS, self.len());
         let word = self.word(list, n) & (usize::MAX << (from % BITS));
@@ -128,8 +129,7 @@ impl<W: AsRef<[usize]> + AsMut<[usize]>> Lists<W> {
             }
             let summary = self.word(list, len + n / BITS) & (usize::MAX << (n % BITS));
             if summary != 0 {
-                n = n / BITS * BITS + summary.trailing_zeros() as usize;
-                return Ok(n * BITS + self.word(list, n).trailing_zeros() as usize);
+                return Err((n / BITS * BITS + summary.trailing_zeros() as usize) * BITS);
             }
             n = (n / BITS + 1) * BITS;
         }
@@ -184,16 +184,16 @@ impl<L: RawLock, W: AsRef<[usize]> + AsMut<[usize]>> Roster<L, W> {
         Candidates { buffers, roster: Some(self) }
     }
 
-    /// What the buffer in that seat is from now on. O(1).
+    /// What the buffer in that seat is from now on; list by list, as nobody else changes that seat. O(1).
     fn note(&self, index: usize, class: Class) {
-        self.lists.with(|l| {
-            let (n, len) = (index / BITS, l.len());
-            for (list, member) in LISTS.into_iter().enumerate() {
+        for (list, member) in LISTS.into_iter().enumerate() {
+            self.lists.with(|l| {
+                let (n, len) = (index / BITS, l.len());
                 let (seat, summary) = (1 << (index % BITS), 1 << (n % BITS));
                 let word = l.put(list, n, seat, if class.contains(member) { seat } else { 0 });
                 l.put(list, len + n / BITS, summary, if word != 0 { summary } else { 0 });
-            }
-        });
+            });
+        }
     }
 
     /// Nobody has that seat any more.
