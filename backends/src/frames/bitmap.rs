@@ -1,6 +1,6 @@
 //! Bits in words that the caller lent, with the first set one found in a few steps.
 
-const BITS: usize = usize::BITS as usize;
+pub(crate) const BITS: usize = usize::BITS as usize;
 
 /// How many words `bits` bits take, with a summary of a bit for each word above them, one above that, and so on
 /// up to a single word.
@@ -19,81 +19,73 @@ pub(crate) const fn plain_words(bits: usize) -> usize {
     bits.div_ceil(BITS)
 }
 
+/// Where a bit is: in which word, and there as a mask.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bit {
+    word: usize,
+    mask: usize,
+}
+
+impl Bit {
+    /// Bit number `bit` of the bits that begin at that word.
+    pub(crate) const fn new(start: usize, bit: usize) -> Self {
+        Bit { word: start + bit / BITS, mask: 1 << (bit % BITS) }
+    }
+
+    /// No bit: it is never set.
+    pub(crate) const NONE: Self = Bit { word: 0, mask: 0 };
+
+    pub(crate) fn is_set(self, words: &[usize]) -> bool {
+        words.get(self.word).is_some_and(|word| word & self.mask != 0)
+    }
+
+    /// Sets it; what its word was before.
+    pub(crate) fn set(self, words: &mut [usize]) -> usize {
+        words.get_mut(self.word).map_or(0, |word| core::mem::replace(word, *word | self.mask))
+    }
+
+    /// Clears it; what its word is now.
+    pub(crate) fn clear(self, words: &mut [usize]) -> usize {
+        words.get_mut(self.word).map_or(0, |word| {
+            *word &= !self.mask;
+            *word
+        })
+    }
+}
+
+/// Bit number `bit` of these words.
+#[cfg(all(feature = "shmem", target_os = "linux"))]
 pub(crate) fn get(words: &[usize], bit: usize) -> bool {
-    words.get(bit / BITS).is_some_and(|w| w & (1 << (bit % BITS)) != 0)
+    Bit::new(0, bit).is_set(words)
 }
 
-pub(crate) fn set(words: &mut [usize], bit: usize) {
-    if let Some(word) = words.get_mut(bit / BITS) {
-        *word |= 1 << (bit % BITS);
+/// Where the bits of a summed bitmap are: level 0 are the bits themselves, and each level above has a bit for each word of
+/// the one below, up to a single word.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Summed {
+    start: usize,
+    bits: usize,
+}
+
+impl Summed {
+    /// `bits` bits whose words begin with word `start`.
+    pub(crate) const fn new(start: usize, bits: usize) -> Self {
+        Summed { start, bits }
     }
-}
 
-pub(crate) fn clear(words: &mut [usize], bit: usize) {
-    if let Some(word) = words.get_mut(bit / BITS) {
-        *word &= !(1 << (bit % BITS));
+    /// The level above. `None` if this is a single word.
+    pub(crate) const fn above(self) -> Option<Self> {
+        let words = plain_words(self.bits);
+        if words > 1 { Some(Summed { start: self.start + words, bits: words }) } else { None }
     }
-}
 
-/// Sets a bit of a summed bitmap of `bits` bits. O(log bits), base the word size, as are the next two.
-///
-/// Invariant of a summed bitmap: a bit of a summary is set exactly if its word below is not zero.
-pub(crate) fn set_summed(mut words: &mut [usize], mut bits: usize, mut bit: usize) {
-    loop {
-        set(words, bit);
-        let level = plain_words(bits);
-        if level <= 1 {
-            return;
-        }
-        (bits, bit) = (level, bit / BITS);
-        words = words.get_mut(level..).unwrap_or_default();
+    /// Bit number `bit` of this level.
+    pub(crate) const fn bit(self, bit: usize) -> Bit {
+        Bit::new(self.start, bit)
     }
-}
 
-/// Clears a bit of a summed bitmap of `bits` bits.
-pub(crate) fn clear_summed(mut words: &mut [usize], mut bits: usize, mut bit: usize) {
-    loop {
-        clear(words, bit);
-        let level = plain_words(bits);
-        if level <= 1 || words.get(bit / BITS).is_some_and(|w| *w != 0) {
-            return;
-        }
-        (bits, bit) = (level, bit / BITS);
-        words = words.get_mut(level..).unwrap_or_default();
-    }
-}
-
-/// The first set bit of a summed bitmap of `bits` bits.
-pub(crate) fn first_summed(words: &[usize], bits: usize) -> Option<usize> {
-    let level = plain_words(bits);
-    let word = if level <= 1 { 0 } else { first_summed(words.get(level..)?, level)? };
-    match words.get(word) {
-        Some(w) if *w != 0 => Some(word * BITS + w.trailing_zeros() as usize),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Rule: first set bit, with any number of levels, and after any change.
-    #[test]
-    fn first_set_bit_is_found_at_every_size() {
-        for bits in [1, 63, 64, 65, 4096, 4097, 64 * 64 * 64 + 1] {
-            let mut words = [0; 5000];
-            assert!(summed_words(bits) <= words.len());
-            assert_eq!(first_summed(&words, bits), None);
-            for bit in [bits - 1, bits / 2, 0] {
-                set_summed(&mut words, bits, bit);
-                assert_eq!(first_summed(&words, bits), Some(bit));
-            }
-            clear_summed(&mut words, bits, 0);
-            assert_eq!(first_summed(&words, bits), (bits > 1).then_some(bits / 2));
-            clear_summed(&mut words, bits, bits / 2);
-            clear_summed(&mut words, bits, bits - 1);
-            assert_eq!(first_summed(&words, bits), None);
-            assert!(words.iter().all(|w| *w == 0), "bits outside the bitmap");
-        }
+    /// The number of this level's first word that holds bit number `bit`.
+    pub(crate) const fn word_of(self, bit: usize) -> usize {
+        self.start + bit / BITS
     }
 }

@@ -1,25 +1,131 @@
-//! A buddy allocator of frame numbers.
+//! A buddy allocator of frame numbers, one step at a time.
 //!
 //! One bit for each naturally aligned block that lies wholly in the range, for each order, says whether it is
 //! free as a block of that order. That is at most two bits a page, and the summaries above them. The lowest
 //! address is used first, which keeps the high ones whole; neighbours join whatever the order in which they come
 //! back.
+//!
+//! Here are the steps, none of which has a loop. What they make up is in [`steps`](super::steps).
 
-use super::{ORDERS, Words, bitmap, blocks};
+use super::bitmap::{self, Bit};
+use super::steps::{self, Plan};
+use super::{ORDERS, Words, blocks};
 use core::ops::Range;
 use forebay::{Order, Pages, Pfn};
+
+/// How many blocks may be loose at a time. Whoever finds no seat helps somebody to give up his.
+const SEATS: usize = 2;
 
 /// Free frames of one range.
 ///
 /// # Invariants
-/// 1. A frame is free in at most one bit. 2. Two free buddies below the largest order are one larger free block.
+/// After each step: 1. A frame is free in at most one place, a bit or a seat. 2. What is free is found: from each word that
+/// is not zero all bits above are set up to `orders`, or one of the blocks in the seats is about to set them.
+/// 3. When no block is loose, two free buddies below the largest order are one larger free block.
+///
+/// A bit of a summary may be set though its word is zero. Whoever comes by clears it.
 #[derive(Debug)]
 pub(crate) struct Buddy<W> {
     words: W,
     frames: Range<usize>,
     /// Where the words of each order begin.
     starts: [u32; ORDERS],
+    /// A bit for each order: the last summary.
+    orders: u16,
     free: Pages,
+    loose: [Loose; SEATS],
+}
+
+/// A free block on its way into the bitmap. Two words, which a step compares and replaces.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Loose {
+    pfn: usize,
+    /// Its order, what is kept of it, the level of summaries that its next bit belongs to; a byte each.
+    how: u32,
+}
+
+impl Loose {
+    /// An empty seat.
+    const NONE: Self = Loose { pfn: 0, how: u32::MAX };
+    const ALL: u8 = u8::MAX;
+
+    const fn new(pfn: usize, order: u8, kept: u8, level: u8) -> Self {
+        Loose { pfn, how: u32::from_le_bytes([order, kept, level, 0]) }
+    }
+
+    /// A block that is all free.
+    pub(crate) const fn whole(pfn: usize, order: u8) -> Self {
+        Self::new(pfn, order, Self::ALL, 0)
+    }
+
+    /// A block that is cut: its first `2^kept` pages are somebody's.
+    pub(crate) const fn cut(pfn: usize, order: u8, kept: u8) -> Self {
+        Self::new(pfn, order, kept, 0)
+    }
+
+    /// First page and order of what is put in next: all of it, or its upper half.
+    pub(crate) const fn next(self) -> (usize, u8) {
+        let [order, kept, ..] = self.how.to_le_bytes();
+        if kept == Self::ALL {
+            (self.pfn, order)
+        } else {
+            (self.pfn + (1 << order >> 1), order.saturating_sub(1))
+        }
+    }
+
+    /// The level of summaries that its next bit belongs to.
+    pub(crate) const fn level(self) -> u8 {
+        let [_, _, level, _] = self.how.to_le_bytes();
+        level
+    }
+
+    /// The same, a level higher.
+    pub(crate) const fn climbed(self) -> Self {
+        let [order, kept, level, _] = self.how.to_le_bytes();
+        Self::new(self.pfn, order, kept, level.saturating_add(1))
+    }
+
+    /// What is left of it, once its next part is in.
+    pub(crate) const fn rest(self) -> Self {
+        let [order, kept, ..] = self.how.to_le_bytes();
+        let order = order.saturating_sub(1);
+        if kept < order { Self::cut(self.pfn, order, kept) } else { Self::NONE }
+    }
+
+    pub(crate) const fn is_none(self) -> bool {
+        self.how == Self::NONE.how
+    }
+}
+
+/// What a search for a block begins with.
+pub(crate) enum Sought {
+    /// There may be one of these orders, a bit for each.
+    Orders(u16),
+    /// None in the bitmap, but this is not in it yet.
+    Loose(usize, Loose),
+    /// None.
+    Nothing,
+}
+
+/// How a claim ended.
+pub(crate) enum Claim {
+    /// Somebody else was quicker.
+    Lost,
+    /// There is no seat for what would be left of it.
+    NoSeat,
+    /// Ours. The seat of what is left of it, and what is left of its word.
+    Ours(usize, usize),
+}
+
+/// What a step made of something loose.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Advance {
+    /// Somebody else has come further with it, and goes on.
+    Gone,
+    /// It was joined with its buddy.
+    Joined,
+    /// The bit is set, in a word that was this before. If that was not zero, all above are set, too, or will be.
+    Set(usize),
 }
 
 impl<W: Words> Buddy<W> {
@@ -37,73 +143,144 @@ impl<W: Words> Buddy<W> {
     /// All of `frames` free. `words` must be [`Buddy::words`] long at least, or frames are missing.
     pub(crate) fn new(frames: Range<usize>, mut words: W) -> Self {
         words.as_mut().fill(0);
-        let mut starts = [0; ORDERS];
+        let mut buddy = Self::without(words);
         let mut next = 0;
-        for (order, start) in (0..).zip(&mut starts) {
+        for (order, start) in (0..).zip(&mut buddy.starts) {
             *start = u32::try_from(next).unwrap_or(u32::MAX);
             next += bitmap::summed_words(blocks(&frames, order).len());
         }
-        let mut buddy = Buddy { words, frames: frames.clone(), starts, free: Pages::ZERO };
+        buddy.frames = frames.clone();
         buddy.put_run(frames);
         buddy
+    }
+
+    /// No frames at all.
+    pub(crate) const fn without(words: W) -> Self {
+        Buddy {
+            words,
+            frames: 0..0,
+            starts: [0; ORDERS],
+            orders: 0,
+            free: Pages::ZERO,
+            loose: [Loose::NONE; SEATS],
+        }
     }
 
     pub(crate) fn frames(&self) -> Range<usize> {
         self.frames.clone()
     }
 
+    /// All that are free, loose or not.
     pub(crate) fn free(&self) -> Pages {
         self.free
     }
 
-    /// Whether a frame of this range is free. O(orders).
-    pub(crate) fn is_free(&self, pfn: Pfn) -> bool {
-        self.free_block(pfn.get()).is_some()
+    /// Where there may be a block of these orders, a bit for each.
+    pub(crate) fn seek(&self, orders: u16) -> Sought {
+        let there = self.orders & orders;
+        if there != 0 { Sought::Orders(there) } else { self.any_loose() }
     }
 
-    /// The order of the free block that a frame is in, and the number of that block among those of its order.
-    fn free_block(&self, pfn: usize) -> Option<(u8, usize)> {
-        (0..ORDERS as u8).find_map(|k| {
-            let (blocks, number) = (self.blocks(k), pfn >> k);
-            let free = blocks.contains(&number) && bitmap::get(self.order(k), number - blocks.start);
-            free.then(|| (k, number - blocks.start))
-        })
+    pub(crate) fn any_loose(&self) -> Sought {
+        let mut seats = (0..).zip(&self.loose);
+        seats
+            .find(|(_, loose)| !loose.is_none())
+            .map_or(Sought::Nothing, |(seat, loose)| Sought::Loose(seat, *loose))
     }
 
-    /// The lowest block among the smallest that are large enough. O(orders · log pages).
-    pub(crate) fn take(&mut self, order: Order) -> Option<Pfn> {
-        let wanted = order.get();
-        let (found, index) = (wanted..ORDERS as u8)
-            .find_map(|k| Some((k, bitmap::first_summed(self.order(k), self.blocks(k).len())?)))?;
-        self.clear(found, index);
-        let pfn = (self.blocks(found).start + index) << found;
-        for k in (wanted..found).rev() {
-            self.set(k, (pfn >> k) + 1 - self.blocks(k).start); // the upper half stays free
+    /// Where the words of an order begin.
+    pub(crate) fn start(&self, order: u8) -> usize {
+        self.starts.get(usize::from(order)).map_or(usize::MAX, |start| *start as usize)
+    }
+
+    pub(crate) fn word(&self, word: usize) -> usize {
+        self.words.as_ref().get(word).copied().unwrap_or_default()
+    }
+
+    /// Takes the free block whose bit that is, but for what is `left` of it.
+    pub(crate) fn claim(&mut self, bit: Bit, left: Loose, wanted: Pages) -> Claim {
+        if !bit.is_set(self.words.as_ref()) {
+            return Claim::Lost;
         }
-        self.free -= order.pages();
-        Some(Pfn::new(pfn))
+        let mut seat = SEATS;
+        if !left.is_none() {
+            match self.sit(left) {
+                Some(free) => seat = free,
+                None => return Claim::NoSeat,
+            }
+        }
+        self.free -= wanted;
+        Claim::Ours(seat, bit.clear(self.words.as_mut()))
+    }
+
+    /// Frees a block: it is loose now. `None`: there is no seat for it.
+    pub(crate) fn release(&mut self, block: Loose, pages: Pages) -> Option<usize> {
+        let seat = self.sit(block)?;
+        self.free += pages;
+        Some(seat)
+    }
+
+    fn sit(&mut self, block: Loose) -> Option<usize> {
+        let seat = self.loose.iter().position(|loose| loose.is_none())?;
+        *self.loose.get_mut(seat)? = block;
+        Some(seat)
+    }
+
+    /// Puts the next bit of what is in a seat into the bitmap, or joins it with its buddy.
+    pub(crate) fn advance(&mut self, seat: usize, plan: &Plan) -> Advance {
+        let words = self.words.as_mut();
+        match self.loose.get_mut(seat) {
+            Some(loose) if *loose == plan.now => {
+                if plan.buddy.is_set(words) {
+                    plan.buddy.clear(words);
+                    *loose = plan.joined;
+                    return Advance::Joined;
+                }
+                let was = plan.bit.set(words);
+                *loose = if was == 0 { plan.climbed } else { plan.rest };
+                Advance::Set(was)
+            }
+            _ => Advance::Gone,
+        }
+    }
+
+    /// The same above all words: the order has blocks.
+    pub(crate) fn advance_order(&mut self, seat: usize, now: Loose, order: u8) -> Advance {
+        match self.loose.get_mut(seat) {
+            Some(loose) if *loose == now => {
+                self.orders |= 1 << order;
+                *loose = now.rest();
+                Advance::Set(usize::MAX)
+            }
+            _ => Advance::Gone,
+        }
+    }
+
+    /// Clears the bit above a word, if that is zero; what the bit's word is then.
+    pub(crate) fn lower(&mut self, word: usize, above: Bit) -> usize {
+        if self.word(word) == 0 { above.clear(self.words.as_mut()) } else { usize::MAX }
+    }
+
+    /// Clears the bit of an order, if its last word is zero.
+    pub(crate) fn lower_order(&mut self, word: usize, order: u8) {
+        if self.word(word) == 0 {
+            self.orders &= !(1 << order);
+        }
+    }
+}
+
+/// By one who has it for himself.
+impl<W: Words> Buddy<W> {
+    /// The lowest block among the smallest that are large enough. O(orders · log pages).
+    #[cfg(any(test, all(feature = "shmem", target_os = "linux")))]
+    pub(crate) fn take(&mut self, order: Order) -> Option<Pfn> {
+        steps::take(&mut { self }, order)
     }
 
     /// Takes back a block of frames of this range that are not free. Joins it with its free buddies. O(orders ·
     /// log pages).
     pub(crate) fn put(&mut self, pfn: Pfn, order: Order) {
-        self.free += order.pages();
-        let (mut pfn, mut k) = (pfn.get(), order.get());
-        while usize::from(k) + 1 < ORDERS {
-            let blocks = self.blocks(k);
-            let Some(buddy) = blocks.contains(&((pfn >> k) ^ 1)).then(|| ((pfn >> k) ^ 1) - blocks.start)
-            else {
-                break;
-            };
-            if !bitmap::get(self.order(k), buddy) {
-                break;
-            }
-            self.clear(k, buddy);
-            pfn &= !(1 << k);
-            k += 1;
-        }
-        let index = (pfn >> k) - self.blocks(k).start;
-        self.set(k, index);
+        steps::put(&mut { self }, pfn, order);
     }
 
     /// Takes a run of frames back, none of which is free, in the largest blocks that they make.
@@ -126,11 +303,9 @@ impl<W: Words> Buddy<W> {
             at += 1;
         }
         let start = at;
-        while let Some((k, index)) = self.free_block(at).filter(|_| at < end) {
-            let first = (self.blocks(k).start + index) << k;
-            let block = first..first + (1 << k);
-            self.clear(k, index);
-            self.free -= Pages::new(block.len());
+        while let Some((k, number)) = self.free_block(at).filter(|_| at < end) {
+            let block = number << k..(number + 1) << k;
+            steps::remove(&mut { &mut *self }, k, number);
             self.put_run(block.start..at.max(block.start));
             self.put_run(end.min(block.end)..block.end);
             at = block.end.min(end);
@@ -138,35 +313,22 @@ impl<W: Words> Buddy<W> {
         start..at.min(end).max(start)
     }
 
-    fn blocks(&self, order: u8) -> Range<usize> {
-        blocks(&self.frames, order)
+    /// The order of the free block that a frame is in, and the number of that block.
+    #[cfg(any(test, all(feature = "shmem", target_os = "linux")))]
+    pub(crate) fn free_block(&self, pfn: usize) -> Option<(u8, usize)> {
+        (0..ORDERS as u8).find_map(|k| {
+            let (here, number) = (blocks(&self.frames, k), pfn >> k);
+            let bit = Bit::new(self.start(k), number.checked_sub(here.start)?);
+            (here.contains(&number) && bit.is_set(self.words.as_ref())).then_some((k, number))
+        })
     }
 
-    fn order(&self, order: u8) -> &[usize] {
-        self.starts
-            .get(usize::from(order))
-            .and_then(|s| self.words.as_ref().get(*s as usize..))
-            .unwrap_or_default()
-    }
-
-    fn order_mut(&mut self, order: u8) -> &mut [usize] {
-        self.starts
-            .get(usize::from(order))
-            .and_then(|s| self.words.as_mut().get_mut(*s as usize..))
-            .unwrap_or_default()
-    }
-
-    fn set(&mut self, order: u8, index: usize) {
-        let bits = self.blocks(order).len();
-        bitmap::set_summed(self.order_mut(order), bits, index);
-    }
-
-    fn clear(&mut self, order: u8, index: usize) {
-        let bits = self.blocks(order).len();
-        bitmap::clear_summed(self.order_mut(order), bits, index);
+    /// Whether a frame of this range is free. O(orders).
+    #[cfg(test)]
+    pub(crate) fn is_free(&self, pfn: Pfn) -> bool {
+        self.free_block(pfn.get()).is_some()
     }
 }
-
 #[cfg(test)]
 mod tests {
     extern crate std;

@@ -5,6 +5,7 @@ pub(crate) mod bitmap;
 mod buddy;
 #[cfg(all(feature = "shmem", target_os = "linux"))]
 pub(crate) mod runs;
+pub(crate) mod steps;
 
 pub(crate) use away::Away;
 pub(crate) use buddy::Buddy;

@@ -1,13 +1,14 @@
 //! Memory cut into blocks: the only place where a frame's number becomes an address.
 #![allow(unsafe_code)]
 
+use crate::frames::steps::{self, Reach};
 use crate::frames::{Away, Buddy};
 use core::fmt;
 use core::marker::PhantomData;
 use core::num::NonZeroUsize;
 use core::ops::{Deref, DerefMut, Range};
 use core::ptr::NonNull;
-use forebay::{Order, OwnedBlock, Pages, Pfn, Refused};
+use forebay::{Locked, Order, OwnedBlock, Pages, Pfn, RawLock, Refused};
 
 /// `2^order` pages of ordinary RAM that nobody else reads or writes: simply bytes.
 ///
@@ -222,147 +223,30 @@ impl<T> Neighbours<T> {
     }
 }
 
-/// Where a block is.
-pub(crate) enum Whose {
-    /// Just this was put away.
-    Away,
-    /// Its first page is in somebody's hands, or was put away as part of something else.
-    Cut,
-    /// Its first page is free, or there is no such block.
-    Free,
-}
-
-/// One range of RAM: its free frames, and which of its blocks were put away.
+/// One range of RAM and its numbers.
 ///
 /// # Invariants
-/// Each frame is in one of three places: free in `buddy`, in one [`RamBlock`], or in one block that is marked in
-/// `away`. Every `RamBlock` whose address lies in the range was cut from it.
-pub(crate) struct Memory<const PAGE: usize> {
+/// `base` is the first byte of the frames, all of which are of one `&'static mut [u8]`. (No frames: it is anything.)
+struct Span<const PAGE: usize> {
     base: NonNull<u8>,
-    buddy: Buddy<Lent>,
-    away: Away<Lent>,
+    frames: Range<usize>,
 }
 
-// SAFETY: it owns the frames that are free or away.
-unsafe impl<const PAGE: usize> Send for Memory<PAGE> {}
-
-impl<const PAGE: usize> Memory<PAGE> {
-    /// Words for a range of `bytes` whose blocks are only cut and joined.
-    pub(crate) const fn words(bytes: usize) -> usize {
-        Buddy::<Lent>::words(bytes / PAGE)
-    }
-
-    /// Words for a range of `bytes` whose blocks are put away too.
-    pub(crate) const fn words_with_away(bytes: usize) -> usize {
-        Self::words(bytes) + PutAway::Possible.words(bytes / PAGE)
-    }
-
-    /// How many pages these would give, with ragged ends trimmed.
-    pub(crate) fn check(memory: &[u8], meta: &[usize], away: PutAway) -> Result<usize, MemoryError> {
-        let skip = memory.as_ptr().align_offset(PAGE);
-        let pages = memory.len().checked_sub(skip).map_or(0, |n| n / PAGE);
-        if pages == 0 {
-            return Err(MemoryError::NoWholePage);
-        }
-        let words = Buddy::<Lent>::words(pages) + away.words(pages);
-        if meta.len() < words { Err(MemoryError::Metadata { words }) } else { Ok(pages) }
-    }
-
-    /// All of it free. Metadata that is too long is cut.
-    pub(crate) fn new(
-        memory: &'static mut [u8],
-        meta: &'static mut [usize],
-        away: PutAway,
-    ) -> Result<Self, MemoryRefused> {
-        let pages = match Self::check(memory, meta, away) {
-            Ok(pages) => pages,
-            Err(why) => return Err(Refused::new((memory, meta), why)),
-        };
-        let words = Buddy::<Lent>::words(pages);
-        let Some((free, rest)) = meta.split_at_mut_checked(words) else {
-            return Err(Refused::new((memory, Default::default()), MemoryError::Metadata { words })); // checked above
-        };
-        let marks = rest.get_mut(..away.words(pages)).unwrap_or_default();
-        let skip = memory.as_ptr().align_offset(PAGE);
-        let base = NonNull::from(memory.get_mut(skip..).unwrap_or_default()).cast::<u8>();
-        let first = base.addr().get() / PAGE;
-        let frames = first..first + pages;
-        Ok(Memory { base, buddy: Buddy::new(frames.clone(), free), away: Away::new(frames, marks) })
-    }
-
-    pub(crate) fn pages(&self) -> Pages {
-        Pages::new(self.buddy.frames().len())
-    }
-
-    pub(crate) fn free(&self) -> Pages {
-        self.buddy.free()
-    }
-
+impl<const PAGE: usize> Span<PAGE> {
     /// First byte and end.
-    pub(crate) fn addresses(&self) -> Range<usize> {
-        let frames = self.buddy.frames();
-        frames.start * PAGE..frames.end * PAGE
+    fn addresses(&self) -> Range<usize> {
+        self.frames.start * PAGE..self.frames.end * PAGE
     }
 
     /// The number of a block's first page in this range, if it was cut from it.
-    pub(crate) fn index(&self, block: &RamBlock<PAGE>) -> Option<usize> {
-        let frames = self.buddy.frames();
-        frames.contains(&block.pfn().get()).then(|| block.pfn().get() - frames.start)
+    fn index(&self, block: &RamBlock<PAGE>) -> Option<usize> {
+        let pfn = block.pfn().get();
+        self.frames.contains(&pfn).then(|| pfn - self.frames.start)
     }
 
-    pub(crate) fn cut(&mut self, order: Order) -> Option<RamBlock<PAGE>> {
-        let pfn = self.buddy.take(order)?;
-        // SAFETY: the frames were free, so by the invariant of `Memory` nobody else has them.
-        Some(unsafe { self.block_at(pfn.get() - self.buddy.frames().start, order) })
-    }
-
-    /// Frees a block of this range; hands back one of another.
-    pub(crate) fn put(&mut self, block: RamBlock<PAGE>) -> Result<(), RamBlock<PAGE>> {
-        if self.index(&block).is_none() {
-            return Err(block);
-        }
-        self.buddy.put(block.pfn(), block.order());
-        Ok(())
-    }
-
-    /// One block from two neighbours of this range.
-    pub(crate) fn join(
-        &self,
-        left: RamBlock<PAGE>,
-        right: RamBlock<PAGE>,
-    ) -> Result<RamBlock<PAGE>, (RamBlock<PAGE>, RamBlock<PAGE>)> {
-        let order = left.order();
-        let (Some(index), Some(_), Some(joined)) = (self.index(&left), self.index(&right), order.higher())
-        else {
-            return Err((left, right));
-        };
-        let next = left.pfn().get() + order.pages().get() == right.pfn().get();
-        if right.order() != order || !next || !left.pfn().is_aligned(joined) || joined > Order::TEN {
-            return Err((left, right));
-        }
-        // SAFETY: both halves belong to this range and end here; together they are `joined`, and aligned. (The
-        // address comes from the range, not from a half: only so may it reach over both.)
-        Ok(unsafe { self.block_at(index, joined) })
-    }
-
-    /// The bytes of neighbours that were all cut from this range.
-    pub(crate) fn view<'b>(&self, all: &Neighbours<&'b [u8]>) -> Option<&'b [u8]> {
-        let bytes = self.reach(all)?;
-        // SAFETY: invariant of `Neighbours`: shared, for that long. By that of `RamBlock` they are initialised and there for
-        // ever, and by that of `Memory` the blocks were cut from this range, whose pointer reaches over all of them.
-        Some(unsafe { bytes.as_ref() })
-    }
-
-    /// The same, to write.
-    pub(crate) fn view_mut<'b>(&self, all: Neighbours<&'b mut [u8]>) -> Option<&'b mut [u8]> {
-        let mut bytes = self.reach(&all)?;
-        // SAFETY: as above, and exclusively; `all` ends here, so there is no second one.
-        Some(unsafe { bytes.as_mut() })
-    }
-
-    /// Whether neighbours lie in this range.
-    pub(crate) fn has<T>(&self, all: &Neighbours<T>) -> bool {
-        self.reach(all).is_some()
+    /// The frame with that number in this range.
+    fn pfn(&self, index: usize) -> Option<Pfn> {
+        self.frames.start.checked_add(index).filter(|pfn| self.frames.contains(pfn)).map(Pfn::new)
     }
 
     /// Where neighbours are, if in this range.
@@ -376,44 +260,202 @@ impl<const PAGE: usize> Memory<PAGE> {
         Some(NonNull::slice_from_raw_parts(at, all.bytes))
     }
 
-    /// Marks a block as put away; its number, to fetch it by.
-    pub(crate) fn put_away(&mut self, block: RamBlock<PAGE>) -> Result<usize, RamBlock<PAGE>> {
-        let Some(index) = self.index(&block) else { return Err(block) };
-        if self.away.mark(block.pfn(), block.order()) { Ok(index) } else { Err(block) }
-    }
-
-    /// Where a block is that may have been put away.
-    pub(crate) fn whose(&self, index: usize, order: Order) -> Whose {
-        match self.pfn(index) {
-            Some(pfn) if self.away.is_marked(pfn, order) => Whose::Away,
-            Some(pfn) if self.away.has(pfn, order) && !self.buddy.is_free(pfn) => Whose::Cut,
-            _ => Whose::Free,
-        }
-    }
-
-    /// The block again, if just this was put away: a forged number makes no second owner.
-    pub(crate) fn fetch(&mut self, index: usize, order: Order) -> Option<RamBlock<PAGE>> {
-        let pfn = self.pfn(index)?;
-        // SAFETY: by its mark the block was away, so by the invariant of `Memory` nobody else has it.
-        self.away.unmark(pfn, order).then(|| unsafe { self.block_at(index, order) })
-    }
-
-    /// The frame with that number in this range.
-    fn pfn(&self, index: usize) -> Option<Pfn> {
-        let frames = self.buddy.frames();
-        frames.start.checked_add(index).filter(|pfn| frames.contains(pfn)).map(Pfn::new)
-    }
-
     /// # Safety
     /// The block lies in the range, aligned, and nobody else has a byte of it.
-    unsafe fn block_at(&self, index: usize, order: Order) -> RamBlock<PAGE> {
+    unsafe fn block_at(&self, pfn: Pfn, order: Order) -> RamBlock<PAGE> {
         // SAFETY: the caller's promise; `base` is the first frame of the range, from a `&'static mut [u8]`.
-        unsafe { RamBlock::new(self.base.add(index * PAGE), order) }
+        unsafe { RamBlock::new(self.base.add((pfn.get() - self.frames.start) * PAGE), order) }
     }
 }
 
-impl<const PAGE: usize> fmt::Debug for Memory<PAGE> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Memory").field("addresses", &self.addresses()).field("free", &self.free()).finish()
+/// A range of RAM: its free frames, and which of its blocks were put away.
+///
+/// # Invariants
+/// Each frame is in one of three places: free in `buddy`, in one [`RamBlock`], or in one block that is marked in
+/// `away`. Every `RamBlock` whose address lies in the range was cut from it. Where there are frames, they stay.
+struct Memory {
+    /// `None` until some is given.
+    base: Option<NonNull<u8>>,
+    buddy: Buddy<Lent>,
+    away: Away<Lent>,
+}
+
+// SAFETY: it owns the frames that are free or away.
+unsafe impl Send for Memory {}
+
+/// RAM, given once, that blocks are cut from. Its lock is held for a few dozen instructions at a time.
+pub(crate) struct Piece<L, const PAGE: usize>(Locked<L, Memory>);
+
+impl<L: RawLock, const PAGE: usize> Piece<L, PAGE> {
+    /// Without memory.
+    pub(crate) const fn new() -> Self {
+        let (buddy, away) = (Buddy::without(&mut [] as Lent), Away::without(&mut [] as Lent));
+        Piece(Locked::new(Memory { base: None, buddy, away }))
+    }
+
+    /// Words for `bytes` bytes whose blocks are only cut and joined.
+    pub(crate) const fn words(bytes: usize) -> usize {
+        Buddy::<Lent>::words(bytes / PAGE)
+    }
+
+    /// Words for `bytes` bytes whose blocks are put away too.
+    pub(crate) const fn words_with_away(bytes: usize) -> usize {
+        Self::words(bytes) + PutAway::Possible.words(bytes / PAGE)
+    }
+
+    /// How many pages these would give, with ragged ends trimmed.
+    pub(crate) fn check(&self, memory: &[u8], meta: &[usize], away: PutAway) -> Result<usize, MemoryError> {
+        if self.0.with(|m| m.base.is_some()) {
+            return Err(MemoryError::Already);
+        }
+        let skip = memory.as_ptr().align_offset(PAGE);
+        let pages = memory.len().checked_sub(skip).map_or(0, |n| n / PAGE);
+        if pages == 0 {
+            return Err(MemoryError::NoWholePage);
+        }
+        let words = Buddy::<Lent>::words(pages) + away.words(pages);
+        if meta.len() < words { Err(MemoryError::Metadata { words }) } else { Ok(pages) }
+    }
+
+    /// All of it free; the pages that it has. Metadata that is too long is cut. Linear in that, but not under the lock.
+    pub(crate) fn init(
+        &self,
+        memory: &'static mut [u8],
+        meta: &'static mut [usize],
+        away: PutAway,
+    ) -> Result<Pages, MemoryRefused> {
+        let pages = match self.check(memory, meta, away) {
+            Ok(pages) => pages,
+            Err(why) => return Err(Refused::new((memory, meta), why)),
+        };
+        let skip = memory.as_ptr().align_offset(PAGE);
+        let base = NonNull::from(memory.get_mut(skip..).unwrap_or_default()).cast::<u8>();
+        // From here on it is this caller's to fill.
+        if self.0.with(|m| m.base.replace(base).inspect(|other| m.base = Some(*other))).is_some() {
+            return Err(Refused::new((memory, meta), MemoryError::Already));
+        }
+        let (free, rest) = meta.split_at_mut_checked(Buddy::<Lent>::words(pages)).unwrap_or_default(); // checked above
+        let marks = rest.get_mut(..away.words(pages)).unwrap_or_default();
+        let first = base.addr().get() / PAGE;
+        let frames = first..first + pages;
+        let (buddy, away) = (Buddy::new(frames.clone(), free), Away::new(frames, marks));
+        self.0.with(|m| (m.buddy, m.away) = (buddy, away));
+        Ok(Pages::new(pages))
+    }
+
+    pub(crate) fn pages(&self) -> Pages {
+        Pages::new(self.span().frames.len())
+    }
+
+    pub(crate) fn free(&self) -> Pages {
+        self.0.with(|m| m.buddy.free())
+    }
+
+    /// First byte and end.
+    pub(crate) fn addresses(&self) -> Range<usize> {
+        self.span().addresses()
+    }
+
+    /// The number of a block's first page, if it was cut from this.
+    pub(crate) fn index(&self, block: &RamBlock<PAGE>) -> Option<usize> {
+        self.span().index(block)
+    }
+
+    /// The frame of page number `index`.
+    pub(crate) fn pfn(&self, index: usize) -> Option<Pfn> {
+        self.span().pfn(index)
+    }
+
+    /// A block, if there is one. O(orders · log pages), but never long under the lock.
+    pub(crate) fn cut(&self, order: Order) -> Option<RamBlock<PAGE>> {
+        let pfn = steps::take(&mut { self }, order)?;
+        // SAFETY: the frames were free, so by the invariant of `Memory` nobody else has them; they lie in the range.
+        Some(unsafe { self.span().block_at(pfn, order) })
+    }
+
+    /// Frees a block; hands back one that was not cut from this. As long as [`cut`](Piece::cut).
+    pub(crate) fn put(&self, block: RamBlock<PAGE>) -> Result<(), RamBlock<PAGE>> {
+        if self.index(&block).is_none() {
+            return Err(block);
+        }
+        steps::put(&mut { self }, block.pfn(), block.order());
+        Ok(())
+    }
+
+    /// One block from two neighbours of this range.
+    pub(crate) fn join(
+        &self,
+        left: RamBlock<PAGE>,
+        right: RamBlock<PAGE>,
+    ) -> Result<RamBlock<PAGE>, (RamBlock<PAGE>, RamBlock<PAGE>)> {
+        let (span, order) = (self.span(), left.order());
+        let (Some(_), Some(_), Some(joined)) = (span.index(&left), span.index(&right), order.higher()) else {
+            return Err((left, right));
+        };
+        let next = left.pfn().get() + order.pages().get() == right.pfn().get();
+        if right.order() != order || !next || !left.pfn().is_aligned(joined) || joined > Order::TEN {
+            return Err((left, right));
+        }
+        // SAFETY: both halves belong to this range and end here; together they are `joined`, and aligned. (The
+        // address comes from the range, not from a half: only so may it reach over both.)
+        Ok(unsafe { span.block_at(left.pfn(), joined) })
+    }
+
+    /// The bytes of neighbours that were all cut from this range.
+    pub(crate) fn view<'b>(&self, all: &Neighbours<&'b [u8]>) -> Option<&'b [u8]> {
+        let bytes = self.span().reach(all)?;
+        // SAFETY: invariant of `Neighbours`: shared, for that long. By that of `RamBlock` they are initialised and there for
+        // ever, and by that of `Memory` the blocks were cut from this range, whose pointer reaches over all of them.
+        Some(unsafe { bytes.as_ref() })
+    }
+
+    /// The same, to write.
+    pub(crate) fn view_mut<'b>(&self, all: Neighbours<&'b mut [u8]>) -> Option<&'b mut [u8]> {
+        let mut bytes = self.span().reach(&all)?;
+        // SAFETY: as above, and exclusively; `all` ends here, so there is no second one.
+        Some(unsafe { bytes.as_mut() })
+    }
+
+    /// Whether neighbours lie in this range.
+    pub(crate) fn has<T>(&self, all: &Neighbours<T>) -> bool {
+        self.span().reach(all).is_some()
+    }
+
+    /// Marks a block as put away; its number, to fetch it by.
+    pub(crate) fn put_away(&self, block: RamBlock<PAGE>) -> Result<usize, RamBlock<PAGE>> {
+        let span = self.span();
+        let mark = Away::<Lent>::mark_of(&span.frames, block.pfn(), block.order());
+        let Some((index, mark)) = span.index(&block).zip(mark) else { return Err(block) };
+        self.0.with(|m| m.away.set(mark));
+        Ok(index)
+    }
+
+    /// Whether just this block was put away.
+    pub(crate) fn is_away(&self, index: usize, order: Order) -> bool {
+        let span = self.span();
+        let mark = span.pfn(index).and_then(|pfn| Away::<Lent>::mark_of(&span.frames, pfn, order));
+        mark.is_some_and(|mark| self.0.with(|m| m.away.is_set(mark)))
+    }
+
+    /// The block again, if just this was put away: a forged number makes no second owner.
+    pub(crate) fn fetch(&self, index: usize, order: Order) -> Option<RamBlock<PAGE>> {
+        let span = self.span();
+        let pfn = span.pfn(index)?;
+        let mark = Away::<Lent>::mark_of(&span.frames, pfn, order)?;
+        // SAFETY: by its mark the block was away, so by the invariant of `Memory` nobody else has it; and it lies in the range.
+        self.0.with(|m| m.away.clear(mark)).then(|| unsafe { span.block_at(pfn, order) })
+    }
+
+    /// Which memory it is. It never changes, so this stays true.
+    fn span(&self) -> Span<PAGE> {
+        let (base, frames) = self.0.with(|m| (m.base, m.away.frames()));
+        Span { base: base.unwrap_or(NonNull::dangling()), frames }
+    }
+}
+
+impl<L: RawLock, const PAGE: usize> Reach for &Piece<L, PAGE> {
+    type Words = Lent;
+    fn step<R>(&mut self, f: impl FnOnce(&mut Buddy<Lent>) -> R) -> R {
+        self.0.with(|m| f(&mut m.buddy))
     }
 }

@@ -5,7 +5,7 @@ mod memory;
 mod source;
 
 pub use heap::{HeapBlock, HeapSource};
-pub(crate) use memory::{Memory, Neighbours, PutAway, Whose};
 pub use memory::{MemoryError, MemoryRefused, RamBlock};
+pub(crate) use memory::{Neighbours, Piece, PutAway};
 pub use source::Ram;
 pub(crate) use source::overlap;

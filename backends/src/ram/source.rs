@@ -1,9 +1,9 @@
 //! The usual source: a buddy over pieces of RAM.
 
-use super::{Memory, MemoryError, MemoryRefused, Neighbours, PutAway, RamBlock};
+use super::{MemoryError, MemoryRefused, Neighbours, Piece, PutAway, RamBlock};
 use core::fmt;
 use core::ops::Range;
-use forebay::{BufferId, Context, Locked, Order, OutOfFrames, Pages, Platform, RawLock, Refused, Zones};
+use forebay::{BufferId, Context, Order, OutOfFrames, Pages, Platform, RawLock, Refused, Zones};
 
 /// A source over up to `PIECES` pieces of plain RAM, of any size and alignment; pages of `PAGE` bytes.
 ///
@@ -16,20 +16,21 @@ use forebay::{BufferId, Context, Locked, Order, OutOfFrames, Pages, Platform, Ra
 /// One caching mode, no hooks: wrap it to add some.
 ///
 /// # Complexity
-/// Allocating and releasing: O(pieces + orders · log pages), under the lock.
-pub struct Ram<L, const PAGE: usize, const PIECES: usize = 2>(Locked<L, heapless::Vec<Memory<PAGE>, PIECES>>);
+/// Allocating and releasing: O(pieces + orders · log pages). A lock is held for a few dozen instructions at a time, whatever
+/// the size of the memory.
+pub struct Ram<L, const PAGE: usize, const PIECES: usize = 2>([Piece<L, PAGE>; PIECES]);
 
 impl<L: RawLock, const PAGE: usize, const PIECES: usize> Ram<L, PAGE, PIECES> {
     /// A source without memory.
     #[expect(clippy::new_without_default, reason = "it is made in a static")]
     pub const fn new() -> Self {
-        Ram(Locked::new(heapless::Vec::new()))
+        Ram([const { Piece::new() }; PIECES])
     }
 
     /// Words of metadata for a piece of `bytes` bytes: two bits a page and a little, so below 0.1 % of a large
     /// piece where pages have 512 bytes or more. A small piece needs more: a word at least for each order that fits.
     pub const fn metadata_words(bytes: usize) -> usize {
-        Memory::<PAGE>::words(bytes)
+        Piece::<L, PAGE>::words(bytes)
     }
 
     /// Adds a piece of memory; returns how many bytes of it are usable. Ragged ends are trimmed.
@@ -40,17 +41,20 @@ impl<L: RawLock, const PAGE: usize, const PIECES: usize> Ram<L, PAGE, PIECES> {
     /// [`MemoryError`]; memory and metadata come back.
     ///
     /// # Context
-    /// For start-up: linear in the metadata, under the lock.
+    /// For start-up: linear in the metadata.
     pub fn add(&self, memory: &'static mut [u8], meta: &'static mut [usize]) -> Result<usize, MemoryRefused> {
-        self.0.with(|pieces| {
-            if let Err(why) = check(pieces, memory, meta) {
-                return Err(Refused::new((memory, meta), why));
+        let mut refused = match self.check(memory, meta) {
+            Ok(()) => Refused::new((memory, meta), MemoryError::TooManyPieces),
+            Err(why) => return Err(Refused::new((memory, meta), why)),
+        };
+        for piece in &self.0 {
+            let (memory, meta) = refused.item;
+            match piece.init(memory, meta, PutAway::Never) {
+                Ok(pages) => return Ok(pages.get() * PAGE),
+                Err(taken) => refused = Refused::new(taken.item, MemoryError::TooManyPieces),
             }
-            let piece = Memory::new(memory, meta, PutAway::Never)?;
-            let bytes = piece.pages().get() * PAGE;
-            let _ = pieces.push(piece); // there is room
-            Ok(bytes)
-        })
+        }
+        Err(refused)
     }
 
     /// Whether [`add`](Ram::add) would accept these; nothing changes.
@@ -58,30 +62,28 @@ impl<L: RawLock, const PAGE: usize, const PIECES: usize> Ram<L, PAGE, PIECES> {
     /// # Errors
     /// What it would say.
     pub fn check(&self, memory: &[u8], meta: &[usize]) -> Result<(), MemoryError> {
-        self.0.with(|pieces| check(pieces, memory, meta))
+        let mut fits = Err(MemoryError::TooManyPieces);
+        for piece in &self.0 {
+            match piece.check(memory, meta, PutAway::Never) {
+                Err(MemoryError::Already) if overlap(&piece.addresses(), memory) => {
+                    return Err(MemoryError::Overlap);
+                }
+                Err(MemoryError::Already) => {}
+                other => fits = other.map(|_| ()),
+            }
+        }
+        fits
     }
 
     /// Pages that are free.
     pub fn free(&self) -> Pages {
-        self.0.with(|pieces| pieces.iter().map(Memory::free).sum())
+        self.0.iter().map(Piece::free).sum()
     }
 
     /// Pages that there are.
     pub fn total(&self) -> Pages {
-        self.0.with(|pieces| pieces.iter().map(Memory::pages).sum())
+        self.0.iter().map(Piece::pages).sum()
     }
-}
-
-fn check<const PAGE: usize, const PIECES: usize>(
-    pieces: &heapless::Vec<Memory<PAGE>, PIECES>,
-    memory: &[u8],
-    meta: &[usize],
-) -> Result<(), MemoryError> {
-    Memory::<PAGE>::check(memory, meta, PutAway::Never)?;
-    if pieces.iter().any(|m| overlap(&m.addresses(), memory)) {
-        return Err(MemoryError::Overlap);
-    }
-    if pieces.is_full() { Err(MemoryError::TooManyPieces) } else { Ok(()) }
 }
 
 /// Whether a slice shares a byte with a range of addresses.
@@ -96,7 +98,7 @@ impl<L: RawLock, const PAGE: usize, const PIECES: usize> Platform for Ram<L, PAG
     type Mode = ();
 
     fn allocate(&self, order: Order, _: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
-        self.0.with(|pieces| pieces.iter_mut().find_map(|m| m.cut(order))).ok_or(OutOfFrames::Exhausted)
+        self.0.iter().find_map(|piece| piece.cut(order)).ok_or(OutOfFrames::Exhausted)
     }
 
     /// Always known: it counts them.
@@ -106,11 +108,13 @@ impl<L: RawLock, const PAGE: usize, const PIECES: usize> Platform for Ram<L, PAG
 
     /// A block of another source is leaked, never mixed in.
     fn release(&self, block: RamBlock<PAGE>) {
-        self.0.with(|pieces| {
-            if let Some(piece) = pieces.iter_mut().find(|m| m.index(&block).is_some()) {
-                let _ = piece.put(block); // it is of this piece
-            }
-        });
+        let mut block = block;
+        for piece in &self.0 {
+            block = match piece.put(block) {
+                Ok(()) => return,
+                Err(other) => other,
+            };
+        }
     }
 
     fn join(
@@ -118,10 +122,10 @@ impl<L: RawLock, const PAGE: usize, const PIECES: usize> Platform for Ram<L, PAG
         left: RamBlock<PAGE>,
         right: RamBlock<PAGE>,
     ) -> Result<RamBlock<PAGE>, (RamBlock<PAGE>, RamBlock<PAGE>)> {
-        self.0.with(|pieces| match pieces.iter().find(|m| m.index(&left).is_some()) {
+        match self.0.iter().find(|piece| piece.index(&left).is_some()) {
             Some(piece) => piece.join(left, right),
             None => Err((left, right)),
-        })
+        }
     }
 
     /// Where they are neighbours in one piece; nothing is mapped for it, in whatever context.
@@ -133,7 +137,7 @@ impl<L: RawLock, const PAGE: usize, const PIECES: usize> Platform for Ram<L, PAG
         _: Context,
     ) -> Option<&'b [u8]> {
         let all = Neighbours::of(blocks)?;
-        self.0.with(|pieces| pieces.iter().find_map(|m| m.view(&all)))
+        self.0.iter().find_map(|piece| piece.view(&all))
     }
 
     fn contiguous_mut<'b>(
@@ -144,7 +148,7 @@ impl<L: RawLock, const PAGE: usize, const PIECES: usize> Platform for Ram<L, PAG
         _: Context,
     ) -> Option<&'b mut [u8]> {
         let all = Neighbours::of_mut(blocks)?;
-        self.0.with(|pieces| pieces.iter().find(|m| m.has(&all)).and_then(|m| m.view_mut(all)))
+        self.0.iter().find(|piece| piece.has(&all)).and_then(|piece| piece.view_mut(all))
     }
 }
 

@@ -1,6 +1,11 @@
-//! Entries in two lists at once over one array of links: which are free, and which wait, oldest first.
+//! Entries in lists over one array of links: which are free, which have room, and which wait, oldest first.
+
+use forebay::Order;
 
 const NONE: u16 = u16::MAX;
+
+/// A stack for each order, of entries that have room for it.
+const ORDERS: usize = Order::TEN.get() as usize + 1;
 
 #[derive(Clone, Copy)]
 struct Link {
@@ -8,20 +13,21 @@ struct Link {
     after: u16,
 }
 
-/// A list of entry numbers below `N`, linked both ways. O(1) for everything but making it.
 #[derive(Clone, Copy)]
 struct Ends {
     first: u16,
     last: u16,
 }
 
-/// Which entries are free, which wait, and which are in neither list.
+/// Which entries are free, which of these have room of what order, which wait, and which are in no list. O(1) for everything
+/// but making it.
 ///
 /// # Invariants
 /// An entry is in at most one list.
 pub(crate) struct Lists<const N: usize> {
     links: [Link; N],
-    free: Ends,
+    free: u16,
+    ready: [u16; ORDERS],
     waiting: Ends,
 }
 
@@ -31,37 +37,52 @@ impl<const N: usize> Lists<N> {
         const { assert!(N < NONE as usize, "at most 65,534 adopted blocks") }
         let mut links = [Link { before: NONE, after: NONE }; N];
         let mut i = 0;
-        while i < N {
-            links[i].before = if i > 0 { i as u16 - 1 } else { NONE };
-            links[i].after = if i + 1 < N { i as u16 + 1 } else { NONE };
+        while i + 1 < N {
+            links[i].after = i as u16 + 1;
             i += 1;
         }
-        let free =
-            if N > 0 { Ends { first: 0, last: N as u16 - 1 } } else { Ends { first: NONE, last: NONE } };
-        Lists { links, free, waiting: Ends { first: NONE, last: NONE } }
+        let free = if N > 0 { 0 } else { NONE };
+        Lists { links, free, ready: [NONE; ORDERS], waiting: Ends { first: NONE, last: NONE } }
     }
 
-    /// A free entry, now in no list.
+    /// A free entry without room, now in no list.
     pub(crate) fn take_free(&mut self) -> Option<usize> {
-        pop(&mut self.links, &mut self.free)
+        pop(&self.links, &mut self.free)
     }
 
-    /// An entry of no list is free again.
+    /// An entry of no list is free again, without room.
     pub(crate) fn put_free(&mut self, entry: usize) {
-        push_front(&mut self.links, &mut self.free, entry);
+        push(&mut self.links, &mut self.free, entry);
+    }
+
+    /// A free entry with room of that order, now in no list.
+    pub(crate) fn take_ready(&mut self, order: Order) -> Option<usize> {
+        pop(&self.links, self.ready.get_mut(usize::from(order.get()))?)
+    }
+
+    /// An entry of no list is free, and has room of that order.
+    pub(crate) fn put_ready(&mut self, order: Order, entry: usize) {
+        if let Some(stack) = self.ready.get_mut(usize::from(order.get())) {
+            push(&mut self.links, stack, entry);
+        }
     }
 
     /// The entry that waits longest, now in no list.
     pub(crate) fn take_waiting(&mut self) -> Option<usize> {
-        pop(&mut self.links, &mut self.waiting)
+        let first = usize::from(self.waiting.first);
+        if first >= N {
+            return None;
+        }
+        self.leave_waiting(first);
+        Some(first)
     }
 
     /// An entry of no list waits, behind the others.
     pub(crate) fn wait_last(&mut self, entry: usize) {
         let Ends { last, .. } = self.waiting;
-        let Ok(number) = u16::try_from(entry) else { return };
         let Some(link) = self.links.get_mut(entry) else { return };
         *link = Link { before: last, after: NONE };
+        let number = entry as u16;
         match self.links.get_mut(usize::from(last)) {
             Some(before) => before.after = number,
             None => self.waiting.first = number,
@@ -71,45 +92,42 @@ impl<const N: usize> Lists<N> {
 
     /// An entry of no list waits, before the others.
     pub(crate) fn wait_first(&mut self, entry: usize) {
-        push_front(&mut self.links, &mut self.waiting, entry);
+        let Ends { first, .. } = self.waiting;
+        let Some(link) = self.links.get_mut(entry) else { return };
+        *link = Link { before: NONE, after: first };
+        let number = entry as u16;
+        match self.links.get_mut(usize::from(first)) {
+            Some(after) => after.before = number,
+            None => self.waiting.last = number,
+        }
+        self.waiting.first = number;
     }
 
     /// A waiting entry leaves its list.
     pub(crate) fn leave_waiting(&mut self, entry: usize) {
-        unlink(&mut self.links, &mut self.waiting, entry);
+        let Some(&Link { before, after }) = self.links.get(entry) else { return };
+        match self.links.get_mut(usize::from(before)) {
+            Some(link) => link.after = after,
+            None => self.waiting.first = after,
+        }
+        match self.links.get_mut(usize::from(after)) {
+            Some(link) => link.before = before,
+            None => self.waiting.last = before,
+        }
     }
 }
 
-fn push_front(links: &mut [Link], ends: &mut Ends, entry: usize) {
-    let Ok(number) = u16::try_from(entry) else { return };
-    let Some(link) = links.get_mut(entry) else { return };
-    *link = Link { before: NONE, after: ends.first };
-    match links.get_mut(usize::from(ends.first)) {
-        Some(after) => after.before = number,
-        None => ends.last = number,
+fn push(links: &mut [Link], stack: &mut u16, entry: usize) {
+    if let Some(link) = links.get_mut(entry) {
+        link.after = *stack;
+        *stack = entry as u16;
     }
-    ends.first = number;
 }
 
-fn pop(links: &mut [Link], ends: &mut Ends) -> Option<usize> {
-    let first = usize::from(ends.first);
-    if first >= links.len() {
-        return None;
-    }
-    unlink(links, ends, first);
-    Some(first)
-}
-
-fn unlink(links: &mut [Link], ends: &mut Ends, entry: usize) {
-    let Some(&Link { before, after }) = links.get(entry) else { return };
-    match links.get_mut(usize::from(before)) {
-        Some(link) => link.after = after,
-        None => ends.first = after,
-    }
-    match links.get_mut(usize::from(after)) {
-        Some(link) => link.before = before,
-        None => ends.last = before,
-    }
+fn pop(links: &[Link], stack: &mut u16) -> Option<usize> {
+    let entry = usize::from(*stack);
+    *stack = links.get(entry)?.after;
+    Some(entry)
 }
 
 #[cfg(test)]
@@ -134,5 +152,19 @@ mod tests {
         assert_eq!([l.take_waiting(), l.take_waiting()], [Some(3), None]);
         let mut none = Lists::<0>::new();
         assert_eq!((none.take_free(), none.take_waiting()), (None, None));
+    }
+
+    /// Rule: an entry with room is found under the order of its room, and there only.
+    #[test]
+    fn room_is_kept_by_order() {
+        let mut l = Lists::<3>::new();
+        let entries = [l.take_free(), l.take_free(), l.take_free()].map(Option::unwrap);
+        l.put_ready(Order::PAGE, entries[0]);
+        l.put_ready(Order::TEN, entries[1]);
+        l.put_ready(Order::TEN, entries[2]);
+        assert_eq!(l.take_free(), None);
+        assert_eq!([l.take_ready(Order::TEN), l.take_ready(Order::TEN)], [Some(2), Some(1)]);
+        assert_eq!([l.take_ready(Order::TEN), l.take_ready(Order::PAGE)], [None, Some(0)]);
+        assert_eq!(l.take_ready(Order::PAGE), None);
     }
 }

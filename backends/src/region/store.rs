@@ -1,7 +1,7 @@
 //! The region as a store.
 
-use super::table::{Found, Table};
-use crate::ram::{Memory, PutAway};
+use super::table::{Adopted, Asked, Found, Place, Table, Waiting};
+use crate::ram::{Piece, PutAway};
 use crate::{MemoryError, MemoryRefused, RamBlock};
 use core::fmt;
 use forebay::{
@@ -30,8 +30,10 @@ use forebay::{
 /// The table of `N` entries is inside the value, so a large region belongs into a `static`. With `N = 0` it only copies.
 ///
 /// # Complexity
-/// Everything but copying: O(orders · log pages) for the room, under the lock; nothing is searched.
+/// Everything but copying: O(orders · log pages) for the room; nothing is searched. Transferring a block of an order that was
+/// written out or taken back before finds its room ready: O(1). A lock is held for a few dozen instructions at a time.
 pub struct Region<L, B, const PAGE: usize, const N: usize> {
+    pub(super) memory: Piece<L, PAGE>,
     pub(super) table: Locked<L, Table<B, PAGE, N>>,
     id: StoreId,
 }
@@ -43,12 +45,12 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
     /// A region without memory.
     pub const fn new(id: StoreId) -> Self {
         const { assert!(B::PAGE == PAGE, "the region's pages are as large as the blocks'") }
-        Region { table: Locked::new(Table::new()), id }
+        Region { memory: Piece::new(), table: Locked::new(Table::new()), id }
     }
 
     /// Words of metadata for a range of `bytes` bytes: about four bits a page.
     pub const fn metadata_words(bytes: usize) -> usize {
-        Memory::<PAGE>::words_with_away(bytes)
+        Piece::<L, PAGE>::words_with_away(bytes)
     }
 
     /// Gives it its memory; returns how many bytes of it are usable. Ragged ends are trimmed. The bytes are not
@@ -58,19 +60,17 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
     /// [`MemoryError`]; memory and metadata come back.
     ///
     /// # Context
-    /// For start-up: linear in the metadata, under the lock.
+    /// For start-up: linear in the metadata.
     pub fn init(
         &self,
         memory: &'static mut [u8],
         meta: &'static mut [usize],
     ) -> Result<usize, MemoryRefused> {
-        self.table.with(|t| {
-            if let Err(why) = check::<B, PAGE, N>(t, memory, meta) {
-                return Err(Refused::new((memory, meta), why));
-            }
-            let memory = t.memory.insert(Memory::new(memory, meta, PutAway::Possible)?);
-            Ok(memory.pages().get() * PAGE)
-        })
+        if let Err(why) = self.check(memory, meta) {
+            return Err(Refused::new((memory, meta), why));
+        }
+        let pages = self.memory.init(memory, meta, PutAway::Possible)?;
+        Ok(pages.get() * PAGE)
     }
 
     /// Whether [`init`](Region::init) would accept these; nothing changes.
@@ -78,12 +78,16 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
     /// # Errors
     /// What it would say.
     pub fn check(&self, memory: &[u8], meta: &[usize]) -> Result<(), MemoryError> {
-        self.table.with(|t| check::<B, PAGE, N>(t, memory, meta))
+        let pages = self.memory.check(memory, meta, PutAway::Possible)?;
+        match pages.checked_mul(N + 1) {
+            Some(values) if values <= Handle::VALUES => Ok(()),
+            _ => Err(MemoryError::TooLarge),
+        }
     }
 
     /// Pages that it has in all.
     pub fn total(&self) -> Pages {
-        self.table.with(|t| t.memory.as_ref().map_or(Pages::ZERO, Memory::pages))
+        self.memory.pages()
     }
 
     /// Pages adopted and not written out yet.
@@ -91,26 +95,104 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
         self.table.with(|t| t.pending())
     }
 
-    fn find(&self, handle: &Handle) -> Result<Found, StoreError> {
+    /// Room for `2^order` pages; what free entries have, if there is no other.
+    fn room(&self, order: Order) -> Result<RamBlock<PAGE>, StoreError> {
+        loop {
+            if let Some(room) = self.memory.cut(order) {
+                return Ok(room);
+            }
+            let Some((entry, room)) = self.any_ready() else { break };
+            self.table.with(|t| t.put_free(entry));
+            self.free(room);
+        }
+        let none = self.memory.free() == Pages::ZERO || order == Order::PAGE;
+        Err(if none { StoreError::Full } else { StoreError::TooLarge })
+    }
+
+    /// A free entry with room, of whatever order.
+    fn any_ready(&self) -> Option<(usize, RamBlock<PAGE>)> {
+        let mut orders = (0..=Order::TEN.get()).filter_map(Order::new);
+        orders.find_map(|order| self.table.with(|t| t.take_ready(order)))
+    }
+
+    pub(super) fn free(&self, room: RamBlock<PAGE>) {
+        let _ = self.memory.put(room); // it was cut from there
+    }
+
+    /// What is in it is stored contents.
+    pub(super) fn keep(&self, room: RamBlock<PAGE>) {
+        let _ = self.memory.put_away(room); // it was cut from there
+    }
+
+    /// A free entry, and room of that order, where none is ready.
+    #[cold]
+    fn entry_and_room(&self, order: Order) -> Result<(usize, RamBlock<PAGE>), StoreError> {
+        let room = match self.room(order) {
+            Err(StoreError::TooLarge) => return Err(StoreError::Full), // transfers don't split
+            other => other?,
+        };
+        if let Some(entry) = self.table.with(|t| t.take_free()) {
+            return Ok((entry, room));
+        }
+        let entry = self.any_ready().map(|(entry, other)| {
+            self.free(other);
+            entry
+        });
+        match entry {
+            Some(entry) => Ok((entry, room)),
+            None => {
+                self.free(room);
+                Err(StoreError::Backlog)
+            }
+        }
+    }
+
+    /// The entry's block is gone: its room is ready for the next one, as long as no more than a sixteenth of the region is. The
+    /// rest joins its neighbours, so that no large room is missing for small ones, and the lowest is taken first.
+    pub(super) fn keep_ready(&self, entry: usize, room: RamBlock<PAGE>) {
+        let most = Pages::new(self.memory.pages().get() / 16);
+        if let Err(room) = self.table.with(|t| t.put_ready(entry, room, most)) {
+            self.free(room);
+        }
+    }
+
+    fn handle(&self, room: &RamBlock<PAGE>, order: Order, entry: usize) -> Option<Handle> {
+        Handle::new(self.id, order, self.memory.index(room)? * (N + 1) + entry)
+    }
+
+    /// Splits a handle's value: what it says of the table, and the page.
+    fn place(&self, handle: &Handle) -> Result<(Place, usize), StoreError> {
         if handle.store() != self.id {
             return Err(StoreError::WrongStore);
         }
-        self.table.with(|t| t.find(handle))
+        let (page, entry) = (handle.value() / (N + 1), handle.value() % (N + 1));
+        let room = self.memory.pfn(page).ok_or(StoreError::NotStored)?;
+        Ok((Place { entry, room, order: handle.order() }, page))
     }
-}
 
-fn check<B, const PAGE: usize, const N: usize>(
-    table: &Table<B, PAGE, N>,
-    memory: &[u8],
-    meta: &[usize],
-) -> Result<(), MemoryError> {
-    if table.memory.is_some() {
-        return Err(MemoryError::Already);
+    /// The page of what is stored under a handle.
+    fn stored(&self, handle: &Handle) -> Result<usize, StoreError> {
+        let (place, page) = self.place(handle)?;
+        match self.table.with(|t| t.find(place)) {
+            Found::Adopted => Err(StoreError::OtherWay),
+            Found::Out => Err(StoreError::Busy),
+            Found::Elsewhere(_) if self.memory.is_away(page, place.order) => Ok(page),
+            Found::Elsewhere(lent) if lent > 0 => Err(StoreError::Busy), // it may be that, being read by somebody else
+            Found::Elsewhere(_) | Found::Foreign => Err(StoreError::NotStored),
+        }
     }
-    let pages = Memory::<PAGE>::check(memory, meta, PutAway::Possible)?;
-    match pages.checked_mul(N + 1) {
-        Some(values) if values <= Handle::VALUES => Ok(()),
-        _ => Err(MemoryError::TooLarge),
+
+    /// The adopted block under a handle; `what` is asked of what is out. `None`: neither.
+    fn adopted(&self, handle: &Handle, what: Asked) -> Result<Option<B>, StoreError> {
+        let (place, _) = self.place(handle)?;
+        match self.table.with(|t| t.take_adopted(place, what)) {
+            Adopted::Back(Waiting { from, to, .. }) => {
+                self.keep_ready(place.entry, to);
+                Ok(Some(from))
+            }
+            Adopted::Out => Err(StoreError::Busy),
+            Adopted::Not => Ok(None),
+        }
     }
 }
 
@@ -126,31 +208,39 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<
     }
 
     fn space(&self) -> Space {
-        self.table.with(|t| t.space())
+        let (ready, adoptions) = self.table.with(|t| t.spare());
+        Space::new(self.memory.free() + ready, adoptions)
     }
 
     /// [`StoreError::Full`] and [`StoreError::Backlog`] as the type says.
     fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
+        if N == 0 {
+            return Err(Refused::new(block, StoreError::Unsupported));
+        }
         let order = block.order();
-        self.table.with(|t| t.adopt(self.id, block, order))
+        // Room is reserved now, so that writing out can't fail for want of it.
+        let (entry, to) = match self.table.with(|t| t.take_ready(order)) {
+            Some(ready) => ready,
+            None => match self.entry_and_room(order) {
+                Ok(found) => found,
+                Err(why) => return Err(Refused::new(block, why)),
+            },
+        };
+        let Some(handle) = self.handle(&to, order, entry) else {
+            self.keep_ready(entry, to);
+            return Err(Refused::new(block, StoreError::Full)); // `check` sees to it that there is one
+        };
+        self.table.with(|t| t.adopt(entry, Waiting { from: block, to, at: 0 }));
+        Ok(handle)
     }
 
     fn take_back(&self, handle: Handle, _: Context) -> Result<B, Refused<Handle, StoreError>> {
-        if handle.store() != self.id {
-            return Err(Refused::new(handle, StoreError::WrongStore));
-        }
-        self.table.with(|t| match t.find(&handle) {
-            Ok(Found::Adopted) => match t.give_up(&handle) {
-                Some(block) => Ok(block),
-                None => Err(Refused::new(handle, StoreError::NotStored)),
-            },
-            Ok(Found::Out) => {
-                t.ask_back(&handle);
-                Err(Refused::new(handle, StoreError::Busy))
-            }
-            Ok(Found::Stored) => Err(Refused::new(handle, StoreError::OtherWay)),
-            Err(why) => Err(Refused::new(handle, why)),
-        })
+        let why = match self.adopted(&handle, Asked::Back) {
+            Ok(Some(block)) => return Ok(block),
+            Ok(None) => self.stored(&handle).map_or_else(|why| why, |_| StoreError::OtherWay),
+            Err(why) => why,
+        };
+        Err(Refused::new(handle, why))
     }
 
     fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
@@ -160,11 +250,10 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<
         if order > block.order() {
             return Err(StoreError::TooLarge);
         }
-        let mut room = Room::new(self, self.table.with(|t| t.reserve(order))?, AtEnd::Free);
+        let mut room = Room::new(self, self.room(order)?, AtEnd::Free);
         let wanted = room.block.as_ref().map_or(0, |to| to.len());
         let copied = room.block.as_mut().map_or(0, |to| block.copy_out(0, to));
-        let handle = self.table.with(|t| t.handle(self.id, room.block.as_ref()?, order, N));
-        match handle {
+        match room.block.as_ref().and_then(|to| self.handle(to, order, N)) {
             Some(handle) if copied == wanted => {
                 room.at_end = AtEnd::Keep;
                 Ok(handle)
@@ -177,12 +266,12 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<
         if !cx.contains(Context::MAY_BLOCK) {
             return Err(StoreError::Context);
         }
-        match self.find(handle)? {
-            Found::Adopted => return Err(StoreError::OtherWay),
-            Found::Out => return Err(StoreError::Busy),
-            Found::Stored => {}
-        }
-        let from = self.table.with(|t| t.lend(handle)).ok_or(StoreError::Busy)?;
+        let page = self.stored(handle)?;
+        self.table.with(|t| t.lend()); // before it can't be found: who looks for it meanwhile hears that it is busy
+        let Some(from) = self.memory.fetch(page, handle.order()) else {
+            self.table.with(|t| t.give_back());
+            return Err(StoreError::Busy);
+        };
         let room = Room::new(self, from, AtEnd::Return);
         let bytes = room.block.as_deref().unwrap_or_default();
         let copied = block.copy_in(at.get().saturating_mul(PAGE), bytes);
@@ -190,49 +279,43 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<
     }
 
     fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
-        let why = match self.find(&handle) {
-            Ok(Found::Stored) => {
-                return self.table.with(|t| match t.borrow(&handle).map(OwnedBlock::split) {
-                    Some(Ok((lower, upper))) => {
-                        let order = lower.order();
-                        let both =
-                            t.handle(self.id, &lower, order, N).zip(t.handle(self.id, &upper, order, N));
-                        t.keep(lower);
-                        t.keep(upper);
-                        both.ok_or(Refused::new(handle, StoreError::Io)) // every page has a number
-                    }
-                    Some(Err(page)) => {
-                        t.keep(page);
-                        Err(Refused::new(handle, StoreError::TooLarge))
-                    }
-                    None => Err(Refused::new(handle, StoreError::Busy)),
-                });
-            }
-            Ok(Found::Adopted) => StoreError::OtherWay,
-            Ok(Found::Out) => StoreError::Busy,
-            Err(why) => why,
+        let page = match self.stored(&handle) {
+            Ok(page) => page,
+            Err(why) => return Err(Refused::new(handle, why)),
         };
-        Err(Refused::new(handle, why))
+        match self.memory.fetch(page, handle.order()).map(OwnedBlock::split) {
+            Some(Ok((lower, upper))) => {
+                let order = lower.order();
+                let both = self.handle(&lower, order, N).zip(self.handle(&upper, order, N));
+                self.keep(lower);
+                self.keep(upper);
+                both.ok_or(Refused::new(handle, StoreError::Io)) // every page has a number
+            }
+            Some(Err(page)) => {
+                self.keep(page);
+                Err(Refused::new(handle, StoreError::TooLarge))
+            }
+            None => Err(Refused::new(handle, StoreError::Busy)),
+        }
     }
 
     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
-        if handle.store() != self.id {
-            return Err(Refused::new(handle, StoreError::WrongStore));
-        }
-        self.table.with(|t| match t.find(&handle) {
-            Ok(Found::Adopted) => Ok(t.give_up(&handle)),
-            Ok(Found::Out) => {
-                t.drop_out(&handle); // the block goes home when the engine is done with it
-                Ok(None)
-            }
-            Ok(Found::Stored) => {
-                if let Some(to) = t.borrow(&handle) {
-                    t.unreserve(to);
-                }
-                Ok(None)
-            }
-            Err(why) => Err(Refused::new(handle, why)),
-        })
+        let why = match self.adopted(&handle, Asked::Drop) {
+            Ok(None) => match self.stored(&handle) {
+                Ok(page) => match self.memory.fetch(page, handle.order()) {
+                    Some(room) => {
+                        self.free(room);
+                        return Ok(None);
+                    }
+                    None => StoreError::Busy,
+                },
+                Err(why) => why,
+            },
+            Ok(adopted) => return Ok(adopted),
+            Err(StoreError::Busy) => return Ok(None), // it goes home when the engine is done with it
+            Err(why) => why,
+        };
+        Err(Refused::new(handle, why))
     }
 
     /// Writes out with the CPU where `cx` permits to take that long; else it only counts.
@@ -278,11 +361,14 @@ impl<'r, L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Room<'r, 
 impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Drop for Room<'_, L, B, PAGE, N> {
     fn drop(&mut self) {
         let Some(block) = self.block.take() else { return };
-        self.region.table.with(|t| match self.at_end {
-            AtEnd::Keep => t.keep(block),
-            AtEnd::Return => t.give_back(block),
-            AtEnd::Free => t.unreserve(block),
-        });
+        match self.at_end {
+            AtEnd::Keep => self.region.keep(block),
+            AtEnd::Return => {
+                self.region.keep(block);
+                self.region.table.with(|t| t.give_back());
+            }
+            AtEnd::Free => self.region.free(block),
+        }
     }
 }
 

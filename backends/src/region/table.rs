@@ -1,15 +1,17 @@
-//! What the region knows, behind its lock: the memory, and the blocks that were adopted.
+//! What the region knows of the blocks that it adopted, behind its lock: one step each, none with a loop.
 //!
 //! A handle's value is `page · (N + 1) + entry`: the page of the region that is reserved for the contents, and the
 //! entry of the adopted block, `N` for none. An entry whose reserved page is not that one belongs to somebody else
 //! by now: then the contents have been written out to the page. So adopted blocks are bounded by the table, stored
 //! ones only by the memory, and neither is ever searched for.
+//!
+//! A free entry may have room already, of the order that was last adopted there: so the next such block is adopted without
+//! looking for any. When room is short, it is taken from there.
 
 use super::list::Lists;
 use crate::RamBlock;
-use crate::ram::{Memory, Whose};
 use core::mem::replace;
-use forebay::{Handle, Order, OwnedBlock, Pages, Refused, Space, StoreError, StoreId};
+use forebay::{Order, OwnedBlock, Pages, Pfn};
 
 /// A block that was adopted and waits: where it will go, and how much of it is there already.
 pub(super) struct Waiting<B, const PAGE: usize> {
@@ -20,15 +22,18 @@ pub(super) struct Waiting<B, const PAGE: usize> {
 }
 
 enum Entry<B, const PAGE: usize> {
+    /// In the list of free ones, or in somebody's hands.
     Free,
+    /// As `Free`, and here is room, in the list of its order.
+    Ready(RamBlock<PAGE>),
     /// In the list of those that wait.
     Waiting(Waiting<B, PAGE>),
     /// As `Waiting`, but somebody asked for it while it was out: the next write-out passes over it once.
     Wanted(Waiting<B, PAGE>),
     /// With the engine, or being copied by the CPU.
     Out {
-        /// The reserved page.
-        page: usize,
+        /// The first frame of its room.
+        room: Pfn,
         order: Order,
         asked: Asked,
     },
@@ -36,7 +41,7 @@ enum Entry<B, const PAGE: usize> {
 
 /// What happened to a block while it was out.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Asked {
+pub(super) enum Asked {
     Nothing,
     /// Somebody wanted to take it back.
     Back,
@@ -52,46 +57,63 @@ pub(super) enum Next<B, const PAGE: usize> {
     Nothing,
 }
 
-/// What became of a block that was out.
-pub(super) enum Back<B> {
-    /// Written out, or discarded meanwhile.
-    Home(B),
+/// What became of a block that was out and is not copied to its end.
+pub(super) enum Back<B, const PAGE: usize> {
+    /// It was discarded meanwhile.
+    Dropped(Waiting<B, PAGE>),
     Waits,
     /// Waits, and somebody asked for it.
     Wanted,
+}
+
+/// An entry and the room that a handle says, as frames.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) entry: usize,
+    pub(super) room: Pfn,
+    pub(super) order: Order,
 }
 
 /// What is under a handle.
 pub(super) enum Found {
     Adopted,
     Out,
-    Stored,
+    /// No such entry: it may be stored. So many stored blocks are being read just now.
+    Elsewhere(usize),
+    /// The room is of another order, or what is there was discarded.
+    Foreign,
+}
+
+/// What is under a handle, for one who wants the block.
+pub(super) enum Adopted<B, const PAGE: usize> {
+    /// This; its entry is the caller's.
+    Back(Waiting<B, PAGE>),
+    /// It is out, and was told.
+    Out,
+    Not,
 }
 
 pub(super) struct Table<B, const PAGE: usize, const N: usize> {
-    pub(super) memory: Option<Memory<PAGE>>,
     entries: [Entry<B, PAGE>; N],
     lists: Lists<N>,
     pending: Pages,
+    /// Of the entries that are ready.
+    ready: Pages,
     adoptions: usize,
     /// How many stored blocks are being read just now, outside the lock.
     lent: usize,
 }
 
-impl<B, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
+impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
     pub(super) const fn new() -> Self {
         Table {
-            memory: None,
             entries: [const { Entry::Free }; N],
             lists: Lists::new(),
             pending: Pages::ZERO,
+            ready: Pages::ZERO,
             adoptions: N,
             lent: 0,
         }
-    }
-
-    pub(super) fn space(&self) -> Space {
-        Space::new(self.memory.as_ref().map_or(Pages::ZERO, Memory::free), self.adoptions)
     }
 
     /// Adopted, not written out yet.
@@ -99,147 +121,124 @@ impl<B, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         self.pending
     }
 
-    /// Room for `2^order` pages.
-    pub(super) fn reserve(&mut self, order: Order) -> Result<RamBlock<PAGE>, StoreError> {
-        let memory = self.memory.as_mut().ok_or(StoreError::Full)?;
-        match memory.cut(order) {
-            Some(to) => Ok(to),
-            None if memory.free() == Pages::ZERO || order == Order::PAGE => Err(StoreError::Full),
-            None => Err(StoreError::TooLarge),
+    /// Pages of room that free entries have, and how many entries are free.
+    pub(super) fn spare(&self) -> (Pages, usize) {
+        (self.ready, self.adoptions)
+    }
+
+    /// A free entry with room of that order.
+    pub(super) fn take_ready(&mut self, order: Order) -> Option<(usize, RamBlock<PAGE>)> {
+        let entry = self.lists.take_ready(order)?;
+        let place = self.entries.get_mut(entry)?;
+        match replace(place, Entry::Free) {
+            Entry::Ready(room) => {
+                self.ready -= order.pages();
+                self.adoptions -= 1;
+                Some((entry, room))
+            }
+            other => {
+                *place = other; // not reached: what is in that list is ready
+                None
+            }
         }
     }
 
-    pub(super) fn unreserve(&mut self, to: RamBlock<PAGE>) {
-        if let Some(memory) = &mut self.memory {
-            let _ = memory.put(to); // it was cut from there
-        }
-    }
-
-    pub(super) fn handle(
-        &self,
-        id: StoreId,
-        to: &RamBlock<PAGE>,
-        order: Order,
-        entry: usize,
-    ) -> Option<Handle> {
-        let page = self.memory.as_ref()?.index(to)?;
-        Handle::new(id, order, page * (N + 1) + entry)
-    }
-
-    /// Adopts a block of that order. Room is reserved now, so that writing out can't fail for want of it.
-    pub(super) fn adopt(
-        &mut self,
-        id: StoreId,
-        from: B,
-        order: Order,
-    ) -> Result<Handle, Refused<B, StoreError>> {
-        if N == 0 {
-            return Err(Refused::new(from, StoreError::Unsupported));
-        }
-        let to = match self.reserve(order) {
-            Ok(to) => to,
-            Err(StoreError::TooLarge) => return Err(Refused::new(from, StoreError::Full)), // transfers don't split
-            Err(why) => return Err(Refused::new(from, why)),
-        };
-        let taken = self.lists.take_free().and_then(|e| Some((e, self.handle(id, &to, order, e)?)));
-        let Some((entry, handle)) = taken else {
-            self.unreserve(to);
-            return Err(Refused::new(from, StoreError::Backlog));
-        };
-        self.pending += order.pages();
+    /// A free entry without room.
+    pub(super) fn take_free(&mut self) -> Option<usize> {
+        let entry = self.lists.take_free()?;
         self.adoptions -= 1;
-        self.set(entry, Entry::Waiting(Waiting { from, to, at: 0 }));
+        Some(entry)
+    }
+
+    /// An entry that was taken, or whose block is gone, is free.
+    pub(super) fn put_free(&mut self, entry: usize) {
+        self.lists.put_free(entry);
+        self.adoptions += 1;
+    }
+
+    /// The same with room, if there are no more than `most` pages of that then; else it comes back.
+    pub(super) fn put_ready(
+        &mut self,
+        entry: usize,
+        room: RamBlock<PAGE>,
+        most: Pages,
+    ) -> Result<(), RamBlock<PAGE>> {
+        let (order, ready) = (room.order(), self.ready + room.pages());
+        if ready > most {
+            self.put_free(entry);
+            return Err(room);
+        }
+        self.set(entry, Entry::Ready(room));
+        self.lists.put_ready(order, entry);
+        self.ready = ready;
+        self.adoptions += 1;
+        Ok(())
+    }
+
+    /// A block in an entry that was taken: it waits.
+    pub(super) fn adopt(&mut self, entry: usize, waiting: Waiting<B, PAGE>) {
+        self.pending += waiting.to.pages();
+        self.set(entry, Entry::Waiting(waiting));
         self.lists.wait_last(entry);
-        Ok(handle)
     }
 
-    /// Splits a handle's value.
-    fn place(handle: &Handle) -> (usize, usize) {
-        (handle.value() / (N + 1), handle.value() % (N + 1))
+    pub(super) fn find(&self, at: Place) -> Found {
+        let (room, order, found) = match self.entries.get(at.entry) {
+            Some(Entry::Waiting(w) | Entry::Wanted(w)) => (w.to.pfn(), w.to.order(), Found::Adopted),
+            Some(Entry::Out { room, order, asked: Asked::Drop }) => (*room, *order, Found::Foreign),
+            Some(Entry::Out { room, order, .. }) => (*room, *order, Found::Out),
+            _ => return Found::Elsewhere(self.lent),
+        };
+        if room != at.room {
+            Found::Elsewhere(self.lent)
+        } else if order != at.order {
+            Found::Foreign
+        } else {
+            found
+        }
     }
 
-    pub(super) fn find(&self, handle: &Handle) -> Result<Found, StoreError> {
-        let memory = self.memory.as_ref().ok_or(StoreError::NotStored)?;
-        let (page, entry) = Self::place(handle);
-        match self.entries.get(entry) {
-            Some(Entry::Waiting(w) | Entry::Wanted(w)) if memory.index(&w.to) == Some(page) => {
-                return if w.to.order() == handle.order() {
-                    Ok(Found::Adopted)
-                } else {
-                    Err(StoreError::NotStored)
-                };
+    /// The adopted block that is there; or says to what is out what shall become of it.
+    pub(super) fn take_adopted(&mut self, at: Place, what: Asked) -> Adopted<B, PAGE> {
+        let Some(place) = self.entries.get_mut(at.entry) else { return Adopted::Not };
+        if let Entry::Out { room, order, asked } = place {
+            if *room != at.room || *order != at.order || *asked == Asked::Drop {
+                return Adopted::Not;
             }
-            Some(Entry::Out { page: out, order, asked }) if *out == page => {
-                let known = *order == handle.order() && *asked != Asked::Drop;
-                return if known { Ok(Found::Out) } else { Err(StoreError::NotStored) };
-            }
-            _ => {}
-        }
-        match memory.whose(page, handle.order()) {
-            Whose::Away => Ok(Found::Stored),
-            Whose::Cut if self.lent > 0 => Err(StoreError::Busy), // it may be that, being read by somebody else
-            Whose::Cut | Whose::Free => Err(StoreError::NotStored),
-        }
-    }
-
-    /// The adopted block under a handle; the room for it is free again.
-    pub(super) fn give_up(&mut self, handle: &Handle) -> Option<B> {
-        let (_, entry) = Self::place(handle);
-        let Waiting { from, to, .. } = self.take_waiting_at(entry)?;
-        self.lists.leave_waiting(entry);
-        self.release_entry(entry, handle.order());
-        self.unreserve(to);
-        Some(from)
-    }
-
-    /// What is stored under a handle, to read it outside the lock; until [`Table::give_back`] nobody else reaches it.
-    pub(super) fn lend(&mut self, handle: &Handle) -> Option<RamBlock<PAGE>> {
-        let block = self.borrow(handle)?;
-        self.lent += 1;
-        Some(block)
-    }
-
-    pub(super) fn give_back(&mut self, block: RamBlock<PAGE>) {
-        self.lent -= 1;
-        self.keep(block);
-    }
-
-    /// What is stored under a handle, out of reach of others until [`Table::keep`].
-    pub(super) fn borrow(&mut self, handle: &Handle) -> Option<RamBlock<PAGE>> {
-        self.memory.as_mut()?.fetch(Self::place(handle).0, handle.order())
-    }
-
-    /// The block of the region is stored contents.
-    pub(super) fn keep(&mut self, to: RamBlock<PAGE>) {
-        if let Some(memory) = &mut self.memory {
-            let _ = memory.put_away(to); // it was cut from there
-        }
-    }
-
-    /// What is out shall come back to whoever asks next.
-    pub(super) fn ask_back(&mut self, handle: &Handle) {
-        self.ask(handle, Asked::Back);
-    }
-
-    /// What is out is discarded: the block goes home when it comes back.
-    pub(super) fn drop_out(&mut self, handle: &Handle) {
-        self.ask(handle, Asked::Drop);
-    }
-
-    fn ask(&mut self, handle: &Handle, what: Asked) {
-        if let Some(Entry::Out { asked, .. }) = self.entries.get_mut(Self::place(handle).1) {
             *asked = what;
+            return Adopted::Out;
         }
+        match replace(place, Entry::Free) {
+            Entry::Waiting(w) | Entry::Wanted(w) if w.to.pfn() == at.room && w.to.order() == at.order => {
+                self.lists.leave_waiting(at.entry);
+                self.pending -= at.order.pages();
+                Adopted::Back(w)
+            }
+            other => {
+                *place = other;
+                Adopted::Not
+            }
+        }
+    }
+
+    /// A stored block is about to be read outside the lock.
+    pub(super) fn lend(&mut self) {
+        self.lent += 1;
+    }
+
+    /// It is stored again.
+    pub(super) fn give_back(&mut self) {
+        self.lent -= 1;
     }
 
     /// The block that waits longest goes out, unless somebody asked for it: then it goes to the end instead.
     pub(super) fn send_out(&mut self) -> Next<B, PAGE> {
         let Some(entry) = self.lists.take_waiting() else { return Next::Nothing };
-        let page = self.waiting_page(entry);
-        let (Some(place), Some(page)) = (self.entries.get_mut(entry), page) else { return Next::Nothing };
+        let Some(place) = self.entries.get_mut(entry) else { return Next::Nothing };
         match replace(place, Entry::Free) {
             Entry::Waiting(waiting) => {
-                *place = Entry::Out { page, order: waiting.to.order(), asked: Asked::Nothing };
+                let (room, order) = (waiting.to.pfn(), waiting.to.order());
+                *place = Entry::Out { room, order, asked: Asked::Nothing };
                 Next::Out(entry, waiting)
             }
             Entry::Wanted(waiting) => {
@@ -254,66 +253,59 @@ impl<B, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         }
     }
 
-    fn waiting_page(&self, entry: usize) -> Option<usize> {
-        match self.entries.get(entry)? {
-            Entry::Waiting(w) | Entry::Wanted(w) => self.memory.as_ref()?.index(&w.to),
-            _ => None,
+    /// What was out is stored: what was asked of it meanwhile. Its entry is the caller's.
+    pub(super) fn leave(&mut self, entry: usize) -> Asked {
+        match self.entries.get_mut(entry) {
+            Some(place @ Entry::Out { .. }) => match replace(place, Entry::Free) {
+                Entry::Out { order, asked, .. } => {
+                    self.pending -= order.pages();
+                    asked
+                }
+                _ => Asked::Nothing,
+            },
+            _ => Asked::Nothing,
         }
     }
 
-    /// A block that was out, whole or in part copied, from byte `began` on.
-    pub(super) fn come_back(&mut self, entry: usize, waiting: Waiting<B, PAGE>, began: usize) -> Back<B> {
-        let order = waiting.to.order();
+    /// A block that was out and was copied only in part, from byte `began` on. If it was discarded, its entry is the
+    /// caller's.
+    pub(super) fn come_back(
+        &mut self,
+        entry: usize,
+        waiting: Waiting<B, PAGE>,
+        began: usize,
+    ) -> Back<B, PAGE> {
         let asked = match self.entries.get(entry) {
             Some(Entry::Out { asked, .. }) => *asked,
             _ => Asked::Nothing,
         };
-        if asked == Asked::Drop || waiting.at >= waiting.to.len() {
-            self.release_entry(entry, order);
-            if asked == Asked::Drop {
-                self.unreserve(waiting.to)
-            } else {
-                self.keep(waiting.to)
+        let moved = waiting.at > began;
+        match asked {
+            Asked::Drop => {
+                self.pending -= waiting.to.pages();
+                self.set(entry, Entry::Free);
+                Back::Dropped(waiting)
             }
-            return Back::Home(waiting.from);
-        }
-        let stuck = waiting.at == began;
-        if asked == Asked::Back {
-            self.set(entry, Entry::Wanted(waiting));
-            self.lists.wait_last(entry);
-            return Back::Wanted;
-        }
-        self.set(entry, Entry::Waiting(waiting));
-        if stuck {
-            self.lists.wait_last(entry)
-        } else {
-            self.lists.wait_first(entry)
-        }
-        Back::Waits
-    }
-
-    /// Whether a block of the region and an entry belong together as something that is out.
-    pub(super) fn is_out(&self, entry: usize, to: &RamBlock<PAGE>) -> bool {
-        let page = self.memory.as_ref().and_then(|m| m.index(to));
-        matches!(self.entries.get(entry), Some(Entry::Out { page: out, .. }) if page == Some(*out))
-    }
-
-    fn take_waiting_at(&mut self, entry: usize) -> Option<Waiting<B, PAGE>> {
-        let place = self.entries.get_mut(entry)?;
-        match replace(place, Entry::Free) {
-            Entry::Waiting(waiting) | Entry::Wanted(waiting) => Some(waiting),
-            other => {
-                *place = other;
-                None
+            Asked::Back => {
+                self.set(entry, Entry::Wanted(waiting));
+                self.lists.wait_last(entry);
+                Back::Wanted
+            }
+            Asked::Nothing => {
+                self.set(entry, Entry::Waiting(waiting));
+                if moved {
+                    self.lists.wait_first(entry)
+                } else {
+                    self.lists.wait_last(entry)
+                }
+                Back::Waits
             }
         }
     }
 
-    fn release_entry(&mut self, entry: usize, order: Order) {
-        self.set(entry, Entry::Free);
-        self.lists.put_free(entry);
-        self.pending -= order.pages();
-        self.adoptions += 1;
+    /// Whether room and an entry belong together as something that is out.
+    pub(super) fn is_out(&self, entry: usize, to: Pfn) -> bool {
+        matches!(self.entries.get(entry), Some(Entry::Out { room, .. }) if *room == to)
     }
 
     fn set(&mut self, entry: usize, to: Entry<B, PAGE>) {

@@ -2,7 +2,7 @@
 
 use super::engine::{CopyEngine, Job};
 use super::store::Region;
-use super::table::{Back, Next, Table, Waiting};
+use super::table::{Asked, Back, Next, Table, Waiting};
 use core::task::Poll;
 use forebay::{OwnedBlock, RawLock};
 
@@ -108,15 +108,35 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
     }
 
     fn take_in(&self, job: Job<B, PAGE>, home: &mut dyn FnMut(B)) -> Result<Came, Job<B, PAGE>> {
-        if !self.table.with(|t| t.is_out(job.entry, &job.to)) {
+        if !self.table.with(|t| t.is_out(job.entry, job.to.pfn())) {
             return Err(job);
         }
         let Job { from, to, at, len, entry } = job;
-        match self.table.with(|t| t.come_back(entry, Waiting { from, to, at: at + len }, at)) {
-            Back::Home(block) => home(block),
-            Back::Waits => {}
-            Back::Wanted => return Ok(Came::Wanted),
+        let (order, end) = (to.order(), at + len);
+        if end < to.len() {
+            match self.table.with(|t| t.come_back(entry, Waiting { from, to, at: end }, at)) {
+                Back::Waits => return Ok(Came::Unwanted),
+                Back::Wanted => return Ok(Came::Wanted),
+                Back::Dropped(Waiting { from, to, .. }) => {
+                    self.keep_ready(entry, to);
+                    home(from);
+                }
+            }
+            return Ok(Came::Unwanted);
         }
+        // It is stored before it leaves its entry, so that there is no moment when it can't be found.
+        let page = self.memory.index(&to);
+        self.keep(to);
+        let dropped = self.table.with(|t| t.leave(entry)) == Asked::Drop;
+        let room = match page.filter(|_| dropped) {
+            Some(page) => self.memory.fetch(page, order),
+            None => self.memory.cut(order), // for the next one
+        };
+        match room {
+            Some(room) => self.keep_ready(entry, room),
+            None => self.table.with(|t| t.put_free(entry)),
+        }
+        home(from);
         Ok(Came::Unwanted)
     }
 }

@@ -160,7 +160,12 @@ impl Chunks {
         self.sums.count(chunk, usize::wrapping_add);
         let state = chunk.state();
         for (marks, which) in [(&mut self.queued, State::Queued), (&mut self.dead, State::Dead)] {
-            if state == which { bitmap::set(marks, n) } else { bitmap::clear(marks, n) }
+            let mark = bitmap::Bit::new(0, n);
+            if state == which {
+                mark.set(marks)
+            } else {
+                mark.clear(marks)
+            };
         }
     }
 

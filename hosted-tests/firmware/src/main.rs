@@ -1,28 +1,26 @@
-//! Forebay on a bare x86-64 machine: no operating system, no `std`, no `alloc`, real interrupts.
+//! Forebay on bare machines: no operating system, no `std`, no `alloc`, real interrupts.
 //!
-//! The image takes the `core` that is installed for the host anyway, so no cross toolchain is needed.
 //! `run`, beside this crate's manifest, builds it, boots it in QEMU and turns the outcome into a status.
 #![no_std]
 #![no_main]
 
-#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
-compile_error!(
-    "this image borrows the prebuilt core of x86_64-unknown-linux-gnu; it cannot be built for others"
-);
+#[cfg(all(feature = "defmt", not(board = "mps2")))]
+compile_error!("only the machine of thumbv7em has a second serial port for the log");
 
 mod app;
+mod log;
 mod machine;
-mod selftest;
+mod steps;
 
 use core::fmt::Write;
 use core::panic::PanicInfo;
 use machine::{Console, Exit};
 
-/// Where the boot code arrives: `.bss` cleared, the stack set, interrupts off.
+/// Where the boot code arrives: `.bss` cleared, the stack set, no source of interrupts open.
 extern "C" fn rust_main() -> ! {
     machine::init();
     let passed = match machine::memory() {
-        Some(memory) => selftest::run(&mut Console, memory),
+        Some(memory) => steps::run(&mut Console, memory),
         None => false,
     };
     let passed = if cfg!(feature = "fail") {

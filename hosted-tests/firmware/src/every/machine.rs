@@ -2,6 +2,7 @@
 
 use core::hint::black_box;
 use core::ops::Range;
+use critical_section::RawRestoreState;
 use forebay::{
     Ask, BufferId, Busy, Caching, Charge, Context, CriticalSection, DmaAddr, Keep, MapRefused, ModeRefused,
     Order, OutOfFrames, OverLimit, Pages, Platform, Wiped, Zone, Zones,
@@ -83,10 +84,10 @@ critical_section::set_impl!(Interrupts);
 
 // SAFETY: the image is never run.
 unsafe impl critical_section::Impl for Interrupts {
-    unsafe fn acquire() -> bool {
-        black_box(true)
+    unsafe fn acquire() -> RawRestoreState {
+        black_box(RawRestoreState::default())
     }
-    unsafe fn release(were_on: bool) {
+    unsafe fn release(were_on: RawRestoreState) {
         black_box(were_on);
     }
 }

@@ -1,20 +1,26 @@
 //! The machine: a PC as QEMU makes it, entered by the PVH note of the image.
 //!
-//! One processor, one thread of execution, and one interrupt that can come between its instructions: the
-//! periodic timer. Its invariants, which the safety comments below name:
+//! One processor, one thread of execution, and two interrupts that can come between its instructions: the periodic
+//! timer, and the serial port's, which stands for a device that is done. Its invariants, which the safety comments below
+//! name:
 //!
 //! - ONE CORE: no other processor is ever started, so nothing runs beside the current instruction.
 //! - OWN STACKS: the processor enters every handler on a stack of the handler's kind (the interrupt stack
 //!   table of the task state segment). The prebuilt `core` is compiled to keep live data in the 128 bytes
 //!   below the stack pointer (the "red zone"), which a handler on the interrupted stack would overwrite.
-//! - CLOSED: the timer's handler and the critical sections run with interrupts off from begin to end. The
-//!   static of this name counts them.
-use super::Memory;
+//! - CLOSED: the handlers of interrupts and the critical sections run with interrupts off from begin to end. The
+//!   static of this name (`interrupts.rs`) counts them.
+
+mod interrupts;
+
+pub use interrupts::{
+    disable_interrupts, on_completion, raise_completion, start_timer, stop_timer, wait_until,
+};
+
+use super::{Exit, Memory};
 use core::arch::{asm, global_asm};
-use core::cell::{Cell, UnsafeCell};
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicUsize, Ordering};
-use critical_section::Mutex;
+use core::ops::Range;
 use static_cell::ConstStaticCell;
 
 // Boot. QEMU finds the note (XEN_ELFNOTE_PHYS32_ENTRY = 18) and enters `_start32` in 32-bit protected mode,
@@ -118,7 +124,7 @@ boot_gdtr:
 .balign 8
 boot_tss:
     .skip 36
-    .quad timer_stack_top           // interrupt stack 1
+    .quad handler_stack_top         // interrupt stack 1
     .quad fault_stack_top           // interrupt stack 2
     .skip 50
     .word 104                       // no I/O permission map
@@ -130,7 +136,7 @@ boot_pml4: .skip 4096
 boot_pdpt: .skip 4096
 boot_pd:   .skip 4096
     .skip 65536
-timer_stack_top:
+handler_stack_top:
     .skip 16384
 fault_stack_top:
 .popsection
@@ -138,105 +144,20 @@ fault_stack_top:
     main = sym crate::rust_main,
 );
 
-// Handlers. The processor has switched to the handler's stack, aligned it to 16 bytes, pushed ss, rsp,
-// rflags, cs, rip (and for some faults an error code) and turned interrupts off; iretq undoes it all.
-global_asm!(
-    r#"
-.pushsection .text.handlers, "ax"
-timer_entry:
-    push rbp
-    mov  rbp, rsp
-    push rax
-    push rcx
-    push rdx
-    push rsi
-    push rdi
-    push r8
-    push r9
-    push r10
-    push r11
-    sub  rsp, 512
-    and  rsp, -16
-    fxsave64 [rsp]
-    cld                             // memmove may have been going backwards
-    call {timer}
-    fxrstor64 [rsp]
-    lea  rsp, [rbp - 72]
-    pop  r11
-    pop  r10
-    pop  r9
-    pop  r8
-    pop  rdi
-    pop  rsi
-    pop  rdx
-    pop  rcx
-    pop  rax
-    pop  rbp
-    iretq
-
-// A request that is gone when the controller is asked for its number. It expects no end of interrupt.
-spurious_entry:
-    iretq
-
-// One stub of 16 bytes for each fault. All leave the same frame: vector, error code, rip and so on. The mask
-// has a bit for each vector whose error code the processor pushes.
-.balign 16
-fault_entries:
-.irp v, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
-    .balign 16
-    .if ((0x60227d00 >> \v) & 1) == 0
-    push 0
-    .endif
-    push \v
-    jmp  fault_common
-.endr
-fault_common:
-    cld
-    mov  rdi, rsp
-    and  rsp, -16
-    call {fault}
-    ud2
-.popsection
-"#,
-    timer = sym timer,
-    fault = sym fault,
-);
-
-unsafe extern "C" {
-    // Code, named for its address alone.
-    safe static timer_entry: [u8; 0];
-    safe static spurious_entry: [u8; 0];
-    safe static fault_entries: [u8; 0];
-}
-
 /// Sets up the serial port, the interrupt table and the interrupt controllers, all lines shut. Interrupts
 /// stay off.
 pub fn init() {
     Console::init();
-    load_idt();
-    shut_controllers();
-}
-
-/// How the image ends; QEMU's status is twice the value, plus one.
-#[derive(Clone, Copy)]
-#[repr(u32)]
-pub enum Exit {
-    /// QEMU's status 33.
-    Pass = 16,
-    /// Status 3; 1 is what QEMU says of its own errors.
-    Fail = 1,
-    /// Status 5.
-    Panic = 2,
-    /// Status 7.
-    Fault = 3,
+    interrupts::load_idt();
+    interrupts::shut_controllers();
 }
 
 /// Ends the machine.
 pub fn exit(code: Exit) -> ! {
     disable_interrupts();
-    // SAFETY: port 0xf4 is QEMU's isa-debug-exit, as `run` starts the machine; where the device is missing
-    // the write goes nowhere. No memory is involved.
-    unsafe { asm!("out dx, eax", in("dx") 0xf4u16, in("eax") code as u32, options(nomem, nostack)) }
+    // SAFETY: port 0xf4 is QEMU's isa-debug-exit, as `run` starts the machine, which doubles what it is told and adds
+    // one; where the device is missing the write goes nowhere. No memory is involved.
+    unsafe { asm!("out dx, eax", in("dx") 0xf4u16, in("eax") code as u32 >> 1, options(nomem, nostack)) }
     loop {
         // SAFETY: interrupts are off, so this stops the processor and changes no state of the program.
         unsafe { asm!("hlt", options(nomem, nostack)) }
@@ -272,6 +193,8 @@ pub struct Console;
 
 impl Console {
     const DATA: u16 = 0x3f8;
+    const ENABLED_INTERRUPTS: u16 = Self::DATA + 1;
+    const WHEN_TRANSMITTER_EMPTY: u8 = 2;
     const STATUS: u16 = Self::DATA + 5;
     const TRANSMITTER_EMPTY: u8 = 0x20;
 
@@ -297,215 +220,13 @@ impl Write for Console {
     }
 }
 
-/// A gate of the interrupt descriptor table.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Gate {
-    low: u64,
-    high: u64,
-}
-
-impl Gate {
-    const NONE: Self = Self { low: 0, high: 0 };
-
-    /// An interrupt gate: the processor goes to `address` in segment 8 on interrupt stack `stack`, with
-    /// interrupts off.
-    const fn new(address: usize, stack: u8) -> Self {
-        const PRESENT_INTERRUPT_GATE: u64 = 0x8e;
-        let address = address as u64;
-        Self {
-            low: (address & 0xffff)
-                | 8 << 16
-                | (stack as u64) << 32
-                | PRESENT_INTERRUPT_GATE << 40
-                | (address >> 16 & 0xffff) << 48,
-            high: address >> 32,
-        }
-    }
-}
-
-const TIMER_STACK: u8 = 1;
-const FAULT_STACK: u8 = 2;
-const FAULTS: usize = 32;
-const FAULT_ENTRY_BYTES: usize = 16;
-/// Where the controllers' sixteen lines begin; the processor keeps the vectors before it for faults.
-const FIRST_IRQ: usize = 0x20;
-const GATES: usize = FIRST_IRQ + 16;
-
-#[repr(C, align(16))]
-struct Idt(UnsafeCell<[Gate; GATES]>);
-
-// SAFETY: by ONE CORE no second thread exists; the only access from Rust is in `load_idt`.
-unsafe impl Sync for Idt {}
-
-static IDT: Idt = Idt(UnsafeCell::new([Gate::NONE; GATES]));
-
-fn load_idt() {
-    let mut gates = [Gate::NONE; GATES];
-    let faults = (&raw const fault_entries).addr();
-    for (vector, gate) in gates[..FAULTS].iter_mut().enumerate() {
-        *gate = Gate::new(faults + vector * FAULT_ENTRY_BYTES, FAULT_STACK);
-    }
-    gates[FIRST_IRQ] = Gate::new((&raw const timer_entry).addr(), TIMER_STACK);
-    gates[FIRST_IRQ + 7] = Gate::new((&raw const spurious_entry).addr(), TIMER_STACK);
-    // SAFETY: by ONE CORE, and since no handler reads the table in Rust, nothing else accesses it now; the
-    // processor reads it only after `lidt` below.
-    unsafe { *IDT.0.get() = gates }
-
-    #[repr(C, packed)]
-    struct Register {
-        limit: u16,
-        base: usize,
-    }
-    let register = Register { limit: size_of::<Idt>() as u16 - 1, base: IDT.0.get().addr() };
-    // SAFETY: the table lives for ever and every gate in it leads to a handler above, which saves what it
-    // uses (timer, spurious) or never returns (faults), on the handlers' own stacks that the boot code put
-    // into the task state segment (OWN STACKS).
-    unsafe { asm!("lidt [{}]", in(reg) &raw const register, options(readonly, nostack, preserves_flags)) }
-}
-
-/// A pair of 8259 interrupt controllers: (command, data) of the first and the second.
-const CONTROLLERS: [(u16, u16); 2] = [(0x20, 0x21), (0xa0, 0xa1)];
-const ALL_LINES: u8 = 0xff;
-const ALL_BUT_TIMER: u8 = 0xfe;
-const END_OF_INTERRUPT: u8 = 0x20;
-
-/// Moves the lines to the vectors from FIRST_IRQ on and masks them all.
-fn shut_controllers() {
-    let [(command1, data1), (command2, data2)] = CONTROLLERS;
-    let first = FIRST_IRQ as u8;
-    for (port, value) in [
-        (command1, 0x11), // begin, four words
-        (command2, 0x11),
-        (data1, first), // vectors
-        (data2, first + 8),
-        (data1, 4), // the second hangs on line 2 of the first
-        (data2, 2),
-        (data1, 1), // 8086 mode
-        (data2, 1),
-        (data1, ALL_LINES),
-        (data2, ALL_LINES),
-    ] {
-        // SAFETY: interrupts have been off since boot, and the sequence ends with every line masked.
-        unsafe { outb(port, value) }
-    }
-}
-
-/// How many critical sections and timer handlers are open: while any is, interrupts stay off.
-static CLOSED: AtomicUsize = AtomicUsize::new(0);
-
-/// What the timer calls.
-type Tick = Cell<Option<fn()>>;
-static TICK: Mutex<Tick> = Mutex::new(Cell::new(None));
-
-/// Lets `tick` be called about `hz` times a second (19 to 10000), in the interrupt, until [`stop_timer`]. Turns
-/// interrupts on.
-///
-/// # Panics
-///
-/// Inside a critical section or the tick itself, where interrupts must not be turned on.
-pub fn start_timer(hz: u32, tick: fn()) {
-    const PIT_HZ: u32 = 1_193_182;
-    assert!(CLOSED.load(Ordering::Relaxed) == 0, "the timer was started with interrupts held off");
-    critical_section::with(|cs| TICK.borrow(cs).set(Some(tick)));
-    // 65536, the longest period, is written as 0 in the divisor's 16 bits.
-    let [low, high, ..] = (PIT_HZ / hz.clamp(19, 10_000)).to_le_bytes();
-    // Channel 0, both bytes of the divisor, mode 2: periodic.
-    for (port, value) in [(0x43, 0x34), (0x40, low), (0x40, high), (CONTROLLERS[0].1, ALL_BUT_TIMER)] {
-        // SAFETY: these set the period of the timer and open its line, whose handler `init` installed.
-        unsafe { outb(port, value) }
-    }
-    // SAFETY: the interrupt table is loaded (`init` runs before any other code), and neither a critical
-    // section nor the handler is open (asserted), so CLOSED holds with interrupts on. Not `nomem`: memory
-    // accesses stay on their side.
-    unsafe { asm!("sti", options(nostack)) }
-}
-
-/// Ends the ticks: none comes after the return. Turns interrupts off.
-pub fn stop_timer() {
-    disable_interrupts();
-    // SAFETY: this masks a line, so it only takes an interrupt away.
-    unsafe { outb(CONTROLLERS[0].1, ALL_LINES) }
-}
-
-/// Turns interrupts off for good, or until [`start_timer`].
-pub fn disable_interrupts() {
-    // SAFETY: no code needs an interrupt to come for its memory safety. Not `nomem`: memory accesses stay on
-    // their side.
-    unsafe { asm!("cli", options(nostack)) }
-}
-
-/// Called by `timer_entry` with interrupts off.
-extern "C" fn timer() {
-    CLOSED.fetch_add(1, Ordering::Relaxed);
-    if let Some(tick) = critical_section::with(|cs| TICK.borrow(cs).get()) {
-        tick();
-    }
-    CLOSED.fetch_sub(1, Ordering::Relaxed);
-    // SAFETY: the handler is serving the timer's line, which this write ends; by CLOSED the next request
-    // waits for iretq, so the handler's stack is never entered twice.
-    unsafe { outb(CONTROLLERS[0].0, END_OF_INTERRUPT) }
-}
-
-/// What `fault_entries` and the processor push.
-#[repr(C)]
-struct Fault {
-    vector: u64,
-    error: u64,
-    rip: u64,
-    cs: u64,
-    rflags: u64,
-    rsp: u64,
-    ss: u64,
-}
-
-/// Called by `fault_common`: says where the program went wrong, and ends the machine.
-extern "C" fn fault(frame: &Fault) -> ! {
-    let cr2: u64;
-    // SAFETY: reads a control register (the address of a page fault), with no effect.
-    unsafe { asm!("mov {}, cr2", out(reg) cr2, options(nomem, nostack, preserves_flags)) }
-    let Fault { vector, error, rip, rsp, .. } = *frame;
-    let _ = writeln!(
-        Console,
-        "firmware: fault {vector}, error {error:#x}, at {rip:#x}, stack {rsp:#x}, page-fault address {cr2:#x}"
-    );
-    exit(Exit::Fault)
-}
-
-struct InterruptsOff;
-critical_section::set_impl!(InterruptsOff);
-
-// SAFETY: by ONE CORE the timer's handler is all that can come between two instructions, and with interrupts
-// off it cannot. `release` turns them on again only if this section's `acquire` found them on, so an inner
-// section never opens an outer one, nor one in the handler; and `start_timer` refuses while any is open. The
-// assembly is not `nomem`, so the compiler keeps memory accesses inside the section.
-unsafe impl critical_section::Impl for InterruptsOff {
-    unsafe fn acquire() -> bool {
-        const INTERRUPT_FLAG: u64 = 1 << 9;
-        let rflags: u64;
-        // SAFETY: saves the flags and turns interrupts off; not `nostack`, for it pushes.
-        unsafe { asm!("pushfq", "pop {}", "cli", out(reg) rflags) }
-        CLOSED.fetch_add(1, Ordering::Relaxed);
-        rflags & INTERRUPT_FLAG != 0
-    }
-
-    unsafe fn release(were_on: bool) {
-        CLOSED.fetch_sub(1, Ordering::Relaxed);
-        if were_on {
-            // SAFETY: the caller pairs this with the `acquire` that found interrupts on, so this is the
-            // outermost section and it is over.
-            unsafe { asm!("sti", options(nostack)) }
-        }
-    }
-}
-
 /// As `rust_eh_personality` in `c_library`: it is named, and never called.
 #[unsafe(no_mangle)]
 extern "C" fn _Unwind_Resume() -> ! {
     exit(Exit::Panic)
 }
 
-/// What excludes the timer.
+/// What excludes the interrupts.
 pub type Lock = forebay::CriticalSection;
 
 /// Bytes of a page.
@@ -515,8 +236,8 @@ pub const FAST_BYTES: usize = 96 * 1024;
 /// Bytes of slow memory.
 pub const SLOW_BYTES: usize = 1024 * 1024;
 
-/// Bytes cut from the two ends of the fast memory: a linker hands out ranges with no round edge.
-const RAGGED: (usize, usize) = (3, 6);
+/// Where the two pieces of the fast memory begin and end: a linker hands out ranges with no round edge.
+const PIECES: [Range<usize>; 2] = [3..61_007, 61_018..FAST_BYTES - 6];
 
 #[repr(C, align(4096))]
 struct Aligned<T>(T);
@@ -527,6 +248,5 @@ static SLOW: ConstStaticCell<Aligned<[u8; SLOW_BYTES]>> = ConstStaticCell::new(A
 /// The machine's memories, once.
 pub fn memory() -> Option<Memory> {
     let (Aligned(fast), Aligned(slow)) = (FAST.try_take()?, SLOW.try_take()?);
-    let (head, tail) = RAGGED;
-    Some(Memory { fast: [&mut fast[head..FAST_BYTES - tail], &mut []], slow })
+    Some(Memory { fast: fast.get_disjoint_mut(PIECES).ok()?, slow: &mut slow[5..SLOW_BYTES - 700] })
 }

@@ -1,0 +1,294 @@
+//! Taking and putting blocks of a [`Buddy`], a step at a time.
+//!
+//! Whoever shares a buddy holds its lock for one step, a few dozen instructions, whatever the size of the range. Between
+//! two steps anybody may come in, on another core or in an interrupt, which can't wait for whom it interrupted. So what is
+//! free is never in somebody's hands only: a block on its way into the bitmap has a seat, where others see it, and
+//! one who finds nothing else brings it in himself. Then its owner finds that done. (A lock-free algorithm of the helping
+//! kind, with locks for the steps since small cores have no compare-and-swap.)
+
+use super::bitmap::{BITS, Bit, Summed};
+use super::buddy::{Advance, Buddy, Claim, Loose, Sought};
+use super::{ORDERS, Words, blocks};
+use core::ops::Range;
+use forebay::{Order, Pages, Pfn};
+
+/// The way to a buddy.
+pub(crate) trait Reach {
+    type Words: Words;
+    /// Runs one step alone.
+    fn step<R>(&mut self, f: impl FnOnce(&mut Buddy<Self::Words>) -> R) -> R;
+}
+
+impl<W: Words> Reach for &mut Buddy<W> {
+    type Words = W;
+    fn step<R>(&mut self, f: impl FnOnce(&mut Buddy<W>) -> R) -> R {
+        f(self)
+    }
+}
+
+/// What [`Buddy::advance`] is to do, all worked out before.
+pub(crate) struct Plan {
+    /// What is in the seat, or somebody else was quicker.
+    pub(crate) now: Loose,
+    /// The next bit.
+    pub(crate) bit: Bit,
+    /// The bit of its buddy, if they may be joined.
+    pub(crate) buddy: Bit,
+    /// The two together.
+    pub(crate) joined: Loose,
+    /// What is left when the bit is set.
+    pub(crate) rest: Loose,
+    /// The same, if it is the first one of its word: then the bit above has to be set.
+    pub(crate) climbed: Loose,
+}
+
+/// The lowest block among the smallest that are large enough. O(orders · log pages).
+pub(crate) fn take(at: &mut impl Reach, order: Order) -> Option<Pfn> {
+    if usize::from(order.get()) >= ORDERS {
+        return None;
+    }
+    let frames = at.step(|b| b.frames());
+    let wanted = u16::MAX << order.get();
+    loop {
+        let found = match at.step(|b| b.seek(wanted)) {
+            Sought::Orders(orders) => orders.trailing_zeros() as u8,
+            Sought::Loose(seat, loose) => {
+                bring_in(at, &frames, seat, loose);
+                continue;
+            }
+            Sought::Nothing => return None,
+        };
+        let here = blocks(&frames, found);
+        let bits = Summed::new(at.step(|b| b.start(found)), here.len());
+        let Some(index) = first(at, found, bits) else { continue };
+        let pfn = (here.start + index) << found;
+        let left = Loose::cut(pfn, found + 1, order.get()).rest();
+        let bit = bits.bit(index);
+        match at.step(|b| b.claim(bit, left, order.pages())) {
+            Claim::Lost => {}
+            Claim::NoSeat => help(at, &frames),
+            Claim::Ours(seat, word) => {
+                if word == 0 {
+                    lower(at, found, bits, index);
+                }
+                bring_in(at, &frames, seat, left);
+                return Some(Pfn::new(pfn));
+            }
+        }
+    }
+}
+
+/// Takes back a block of frames that are not free. Joins it with its free buddies. O(orders · log pages).
+pub(crate) fn put(at: &mut impl Reach, pfn: Pfn, order: Order) {
+    let frames = at.step(|b| b.frames());
+    let block = Loose::whole(pfn.get(), order.get());
+    loop {
+        match at.step(|b| b.release(block, order.pages())) {
+            Some(seat) => return bring_in(at, &frames, seat, block),
+            None => help(at, &frames),
+        }
+    }
+}
+
+/// Takes the free block of order `k` with that number out.
+#[cfg(any(test, all(feature = "shmem", target_os = "linux")))]
+pub(crate) fn remove(at: &mut impl Reach, k: u8, number: usize) {
+    let here = blocks(&at.step(|b| b.frames()), k);
+    let (bits, index) = (Summed::new(at.step(|b| b.start(k)), here.len()), number - here.start);
+    let left = Loose::cut(number << k, k, k).rest();
+    if let Claim::Ours(_, 0) = at.step(|b| b.claim(bits.bit(index), left, Pages::new(1 << k))) {
+        lower(at, k, bits, index);
+    }
+}
+
+/// Brings something in that is loose, so that there is a seat.
+fn help(at: &mut impl Reach, frames: &Range<usize>) {
+    if let Sought::Loose(seat, loose) = at.step(|b| b.any_loose()) {
+        bring_in(at, frames, seat, loose);
+    }
+}
+
+/// Brings what is in a seat into the bitmap, or as far as nobody else does.
+fn bring_in(at: &mut impl Reach, frames: &Range<usize>, seat: usize, mut now: Loose) {
+    while !now.is_none() {
+        let (pfn, order) = now.next();
+        let (here, number) = (blocks(frames, order), pfn >> order);
+        let lowest = Summed::new(at.step(|b| b.start(order)), here.len());
+        let (mut level, mut index) = (Some(lowest), number - here.start);
+        for _ in 0..now.level() {
+            level = level.and_then(Summed::above);
+            index /= BITS;
+        }
+        let buddy = number ^ 1;
+        let may_join = now.level() == 0 && usize::from(order) + 1 < ORDERS && here.contains(&buddy);
+        let plan = Plan {
+            now,
+            bit: level.map_or(Bit::NONE, |level| level.bit(index)),
+            buddy: if may_join { lowest.bit(buddy - here.start) } else { Bit::NONE },
+            joined: Loose::whole(pfn & !(1 << order), order + 1),
+            rest: now.rest(),
+            climbed: now.climbed(),
+        };
+        let advance = match level {
+            Some(_) => at.step(|b| b.advance(seat, &plan)),
+            None => at.step(|b| b.advance_order(seat, now, order)),
+        };
+        now = match advance {
+            Advance::Gone => return,
+            Advance::Set(0) => plan.climbed,
+            Advance::Set(_) => plan.rest,
+            Advance::Joined => {
+                lower(at, order, lowest, buddy - here.start);
+                plan.joined
+            }
+        };
+    }
+}
+
+/// The number of the first set bit. `None` if a summary promised too much: it does no longer.
+fn first(at: &mut impl Reach, order: u8, bits: Summed) -> Option<usize> {
+    let word = match bits.above() {
+        Some(above) => first(at, order, above)?,
+        None => 0,
+    };
+    match at.step(|b| b.word(bits.word_of(word * BITS))) {
+        0 => {
+            lower(at, order, bits, word * BITS);
+            None
+        }
+        set => Some(word * BITS + set.trailing_zeros() as usize),
+    }
+}
+
+/// A word may be zero now, that of bit number `index`: clears the bits above it that only say of it that it is not.
+fn lower(at: &mut impl Reach, order: u8, mut bits: Summed, mut index: usize) {
+    while let Some(above) = bits.above() {
+        let word = bits.word_of(index);
+        index /= BITS;
+        if at.step(|b| b.lower(word, above.bit(index))) != 0 {
+            return;
+        }
+        bits = above;
+    }
+    at.step(|b| b.lower_order(bits.word_of(index), order));
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::cell::{Cell, RefCell};
+    use std::{vec, vec::Vec};
+
+    /// A buddy, and interrupts that come before any step of whoever is at it, and into each other.
+    struct Core {
+        buddy: RefCell<Buddy<Vec<usize>>>,
+        held: RefCell<Vec<(Pfn, Order)>>,
+        random: Cell<u64>,
+        interrupts: Cell<u32>,
+        failed: Cell<u32>,
+    }
+
+    impl Core {
+        fn new(frames: Range<usize>, seed: u64) -> Self {
+            let words = vec![0; Buddy::<Vec<usize>>::words(frames.len())];
+            Core {
+                buddy: RefCell::new(Buddy::new(frames, words)),
+                held: RefCell::default(),
+                random: Cell::new(seed | 1),
+                interrupts: Cell::new(0),
+                failed: Cell::new(0),
+            }
+        }
+
+        fn random(&self, below: u64) -> u64 {
+            let mut x = self.random.get();
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
+            self.random.set(x);
+            (x >> 8) % below
+        }
+
+        /// Takes or puts something.
+        fn work(&self, depth: u32) {
+            let mut at = Interrupted { core: self, depth };
+            let order = Order::new(self.random(12).saturating_sub(1) as u8).unwrap();
+            let some = self.held.borrow().len();
+            if some == 0 || self.random(5) < 3 {
+                match take(&mut at, order) {
+                    Some(pfn) => self.hold(pfn, order),
+                    None => {
+                        self.failed.set(self.failed.get() + 1);
+                        assert!(!self.is_there(order), "there is one of {order:?}");
+                    }
+                }
+            } else {
+                let (pfn, order) = self.held.borrow_mut().swap_remove(self.random(some as u64) as usize);
+                put(&mut at, pfn, order);
+            }
+        }
+
+        fn hold(&self, pfn: Pfn, order: Order) {
+            let mine = pfn.get()..pfn.get() + order.pages().get();
+            let mut held = self.held.borrow_mut();
+            let apart =
+                |(p, o): &(Pfn, Order)| p.get() >= mine.end || p.get() + o.pages().get() <= mine.start;
+            assert!(held.iter().all(apart) && pfn.is_aligned(order), "a frame twice");
+            held.push((pfn, order));
+        }
+
+        /// Whether frames are free that make a block of that order, in bits or in seats.
+        fn is_there(&self, order: Order) -> bool {
+            let buddy = self.buddy.borrow();
+            let frames = buddy.frames();
+            let free: Vec<bool> = frames.clone().map(|pfn| buddy.is_free(Pfn::new(pfn))).collect();
+            let pages = order.pages().get();
+            blocks(&frames, order.get()).any(|n| (n * pages..(n + 1) * pages).all(|p| free[p - frames.start]))
+        }
+    }
+
+    struct Interrupted<'c> {
+        core: &'c Core,
+        depth: u32,
+    }
+
+    impl Reach for Interrupted<'_> {
+        type Words = Vec<usize>;
+        fn step<R>(&mut self, f: impl FnOnce(&mut Buddy<Vec<usize>>) -> R) -> R {
+            if self.depth < 4 && self.core.random(6) == 0 {
+                self.core.interrupts.set(self.core.interrupts.get() + 1);
+                self.core.work(self.depth + 1);
+            }
+            f(&mut self.core.buddy.borrow_mut())
+        }
+    }
+
+    /// Rule: whoever comes in between two steps of others, and of those of others again, finds each frame once, and nothing is
+    /// missing that is free. In the end all is as in the beginning.
+    #[test]
+    fn interrupts_between_steps_find_everything_once() {
+        let (mut interrupts, mut failed) = (0, 0);
+        for seed in 0..10 {
+            for frames in [0..1, 3..40, 7..1040, 1000..2100] {
+                let core = Core::new(frames.clone(), 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed + 1));
+                for _ in 0..300 {
+                    core.work(0);
+                }
+                for (pfn, order) in core.held.take() {
+                    put(&mut Interrupted { core: &core, depth: 4 }, pfn, order);
+                }
+                let buddy = core.buddy.borrow();
+                let whole = Core::new(frames.clone(), 1).buddy.into_inner();
+                assert!(matches!(buddy.any_loose(), Sought::Nothing));
+                assert_eq!(buddy.free(), Pages::new(frames.len()));
+                for pfn in frames.clone() {
+                    assert_eq!(buddy.free_block(pfn), whole.free_block(pfn), "joined");
+                }
+                interrupts += core.interrupts.get();
+                failed += core.failed.get();
+            }
+        }
+        assert!(interrupts > 5_000 && failed > 1_000, "{interrupts} interrupts, {failed} refusals");
+    }
+}

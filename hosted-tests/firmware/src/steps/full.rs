@@ -1,0 +1,111 @@
+//! The region takes no more: first since too many blocks wait to be written out, then for want of room.
+
+use super::home::{self, Fast, HOME, Store, TILE_BYTES, TILE_PAGES, TILES, Tile, WAITING};
+use super::{Failure, check, space};
+use crate::machine::{FAST_BYTES, PAGE, SLOW_BYTES};
+use core::fmt::Write;
+use forebay::{BackingStore, Buffer, Context, Evict, Order, Pages, PinError, Slot, StayReason, StoreError};
+
+/// An eighth of the fast memory, but no less than a tile: few such pieces fill the region.
+const LARGE: Order = Order::new(LARGE_BYTES.ilog2() as u8 - PAGE.ilog2() as u8).expect("up to 1024 pages");
+const LARGE_BYTES: usize = if FAST_BYTES / 8 > TILE_BYTES { FAST_BYTES / 8 } else { TILE_BYTES };
+const LARGE_COUNT: usize = SLOW_BYTES / (PAGE << LARGE.get());
+
+/// What fills the region. It is never restored.
+static BALLAST: Buffer<Fast, Store, [Slot<Fast>; LARGE_COUNT]> = Buffer::inline(&HOME).with_unit(LARGE);
+
+pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
+    backlog()?;
+    let large = fill_with_ballast()?;
+    let tiles = home::fill(&TILES, 6500)?;
+
+    // What room is left takes tiles; then a part of one at most.
+    let gone = copy_out(&TILES[..tiles])?;
+    let full = full(TILE_PAGES)?;
+    let last = &TILES[tiles - 1];
+    let transfer = stays(last, Evict::TRANSFER)?;
+    let copy = stays(last, Evict::COPY | Evict::SPLIT)?;
+    let report = HOME.reclaim(&TILES, TILE_PAGES, Evict::LADDER, Context::THREAD);
+    let intact = home::wrong(&TILES[tiles - 1..tiles], 6500 + tiles - 1)?;
+
+    home::soil()?;
+
+    // What comes back makes room, as the region is full.
+    let wrong = intact + home::wrong(&TILES[..tiles], 6500)?;
+    let room = space();
+    BALLAST.purge(Context::THREAD)?;
+    write!(
+        out,
+        "backlog after {WAITING} blocks; full after {large} large ones and {gone} more, {} wrong bytes",
+        wrong
+    )?;
+    check(transfer == Some(StayReason::Store(StoreError::Full)), "a transfer was not refused with Full")?;
+    check(copy == Some(StayReason::Store(full)), "a copy was refused with another error")?;
+    check(
+        report.evicted.moved() == Pages::ZERO && report.evicted.refused > Pages::ZERO,
+        "a reclaim found room",
+    )?;
+    check(room > Pages::ZERO || gone == 0, "what came back left its copy in the full region")?;
+    check(wrong == 0, "bytes are wrong")
+}
+
+/// One block more than may wait is refused, and goes after the first was written out.
+fn backlog() -> Result<(), Failure> {
+    let tiles = &TILES[..=WAITING];
+    check(home::fill(tiles, 6000)? == tiles.len(), "not even so many tiles fit")?;
+    let report = HOME.reclaim(tiles, Pages::MAX, Evict::TRANSFER, Context::INTERRUPT);
+    let waiting = Pages::new(WAITING * TILE_PAGES.get());
+    check(
+        report.evicted.handed_over == waiting && report.evicted.backlogs == 1,
+        "another number of blocks waits",
+    )?;
+    let settled = HOME.settle(TILE_PAGES, Context::THREAD);
+    check(settled.freed == TILE_PAGES, "no block was written out")?;
+    home::soil()?;
+    let report = HOME.reclaim(tiles, Pages::MAX, Evict::TRANSFER, Context::INTERRUPT);
+    check(report.evicted.handed_over == TILE_PAGES, "the one that was refused did not go now")?;
+    check(home::wrong(tiles, 6000)? == 0, "bytes are wrong that had to wait")?;
+    home::clear()
+}
+
+/// One block, saved again and again; how often.
+fn fill_with_ballast() -> Result<usize, Failure> {
+    let block = HOME.pool().take(LARGE, (), Context::THREAD).map_err(PinError::Take)?;
+    let mut count = 0;
+    let end = loop {
+        match HOME.store().save(block.block(), LARGE, Context::THREAD) {
+            Ok(handle) => BALLAST.begin_stored(count, handle, Context::THREAD)?,
+            Err(why) => break why,
+        }
+        count += 1;
+    };
+    check(HOME.pool().give(block, Context::THREAD).is_ok(), "the block did not go home")?;
+    check(end == full(LARGE.pages())?, "the last copy was refused with another error")?;
+    Ok(count)
+}
+
+/// What the region says of a block of so many pages, if there is no place for it: whether it would take less.
+fn full(pages: Pages) -> Result<StoreError, Failure> {
+    check(space() < pages + pages, "there is room left, more than what lies at both ends")?;
+    Ok(if space() == Pages::ZERO { StoreError::Full } else { StoreError::TooLarge })
+}
+
+/// Copies tiles out until one stays; how many went.
+fn copy_out(tiles: &[Tile]) -> Result<usize, Failure> {
+    for (n, tile) in tiles.iter().enumerate() {
+        if tile.evict(Pages::MAX, Evict::COPY, Context::THREAD)?.moved() == Pages::ZERO {
+            return Ok(n);
+        }
+    }
+    Ok(tiles.len())
+}
+
+/// Why a tile does not go.
+fn stays(tile: &Tile, how: Evict) -> Result<Option<StayReason>, Failure> {
+    let evicted = tile.evict(Pages::MAX, how, Context::THREAD)?;
+    check(
+        evicted.moved() == Pages::ZERO && evicted.refused == TILE_PAGES,
+        "it went, though the region is full",
+    )?;
+    Ok(evicted.why)
+}
