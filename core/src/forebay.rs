@@ -4,7 +4,7 @@ use crate::candidates::Candidates;
 use crate::event::{self, Event};
 use crate::step::{Hands, Pass};
 use crate::{
-    BackingStore, Context, Locked, OwnedBlock, Pages, Place, Places, Platform, Pool, Pooled, Refusals,
+    BackingStore, Context, Locked, Mode, OwnedBlock, Pages, Place, Places, Platform, Pool, Pooled, Refusals,
     Settled, Stats,
 };
 use core::fmt;
@@ -101,9 +101,12 @@ impl<P: Platform, S, M: Places<P> + ?Sized> Forebay<P, S, M> {
         }
     }
 
-    /// Sends a block home. One that its mode keeps from going anywhere is lost, and counted.
-    pub(crate) fn send_or_strand(&self, block: Pooled<P>, cx: Context) {
-        if let Err(refused) = self.pool.send_home(block, cx) {
+    /// Sends a plain block home, and gives any other to the pool. One that its mode keeps from going anywhere is lost, and
+    /// counted.
+    pub(crate) fn give_or_strand(&self, block: Pooled<P>, cx: Context) {
+        let plain = block.mode().index() == P::Mode::PLAIN.index();
+        let given = if plain { self.pool.send_home(block, cx) } else { self.pool.give(block, cx) };
+        if let Err(refused) = given {
             self.strand(refused.item.block().pages());
         }
     }

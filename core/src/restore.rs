@@ -192,7 +192,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                 }
                 Err(why) => {
                     let several = fresh.block().order() > stored;
-                    self.home.send_or_strand(fresh, cx);
+                    self.home.give_or_strand(fresh, cx);
                     if !several {
                         return Err(why);
                     }
@@ -331,7 +331,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                     if let Err(why) = charged {
                         let slot = inner.slots.slots_mut().get_mut(i);
                         let block = slot.and_then(|slot| slot.block.take());
-                        block.into_iter().for_each(|block| self.home.send_or_strand(block, cx));
+                        block.into_iter().for_each(|block| self.home.give_or_strand(block, cx));
                         return sum.fail(why.into());
                     }
                     sum.populated += order.pages();
