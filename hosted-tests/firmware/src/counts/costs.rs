@@ -7,9 +7,10 @@
 mod bare;
 mod checks;
 mod cost;
-mod counter;
 mod home;
 mod means;
+mod spin;
+mod usual;
 
 use bare::Console;
 use checks::check;
@@ -61,20 +62,15 @@ fn counted(out: &mut Console) -> Option<bool> {
         both <= MOST_FOR_TAKE_AND_GIVE,
         format_args!("take and give: {both} of {MOST_FOR_TAKE_AND_GIVE} instructions"),
     );
+    let most = found.transfer.as_flattened().iter().map(|cost| cost.most).max()?;
+    let text = format_args!("a transfer: {most} of {MOST_FOR_TRANSFER} instructions at most");
+    all &= check(out, most <= MOST_FOR_TRANSFER, text);
     for (what, costs) in [("a transfer", &found.transfer), ("an evict step by transfer", &found.evict)] {
         let all_orders = || costs.as_flattened().iter();
         let (least, most) = (all_orders().map(|c| c.least).min()?, all_orders().map(|c| c.most).max()?);
         let moved = all_orders().all(|cost: &Cost| cost.times() > 0);
-        all &= check(
-            out,
-            moved && most <= MOST_FOR_TRANSFER,
-            format_args!("{what}: {most} of {MOST_FOR_TRANSFER} instructions at most"),
-        );
-        all &= check(
-            out,
-            least == most,
-            format_args!("{what} costs the same at every order: {least} to {most}"),
-        );
+        let text = format_args!("{what} costs the same at every order: {least} to {most}");
+        all &= check(out, moved && least == most, text);
     }
     Some(all)
 }

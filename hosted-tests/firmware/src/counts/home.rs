@@ -2,10 +2,7 @@
 
 use crate::bare;
 use core::cell::Cell;
-use forebay::{
-    BackingStore, Buffer, Context, CriticalSection, Forebay, Handle, Order, OutOfFrames, OwnedBlock, Pfn,
-    Place, Platform, Pool, StoreId,
-};
+use forebay::{Buffer, CriticalSection, Forebay, Order, Place, StoreId};
 use forebay_backends::{Ram, RamBlock, RamForebay, RamRegion};
 use static_cell::ConstStaticCell;
 
@@ -16,7 +13,7 @@ pub const WAITING: usize = 16;
 /// How many blocks of a kind a pool keeps ready.
 pub const DEPTH: usize = 4;
 const ORDERS: usize = 11;
-const PLACES: usize = ORDERS * DEPTH;
+pub const PLACES: usize = ORDERS * DEPTH;
 
 pub type Fast = Ram<CriticalSection, PAGE>;
 pub type Slow = RamRegion<CriticalSection, PAGE, WAITING>;
@@ -27,55 +24,12 @@ pub type Tile = Buffer<'static, Fast, Slow>;
 /// Bytes of fast and of slow memory.
 pub const SIZES: [(usize, usize); 4] =
     [(32 << 10, 1 << 20), (1 << 20, 1 << 20), (16 << 20, 16 << 20), (256 << 20, 128 << 20)];
-/// The one that costs are taken at.
-pub const USUAL: usize = 2;
-
 pub static HOMES: [Home; SIZES.len()] =
     [const { Home::new(Fast::new(), Slow::new(StoreId::DEFAULT), DEPTH) }; SIZES.len()];
 
 /// A firmware's: no shelves, so a block comes from its source.
 pub static FIRMWARE: RamForebay<CriticalSection, PAGE, WAITING> = RamForebay::new();
 const FIRMWARE_BYTES: (usize, usize) = (96 << 10, 1 << 20);
-
-/// Blocks that nobody wipes: what is left is the pool's own work.
-pub static UNWIPED: Pool<Unwiping, [Place<Unwiping>; PLACES]> = Pool::new(Unwiping, DEPTH);
-
-/// The same blocks as the usual home's.
-pub struct Unwiping;
-
-pub struct Unwiped(Block);
-
-impl OwnedBlock for Unwiped {
-    const PAGE: usize = PAGE;
-    fn pfn(&self) -> Pfn {
-        self.0.pfn()
-    }
-    fn order(&self) -> Order {
-        self.0.order()
-    }
-    fn split(self) -> Result<(Self, Self), Self> {
-        Err(self)
-    }
-    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
-        self.0.copy_out(at, to)
-    }
-    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
-        self.0.copy_in(at, from)
-    }
-    fn zero(&mut self) {}
-}
-
-impl Platform for Unwiping {
-    type Block = Unwiped;
-    type Lock = CriticalSection;
-    type Mode = ();
-    fn allocate(&self, order: Order, cx: Context) -> Result<Unwiped, OutOfFrames> {
-        HOMES[USUAL].platform().allocate(order, cx).map(Unwiped)
-    }
-    fn release(&self, block: Unwiped) {
-        HOMES[USUAL].platform().release(block.0);
-    }
-}
 
 const fn metadata() -> usize {
     let (mut words, mut n) =
@@ -111,12 +65,4 @@ fn cut<T>(from: &Cell<&'static mut [T]>, len: usize) -> Option<&'static mut [T]>
 /// All orders.
 pub fn orders() -> impl Iterator<Item = Order> {
     (0..ORDERS as u8).filter_map(Order::new)
-}
-
-/// Takes that many pages of a region, and gives every second one back: no two holes are neighbours.
-pub fn fragment(store: &Slow, page: &Block, kept: &mut [Option<Handle>]) {
-    kept.fill_with(|| store.save(page, Order::PAGE, Context::THREAD).ok());
-    for hole in kept.iter_mut().step_by(2).filter_map(Option::take) {
-        let _ = store.discard(hole);
-    }
 }

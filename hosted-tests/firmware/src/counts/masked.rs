@@ -6,10 +6,10 @@
 
 mod bare;
 mod checks;
-mod counter;
 mod home;
 mod longest;
 mod noted;
+mod spin;
 
 use bare::Console;
 use checks::check;

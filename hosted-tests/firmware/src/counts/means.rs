@@ -1,7 +1,8 @@
 //! What single operations cost: means over at least a thousand.
 
 use crate::cost::Cost;
-use crate::home::{self, Block, FIRMWARE, HOMES, Home, Tile, UNWIPED, USUAL, WAITING};
+use crate::home::{self, Block, FIRMWARE, Home, Tile, WAITING};
+use crate::usual::{self, UNWIPED, USUAL};
 use core::array;
 use core::fmt::{self, Write};
 use core::hint::black_box;
@@ -20,14 +21,14 @@ pub struct Found {
 }
 
 pub fn run(out: &mut dyn Write) -> Option<Found> {
-    let home = &HOMES[USUAL];
+    let home = USUAL;
     writeln!(out, "| operation | mean | least | most | times |").ok()?;
     writeln!(out, "| --- | --- | --- | --- | --- |").ok()?;
     let [take, give] = shelves(out)?;
     let fresh = transfers(home);
     let mut kept = [const { None }; 8192];
     let page = home.platform().allocate(Order::PAGE, Context::THREAD).ok()?;
-    home::fragment(home.store(), &page, &mut kept);
+    usual::fragment(home.store(), &page, &mut kept);
     let fragmented = transfers(home);
     kept.iter_mut().filter_map(Option::take).for_each(|kept| drop(home.store().discard(kept)));
     home.platform().release(page);
@@ -59,7 +60,7 @@ fn row(out: &mut dyn Write, what: fmt::Arguments, cost: &Cost) -> Option<()> {
 fn shelves(out: &mut dyn Write) -> Option<[Cost; 2]> {
     let cx = Context::THREAD;
     let unwiped = ready(&UNWIPED)?;
-    let wiped = ready(HOMES[USUAL].pool())?;
+    let wiped = ready(USUAL.pool())?;
     for (costs, how) in [(&unwiped, "without wiping"), (&wiped, "wiped")] {
         row(out, format_args!("`Pool::take` from a shelf, {how}"), &costs[0])?;
         row(out, format_args!("`Pool::give` to a shelf, {how}"), &costs[1])?;

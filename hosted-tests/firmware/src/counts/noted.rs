@@ -1,6 +1,6 @@
 //! How long interrupts are masked at most: a critical section that notes it.
 
-use crate::counter::spin;
+use crate::spin::spin;
 use core::arch::asm;
 use core::sync::atomic::{AtomicU32, Ordering};
 use critical_section::RawRestoreState;
