@@ -211,11 +211,12 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
     /// A block from its shelf. O(depth).
     fn take_ready(&self, kind: &Kind<P>) -> Option<Pooled<P>> {
         let shelf = self.layout.places(kind.number()?)?;
-        let first = shelf.start;
-        for place in shelf {
+        let (first, mut place) = (shelf.start, shelf.start);
+        while place != shelf.end {
             if let Some(block) = self.shelves.with(|s| s.take(place, kind.order.pages())) {
                 return Some(block);
             }
+            place += 1;
         }
         self.shelves.with(|s| s.missed(first));
         None
@@ -241,9 +242,10 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
     /// O(depth), and a mode change if it goes home; if more is ready than the limit permits, so many blocks go home.
     /// Zeroes it if blocks are wiped when they are given. Interrupt-safe if lock and platform are.
     pub fn give(&self, block: Pooled<P>, cx: Context) -> Result<(), Refused<Pooled<P>, ModeRefused>> {
+        let limit = self.limit; // read once: a lock lies between
         let given = self.shelve(block, cx);
-        if self.limit < Pages::MAX {
-            let over = self.ready() - self.limit;
+        if limit < Pages::MAX {
+            let over = self.ready() - limit;
             if over > Pages::ZERO {
                 self.trim(over, cx);
             }
@@ -269,11 +271,13 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
         let Some(shelf) = kind.number().and_then(|number| self.layout.places(number)) else {
             return self.send_home(block, cx);
         };
-        for place in shelf {
+        let mut place = shelf.start;
+        while place != shelf.end {
             match self.shelves.with(|s| s.put(place, order.pages(), block)) {
                 Ok(()) => return Ok(()),
                 Err(back) => block = back,
             }
+            place += 1;
         }
         self.send_home(block, cx)
     }

@@ -157,7 +157,7 @@ impl Layout {
 /// All shelves of a pool: `depth` places for each kind.
 ///
 /// # Invariants
-/// `ready` is the sum of the pages of all blocks that are ready.
+/// `ready` is the sum of the pages of all blocks that are ready: it can't wrap, as there are not so many frames.
 #[derive(Debug)]
 pub(crate) struct Shelves<M: ?Sized> {
     ready: Pages,
@@ -186,7 +186,7 @@ impl<M: ?Sized> Shelves<M> {
         let place = self.places.as_mut().get_mut(place)?;
         let block = place.block.take()?;
         place.hits = place.hits.saturating_add(1);
-        self.ready -= pages;
+        self.ready = Pages::new(self.ready.get().wrapping_sub(pages.get()));
         Some(block)
     }
 
@@ -212,7 +212,7 @@ impl<M: ?Sized> Shelves<M> {
     {
         match self.places.as_mut().get_mut(place) {
             Some(place) if place.is_free() => {
-                self.ready += pages;
+                self.ready = Pages::new(self.ready.get().wrapping_add(pages.get()));
                 place.block = Some(block);
                 Ok(())
             }
