@@ -11,7 +11,9 @@ use super::bitmap::{self, Bit};
 use super::steps::{self, Plan};
 use super::{ORDERS, Words, blocks};
 use core::ops::Range;
-use forebay::{Order, Pages, Pfn};
+use forebay::Pages;
+#[cfg(any(test, all(feature = "shmem", target_os = "linux")))]
+use forebay::{Order, Pfn};
 
 /// How many blocks may be loose at a time. Whoever finds no seat helps somebody to give up his.
 const SEATS: usize = 2;
@@ -140,7 +142,7 @@ impl<W: Words> Buddy<W> {
         sum
     }
 
-    /// All of `frames` free. `words` must be [`Buddy::words`] long at least, or frames are missing.
+    /// None of `frames` free yet. `words` must be [`Buddy::words`] long at least, or some will be missing.
     pub(crate) fn new(frames: Range<usize>, mut words: W) -> Self {
         words.as_mut().fill(0);
         let mut buddy = Self::without(words);
@@ -149,8 +151,7 @@ impl<W: Words> Buddy<W> {
             *start = u32::try_from(next).unwrap_or(u32::MAX);
             next += bitmap::summed_words(blocks(&frames, order).len());
         }
-        buddy.frames = frames.clone();
-        buddy.put_run(frames);
+        buddy.frames = frames;
         buddy
     }
 
@@ -270,9 +271,16 @@ impl<W: Words> Buddy<W> {
 }
 
 /// By one who has it for himself.
+#[cfg(any(test, all(feature = "shmem", target_os = "linux")))]
 impl<W: Words> Buddy<W> {
+    /// All of `frames` free.
+    pub(crate) fn whole(frames: Range<usize>, words: W) -> Self {
+        let mut buddy = Self::new(frames.clone(), words);
+        buddy.put_run(frames);
+        buddy
+    }
+
     /// The lowest block among the smallest that are large enough. O(orders · log pages).
-    #[cfg(any(test, all(feature = "shmem", target_os = "linux")))]
     pub(crate) fn take(&mut self, order: Order) -> Option<Pfn> {
         steps::take(&mut { self }, order)
     }
@@ -285,19 +293,12 @@ impl<W: Words> Buddy<W> {
 
     /// Takes a run of frames back, none of which is free, in the largest blocks that they make.
     pub(crate) fn put_run(&mut self, run: Range<usize>) {
-        let mut at = run.start;
-        while at < run.end {
-            let fits = (run.end - at).ilog2().min(at.trailing_zeros()).min(ORDERS as u32 - 1);
-            let order = Order::new(fits as u8).unwrap_or(Order::PAGE);
-            self.put(Pfn::new(at), order);
-            at += order.pages().get();
-        }
+        steps::put_run(&mut { self }, run);
     }
 
     /// Takes out the frames of a run that are free: the first of them, as long as they follow each other, from `at`
     /// on. An empty run if there is none before `end`. O(orders · log pages) for each free block, and O(orders) for
     /// each frame that is not free.
-    #[cfg(any(test, all(feature = "shmem", target_os = "linux")))]
     pub(crate) fn take_run(&mut self, mut at: usize, end: usize) -> Range<usize> {
         while at < end && self.free_block(at).is_none() {
             at += 1;
@@ -314,7 +315,6 @@ impl<W: Words> Buddy<W> {
     }
 
     /// The order of the free block that a frame is in, and the number of that block.
-    #[cfg(any(test, all(feature = "shmem", target_os = "linux")))]
     pub(crate) fn free_block(&self, pfn: usize) -> Option<(u8, usize)> {
         (0..ORDERS as u8).find_map(|k| {
             let (here, number) = (blocks(&self.frames, k), pfn >> k);
@@ -337,7 +337,7 @@ mod tests {
 
     fn buddy(frames: Range<usize>) -> Buddy<Vec<usize>> {
         let words = vec![0; Buddy::<Vec<usize>>::words(frames.len())];
-        Buddy::new(frames, words)
+        Buddy::whole(frames, words)
     }
 
     fn order(n: u8) -> Order {
