@@ -10,7 +10,7 @@ use super::bitmap::{BITS, Bit, Summed};
 use super::buddy::{Advance, Buddy, Claim, Loose, Sought};
 use super::{ORDERS, Words, blocks};
 use core::ops::Range;
-use forebay::{Order, Pages, Pfn};
+use forebay::{Order, Pfn};
 
 /// The way to a buddy.
 pub(crate) trait Reach {
@@ -90,13 +90,24 @@ pub(crate) fn put(at: &mut impl Reach, pfn: Pfn, order: Order) {
     }
 }
 
+/// Takes a run of frames back, none of which is free, in the largest blocks that they make.
+pub(crate) fn put_run(at: &mut impl Reach, run: Range<usize>) {
+    let mut first = run.start;
+    while first < run.end {
+        let fits = (run.end - first).ilog2().min(first.trailing_zeros()).min(ORDERS as u32 - 1);
+        let order = Order::new(fits as u8).unwrap_or(Order::PAGE);
+        put(at, Pfn::new(first), order);
+        first += order.pages().get();
+    }
+}
+
 /// Takes the free block of order `k` with that number out.
 #[cfg(any(test, all(feature = "shmem", target_os = "linux")))]
 pub(crate) fn remove(at: &mut impl Reach, k: u8, number: usize) {
     let here = blocks(&at.step(|b| b.frames()), k);
     let (bits, index) = (Summed::new(at.step(|b| b.start(k)), here.len()), number - here.start);
     let left = Loose::cut(number << k, k, k).rest();
-    if let Claim::Ours(_, 0) = at.step(|b| b.claim(bits.bit(index), left, Pages::new(1 << k))) {
+    if let Claim::Ours(_, 0) = at.step(|b| b.claim(bits.bit(index), left, forebay::Pages::new(1 << k))) {
         lower(at, k, bits, index);
     }
 }
@@ -177,6 +188,7 @@ fn lower(at: &mut impl Reach, order: u8, mut bits: Summed, mut index: usize) {
 mod tests {
     extern crate std;
     use super::*;
+    use forebay::Pages;
     use std::cell::{Cell, RefCell};
     use std::{vec, vec::Vec};
 
@@ -193,7 +205,7 @@ mod tests {
         fn new(frames: Range<usize>, seed: u64) -> Self {
             let words = vec![0; Buddy::<Vec<usize>>::words(frames.len())];
             Core {
-                buddy: RefCell::new(Buddy::new(frames, words)),
+                buddy: RefCell::new(Buddy::whole(frames, words)),
                 held: RefCell::default(),
                 random: Cell::new(seed | 1),
                 interrupts: Cell::new(0),

@@ -17,6 +17,8 @@
 //! Handlers run with interrupts off, one after the other. Nobody starts the timer or waits in a critical section or a
 //! handler: interrupts are on afterwards. The boot code calls `crate::rust_main` with `.bss` cleared, no source of
 //! interrupts open, and nothing else running.
+//!
+//! On AArch64 there is more, for the steps `two_cores` and `caching` alone: the second core, and the attributes of memory.
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;

@@ -62,7 +62,8 @@ unsafe extern "C" {
 /// What the second core runs.
 static WORK: Locked<Lock, Option<fn()>> = Locked::new(None);
 
-/// Sets up this core's MMU and its interrupts, none of which has a source yet. To be called first of all.
+/// Sets up this core's MMU and its interrupts, none of which has a source yet. No lock is taken before: without caches
+/// exclusive accesses need not work.
 pub fn init() {
     mmu::init();
     interrupts::init();
@@ -73,8 +74,8 @@ pub fn core_number() -> usize {
     MPIDR_EL1.read(MPIDR_EL1::Aff0) as usize
 }
 
-/// Lets the second core run `work`, once; it sleeps for good afterwards. Whether it was
-/// started: a core that runs already is not.
+/// Lets the second core run `work`, once; it sleeps for good afterwards. Whether it was started: a core that runs already
+/// is not.
 pub fn start_second(work: fn()) -> bool {
     const CPU_ON: u64 = 0xc400_0003;
     WORK.with(|place| *place = Some(work));
