@@ -24,6 +24,9 @@ fn main() {
             with_memory(machine.join("arm/mps2.x"));
             if env::var_os("CARGO_FEATURE_DEFMT").is_some() {
                 link_by("defmt.x");
+                for image in ["whole", "program"] {
+                    println!("cargo::rustc-link-arg-bin={image}=-Tdefmt.x");
+                }
             }
         }
         "thumbv6m-none-eabi" => {

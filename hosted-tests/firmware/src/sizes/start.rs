@@ -2,6 +2,8 @@
 
 use core::panic::PanicInfo;
 use cortex_m as _; // its critical section
+#[cfg(feature = "defmt")]
+use defmt_serial as _; // its logger
 
 /// As a small firmware has it: it says nothing.
 #[panic_handler]
