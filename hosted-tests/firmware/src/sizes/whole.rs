@@ -10,6 +10,7 @@
 
 mod start;
 
+use core::arch::global_asm;
 use core::hint::black_box;
 use core::mem::forget;
 use core::ops::{Deref, DerefMut};
@@ -32,6 +33,15 @@ type Tile = RamBuffer<Lock, PAGE, 16>;
 type Slots1 = [Slot<Plain>; 1];
 type List = Roster<Lock, &'static mut [usize]>;
 type Place1 = Berth<Lock, Tile>;
+
+// What a program keeps in statics, beside its metadata: symbols of that value, for `sizes`.
+global_asm!(
+    ".global home_bytes, buffer_bytes",
+    ".set home_bytes, {}",
+    ".set buffer_bytes, {}",
+    const size_of::<All>(),
+    const size_of::<Tile>(),
+);
 
 /// What comes from outside.
 #[repr(C)]
