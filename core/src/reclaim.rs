@@ -335,11 +335,12 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
         self.on_its_way = pending + freed + self.risen;
     }
 
-    /// Purges found so much in the store, and it went home: what was reclaimable of it was not on its way.
+    /// Purges found so much in the store, and it went home: it was on its way, but for what was reclaimable before this call.
     fn count_uncovered(&mut self, uncovered: Pages) {
         let known = self.known;
         let now = self.settle_in(Pages::ZERO, Context::INTERRUPT);
-        self.fetched += uncovered - (known - now.reclaimable);
+        let before = (known - now.reclaimable) - self.risen;
+        self.fetched += uncovered - before;
     }
 
     /// Whether it came any further. A store that only writes, and frees nothing of all that it has, does not; nor does one that

@@ -81,7 +81,6 @@ impl Evicted {
         self.copied += other.copied;
         self.clean += other.clean;
         self.purged += other.purged;
-        self.uncovered += other.uncovered;
     }
 
     /// Adds what was in the way.
@@ -101,6 +100,7 @@ impl AddAssign for Evicted {
     fn add_assign(&mut self, other: Evicted) {
         self.add_moved(&other);
         self.add_obstacles(&other);
+        self.uncovered += other.uncovered;
         self.why = self.why.or(other.why);
     }
 }

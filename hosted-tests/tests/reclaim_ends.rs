@@ -215,6 +215,20 @@ fn what_was_pending_and_purged_counts_once() {
     assert_eq!((near.free(), report.gained, report.outcome), (pages(12), pages(12), Outcome::Short));
 }
 
+/// Rule: the same of a block that became reclaimable since anybody looked.
+#[test]
+fn what_became_reclaimable_and_is_purged_counts_once() {
+    let near = near(8);
+    let home: &Forebay<_, _> = &bare(&near, Settles::Reclaimable);
+    let tiles = [0, 1].map(|_| Buffer::new(home, order(2)));
+    tiles.iter().for_each(|b| fill(b, 1));
+    assert_eq!(tiles[0].evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over, pages(4));
+    home.store().settle(NONE, CX, &mut |_| {}); // by somebody else
+    let _ = tiles[0].advise(Advice::DontNeed).unwrap();
+    let report = home.reclaim(&tiles, Want::freed(pages(8)), Evict::PURGE, CX);
+    assert_eq!((near.free(), report.gained, report.outcome), (pages(4), pages(4), Outcome::Short));
+}
+
 /// Rule: nor does what was reclaimable and purged hide what becomes reclaimable now.
 #[test]
 fn what_was_reclaimable_and_purged_hides_nothing() {

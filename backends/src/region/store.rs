@@ -150,10 +150,29 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
     /// The entry's block is gone: its room is ready for the next one, as long as no more than a sixteenth of the region is. The
     /// rest joins its neighbours, so that no large room is missing for small ones, and the lowest is taken first.
     pub(super) fn keep_ready(&self, entry: usize, room: RamBlock<PAGE>) {
-        let most = Pages::new(self.memory.pages().get() / 16);
+        let most = self.most_ready();
         if let Err(room) = self.table.with(|t| t.put_ready(entry, room, most)) {
             self.free(room);
         }
+    }
+
+    /// Makes room of that order ready for the next one, where nobody misses it meanwhile: never of the last sixteenth that is
+    /// free, since in an interrupt just now it would not be found.
+    pub(super) fn make_ready(&self, order: Order) {
+        let most = self.most_ready();
+        let (ready, _) = self.table.with(|t| t.spare());
+        if ready + order.pages() > most || self.memory.free() <= most {
+            return;
+        }
+        let Some(room) = self.memory.cut(order) else { return };
+        if let Err(room) = self.table.with(|t| t.stock(room, most)) {
+            self.free(room);
+        }
+    }
+
+    /// Pages that free entries may have.
+    fn most_ready(&self) -> Pages {
+        Pages::new(self.memory.pages().get() / 16)
     }
 
     fn handle(&self, room: &RamBlock<PAGE>, order: Order, entry: usize) -> Option<Handle> {

@@ -128,13 +128,9 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
         let page = self.memory.index(&to);
         self.keep(to);
         let dropped = self.table.with(|t| t.leave(entry)) == Asked::Drop;
-        let room = match page.filter(|_| dropped) {
-            Some(page) => self.memory.fetch(page, order),
-            None => self.memory.cut(order), // for the next one
-        };
-        match room {
-            Some(room) => self.keep_ready(entry, room),
-            None => self.table.with(|t| t.put_free(entry)),
+        match page.filter(|_| dropped).and_then(|page| self.memory.fetch(page, order)) {
+            Some(room) => self.free(room),
+            None => self.make_ready(order),
         }
         home(from);
         Ok(Came::Unwanted)
