@@ -25,7 +25,7 @@ impl Section for Switching {
             static RANDOM: Random = Random::new(1);
         }
         let result = f();
-        if RANDOM.with(|random| random.below(4)) == 0 {
+        if RANDOM.with(|random| random.below(8)) == 0 {
             thread::yield_now();
         }
         result
@@ -128,17 +128,19 @@ fn share_a_source<L: RawLock + Sync>(most: Order, rounds: usize) {
 /// Rule: whoever takes and gives between the steps of others finds each frame once, and all that is free.
 #[test]
 fn nobody_is_refused_his_share_of_a_source() {
-    for (most, rounds) in [(0, 8_000), (2, 8_000), (5, 4_000), (10, 500)] {
+    for (most, rounds) in [(0, 20_000), (2, 20_000), (5, 10_000), (10, 1_000)] {
         share_a_source::<Spin>(order(most), rounds);
-        share_a_source::<Spin<Switching>>(order(most), rounds / 2);
+        share_a_source::<Spin<Switching>>(order(most), rounds / 40);
     }
 }
 
 type Shared<L> = RamRegion<L, PAGE, UNITS>;
 
+/// So many units; and one for each thread that may be about to make it ready for the next block, where the region keeps any ready.
 fn region<L: RawLock>(most: Order) -> Shared<L> {
     let region = Shared::<L>::new(StoreId::DEFAULT);
-    let bytes = (UNITS + THREADS) * (PAGE << most.get());
+    let units = if most == Order::PAGE { UNITS } else { UNITS + THREADS };
+    let bytes = units * (PAGE << most.get());
     region.init(leak(bytes, 0), words(Shared::<L>::metadata_words(bytes))).unwrap();
     region
 }
@@ -238,8 +240,8 @@ fn share_a_region<L: RawLock + Sync>(most: Order, rounds: usize) {
 /// free, whether an entry keeps it ready or not.
 #[test]
 fn nobody_is_refused_his_share_of_a_region() {
-    for (most, rounds) in [(0, 4_000), (2, 4_000), (5, 2_000)] {
+    for (most, rounds) in [(0, 10_000), (2, 10_000), (5, 5_000)] {
         share_a_region::<Spin>(order(most), rounds);
-        share_a_region::<Spin<Switching>>(order(most), rounds / 2);
+        share_a_region::<Spin<Switching>>(order(most), rounds / 40);
     }
 }
