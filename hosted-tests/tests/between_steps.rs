@@ -2,12 +2,16 @@
 //!
 //! The lock is free between two steps, so anything may happen there. Here it does, before each step in turn.
 
-use forebay::{Context, OwnedBlock, Pages, Platform, Section, Spin, StoreId};
+use forebay::{
+    BackingStore, Context, Order, OwnedBlock, Pages, Pfn, Platform, Section, Spin, StoreError, StoreId,
+};
 use forebay_backends::{Ram, RamBlock, Region};
-use hosted_tests::conformance::{fill, order};
+use hosted_tests::conformance::{content, fill, order, pattern};
 use hosted_tests::memory::{leak, words};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::mpsc;
+use std::thread;
 
 const PAGE: usize = 512;
 
@@ -48,6 +52,19 @@ fn before_step(step: usize, come_in: impl FnOnce() + 'static) {
 /// Whether it did not come in: there were fewer steps.
 fn none_left() -> bool {
     NEXT.take().is_some()
+}
+
+fn source(pages: usize) -> &'static Source {
+    let ram = Box::leak(Box::new(Source::new()));
+    ram.add(leak(pages * PAGE, 0), words(Source::metadata_words(pages * PAGE))).expect("good memory");
+    ram
+}
+
+fn region<B: OwnedBlock, const N: usize>(pages: usize) -> &'static Slow<B, N> {
+    let region = Box::leak(Box::new(Slow::new(StoreId::DEFAULT)));
+    let meta = words(Slow::<B, N>::metadata_words(pages * PAGE));
+    region.init(leak(pages * PAGE, 0), meta).expect("good memory");
+    region
 }
 
 /// Rule: memory may be given while somebody else looks for some: he finds it or not, and never anything else.
@@ -112,4 +129,83 @@ fn two_give_a_region_memory_at_once() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// A block that stops in the middle of being copied into, where it is told to.
+#[derive(Debug)]
+struct Stops {
+    block: RamBlock<PAGE>,
+    /// Where it says that it is there, and waits for a word to go on.
+    there: Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>,
+}
+
+impl OwnedBlock for Stops {
+    const PAGE: usize = PAGE;
+    fn pfn(&self) -> Pfn {
+        self.block.pfn()
+    }
+    fn order(&self) -> Order {
+        self.block.order()
+    }
+    fn split(self) -> Result<(Self, Self), Self> {
+        Err(self)
+    }
+    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
+        self.block.copy_out(at, to)
+    }
+    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
+        if let Some((there, go_on)) = &self.there {
+            there.send(()).unwrap();
+            go_on.recv().unwrap();
+        }
+        self.block.copy_in(at, from)
+    }
+}
+
+/// Rule: of two that read the same at once, one may hear that it is busy, and neither that it is not there, whenever the
+/// other begins and ends.
+#[test]
+fn what_another_reads_is_busy_or_there() {
+    let source = source(8);
+    let block = |seed| {
+        let mut block = source.allocate(order(1), Context::THREAD).expect("the source has enough");
+        fill(&mut block, seed);
+        Stops { block, there: None }
+    };
+    let region = region::<Stops, 2>(8);
+    let saved = block(1);
+    let handle: &'static _ = Box::leak(Box::new(region.save(&saved, order(1), Context::THREAD).unwrap()));
+    let load = |mut block: Stops| {
+        let loaded = region.load(handle, &mut block, Pages::ZERO, Context::THREAD);
+        assert!(loaded != Ok(()) || content(&block) == pattern(1, 2 * PAGE));
+        source.release(block.block);
+        loaded
+    };
+    let (mut busy, mut whole) = (0, 0);
+    for (begins, ends) in (0..12).flat_map(|ends| (0..=ends).map(move |begins| (begins, ends))) {
+        let (there, is_there) = mpsc::channel();
+        let (go_on, may_go_on) = mpsc::channel();
+        let other = Stops { there: Some((there, may_go_on)), ..block(2) };
+        let mine = block(3);
+        before_step(begins, move || {
+            let other = thread::spawn(move || load(other));
+            if is_there.recv().is_err() {
+                assert_eq!(other.join().unwrap(), Err(StoreError::Busy), "it was read when he came");
+                return;
+            }
+            before_step(ends - begins, move || {
+                go_on.send(()).unwrap();
+                assert_eq!(other.join().unwrap(), Ok(()), "nobody else has it");
+            });
+        });
+        match load(mine) {
+            Ok(()) => whole += 1,
+            Err(StoreError::Busy) => busy += 1,
+            Err(why) => panic!("{why:?}, with another from step {begins} to {ends}"),
+        }
+        while let Some((_, late)) = NEXT.take() {
+            late();
+        }
+    }
+    assert!(busy > 2 && whole > 0, "{busy} {whole}");
 }

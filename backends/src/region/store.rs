@@ -177,7 +177,10 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
             Found::Adopted => Err(StoreError::OtherWay),
             Found::Out => Err(StoreError::Busy),
             Found::Elsewhere(_) if self.memory.is_away(page, place.order) => Ok(page),
-            Found::Elsewhere(lent) if lent > 0 => Err(StoreError::Busy), // it may be that, being read by somebody else
+            // It may be that, read by somebody else meanwhile.
+            Found::Elsewhere(returned) if self.table.with(|t| t.lent_since(returned)) => {
+                Err(StoreError::Busy)
+            }
             Found::Elsewhere(_) | Found::Foreign => Err(StoreError::NotStored),
         }
     }
