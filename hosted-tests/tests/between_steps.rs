@@ -13,11 +13,16 @@ use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread;
 
+#[path = "between_steps/nested.rs"]
+mod nested;
+
 const PAGE: usize = 512;
+
+type ComesIn = Box<dyn FnOnce()>;
 
 thread_local! {
     /// What comes in, and how many steps later.
-    static NEXT: RefCell<Option<(usize, Box<dyn FnOnce()>)>> = const { RefCell::new(None) };
+    static NEXT: RefCell<Option<(usize, ComesIn)>> = const { RefCell::new(None) };
 }
 
 /// Lets something in before the lock is taken.
@@ -25,6 +30,7 @@ struct Between;
 
 impl Section for Between {
     fn with<R>(f: impl FnOnce() -> R) -> R {
+        nested::interrupt();
         let now = NEXT.with_borrow_mut(|next| match next {
             Some((0, _)) => next.take(),
             Some((steps, _)) => {
@@ -65,6 +71,12 @@ fn region<B: OwnedBlock, const N: usize>(pages: usize) -> &'static Slow<B, N> {
     let meta = words(Slow::<B, N>::metadata_words(pages * PAGE));
     region.init(leak(pages * PAGE, 0), meta).expect("good memory");
     region
+}
+
+fn block(source: &Source, k: u8, seed: u64) -> RamBlock<PAGE> {
+    let mut block = source.allocate(order(k), Context::THREAD).expect("the source has enough");
+    fill(&mut block, seed);
+    block
 }
 
 /// Rule: memory may be given while somebody else looks for some: he finds it or not, and never anything else.
@@ -167,11 +179,7 @@ impl OwnedBlock for Stops {
 #[test]
 fn what_another_reads_is_busy_or_there() {
     let source = source(8);
-    let block = |seed| {
-        let mut block = source.allocate(order(1), Context::THREAD).expect("the source has enough");
-        fill(&mut block, seed);
-        Stops { block, there: None }
-    };
+    let block = |seed| Stops { block: block(source, 1, seed), there: None };
     let region = region::<Stops, 2>(8);
     let saved = block(1);
     let handle: &'static _ = Box::leak(Box::new(region.save(&saved, order(1), Context::THREAD).unwrap()));
@@ -208,4 +216,40 @@ fn what_another_reads_is_busy_or_there() {
         }
     }
     assert!(busy > 2 && whole > 0, "{busy} {whole}");
+}
+
+/// Rule: what is free is there for whoever comes in between, but for what the other keeps: no more entries, no more room.
+#[test]
+fn room_and_entries_that_nobody_needs_are_there_for_others() {
+    let source = source(1 << 14);
+    // A write-out ends while one page is left.
+    for step in 0.. {
+        let two = region::<_, 2>(2);
+        let _first = two.transfer(block(source, 0, 1)).unwrap();
+        let next = block(source, 0, 2);
+        before_step(step, move || {
+            let _second = two.transfer(next).map_err(|r| r.why).expect("one page is left");
+        });
+        two.write_out_now(usize::MAX, &mut |b| source.release(b));
+        if none_left() {
+            break;
+        }
+    }
+    // A save takes the room that an entry had, not the entry.
+    for step in 0.. {
+        let region = region::<RamBlock<PAGE>, 1>(32);
+        let first = region.transfer(block(source, 0, 1)).unwrap();
+        source.release(region.take_back(first, Context::THREAD).unwrap());
+        let _most =
+            [4, 3, 2, 1].map(|k| region.save(&block(source, k, 2), order(k), Context::THREAD).unwrap());
+        let (large, next) = (block(source, 1, 3), block(source, 0, 4));
+        before_step(step, move || {
+            let came = region.transfer(next).map_err(|r| r.why);
+            assert!(!matches!(came, Err(StoreError::Backlog)), "nothing waits: {came:?}");
+        });
+        let _ = region.save(&large, order(1), Context::THREAD);
+        if none_left() {
+            break;
+        }
+    }
 }

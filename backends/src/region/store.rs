@@ -31,7 +31,7 @@ use forebay::{
 ///
 /// # Complexity
 /// Everything but copying: O(orders · log pages) for the room; nothing is searched. Transferring a block of an order that was
-/// written out or taken back before finds its room ready: O(1). A lock is held for a few dozen instructions at a time.
+/// written out or taken back before finds its room ready, unless room is short: O(1). A lock is held for a few dozen instructions at a time.
 pub struct Region<L, B, const PAGE: usize, const N: usize> {
     pub(super) memory: Piece<L, PAGE>,
     pub(super) table: Locked<L, Table<B, PAGE, N>>,
@@ -101,18 +101,13 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
             if let Some(room) = self.memory.cut(order) {
                 return Ok(room);
             }
-            let Some((entry, room)) = self.any_ready() else { break };
-            self.table.with(|t| t.put_free(entry));
+            let Some(room) = orders().find_map(|order| self.table.with(|t| t.take_room(order))) else {
+                break;
+            };
             self.free(room);
         }
         let none = self.memory.free() == Pages::ZERO || order == Order::PAGE;
         Err(if none { StoreError::Full } else { StoreError::TooLarge })
-    }
-
-    /// A free entry with room, of whatever order.
-    fn any_ready(&self) -> Option<(usize, RamBlock<PAGE>)> {
-        let mut orders = (0..=Order::TEN.get()).filter_map(Order::new);
-        orders.find_map(|order| self.table.with(|t| t.take_ready(order)))
     }
 
     pub(super) fn free(&self, room: RamBlock<PAGE>) {
@@ -134,7 +129,8 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
         if let Some(entry) = self.table.with(|t| t.take_free()) {
             return Ok((entry, room));
         }
-        let entry = self.any_ready().map(|(entry, other)| {
+        let ready = orders().find_map(|order| self.table.with(|t| t.take_ready(order)));
+        let entry = ready.map(|(entry, other)| {
             self.free(other);
             entry
         });
@@ -150,10 +146,25 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
     /// The entry's block is gone: its room is ready for the next one, as long as no more than a sixteenth of the region is. The
     /// rest joins its neighbours, so that no large room is missing for small ones, and the lowest is taken first.
     pub(super) fn keep_ready(&self, entry: usize, room: RamBlock<PAGE>) {
-        let most = Pages::new(self.memory.pages().get() / 16);
+        let most = self.most_ready();
         if let Err(room) = self.table.with(|t| t.put_ready(entry, room, most)) {
             self.free(room);
         }
+    }
+
+    fn most_ready(&self) -> Pages {
+        Pages::new(self.memory.pages().get() / 16)
+    }
+
+    /// Room for the next block of that order, before it comes: if it may be kept, and as much as may be kept is free besides.
+    /// (While it is on its way into an entry, nobody else finds it, so it must not be the last.)
+    pub(super) fn room_ahead(&self, order: Order) -> Option<RamBlock<PAGE>> {
+        let (ready, _) = self.table.with(|t| t.spare());
+        let (most, more) = (self.most_ready(), order.pages());
+        if ready + more > most || self.memory.free() < most + more {
+            return None;
+        }
+        self.memory.cut(order)
     }
 
     fn handle(&self, room: &RamBlock<PAGE>, order: Order, entry: usize) -> Option<Handle> {
@@ -197,6 +208,10 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
             Adopted::Not => Ok(None),
         }
     }
+}
+
+fn orders() -> impl Iterator<Item = Order> {
+    (0..=Order::TEN.get()).filter_map(Order::new)
 }
 
 impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<B> for Region<L, B, PAGE, N> {

@@ -145,6 +145,13 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         }
     }
 
+    /// The room of that order that a free entry has. The entry stays free.
+    pub(super) fn take_room(&mut self, order: Order) -> Option<RamBlock<PAGE>> {
+        let (entry, room) = self.take_ready(order)?;
+        self.put_free(entry);
+        Some(room)
+    }
+
     /// A free entry without room.
     pub(super) fn take_free(&mut self) -> Option<usize> {
         let entry = self.lists.take_free()?;
