@@ -4,7 +4,7 @@
 //! 32 bits a block is 4, and a slot 8 with one mode and 12 with several. Metadata is a thousandth of the memory at most, also with a pool in
 //! front of it.
 
-use crate::{HeapBlock, Ram, RamBlock};
+use crate::{HeapBlock, Ram, RamBlock, RamBuffer};
 use forebay::{Caching, Context, Mode, NoLock, Order, OutOfFrames, Place, Platform, Pool, Slot};
 
 type Source<const PAGE: usize> = Ram<NoLock, PAGE>;
@@ -57,6 +57,11 @@ const _: () = {
     slot::<Modal>(12);
     assert!(size_of::<Place<Source<512>>>() <= 12, "a place has grown");
     assert!(size_of::<Shelves<512>>() <= 512, "a small pool has grown");
+};
+
+const _: () = {
+    let words = size_of::<RamBuffer<NoLock, 512, 16>>() / size_of::<usize>();
+    assert!(words <= if WIDE { 10 } else { 11 }, "a contiguous buffer has grown");
 };
 
 const MIB: usize = 1 << 20;

@@ -1,6 +1,7 @@
 //! A buffer: slots that are empty, resident or stored, in any mixture.
 
 use crate::cell::Shared;
+use crate::slot::span_at;
 use crate::state::{Empty, Inner, Marks};
 use crate::{
     BackingStore, BufferId, Busy, Context, Evict, Evictable, Evicted, Forebay, Mode, Order, OwnedBlock,
@@ -253,7 +254,7 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
                     (None, Some(copy)) => sum.stored += copy.pages(),
                     (None, None) => {}
                 }
-                i += slot.span(self.unit);
+                i += span_at(slots, i, self.unit);
             }
             sum
         })
@@ -281,7 +282,7 @@ impl<'a, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'a, P, S, T
         let slots = inner.slots.slots_mut();
         let (mut i, mut kept) = (0, Marks::empty());
         while let Some(slot) = slots.get(i) {
-            let span = slot.span(self.unit);
+            let span = span_at(slots, i, self.unit);
             if slot.block.is_some() && slot.copy.is_some() {
                 let copies = slots.iter().skip(i).take(span).filter_map(|part| part.copy.as_ref());
                 let room: Pages = copies.map(|copy| self.home.store.room_of(copy)).sum();

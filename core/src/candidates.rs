@@ -1,7 +1,7 @@
 //! What a reclaim walks over, and one pass over it.
 
 use crate::step::{Pass, Step};
-use crate::{Class, Evict, Evicted};
+use crate::{Class, Evict, Evicted, Pages};
 
 /// How many candidates a pass for clean ones looks at: those that were used lately stay, and take the time of others.
 const CLEAN_LOOKS: usize = 32;
@@ -62,10 +62,10 @@ impl<E: Evictable> Candidates<'_, E> {
     /// A second-chance clock (Corbató 1968), if the tour is of two rounds. What is clean and not lately used is looked for among
     /// a few only.
     pub(crate) fn walk(self, tour: &mut Tour, mut step: Step, backlog: Backlog) -> (Evicted, Backlog) {
-        let (want, len) = (step.budget, self.buffers.len());
+        let len = self.buffers.len();
         let mut looks = if step.pass == Pass::Clean { CLEAN_LOOKS } else { usize::MAX };
         let mut sum = Evicted::default();
-        while tour.left > 0 && looks > 0 && sum.moved() < want {
+        while tour.left > 0 && looks > 0 && step.budget > Pages::ZERO {
             tour.hand = if tour.hand < len { tour.hand } else { 0 };
             let end = len.min(tour.hand.saturating_add(tour.left));
             let found = match self.roster {
@@ -74,8 +74,8 @@ impl<E: Evictable> Candidates<'_, E> {
             };
             tour.pass(found.unwrap_or(end) - tour.hand);
             let Some(buffer) = found.and_then(|at| self.buffers.get(at)) else { continue };
-            step.budget = want - sum.moved();
             let moved = buffer.evict_if_idle(step);
+            step.budget -= moved.moved();
             sum += moved;
             if moved.backlogs > 0 {
                 step.how.remove(Evict::TRANSFER);
@@ -84,7 +84,7 @@ impl<E: Evictable> Candidates<'_, E> {
                 }
             }
             looks -= 1;
-            if sum.moved() < want {
+            if step.budget > Pages::ZERO {
                 tour.pass(1);
             }
         }

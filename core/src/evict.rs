@@ -2,11 +2,10 @@
 
 use crate::cell::Held;
 use crate::event::{self, Event};
-use crate::forebay::Counted;
 use crate::ladder::{Gone, Stay, Walk};
 use crate::mapping::{Mapped, unmap_at};
 use crate::pooled::RUN;
-use crate::slot::slots_of;
+use crate::slot::{slots_of, span_at};
 use crate::state::{Inner, Marks, Round};
 use crate::step::Pass;
 use crate::{
@@ -25,27 +24,17 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         }
         let how = step.how - Evict::PURGE;
         let rungs = how & self.possible(step.cx);
-        let denied = how & self.possible(Context::THREAD) != rungs;
-        let barred = match (step.pass, how.is_empty(), denied) {
-            (Pass::Clean, ..) => None,
-            (_, true, _) => Some(StayReason::NoRung),
-            (_, false, true) => Some(StayReason::Store(StoreError::Context)),
-            (_, false, false) => Some(StayReason::Store(StoreError::Unsupported)),
-        };
-        let mut counted = Counted::new(self.home, Walk::new(step, rungs, barred), |stats, walk| {
-            stats.evicted += Evicted { why: None, ..walk.sum };
-            stats.refusals += walk.refusals;
-        });
-        let walk = &mut counted.so_far;
+        let barred = if rungs.is_empty() { self.why_none(step, how) } else { None };
+        let mut walk = Walk::new(self.home, step, rungs, barred);
         if purges {
-            self.purge_held(held, walk);
+            self.purge_held(held, &mut walk);
         } else if rungs.is_empty() && !held.marks.contains(Marks::CLEAN) {
             barred.into_iter().for_each(|why| walk.refuse(Pages::ZERO, why));
         } else {
-            self.evict_round(held, walk);
+            self.evict_round(held, &mut walk);
         }
         let (sum, lost) = (walk.sum, walk.lost);
-        drop(counted);
+        drop(walk);
         event::send(Event::Evicted(self.id, sum));
         if lost {
             event::send(Event::Lost(self.id));
@@ -53,8 +42,19 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         sum
     }
 
-    fn evict_round(&self, held: &mut Held<'_, P::Lock, Inner<P, T>>, walk: &mut Walk) {
-        if !walk.is_about(self.home.platform(), held.slots.slots(), self.unit) {
+    /// Why none of the rungs is possible that a step permits. Nothing, if that is no refusal.
+    fn why_none(&self, step: &Step, how: Evict) -> Option<StayReason> {
+        let later = !(how & self.possible(Context::THREAD)).is_empty();
+        match (step.pass, how.is_empty(), later) {
+            (Pass::Clean, ..) => None,
+            (_, true, _) => Some(StayReason::NoRung),
+            (_, false, true) => Some(StayReason::Store(StoreError::Context)),
+            (_, false, false) => Some(StayReason::Store(StoreError::Unsupported)),
+        }
+    }
+
+    fn evict_round(&self, held: &mut Held<'_, P::Lock, Inner<P, T>>, walk: &mut Walk<'_, P, S>) {
+        if !walk.is_about(held.slots.slots(), self.unit) {
             return;
         }
         let was_mapped = !held.marks.contains(Marks::UNMAPPED);
@@ -65,25 +65,12 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         let (ready, lost) = (held.marks & Marks::READY, held.marks & Marks::LOST);
         held.marks.remove(Marks::READY);
         held.marks.insert(Marks::STORED);
-        let mut round = Round::default();
-        let all_seen = loop {
-            if walk.rungs.is_empty() && !held.marks.contains(Marks::CLEAN) {
-                break false;
-            }
-            let mut run = [None; RUN];
-            held.marks.insert(Marks::LOST); // as it would be, if a port panicked now
-            let seen = self.stage(held, &mut round, walk, &mut run);
-            let stop = self.evict_run(held, &mut round, walk, &run);
-            self.unstage(held, walk, &run);
-            if !walk.lost {
-                held.marks.set(Marks::LOST, !lost.is_empty());
-            }
-            match (stop, seen) {
-                (Stop::Here, _) => break false,
-                (Stop::AtTheEnd, Seen::All) => break true,
-                (Stop::AtTheEnd, Seen::Some) => {}
-            }
-        };
+        held.marks.insert(Marks::LOST); // as it would be, if a port panicked now
+        let flushes = P::Mode::COUNT > 1 || !held.slots.addresses().is_empty();
+        let all_seen = if flushes { self.evict_in_runs(held, walk) } else { self.evict_singly(held, walk) };
+        if !walk.lost {
+            held.marks.set(Marks::LOST, !lost.is_empty());
+        }
         if all_seen && walk.sum.why.is_none() {
             held.marks.set(Marks::BLOCKS, !walk.stays.is_empty());
             held.marks.set(Marks::CLEAN, walk.stays.contains(Class::CLEAN));
@@ -108,30 +95,73 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         rungs
     }
 
-    /// Makes the next few blocks plain, and unreachable for devices, with one flush: as many as the budget wants. Where there
-    /// is nothing to flush, just the next one.
-    fn stage(&self, inner: &mut Inner<P, T>, round: &mut Round, walk: &mut Walk, run: &mut Run<P>) -> Seen {
-        let flushes = P::Mode::COUNT > 1 || !inner.slots.addresses().is_empty();
-        let most = if flushes { RUN } else { 1 };
+    /// Block by block, where there is nothing to flush; whether it came to the end.
+    fn evict_singly(&self, held: &mut Held<'_, P::Lock, Inner<P, T>>, walk: &mut Walk<'_, P, S>) -> bool {
+        let mut round = Round::default();
+        while let Some((i, end)) = self.next_meant(held, &mut round, walk) {
+            if self.evict_range(held, &mut round, walk, i, end) == Stop::Here {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Some blocks at a time, with one flush for those; whether it came to the end.
+    fn evict_in_runs(&self, held: &mut Held<'_, P::Lock, Inner<P, T>>, walk: &mut Walk<'_, P, S>) -> bool {
+        let mut round = Round::default();
+        loop {
+            let mut run = [None; RUN];
+            let seen = self.stage(held, &mut round, walk, &mut run);
+            let mut staged = run.iter().flatten();
+            let stops = staged.any(|s| self.evict_range(held, &mut round, walk, s.slot, s.end) == Stop::Here);
+            self.unstage(held, walk, &run);
+            match (stops, seen) {
+                (true, _) => return false,
+                (false, Seen::All) => return true,
+                (false, Seen::Some) => {}
+            }
+        }
+    }
+
+    /// The slots of the next block that is meant.
+    fn next_meant(
+        &self,
+        inner: &mut Inner<P, T>,
+        round: &mut Round,
+        walk: &mut Walk<'_, P, S>,
+    ) -> Option<(usize, usize)> {
+        loop {
+            let i = round.next::<P, T>(inner, self.unit)?;
+            let slot = inner.slots.slots().get(i)?;
+            let Some(block) = &slot.block else { continue };
+            let class = if slot.copy.is_some() { Class::CLEAN } else { Class::RESIDENT };
+            let tried = class == Class::CLEAN || !walk.rungs.is_empty();
+            if tried && walk.is_for(block.block()) {
+                return Some((i, i + slots_of(block.block().order(), self.unit)));
+            }
+            walk.leave(class, if tried { None } else { walk.barred });
+        }
+    }
+
+    /// Makes the next few blocks plain, and unreachable for devices, with one flush: as many as the budget wants.
+    fn stage(
+        &self,
+        inner: &mut Inner<P, T>,
+        round: &mut Round,
+        walk: &mut Walk<'_, P, S>,
+        run: &mut Run<P>,
+    ) -> Seen {
         let (mut found, mut pages, budget) = (0, Pages::ZERO, walk.budget - walk.sum.moved());
         let platform = self.home.platform();
         let seen = loop {
-            if found == most || pages >= budget {
+            if found == RUN || pages >= budget {
                 break Seen::Some;
             }
-            let Some(i) = round.next::<P, T>(inner, self.unit) else { break Seen::All };
+            let Some((i, end)) = self.next_meant(inner, round, walk) else { break Seen::All };
             let mut parts = inner.slots.parts();
             let Some(slot) = parts.slots.get_mut(i) else { break Seen::All };
             let Some(block) = slot.block.take() else { continue };
             let (mode, order) = (block.mode(), block.block().order());
-            let class = if slot.copy.is_some() { Class::CLEAN } else { Class::RESIDENT };
-            let tried = class == Class::CLEAN || !walk.rungs.is_empty();
-            if !tried || !walk.is_for(platform, block.block()) {
-                walk.leave(class, if tried { None } else { walk.barred });
-                slot.block = Some(block);
-                continue;
-            }
-            let end = i + slots_of(order, self.unit);
             let mapped = unmap_at(platform, parts.addresses, i..end, block.block());
             if mapped == Mapped::Yes {
                 inner.marks.insert(Marks::UNFLUSHED);
@@ -162,33 +192,32 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         seen
     }
 
-    /// Evicts what was staged, as far as it goes; of a block that is cut, the pieces too, which are plain.
-    fn evict_run(
+    /// Evicts the block in these slots, which is plain, as far as it goes; if it is cut, the pieces too.
+    fn evict_range(
         &self,
         held: &mut Held<'_, P::Lock, Inner<P, T>>,
         round: &mut Round,
-        walk: &mut Walk,
-        run: &Run<P>,
+        walk: &mut Walk<'_, P, S>,
+        mut at: usize,
+        end: usize,
     ) -> Stop {
-        for staged in run.iter().flatten() {
-            let (mut last, mut at) = (staged.slot, staged.slot);
-            while at < staged.end {
-                self.evict_at(held, at, walk);
-                round.go_on(last, at);
-                let spent = walk.rungs.is_empty() && !held.marks.contains(Marks::CLEAN);
-                if spent || walk.sum.moved() >= walk.budget || held.wanted() {
-                    held.next = at;
-                    return Stop::Here;
-                }
-                last = at;
-                at += held.slots.slots().get(at).map_or(1, |slot| slot.span(self.unit));
+        let mut last = at;
+        while at < end {
+            self.evict_at(held, at, walk);
+            round.go_on(last, at);
+            let spent = walk.rungs.is_empty() && !held.marks.contains(Marks::CLEAN);
+            if spent || walk.sum.moved() >= walk.budget || held.wanted() {
+                held.next = at;
+                return Stop::Here;
             }
+            last = at;
+            at += span_at(held.slots.slots(), at, self.unit);
         }
         Stop::AtTheEnd
     }
 
     /// Gives what was staged and stayed its mode back, with one flush, and then its address.
-    fn unstage(&self, inner: &mut Inner<P, T>, walk: &mut Walk, run: &Run<P>) {
+    fn unstage(&self, inner: &mut Inner<P, T>, walk: &mut Walk<'_, P, S>, run: &Run<P>) {
         for staged in run.iter().flatten().filter(|staged| staged.mode.index() != P::Mode::PLAIN.index()) {
             let Some(slot) = inner.slots.slots_mut().get_mut(staged.slot) else { continue };
             match slot.block.take().map(|block| block.change_mode(self.home.platform(), staged.mode, walk.cx))
@@ -213,7 +242,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
 
     /// Gives a block that stays, and was mapped, an address again, if it is in its buffer's mode. If that is refused, the
     /// next guard tries again.
-    fn map_again(&self, parts: &mut Parts<'_, P>, i: usize, mapped: Mapped, walk: &mut Walk) {
+    fn map_again(&self, parts: &mut Parts<'_, P>, i: usize, mapped: Mapped, walk: &mut Walk<'_, P, S>) {
         let block = parts.slots.get(i).and_then(|slot| slot.block.as_ref());
         let stays = block.is_some_and(|block| block.mode().index() == self.mode.index());
         if mapped == Mapped::Yes && stays && self.map_at(parts, i, walk.cx).is_err() {
@@ -223,7 +252,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
 
     /// Evicts the block at `i`, if there is one, which is plain: a clean one goes home, any other down the ladder.
     /// Refused, the slot has its block as before.
-    fn evict_at(&self, inner: &mut Inner<P, T>, i: usize, walk: &mut Walk) {
+    fn evict_at(&self, inner: &mut Inner<P, T>, i: usize, walk: &mut Walk<'_, P, S>) {
         let parts = inner.slots.parts();
         let charge = parts.charges.get(i).copied().flatten();
         let Some(slot) = parts.slots.get_mut(i) else { return };
@@ -281,12 +310,12 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
 }
 
 /// Back into its slot, plain as it is.
-fn stays<P: Platform>(
+fn stays<P: Platform, S>(
     slots: &mut [Slot<P>],
     i: usize,
     Stay(block, why): Stay<P::Block>,
     order: Order,
-    walk: &mut Walk,
+    walk: &mut Walk<'_, P, S>,
 ) {
     walk.refuse(block.pages(), why);
     walk.disturbed |= block.order() != order;
@@ -316,7 +345,8 @@ enum Seen {
     All,
 }
 
-/// How a run ended.
+/// How the eviction of a block ended.
+#[derive(PartialEq, Eq)]
 enum Stop {
     /// The eviction ends.
     Here,

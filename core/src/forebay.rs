@@ -4,7 +4,8 @@ use crate::candidates::Candidates;
 use crate::event::{self, Event};
 use crate::step::{Hands, Pass};
 use crate::{
-    BackingStore, Context, Locked, OwnedBlock, Pages, Place, Places, Platform, Pool, Pooled, Settled, Stats,
+    BackingStore, Context, Locked, Mode, OwnedBlock, Pages, Place, Places, Platform, Pool, Pooled, Refusals,
+    Settled, Stats,
 };
 use core::fmt;
 
@@ -55,13 +56,26 @@ impl<P: Platform, S, M: Places<P> + ?Sized> Forebay<P, S, M> {
         &self.store
     }
 
-    /// What passed through since the beginning. O(1).
+    /// What passed through since the beginning. O(1). Each figure is as it was when it was looked at: others count meanwhile.
     pub fn stats(&self) -> Stats {
-        self.walk.with(|w| w.stats)
+        let mut all = Stats::NONE;
+        self.count(|now| {
+            all.evicted.add_moved(&now.evicted);
+            all.restored.add_moved(&now.restored);
+        });
+        self.count(|now| {
+            all.evicted.add_obstacles(&now.evicted);
+            (all.settled, all.stranded) = (now.settled, now.stranded);
+            (all.pending, all.reclaimable, all.held) = (now.pending, now.reclaimable, now.held);
+        });
+        for reason in 0..Refusals::REASONS {
+            self.count(|now| all.refusals.copy(reason, &now.refusals));
+        }
+        all
     }
 
-    pub(crate) fn count(&self, f: impl FnOnce(&mut Stats)) {
-        self.walk.with(|w| f(&mut w.stats));
+    pub(crate) fn count<R>(&self, f: impl FnOnce(&mut Stats) -> R) -> R {
+        self.walk.with(|w| f(&mut w.stats))
     }
 
     /// A number for a reclaim: another one than the last 254 had.
@@ -87,9 +101,12 @@ impl<P: Platform, S, M: Places<P> + ?Sized> Forebay<P, S, M> {
         }
     }
 
-    /// Gives a block to the pool. One that its mode keeps from going anywhere is lost, and counted.
+    /// Sends a plain block home, and gives any other to the pool. One that its mode keeps from going anywhere is lost, and
+    /// counted.
     pub(crate) fn give_or_strand(&self, block: Pooled<P>, cx: Context) {
-        if let Err(refused) = self.pool.give(block, cx) {
+        let plain = block.mode().index() == P::Mode::PLAIN.index();
+        let given = if plain { self.pool.send_home(block, cx) } else { self.pool.give(block, cx) };
+        if let Err(refused) = given {
             self.strand(refused.item.block().pages());
         }
     }
@@ -135,25 +152,6 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
         let pages = block.pages();
         self.pool.release(block);
         pages
-    }
-}
-
-/// What a call did so far. It is added to the statistics at its end, which may be a port's panic.
-pub(crate) struct Counted<'f, P: Platform, S, C> {
-    forebay: &'f Forebay<P, S>,
-    pub(crate) so_far: C,
-    add: fn(&mut Stats, &C),
-}
-
-impl<'f, P: Platform, S, C> Counted<'f, P, S, C> {
-    pub(crate) fn new(forebay: &'f Forebay<P, S>, nothing: C, add: fn(&mut Stats, &C)) -> Self {
-        Counted { forebay, so_far: nothing, add }
-    }
-}
-
-impl<P: Platform, S, C> Drop for Counted<'_, P, S, C> {
-    fn drop(&mut self) {
-        self.forebay.count(|stats| (self.add)(stats, &self.so_far));
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::slot::slots_of;
 use crate::{
-    BackingStore, Buffer, Charge, Class, Context, Evict, Evicted, Handle, Order, OwnedBlock, Pages, Platform,
-    Pooled, Refusals, Slot, Slots, StayReason, Step, StoreError, Zones,
+    BackingStore, Buffer, Charge, Class, Context, Evict, Evicted, Forebay, Handle, Order, OwnedBlock, Pages,
+    Platform, Pooled, Slot, Slots, StayReason, Step, StoreError, Zones,
 };
 
 /// How a block left.
@@ -18,8 +18,9 @@ pub(crate) enum Gone<B> {
 /// A block that stays, and why.
 pub(crate) struct Stay<B>(pub(crate) B, pub(crate) StayReason);
 
-/// What one eviction may do, and did.
-pub(crate) struct Walk {
+/// What one eviction may do, and did. What it did is counted when it ends, also by a panic in a port; what was refused, at once.
+pub(crate) struct Walk<'f, P: Platform, S> {
+    home: &'f Forebay<P, S>,
     pub(crate) rungs: Evict,
     /// Why a block stays if no rung is left. Nothing if that is no refusal: a walk for others only.
     pub(crate) barred: Option<StayReason>,
@@ -28,7 +29,6 @@ pub(crate) struct Walk {
     least: Order,
     zones: Zones,
     pub(crate) sum: Evicted,
-    pub(crate) refusals: Refusals,
     /// What is among the blocks that were not tried, or stayed.
     pub(crate) stays: Class,
     /// Something that stayed is in another mode now, or in pieces.
@@ -37,24 +37,28 @@ pub(crate) struct Walk {
     pub(crate) lost: bool,
 }
 
-impl Walk {
-    pub(crate) fn new(step: &Step, rungs: Evict, barred: Option<StayReason>) -> Self {
+impl<'f, P: Platform, S> Walk<'f, P, S> {
+    pub(crate) fn new(
+        home: &'f Forebay<P, S>,
+        step: &Step,
+        rungs: Evict,
+        barred: Option<StayReason>,
+    ) -> Self {
         let Step { budget, cx, least, zones, .. } = *step;
-        let (sum, refusals) = (Evicted::default(), Refusals::NONE);
-        let stays = Class::empty();
-        Walk { rungs, barred, budget, cx, least, zones, sum, refusals, stays, disturbed: false, lost: false }
+        let (sum, stays) = (Evicted::default(), Class::empty());
+        Walk { home, rungs, barred, budget, cx, least, zones, sum, stays, disturbed: false, lost: false }
     }
 
     /// Whether blocks of that size, there, are meant at all.
-    pub(crate) fn is_for<P: Platform>(&self, platform: &P, block: &P::Block) -> bool {
+    pub(crate) fn is_for(&self, block: &P::Block) -> bool {
         let anywhere = self.zones == Zones::ALL;
-        block.order() >= self.least && (anywhere || self.zones.contains(platform.zone(block)))
+        block.order() >= self.least && (anywhere || self.zones.contains(self.home.platform().zone(block)))
     }
 
     /// Whether a buffer with that unit and these slots has a block that is meant. Looks at them only if some may not be.
-    pub(crate) fn is_about<P: Platform>(&self, platform: &P, slots: &[Slot<P>], unit: Order) -> bool {
+    pub(crate) fn is_about(&self, slots: &[Slot<P>], unit: Order) -> bool {
         let all = self.least <= unit && self.zones == Zones::ALL;
-        let meant = |slot: &Slot<P>| slot.block.as_ref().is_some_and(|b| self.is_for(platform, b.block()));
+        let meant = |slot: &Slot<P>| slot.block.as_ref().is_some_and(|b| self.is_for(b.block()));
         all || slots.iter().any(meant)
     }
 
@@ -68,7 +72,17 @@ impl Walk {
     pub(crate) fn refuse(&mut self, pages: Pages, why: StayReason) {
         self.sum.refused += pages;
         self.sum.why = self.sum.why.or(Some(why));
-        self.refusals.add(why);
+        self.home.count(|stats| stats.refusals.add(why));
+    }
+}
+
+impl<P: Platform, S> Drop for Walk<'_, P, S> {
+    fn drop(&mut self) {
+        let sum = &self.sum;
+        self.home.count(|stats| stats.evicted.add_moved(sum));
+        if sum.met_obstacles() {
+            self.home.count(|stats| stats.evicted.add_obstacles(sum));
+        }
     }
 }
 
@@ -78,7 +92,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         &self,
         block: P::Block,
         charge: Option<Charge>,
-        walk: &mut Walk,
+        walk: &mut Walk<'_, P, S>,
     ) -> Result<Gone<P::Block>, Stay<P::Block>> {
         if !walk.rungs.contains(Evict::TRANSFER) {
             return self.copy(block, charge, walk.barred.unwrap_or(StayReason::NoRung), walk);
@@ -117,7 +131,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         block: P::Block,
         charge: Option<Charge>,
         why: StayReason,
-        walk: &Walk,
+        walk: &Walk<'_, P, S>,
     ) -> Result<Gone<P::Block>, Stay<P::Block>> {
         let may_split = walk.rungs.contains(Evict::SPLIT);
         let mut order = match (walk.rungs.contains(Evict::COPY), may_split) {
@@ -167,7 +181,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     ) -> Result<(P::Block, usize), P::Block> {
         let mut splits = 0;
         let mut prefix = block;
-        while prefix.order() > order {
+        while slots.len() > 1 && prefix.order() > order {
             match prefix.split() {
                 Ok((lower, upper)) => {
                     let behind = i + slots_of(upper.order(), self.unit);

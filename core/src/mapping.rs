@@ -1,6 +1,6 @@
 //! What is kept beside the slots of a buffer, kept true: addresses for a device, and who pays.
 
-use crate::slot::slots_of;
+use crate::slot::{slots_of, span_at};
 use crate::state::{Inner, Marks};
 use crate::{
     BackingStore, Buffer, Charge, Context, DmaAddr, MapRefused, OverLimit, OwnedBlock, Pages, Parts,
@@ -40,7 +40,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
                     return Err(refused);
                 }
             }
-            i += parts.slots.get(i).map_or(1, |slot| slot.span(self.unit));
+            i += span_at(parts.slots, i, self.unit);
         }
         Ok(())
     }

@@ -44,6 +44,12 @@ impl From<OverLimit> for PinError {
     }
 }
 
+impl From<TakeError> for PinError {
+    fn from(why: TakeError) -> Self {
+        PinError::Take(why)
+    }
+}
+
 impl From<StoreError> for PinError {
     fn from(e: StoreError) -> Self {
         match e {

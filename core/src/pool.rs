@@ -6,7 +6,7 @@
 
 use crate::event::{self, Event};
 use crate::pooled::RUN;
-use crate::shelf::{Kind, Leaving, Round, Shelves};
+use crate::shelf::{Kind, Layout, Leaving, Round, Shelves};
 use crate::{
     Ask, Context, Keep, Locked, Mode, ModeRefused, Order, OutOfFrames, OwnedBlock, Pages, Place, Places,
     Platform, PoolTable, Pooled, Refused, Shelf, ShelfStats, TakeError, Wiped, Zone, Zones,
@@ -30,7 +30,7 @@ pub enum Wipe {
 ///
 /// `M` is `[Place; orders × modes × zones × depth]`; sized where the pool is made, unsized (the default) everywhere
 /// else, so that its length stays out of other signatures. `[Place; 0]` is a pool without shelves. Taking and
-/// giving look at the places of one shelf for each zone that will do, under the lock: O(depth).
+/// giving look at the places of one shelf for each zone that will do, O(depth), one at a time under the lock.
 /// Dropping a pool sends what is ready home; that nobody is at it then, not even a shrinker, the borrow proves. A block
 /// whose mode can't be undone, though it was tried twice, is lost with it: to see that, [`trim`](Pool::trim) before.
 pub struct Pool<P: Platform, M: Places<P> + ?Sized = [Place<P>]> {
@@ -39,6 +39,7 @@ pub struct Pool<P: Platform, M: Places<P> + ?Sized = [Place<P>]> {
     wipe: Wipe,
     /// The order that is worth reclaiming for.
     beneficial: Option<Order>,
+    layout: Layout,
     shelves: Locked<P::Lock, Shelves<M>>,
 }
 
@@ -58,12 +59,13 @@ impl<P: Platform, const N: usize> Pool<P, [Place<P>; N]> {
     /// # }
     /// ```
     pub const fn new(platform: P, depth: usize) -> Self {
-        let shelves = Shelves::new(depth, [const { Place::EMPTY }; N]);
+        let shelves = Shelves::new([const { Place::EMPTY }; N]);
         Pool {
             platform,
             limit: Pages::MAX,
             wipe: Wipe::OnTake,
             beneficial: None,
+            layout: Layout::new(depth, N),
             shelves: Locked::new(shelves),
         }
     }
@@ -188,7 +190,7 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
         let zones = ask.zones.intersection(self.platform.zones_for(mode));
         for zone in zones.below(P::ZONES) {
             let kind = Kind { order: ask.order, mode, zone };
-            if let Some(block) = self.shelves.with(|s| s.take(&kind)) {
+            if let Some(block) = self.take_ready(&kind) {
                 if block.mode().index() != mode.index() {
                     self.platform.flush_modes(cx); // a trim that panicked left it plain, perhaps not flushed
                 }
@@ -204,6 +206,20 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
         }
         self.platform.release(block);
         Err(OutOfFrames::Exhausted.into())
+    }
+
+    /// A block from its shelf. O(depth).
+    fn take_ready(&self, kind: &Kind<P>) -> Option<Pooled<P>> {
+        let shelf = self.layout.places(kind.number()?)?;
+        let (first, mut place) = (shelf.start, shelf.start);
+        while place != shelf.end {
+            if let Some(block) = self.shelves.with(|s| s.take(place, kind.order.pages())) {
+                return Some(block);
+            }
+            place += 1;
+        }
+        self.shelves.with(|s| s.missed(first));
+        None
     }
 
     /// The block in that mode, or sent home.
@@ -226,9 +242,10 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
     /// O(depth), and a mode change if it goes home; if more is ready than the limit permits, so many blocks go home.
     /// Zeroes it if blocks are wiped when they are given. Interrupt-safe if lock and platform are.
     pub fn give(&self, block: Pooled<P>, cx: Context) -> Result<(), Refused<Pooled<P>, ModeRefused>> {
+        let limit = self.limit; // read once: a lock lies between
         let given = self.shelve(block, cx);
-        if self.limit < Pages::MAX {
-            let over = self.ready() - self.limit;
+        if limit < Pages::MAX {
+            let over = self.ready() - limit;
             if over > Pages::ZERO {
                 self.trim(over, cx);
             }
@@ -250,8 +267,19 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
         if self.wipe == Wipe::OnGive {
             block.block_mut().zero();
         }
-        let kind = Kind { order, mode, zone };
-        self.shelves.with(|s| s.put(&kind, block)).or_else(|full| self.send_home(full, cx))
+        let kind = Kind::<P> { order, mode, zone };
+        let Some(shelf) = kind.number().and_then(|number| self.layout.places(number)) else {
+            return self.send_home(block, cx);
+        };
+        let mut place = shelf.start;
+        while place != shelf.end {
+            match self.shelves.with(|s| s.put(place, order.pages(), block)) {
+                Ok(()) => return Ok(()),
+                Err(back) => block = back,
+            }
+            place += 1;
+        }
+        self.send_home(block, cx)
     }
 
     /// [`trim_within`](Pool::trim_within) all zones.
@@ -275,7 +303,7 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
     /// count of blocks for pages overshoots.)
     pub fn trim_within(&self, zones: Zones, want: Pages, cx: Context) -> Pages {
         let mut done = Pages::ZERO;
-        let mut round = self.shelves.with(|s| s.begin_round(zones));
+        let mut round = self.shelves.with(|s| s.begin_round::<P>(self.layout, zones));
         while done < want && !round.is_over() {
             let mut run = Run::new(self);
             run.stage(want - done, &mut round, cx);
@@ -306,13 +334,13 @@ impl<P: Platform, M: Places<P> + ?Sized> Pool<P, M> {
     /// What the shelf of that kind went through. `None` if the pool has no such shelf. O(depth), under the lock.
     pub fn shelf(&self, order: Order, mode: P::Mode, zone: Zone) -> Option<ShelfStats> {
         let number = Kind::<P> { order, mode, zone }.number()?;
-        self.shelves.with(|s| s.shelf::<P>(number)).map(|shelf| shelf.stats)
+        self.shelves.with(|s| s.shelf::<P>(self.layout, number)).map(|shelf| shelf.stats)
     }
 
     /// All shelves, by order, mode and zone; a lock for each, O(depth), so that the pool may change between two.
     pub fn shelves(&self) -> impl Iterator<Item = Shelf> {
-        let kinds = self.shelves.with(|s| s.kinds::<P>());
-        (0..kinds).map_while(|number| self.shelves.with(|s| s.shelf::<P>(number)))
+        (0..self.layout.shelves())
+            .map_while(|number| self.shelves.with(|s| s.shelf::<P>(self.layout, number)))
     }
 
     /// All shelves, to be printed.

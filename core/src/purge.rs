@@ -63,8 +63,8 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     }
 
     /// Drops everything for a reclaim: blocks go home, past the pool. Where no block may go, the contents stay as well.
-    pub(crate) fn purge_held(&self, held: &mut Held<'_, P::Lock, Inner<P, T>>, walk: &mut Walk) {
-        if !walk.is_about(self.home.platform(), held.slots.slots(), self.unit) {
+    pub(crate) fn purge_held(&self, held: &mut Held<'_, P::Lock, Inner<P, T>>, walk: &mut Walk<'_, P, S>) {
+        if !walk.is_about(held.slots.slots(), self.unit) {
             return;
         }
         let (was_unmapped, ready) = (held.marks.contains(Marks::UNMAPPED), held.marks & Marks::READY);

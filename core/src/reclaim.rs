@@ -321,10 +321,10 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
 
     /// Finds out what the store has; nothing is flushed for that, nor written out.
     fn count_before(&mut self) {
-        let stats = self.home.stats();
+        let (known, given) = self.home.count(|stats| (stats.reclaimable, stats.evicted.handed_over));
         let Settled { freed, reclaimable, pending, .. } = self.settle_in(Pages::ZERO, Context::INTERRUPT);
         // A store may flush even so. What it had before this forebay gave it anything is nobody's gain.
-        let before = stats.reclaimable.max(reclaimable - stats.evicted.handed_over).min(reclaimable);
+        let before = known.max(reclaimable - given).min(reclaimable);
         self.risen = reclaimable - before;
         self.on_its_way = pending + freed + self.risen;
     }

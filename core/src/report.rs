@@ -72,15 +72,32 @@ impl Evicted {
     }
 }
 
-impl AddAssign for Evicted {
-    fn add_assign(&mut self, other: Evicted) {
+impl Evicted {
+    /// Adds the pages that left.
+    pub(crate) fn add_moved(&mut self, other: &Evicted) {
         self.handed_over += other.handed_over;
         self.copied += other.copied;
         self.clean += other.clean;
         self.purged += other.purged;
+    }
+
+    /// Adds what was in the way.
+    pub(crate) fn add_obstacles(&mut self, other: &Evicted) {
         self.refused += other.refused;
         self.backlogs = self.backlogs.saturating_add(other.backlogs);
         self.splits = self.splits.saturating_add(other.splits);
+    }
+
+    /// Whether anything was in the way.
+    pub(crate) fn met_obstacles(&self) -> bool {
+        self.refused > Pages::ZERO || self.backlogs > 0 || self.splits > 0
+    }
+}
+
+impl AddAssign for Evicted {
+    fn add_assign(&mut self, other: Evicted) {
+        self.add_moved(&other);
+        self.add_obstacles(&other);
         self.why = self.why.or(other.why);
     }
 }
@@ -118,11 +135,18 @@ impl Restored {
     }
 }
 
-impl AddAssign for Restored {
-    fn add_assign(&mut self, other: Restored) {
+impl Restored {
+    /// Adds the pages that came.
+    pub(crate) fn add_moved(&mut self, other: &Restored) {
         self.taken_back += other.taken_back;
         self.loaded += other.loaded;
         self.populated += other.populated;
+    }
+}
+
+impl AddAssign for Restored {
+    fn add_assign(&mut self, other: Restored) {
+        self.add_moved(&other);
         self.why = self.why.or(other.why);
     }
 }

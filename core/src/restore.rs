@@ -1,11 +1,10 @@
 //! The way back: the same block where the store still has it, else a copy into a fresh one.
 
 use crate::event::{self, Event};
-use crate::forebay::Counted;
-use crate::slot::slots_of;
+use crate::slot::{slots_of, span_at};
 use crate::state::{Empty, Inner, Marks, Round};
 use crate::{
-    BackingStore, Buffer, Capabilities, Context, Mode, Order, OutOfFrames, OwnedBlock, Pages, Parts,
+    BackingStore, Buffer, Capabilities, Context, Forebay, Mode, Order, OutOfFrames, OwnedBlock, Pages, Parts,
     PinError, Platform, Pooled, Restored, Slot, Slots, StoreError, TakeError,
 };
 
@@ -47,10 +46,8 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
 
     /// Restores, and then populates if so wished, about `budget` pages.
     fn bring_held(&self, inner: &mut Inner<P, T>, empty: Empty, budget: Pages, cx: Context) -> Restored {
-        let mut counted = Counted::new(self.home, Restored::default(), |stats, sum| {
-            stats.restored += Restored { why: None, ..*sum };
-        });
-        let sum = &mut counted.so_far;
+        let mut brought = Brought { home: self.home, sum: Restored::default() };
+        let sum = &mut brought.sum;
         if inner.marks.contains(Marks::LOST) {
             sum.fail(PinError::Lost);
             return *sum;
@@ -72,7 +69,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             self.populate_round(inner, budget, cx, sum);
         }
         let sum = *sum;
-        drop(counted);
+        drop(brought);
         if sum.total() == Pages::ZERO {
             inner.marks.set(Marks::BLOCKS, !blocks.is_empty()); // none came
         }
@@ -237,7 +234,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
     ) -> Result<(), PinError> {
         let (slots, mut split) = (inner.slots.slots_mut(), Ok(()));
         inner.marks.insert(Marks::LOST); // as what is split would be, if the store panicked now
-        while split.is_ok() && slots.get(i).is_some_and(|s| i + s.span(self.unit) > end) {
+        while split.is_ok() && i + span_at(slots, i, self.unit) > end {
             split = self.split_copy(slots, i);
         }
         inner.marks.remove(Marks::LOST);
@@ -264,7 +261,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         while run < limit {
             match slots.get(i + run) {
                 Some(slot) if slot.is_stored() && charges.get(i + run) == charges.get(i) => {
-                    run += slot.span(self.unit);
+                    run += span_at(slots, i + run, self.unit);
                 }
                 _ => break,
             }
@@ -371,5 +368,17 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
         inner.marks.remove(Marks::LOST);
         self.flush(&mut inner.marks, cx);
         result
+    }
+}
+
+/// What a call brought so far. It is counted at its end, which may be a port's panic.
+struct Brought<'f, P: Platform, S> {
+    home: &'f Forebay<P, S>,
+    sum: Restored,
+}
+
+impl<P: Platform, S> Drop for Brought<'_, P, S> {
+    fn drop(&mut self) {
+        self.home.count(|stats| stats.restored.add_moved(&self.sum));
     }
 }

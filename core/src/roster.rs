@@ -17,7 +17,7 @@ const TAKEN: usize = LISTS.len();
 const ALL: usize = LISTS.len() + 1;
 
 /// How many words of a summary are looked at under the lock at a time.
-const WORDS_AT_ONCE: usize = 8;
+const WORDS_AT_ONCE: usize = 2;
 
 /// Says of each of many buffers whether a reclaim may want it: four bits each, in the caller's memory. A walk over a slice
 /// looks at every buffer, which is right for some hundreds; with a roster it finds those that have something to give, among a
@@ -114,27 +114,41 @@ impl<W: AsRef<[usize]> + AsMut<[usize]>> Lists<W> {
         *word
     }
 
-    /// The first seat of a list at or behind `from`; or from where to go on, if that is not in the next few words.
-    fn look(&self, list: usize, from: usize) -> Result<usize, usize> {
-        let (mut n, len) = (from / BITS, self.len());
+    /// Looks for a seat of a list at or behind `from`: in its word, then in the next few of the summary.
+    fn look(&self, list: usize, from: usize) -> Look {
+        let (n, len) = (from / BITS, self.len());
+        if n >= len {
+            return Look::Nothing;
+        }
         let word = self.word(list, n) & (usize::MAX << (from % BITS));
-        if n < len && word != 0 {
-            return Ok(n * BITS + word.trailing_zeros() as usize);
+        if word != 0 {
+            return Look::Seats { word: n, seats: word };
         }
-        n += 1;
+        let (mut of, mut first) = ((n + 1) / BITS, (n + 1) % BITS);
         for _ in 0..WORDS_AT_ONCE {
-            if n >= len {
-                return Err(usize::MAX);
+            let words = self.word(list, len + of) & (usize::MAX << first);
+            if words != 0 {
+                return Look::Words { of, words };
             }
-            let summary = self.word(list, len + n / BITS) & (usize::MAX << (n % BITS));
-            if summary != 0 {
-                n = n / BITS * BITS + summary.trailing_zeros() as usize;
-                return Ok(n * BITS + self.word(list, n).trailing_zeros() as usize);
-            }
-            n = (n / BITS + 1) * BITS;
+            (of, first) = (of + 1, 0);
         }
-        Err(n.saturating_mul(BITS))
+        if of * BITS < len { Look::Words { of, words: 1 } } else { Look::Nothing }
     }
+}
+
+/// What a look found. Bits are counted outside the lock.
+enum Look {
+    /// Seats, by their bits in that word.
+    Seats {
+        word: usize,
+        seats: usize,
+    },
+    /// Words to go on with, by their bits in word `of` of the summary: with the first of them.
+    Words {
+        of: usize,
+        words: usize,
+    },
+    Nothing,
 }
 
 impl<L: RawLock, W> Roster<L, W> {
@@ -184,16 +198,16 @@ impl<L: RawLock, W: AsRef<[usize]> + AsMut<[usize]>> Roster<L, W> {
         Candidates { buffers, roster: Some(self) }
     }
 
-    /// What the buffer in that seat is from now on. O(1).
+    /// What the buffer in that seat is from now on; list by list, as nobody else changes that seat. O(1).
     fn note(&self, index: usize, class: Class) {
-        self.lists.with(|l| {
-            let (n, len) = (index / BITS, l.len());
-            for (list, member) in LISTS.into_iter().enumerate() {
+        for (list, member) in LISTS.into_iter().enumerate() {
+            self.lists.with(|l| {
+                let (n, len) = (index / BITS, l.len());
                 let (seat, summary) = (1 << (index % BITS), 1 << (n % BITS));
                 let word = l.put(list, n, seat, if class.contains(member) { seat } else { 0 });
                 l.put(list, len + n / BITS, summary, if word != 0 { summary } else { 0 });
-            }
-        });
+            });
+        }
     }
 
     /// Nobody has that seat any more.
@@ -210,8 +224,12 @@ impl<L: RawLock, W: AsRef<[usize]> + AsMut<[usize]>> Seats for Roster<L, W> {
         let mut at = from;
         while at < end {
             match self.lists.with(|l| l.look(list, at)) {
-                Ok(found) => return Some(found).filter(|found| *found < end),
-                Err(further) => at = further,
+                Look::Seats { word, seats } => {
+                    let found = word * BITS + seats.trailing_zeros() as usize;
+                    return Some(found).filter(|found| *found < end);
+                }
+                Look::Words { of, words } => at = (of * BITS + words.trailing_zeros() as usize) * BITS,
+                Look::Nothing => return None,
             }
         }
         None

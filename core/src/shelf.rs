@@ -1,6 +1,7 @@
 //! Where a pool keeps its blocks: places, and the shelves that they make.
 
 use crate::{Mode, Order, Pages, Platform, Pooled, Zone, Zones};
+use core::ops::Range;
 
 /// Room for one block on a shelf, and what was taken from it.
 #[derive(Debug)]
@@ -126,13 +127,39 @@ impl Shelf {
     }
 }
 
+/// How the places of a pool are shelves: `depth` places for each, one shelf behind the other by the number of their kind.
+///
+/// # Invariant
+/// `end` is a multiple of `depth`, and no more than there are places.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    depth: usize,
+    end: usize,
+}
+
+impl Layout {
+    pub(crate) const fn new(depth: usize, places: usize) -> Layout {
+        Layout { depth, end: if depth == 0 { 0 } else { places - places % depth } }
+    }
+
+    /// The places of the shelf with that number. Nothing, if there is none.
+    pub(crate) const fn places(self, number: usize) -> Option<Range<usize>> {
+        let first = number.wrapping_mul(self.depth); // no shelf has a number for which it wraps, with that many places
+        if first < self.end { Some(first..first + self.depth) } else { None }
+    }
+
+    /// How many shelves there are.
+    pub(crate) fn shelves(self) -> usize {
+        self.end.checked_div(self.depth).unwrap_or(0)
+    }
+}
+
 /// All shelves of a pool: `depth` places for each kind.
 ///
 /// # Invariants
-/// `ready` is the sum of the pages of all blocks that are ready.
+/// `ready` is the sum of the pages of all blocks that are ready: it can't wrap, as there are not so many frames.
 #[derive(Debug)]
 pub(crate) struct Shelves<M: ?Sized> {
-    depth: usize,
     ready: Pages,
     /// Where the next round over all places begins.
     next: usize,
@@ -140,8 +167,8 @@ pub(crate) struct Shelves<M: ?Sized> {
 }
 
 impl<M> Shelves<M> {
-    pub(crate) const fn new(depth: usize, places: M) -> Self {
-        Shelves { depth, ready: Pages::ZERO, next: 0, places }
+    pub(crate) const fn new(places: M) -> Self {
+        Shelves { ready: Pages::ZERO, next: 0, places }
     }
 }
 
@@ -151,51 +178,54 @@ impl<M: ?Sized> Shelves<M> {
         self.ready
     }
 
-    /// A block of that kind. O(depth).
-    pub(crate) fn take<P: Platform>(&mut self, kind: &Kind<P>) -> Option<Pooled<P>>
+    /// The block of so many pages that is in that place.
+    pub(crate) fn take<P: Platform>(&mut self, place: usize, pages: Pages) -> Option<Pooled<P>>
     where
         M: Places<P>,
     {
-        let shelf = shelf_mut(&mut self.places, self.depth, kind.number()?)?;
-        for place in &mut *shelf {
-            if let Some(block) = place.block.take() {
-                place.hits = place.hits.saturating_add(1);
-                self.ready -= kind.order.pages();
-                return Some(block);
-            }
-        }
-        if let Some(first) = shelf.first_mut() {
-            first.misses.count();
-        }
-        None
+        let place = self.places.as_mut().get_mut(place)?;
+        let block = place.block.take()?;
+        place.hits = place.hits.saturating_add(1);
+        self.ready = Pages::new(self.ready.get().wrapping_sub(pages.get()));
+        Some(block)
     }
 
-    /// Puts a block on its shelf; hands it back if that is full. O(depth).
-    pub(crate) fn put<P: Platform>(&mut self, kind: &Kind<P>, block: Pooled<P>) -> Result<(), Pooled<P>>
+    /// There was nothing on the shelf that begins there.
+    pub(crate) fn missed<P: Platform>(&mut self, first: usize)
     where
         M: Places<P>,
     {
-        let shelf = kind.number().and_then(|number| shelf_mut(&mut self.places, self.depth, number));
-        let shelf = shelf.unwrap_or_default();
-        match shelf.iter_mut().find(|place| place.is_free()) {
-            Some(place) => {
-                self.ready += kind.order.pages();
+        if let Some(first) = self.places.as_mut().get_mut(first) {
+            first.misses.count();
+        }
+    }
+
+    /// Puts a block of so many pages into that place; hands it back if that is taken.
+    pub(crate) fn put<P: Platform>(
+        &mut self,
+        place: usize,
+        pages: Pages,
+        block: Pooled<P>,
+    ) -> Result<(), Pooled<P>>
+    where
+        M: Places<P>,
+    {
+        match self.places.as_mut().get_mut(place) {
+            Some(place) if place.is_free() => {
+                self.ready = Pages::new(self.ready.get().wrapping_add(pages.get()));
                 place.block = Some(block);
                 Ok(())
             }
-            None => Err(block),
+            _ => Err(block),
         }
     }
 
     /// A round over the places in these zones, from where the last one ended. O(zones).
-    pub(crate) fn begin_round<P: Platform>(&self, zones: Zones) -> Round
-    where
-        M: Places<P>,
-    {
-        let (kinds, of_zones) = (self.kinds::<P>(), Kind::<P>::ZONES.max(1));
+    pub(crate) fn begin_round<P: Platform>(&self, layout: Layout, zones: Zones) -> Round {
+        let (kinds, of_zones) = (layout.shelves(), Kind::<P>::ZONES.max(1));
         let in_zone = |zone: Zone| kinds / of_zones + usize::from(usize::from(zone.get()) < kinds % of_zones);
         let shelves: usize = zones.below(P::ZONES).map(in_zone).sum();
-        Round { zones, next: self.next, left: shelves * self.depth }
+        Round { layout, zones, next: self.next, left: shelves * layout.depth }
     }
 
     /// The next round goes on from there.
@@ -210,19 +240,19 @@ impl<M: ?Sized> Shelves<M> {
         M: Places<P>,
     {
         round.left = round.left.saturating_sub(1);
-        let kinds = self.kinds::<P>();
+        let (kinds, depth) = (round.layout.shelves(), round.layout.depth);
         // Neighbouring kinds are of different zones; where the round begins anew a zone may be left out.
         for _ in 0..2 * Kind::<P>::ZONES {
-            let at = round.next.checked_rem(kinds * self.depth)?;
+            let at = round.next.checked_rem(round.layout.end)?;
             round.next = at + 1;
             let (kind, row) = (at.checked_rem(kinds)?, at.checked_div(kinds)?);
             let (order, mode, zone) = Kind::<P>::of_number(kind)?;
             if round.zones.contains(zone) {
-                let place = shelf_mut(&mut self.places, self.depth, kind)?.get_mut(row)?;
+                let index = kind * depth + row;
+                let place = self.places.as_mut().get_mut(index)?;
                 let block = place.block.take()?;
                 place.misses.keep();
                 self.ready -= order.pages();
-                let index = kind * self.depth + row;
                 return Some(Leaving { index, mode, pages: order.pages(), block: Some(block) });
             }
         }
@@ -243,22 +273,13 @@ impl<M: ?Sized> Shelves<M> {
         }
     }
 
-    /// How many shelves there are.
-    pub(crate) fn kinds<P: Platform>(&self) -> usize
-    where
-        M: Places<P>,
-    {
-        self.places.as_ref().len().checked_div(self.depth).unwrap_or(0)
-    }
-
     /// What the shelf with that number went through. O(depth).
-    pub(crate) fn shelf<P: Platform>(&self, number: usize) -> Option<Shelf>
+    pub(crate) fn shelf<P: Platform>(&self, layout: Layout, number: usize) -> Option<Shelf>
     where
         M: Places<P>,
     {
         let (order, mode, zone) = Kind::<P>::of_number(number)?;
-        let first = number.checked_mul(self.depth)?;
-        let shelf = self.places.as_ref().get(first..first.checked_add(self.depth)?)?;
+        let shelf = self.places.as_ref().get(layout.places(number)?)?;
         let stats = ShelfStats {
             ready: shelf.iter().filter(|place| place.block.is_some()).count(),
             hits: shelf.iter().map(|place| place.hits).fold(0, u32::saturating_add),
@@ -268,17 +289,9 @@ impl<M: ?Sized> Shelves<M> {
     }
 }
 
-fn shelf_mut<P: Platform, M: Places<P> + ?Sized>(
-    places: &mut M,
-    depth: usize,
-    number: usize,
-) -> Option<&mut [Place<P>]> {
-    let first = number.checked_mul(depth)?;
-    places.as_mut().get_mut(first..first.checked_add(depth)?)
-}
-
 /// Once over the places in some zones. Others that trim meanwhile have their own, so that nobody makes anybody miss a place.
 pub(crate) struct Round {
+    layout: Layout,
     zones: Zones,
     next: usize,
     /// How many steps there are at most.

@@ -70,11 +70,19 @@ pub(crate) fn slots_of(order: Order, unit: Order) -> usize {
     1 << order.get().saturating_sub(unit.get())
 }
 
+/// How many slots what begins in slot `at` covers; 1 if nothing does. In a buffer of one slot there is nothing to look at:
+/// blocks and copies have the order of a slot at least, and end with the slots.
+pub(crate) fn span_at<P: Platform>(slots: &[Slot<P>], at: usize, unit: Order) -> usize {
+    if slots.len() == 1 { 1 } else { slots.get(at).map_or(1, |slot| slot.span(unit)) }
+}
+
 /// The slot whose block covers slot `index`. O(log) by invariant 1.
 pub(crate) fn covering<P: Platform>(slots: &[Slot<P>], unit: Order, index: usize) -> Option<usize> {
-    (0..=Order::MAX.get() - unit.get())
-        .map(|k| index & !((1 << k) - 1))
-        .find(|&head| slots.get(head).is_some_and(|s| s.block.is_some() && head + s.span(unit) > index))
+    let covers = |head: usize| {
+        let begins = slots.get(head).is_some_and(|slot| slot.block.is_some());
+        begins && head + span_at(slots, head, unit) > index
+    };
+    (0..=slots.len().checked_ilog2().unwrap_or(0)).map(|k| index & !((1 << k) - 1)).find(|&head| covers(head))
 }
 
 /// Where a buffer keeps its slots: inline (`[Slot; 1]` if it is contiguous), or as `&mut [Slot]` in the caller's

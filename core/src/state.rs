@@ -1,7 +1,7 @@
 //! What a buffer knows of itself: its slots, marks for all of them, and where the next walk over them begins.
 
 use crate::cell::Sorted;
-use crate::slot::covering;
+use crate::slot::{covering, span_at};
 use crate::{Class, Order, Platform, Slots};
 use bitflags::bitflags;
 use core::marker::PhantomData;
@@ -98,7 +98,7 @@ impl Round {
         let mut at = match self.at {
             None => covering(slots, unit, inner.next).unwrap_or(inner.next),
             Some(last) => {
-                let span = slots.get(last).map_or(1, |s| s.span(unit));
+                let span = span_at(slots, last, unit);
                 self.seen += span;
                 last + span
             }

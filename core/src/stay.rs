@@ -109,6 +109,16 @@ impl Refusals {
         REASONS.into_iter().zip(self.0).filter(|(_, times)| *times > 0)
     }
 
+    /// How many reasons there are.
+    pub(crate) const REASONS: usize = REASONS.len();
+
+    /// Takes over how often one of the reasons kept a block.
+    pub(crate) fn copy(&mut self, reason: usize, from: &Refusals) {
+        if let (Some(times), Some(from)) = (self.0.get_mut(reason), from.0.get(reason)) {
+            *times = *from;
+        }
+    }
+
     pub(crate) fn add(&mut self, why: StayReason) {
         if let Some(times) = self.0.get_mut(place(why)) {
             *times = times.saturating_add(1);

@@ -1,4 +1,5 @@
-# How `run` and `panic_free` build, so that core is built once for each target and profile. Sourced by both.
+# How `run`, `panic_free`, `counts` and `sizes` build, so that core is built once for each target and profile. Sourced by
+# all of them.
 
 host=x86_64-unknown-linux-gnu
 lld=$(rustc --print sysroot)/lib/rustlib/$host/bin/rust-lld

@@ -1,4 +1,5 @@
-//! Links `forebay-firmware` for its board, and both images with nothing of the host's C library or start-up files.
+//! Links `forebay-firmware` and what counts instructions for their boards, and all images with nothing of the host's C
+//! library or start-up files.
 use std::path::PathBuf;
 use std::{env, fs};
 
@@ -7,6 +8,7 @@ fn main() {
     let machine = PathBuf::from(var("CARGO_MANIFEST_DIR")).join("src/machine");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/machine");
+    println!("cargo::rerun-if-changed=src/counts/counts.x");
     println!("cargo::rustc-check-cfg=cfg(board, values(\"microbit\", \"mps2\"))");
     match &*var("TARGET") {
         "x86_64-unknown-linux-gnu" => {
@@ -22,6 +24,9 @@ fn main() {
             with_memory(machine.join("arm/mps2.x"));
             if env::var_os("CARGO_FEATURE_DEFMT").is_some() {
                 link_by("defmt.x");
+                for image in ["whole", "program"] {
+                    println!("cargo::rustc-link-arg-bin={image}=-Tdefmt.x");
+                }
             }
         }
         "thumbv6m-none-eabi" => {
@@ -31,6 +36,10 @@ fn main() {
         "riscv32imac-unknown-none-elf" | "riscv32imc-unknown-none-elf" => {
             link_by(machine.join("riscv32.x").display());
             link_by("link.x");
+            let script = machine.join("../counts/counts.x");
+            for image in ["costs", "masked"] {
+                println!("cargo::rustc-link-arg-bin={image}=-T{}", script.display());
+            }
         }
         "aarch64-unknown-none" => link_by(machine.join("aarch64/image.x").display()),
         _ => {}

@@ -1,5 +1,7 @@
 //! Frames by number: which are free, and which blocks are put away. Bits in words, and no addresses at all.
 
+#[cfg(any(test, all(feature = "shmem", target_os = "linux")))]
+mod alone;
 mod away;
 pub(crate) mod bitmap;
 mod buddy;

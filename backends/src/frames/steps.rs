@@ -92,6 +92,17 @@ pub(crate) fn put(at: &mut impl Reach, pfn: Pfn, order: Order) {
     }
 }
 
+/// Takes a run of frames back, none of which is free, in the largest blocks that they make.
+pub(crate) fn put_run(at: &mut impl Reach, run: Range<usize>) {
+    let mut first = run.start;
+    while first < run.end {
+        let fits = (run.end - first).ilog2().min(first.trailing_zeros()).min(ORDERS as u32 - 1);
+        let order = Order::new(fits as u8).unwrap_or(Order::PAGE);
+        put(at, Pfn::new(first), order);
+        first += order.pages().get();
+    }
+}
+
 /// Takes the free block of order `k` with that number out.
 #[cfg(any(test, all(feature = "shmem", target_os = "linux")))]
 pub(crate) fn remove(at: &mut impl Reach, k: u8, number: usize) {
@@ -196,7 +207,7 @@ mod tests {
         fn new(frames: Range<usize>, seed: u64) -> Self {
             let words = vec![0; Buddy::<Vec<usize>>::words(frames.len())];
             Core {
-                buddy: RefCell::new(Buddy::new(frames, words)),
+                buddy: RefCell::new(Buddy::whole(frames, words)),
                 held: RefCell::default(),
                 random: Cell::new(seed | 1),
                 interrupts: Cell::new(0),

@@ -338,8 +338,9 @@ impl<L: RawLock, const PAGE: usize> Piece<L, PAGE> {
         let marks = rest.get_mut(..away.words(pages)).unwrap_or_default();
         let first = base.addr().get() / PAGE;
         let frames = first..first + pages;
-        let (buddy, away) = (Buddy::new(frames.clone(), free), Away::new(frames, marks));
+        let (buddy, away) = (Buddy::new(frames.clone(), free), Away::new(frames.clone(), marks));
         self.0.with(|m| (m.buddy, m.away) = (buddy, away));
+        steps::put_run(&mut { self }, frames);
         Ok(Pages::new(pages))
     }
 

@@ -27,6 +27,11 @@ impl<B: OwnedBlock, const PAGE: usize> Job<B, PAGE> {
         &mut self.to
     }
 
+    /// Both at once, for an engine that copies a part at a time.
+    pub fn ends(&mut self) -> (&B, &mut [u8]) {
+        (&self.from, &mut self.to)
+    }
+
     /// Where the piece begins, in bytes from the start of either block.
     pub fn at(&self) -> usize {
         self.at

@@ -83,7 +83,7 @@ impl Ledger {
         let chunks = Chunks::new(chunk, pages / per_chunk)?;
         let bits = if contents == Contents::Any { usize::MAX } else { 0 };
         Some(Ledger {
-            free: Buddy::new(frames.clone(), boxed(0, Buddy::<Words>::words(pages))?),
+            free: Buddy::whole(frames.clone(), boxed(0, Buddy::<Words>::words(pages))?),
             away: Away::new(frames.clone(), boxed(0, Away::<Words>::words(pages))?),
             lent: Away::new(frames, boxed(0, Away::<Words>::words(pages))?),
             chunks,

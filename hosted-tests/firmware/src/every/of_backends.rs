@@ -72,7 +72,7 @@ type Processor = Cpu<Block, PAGE>;
 fn engine() {
     type Piece = Job<Block, PAGE>;
     keep([Piece::from as At, Piece::to as At, Piece::at as At, Piece::len as At]);
-    keep([Piece::copy as At, Piece::fell_short as At]);
+    keep([Piece::copy as At, Piece::fell_short as At, Piece::ends as At]);
     keep([<Processor as CopyEngine<Block, PAGE>>::start as At]);
     keep([<Processor as CopyEngine<Block, PAGE>>::poll as At]);
 }

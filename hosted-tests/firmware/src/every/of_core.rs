@@ -127,6 +127,7 @@ fn errors() {
     keep([Refused::<Block, StoreError>::new as At, map as At]);
     keep([<PinError as From<Busy>>::from as At, <PinError as From<MapRefused>>::from as At]);
     keep([<PinError as From<OverLimit>>::from as At, <PinError as From<StoreError>>::from as At]);
+    keep([<PinError as From<TakeError>>::from as At]);
     keep([<BornError as From<Busy>>::from as At, <BornError as From<OverLimit>>::from as At]);
     keep([<TakeError as From<OutOfFrames>>::from as At]);
     keep([<OutOfFrames as Shortage>::is_shortage as At, <TakeError as Shortage>::is_shortage as At]);

@@ -13,8 +13,6 @@ type Piece = Job<RamBlock<PAGE>, PAGE>;
 
 /// What it copies in one go. A page takes it several ticks.
 const BYTES_A_TICK: usize = PAGE / 2;
-/// What it holds between reading and writing.
-const FIFO: usize = 32;
 /// The most that it is given at a time: a piece ends inside a page.
 const PIECE: usize = TILE_BYTES / 2 + PAGE / 4;
 
@@ -90,14 +88,10 @@ pub fn clock() {
 }
 
 /// Bytes `from..end` of a piece.
-fn copy(piece: &mut Piece, mut from: usize, end: usize) {
-    while from < end {
-        let mut fifo = [0; FIFO];
-        let at = piece.at() + from;
-        let held = piece.from().copy_out(at, &mut fifo[..FIFO.min(end - from)]);
-        piece.to()[at..at + held].copy_from_slice(&fifo[..held]);
-        from += held;
-    }
+fn copy(piece: &mut Piece, from: usize, end: usize) {
+    let bytes = piece.at() + from..piece.at() + end;
+    let (block, room) = piece.ends();
+    block.copy_out(bytes.start, &mut room[bytes]);
 }
 
 /// The interrupt of the controller.

@@ -1,0 +1,76 @@
+//! What Forebay's operations cost, in instructions: a table, and limits.
+//!
+//! For RISC-V, which has a counter of executed instructions. `counts`, beside this crate's manifest, builds and runs it.
+#![no_std]
+#![no_main]
+
+mod bare;
+mod checks;
+mod cost;
+mod home;
+mod means;
+mod spin;
+mod usual;
+
+use bare::Console;
+use checks::check;
+use core::arch::asm;
+use cost::Cost;
+use critical_section::RawRestoreState;
+
+const MOST_FOR_TRANSFER: u32 = 400;
+const MOST_FOR_TAKE_AND_GIVE: u32 = 120;
+
+/// Interrupts of the one core are masked.
+struct Masked;
+critical_section::set_impl!(Masked);
+
+// SAFETY: one core, and no other context than interrupts: with those masked nothing else runs.
+unsafe impl critical_section::Impl for Masked {
+    #[inline(always)]
+    unsafe fn acquire() -> RawRestoreState {
+        let was: u32;
+        // SAFETY: masks interrupts.
+        unsafe {
+            asm!("csrrci {was}, mstatus, 8", "andi {was}, {was}, 8", was = out(reg) was, options(nostack))
+        }
+        was != 0
+    }
+
+    #[inline(always)]
+    unsafe fn release(was: RawRestoreState) {
+        if was {
+            // SAFETY: the state before `acquire`.
+            unsafe { asm!("csrsi mstatus, 8", options(nostack)) }
+        }
+    }
+}
+
+extern "C" fn rust_main() -> ! {
+    checks::end(counted(&mut Console))
+}
+
+/// Prints the table; whether every limit is kept.
+fn counted(out: &mut Console) -> Option<bool> {
+    let mut all = check(out, cost::is_exact(), format_args!("the cost of loops of known length is exact"));
+    home::init()?;
+    let found = means::run(out)?;
+
+    let both = found.take.mean() + found.give.mean();
+    all &= check(
+        out,
+        both <= MOST_FOR_TAKE_AND_GIVE,
+        format_args!("take and give: {both} of {MOST_FOR_TAKE_AND_GIVE} instructions"),
+    );
+    let most = found.transfer.as_flattened().iter().map(|cost| cost.most).max()?;
+    let text = format_args!("a transfer: {most} of {MOST_FOR_TRANSFER} instructions at most");
+    all &= check(out, most <= MOST_FOR_TRANSFER, text);
+    for (what, costs) in [("a transfer", &found.transfer), ("an evict step by transfer", &found.evict)] {
+        let all_orders = || costs.as_flattened().iter();
+        let (least, most) = (all_orders().map(|c| c.least).min()?, all_orders().map(|c| c.most).max()?);
+        let moved = all_orders().all(|cost: &Cost| cost.times() > 0);
+        let text = format_args!("{what} costs the same at every order: {least} to {most}");
+        all &= check(out, moved && least == most, text);
+    }
+    Some(all)
+}

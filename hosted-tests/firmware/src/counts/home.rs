@@ -1,0 +1,68 @@
+//! What is measured: pools and regions of several sizes, all of them there from the start.
+
+use crate::bare;
+use core::cell::Cell;
+use forebay::{Buffer, CriticalSection, Forebay, Order, Place, StoreId};
+use forebay_backends::{Ram, RamBlock, RamForebay, RamRegion};
+use static_cell::ConstStaticCell;
+
+/// Bytes of a page.
+pub const PAGE: usize = 512;
+/// How many blocks may wait to be written out.
+pub const WAITING: usize = 16;
+/// How many blocks of a kind a pool keeps ready.
+pub const DEPTH: usize = 4;
+const ORDERS: usize = 11;
+pub const PLACES: usize = ORDERS * DEPTH;
+
+pub type Fast = Ram<CriticalSection, PAGE>;
+pub type Slow = RamRegion<CriticalSection, PAGE, WAITING>;
+pub type Block = RamBlock<PAGE>;
+pub type Home = Forebay<Fast, Slow, [Place<Fast>; PLACES]>;
+pub type Tile = Buffer<'static, Fast, Slow>;
+
+/// Bytes of fast and of slow memory.
+pub const SIZES: [(usize, usize); 4] =
+    [(32 << 10, 1 << 20), (1 << 20, 1 << 20), (16 << 20, 16 << 20), (256 << 20, 128 << 20)];
+pub static HOMES: [Home; SIZES.len()] =
+    [const { Home::new(Fast::new(), Slow::new(StoreId::DEFAULT), DEPTH) }; SIZES.len()];
+
+/// A firmware's: no shelves, so a block comes from its source.
+pub static FIRMWARE: RamForebay<CriticalSection, PAGE, WAITING> = RamForebay::new();
+const FIRMWARE_BYTES: (usize, usize) = (96 << 10, 1 << 20);
+
+const fn metadata() -> usize {
+    let (mut words, mut n) =
+        (RamForebay::<CriticalSection, PAGE, WAITING>::metadata_words(FIRMWARE_BYTES.0, FIRMWARE_BYTES.1), 0);
+    while n < SIZES.len() {
+        words += Fast::metadata_words(SIZES[n].0) + Slow::metadata_words(SIZES[n].1);
+        n += 1;
+    }
+    words
+}
+
+static METADATA: ConstStaticCell<[usize; metadata()]> = ConstStaticCell::new([0; metadata()]);
+
+/// Gives every home its memory.
+pub fn init() -> Option<()> {
+    // SAFETY: `rust_main` calls this once.
+    let (memory, words) = (Cell::new(unsafe { bare::memory() }), Cell::new(METADATA.take().as_mut_slice()));
+    for (home, (fast, slow)) in HOMES.iter().zip(SIZES) {
+        home.platform().add(cut(&memory, fast)?, cut(&words, Fast::metadata_words(fast))?).ok()?;
+        home.store().init(cut(&memory, slow)?, cut(&words, Slow::metadata_words(slow))?).ok()?;
+    }
+    let (fast, slow) = FIRMWARE_BYTES;
+    FIRMWARE.init(cut(&memory, fast)?, cut(&memory, slow)?, words.take()).ok()?;
+    Some(())
+}
+
+fn cut<T>(from: &Cell<&'static mut [T]>, len: usize) -> Option<&'static mut [T]> {
+    let (first, rest) = from.take().split_at_mut_checked(len)?;
+    from.set(rest);
+    Some(first)
+}
+
+/// All orders.
+pub fn orders() -> impl Iterator<Item = Order> {
+    (0..ORDERS as u8).filter_map(Order::new)
+}

@@ -1,0 +1,293 @@
+//! How long interrupts are masked at most, by operation and by size.
+
+use crate::home::{self, Block, HOMES, Home, PAGE, SIZES, Tile};
+use crate::noted::longest_masked;
+use core::array;
+use core::fmt::Write;
+use core::hint::black_box;
+use forebay::{
+    Advice, BackingStore, Berth, Candidates, Context, CriticalSection, Evict, Handle, Listed, Order,
+    OwnedBlock, Pages, Platform, Roster, Slot, Want,
+};
+use static_cell::ConstStaticCell;
+
+const OPERATIONS: usize = 48;
+const COLUMNS: usize = SIZES.len();
+
+/// The longest sections, a row for each operation and a column for each size.
+pub struct Longest {
+    rows: [Option<(&'static str, [u32; COLUMNS])>; OPERATIONS],
+    column: usize,
+}
+
+impl Longest {
+    fn of<T>(&mut self, what: &'static str, f: impl FnOnce() -> T) -> T {
+        let (value, masked) = longest_masked(f);
+        let row = self.rows.iter_mut().find(|row| row.as_ref().is_none_or(|(name, _)| *name == what));
+        if let Some((_, row)) = row.map(|row| row.get_or_insert((what, [0; COLUMNS]))) {
+            row[self.column] = row[self.column].max(masked);
+        }
+        value
+    }
+
+    pub fn rows(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        self.rows.iter().flatten().map(|(what, row)| (*what, row.iter().copied().max().unwrap_or(0)))
+    }
+
+    pub fn print(&self, out: &mut dyn Write) -> Option<()> {
+        write!(out, "| longest with interrupts masked |").ok()?;
+        for (fast, slow) in SIZES {
+            write!(out, " {} KiB, region {} KiB |", fast >> 10, slow >> 10).ok()?;
+        }
+        write!(out, "\n| --- |").ok()?;
+        SIZES.iter().try_for_each(|_| write!(out, " --- |").ok())?;
+        writeln!(out).ok()?;
+        for (what, row) in self.rows.iter().flatten() {
+            write!(out, "| {what} |").ok()?;
+            row.iter().try_for_each(|most| write!(out, " {most} |").ok())?;
+            writeln!(out).ok()?;
+        }
+        Some(())
+    }
+}
+
+/// What is held while memory is in pieces.
+const HELD: usize = 4096;
+static BLOCKS: ConstStaticCell<[Option<Block>; HELD]> = ConstStaticCell::new([const { None }; HELD]);
+static HANDLES: ConstStaticCell<[Option<Handle>; HELD]> = ConstStaticCell::new([const { None }; HELD]);
+
+pub fn run() -> Option<Longest> {
+    let mut longest = Longest { rows: [None; OPERATIONS], column: 0 };
+    let (blocks, handles) = (BLOCKS.take(), HANDLES.take());
+    for (column, home) in HOMES.iter().enumerate() {
+        longest.column = column;
+        source(&mut longest, home, blocks);
+        shelves(&mut longest, home)?;
+        region(&mut longest, home, blocks, handles)?;
+        buffers(&mut longest, home);
+        reclaims(&mut longest, home);
+    }
+    Some(longest)
+}
+
+/// Blocks come and go so that they are split and joined through all orders.
+fn source(m: &mut Longest, home: &'static Home, held: &mut [Option<Block>]) {
+    let cx = Context::INTERRUPT;
+    for order in home::orders() {
+        let block = m.of("allocate", || home.platform().allocate(black_box(order), cx));
+        block.into_iter().for_each(|block| m.of("release", || home.platform().release(block)));
+    }
+    held.fill_with(|| m.of("allocate", || home.platform().allocate(Order::PAGE, cx)).ok());
+    let _ = m.of("free", || home.platform().free());
+    for _ in 0..2 {
+        for block in held.iter_mut().step_by(2).filter_map(Option::take) {
+            m.of("release", || home.platform().release(block));
+        }
+        for order in home::orders() {
+            let block = m.of("allocate", || home.platform().allocate(black_box(order), cx));
+            block.into_iter().for_each(|block| m.of("release", || home.platform().release(block)));
+        }
+        held.rotate_left(1);
+    }
+    if let Ok(block) = home.platform().allocate(Order::new(3).unwrap_or(Order::PAGE), cx)
+        && let Ok((lower, upper)) = block.split()
+    {
+        match m.of("join", || home.platform().join(lower, upper)) {
+            Ok(joined) => home.platform().release(joined),
+            Err((lower, upper)) => [lower, upper].into_iter().for_each(|half| home.platform().release(half)),
+        }
+    }
+}
+
+fn shelves(m: &mut Longest, home: &'static Home) -> Option<()> {
+    let (pool, cx) = (home.pool(), Context::THREAD);
+    for order in home::orders() {
+        for _ in 0..2 {
+            let blocks: [_; home::DEPTH + 1] =
+                array::from_fn(|_| m.of("take", || pool.take(order, (), cx)).ok());
+            for block in blocks.into_iter().flatten() {
+                m.of("give", || pool.give(block, cx)).ok()?;
+            }
+        }
+    }
+    m.of("ready", || pool.ready());
+    m.of("trim", || pool.trim(Pages::new(3), cx));
+    m.of("trim", || pool.trim(Pages::MAX, cx));
+    Some(())
+}
+
+/// The store by itself: whole, then in pieces.
+fn region(
+    m: &mut Longest,
+    home: &'static Home,
+    blocks: &mut [Option<Block>],
+    handles: &mut [Option<Handle>],
+) -> Option<()> {
+    let store = home.store();
+    let page = home.platform().allocate(Order::PAGE, Context::THREAD).ok()?;
+    for _ in 0..2 {
+        for order in home::orders() {
+            let _ = one_block(m, home, order);
+        }
+        handles.fill_with(|| m.of("save", || store.save(&page, Order::PAGE, Context::THREAD)).ok());
+        for hole in handles.iter_mut().step_by(2).filter_map(Option::take) {
+            let _ = m.of("discard", || store.discard(hole));
+        }
+        for order in home::orders() {
+            let _ = one_block(m, home, order);
+        }
+        // More than can wait.
+        for (block, handle) in blocks.iter_mut().zip(handles.iter_mut().step_by(2)).take(home::WAITING + 1) {
+            *block = home.platform().allocate(Order::PAGE, Context::THREAD).ok();
+            match block.take().map(|block| m.of("transfer", || store.transfer(block))) {
+                Some(Ok(stored)) => *handle = Some(stored),
+                Some(Err(refused)) => home.platform().release(refused.item),
+                None => {}
+            }
+        }
+        m.of("space", || store.space());
+        m.of("pending", || store.pending());
+        m.of("settle", || home.settle(Pages::new(1), Context::THREAD));
+        m.of("write_out", || {
+            store.write_out_now(PAGE / 2, &mut |block| home.take_home(block));
+            store.write_out_now(usize::MAX, &mut |block| home.take_home(block))
+        });
+        for handle in handles.iter_mut().filter_map(Option::take) {
+            let _ = m.of("discard", || store.discard(handle));
+        }
+    }
+    home.platform().release(page);
+    Some(())
+}
+
+/// Every way out and back, for one block; nothing, if none of that order is free.
+fn one_block(m: &mut Longest, home: &'static Home, order: Order) -> Option<()> {
+    let (store, cx) = (home.store(), Context::THREAD);
+    let block = home.platform().allocate(order, cx).ok()?;
+    let block = match m.of("transfer", || store.transfer(block)) {
+        Ok(handle) => m.of("take_back", || store.take_back(handle, cx)).ok()?,
+        Err(refused) => refused.item,
+    };
+    let mut block = match store.transfer(block) {
+        Ok(handle) => m.of("discard", || store.discard(handle)).ok()??,
+        Err(refused) => refused.item,
+    };
+    if let Ok(handle) = m.of("save", || store.save(&block, order, cx)) {
+        m.of("load", || store.load(&handle, &mut block, Pages::ZERO, cx)).ok()?;
+        match m.of("split", || store.split(handle)) {
+            Ok((lower, upper)) => {
+                for half in [lower, upper] {
+                    let _ = m.of("discard", || store.discard(half));
+                }
+            }
+            Err(refused) => {
+                let _ = m.of("discard", || store.discard(refused.item));
+            }
+        }
+    }
+    match store.transfer(block) {
+        Ok(handle) => {
+            m.of("write_out", || store.write_out_now(usize::MAX, &mut |block| home.take_home(block)));
+            let _ = m.of("discard", || store.discard(handle));
+        }
+        Err(refused) => home.platform().release(refused.item),
+    }
+    Some(())
+}
+
+/// One buffer at a time.
+fn buffers(m: &mut Longest, home: &'static Home) {
+    let cx = Context::THREAD;
+    for order in home::orders() {
+        let tile = Tile::new(home, order);
+        let _ = m.of("populate", || tile.populate(Pages::MAX, cx));
+        for how in [Evict::TRANSFER, Evict::COPY, Evict::SPLIT, Evict::LADDER] {
+            m.of("write guard", || drop(tile.write()));
+            let _ = m.of("evict", || tile.evict(Pages::MAX, how, cx));
+            let _ = m.of("restore", || tile.restore(Pages::MAX, cx));
+            m.of("read guard", || drop(tile.read()));
+            let _ = m.of("residency", || tile.residency());
+            let _ = m.of("evict", || tile.evict(Pages::MAX, how, cx)); // clean, if it was copied
+            m.of("read guard", || drop(tile.read()));
+            let _ = m.of("discard copies", || tile.discard());
+        }
+        let _ = m.of("advise", || tile.advise(Advice::DontNeed));
+        let _ = m.of("evict", || tile.evict(Pages::MAX, Evict::PURGE, cx));
+        m.of("write guard", || drop(tile.write()));
+        let _ = m.of("purge", || tile.purge(cx));
+        m.of("drop a buffer", || drop(tile));
+        home.pool().trim(Pages::MAX, cx);
+    }
+}
+
+const SEATS: usize = 4096;
+type Seats = [usize; Roster::<CriticalSection>::words(SEATS)];
+type Sitting<'r> = Listed<'r, [Slot<home::Fast>; 1], CriticalSection, Seats>;
+type Seated<'r> = forebay::Buffer<'static, home::Fast, home::Slow, Sitting<'r>>;
+
+/// Many buffers: as a slice, in berths, and on a roster.
+fn reclaims(m: &mut Longest, home: &'static Home) {
+    let tiles: [Tile; 16] =
+        array::from_fn(|n| Tile::new(home, Order::new(n as u8 % 3).unwrap_or(Order::PAGE)));
+    reclaim(m, home, &tiles, (&tiles).into());
+
+    let berths: [Berth<CriticalSection, Tile>; 16] = [const { Berth::new() }; 16];
+    for berth in &berths {
+        let _ = m.of("berth", || berth.put(Tile::new(home, Order::PAGE)));
+        let _ = m.of("berth", || berth.get().map(|guest| guest.as_ref().map(|tile| tile.write().is_ok())));
+    }
+    let _ =
+        m.of("reclaim over berths", || home.reclaim(&berths, Pages::new(4), Evict::LADDER, Context::THREAD));
+    for berth in &berths {
+        let _ = m.of("berth", || berth.take());
+    }
+
+    let roster = Roster::<CriticalSection, Seats>::new([0; Roster::<CriticalSection>::words(SEATS)]);
+    m.of("roster", || roster.seats());
+    let seated = |n: usize| {
+        let slots = roster.list(n * 97, [Slot::EMPTY]).ok()?; // far apart
+        Some(Seated::of(slots, home))
+    };
+    let tiles: [Option<Seated>; 16] = array::from_fn(|n| m.of("roster", || seated(n)));
+    let mut all = [const { None::<&Seated> }; SEATS];
+    for (n, tile) in tiles.iter().enumerate() {
+        all[n * 97] = tile.as_ref();
+    }
+    let maybes = all.map(Maybe);
+    for tile in tiles.iter().flatten() {
+        m.of("roster", || drop(tile.write()));
+    }
+    for want in [Want::moved(Pages::new(3)), Want::freed(Pages::new(3)), Want::block(Order::PAGE)] {
+        m.of("reclaim by a roster", || {
+            home.reclaim(roster.of(&maybes), want, Evict::LADDER, Context::THREAD)
+        });
+    }
+    m.of("roster", || drop(tiles));
+}
+
+/// A seat that may be nobody's.
+struct Maybe<'b, 'r>(Option<&'b Seated<'r>>);
+
+impl forebay::Evictable for Maybe<'_, '_> {
+    fn evict_if_idle(&self, step: forebay::Step) -> forebay::Evicted {
+        self.0.map_or_else(Default::default, |tile| tile.evict_if_idle(step))
+    }
+}
+
+fn reclaim(m: &mut Longest, home: &'static Home, tiles: &[Tile], over: Candidates<'_, Tile>) {
+    let cx = Context::THREAD;
+    let pages = Pages::new(5);
+    for want in [Want::moved(pages), Want::freed(pages), Want::block(Order::new(2).unwrap_or(Order::PAGE))] {
+        for how in [Evict::TRANSFER, Evict::COPY, Evict::LADDER] {
+            tiles.iter().for_each(|tile| drop(tile.write()));
+            m.of("reclaim", || home.reclaim(over, want, how, cx));
+            m.of("settle", || home.settle(Pages::new(2), cx));
+            m.of("settle", || home.settle(Pages::MAX, cx));
+        }
+    }
+    m.of("keep_free", || home.keep_free(over, home.platform().total(), Evict::LADDER, cx));
+    let _ =
+        m.of("or_reclaim", || home.or_reclaim(over, pages, Evict::LADDER, cx, || tiles[0].write().map(drop)));
+    m.of("stats", || home.stats());
+    m.of("snapshot", || black_box(home.snapshot().shelves().count()));
+}

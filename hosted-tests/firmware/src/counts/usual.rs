@@ -1,0 +1,57 @@
+//! The home that costs are taken at: its blocks without the wiping, and its region in pieces.
+
+use crate::home::{Block, DEPTH, HOMES, Home, PAGE, PLACES, Slow};
+use forebay::{
+    BackingStore, Context, CriticalSection, Handle, Order, OutOfFrames, OwnedBlock, Pfn, Place, Platform,
+    Pool,
+};
+
+pub static USUAL: &Home = &HOMES[2];
+
+/// Blocks that nobody wipes: what is left is the pool's own work.
+pub static UNWIPED: Pool<Unwiping, [Place<Unwiping>; PLACES]> = Pool::new(Unwiping, DEPTH);
+
+/// The same blocks as the usual home's.
+pub struct Unwiping;
+
+pub struct Unwiped(Block);
+
+impl OwnedBlock for Unwiped {
+    const PAGE: usize = PAGE;
+    fn pfn(&self) -> Pfn {
+        self.0.pfn()
+    }
+    fn order(&self) -> Order {
+        self.0.order()
+    }
+    fn split(self) -> Result<(Self, Self), Self> {
+        Err(self)
+    }
+    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
+        self.0.copy_out(at, to)
+    }
+    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
+        self.0.copy_in(at, from)
+    }
+    fn zero(&mut self) {}
+}
+
+impl Platform for Unwiping {
+    type Block = Unwiped;
+    type Lock = CriticalSection;
+    type Mode = ();
+    fn allocate(&self, order: Order, cx: Context) -> Result<Unwiped, OutOfFrames> {
+        USUAL.platform().allocate(order, cx).map(Unwiped)
+    }
+    fn release(&self, block: Unwiped) {
+        USUAL.platform().release(block.0);
+    }
+}
+
+/// Takes that many pages of a region, and gives every second one back: no two holes are neighbours.
+pub fn fragment(store: &Slow, page: &Block, kept: &mut [Option<Handle>]) {
+    kept.fill_with(|| store.save(page, Order::PAGE, Context::THREAD).ok());
+    for hole in kept.iter_mut().step_by(2).filter_map(Option::take) {
+        let _ = store.discard(hole);
+    }
+}

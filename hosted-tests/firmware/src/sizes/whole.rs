@@ -1,0 +1,290 @@
+//! Everything that core and the region over plain RAM can do, as one program calls it. Linked for its size, never run.
+//!
+//! **What is measured.** Each public function is called once, or more often where another type comes of it; the compiler
+//! may put it where it is called, as it would in any program. One machine: plain RAM, a region, one caching mode, one lock;
+//! buffers of one block, which is what `RamForebay` has. No text for people (`Display`, `Debug`), nothing of Linux, of
+//! flash, of tiers, of heaps. All arguments come from outside, so that nothing is known of them. What the calls themselves
+//! take, and the `memcpy` of the compiler's library, is part of it.
+#![no_std]
+#![no_main]
+
+mod start;
+
+use core::arch::global_asm;
+use core::hint::black_box;
+use core::mem::forget;
+use core::ops::{Deref, DerefMut};
+use forebay::*;
+use forebay_backends::{Cpu, Job, Ram, RamBlock, RamBuffer, RamForebay, RamRegion};
+
+const PAGE: usize = 512;
+#[cfg(not(any(feature = "no-lock", feature = "spin-lock")))]
+type Lock = CriticalSection;
+#[cfg(feature = "no-lock")]
+type Lock = NoLock;
+#[cfg(feature = "spin-lock")]
+type Lock = Spin;
+type Plain = Ram<Lock, PAGE>;
+type Slow = RamRegion<Lock, PAGE, 16>;
+type Block = RamBlock<PAGE>;
+type Home = Forebay<Plain, Slow>;
+type All = RamForebay<Lock, PAGE, 16>;
+type Tile = RamBuffer<Lock, PAGE, 16>;
+type Slots1 = [Slot<Plain>; 1];
+type List = Roster<Lock, &'static mut [usize]>;
+type Place1 = Berth<Lock, Tile>;
+
+// What a program keeps in statics, beside its metadata: symbols of that value, for `sizes`.
+global_asm!(
+    ".global home_bytes, buffer_bytes",
+    ".set home_bytes, {}",
+    ".set buffer_bytes, {}",
+    const size_of::<All>(),
+    const size_of::<Tile>(),
+);
+
+/// What comes from outside.
+#[repr(C)]
+struct Given {
+    all: &'static All,
+    home: &'static Home,
+    pool: &'static Pool<Plain>,
+    tile: Tile,
+    tiles: &'static mut [Tile],
+    berth: Place1,
+    roster: List,
+    order: Order,
+    pages: Pages,
+    zones: Zones,
+    zone: Zone,
+    how: Evict,
+    cx: Context,
+    advice: Advice,
+    want: Want,
+    step: Step,
+    ask: Ask,
+    at: usize,
+    bytes: &'static mut [u8],
+    memory: [Option<&'static mut [u8]>; 2],
+    words: [Option<&'static mut [usize]>; 3],
+    slots: Option<&'static mut [Slot<Plain>]>,
+    addresses: &'static mut [Option<DmaAddr>],
+    charges: &'static mut [Option<Charge>],
+    block: Option<Block>,
+    other: Option<Block>,
+    pooled: Option<Pooled<Plain>>,
+    handle: Option<Handle>,
+    engine: Cpu<Block, PAGE>,
+    job: Option<Job<Block, PAGE>>,
+    buffer: Option<Tile>,
+}
+
+/// What becomes of a result: the program looks at it.
+fn see<T>(value: T) {
+    forget(black_box(value));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn _start(given: &'static mut Given) -> ! {
+    loop {
+        let what = black_box(0);
+        match what {
+            0 => pool(given),
+            1 => forebay(given),
+            2 => buffer(given),
+            3 => guards(given),
+            4 => many(given),
+            5 => source(given),
+            6 => store(given),
+            7 => region(given),
+            _ => facade(given),
+        }
+    }
+}
+
+fn pool(g: &mut Given) {
+    let (pool, cx) = (g.pool, g.cx);
+    see(Pool::take(pool, g.order, (), cx));
+    see(Pool::take_for(pool, g.ask, (), cx));
+    see(Pool::take_up_to(pool, g.order, Order::PAGE, (), cx));
+    if let Some(mut block) = g.pooled.take() {
+        see(Pooled::copy_in(&mut block, g.at, g.bytes));
+        Pooled::zero(&mut block);
+        see(Pooled::bytes_mut(&mut block).len());
+        see(Pool::give(pool, block, cx));
+    }
+    if let Some(block) = g.pooled.take() {
+        see(Pooled::into_mode(block, Pool::platform(pool), (), cx));
+    }
+    if let Some(block) = g.pooled.take() {
+        see(Pooled::into_plain(block, Pool::platform(pool), cx));
+    }
+    g.block.take().into_iter().for_each(|block| Pool::release(pool, block));
+    see(Pool::trim(pool, g.pages, cx));
+    see(Pool::trim_within(pool, g.zones, g.pages, cx));
+    see(Pool::ready(pool));
+    see(Pool::ready_within(pool, g.zones));
+    see(Pool::shelf(pool, g.order, (), g.zone));
+    see(Pool::shelves(pool).map(|shelf| Shelf::ready(&shelf)).sum::<Pages>());
+}
+
+fn forebay(g: &mut Given) {
+    let home = g.home;
+    see(Forebay::stats(home));
+    let snapshot = Forebay::snapshot(home);
+    see(Snapshot::shelves(&snapshot).count());
+    see(snapshot.stats.freed());
+    see(snapshot.stats.refusals.iter().count());
+    let over = || Candidates::from(&*g.tiles);
+    see(Forebay::reclaim(home, over(), g.want, g.how, g.cx));
+    see(Forebay::keep_free(home, over(), g.pages, g.how, g.cx));
+    see(Forebay::or_reclaim(home, over(), g.want, g.how, g.cx, || Buffer::write(&g.tile).map(forget)));
+    see(Forebay::settle(home, g.pages, g.cx));
+    g.block.take().into_iter().for_each(|block| Forebay::take_home(home, block));
+}
+
+fn buffer(g: &mut Given) {
+    let (tile, pages, how, cx) = (&mut g.tile, g.pages, g.how, g.cx);
+    see(Buffer::restore(tile, pages, cx));
+    see(Buffer::populate(tile, pages, cx));
+    see(Buffer::evict(tile, pages, how, cx));
+    see(Buffer::evict_now(tile, pages, how, cx));
+    see(Buffer::advise(tile, g.advice));
+    see(Buffer::purge(tile, cx));
+    see(Buffer::discard(tile));
+    see(Buffer::residency(tile));
+    if let Some(handle) = g.handle.take() {
+        see(Buffer::begin_stored(tile, g.at, handle, cx));
+    }
+    see((Buffer::id(tile), Buffer::unit(tile)));
+    see(<Tile as Evictable>::evict_if_idle(tile, g.step));
+    drop(g.buffer.take());
+
+    // Buffers of other shapes are made; what is done with them is the same code, for other types.
+    see(Buffer::<_, _, Slots1>::new(g.home, g.order)
+        .with_unit(g.order)
+        .with_id(BufferId(g.at))
+        .within(g.zones));
+    see(Buffer::<_, _, [Slot<Plain>; 8]>::inline(g.home));
+    g.slots.take().into_iter().for_each(|slots| see(Buffer::over(slots, g.home)));
+    see(Addressed::new::<Plain>([const { Slot::EMPTY }; 1], g.addresses).is_ok());
+    see(Charged::new::<Plain>([const { Slot::EMPTY }; 1], g.charges).is_ok());
+}
+
+fn guards(g: &mut Given) {
+    let (tile, cx, at) = (&g.tile, g.cx, g.at);
+    see(Buffer::read(tile).is_ok());
+    if let Ok(guard) = Buffer::read_in(tile, cx) {
+        see(Read::copy_out(&guard, at, g.bytes));
+        see(Read::bytes(&guard));
+        see(Read::blocks(&guard).map(|(at, block)| at + block.len()).sum::<usize>());
+        see(Read::contiguous(&guard, cx).is_some());
+        see(Read::address(&guard, at));
+        see(Read::segments(&guard).count());
+        see(Read::sync_for_device(&guard, 0..at) + Read::sync_for_cpu(&guard, 0..at));
+        see(Deref::deref(&guard).len());
+    }
+    see(Buffer::write(tile).is_ok());
+    if let Ok(mut guard) = Buffer::write_in(tile, cx) {
+        see(Write::copy_out(&guard, at, g.bytes));
+        see(Write::copy_in(&mut guard, at, g.bytes));
+        see(Write::bytes(&guard));
+        see(Write::blocks(&guard).map(|(at, block)| at + block.len()).sum::<usize>());
+        see(Write::contiguous(&guard, cx).is_some());
+        see(Write::contiguous_mut(&mut guard, cx).is_some());
+        see(Write::address(&guard, at));
+        see(Write::segments(&guard).count());
+        see(Write::sync_for_device(&guard, 0..at) + Write::sync_for_cpu(&guard, 0..at));
+        see(DerefMut::deref_mut(&mut guard).len());
+    }
+}
+
+fn many(g: &mut Given) {
+    let (berth, roster) = (&g.berth, &g.roster);
+    g.buffer.take().into_iter().for_each(|tile| see(Berth::put(berth, tile)));
+    see(Berth::take(berth));
+    see(Berth::get(berth).is_ok_and(|guest| guest.is_some()));
+    see(<Place1 as Evictable>::evict_if_idle(berth, g.step));
+    see(Roster::seats(roster));
+    if let Ok(listed) = Roster::list(roster, g.at, [const { Slot::<Plain>::EMPTY }; 1]) {
+        see(Slots::<Plain>::slots(&listed).len());
+        Slots::<Plain>::sorted(&listed, Class::all());
+        drop(listed);
+    }
+    see(Forebay::reclaim(g.home, Roster::of(roster, &*g.tiles), g.want, g.how, g.cx));
+}
+
+fn source(g: &mut Given) {
+    let ram = g.home.platform();
+    if let ([Some(memory), _], [Some(words), ..]) = (&mut g.memory, &mut g.words) {
+        see(Plain::check(ram, memory, words));
+    }
+    if let (Some(memory), Some(words)) = (g.memory[0].take(), g.words[0].take()) {
+        see(Plain::add(ram, memory, words));
+    }
+    see((Plain::free(ram), Plain::total(ram)));
+    see(<Plain as Platform>::allocate(ram, g.order, g.cx));
+    g.block.take().into_iter().for_each(|block| <Plain as Platform>::release(ram, block));
+    if let (Some(left), Some(right)) = (g.block.take(), g.other.take()) {
+        see(<Plain as Platform>::join(ram, left, right));
+    }
+    g.block.take().into_iter().for_each(|block| see(Block::split(block)));
+    g.other.take().into_iter().for_each(|mut block| {
+        see(Block::copy_out(&block, g.at, g.bytes) + Block::copy_in(&mut block, g.at, g.bytes));
+        Block::zero(&mut block);
+        see((Block::pfn(&block), block));
+    });
+}
+
+fn store(g: &mut Given) {
+    let (store, cx) = (g.home.store(), g.cx);
+    see(store.capabilities());
+    see(BackingStore::<Block>::space(store));
+    g.block.take().into_iter().for_each(|block| see(store.transfer(block)));
+    if let Some(handle) = g.handle.take() {
+        see(store.take_back(handle, cx));
+    }
+    if let (Some(block), Some(handle)) = (&mut g.other, &g.handle) {
+        see(store.save(block, g.order, cx));
+        see(store.load(handle, block, g.pages, cx));
+    }
+    if let Some(handle) = g.handle.take() {
+        see(BackingStore::<Block>::split(store, handle));
+    }
+    if let Some(handle) = g.handle.take() {
+        see(store.discard(handle));
+    }
+    see(store.settle(g.pages, cx, &mut |block| see(block)));
+}
+
+fn region(g: &mut Given) {
+    let slow = g.home.store();
+    if let ([_, Some(memory)], [_, Some(words), _]) = (&mut g.memory, &mut g.words) {
+        see(Slow::check(slow, memory, words));
+    }
+    if let (Some(memory), Some(words)) = (g.memory[1].take(), g.words[1].take()) {
+        see(Slow::init(slow, memory, words));
+    }
+    see((Slow::total(slow), Slow::pending(slow)));
+    see(Slow::write_out(slow, &mut g.engine, g.at, &mut |block| see(block)));
+    if let Some(mut job) = g.job.take() {
+        Job::copy(&mut job);
+        Job::fell_short(&mut job, g.at);
+        see((Job::at(&job), Job::len(&job), Job::to(&mut job).len()));
+        see(Slow::finish(slow, job, &mut |block| see(block)));
+    }
+    see(Slow::write_out_now(slow, g.at, &mut |block| see(block)));
+}
+
+fn facade(g: &mut Given) {
+    let all = g.all;
+    if let (Some(fast), Some(slow), Some(words)) = (g.memory[0].take(), g.memory[1].take(), g.words[2].take())
+    {
+        see(All::init(all, fast, slow, words));
+    }
+    see((All::free(all), All::pending(all)));
+    see(All::make_room(all, &*g.tiles, g.at));
+    see(All::hand_over(all, &*g.tiles, g.at));
+    see(All::write_out(all, g.at));
+    see(All::buffer::<8192>(all));
+}
