@@ -97,7 +97,8 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
 
     /// Room for `2^order` pages; what free entries have, if there is no other.
     fn room(&self, order: Order) -> Result<RamBlock<PAGE>, StoreError> {
-        loop {
+        let may_fit = order <= Order::TEN && order.pages() <= self.memory.pages();
+        while may_fit {
             if let Some(room) = self.memory.cut(order) {
                 return Ok(room);
             }
@@ -152,19 +153,23 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
         }
     }
 
-    fn most_ready(&self) -> Pages {
-        Pages::new(self.memory.pages().get() / 16)
-    }
-
-    /// Room for the next block of that order, before it comes: if it may be kept, and as much as may be kept is free besides.
-    /// (While it is on its way into an entry, nobody else finds it, so it must not be the last.)
-    pub(super) fn room_ahead(&self, order: Order) -> Option<RamBlock<PAGE>> {
+    /// Makes room of that order ready for the next block, before it comes: if it may be kept, and as much as may be kept is free
+    /// besides. (While it is on its way into an entry, nobody else finds it, so it must not be the last.)
+    pub(super) fn make_ready(&self, order: Order) {
         let (ready, _) = self.table.with(|t| t.spare());
         let (most, more) = (self.most_ready(), order.pages());
         if ready + more > most || self.memory.free() < most + more {
-            return None;
+            return;
         }
-        self.memory.cut(order)
+        let Some(room) = self.memory.cut(order) else { return };
+        if let Err(room) = self.table.with(|t| t.stock(room, most)) {
+            self.free(room);
+        }
+    }
+
+    /// Pages that free entries may have.
+    fn most_ready(&self) -> Pages {
+        Pages::new(self.memory.pages().get() / 16)
     }
 
     fn handle(&self, room: &RamBlock<PAGE>, order: Order, entry: usize) -> Option<Handle> {

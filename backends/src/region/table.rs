@@ -184,6 +184,14 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         Ok(())
     }
 
+    /// A free entry without room gets some; if there is none, or there are more than `most` pages of room then, it comes back.
+    pub(super) fn stock(&mut self, room: RamBlock<PAGE>, most: Pages) -> Result<(), RamBlock<PAGE>> {
+        match self.take_free() {
+            Some(entry) => self.put_ready(entry, room, most),
+            None => Err(room),
+        }
+    }
+
     /// A block in an entry that was taken: it waits.
     pub(super) fn adopt(&mut self, entry: usize, waiting: Waiting<B, PAGE>) {
         self.pending += waiting.to.pages();
@@ -267,12 +275,13 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         }
     }
 
-    /// What was out is stored: what was asked of it meanwhile. Its entry is the caller's.
+    /// What was out is stored, and its entry is free: what was asked of it meanwhile.
     pub(super) fn leave(&mut self, entry: usize) -> Asked {
         match self.entries.get_mut(entry) {
             Some(place @ Entry::Out { .. }) => match replace(place, Entry::Free) {
                 Entry::Out { order, asked, .. } => {
                     self.pending -= order.pages();
+                    self.put_free(entry);
                     asked
                 }
                 _ => Asked::Nothing,

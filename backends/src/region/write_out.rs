@@ -129,15 +129,11 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
         let page = self.memory.index(&to);
         self.keep(to);
         let dropped = self.table.with(|t| t.leave(entry)) == Asked::Drop;
-        let room = match page.filter(|_| dropped) {
-            Some(page) => self.memory.fetch(page, order),
-            None => self.room_ahead(order),
-        };
-        match room {
-            Some(room) => self.keep_ready(entry, room),
-            None => self.table.with(|t| t.put_free(entry)),
-        }
         home(from);
+        match page.filter(|_| dropped).and_then(|page| self.memory.fetch(page, order)) {
+            Some(room) => self.free(room),
+            None => self.make_ready(order),
+        }
         Ok(Came::Unwanted)
     }
 }
