@@ -97,18 +97,23 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
 
     /// Room for `2^order` pages; what free entries have, if there is no other.
     fn room(&self, order: Order) -> Result<RamBlock<PAGE>, StoreError> {
-        let may_fit = order <= Order::TEN && order.pages() <= self.memory.pages();
-        while may_fit {
+        if order > Order::TEN || order.pages() > self.memory.pages() {
+            return Err(self.no_room(order));
+        }
+        loop {
             if let Some(room) = self.memory.cut(order) {
                 return Ok(room);
             }
-            let Some(room) = orders().find_map(|order| self.table.with(|t| t.take_room(order))) else {
-                break;
-            };
-            self.free(room);
+            match orders().find_map(|order| self.table.with(|t| t.take_room(order))) {
+                Some(room) => self.free(room),
+                None => return Err(self.no_room(order)),
+            }
         }
+    }
+
+    fn no_room(&self, order: Order) -> StoreError {
         let none = self.memory.free() == Pages::ZERO || order == Order::PAGE;
-        Err(if none { StoreError::Full } else { StoreError::TooLarge })
+        if none { StoreError::Full } else { StoreError::TooLarge }
     }
 
     pub(super) fn free(&self, room: RamBlock<PAGE>) {
