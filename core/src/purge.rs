@@ -97,6 +97,7 @@ impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Buffer<'_, P, S, T> {
             sent
         });
         walk.sum.purged += uncovered;
+        walk.sum.uncovered += uncovered;
         if gone {
             held.marks.insert(Marks::PURGED);
         }

@@ -74,6 +74,7 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized> Forebay<P, S
             on_its_way: Pages::ZERO,
             known: Pages::ZERO,
             risen: Pages::ZERO,
+            fetched: Pages::ZERO,
             idle: Pages::ZERO,
             report: Report::default(),
         };
@@ -176,6 +177,8 @@ struct Call<'f, 'h, P: Platform, S, M: Places<P> + ?Sized, E> {
     known: Pages,
     /// What became reclaimable meanwhile. (What others took back again does not lessen it.)
     risen: Pages,
+    /// What was on its way, and a purge found it.
+    fetched: Pages,
     /// Written out since a page came home.
     idle: Pages,
     report: Report,
@@ -316,6 +319,9 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
         let (sum, backlog) = self.over.walk(tour, step, backlog);
         self.home.set_hand(&self.over, pass, tour.hand);
         self.report.evicted += sum;
+        if sum.uncovered > Pages::ZERO && self.want.measure == Measure::Freed {
+            self.count_uncovered(sum.uncovered);
+        }
         backlog
     }
 
@@ -327,6 +333,14 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
         let before = known.max(reclaimable - given).min(reclaimable);
         self.risen = reclaimable - before;
         self.on_its_way = pending + freed + self.risen;
+    }
+
+    /// Purges found so much in the store, and it went home: it was on its way, but for what was reclaimable before this call.
+    fn count_uncovered(&mut self, uncovered: Pages) {
+        let known = self.known;
+        let now = self.settle_in(Pages::ZERO, Context::INTERRUPT);
+        let before = (known - now.reclaimable) - self.risen;
+        self.fetched += uncovered - before;
     }
 
     /// Whether it came any further. A store that only writes, and frees nothing of all that it has, does not; nor does one that
@@ -360,7 +374,8 @@ impl<P: Platform, S: BackingStore<P::Block>, M: Places<P> + ?Sized, E: Evictable
             Measure::Moved => evicted.moved(),
             // What was copied counts already, as its frames are free: its copies, if they are reclaimable, don't.
             Measure::Freed => {
-                let frames = self.on_its_way + evicted.handed_over - settled.freed - settled.pending;
+                let left = settled.freed + settled.pending + self.fetched;
+                let frames = self.on_its_way + evicted.handed_over - left;
                 self.report.freed() + frames.min(self.risen)
             }
         }

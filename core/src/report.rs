@@ -50,6 +50,8 @@ pub struct Evicted {
     pub clean: Pages,
     /// Dropped, since their owner does not need them; the blocks went home, from wherever they were.
     pub purged: Pages,
+    /// Of these, what was with the store.
+    pub(crate) uncovered: Pages,
     /// Tried, and still resident. A walk tries each block once.
     pub refused: Pages,
     /// Transfers that the store refused with [`Backlog`](crate::StoreError::Backlog): settle it.
@@ -98,6 +100,7 @@ impl AddAssign for Evicted {
     fn add_assign(&mut self, other: Evicted) {
         self.add_moved(&other);
         self.add_obstacles(&other);
+        self.uncovered += other.uncovered;
         self.why = self.why.or(other.why);
     }
 }
@@ -205,6 +208,7 @@ impl Stats {
             copied: Pages::ZERO,
             clean: Pages::ZERO,
             purged: Pages::ZERO,
+            uncovered: Pages::ZERO,
             refused: Pages::ZERO,
             backlogs: 0,
             splits: 0,

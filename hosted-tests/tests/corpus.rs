@@ -52,6 +52,8 @@ fn planted_bugs_are_found() {
         Plant::CountsAPageMore,
         Plant::DropsWhatIsNeeded,
         Plant::PromisesMemory,
+        Plant::KeepsRoom,
+        Plant::LosesRoom,
     ];
     for plant in plants {
         let found = inputs(1000).find_map(|(_, data)| {

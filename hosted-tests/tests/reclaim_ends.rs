@@ -54,12 +54,15 @@ enum Settles {
     Lies,
     /// It can't write out any more, but copies, to elsewhere.
     Broken,
+    /// Nothing moves, but copies become reclaimable by the system.
+    Copies,
 }
 
 #[derive(Default)]
 struct Kept {
     blocks: HashMap<usize, (RamBlock<PAGE>, bool)>,
     next: usize,
+    copied: Pages,
 }
 
 struct Sys {
@@ -81,13 +84,14 @@ impl BackingStore<RamBlock<PAGE>> for Sys {
     }
     fn capabilities(&self) -> Capabilities {
         match self.settles {
-            Settles::Broken => Capabilities::TRANSFER | Capabilities::COPY,
+            Settles::Broken | Settles::Copies => Capabilities::TRANSFER | Capabilities::COPY,
             _ => Capabilities::TRANSFER,
         }
     }
     fn save(&self, _: &RamBlock<PAGE>, order: Order, _: Context) -> Result<Handle, StoreError> {
         let mut kept = self.kept.lock().unwrap();
         kept.next += 1;
+        kept.copied += order.pages();
         Ok(Handle::new(StoreId::DEFAULT, order, kept.next).unwrap()) // nobody reads it again
     }
     fn transfer(&self, block: RamBlock<PAGE>) -> Result<Handle, Refused<RamBlock<PAGE>, StoreError>> {
@@ -123,6 +127,7 @@ impl BackingStore<RamBlock<PAGE>> for Sys {
             }
             Settles::Lies => settled.written = pages(1),
             Settles::Broken => settled.error = Some(StoreError::Io),
+            Settles::Copies => settled.reclaimable = kept.copied,
             _ => {}
         }
         for (block, reclaimable) in kept.blocks.values() {
@@ -195,6 +200,48 @@ fn what_was_pending_counts() {
     let report = home.reclaim(&tiles, Want::freed(pages(4)), Evict::TRANSFER, CX);
     assert_eq!(report.outcome, Outcome::Reached);
     assert!(is_here(&tiles[1]), "4 pending pages became reclaimable, and 4 more left: {report:?}");
+}
+
+/// Rule: a pending block that a purge brings home counts once: it does not explain copies that became reclaimable.
+#[test]
+fn what_was_pending_and_purged_counts_once() {
+    let near = near(12);
+    let home: &Forebay<_, _> = &bare(&near, Settles::Copies);
+    let tiles = [0, 1, 2].map(|_| Buffer::new(home, order(2)));
+    tiles.iter().for_each(|b| fill(b, 1));
+    assert_eq!(tiles[0].evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over, pages(4)); // pending now
+    let _ = tiles[0].advise(Advice::DontNeed).unwrap();
+    let report = home.reclaim(&tiles, Want::freed(pages(16)), Evict::COPY | Evict::PURGE, CX);
+    assert_eq!((near.free(), report.gained, report.outcome), (pages(12), pages(12), Outcome::Short));
+}
+
+/// Rule: the same of a block that became reclaimable since anybody looked.
+#[test]
+fn what_became_reclaimable_and_is_purged_counts_once() {
+    let near = near(8);
+    let home: &Forebay<_, _> = &bare(&near, Settles::Reclaimable);
+    let tiles = [0, 1].map(|_| Buffer::new(home, order(2)));
+    tiles.iter().for_each(|b| fill(b, 1));
+    assert_eq!(tiles[0].evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over, pages(4));
+    home.store().settle(NONE, CX, &mut |_| {}); // by somebody else
+    let _ = tiles[0].advise(Advice::DontNeed).unwrap();
+    let report = home.reclaim(&tiles, Want::freed(pages(8)), Evict::PURGE, CX);
+    assert_eq!((near.free(), report.gained, report.outcome), (pages(4), pages(4), Outcome::Short));
+}
+
+/// Rule: nor does what was reclaimable and purged hide what becomes reclaimable now.
+#[test]
+fn what_was_reclaimable_and_purged_hides_nothing() {
+    let near = near(12);
+    let home: &Forebay<_, _> = &bare(&near, Settles::Reclaimable);
+    let tiles = [0, 1, 2].map(|_| Buffer::new(home, order(2)));
+    tiles.iter().for_each(|b| fill(b, 1));
+    assert_eq!(tiles[0].evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over, pages(4));
+    home.settle(NONE, CX); // reclaimable now
+    let _ = tiles[0].advise(Advice::DontNeed).unwrap();
+    let report = home.reclaim(&tiles, Want::freed(pages(8)), Evict::TRANSFER | Evict::PURGE, CX);
+    assert_eq!((report.gained, report.outcome), (pages(8), Outcome::Reached));
+    assert_eq!(report.evicted.moved(), pages(8), "4 purged, 4 reclaimable, and more left: {report:?}");
 }
 
 /// Rule: what is freed elsewhere is not what was wanted.

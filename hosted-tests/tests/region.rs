@@ -17,6 +17,8 @@ mod asked;
 mod init;
 #[path = "region/room.rs"]
 mod room;
+#[path = "region/steps.rs"]
+mod steps;
 
 const PAGE: usize = 512;
 type Source = Ram<Spin, PAGE>;

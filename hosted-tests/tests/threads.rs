@@ -4,6 +4,8 @@
 //! The stores are not watched here: an oracle between two threads would order what it should catch.
 
 mod common;
+#[path = "threads/shares.rs"]
+mod shares;
 use common::*;
 use forebay::*;
 use forebay_backends::*;

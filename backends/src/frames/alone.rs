@@ -159,6 +159,21 @@ mod tests {
         }
     }
 
+    /// Rule: where frames lie makes no difference, not at the end of the numbers either; no frames are none.
+    #[test]
+    fn ranges_at_the_ends() {
+        for frames in [usize::MAX - 2100..usize::MAX, usize::MAX - 1..usize::MAX, 0..3, 7..7] {
+            let mut b = buddy(frames.clone());
+            for o in (0..16).filter_map(Order::new) {
+                if let Some(pfn) = b.take(o) {
+                    assert!(frames.contains(&pfn.get()) && o.pages().get() <= frames.end - pfn.get());
+                    b.put(pfn, o);
+                }
+            }
+            assert_eq!(b.free(), Pages::new(frames.len()));
+        }
+    }
+
     /// Rule: metadata is at most a twentieth of a per cent of memory at pages of 4 KiB, a tenth at 512 B, and no
     /// more than the `const fn` says.
     #[test]

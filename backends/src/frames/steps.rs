@@ -47,17 +47,19 @@ pub(crate) fn take(at: &mut impl Reach, order: Order) -> Option<Pfn> {
     if usize::from(order.get()) >= ORDERS {
         return None;
     }
-    let frames = at.step(|b| b.frames());
     let wanted = u16::MAX << order.get();
     loop {
         let found = match at.step(|b| b.seek(wanted)) {
             Sought::Orders(orders) => orders.trailing_zeros() as u8,
             Sought::Loose(seat, loose) => {
+                let frames = at.step(|b| b.frames());
                 bring_in(at, &frames, seat, loose);
                 continue;
             }
             Sought::Nothing => return None,
         };
+        // Not asked before: memory may have been given meanwhile, once and for all.
+        let frames = at.step(|b| b.frames());
         let here = blocks(&frames, found);
         let bits = Summed::new(at.step(|b| b.start(found)), here.len());
         let Some(index) = first(at, found, bits) else { continue };

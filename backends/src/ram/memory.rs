@@ -331,7 +331,12 @@ impl<L: RawLock, const PAGE: usize> Piece<L, PAGE> {
         let skip = memory.as_ptr().align_offset(PAGE);
         let base = NonNull::from(memory.get_mut(skip..).unwrap_or_default()).cast::<u8>();
         // From here on it is this caller's to fill.
-        if self.0.with(|m| m.base.replace(base).inspect(|other| m.base = Some(*other))).is_some() {
+        let is_ours = self.0.with(|m| {
+            let was = m.base;
+            m.base = was.or(Some(base));
+            was.is_none()
+        });
+        if !is_ours {
             return Err(Refused::new((memory, meta), MemoryError::Already));
         }
         let (free, rest) = meta.split_at_mut_checked(Buddy::<Lent>::words(pages)).unwrap_or_default(); // checked above

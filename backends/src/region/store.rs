@@ -31,7 +31,7 @@ use forebay::{
 ///
 /// # Complexity
 /// Everything but copying: O(orders · log pages) for the room; nothing is searched. Transferring a block of an order that was
-/// written out or taken back before finds its room ready: O(1). A lock is held for a few dozen instructions at a time.
+/// written out or taken back before finds its room ready, unless room is short: O(1). A lock is held for a few dozen instructions at a time.
 pub struct Region<L, B, const PAGE: usize, const N: usize> {
     pub(super) memory: Piece<L, PAGE>,
     pub(super) table: Locked<L, Table<B, PAGE, N>>,
@@ -97,22 +97,23 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
 
     /// Room for `2^order` pages; what free entries have, if there is no other.
     fn room(&self, order: Order) -> Result<RamBlock<PAGE>, StoreError> {
+        if order > Order::TEN || order.pages() > self.memory.pages() {
+            return Err(self.no_room(order));
+        }
         loop {
             if let Some(room) = self.memory.cut(order) {
                 return Ok(room);
             }
-            let Some((entry, room)) = self.any_ready() else { break };
-            self.table.with(|t| t.put_free(entry));
-            self.free(room);
+            match orders().find_map(|order| self.table.with(|t| t.take_room(order))) {
+                Some(room) => self.free(room),
+                None => return Err(self.no_room(order)),
+            }
         }
-        let none = self.memory.free() == Pages::ZERO || order == Order::PAGE;
-        Err(if none { StoreError::Full } else { StoreError::TooLarge })
     }
 
-    /// A free entry with room, of whatever order.
-    fn any_ready(&self) -> Option<(usize, RamBlock<PAGE>)> {
-        let mut orders = (0..=Order::TEN.get()).filter_map(Order::new);
-        orders.find_map(|order| self.table.with(|t| t.take_ready(order)))
+    fn no_room(&self, order: Order) -> StoreError {
+        let none = self.memory.free() == Pages::ZERO || order == Order::PAGE;
+        if none { StoreError::Full } else { StoreError::TooLarge }
     }
 
     pub(super) fn free(&self, room: RamBlock<PAGE>) {
@@ -134,7 +135,8 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
         if let Some(entry) = self.table.with(|t| t.take_free()) {
             return Ok((entry, room));
         }
-        let entry = self.any_ready().map(|(entry, other)| {
+        let ready = orders().find_map(|order| self.table.with(|t| t.take_ready(order)));
+        let entry = ready.map(|(entry, other)| {
             self.free(other);
             entry
         });
@@ -150,10 +152,29 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
     /// The entry's block is gone: its room is ready for the next one, as long as no more than a sixteenth of the region is. The
     /// rest joins its neighbours, so that no large room is missing for small ones, and the lowest is taken first.
     pub(super) fn keep_ready(&self, entry: usize, room: RamBlock<PAGE>) {
-        let most = Pages::new(self.memory.pages().get() / 16);
+        let most = self.most_ready();
         if let Err(room) = self.table.with(|t| t.put_ready(entry, room, most)) {
             self.free(room);
         }
+    }
+
+    /// Makes room of that order ready for the next block, before it comes: if it may be kept, and as much as may be kept is free
+    /// besides. (While it is on its way into an entry, nobody else finds it, so it must not be the last.)
+    pub(super) fn make_ready(&self, order: Order) {
+        let (ready, _) = self.table.with(|t| t.spare());
+        let (most, more) = (self.most_ready(), order.pages());
+        if ready + more > most || self.memory.free() < most + more {
+            return;
+        }
+        let Some(room) = self.memory.cut(order) else { return };
+        if let Err(room) = self.table.with(|t| t.stock(room, most)) {
+            self.free(room);
+        }
+    }
+
+    /// Pages that free entries may have.
+    fn most_ready(&self) -> Pages {
+        Pages::new(self.memory.pages().get() / 16)
     }
 
     fn handle(&self, room: &RamBlock<PAGE>, order: Order, entry: usize) -> Option<Handle> {
@@ -177,7 +198,10 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
             Found::Adopted => Err(StoreError::OtherWay),
             Found::Out => Err(StoreError::Busy),
             Found::Elsewhere(_) if self.memory.is_away(page, place.order) => Ok(page),
-            Found::Elsewhere(lent) if lent > 0 => Err(StoreError::Busy), // it may be that, being read by somebody else
+            // It may be that, read by somebody else meanwhile.
+            Found::Elsewhere(returned) if self.table.with(|t| t.lent_since(returned)) => {
+                Err(StoreError::Busy)
+            }
             Found::Elsewhere(_) | Found::Foreign => Err(StoreError::NotStored),
         }
     }
@@ -194,6 +218,10 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
             Adopted::Not => Ok(None),
         }
     }
+}
+
+fn orders() -> impl Iterator<Item = Order> {
+    (0..=Order::TEN.get()).filter_map(Order::new)
 }
 
 impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<B> for Region<L, B, PAGE, N> {

@@ -78,7 +78,7 @@ pub(super) struct Place {
 pub(super) enum Found {
     Adopted,
     Out,
-    /// No such entry: it may be stored. So many stored blocks are being read just now.
+    /// No such entry: it may be stored. So many readings of stored blocks have ended.
     Elsewhere(usize),
     /// The room is of another order, or what is there was discarded.
     Foreign,
@@ -100,8 +100,9 @@ pub(super) struct Table<B, const PAGE: usize, const N: usize> {
     /// Of the entries that are ready.
     ready: Pages,
     adoptions: usize,
-    /// How many stored blocks are being read just now, outside the lock.
+    /// Readings of stored blocks, outside the lock, that have begun, and that have ended. Both wrap.
     lent: usize,
+    returned: usize,
 }
 
 impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
@@ -113,6 +114,7 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
             ready: Pages::ZERO,
             adoptions: N,
             lent: 0,
+            returned: 0,
         }
     }
 
@@ -141,6 +143,13 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
                 None
             }
         }
+    }
+
+    /// The room of that order that a free entry has. The entry stays free.
+    pub(super) fn take_room(&mut self, order: Order) -> Option<RamBlock<PAGE>> {
+        let (entry, room) = self.take_ready(order)?;
+        self.put_free(entry);
+        Some(room)
     }
 
     /// A free entry without room.
@@ -175,6 +184,14 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         Ok(())
     }
 
+    /// A free entry without room gets some; if there is none, or there are more than `most` pages of room then, it comes back.
+    pub(super) fn stock(&mut self, room: RamBlock<PAGE>, most: Pages) -> Result<(), RamBlock<PAGE>> {
+        match self.take_free() {
+            Some(entry) => self.put_ready(entry, room, most),
+            None => Err(room),
+        }
+    }
+
     /// A block in an entry that was taken: it waits.
     pub(super) fn adopt(&mut self, entry: usize, waiting: Waiting<B, PAGE>) {
         self.pending += waiting.to.pages();
@@ -187,10 +204,10 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
             Some(Entry::Waiting(w) | Entry::Wanted(w)) => (w.to.pfn(), w.to.order(), Found::Adopted),
             Some(Entry::Out { room, order, asked: Asked::Drop }) => (*room, *order, Found::Foreign),
             Some(Entry::Out { room, order, .. }) => (*room, *order, Found::Out),
-            _ => return Found::Elsewhere(self.lent),
+            _ => return Found::Elsewhere(self.returned),
         };
         if room != at.room {
-            Found::Elsewhere(self.lent)
+            Found::Elsewhere(self.returned)
         } else if order != at.order {
             Found::Foreign
         } else {
@@ -223,12 +240,17 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
 
     /// A stored block is about to be read outside the lock.
     pub(super) fn lend(&mut self) {
-        self.lent += 1;
+        self.lent = self.lent.wrapping_add(1);
     }
 
     /// It is stored again.
     pub(super) fn give_back(&mut self) {
-        self.lent -= 1;
+        self.returned = self.returned.wrapping_add(1);
+    }
+
+    /// Whether any stored block was being read at some moment since so many readings had ended.
+    pub(super) fn lent_since(&self, returned: usize) -> bool {
+        self.lent != returned
     }
 
     /// The block that waits longest goes out, unless somebody asked for it: then it goes to the end instead.
@@ -253,12 +275,13 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         }
     }
 
-    /// What was out is stored: what was asked of it meanwhile. Its entry is the caller's.
+    /// What was out is stored, and its entry is free: what was asked of it meanwhile.
     pub(super) fn leave(&mut self, entry: usize) -> Asked {
         match self.entries.get_mut(entry) {
             Some(place @ Entry::Out { .. }) => match replace(place, Entry::Free) {
                 Entry::Out { order, asked, .. } => {
                     self.pending -= order.pages();
+                    self.put_free(entry);
                     asked
                 }
                 _ => Asked::Nothing,

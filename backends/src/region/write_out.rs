@@ -26,7 +26,8 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
     /// [`finish`](Region::finish).
     ///
     /// # Context
-    /// Copies nothing itself, so it is fit for an interrupt if the engine's two calls and `home` are. O(1).
+    /// Copies nothing itself, so it is fit for an interrupt if the engine's two calls and `home` are. O(orders · log
+    /// pages): at the end of a block it looks for room for the next one.
     pub fn write_out(
         &self,
         engine: &mut impl CopyEngine<B, PAGE>,
@@ -63,7 +64,7 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
     /// The job, if it is of another region.
     ///
     /// # Context
-    /// O(1), and `home`.
+    /// As [`write_out`](Region::write_out), without the engine.
     pub fn finish(&self, job: Job<B, PAGE>, home: &mut dyn FnMut(B)) -> Result<(), Job<B, PAGE>> {
         self.take_in(job, home).map(|_| ())
     }
@@ -128,15 +129,11 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
         let page = self.memory.index(&to);
         self.keep(to);
         let dropped = self.table.with(|t| t.leave(entry)) == Asked::Drop;
-        let room = match page.filter(|_| dropped) {
-            Some(page) => self.memory.fetch(page, order),
-            None => self.memory.cut(order), // for the next one
-        };
-        match room {
-            Some(room) => self.keep_ready(entry, room),
-            None => self.table.with(|t| t.put_free(entry)),
-        }
         home(from);
+        match page.filter(|_| dropped).and_then(|page| self.memory.fetch(page, order)) {
+            Some(room) => self.free(room),
+            None => self.make_ready(order),
+        }
         Ok(Came::Unwanted)
     }
 }

@@ -13,6 +13,7 @@ mod plants;
 mod platform;
 mod reclaims;
 mod rig;
+mod rooms;
 mod seats;
 mod steps;
 mod stores;
@@ -28,7 +29,9 @@ pub use plants::Plant;
 use plants::Planted;
 use platform::{Hooked, Hooks, LARGE, SMALL, Source, Stubborn};
 use rig::{Quiet, Rig, Seen};
+use rooms::Rooms;
 use seats::Book;
+use std::slice;
 use stores::Copying;
 use tally::Tally;
 
@@ -127,12 +130,16 @@ fn on_source<S: Source, const PAGE: usize>(
 ) {
     let second = StoreId::new(u8::from(!machine.same_id)).unwrap_or(StoreId::DEFAULT);
     let regions = [Swap::<S::Block, PAGE>::new(StoreId::DEFAULT), Swap::new(second)];
-    for (region, pages) in regions.iter().zip(machine.region_pages()) {
-        let bytes = (pages + 1) * PAGE + machine.skew();
+    let rooms = [0, 1].map(|n| {
+        let bytes = (machine.region_pages()[n] + 1) * PAGE + machine.skew();
         let meta = parts.words(Swap::<S::Block, PAGE>::metadata_words(bytes));
-        region.init(parts.memory(bytes, machine.skew()), meta).expect("memory of its own");
-    }
-    let [a, b] = &regions;
+        let memory = parts.memory(bytes, machine.skew());
+        let frames = rooms::frames::<PAGE>(memory);
+        regions[n].init(memory, meta).expect("memory of its own");
+        Rooms::new(&regions[n], frames, plant)
+    });
+    let [a, b] = &rooms;
+    let [first, second] = regions.each_ref().map(slice::from_ref);
     let copying = Copying::new(machine.copying, StoreId::DEFAULT, PAGE);
     let two = Tiered(a, b);
     let behind_null = Tiered(Null, a);
@@ -144,18 +151,18 @@ fn on_source<S: Source, const PAGE: usize>(
     let copies_then = Tiered(copies, a);
     let then_copies = Tiered(a, copies);
     let (leaf, in_use): (&dyn BackingStore<S::Block>, &[Swap<S::Block, PAGE>]) = match machine.store {
-        StoreKind::Region => (a, std::slice::from_ref(a)),
+        StoreKind::Region => (a, first),
         StoreKind::TwoRegions => (&two, &regions),
-        StoreKind::RegionBehindNull => (&behind_null, std::slice::from_ref(a)),
-        StoreKind::RegionBehindCopying => (&behind_copying, std::slice::from_ref(b)),
+        StoreKind::RegionBehindNull => (&behind_null, first),
+        StoreKind::RegionBehindCopying => (&behind_copying, second),
         StoreKind::Copying => (&copying, &[]),
         StoreKind::Null => (&Null, &[]),
         StoreKind::Memfd => (own, &[]),
-        StoreKind::MemfdThenRegion => (&own_then, std::slice::from_ref(a)),
-        StoreKind::RegionThenMemfd => (&then_own, std::slice::from_ref(a)),
+        StoreKind::MemfdThenRegion => (&own_then, first),
+        StoreKind::RegionThenMemfd => (&then_own, first),
         StoreKind::Copies => (copies, &[]),
-        StoreKind::CopiesThenRegion => (&copies_then, std::slice::from_ref(a)),
-        StoreKind::RegionThenCopies => (&then_copies, std::slice::from_ref(a)),
+        StoreKind::CopiesThenRegion => (&copies_then, first),
+        StoreKind::RegionThenCopies => (&then_copies, first),
     };
     let planted = Planted::new(leaf, plant, memfd.map(|memfd| memfd.arena));
     let store: &dyn BackingStore<S::Block> = if plant == Plant::Nothing { leaf } else { &planted };

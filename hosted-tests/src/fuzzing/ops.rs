@@ -167,8 +167,10 @@ impl Machine {
         3 + usize::from(self.pieces[1]) % 17
     }
 
+    /// Mostly few, so that they are full soon.
     pub(super) fn region_pages(&self) -> [usize; 2] {
-        self.regions.map(|n| 1 + usize::from(n) % 40)
+        // Of a large one some pages may be kept ready, of several orders.
+        self.regions.map(|n| 1 + usize::from(n) % 40 + if n < 200 { 0 } else { 64 })
     }
 
     pub(super) fn skew(&self) -> usize {

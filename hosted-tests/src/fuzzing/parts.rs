@@ -5,7 +5,7 @@ use crate::memory::Reused;
 use std::cell::RefCell;
 use std::mem::take;
 
-const MEMORY: usize = 1 << 20;
+const MEMORY: usize = 2 << 20;
 const META: usize = 16 << 10;
 
 /// What the memory of a new machine is filled with: not zeros, which a pool has to make itself.

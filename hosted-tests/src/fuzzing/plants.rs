@@ -43,6 +43,10 @@ pub enum Plant {
     DropsWhatIsNeeded,
     /// A store says that more is reclaimable than it has.
     PromisesMemory,
+    /// A region refuses a transfer though there is room, when there is not much.
+    KeepsRoom,
+    /// A region does not free the room of what is discarded.
+    LosesRoom,
 }
 
 /// Flips a bit of a page.

@@ -1,0 +1,124 @@
+//! A region that must not refuse what there is room for.
+
+use super::plants::Plant;
+use super::{ADOPTIONS, Swap};
+use forebay::{
+    BackingStore, Capabilities, Context, Handle, Order, OwnedBlock, Pages, Refused, Settled, Space,
+    StoreError, StoreIds,
+};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// A region, which frames it has, and which of them are under handles.
+pub(super) struct Rooms<'r, B, const PAGE: usize> {
+    region: &'r Swap<B, PAGE>,
+    frames: Range<usize>,
+    /// By first page.
+    taken: RefCell<BTreeMap<usize, Order>>,
+    plant: Plant,
+}
+
+/// The whole frames of some memory.
+pub(super) fn frames<const PAGE: usize>(memory: &[u8]) -> Range<usize> {
+    let bytes = memory.as_ptr_range();
+    bytes.start.addr().div_ceil(PAGE)..bytes.end.addr() / PAGE
+}
+
+impl<'r, B: OwnedBlock, const PAGE: usize> Rooms<'r, B, PAGE> {
+    pub(super) fn new(region: &'r Swap<B, PAGE>, frames: Range<usize>, plant: Plant) -> Self {
+        Rooms { region, frames, taken: RefCell::default(), plant }
+    }
+
+    fn page(handle: &Handle) -> usize {
+        handle.value() / (ADOPTIONS + 1)
+    }
+
+    fn take(&self, handle: &Handle) {
+        self.taken.borrow_mut().insert(Self::page(handle), handle.order());
+    }
+
+    fn free(&self, page: usize) {
+        self.taken.borrow_mut().remove(&page);
+    }
+
+    /// Whether that many pages are free where they make a block of that order.
+    fn fits(&self, order: Order) -> bool {
+        let (pages, taken) = (order.pages().get(), self.taken.borrow());
+        let apart = |block: &Range<usize>| {
+            let first = block.start - self.frames.start;
+            taken.iter().all(|(&page, o)| page >= first + pages || page + o.pages().get() <= first)
+        };
+        let first = self.frames.start.next_multiple_of(pages);
+        let blocks = (first..).step_by(pages).map(|at| at..at + pages);
+        blocks.take_while(|block| block.end <= self.frames.end).any(|block| apart(&block))
+    }
+
+    fn check(&self, why: StoreError, order: Order) {
+        let taken: Pages = self.taken.borrow().values().map(|order| order.pages()).sum();
+        let space = self.region.space();
+        if self.region.total() - space.pages != taken {
+            return; // something is with an engine, and its handle is gone
+        }
+        match why {
+            StoreError::Full | StoreError::TooLarge => {
+                assert!(!self.fits(order), "{why:?}, and there is room for {order:?}: {:?}", self.region);
+            }
+            StoreError::Backlog => assert_eq!(space.adoptions, 0, "{:?}", self.region),
+            _ => {}
+        }
+    }
+}
+
+impl<B: OwnedBlock, const PAGE: usize> BackingStore<B> for Rooms<'_, B, PAGE> {
+    fn ids(&self) -> StoreIds {
+        self.region.ids()
+    }
+    fn capabilities(&self) -> Capabilities {
+        self.region.capabilities()
+    }
+    fn space(&self) -> Space {
+        self.region.space()
+    }
+    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
+        let done = self.region.save(block, order, cx).inspect(|handle| self.take(handle));
+        done.inspect_err(|why| match order <= block.order() {
+            true => self.check(*why, order),
+            false => assert_eq!(*why, StoreError::TooLarge),
+        })
+    }
+    fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
+        self.region.load(handle, block, at, cx)
+    }
+    fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
+        let order = block.order();
+        let keeps =
+            self.plant == Plant::KeepsRoom && self.region.space().pages < order.pages() + order.pages();
+        let done = match keeps {
+            true => Err(Refused::new(block, StoreError::Full)),
+            false => self.region.transfer(block),
+        };
+        done.inspect(|handle| self.take(handle)).inspect_err(|refused| self.check(refused.why, order))
+    }
+    fn take_back(&self, handle: Handle, cx: Context) -> Result<B, Refused<Handle, StoreError>> {
+        let page = Self::page(&handle);
+        self.region.take_back(handle, cx).inspect(|_| self.free(page))
+    }
+    fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
+        self.region.split(handle).inspect(|(lower, upper)| {
+            self.take(lower);
+            self.take(upper);
+        })
+    }
+    fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
+        let page = Self::page(&handle);
+        if self.plant == Plant::LosesRoom && self.region.pending() == Pages::ZERO {
+            self.free(page);
+            return Ok(None);
+        }
+        self.region.discard(handle).inspect(|_| self.free(page))
+    }
+    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
+        self.region.settle(budget, cx, home)
+    }
+}
