@@ -2,9 +2,27 @@
 # all of them.
 
 host=x86_64-unknown-linux-gnu
+for tool in cargo rustc; do
+  command -v $tool >/dev/null || { echo "${0##*/}: $tool is missing; https://rustup.rs has it" >&2; exit 2; }
+done
 lld=$(rustc --print sysroot)/lib/rustlib/$host/bin/rust-lld
+
+# Each script has gone to its own directory; a relative path is meant from where it was called.
+case ${CARGO_TARGET_DIR:-} in
+  '') CARGO_TARGET_DIR=$PWD/target ;;
+  /*) ;;
+  *) CARGO_TARGET_DIR=$OLDPWD/$CARGO_TARGET_DIR ;;
+esac
 export CARGO_TARGET_DIR
-CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-$(dirname "${BASH_SOURCE[0]}")/target}")
+
+# What a script says of itself at its head, instead of running; in vain, if that was not asked for.
+about() { # argument
+  sed -n '2,/^set /s/^# \{0,1\}//p' "${0##*/}"
+  case $1 in
+    -h | --help) exit 0 ;;
+    *) exit 2 ;;
+  esac
+}
 
 missing=0
 need() { # program, Debian packages

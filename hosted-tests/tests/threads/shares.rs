@@ -214,7 +214,7 @@ fn share_a_region<L: RawLock + Sync>(most: Order, rounds: usize) {
                         0..4 if mine.len() < SHARE => {
                             mine.push((sharer.store(random.order(most), whose(me, n)), whose(me, n)));
                         }
-                        4..6 => sharer.write_out(random.below(2 * PAGE << most.get())),
+                        4..6 => sharer.write_out(random.below((2 * PAGE) << most.get())),
                         _ if mine.is_empty() => {}
                         _ => {
                             let (handle, whose) = mine.swap_remove(random.below(mine.len()));

@@ -6,11 +6,13 @@ use core::array;
 use core::fmt::Write;
 use core::hint::black_box;
 use forebay::{
-    Advice, BackingStore, Berth, Candidates, Context, CriticalSection, Evict, Handle, Listed, Order,
-    OwnedBlock, Pages, Platform, Roster, Slot, Want,
+    Advice, BackingStore, Berth, Buffer, Candidates, Context, CriticalSection, Evict, Handle, Listed, Order,
+    OwnedBlock, Pages, Platform, Roster, Slot, Want, Zones,
 };
+use forebay_backends::Cpu;
 use static_cell::ConstStaticCell;
 
+/// At most. One more panics.
 const OPERATIONS: usize = 48;
 const COLUMNS: usize = SIZES.len();
 
@@ -24,9 +26,8 @@ impl Longest {
     fn of<T>(&mut self, what: &'static str, f: impl FnOnce() -> T) -> T {
         let (value, masked) = longest_masked(f);
         let row = self.rows.iter_mut().find(|row| row.as_ref().is_none_or(|(name, _)| *name == what));
-        if let Some((_, row)) = row.map(|row| row.get_or_insert((what, [0; COLUMNS]))) {
-            row[self.column] = row[self.column].max(masked);
-        }
+        let (_, row) = row.expect("a row for each operation").get_or_insert((what, [0; COLUMNS]));
+        row[self.column] = row[self.column].max(masked);
         value
     }
 
@@ -65,6 +66,8 @@ pub fn run() -> Option<Longest> {
         shelves(&mut longest, home)?;
         region(&mut longest, home, blocks, handles)?;
         buffers(&mut longest, home);
+        several_blocks(&mut longest, home);
+        born(&mut longest, home)?;
         reclaims(&mut longest, home);
     }
     Some(longest)
@@ -110,7 +113,12 @@ fn shelves(m: &mut Longest, home: &'static Home) -> Option<()> {
             }
         }
     }
+    for order in home::orders() {
+        let block = m.of("take_up_to", || pool.take_up_to(order, Order::PAGE, (), cx)).ok()?;
+        m.of("give", || pool.give(block, cx)).ok()?;
+    }
     m.of("ready", || pool.ready());
+    m.of("trim", || pool.trim_within(Zones::ALL, Pages::new(3), cx));
     m.of("trim", || pool.trim(Pages::new(3), cx));
     m.of("trim", || pool.trim(Pages::MAX, cx));
     Some(())
@@ -148,6 +156,12 @@ fn region(
         m.of("space", || store.space());
         m.of("pending", || store.pending());
         m.of("settle", || home.settle(Pages::new(1), Context::THREAD));
+        let mut engine = Cpu::IDLE;
+        for _ in 0..3 {
+            let _ = m.of("write_out by an engine", || {
+                store.write_out(&mut engine, PAGE / 2, &mut |block| home.take_home(block))
+            });
+        }
         m.of("write_out", || {
             store.write_out_now(PAGE / 2, &mut |block| home.take_home(block));
             store.write_out_now(usize::MAX, &mut |block| home.take_home(block))
@@ -218,6 +232,37 @@ fn buffers(m: &mut Longest, home: &'static Home) {
         m.of("drop a buffer", || drop(tile));
         home.pool().trim(Pages::MAX, cx);
     }
+}
+
+/// A buffer of several blocks.
+fn several_blocks(m: &mut Longest, home: &'static Home) {
+    let cx = Context::THREAD;
+    let mut slots = [const { Slot::<home::Fast>::EMPTY }; 16];
+    let mut buffer = Buffer::over(&mut slots, home).with_unit(Order::PAGE);
+    let _ = m.of("populate", || buffer.populate(Pages::MAX, cx));
+    for how in [Evict::TRANSFER, Evict::COPY, Evict::LADDER] {
+        m.of("write guard", || drop(buffer.write()));
+        let _ = m.of("evict", || buffer.evict_now(Pages::MAX, how, cx));
+        let _ = m.of("restore", || buffer.restore(Pages::new(5), cx));
+        m.of("read guard", || drop(buffer.read()));
+        let _ = m.of("residency", || buffer.residency());
+        let _ = m.of("discard copies", || buffer.discard());
+    }
+    let _ = m.of("evict", || buffer.evict(Pages::MAX, Evict::TRANSFER, cx));
+    m.of("drop a buffer", || drop(buffer));
+    home.settle(Pages::MAX, cx);
+}
+
+/// A buffer that begins with what the store has.
+fn born(m: &mut Longest, home: &'static Home) -> Option<()> {
+    let cx = Context::THREAD;
+    let page = home.platform().allocate(Order::PAGE, cx).ok()?;
+    let handle = home.store().save(&page, Order::PAGE, cx).ok()?;
+    home.platform().release(page);
+    let tile = Tile::new(home, Order::PAGE);
+    m.of("begin_stored", || tile.begin_stored(0, handle, cx)).ok()?;
+    m.of("read guard", || drop(tile.read()));
+    Some(())
 }
 
 const SEATS: usize = 4096;

@@ -189,7 +189,6 @@ fn pool<P: Platform<Block: DerefMut<Target = [u8]>>, const N: usize>() {
     keep([Pooled::<P>::into_mode as At, Pooled::<P>::into_plain as At]);
 }
 
-/// Those of a machine, and through a reference to it.
 /// One slice of several blocks, and what ends it: functions with a parameter whose type can't be named there.
 type View<P> = fn(&'static P, BufferId, Modes<P>, Iter<'static, Blocks<P>>, Context) -> Option<&'static [u8]>;
 type ViewMut<P> =
@@ -198,6 +197,7 @@ type Before<P> = fn(&'static P, BufferId, IterMut<'static, Blocks<P>>, Context) 
 type Blocks<P> = <P as Platform>::Block;
 type Modes<P> = <P as Platform>::Mode;
 
+/// Those of a machine, through a reference to it.
 fn platform<P: Platform + 'static>() {
     let (view, view_mut): (View<&P>, ViewMut<&P>) =
         (<&P as Platform>::contiguous, <&P as Platform>::contiguous_mut);

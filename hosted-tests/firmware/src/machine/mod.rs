@@ -14,7 +14,7 @@
 //! | `wait_until(done)` | sleeps from interrupt to interrupt until `done`, asked with interrupts off, says so |
 //! | `disable_interrupts()`, `exit(Exit)` | the end |
 //!
-//! Handlers run with interrupts off, one after the other. Nobody starts the timer or waits in a critical section or a
+//! No handler interrupts another, nor is it interrupted by itself. Nobody starts the timer or waits in a critical section or a
 //! handler: interrupts are on afterwards. The boot code calls `crate::rust_main` with `.bss` cleared, no source of
 //! interrupts open, and nothing else running.
 //!

@@ -41,7 +41,8 @@ _start:
 3:  bl   {main}
     brk  #0
 
-// Nothing of memory is read or written before the MMU is on: without it this core would go past the other's caches.
+// Nothing is read before the MMU is on but what nobody writes (code, and the constants beside it): without it this core goes
+// past the other's caches.
 start_second:
     begin_core 2
     bl   mmu_on

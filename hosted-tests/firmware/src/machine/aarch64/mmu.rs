@@ -119,7 +119,7 @@ unsafe extern "C" {
     safe static __stacks_end: [u8; 0];
 }
 
-// Needs no stack and no memory: the second core calls it before its caches are on.
+// Needs no stack, and reads only constants beside its code: the second core calls it before its caches are on.
 global_asm!(
     r#"
 .pushsection .text.boot, "ax"
