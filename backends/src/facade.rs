@@ -5,7 +5,8 @@ use crate::{MemoryError, Ram, RamRegion};
 use core::fmt;
 use core::ops::Deref;
 use forebay::{
-    Buffer, Candidates, Context, Evict, Evictable, Forebay, Order, Pages, Place, RawLock, Report, StoreId,
+    Buffer, Candidates, Context, Evict, Evictable, Forebay, Order, OutOfFrames, Pages, Place, Platform,
+    RawLock, Report, StoreId,
 };
 
 type Fast<L, const PAGE: usize> = Ram<L, PAGE>;
@@ -179,6 +180,11 @@ impl<L: RawLock, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
         Buffer::new(&self.0, order)
     }
 
+    /// What it is inside, for a buffer that [`buffer`](RamForebay::buffer) does not make: of several blocks, with an id.
+    pub const fn home(&self) -> &Forebay<Fast<L, PAGE>, Slow<L, PAGE, N>> {
+        &self.0
+    }
+
     /// Bytes of fast RAM that are free.
     pub fn free(&self) -> usize {
         self.platform().free().get() * PAGE
@@ -189,8 +195,11 @@ impl<L: RawLock, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
         self.store().pending().get() * PAGE
     }
 
-    /// Hands over idle buffers and writes them out until `bytes` bytes of fast RAM are free, or nothing more can be
-    /// done; returns how many are free. What to call when a guard says that it is out of frames.
+    /// Hands over idle buffers and writes them out until there is room for a buffer of `bytes` bytes, or nothing more can
+    /// be done; returns how many bytes are free. What to call when a guard says that it is out of frames.
+    ///
+    /// Where buffers have several sizes, what is free may lie in pieces: then more than that leaves. For that, lend it
+    /// buffers of all sizes, as `&[&dyn Evictable]`.
     ///
     /// # Context
     /// Linear in what it writes out; no lock is held while it copies.
@@ -199,7 +208,13 @@ impl<L: RawLock, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
         buffers: impl Into<Candidates<'h, E>>,
         bytes: usize,
     ) -> usize {
-        self.keep_free(buffers, Pages::new(bytes.div_ceil(PAGE)), Evict::TRANSFER, Context::THREAD);
+        let pages = Pages::new(bytes.div_ceil(PAGE));
+        let fast = self.platform();
+        let is_there = || match Order::holding(pages) {
+            Some(order) => fast.allocate(order, Context::THREAD).map(|block| fast.release(block)),
+            None => Err(OutOfFrames::Exhausted),
+        };
+        let _ = self.or_reclaim(buffers, pages, Evict::TRANSFER, Context::THREAD, is_there);
         self.free()
     }
 
@@ -230,7 +245,7 @@ impl<L: RawLock, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
 impl<L: RawLock, const PAGE: usize, const N: usize> Deref for RamForebay<L, PAGE, N> {
     type Target = Forebay<Fast<L, PAGE>, Slow<L, PAGE, N>>;
     fn deref(&self) -> &Self::Target {
-        &self.0
+        self.home()
     }
 }
 

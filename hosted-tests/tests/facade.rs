@@ -1,8 +1,10 @@
 //! Everything in one static: `RamForebay`.
 #![allow(unsafe_code)]
 
-use forebay::{Context, CriticalSection, Evict, OutOfFrames, Pages, PinError, Platform, Spin, TakeError};
-use forebay_backends::{InitError, InitErrorKind, MemoryError, RamBuffer, RamForebay};
+use forebay::{
+    Buffer, Context, CriticalSection, Evict, OutOfFrames, Pages, PinError, Platform, Slot, Spin, TakeError,
+};
+use forebay_backends::{InitError, InitErrorKind, MemoryError, Ram, RamBuffer, RamForebay, RamRegion};
 use hosted_tests::conformance::pattern;
 use hosted_tests::memory::{leak, words};
 
@@ -201,4 +203,43 @@ fn room_is_made_or_not() {
         HOME.make_room(&TILES, 2 * PAGE);
         assert!(tile.read().unwrap().iter().all(|b| *b == n as u8 + 1), "tile {n}");
     }
+}
+
+/// Rule: `make_room` makes room for a buffer: where free memory lies in pieces that are all too small, more leaves.
+#[test]
+fn room_is_made_for_a_buffer_not_only_for_its_bytes() {
+    static HOME: Home = RamForebay::new();
+    static LARGE: RamBuffer<Spin, PAGE, 4> = HOME.buffer::<{ 4 * PAGE }>();
+    static SMALL: [RamBuffer<Spin, PAGE, 4>; 16] = [const { HOME.buffer::<PAGE>() }; 16];
+    HOME.init(leak(FAST, 0), leak(SLOW, 0), words(Home::metadata_words(FAST, SLOW))).unwrap();
+    for (n, small) in SMALL.iter().enumerate() {
+        small.write().unwrap().fill(n as u8 + 1);
+    }
+    SMALL.iter().step_by(2).for_each(|small| small.purge(Context::THREAD).unwrap());
+    assert!(HOME.free() >= 4 * PAGE, "enough, in pieces of one page");
+    assert!(matches!(LARGE.write(), Err(PinError::Take(TakeError::OutOfFrames(_)))));
+    HOME.make_room(&SMALL, 4 * PAGE);
+    LARGE.write().unwrap().fill(0xcc);
+    for (n, small) in SMALL.iter().enumerate().skip(1).step_by(2) {
+        HOME.make_room(&SMALL, PAGE);
+        assert!(small.read().unwrap().iter().all(|b| *b == n as u8 + 1), "buffer {n}");
+    }
+    assert!(LARGE.read().unwrap().iter().all(|b| *b == 0xcc));
+}
+
+/// Rule: a buffer of several blocks lies in a static beside a `RamForebay`, too.
+#[test]
+fn a_static_buffer_of_several_blocks() {
+    static HOME: Home = RamForebay::new();
+    type Fast = Ram<Spin, PAGE>;
+    type Wide = Buffer<'static, Fast, RamRegion<Spin, PAGE, 4>, [Slot<Fast>; 3]>;
+    static WIDE: Wide = Wide::inline(HOME.home());
+    HOME.init(leak(FAST, 0), leak(SLOW, 0), words(Home::metadata_words(FAST, SLOW))).unwrap();
+    let bytes = pattern(5, 3 * PAGE);
+    assert_eq!(WIDE.write().unwrap().copy_in(0, &bytes), bytes.len());
+    assert_eq!(WIDE.evict(Pages::MAX, Evict::TRANSFER, Context::THREAD).unwrap().moved(), Pages::new(3));
+    assert_eq!(HOME.write_out(usize::MAX), bytes.len());
+    let mut back = vec![0; bytes.len()];
+    assert_eq!(WIDE.read().unwrap().copy_out(0, &mut back), back.len());
+    assert_eq!(back, bytes);
 }

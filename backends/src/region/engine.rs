@@ -80,6 +80,32 @@ impl<B, const PAGE: usize> defmt::Format for Job<B, PAGE> {
 /// The region calls [`poll`](CopyEngine::poll) first and [`start`](CopyEngine::start) only after that was ready,
 /// never under a lock. An engine makes data that it wrote or will read coherent itself, before it starts and after
 /// it ends: nobody cleaned the block, which may never have been a device's.
+///
+/// ```
+/// use core::task::Poll;
+/// use forebay::OwnedBlock;
+/// use forebay_backends::{CopyEngine, Job, RamBlock};
+///
+/// /// A controller that copies while the program does something else, and interrupts when it is done.
+/// struct Dma(Option<Job<RamBlock<512>, 512>>);
+///
+/// impl CopyEngine<RamBlock<512>, 512> for Dma {
+///     fn start(&mut self, mut job: Job<RamBlock<512>, 512>) {
+///         let bytes = job.at()..job.at() + job.len();
+///         let (from, to) = job.ends(); // the same bytes of both
+///         start_channel(&from[bytes.clone()], &mut to[bytes]);
+///         self.0 = Some(job); // both ends are the controller's until it is done
+///     }
+///     fn poll(&mut self) -> Poll<Option<Job<RamBlock<512>, 512>>> {
+///         if self.0.is_some() && channel_is_busy() { Poll::Pending } else { Poll::Ready(self.0.take()) }
+///     }
+/// }
+/// # fn start_channel(from: &[u8], to: &mut [u8]) { to.copy_from_slice(from) }
+/// # fn channel_is_busy() -> bool { false }
+/// ```
+///
+/// The idle loop calls `RAM.store().write_out(&mut dma, 4096, &mut |block| RAM.take_home(block))`, where what is done goes
+/// home, and sleeps until the interrupt while that is `Pending` and the controller works.
 pub trait CopyEngine<B, const PAGE: usize> {
     /// Begins a job. Must not wait for its end.
     fn start(&mut self, job: Job<B, PAGE>);

@@ -106,7 +106,7 @@ fn facade() {
     type All = RamForebay<CriticalSection, PAGE, 16>;
     type Tile = RamBuffer<CriticalSection, PAGE, 16>;
     keep([All::new as At, All::metadata_words as At, All::init as At, All::buffer::<8192> as At]);
-    keep([All::free as At, All::pending as At, All::write_out as At]);
+    keep([All::free as At, All::pending as At, All::write_out as At, All::home as At]);
     let make_room: fn(&All, Candidates<'static, Tile>, usize) -> usize = All::make_room;
     let hand_over: fn(&All, Candidates<'static, Tile>, usize) -> Report = All::hand_over;
     keep([make_room as At, hand_over as At, <All as Deref>::deref as At]);

@@ -283,6 +283,7 @@ fn facade(g: &mut Given) {
         see(All::init(all, fast, slow, words));
     }
     see((All::free(all), All::pending(all)));
+    see(All::home(all));
     see(All::make_room(all, &*g.tiles, g.at));
     see(All::hand_over(all, &*g.tiles, g.at));
     see(All::write_out(all, g.at));
