@@ -20,6 +20,9 @@ use forebay::{
 ///
 /// Since room is reserved at the transfer, writing out never fails for want of it: what was accepted is safe.
 ///
+/// What another call has in its hands counts as taken: in a region that is nearly full, [`StoreError::Full`] may be said a moment
+/// before there is room, and [`space`](BackingStore::space) is no picture of one moment.
+///
 /// | call | thread | interrupt | another core at once |
 /// | --- | --- | --- | --- |
 /// | `transfer`, `take_back`, `discard`, `space` | yes | yes | yes |
