@@ -15,7 +15,7 @@ const TIMES: usize = 1000;
 pub struct Found {
     pub take: Cost,
     pub give: Cost,
-    /// By order, in a fresh and in a fragmented region.
+    /// By order: in a fresh region, and in one that is in pieces, but for the room that it has ready from before.
     pub transfer: [[Cost; 11]; 2],
     pub evict: [[Cost; 11]; 2],
 }
@@ -29,14 +29,17 @@ pub fn run(out: &mut dyn Write) -> Option<Found> {
     let mut kept = [const { None }; 8192];
     let page = home.platform().allocate(Order::PAGE, Context::THREAD).ok()?;
     usual::fragment(home.store(), &page, &mut kept);
-    let fragmented = transfers(home);
+    let in_pieces = transfers(home); // of each order, room is ready from the first time
     kept.iter_mut().filter_map(Option::take).for_each(|kept| drop(home.store().discard(kept)));
     home.platform().release(page);
-    for (region, moved) in [("fresh", &fresh), ("fragmented", &fragmented)] {
+    for order in home::orders() {
+        let Moved { first, .. } = &fresh[usize::from(order.get())];
+        row(out, format_args!("the first `BackingStore::transfer`, order {}", order.get()), first)?;
+    }
+    for (region, moved) in [("fresh", &fresh), ("in pieces", &in_pieces)] {
         for order in home::orders() {
-            let Moved { first, transfer, take_back, evict, restore } = &moved[usize::from(order.get())];
-            let what = format_args!("order {}, {region} region", order.get());
-            row(out, format_args!("the first `BackingStore::transfer`, {what}"), first)?;
+            let Moved { transfer, take_back, evict, restore, .. } = &moved[usize::from(order.get())];
+            let what = format_args!("order {}, region {region}", order.get());
             row(out, format_args!("`BackingStore::transfer`, {what}"), transfer)?;
             row(out, format_args!("`BackingStore::take_back`, {what}"), take_back)?;
             row(out, format_args!("evict step by transfer, {what}"), evict)?;
@@ -48,7 +51,7 @@ pub fn run(out: &mut dyn Write) -> Option<Found> {
         copies(out, home, order)?;
     }
     guards(out, home)?;
-    let by_order = |f: fn(&Moved) -> Cost| [fresh.each_ref().map(f), fragmented.each_ref().map(f)];
+    let by_order = |f: fn(&Moved) -> Cost| [fresh.each_ref().map(f), in_pieces.each_ref().map(f)];
     Some(Found { take, give, transfer: by_order(|m| m.transfer), evict: by_order(|m| m.evict) })
 }
 
