@@ -111,9 +111,12 @@ impl<L: RawLock, T: Sorted> Shared<L, T> {
         let mut held = self.hold()?;
         prepare(&mut held)?;
         let class = held.sort();
-        self.state.with(|s| (s.usage, s.idle.class) = (Usage::Read(1), class));
-        core::mem::forget(held); // INVARIANT: the hold became the first read
-        Ok(Reader { cell: self })
+        // One closure: a lock that panics after it leaves either the hold or the reader, never both.
+        Ok(self.state.with(|s| {
+            core::mem::forget(held); // INVARIANT: the hold becomes the first read
+            (s.usage, s.idle.class) = (Usage::Read(1), class);
+            Reader { cell: self }
+        }))
     }
 
     /// What it was when somebody last let go of it.
@@ -146,18 +149,22 @@ impl<L: RawLock, T: Sorted> Shared<L, T> {
 
     /// A look at the value, which leaves no trace: nobody is turned away for it later, and it is no use.
     pub(crate) fn inspect<R>(&self, f: impl FnOnce(&T) -> R) -> Result<R, Busy> {
-        let as_reader = self.state.with(|s| match s.usage {
+        let (held, reader) = self.state.with(|s| match s.usage {
             Usage::Idle => {
                 s.usage = Usage::Held;
-                Ok(false)
+                Ok((Some(Held { cell: self }), None))
             }
             Usage::Read(n) if n < u16::MAX => {
                 s.usage = Usage::Read(n + 1);
-                Ok(true)
+                Ok((None, Some(Reader { cell: self })))
             }
             _ => Err(Busy),
         })?;
-        Ok(if as_reader { f(&Reader { cell: self }) } else { f(&Held { cell: self }) })
+        match (&held, &reader) {
+            (Some(held), _) => Ok(f(held)),
+            (None, Some(reader)) => Ok(f(reader)),
+            (None, None) => Err(Busy), // not reached
+        }
     }
 }
 

@@ -5,7 +5,9 @@ use common::*;
 use forebay::*;
 use forebay_backends::*;
 use hosted_tests::{Contents, World};
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 static PANICS: AtomicBool = AtomicBool::new(false);
@@ -167,4 +169,58 @@ fn what_moved_before_a_panic_is_counted() {
     CALLS_LEFT.store(u32::MAX, Ordering::Relaxed);
     drop(buffer);
     give_back(&near, hogged);
+}
+
+thread_local! {
+    /// So many more sections until one takes a guard and panics; 0 for never.
+    static COUNTDOWN: Cell<u32> = const { Cell::new(0) };
+    static KEPT: RefCell<Option<Read<'static, Source, [Slot<Source>; 1]>>> = const { RefCell::new(None) };
+}
+
+/// Something that masks interrupts, and has a fault of its own after it unmasked them: an interrupt took a guard by then.
+struct Faulted;
+
+type Source = Ram<Spin<Faulted>, 512>;
+type Home = RamForebay<Spin<Faulted>, 512, 4>;
+static HOME: Home = Home::new();
+static TILE: LazyLock<RamBuffer<Spin<Faulted>, 512, 4>> = LazyLock::new(|| HOME.buffer::<512>());
+
+impl Section for Faulted {
+    fn with<R>(f: impl FnOnce() -> R) -> R {
+        let result = f();
+        let left = COUNTDOWN.get();
+        COUNTDOWN.set(left.saturating_sub(1));
+        if left == 1 {
+            if let Ok(guard) = TILE.read() {
+                KEPT.set(Some(guard));
+            }
+            panic!("a section's own fault");
+        }
+        result
+    }
+}
+
+/// Rule: a lock that panics behind its closure leaves a buffer with its readers or its writer, never with both.
+#[test]
+fn a_lock_that_panics_makes_no_second_owner() {
+    let words = vec![0; Home::metadata_words(16 << 10, 64 << 10)].leak();
+    HOME.init(vec![0; 16 << 10].leak(), vec![0; 64 << 10].leak(), words).unwrap();
+    TILE.write().unwrap().fill(7);
+    let mut kept = 0;
+    for section in 1..40 {
+        COUNTDOWN.set(section);
+        let ended = catch_unwind(AssertUnwindSafe(|| TILE.read().map(drop)));
+        if COUNTDOWN.replace(0) > 0 {
+            assert!(ended.is_ok() && kept > 0, "no section was followed by a guard");
+            return;
+        }
+        if let Some(reader) = KEPT.take() {
+            kept += 1;
+            assert!(TILE.write().is_err(), "a writer beside a reader, after section {section}");
+            assert!(TILE.evict(Pages::MAX, Evict::all(), CX).is_err());
+            assert!(reader.iter().all(|byte| *byte == 7));
+        }
+        TILE.write().expect("the reader is gone, and so is what panicked").fill(7);
+    }
+    panic!("there are more sections than expected");
 }
