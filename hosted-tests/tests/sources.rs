@@ -317,3 +317,33 @@ proptest! {
         prop_assert_eq!(ram.free(), ram.total());
     }
 }
+
+/// Rule: a block that begins in a piece and ends behind it is not of that piece: it makes no second owner of a frame.
+#[test]
+fn a_block_that_ends_outside_is_of_no_piece() {
+    let whole = Two::new();
+    whole.add(leak(1024 * PAGE, 0), meta(1024 * PAGE)).unwrap();
+    // A block of it becomes the memory of two other sources that touch, after 128 + 1 pages.
+    let block = Box::leak(Box::new(whole.allocate(order(8), Context::THREAD).unwrap()));
+    let (first, second) = block.split_at_mut(129 * PAGE);
+    let (a, d) = (Two::new(), Two::new());
+    a.add(first, meta(129 * PAGE)).unwrap();
+    d.add(second, meta(127 * PAGE)).unwrap();
+    let take_all = || std::iter::from_fn(|| a.allocate(Order::PAGE, Context::THREAD).ok());
+    let mut mine: Vec<RamBlock<PAGE>> = take_all().collect();
+    mine.sort_by_key(|block| block.pfn());
+    let (left, right) = (mine.pop().unwrap(), d.allocate(Order::PAGE, Context::THREAD).unwrap());
+    // It lies in `a` with its first page only: there it is nobody's, and leaked.
+    let Ok(both) = whole.join(left, right) else { panic!("neighbours of one piece are joined") };
+    mine.split_off(mine.len() - 4).into_iter().for_each(|block| a.release(block));
+    let free = a.free();
+    a.release(both);
+    assert_eq!(a.free(), free, "nothing of it is free in `a`");
+    let again: Vec<_> = std::iter::from_fn(|| a.allocate(order(2), Context::THREAD).ok()).collect();
+    assert_eq!(again.len(), 1, "the four pages that came back");
+    let pages = |block: &RamBlock<PAGE>| block.pfn().get()..block.pfn().get() + block.pages().get();
+    assert!(mine.iter().all(|block| !pages(&again[0]).contains(&block.pfn().get())), "two owners of a frame");
+    // Nor is it joined there.
+    let (x, y) = (whole.allocate(Order::PAGE, Context::THREAD), d.allocate(Order::PAGE, Context::THREAD));
+    assert!(a.join(x.unwrap(), y.unwrap()).is_err());
+}

@@ -238,10 +238,11 @@ impl<const PAGE: usize> Span<PAGE> {
         self.frames.start * PAGE..self.frames.end * PAGE
     }
 
-    /// The number of a block's first page in this range, if it was cut from it.
+    /// The number of a block's first page in this range, if all of the block lies in it.
     fn index(&self, block: &RamBlock<PAGE>) -> Option<usize> {
-        let pfn = block.pfn().get();
-        self.frames.contains(&pfn).then(|| pfn - self.frames.start)
+        let index = block.pfn().get().checked_sub(self.frames.start)?;
+        let pages = self.frames.len().checked_sub(index)?;
+        (block.pages().get() <= pages).then_some(index)
     }
 
     /// The frame with that number in this range.
