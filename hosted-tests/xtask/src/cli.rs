@@ -4,7 +4,8 @@ use crate::failure::{Failure, Result};
 use crate::firmware::target::{Name, Target};
 use crate::tsan::What;
 use crate::{
-    counts, firmware, fuzz, gate, msrv, panic_free, place, rules, setup, sizes, surface, traces, tsan,
+    counts, firmware, fuzz, gate, msrv, panic_free, place, process, rules, setup, sizes, surface, traces,
+    tsan,
 };
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
@@ -161,14 +162,8 @@ fn run(command: Command) -> Result {
     match command {
         Command::Setup(Setup { check: true }) => setup::main(setup::Mode::Check),
         Command::Setup(_) => setup::main(setup::Mode::Install),
-        Command::Gate(Gate { list: true, .. }) => {
-            print!("{}", gate::list());
-            Ok(())
-        }
-        Command::Gate(Gate { only, .. }) => {
-            let wanted = |step: &&gate::Step| only.is_empty() || only.iter().any(|name| name == step.name);
-            gate::main(&gate::STEPS.iter().filter(wanted).collect::<Vec<_>>())
-        }
+        Command::Gate(Gate { list: true, .. }) => process::print(&gate::list()),
+        Command::Gate(Gate { only, .. }) => gate::main(&only),
         Command::Firmware(Firmware { targets, options }) => firmware::run(&targets.concat(), &options)?.end(),
         Command::Counts => counts::main(),
         Command::Sizes => sizes::main(),
@@ -190,14 +185,10 @@ fn run(command: Command) -> Result {
 fn print_surface(wish: &Surface) -> Result {
     let surface = surface::read(&place::root().join("core")).map_err(Failure::Failed)?;
     if wish.json {
-        println!("{}", surface.json());
-        return Ok(());
+        return process::print(&format!("{}\n", surface.json()));
     }
-    print!("{surface}");
-    if wish.list {
-        print!("\n{}", surface.list());
-    }
-    Ok(())
+    let list = if wish.list { format!("\n{}", surface.list()) } else { String::new() };
+    process::print(&format!("{surface}{list}"))
 }
 
 #[cfg(test)]

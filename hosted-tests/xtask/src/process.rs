@@ -83,6 +83,14 @@ pub(crate) fn within(limit: Duration, command: &Command) -> Command {
     limited
 }
 
+/// Prints a long text. Whoever reads it may stop before its end, as `head` does.
+pub(crate) fn print(text: &str) -> Result {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        end => end.or_failed("stdout"),
+    }
+}
+
 /// Runs it. What it prints is seen at once.
 pub(crate) fn ended(command: &mut Command) -> Result<End> {
     io::stdout().flush().or_failed("stdout")?;

@@ -5,6 +5,7 @@
 
 use crate::failure::{OrFailed, Result, failed};
 use crate::place;
+use crate::process;
 use crate::sources;
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,8 +29,7 @@ struct Test {
 pub(crate) fn main(against: Option<&Path>) -> Result {
     let now = tests(&place::root())?;
     let Some(against) = against else {
-        print!("{}", table(&now));
-        return Ok(());
+        return process::print(&table(&now));
     };
     let before = fs::read_to_string(against).or_failed(against.display())?;
     let lost = lost(&parsed(&before)?, &now);

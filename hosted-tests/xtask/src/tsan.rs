@@ -127,8 +127,7 @@ impl Sanitizer {
             print!("{}", log.text);
             return failed(format!("{:?}, {} reports", log.end, log.reports()));
         }
-        let shown = |line: &&str| line.starts_with("test result") || line.contains(" threads:");
-        log.text.lines().filter(shown).for_each(|line| println!("{line}"));
+        log.text.lines().filter_map(shown).for_each(|line| println!("{line}"));
         Ok(())
     }
 
@@ -181,6 +180,15 @@ impl Sanitizer {
         let all = format!("halt_on_error=0 exitcode=66 history_size=4 {more} {options}");
         cargo.env("TSAN_OPTIONS", all.trim());
     }
+}
+
+/// What a test tells of itself: its result, or `N threads: …`, which may stand behind other things.
+fn shown(line: &str) -> Option<&str> {
+    let threads = line.find(" threads:").map(|end| {
+        let number = line[..end].trim_end_matches(|c: char| c.is_ascii_digit()).len();
+        &line[number..]
+    });
+    threads.or(line.starts_with("test result").then_some(line))
 }
 
 fn missing<T>(text: &str) -> Result<T> {

@@ -6,24 +6,25 @@ use crate::failure::{Failure, Result};
 use crate::tally::Tally;
 use crate::tools::{self, Tool};
 use std::time::Instant;
-pub(crate) use steps::{STEPS, Step};
+pub(crate) use steps::{STEPS, Step, When};
 
-/// Runs `steps` in the order in which they stand.
-pub(crate) fn main(steps: &[&Step]) -> Result {
-    if steps.len() == STEPS.len() {
+/// Runs the steps in their order: all, or only those that are named.
+pub(crate) fn main(only: &[String]) -> Result {
+    if only.is_empty() {
         // It is better to know it now than after ten minutes.
         tools::need(&Tool::ALL)?;
     }
+    let wanted = |step: &&Step| match only {
+        [] => step.when == When::Always,
+        names => names.iter().any(|name| name == step.name),
+    };
     let mut tally = Tally::default();
-    let end = steps.iter().try_for_each(|step| {
+    let end = STEPS.iter().filter(wanted).try_for_each(|step| {
         println!("=== {}: {}", step.name, step.about);
         let begin = Instant::now();
         let end = (step.run)();
-        let seconds = begin.elapsed().as_secs();
-        match &end {
-            Ok(()) => println!("=== {}: passed after {seconds} s", step.name),
-            Err(_) => println!("=== {}: failed after {seconds} s", step.name),
-        }
+        let how = if end.is_ok() { "passed" } else { "failed" };
+        println!("=== {}: {how} after {} s", step.name, begin.elapsed().as_secs());
         tally.pass_if(&end);
         named(step, end)
     });
@@ -40,5 +41,9 @@ fn named(step: &Step, end: Result) -> Result {
 
 /// The names of all steps, a line for each.
 pub(crate) fn list() -> String {
-    STEPS.iter().map(|step| format!("{:12} {}\n", step.name, step.about)).collect()
+    let line = |step: &Step| match step.when {
+        When::Always => format!("{:12} {}\n", step.name, step.about),
+        When::IfAsked => format!("{:12} {} (only with --only {0})\n", step.name, step.about),
+    };
+    STEPS.iter().map(line).collect()
 }
