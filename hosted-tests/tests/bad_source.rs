@@ -1,9 +1,8 @@
 //! A source that breaks its contract: what it gives is not believed, and what is stored stays so.
 
-mod common;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 use std::cell::Cell;
 
 /// Gives blocks of another order while it is told to.

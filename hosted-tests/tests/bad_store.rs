@@ -1,9 +1,8 @@
 //! A store that breaks its contract: what it was given comes back, or is said to be lost. Never is it zeros.
 
-mod common;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 use std::sync::Mutex;
 
 /// What a [`Bad`] store does with a block that is handed over: it gives a handle of another order, and of that

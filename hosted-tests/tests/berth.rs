@@ -1,8 +1,7 @@
 //! Places for buffers that come and go while others walk by.
 
-mod common;
-use common::*;
 use forebay::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;

@@ -1,8 +1,7 @@
 //! What a guard says of the blocks under it.
 
-mod common;
-use common::*;
 use forebay::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 
 /// Rule: the blocks of a guard cover the buffer from end to end, in order, each aligned to its size, with the bytes that

@@ -1,10 +1,9 @@
 //! Buffers that begin stored: the first access restores them, what is only read leaves again for nothing, what was
 //! written to goes to a store that takes it.
 
-mod common;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};
 
 const FLASH: StoreId = StoreId::new(7).unwrap();

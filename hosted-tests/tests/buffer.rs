@@ -1,9 +1,8 @@
 //! Buffers by themselves: reading, writing, guards, purging, dropping.
 
-mod common;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, World, memory};
 
 /// Rule: a buffer begins empty, reads as zeros, and takes memory at its first use only. Evicting nothing is

@@ -1,9 +1,8 @@
 //! Who pays: charged once, for contents wherever they are, whoever shrinks (`ttm-semantics.md` §4 P6; B12).
 
-mod common;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};
 use std::cell::{Cell, RefCell};
 

@@ -1,13 +1,12 @@
 //! A buffer of several blocks as one slice, where the source's memory lies so (`mmu.rs`: where an MMU makes it so); and
 //! one of a single slot as bytes, whatever is beside the slot.
 
-mod common;
 mod contiguous {
     mod mmu;
 }
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, World, memory};
 
 /// Rule: blocks that are neighbours in one piece of memory, in the order of the buffer, are one slice, to read and to write,

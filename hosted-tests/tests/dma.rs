@@ -1,10 +1,9 @@
 //! Addresses for devices: once for a block, for all of a buffer or none, and gone before the block goes
 //! (`ttm-semantics.md` rules 12, 14, 16 and 30; B4).
 
-mod common;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};
 use std::cell::{Cell, RefCell};
 use std::ops::Range;

@@ -1,9 +1,8 @@
 //! The way out: each rung of the ladder, what leads from one to the next, and what a refusal leaves behind.
 
-mod common;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, World, memory};
 use std::cell::Cell;
 

@@ -1,10 +1,9 @@
 //! Every call that may fail fails once: whatever comes of it, the oracle stays silent, every byte is there
 //! afterwards, and everything is home at the end (`ttm-semantics.md` §5.4 a, b, d and g; B6, B14).
 
-mod common;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};
 
 type Plat<'w> = Watched<'w, Faulty<Machine<&'w Near>, Spin>>;

@@ -2,10 +2,9 @@
 //! purge or a drop. Nothing leaks and no byte is lost (`ttm-semantics.md` §5.4 c; B1: TTM's resumed restore
 //! used stale state; B5: TTM can't evict the rest of a partly evicted object).
 
-mod common;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 
 const SLOTS: usize = 8;

@@ -1,10 +1,9 @@
 //! Memory kept free ahead, and an allocation that asks to reclaim and tries again; nothing reclaims unasked.
 
-mod common;
-use common::walkers::{check_all, tiles};
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::walkers::{check_all, tiles};
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};
 use std::cell::{Cell, RefCell};
 

@@ -2,10 +2,9 @@
 //!
 //! The machine itself panics if forebay is wrong about a frame's mode, or runs a hook twice.
 
-mod common;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 use std::cell::Cell;
 

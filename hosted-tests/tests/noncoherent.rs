@@ -1,10 +1,9 @@
 //! Devices beside a CPU whose caches are not coherent: whatever is evicted and restored, each sees what the other wrote.
 //! The machine is simulated; with a seed, its CPU fetches, writes back and evicts cache lines on its own.
 
-mod common;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 use hosted_tests::world::noncoherent::*;
 use hosted_tests::{Contents, Watched, World};
 

@@ -1,9 +1,8 @@
 //! A platform that panics in what surrounds a buffer's blocks: modes, addresses, charges.
 
-mod common;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,10 +1,9 @@
 //! Buffers that are partly here and partly there: each way on from such a state, and each that leads nowhere
 //! (`ttm-semantics.md` B1, B4, B5, B18).
 
-mod common;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 use std::cell::Cell;
 

@@ -1,11 +1,10 @@
 //! The passes of a reclaim: what is not needed, what is clean and cold, the rest. Who is looked at, who is asked and how
 //! often, and who stays.
 
-mod common;
-use common::walkers::*;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::walkers::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 use proptest::prelude::*;
 use std::cell::RefCell;

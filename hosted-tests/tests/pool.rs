@@ -1,9 +1,8 @@
 //! The pool: take, give and trim, by caching mode and order. What comes from TTM's tests is in `scenarios.rs`.
 
-mod common;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};
 
 type Modal<'w> = Traced<Watched<'w, Machine<&'w Near>>, &'w Log>;

@@ -1,10 +1,9 @@
 //! Contents that are not needed: a reclaim drops them before it moves anything, and their owner learns of it
 //! (`ttm-semantics.md` rules 31 and 48, §5.4 j; B18, B20).
 
-mod common;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 
 const PURGE: Evict = Evict::PURGE;

@@ -1,10 +1,9 @@
 //! The walk: a clock with a second chance over buffers of any shape, and the settling after it.
 
-mod common;
-use common::walkers::tiles;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::walkers::tiles;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 
 fn resident<P: Platform, S: BackingStore<P::Block>>(tiles: &[Buffer<'_, P, S>]) -> Vec<bool> {

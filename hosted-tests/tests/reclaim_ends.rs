@@ -1,10 +1,9 @@
 //! What a reclaim promises however store, source and others behave: it ends, it counts what is so, and it takes no more than
 //! was wanted.
 
-mod common;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

@@ -1,10 +1,9 @@
 //! Reclaims of every kind while any one call fails, in a thread and in an interrupt: nothing is lost, nothing leaks, and all
 //! goes on afterwards (`ttm-semantics.md` §5.4 a–d).
 
-mod common;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};
 
 type Plat<'w> = Watched<'w, Faulty<Machine<&'w Near>, Spin>>;

@@ -1,8 +1,7 @@
 //! Why blocks stayed, counted: every reason there is.
 
-mod common;
-use common::*;
 use forebay::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 
 const ANSWERS: [StoreError; 14] = [

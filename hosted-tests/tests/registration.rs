@@ -5,7 +5,6 @@
 //! all `Relaxed`, so that ThreadSanitizer (`hosted-tests/tsan`) sees the library's own locks and nothing else. That they are
 //! enough to know what has to be there follows from the library's promise: a guard sees what was before it.
 
-mod common;
 #[path = "registration/loose.rs"]
 mod loose;
 #[path = "registration/model.rs"]
@@ -13,10 +12,10 @@ mod model;
 #[path = "registration/storm.rs"]
 mod storm;
 
-use common::*;
 use forebay::*;
 use forebay_backends::shmem::Arena;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World, memory};
 use model::one;
 use std::sync::atomic::AtomicUsize;

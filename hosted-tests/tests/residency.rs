@@ -1,9 +1,8 @@
 //! Looking where the contents are: who may meanwhile do what, and that it leaves no trace.
 
-mod common;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 use std::cell::Cell;
 

@@ -1,9 +1,8 @@
 //! The way back: the same block or a copy, in blocks of whatever orders are to be had, and errors on the way.
 
-mod common;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};
 use std::task::Poll;
 

@@ -1,11 +1,10 @@
 //! A roster says what buffers are, whatever is done to them; a walk by it visits those and no others, and costs what it
 //! finds.
 
-mod common;
-use common::walkers::*;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::walkers::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};
 use proptest::prelude::*;
 use std::cell::RefCell;

@@ -2,8 +2,6 @@
 //! DESIGN.md has the table. Each runs as it is, then while every call of every port fails once, and where a buffer's contents
 //! move, while they are stopped at every step.
 
-mod common;
-
 #[path = "scenarios/card.rs"]
 mod card;
 #[path = "scenarios/dma.rs"]

@@ -1,10 +1,9 @@
 //! A store that stops in the middle of a block (`ttm-semantics.md` rules 33, 51 to 53, 55; §5.4 d; B6): what it got stays
 //! stored, the block is cut there, the walk goes on; no progress ends it.
 
-mod common;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

@@ -1,8 +1,7 @@
 //! What a person reads of the counters.
 
-mod common;
-use common::*;
 use forebay::*;
+use hosted_tests::kit::*;
 
 /// Rule: counts are in pages, each with its name; zeros are left out, and an error hides no count.
 #[test]

@@ -1,10 +1,9 @@
 //! What a reclaim reaches for: pages that left, or pages that are free; how it ends where the store can't follow.
 
-mod common;
-use common::walkers::*;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::walkers::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 use std::cell::Cell;
 

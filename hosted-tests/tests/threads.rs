@@ -3,12 +3,11 @@
 //!
 //! The stores are not watched here: an oracle between two threads would order what it should catch.
 
-mod common;
 #[path = "threads/shares.rs"]
 mod shares;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;

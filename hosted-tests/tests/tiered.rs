@@ -1,9 +1,8 @@
 //! Two stores in a row: what is counted for both, and what is of neither.
 
-mod common;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};
 
 fn filled(near: &Near, n: u8, seed: u8) -> RamBlock<PAGE> {

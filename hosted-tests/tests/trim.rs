@@ -2,10 +2,9 @@
 //!
 //! After TTM's `ttm_pool_shrink` and its bugs B15 and B16 (`ttm-semantics.md` §6).
 
-mod common;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 use hosted_tests::memory::{leak, words};
 use hosted_tests::{Contents, Watched, World};
 use proptest::prelude::*;

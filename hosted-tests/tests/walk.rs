@@ -1,10 +1,9 @@
 //! Walking over the slots in small steps: each begins where the last one ended, so that as many steps as there are
 //! slots don't look at each slot as many times.
 
-mod common;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 
 const SLOTS: usize = 64;
 

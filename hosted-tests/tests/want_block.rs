@@ -1,10 +1,9 @@
 //! A block of some order is wanted, not just pages: fragmentation and shortage are told apart (`ttm-semantics.md` B9).
 
-mod common;
-use common::walkers::*;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::walkers::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};
 
 const BIG: Order = Order::new(3).expect("an order");

@@ -1,9 +1,8 @@
 //! A handle that is given to the wrong store: a clear error, the handle back, and nothing lost.
 
-mod common;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};
 
 fn filled(near: &Watched<'_, &Near>, n: u8, seed: u8) -> RamBlock<PAGE> {

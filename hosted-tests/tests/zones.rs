@@ -1,9 +1,8 @@
 //! A reclaim for some zones: what is elsewhere stays, and is found again.
 
-mod common;
-use common::walkers::*;
-use common::*;
 use forebay::*;
+use hosted_tests::kit::walkers::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 
 /// What the store has of the buffers before.

@@ -1,10 +1,10 @@
 //! Blocks from all over the memory, which a platform maps side by side.
 #![allow(unsafe_code)]
 
-use super::super::common::*;
 use forebay::*;
 use forebay_backends::*;
 use hosted_tests::conformance::{self, platform::Joins};
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, World, memory};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::{NonNull, null_mut};

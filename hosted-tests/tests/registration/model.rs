@@ -1,7 +1,7 @@
 //! What a test knows of a buffer that several threads use, without ordering them.
 
-use crate::common::CX;
 use forebay::*;
+use hosted_tests::kit::CX;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// How often something was begun, and how often ended.

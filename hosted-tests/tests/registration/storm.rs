@@ -1,8 +1,8 @@
 //! Everybody at once.
 
-use crate::common::{ALL, CX, NONE, RUNGS, order, pages};
 use crate::model::{Object, Tally, one};
 use forebay::*;
+use hosted_tests::kit::{ALL, CX, NONE, RUNGS, order, pages};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 

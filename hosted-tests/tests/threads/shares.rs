@@ -4,9 +4,9 @@
 //! more blocks than units, there is room for one more, of whatever order: a refusal is a bug. And no thread has to wait for
 //! that: between two steps of one who is not running, everything that is free is there for the others.
 
-use crate::common::{CX, PAGE, order, pages};
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::{CX, PAGE, order, pages};
 use hosted_tests::memory::{leak, words};
 use std::cell::Cell;
 use std::thread;

@@ -2,10 +2,13 @@
 //! settles as a test says.
 
 use super::*;
-use std::cell::RefCell;
+use crate::memory;
+use forebay::*;
+use forebay_backends::RamBlock;
+use std::cell::{Cell, RefCell};
 
 /// Tiles of one block, each filled by its number; so lately used.
-pub(crate) fn tiles<'h, const N: usize, P: Platform, S: BackingStore<P::Block>>(
+pub fn tiles<'h, const N: usize, P: Platform, S: BackingStore<P::Block>>(
     home: &'h Forebay<P, S>,
     order: Order,
 ) -> [Buffer<'h, P, S>; N] {
@@ -18,17 +21,21 @@ pub(crate) fn tiles<'h, const N: usize, P: Platform, S: BackingStore<P::Block>>(
 
 /// They have what [`tiles`] gave them.
 #[track_caller]
-pub(crate) fn check_all<P: Platform, S: BackingStore<P::Block>>(tiles: &[Buffer<'_, P, S>]) {
+pub fn check_all<P: Platform, S: BackingStore<P::Block>>(tiles: &[Buffer<'_, P, S>]) {
     for (i, tile) in tiles.iter().enumerate() {
         check(tile, i as u8);
     }
 }
 
 /// Hands each step on to a buffer, and keeps who was asked in which pass: `'P'`urge, `'C'`lean or `'E'`vict.
-pub(crate) struct Looked<'l, E> {
-    pub(crate) buffer: E,
-    pub(crate) number: usize,
-    pub(crate) log: &'l RefCell<Vec<(char, usize)>>,
+#[derive(Debug)]
+pub struct Looked<'l, E> {
+    /// The buffer.
+    pub buffer: E,
+    /// Which it is, in the log.
+    pub number: usize,
+    /// Who was asked, and in which pass.
+    pub log: &'l RefCell<Vec<(char, usize)>>,
 }
 
 impl<E: Evictable> Evictable for Looked<'_, E> {
@@ -46,7 +53,8 @@ fn pass_of(step: &Step) -> char {
 }
 
 /// Something that never gives anything.
-pub(crate) struct Stone;
+#[derive(Debug)]
+pub struct Stone;
 
 impl Evictable for Stone {
     fn evict_if_idle(&self, _: Step) -> Evicted {
@@ -55,7 +63,7 @@ impl Evictable for Stone {
 }
 
 /// All of them, in order, each looked at through [`Looked`].
-pub(crate) fn looked<'l, 'b, E: Evictable>(
+pub fn looked<'l, 'b, E: Evictable>(
     buffers: &'b [E],
     log: &'l RefCell<Vec<(char, usize)>>,
 ) -> Vec<Looked<'l, &'b E>> {
@@ -64,11 +72,12 @@ pub(crate) fn looked<'l, 'b, E: Evictable>(
 
 thread_local! {
     /// How often this thread took a [`Loud`] lock.
-    pub(crate) static TAKEN: Cell<usize> = const { Cell::new(0) };
+    pub static TAKEN: Cell<usize> = const { Cell::new(0) };
 }
 
 /// A lock that counts in [`TAKEN`].
-pub(crate) struct Loud(Spin);
+#[derive(Debug)]
+pub struct Loud(Spin);
 
 // SAFETY: it is the other lock, and a number of this thread's.
 unsafe impl RawLock for Loud {
@@ -80,14 +89,15 @@ unsafe impl RawLock for Loud {
 }
 
 /// How often this thread took a [`Loud`] lock meanwhile.
-pub(crate) fn sections<R>(f: impl FnOnce() -> R) -> (R, usize) {
+pub fn sections<R>(f: impl FnOnce() -> R) -> (R, usize) {
     let before = TAKEN.get();
     let result = f();
     (result, TAKEN.get() - before)
 }
 
 /// A source whose buffers have [`Loud`] locks, and that does not say how much is free.
-pub(crate) struct LoudRam<'n>(pub(crate) &'n Near);
+#[derive(Debug)]
+pub struct LoudRam<'n>(pub &'n Near);
 
 impl Platform for LoudRam<'_> {
     type Block = RamBlock<PAGE>;
@@ -108,19 +118,25 @@ impl Platform for LoudRam<'_> {
     }
 }
 
-pub(crate) const LOW: Zone = Zone::new(0).expect("below 16");
-pub(crate) const HIGH: Zone = Zone::new(1).expect("below 16");
+/// The lower of [`TwoZones`].
+pub const LOW: Zone = Zone::new(0).expect("below 16");
+/// The higher one.
+pub const HIGH: Zone = Zone::new(1).expect("below 16");
 
 /// Two zones, the low one first, and blocks of four pages at most.
-pub(crate) struct TwoZones {
-    pub(crate) low: Near,
-    pub(crate) high: Near,
+#[derive(Debug)]
+pub struct TwoZones {
+    /// The memory of [`LOW`].
+    pub low: Near,
+    /// The memory of [`HIGH`].
+    pub high: Near,
     /// Where the low one begins and ends.
     frames: std::ops::Range<usize>,
 }
 
 impl TwoZones {
-    pub(crate) fn new(low: usize, high: usize) -> Self {
+    /// So many pages of each.
+    pub fn new(low: usize, high: usize) -> Self {
         let memory = memory::leak(low * PAGE, 0);
         let first = memory.as_ptr().addr() / PAGE;
         let source = Near::new();
@@ -166,7 +182,8 @@ impl Platform for TwoZones {
 
 /// What becomes of a settle.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Settling {
+pub enum Settling {
+    /// What comes of it in the store within.
     Honest,
     /// The medium fails; nothing is written out.
     Fails,
@@ -177,19 +194,24 @@ pub(crate) enum Settling {
 }
 
 /// A store that settles as a test says, at most a hundred times, and counts it.
-pub(crate) struct Settles<S> {
-    pub(crate) inner: S,
-    pub(crate) how: Cell<Settling>,
-    pub(crate) times: Cell<usize>,
+#[derive(Debug)]
+pub struct Settles<S> {
+    /// The store within.
+    pub inner: S,
+    /// What becomes of the next one.
+    pub how: Cell<Settling>,
+    /// How many there were since somebody asked.
+    pub times: Cell<usize>,
 }
 
 impl<S> Settles<S> {
-    pub(crate) fn new(inner: S) -> Self {
+    /// An honest one, so far.
+    pub fn new(inner: S) -> Self {
         Settles { inner, how: Cell::new(Settling::Honest), times: Cell::new(0) }
     }
 
     /// How often since the last time.
-    pub(crate) fn times(&self) -> usize {
+    pub fn times(&self) -> usize {
         self.times.take()
     }
 }
