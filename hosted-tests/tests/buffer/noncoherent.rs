@@ -7,13 +7,9 @@ use hosted_tests::kit::*;
 use hosted_tests::world::noncoherent::*;
 use hosted_tests::{Contents, Watched, World};
 
-#[path = "noncoherent/forgets.rs"]
 mod forgets;
-#[path = "noncoherent/model.rs"]
 mod model;
-#[path = "noncoherent/moves.rs"]
 mod moves;
-#[path = "noncoherent/oracle.rs"]
 mod oracle;
 
 const LINE: usize = 64;

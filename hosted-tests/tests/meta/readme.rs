@@ -65,7 +65,7 @@ fn readme_shows_the_real_files() {
     } else {
         assert!(
             readme == expected,
-            "README.md is behind the files it shows: UPDATE_README=1 cargo test --test readme"
+            "README.md is behind the files it shows: UPDATE_README=1 cargo test --test meta readme"
         );
     }
 }

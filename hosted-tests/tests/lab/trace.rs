@@ -72,7 +72,7 @@ fn real_programs_under_a_quarter_of_their_memory() {
 /// Rule: so they do with any other memory, from one page to more than they have.
 #[test]
 fn real_programs_under_any_memory() {
-    let trace = Trace::parse(include_bytes!("../traces/linker.trace").get(..5_000).unwrap()).unwrap();
+    let trace = Trace::parse(include_bytes!("../../traces/linker.trace").get(..5_000).unwrap()).unwrap();
     for memory in [1, 2, 3, 7, 64, trace.pages() - 1, trace.pages(), trace.pages() + 1, 1 << 40] {
         for (store, evict) in STORES.iter().flat_map(|store| EVICTS.map(|evict| (*store, evict))) {
             let options = ReplayOptions { store, evict, memory: Some(memory), ..ReplayOptions::default() };

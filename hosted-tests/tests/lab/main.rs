@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
-#[path = "lab/program.rs"]
 mod program;
+mod trace;
 
 const ALL: [EvictKind; 3] = [EvictKind::Transfer, EvictKind::Copy, EvictKind::Split];
 

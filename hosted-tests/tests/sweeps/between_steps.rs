@@ -13,7 +13,6 @@ use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread;
 
-#[path = "between_steps/nested.rs"]
 mod nested;
 
 const PAGE: usize = 512;

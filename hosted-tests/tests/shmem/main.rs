@@ -9,15 +9,10 @@ use hosted_tests::conformance::{content, fill, order};
 use hosted_tests::pages::entries;
 use std::ptr::NonNull;
 
-#[path = "shmem/counts.rs"]
 mod counts;
-#[path = "shmem/gained.rs"]
 mod gained;
-#[path = "shmem/pressure.rs"]
 mod pressure;
-#[path = "shmem/sharing.rs"]
 mod sharing;
-#[path = "shmem/threads.rs"]
 mod threads;
 
 const PAGE: usize = 4096;

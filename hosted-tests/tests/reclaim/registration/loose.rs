@@ -2,7 +2,7 @@
 //!
 //! Ignored, as they are wrong on purpose; `hosted-tests/tsan` runs them, and fails if one of them is not reported.
 
-use crate::{FEW, over_a_region};
+use super::{FEW, over_a_region};
 use forebay::*;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

@@ -1,6 +1,6 @@
 //! Everybody at once.
 
-use crate::model::{Object, Tally, one};
+use super::model::{Object, Tally, one};
 use forebay::*;
 use hosted_tests::kit::{ALL, CX, NONE, RUNGS, order, pages};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};

@@ -3,7 +3,6 @@
 //!
 //! The stores are not watched here: an oracle between two threads would order what it should catch.
 
-#[path = "threads/shares.rs"]
 mod shares;
 use forebay::*;
 use forebay_backends::*;

@@ -11,13 +11,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::task::Poll;
 
-#[path = "region/asked.rs"]
 mod asked;
-#[path = "region/init.rs"]
 mod init;
-#[path = "region/room.rs"]
 mod room;
-#[path = "region/steps.rs"]
 mod steps;
 
 const PAGE: usize = 512;

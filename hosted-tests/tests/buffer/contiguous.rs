@@ -1,9 +1,8 @@
 //! A buffer of several blocks as one slice, where the source's memory lies so (`mmu.rs`: where an MMU makes it so); and
 //! one of a single slot as bytes, whatever is beside the slot.
 
-mod contiguous {
-    mod mmu;
-}
+mod mmu;
+
 use forebay::*;
 use forebay_backends::*;
 use hosted_tests::kit::*;

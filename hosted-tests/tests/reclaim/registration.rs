@@ -5,11 +5,8 @@
 //! all `Relaxed`, so that ThreadSanitizer (`hosted-tests/tsan`) sees the library's own locks and nothing else. That they are
 //! enough to know what has to be there follows from the library's promise: a guard sees what was before it.
 
-#[path = "registration/loose.rs"]
 mod loose;
-#[path = "registration/model.rs"]
 mod model;
-#[path = "registration/storm.rs"]
 mod storm;
 
 use forebay::*;
