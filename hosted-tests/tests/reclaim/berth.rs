@@ -168,6 +168,7 @@ const ROUNDS: usize = 3000;
 /// without; bytes are looked at, and at the end nothing leaked.
 #[test]
 fn buffers_come_and_go_while_others_walk() {
+    let _crowd = crate::crowd();
     let (near, far) = (near(64), region::<16>(256, 0));
     let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&near, &far, 0);
     let roster = Roster::<Spin, _>::new([0; Roster::<Spin>::words(8)]);

@@ -216,6 +216,7 @@ where
     Seat: RawLock + Send + Sync,
     List: RawLock + Send + Sync,
 {
+    let _crowd = crate::crowd();
     let (tally, roster) = (Tally::default(), Roster::<List, _>::new([0; WORDS]));
     let before = home.stats();
     let stage = Stage {
