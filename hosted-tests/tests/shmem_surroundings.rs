@@ -8,7 +8,7 @@
 use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
 
-mod common;
+use hosted_tests::kit as common;
 
 #[path = "shmem_surroundings/alone.rs"]
 mod alone;
