@@ -1,10 +1,9 @@
 //! What a log says of a program, and that nobody holds a lock while it is said. With the feature `log`:
 //! `cargo test -p hosted-tests --features log --test events`.
 
-mod common;
-use common::*;
 use forebay::*;
 use forebay_backends::{Faults, Faulty, Ram, RamBlock, RamRegion};
+use hosted_tests::kit::*;
 use hosted_tests::memory;
 use log::{Level, LevelFilter, Metadata, Record};
 use std::cell::{Cell, RefCell};

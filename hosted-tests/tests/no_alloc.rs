@@ -2,10 +2,9 @@
 //! writing out, restoring, purging or dropping; nor by a refusal or a fault. The allocator of this binary
 //! counts.
 
-mod common;
-use common::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 use hosted_tests::memory;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

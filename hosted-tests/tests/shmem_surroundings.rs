@@ -2,12 +2,13 @@
 //! hidden `/proc`.
 //!
 //! Each case is a process of its own with one thread, since limits, filters and groups last. Being killed is a failure.
-//! What a child saw is shown with `--nocapture`; what can't be tried here says so and passes.
+//! What a child saw, or could not try, is shown with `--nocapture`. A case that has no place here is ignored and says why.
+//! So is one that changes the machine, unless `FOREBAY_SYSTEM_TESTS=1` asks for it; a guardian process undoes the change.
 
 use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
 
-mod common;
+use hosted_tests::kit as common;
 
 #[path = "shmem_surroundings/alone.rs"]
 mod alone;
@@ -23,6 +24,8 @@ mod full;
 mod goods;
 #[path = "shmem_surroundings/group.rs"]
 mod group;
+#[path = "shmem_surroundings/guardian.rs"]
+mod guardian;
 #[path = "shmem_surroundings/hidden.rs"]
 mod hidden;
 #[path = "shmem_surroundings/in_group.rs"]
@@ -37,6 +40,10 @@ mod raw;
 mod report;
 #[path = "shmem_surroundings/setting.rs"]
 mod setting;
+#[path = "shmem_surroundings/undo.rs"]
+mod undo;
+#[path = "shmem_surroundings/undone.rs"]
+mod undone;
 
 fn cases() -> Vec<alone::Case> {
     [
@@ -48,17 +55,25 @@ fn cases() -> Vec<alone::Case> {
         in_group::CASES,
         forked::CASES,
         hidden::CASES,
+        undone::CASES,
     ]
     .concat()
 }
 
 fn main() -> ExitCode {
+    if let Some(undo) = guardian::asked_for() {
+        return guardian::run(&undo);
+    }
+    if let Some(file) = undone::asked_for() {
+        undone::hold(&file);
+        return ExitCode::SUCCESS;
+    }
     if let Some(name) = alone::asked_for() {
         alone::run(&name, &cases());
         return ExitCode::SUCCESS;
     }
     let arguments = Arguments::from_args();
     let show = arguments.nocapture;
-    let trial = |case: alone::Case| Trial::test(case.name, move || alone::try_it(&case, show));
+    let trial = |case: alone::Case| Trial::ignorable_test(case.name, move || alone::try_it(&case, show));
     libtest_mimic::run(&arguments, cases().into_iter().map(trial).collect()).exit_code()
 }

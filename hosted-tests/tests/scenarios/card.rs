@@ -1,10 +1,10 @@
 //! The machine that the scenarios run on: a graphics card's driver, with three zones, three caching modes, addresses for
 //! devices, hooks, and blocks that may refuse to be split.
 
-use crate::common::*;
 use crate::gate::*;
 use forebay::*;
 use forebay_backends::{RamBlock, Region};
+use hosted_tests::kit::*;
 use hosted_tests::memory;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};

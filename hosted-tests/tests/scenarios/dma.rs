@@ -2,10 +2,10 @@
 //! to 6).
 
 use crate::card::*;
-use crate::common::*;
 use crate::rig::*;
 use crate::stops::*;
 use forebay::*;
+use hosted_tests::kit::*;
 
 /// The cases of this file.
 pub(crate) const CASES: [fn(&Rig<'_>) -> Tried; 3] =

@@ -2,10 +2,10 @@
 //! part).
 
 use crate::card::*;
-use crate::common::*;
 use crate::rig::*;
 use crate::stops::*;
 use forebay::*;
+use hosted_tests::kit::*;
 
 /// Rule: whatever fails while a buffer is filled (a block, its mode, its address, its charge), the next try goes on from
 /// there, and once the buffer is dropped all counters of pool and source are as they were.

@@ -1,11 +1,11 @@
 //! Giving a store a block, and a buffer what is stored: what must hold for it (family e), and the ways back (f).
 
 use crate::card::*;
-use crate::common::*;
 use crate::rig::*;
 use crate::stops::*;
 use forebay::*;
 use forebay_backends::Region;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 
 /// Blocks and handles in somebody's hands, who puts them where they belong, however it ends.

@@ -1,10 +1,10 @@
 //! Restores that are interrupted at every page (family c).
 
 use crate::card::*;
-use crate::common::*;
 use crate::rig::*;
 use crate::stops::*;
 use forebay::*;
+use hosted_tests::kit::*;
 
 const N: usize = 8;
 

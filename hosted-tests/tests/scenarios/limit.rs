@@ -1,9 +1,9 @@
 //! The limit of a pool, and trimming (family i).
 
 use crate::card::*;
-use crate::common::*;
 use crate::rig::*;
 use forebay::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 use proptest::prelude::*;
 

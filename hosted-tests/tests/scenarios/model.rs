@@ -1,11 +1,11 @@
 //! Buffers against a model that has just their bytes, whatever is done to them in whatever order (family k).
 
 use crate::card::*;
-use crate::common::*;
 use crate::rig::*;
 use crate::stops::*;
 use forebay::*;
 use forebay_backends::Faults;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;

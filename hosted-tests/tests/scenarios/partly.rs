@@ -1,11 +1,11 @@
 //! Stores that take a part: the first few blocks (family a), nothing (b), or the first pages of a block (d).
 
 use crate::card::*;
-use crate::common::*;
 use crate::gate::*;
 use crate::rig::*;
 use crate::stops::*;
 use forebay::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 use std::collections::BTreeSet;
 

@@ -2,9 +2,9 @@
 //! `ttm_device` (scenarios 1 to 3, 7 to 13, 32), and the table in debugfs (35).
 
 use crate::card::*;
-use crate::common::*;
 use crate::rig::*;
 use forebay::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 
 /// Takes the buffer and lets it go: its blocks are of these orders, zeros, and go to their shelves.

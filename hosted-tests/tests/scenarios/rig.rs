@@ -1,11 +1,11 @@
 //! What a scenario works on, and the sweep over it: each call of each port fails once.
 
 use crate::card::*;
-use crate::common::*;
 use crate::gate::*;
 use crate::stops::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};
 use std::fmt::Debug;
 use std::sync::LazyLock;

@@ -2,9 +2,9 @@
 //! interrupt that wants the same buffer; then it goes on, or the buffer is dropped, or the walk turns round.
 
 use crate::card::*;
-use crate::common::*;
 use crate::rig::*;
 use forebay::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 use std::cell::Cell;
 use std::ops::AddAssign;

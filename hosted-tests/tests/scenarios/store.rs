@@ -1,9 +1,9 @@
 //! The store by itself, filled to the brim. After the KUnit test of `swap_backup_folio` (scenario 34).
 
 use crate::card::*;
-use crate::common::*;
 use crate::rig::*;
 use forebay::*;
+use hosted_tests::kit::*;
 
 /// What is stored, and what it should be: dropped, nothing of it is.
 struct Kept<'r, 'w> {

@@ -1,11 +1,11 @@
 //! Buffers that leave for others (scenarios 30, 31), and more of them than there is memory (33).
 
 use crate::card::*;
-use crate::common::*;
 use crate::rig::*;
 use crate::stops::*;
 use forebay::*;
 use forebay_backends::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 use std::sync::LazyLock;
 

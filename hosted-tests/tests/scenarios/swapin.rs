@@ -1,10 +1,10 @@
 //! A buffer's contents: filling, emptying, away and back. After `ttm_tt_test.c` (scenarios 24 to 29).
 
 use crate::card::*;
-use crate::common::*;
 use crate::rig::*;
 use crate::stops::*;
 use forebay::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 
 /// How far a buffer has come when it ends.

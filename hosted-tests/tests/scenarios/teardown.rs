@@ -2,9 +2,9 @@
 //! prove: see `tests/ui/drop_a_pool_under_a_shrinker.rs`.
 
 use crate::card::*;
-use crate::common::*;
 use crate::rig::*;
 use forebay::*;
+use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;

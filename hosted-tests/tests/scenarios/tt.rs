@@ -1,10 +1,10 @@
 //! A buffer's slots, from their first use to their last. After `ttm_tt_test.c` (scenarios 14 to 28).
 
 use crate::card::*;
-use crate::common::*;
 use crate::rig::*;
 use crate::stops::*;
 use forebay::*;
+use hosted_tests::kit::*;
 
 /// Rule: a new buffer of one page is as it was ordered, has nothing beside its slot, and took nothing; its first use gives it
 /// a page of zeros.

@@ -1,12 +1,16 @@
 //! A case and the process that it gets.
 
 use crate::group::Group;
-use crate::setting::Setting;
-use libtest_mimic::Failed;
+use crate::setting::{Changed, SHMEM_ENABLED, Setting};
+use libtest_mimic::{Completion, Failed};
+use rustix::process::{Signal, set_parent_process_death_signal};
 use std::env;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::Command;
 
+/// With the value 1, cases may change the machine. Without, they are ignored.
+const SYSTEM_TESTS: &str = "FOREBAY_SYSTEM_TESTS";
 /// Names the case that a child is for.
 const CASE: &str = "FOREBAY_CASE";
 /// The directory of the control group that a child joins.
@@ -31,9 +35,10 @@ pub(crate) enum Place {
     AsRoot,
     /// As a user without rights.
     AsNobody,
-    /// In a control group that may have so many bytes.
+    /// In a control group that may have so many bytes. It changes the machine.
     InGroup(u64),
-    /// With this word as the setting for huge pages, and nobody changes it meanwhile.
+    /// With this word as the setting for huge pages, and nobody changes it meanwhile. It changes the machine, unless that
+    /// is the setting anyway.
     HugePages(&'static str),
 }
 
@@ -48,8 +53,32 @@ pub(crate) fn asked_for() -> Option<String> {
     env::var(CASE).ok()
 }
 
-/// The child: runs its case.
+/// The error says why a case that changes the machine is not run: nobody asked for it.
+fn may_change(what: &str) -> Result<(), String> {
+    if env::var(SYSTEM_TESTS).is_ok_and(|value| value == "1") {
+        return Ok(());
+    }
+    Err(format!("changes the machine ({what}): {SYSTEM_TESTS}=1 asks for it"))
+}
+
+/// Keeps the setting for huge pages as a case needs it.
+enum Kept {
+    AsItIs { _setting: Setting },
+    Changed { _changed: Changed },
+}
+
+fn huge_pages(word: &str) -> Result<Kept, String> {
+    let setting = Setting::of(Path::new(SHMEM_ENABLED))?;
+    if setting.word() == word {
+        return Ok(Kept::AsItIs { _setting: setting });
+    }
+    may_change(SHMEM_ENABLED)?;
+    setting.change(word).map(|changed| Kept::Changed { _changed: changed })
+}
+
+/// The child: runs its case. It does not go on without its parent.
 pub(crate) fn run(name: &str, cases: &[Case]) {
+    set_parent_process_death_signal(Some(Signal::KILL)).expect("a process may ask for a signal");
     let case = cases.iter().find(|case| case.name == name).expect("a case of that name");
     if let Some(group) = env::var_os(GROUP) {
         Group::join(group.as_ref());
@@ -57,14 +86,14 @@ pub(crate) fn run(name: &str, cases: &[Case]) {
     (case.run)();
 }
 
-/// The parent: has a child run the case.
-pub(crate) fn try_it(case: &Case, show: bool) -> Result<(), Failed> {
+/// The parent: has a child run the case, or says why not.
+pub(crate) fn try_it(case: &Case, show: bool) -> Result<Completion, Failed> {
     // Another program may be in the place of the file by now, and an ordinary user may not reach it by its path.
     let mut child = Command::new("/proc/self/exe");
     child.env(CASE, case.name);
     let root = rustix::process::geteuid().is_root();
     // These last until the child has ended.
-    let (mut _group, mut _setting) = (None, None);
+    let (mut _group, mut _kept) = (None, None);
     let ready = match case.place {
         Place::Here => Ok(()),
         Place::AsRoot if !root => Err("it is for root".to_owned()),
@@ -77,15 +106,17 @@ pub(crate) fn try_it(case: &Case, show: bool) -> Result<(), Failed> {
             child.uid(NOBODY).gid(NOBODY);
             Ok(())
         }
-        Place::InGroup(bytes) => Group::new(case.name, bytes).map(|group| {
-            child.env(GROUP, group.path());
-            _group = Some(group);
-        }),
-        Place::HugePages(word) => Setting::choose(word).map(|setting| _setting = Some(setting)),
+        Place::InGroup(bytes) => {
+            let group = may_change("a control group").and_then(|()| Group::new(case.name, bytes));
+            group.map(|group| {
+                child.env(GROUP, group.path());
+                _group = Some(group);
+            })
+        }
+        Place::HugePages(word) => huge_pages(word).map(|kept| _kept = Some(kept)),
     };
     if let Err(why) = ready {
-        println!("{}: left out: {why}", case.name);
-        return Ok(());
+        return Ok(Completion::ignored_with(why));
     }
     let ended = child.output()?;
     let said =
@@ -95,7 +126,7 @@ pub(crate) fn try_it(case: &Case, show: bool) -> Result<(), Failed> {
     }
     match (ended.status.signal(), ended.status.code()) {
         (Some(signal), _) => Err(format!("killed by signal {signal}\n{said}").into()),
-        (None, Some(0)) => Ok(()),
+        (None, Some(0)) => Ok(Completion::Completed),
         (None, code) => Err(format!("exit code {code:?}\n{said}").into()),
     }
 }

@@ -1,11 +1,16 @@
 //! A control group with a limit on memory, for one child.
 
+use crate::guardian::Guardian;
+use crate::undo::Undo;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process;
 
-/// Removed when it goes; its processes must have ended.
-pub(crate) struct Group(PathBuf);
+/// Removed when this goes, or its process. Who is in it then is killed.
+pub(crate) struct Group {
+    path: PathBuf,
+    _guardian: Guardian,
+}
 
 impl Group {
     /// Below the uppermost group, of whichever version counts memory. The error says why there is none.
@@ -21,30 +26,23 @@ impl Group {
             return Err("no control groups that count memory".to_owned());
         };
         let path = parent.join(format!("forebay-{name}-{}", process::id()));
+        let guardian = Guardian::start(Undo::RemoveGroup(path.clone()), None)?;
         fs::create_dir(&path).map_err(|why| format!("no control group: {why}"))?;
-        let group = Group(path);
+        let group = Group { path, _guardian: guardian };
         group.write(limit, bytes)?;
         Ok(group)
     }
 
     fn write(&self, file: &str, bytes: u64) -> Result<(), String> {
-        fs::write(self.0.join(file), bytes.to_string()).map_err(|why| format!("{file}: {why}"))
+        fs::write(self.path.join(file), bytes.to_string()).map_err(|why| format!("{file}: {why}"))
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// This process belongs to a group from now on.
     pub(crate) fn join(path: &Path) {
         fs::write(path.join("cgroup.procs"), "0").expect("root may join a group");
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Err(why) = fs::remove_dir(&self.0) {
-            eprintln!("{} stays: {why}", self.0.display());
-        }
     }
 }

@@ -32,3 +32,25 @@ pub(crate) fn own_mounts() -> Result<()> {
     // SAFETY: one thread, and descriptors stay shared.
     unsafe { unshare_unsafe(UnshareFlags::NEWNS) }
 }
+
+/// Has this process ignore these signals from now on.
+pub(crate) fn ignore(signals: &[libc::c_int]) {
+    for signal in signals {
+        // SAFETY: no code is named that could run at a bad moment.
+        unsafe { libc::signal(*signal, libc::SIG_IGN) };
+    }
+}
+
+/// Has this signal end this process, also if its parent ignores it, as a shell does for what runs in the background.
+pub(crate) fn end_by(signal: libc::c_int) {
+    // SAFETY: no code is named that could run at a bad moment.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
+}
+
+/// Closes what this process was left by others: every descriptor but 0, 1 and 2.
+///
+/// It is the first thing that the process does. Linux before 5.9 can't, and leaves them open.
+pub(crate) fn close_all_but_three() {
+    // SAFETY: nothing was opened yet, so no value owns what is closed.
+    unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
+}

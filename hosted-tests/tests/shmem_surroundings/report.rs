@@ -3,8 +3,10 @@
 use crate::alone::{Case, Place};
 use crate::common::{NONE, order, pages};
 use crate::goods::{Goods, MIB, PAGE};
+use crate::setting::SHMEM_ENABLED;
 use forebay_backends::shmem::{Arena, Features, HugePageSetting, HugePages, Swap};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::fs::File;
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("without_swap_data_stays_and_counts", Place::Here, without_swap),
@@ -44,7 +46,7 @@ fn with_little_locking() {
 /// Rule: nothing is locked, so an arena needs no right to; the report says how much there is.
 fn may_lock(bytes: u64, said: &str) {
     if !rustix::process::geteuid().is_root() {
-        assert!(std::fs::write("/sys/kernel/mm/transparent_hugepage/shmem_enabled", "never").is_err());
+        assert!(File::options().write(true).open(SHMEM_ENABLED).is_err());
     }
     let most = getrlimit(Resource::Memlock).maximum;
     if most.is_some_and(|most| most < bytes) {

@@ -1,37 +1,51 @@
 //! The machine's setting for huge pages of shmem, while a test needs a certain one.
 
+use crate::guardian::Guardian;
+use crate::undo::{Undo, set, word_of};
 use rustix::fs::{FlockOperation, flock};
-use std::env;
-use std::fs::{self, File};
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 
-const FILE: &str = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
+/// The file of the setting.
+pub(crate) const SHMEM_ENABLED: &str = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
 
-/// Nobody else who asks here changes it as long as this exists; then it is what it was.
+/// Nobody else who asks here changes it as long as this exists.
 pub(crate) struct Setting {
-    before: String,
-    _lock: File,
+    file: PathBuf,
+    word: String,
+    lock: OwnedFd,
 }
 
+/// A setting that was changed. When this goes, or its process, it is what it was.
+pub(crate) struct Changed(Guardian);
+
 impl Setting {
-    /// The error says why it can't be had.
-    pub(crate) fn choose(word: &str) -> Result<Setting, String> {
-        let lock = env::temp_dir().join("forebay-shmem_enabled.lock");
-        let file = File::options().create(true).append(true).open(&lock);
-        let file = file.map_err(|why| format!("{}: {why}", lock.display()))?;
-        flock(&file, FlockOperation::LockExclusive).map_err(|why| format!("no file lock: {why}"))?;
-        let says = fs::read_to_string(FILE).map_err(|why| format!("{FILE}: {why}"))?;
-        let before = says.split(['[', ']']).nth(1).ok_or_else(|| format!("{FILE} says {says}"))?;
-        let setting = Setting { before: before.to_owned(), _lock: file };
-        if before != word {
-            fs::write(FILE, word).map_err(|why| format!("{FILE} can't be set to {word}: {why}"))?;
-        }
-        Ok(setting)
+    /// Waits for others. The error says why it can't be had.
+    pub(crate) fn of(file: &Path) -> Result<Setting, String> {
+        let no = |why: std::io::Error| format!("{}: {why}", file.display());
+        let lock = File::open(file).map_err(no)?.into();
+        flock(&lock, FlockOperation::LockExclusive).map_err(|why| no(why.into()))?;
+        Ok(Setting { file: file.to_owned(), word: word_of(file)?, lock })
+    }
+
+    pub(crate) fn word(&self) -> &str {
+        &self.word
+    }
+
+    /// The error says why it stays as it is.
+    pub(crate) fn change(self, word: &str) -> Result<Changed, String> {
+        let undo = Undo::Set { file: self.file.clone(), word: self.word };
+        // The lock is the guardian's: others wait until the old word is back.
+        let guardian = Guardian::start(undo, Some(self.lock))?;
+        set(&self.file, word)?;
+        Ok(Changed(guardian))
     }
 }
 
-impl Drop for Setting {
-    fn drop(&mut self) {
-        // Also if it was not changed: writing the same word again changes nothing, and may be refused.
-        let _ = fs::write(FILE, &self.before);
+impl Changed {
+    /// The number of the process that will undo it.
+    pub(crate) fn guardian(&self) -> u32 {
+        self.0.pid()
     }
 }

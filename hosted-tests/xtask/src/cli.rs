@@ -107,7 +107,7 @@ struct Tsan {
     /// Only shows that it would notice
     #[arg(long, conflicts_with = "arguments")]
     self_test: bool,
-    /// What `cargo test` is given instead, such as `-- -p hosted-tests --test threads looking`
+    /// What `cargo test` is given instead, such as `-- -p hosted-tests --test sweeps looking`
     #[arg(last = true, value_name = "ARGUMENT")]
     arguments: Vec<String>,
 }

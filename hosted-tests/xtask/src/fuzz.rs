@@ -53,7 +53,7 @@ fn fuzz(found: &Path, options: &[String]) -> Result {
         End::Status(0) => Ok(()),
         _ => failed(format!(
             "an input fails: copy it from fuzz/artifacts/{TARGET} to {}/regression-WHAT, \
-             and run `cargo test -p hosted-tests --test corpus`",
+             and run `cargo test -p hosted-tests --test meta corpus`",
             place::fuzz().join("corpus").join(TARGET).display()
         )),
     }

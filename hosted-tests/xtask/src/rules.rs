@@ -1,7 +1,7 @@
 //! `rules`: a table of all tests, each with the rule that it guards. A table from before shows what was lost since.
 //!
 //! A rule is the first paragraph of a test's comment, without the word `Rule:`. Tests are functions with `#[test]` (also in
-//! a macro), the programs of `tests/ui`, and what `Case::new` names.
+//! a macro), the programs of `tests/ui/cases`, and what `Case::new` names.
 
 use crate::failure::{OrFailed, Result, failed};
 use crate::place;
@@ -90,8 +90,11 @@ fn tests(root: &Path) -> Result<Vec<Test>> {
         for path in sources::files(&root.join(folder)).or_failed(folder)? {
             let file = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
             let text = fs::read_to_string(&path).or_failed(&file)?;
-            let found =
-                if file.contains("/tests/ui/") { program(&path, &text) } else { functions(&file, &text)? };
+            let found = if file.contains("/tests/ui/cases/") {
+                program(&path, &text)
+            } else {
+                functions(&file, &text)?
+            };
             tests.extend(found.into_iter().map(|(name, rule)| Test { file: file.clone(), name, rule }));
         }
     }

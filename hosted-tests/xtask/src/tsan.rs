@@ -22,16 +22,16 @@ use std::time::Duration;
 /// For each run of tests, with building.
 const LIMIT: Duration = Duration::from_secs(1800);
 
-/// Those that must be reported: the test `loose::NAME` of `registration`.
+/// Those that must be reported: the test `registration::loose::NAME` of `reclaim`.
 const LOOSE: [&str; 5] = ["buffers", "berths", "rosters", "regions", "sources"];
 
 /// Those that must not, as arguments of `cargo test`.
 const CLEAN: [&str; 5] = [
-    "-p hosted-tests --test registration -- --nocapture",
-    "-p hosted-tests --test threads",
+    "-p hosted-tests --test reclaim -- --nocapture registration::",
+    "-p hosted-tests --test sweeps threads::",
     "-p hosted-tests --test scenarios -- --nocapture family_j",
     "-p hosted-tests --test shmem threads",
-    "-p hosted-tests --test conformance_lock",
+    "-p hosted-tests --test pool conformance_lock::",
 ];
 
 const REPORT: &str = "WARNING: ThreadSanitizer";
@@ -103,7 +103,7 @@ impl Sanitizer {
     fn run(&self, what: &What, tally: &mut Tally) -> Result {
         if matches!(what, What::All | What::SelfTest) {
             for lock in LOOSE {
-                self.reported(&format!("loose::{lock}"))?;
+                self.reported(&format!("registration::loose::{lock}"))?;
                 tally.pass();
             }
         }
@@ -134,7 +134,7 @@ impl Sanitizer {
     /// This test, which is wrong on purpose, is reported.
     fn reported(&self, test: &str) -> Result {
         println!("=== {test}: must be reported");
-        let words = "-p hosted-tests --test registration -- --ignored --exact --nocapture";
+        let words = "-p hosted-tests --test reclaim -- --ignored --exact --nocapture";
         let words: Vec<String> = words.split(' ').chain([test]).map(str::to_owned).collect();
         let log = self.tests(&words, "halt_on_error=1 symbolize=0")?;
         if !log.text.lines().any(|line| line.starts_with("running 1 test")) {

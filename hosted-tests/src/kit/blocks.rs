@@ -1,0 +1,112 @@
+//! Blocks with a will of their own: some can't be split, some notice who looks.
+
+use super::{Near, PAGE, order};
+use forebay::*;
+use forebay_backends::RamBlock;
+use std::cell::Cell;
+
+/// A block of which no piece is smaller than two pages.
+#[derive(Debug)]
+pub struct Stiff(RamBlock<PAGE>);
+
+impl OwnedBlock for Stiff {
+    const PAGE: usize = PAGE;
+    fn pfn(&self) -> Pfn {
+        self.0.pfn()
+    }
+    fn order(&self) -> Order {
+        self.0.order()
+    }
+    fn split(self) -> Result<(Self, Self), Self> {
+        if self.order() < order(2) {
+            return Err(self);
+        }
+        self.0.split().map(|(lower, upper)| (Stiff(lower), Stiff(upper))).map_err(Stiff)
+    }
+    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
+        self.0.copy_out(at, to)
+    }
+    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
+        self.0.copy_in(at, from)
+    }
+}
+
+/// Where [`Stiff`]s come from.
+#[derive(Debug)]
+pub struct StiffRam {
+    /// What they are made of.
+    pub ram: Near,
+    /// Whether it joins two.
+    pub joins: bool,
+}
+
+impl Platform for StiffRam {
+    type Block = Stiff;
+    type Lock = Spin;
+    type Mode = ();
+    fn allocate(&self, order: Order, cx: Context) -> Result<Stiff, OutOfFrames> {
+        self.ram.allocate(order, cx).map(Stiff)
+    }
+    fn release(&self, block: Stiff) {
+        self.ram.release(block.0);
+    }
+    fn available(&self, zones: Zones) -> Option<Pages> {
+        self.ram.available(zones)
+    }
+    fn join(&self, left: Stiff, right: Stiff) -> Result<Stiff, (Stiff, Stiff)> {
+        if !self.joins {
+            return Err((left, right));
+        }
+        self.ram.join(left.0, right.0).map(Stiff).map_err(|(l, r)| (Stiff(l), Stiff(r)))
+    }
+}
+
+thread_local! {
+    /// What another thread does while somebody looks at a [`Seen`], once; in a known order.
+    pub static MEANWHILE: Cell<Option<&'static dyn Fn()>> = const { Cell::new(None) };
+    /// How often somebody looked at a [`Seen`].
+    pub static LOOKS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A block that notices when somebody looks how large it is.
+#[derive(Debug)]
+pub struct Seen(RamBlock<PAGE>);
+
+impl OwnedBlock for Seen {
+    const PAGE: usize = PAGE;
+    fn pfn(&self) -> Pfn {
+        self.0.pfn()
+    }
+    fn order(&self) -> Order {
+        LOOKS.set(LOOKS.get() + 1);
+        if let Some(meanwhile) = MEANWHILE.take() {
+            meanwhile();
+        }
+        self.0.order()
+    }
+    fn split(self) -> Result<(Self, Self), Self> {
+        self.0.split().map(|(lower, upper)| (Seen(lower), Seen(upper))).map_err(Seen)
+    }
+    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
+        self.0.copy_out(at, to)
+    }
+    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
+        self.0.copy_in(at, from)
+    }
+}
+
+/// Where [`Seen`]s come from.
+#[derive(Debug)]
+pub struct SeenRam(pub Near);
+
+impl Platform for SeenRam {
+    type Block = Seen;
+    type Lock = Spin;
+    type Mode = ();
+    fn allocate(&self, order: Order, cx: Context) -> Result<Seen, OutOfFrames> {
+        self.0.allocate(order, cx).map(Seen)
+    }
+    fn release(&self, block: Seen) {
+        self.0.release(block.0);
+    }
+}

@@ -1,0 +1,55 @@
+//! What is in a buffer, and where.
+
+use super::pages;
+use forebay::*;
+
+/// Bytes of which no two pages are alike.
+pub fn pattern(seed: u8, len: usize) -> Vec<u8> {
+    (0..len).map(|i| ((i as u32).wrapping_mul(2_654_435_761) >> 24) as u8 ^ seed).collect()
+}
+
+/// Writes the [`pattern`] of that seed.
+#[track_caller]
+pub fn fill<P, S, T>(buffer: &Buffer<'_, P, S, T>, seed: u8)
+where
+    P: Platform,
+    S: BackingStore<P::Block>,
+    T: Slots<P>,
+{
+    let mut guard = buffer.write().unwrap();
+    let bytes = pattern(seed, guard.bytes());
+    assert_eq!(guard.copy_in(0, &bytes), bytes.len());
+}
+
+/// All of it, read.
+#[track_caller]
+pub fn contents<P, S, T>(buffer: &Buffer<'_, P, S, T>) -> Vec<u8>
+where
+    P: Platform,
+    S: BackingStore<P::Block>,
+    T: Slots<P>,
+{
+    let guard = buffer.read().unwrap();
+    let mut bytes = vec![0xA5; guard.bytes()];
+    assert_eq!(guard.copy_out(0, &mut bytes), bytes.len());
+    bytes
+}
+
+/// The bytes that `fill` wrote, each of them.
+#[track_caller]
+pub fn check<P, S, T>(buffer: &Buffer<'_, P, S, T>, seed: u8)
+where
+    P: Platform,
+    S: BackingStore<P::Block>,
+    T: Slots<P>,
+{
+    let bytes = contents(buffer);
+    assert!(bytes == pattern(seed, bytes.len()), "other bytes than were written");
+}
+
+/// What a buffer says that has so many pages in blocks, so many of them with copies, and so many only stored.
+pub fn residency(resident: usize, clean: usize, stored: usize) -> Result<Residency, Busy> {
+    let mut sum = Residency::default();
+    (sum.resident, sum.clean, sum.stored) = (pages(resident), pages(clean), pages(stored));
+    Ok(sum)
+}

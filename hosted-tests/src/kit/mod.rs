@@ -1,0 +1,56 @@
+//! What the tests of the core share: memory, bytes to compare, a machine with caching modes and hooks, a store that answers
+//! as a test tells it, blocks with a will of their own, and a log of calls.
+
+mod blocks;
+mod bytes;
+mod home;
+mod log;
+mod machine;
+mod scripted;
+pub mod walkers;
+
+pub use blocks::*;
+pub use bytes::*;
+pub use home::*;
+pub use log::*;
+pub use machine::*;
+pub use scripted::*;
+
+use forebay::{Context, Evict, Order, Pages, Spin};
+use forebay_backends::{Ram, RamRegion};
+
+/// The page size.
+pub const PAGE: usize = 512;
+/// A thread that may do anything.
+pub const CX: Context = Context::THREAD;
+/// As many pages as there are.
+pub const ALL: Pages = Pages::MAX;
+/// No page.
+pub const NONE: Pages = Pages::ZERO;
+/// Each rung alone, and what people combine.
+pub const RUNGS: [Evict; 6] = [
+    Evict::TRANSFER,
+    Evict::COPY,
+    Evict::SPLIT,
+    Evict::COPY.union(Evict::SPLIT),
+    Evict::TRANSFER.union(Evict::COPY),
+    Evict::LADDER,
+];
+
+/// Plain RAM, where blocks come from.
+pub type Near = Ram<Spin, PAGE>;
+/// The store: other RAM.
+pub type Far = RamRegion<Spin, PAGE, 16>;
+
+/// An order.
+///
+/// # Panics
+/// If it is too large.
+pub fn order(n: u8) -> Order {
+    Order::new(n).unwrap()
+}
+
+/// So many pages.
+pub fn pages(n: usize) -> Pages {
+    Pages::new(n)
+}

@@ -1,0 +1,266 @@
+//! What tests of the reclaimer share: who is looked at, how often a lock is taken, a machine with two zones, a store that
+//! settles as a test says.
+
+use super::*;
+use crate::memory;
+use forebay::*;
+use forebay_backends::RamBlock;
+use std::cell::{Cell, RefCell};
+
+/// Tiles of one block, each filled by its number; so lately used.
+pub fn tiles<'h, const N: usize, P: Platform, S: BackingStore<P::Block>>(
+    home: &'h Forebay<P, S>,
+    order: Order,
+) -> [Buffer<'h, P, S>; N] {
+    let tiles = std::array::from_fn(|i| Buffer::new(home, order).with_id(BufferId(i)));
+    for (i, tile) in tiles.iter().enumerate() {
+        fill(tile, i as u8);
+    }
+    tiles
+}
+
+/// They have what [`tiles`] gave them.
+#[track_caller]
+pub fn check_all<P: Platform, S: BackingStore<P::Block>>(tiles: &[Buffer<'_, P, S>]) {
+    for (i, tile) in tiles.iter().enumerate() {
+        check(tile, i as u8);
+    }
+}
+
+/// Hands each step on to a buffer, and keeps who was asked in which pass: `'P'`urge, `'C'`lean or `'E'`vict.
+#[derive(Debug)]
+pub struct Looked<'l, E> {
+    /// The buffer.
+    pub buffer: E,
+    /// Which it is, in the log.
+    pub number: usize,
+    /// Who was asked, and in which pass.
+    pub log: &'l RefCell<Vec<(char, usize)>>,
+}
+
+impl<E: Evictable> Evictable for Looked<'_, E> {
+    fn evict_if_idle(&self, step: Step) -> Evicted {
+        self.log.borrow_mut().push((pass_of(&step), self.number));
+        self.buffer.evict_if_idle(step)
+    }
+}
+
+/// Which pass a step is of, as it says itself.
+fn pass_of(step: &Step) -> char {
+    let text = format!("{step:?}");
+    let at = text.find("pass: ").expect("a step has a pass") + 6;
+    text[at..].chars().next().expect("it has a name")
+}
+
+/// Something that never gives anything.
+#[derive(Debug)]
+pub struct Stone;
+
+impl Evictable for Stone {
+    fn evict_if_idle(&self, _: Step) -> Evicted {
+        Evicted::default()
+    }
+}
+
+/// All of them, in order, each looked at through [`Looked`].
+pub fn looked<'l, 'b, E: Evictable>(
+    buffers: &'b [E],
+    log: &'l RefCell<Vec<(char, usize)>>,
+) -> Vec<Looked<'l, &'b E>> {
+    buffers.iter().enumerate().map(|(number, buffer)| Looked { buffer, number, log }).collect()
+}
+
+thread_local! {
+    /// How often this thread took a [`Loud`] lock.
+    pub static TAKEN: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A lock that counts in [`TAKEN`].
+#[derive(Debug)]
+pub struct Loud(Spin);
+
+// SAFETY: it is the other lock, and a number of this thread's.
+unsafe impl RawLock for Loud {
+    const INIT: Self = Loud(Spin::INIT);
+    fn with<R>(&self, f: impl FnOnce() -> R) -> R {
+        TAKEN.set(TAKEN.get() + 1);
+        self.0.with(f)
+    }
+}
+
+/// How often this thread took a [`Loud`] lock meanwhile.
+pub fn sections<R>(f: impl FnOnce() -> R) -> (R, usize) {
+    let before = TAKEN.get();
+    let result = f();
+    (result, TAKEN.get() - before)
+}
+
+/// A source whose buffers have [`Loud`] locks, and that does not say how much is free.
+#[derive(Debug)]
+pub struct LoudRam<'n>(pub &'n Near);
+
+impl Platform for LoudRam<'_> {
+    type Block = RamBlock<PAGE>;
+    type Lock = Loud;
+    type Mode = ();
+    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
+        self.0.allocate(order, cx)
+    }
+    fn release(&self, block: RamBlock<PAGE>) {
+        self.0.release(block);
+    }
+    fn join(
+        &self,
+        left: RamBlock<PAGE>,
+        right: RamBlock<PAGE>,
+    ) -> Result<RamBlock<PAGE>, (RamBlock<PAGE>, RamBlock<PAGE>)> {
+        self.0.join(left, right)
+    }
+}
+
+/// The lower of [`TwoZones`].
+pub const LOW: Zone = Zone::new(0).expect("below 16");
+/// The higher one.
+pub const HIGH: Zone = Zone::new(1).expect("below 16");
+
+/// Two zones, the low one first, and blocks of four pages at most.
+#[derive(Debug)]
+pub struct TwoZones {
+    /// The memory of [`LOW`].
+    pub low: Near,
+    /// The memory of [`HIGH`].
+    pub high: Near,
+    /// Where the low one begins and ends.
+    frames: std::ops::Range<usize>,
+}
+
+impl TwoZones {
+    /// So many pages of each.
+    pub fn new(low: usize, high: usize) -> Self {
+        let memory = memory::leak(low * PAGE, 0);
+        let first = memory.as_ptr().addr() / PAGE;
+        let source = Near::new();
+        source.add(memory, memory::words(Near::metadata_words(low * PAGE))).expect("good memory");
+        TwoZones { low: source, high: near(high), frames: first..first + low }
+    }
+
+    fn of(&self, zone: Zone) -> &Near {
+        if zone == LOW { &self.low } else { &self.high }
+    }
+}
+
+impl Platform for TwoZones {
+    type Block = RamBlock<PAGE>;
+    type Lock = Spin;
+    type Mode = ();
+    const ZONES: u8 = 2;
+    const MAX_ORDER: Order = Order::new(2).expect("an order");
+    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
+        self.allocate_for(Ask::of(order), cx)
+    }
+    fn allocate_for(&self, ask: Ask, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
+        let mut zones = [LOW, HIGH].into_iter().filter(|zone| ask.zones.contains(*zone));
+        zones.find_map(|zone| self.of(zone).allocate(ask.order, cx).ok()).ok_or(OutOfFrames::Exhausted)
+    }
+    fn zone(&self, block: &RamBlock<PAGE>) -> Zone {
+        if self.frames.contains(&block.pfn().get()) { LOW } else { HIGH }
+    }
+    fn available(&self, zones: Zones) -> Option<Pages> {
+        Some([LOW, HIGH].into_iter().filter(|z| zones.contains(*z)).map(|z| self.of(z).free()).sum())
+    }
+    fn release(&self, block: RamBlock<PAGE>) {
+        self.of(self.zone(&block)).release(block);
+    }
+    fn join(
+        &self,
+        left: RamBlock<PAGE>,
+        right: RamBlock<PAGE>,
+    ) -> Result<RamBlock<PAGE>, (RamBlock<PAGE>, RamBlock<PAGE>)> {
+        self.of(self.zone(&left)).join(left, right)
+    }
+}
+
+/// What becomes of a settle.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Settling {
+    /// What comes of it in the store within.
+    Honest,
+    /// The medium fails; nothing is written out.
+    Fails,
+    /// The medium fails near the end of each block, so that all of it is written again the next time.
+    FailsLate,
+    /// It says that it wrote, every time, and nothing comes of it.
+    Lies,
+}
+
+/// A store that settles as a test says, at most a hundred times, and counts it.
+#[derive(Debug)]
+pub struct Settles<S> {
+    /// The store within.
+    pub inner: S,
+    /// What becomes of the next one.
+    pub how: Cell<Settling>,
+    /// How many there were since somebody asked.
+    pub times: Cell<usize>,
+}
+
+impl<S> Settles<S> {
+    /// An honest one, so far.
+    pub fn new(inner: S) -> Self {
+        Settles { inner, how: Cell::new(Settling::Honest), times: Cell::new(0) }
+    }
+
+    /// How often since the last time.
+    pub fn times(&self) -> usize {
+        self.times.take()
+    }
+}
+
+impl<S: BackingStore<RamBlock<PAGE>>> BackingStore<RamBlock<PAGE>> for Settles<S> {
+    fn ids(&self) -> StoreIds {
+        self.inner.ids()
+    }
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+    fn space(&self) -> Space {
+        self.inner.space()
+    }
+    fn discard(&self, handle: Handle) -> Result<Option<RamBlock<PAGE>>, Refused<Handle, StoreError>> {
+        self.inner.discard(handle)
+    }
+    fn save(&self, block: &RamBlock<PAGE>, order: Order, cx: Context) -> Result<Handle, StoreError> {
+        self.inner.save(block, order, cx)
+    }
+    fn load(
+        &self,
+        handle: &Handle,
+        block: &mut RamBlock<PAGE>,
+        at: Pages,
+        cx: Context,
+    ) -> Result<(), StoreError> {
+        self.inner.load(handle, block, at, cx)
+    }
+    fn transfer(&self, block: RamBlock<PAGE>) -> Result<Handle, Refused<RamBlock<PAGE>, StoreError>> {
+        self.inner.transfer(block)
+    }
+    fn take_back(&self, handle: Handle, cx: Context) -> Result<RamBlock<PAGE>, Refused<Handle, StoreError>> {
+        self.inner.take_back(handle, cx)
+    }
+    fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
+        self.inner.split(handle)
+    }
+    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(RamBlock<PAGE>)) -> Settled {
+        self.times.set(self.times.get() + 1);
+        assert!(self.times.get() <= 100, "it settles for ever");
+        let how = self.how.get();
+        let honest = how == Settling::Honest;
+        let mut settled = self.inner.settle(if honest { budget } else { NONE }, cx, home);
+        if !honest {
+            settled.error = (how != Settling::Lies).then_some(StoreError::Io);
+            let writes = how != Settling::Fails && cx.contains(Context::MAY_BLOCK);
+            settled.written = if writes { Pages::new(budget.get().min(settled.pending.get())) } else { NONE };
+        }
+        settled
+    }
+}

@@ -1,0 +1,291 @@
+//! Blocks from all over the memory, which a platform maps side by side.
+#![allow(unsafe_code)]
+
+use forebay::*;
+use forebay_backends::*;
+use hosted_tests::conformance::{self, platform::Joins};
+use hosted_tests::kit::*;
+use hosted_tests::{Contents, World, memory};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::ptr::{NonNull, null_mut};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Bytes of a page of the kernel, or some of them.
+const FRAME: usize = 4096;
+
+type Block = RamBlock<FRAME>;
+
+/// What is mapped at one range of addresses.
+struct View {
+    id: BufferId,
+    /// Each page of the range.
+    frames: Vec<usize>,
+    at: NonNull<u8>,
+}
+
+// SAFETY: a mapping belongs to the process, not to a thread.
+unsafe impl Send for View {}
+
+impl View {
+    fn bytes(&self) -> usize {
+        self.frames.len() * FRAME
+    }
+}
+
+impl Drop for View {
+    /// Whoever drops it knows that nobody has a slice of it.
+    fn drop(&mut self) {
+        // SAFETY: mapped by `Mmu::map`, this long.
+        assert_eq!(unsafe { libc::munmap(self.at.as_ptr().cast(), self.bytes()) }, 0);
+    }
+}
+
+/// A machine whose RAM is a memfd, mapped once for all from end to end, and in views.
+///
+/// # Invariants
+/// Each page of a view is the page of RAM that `frames` says. A view stays as it is until somebody has one of its blocks
+/// exclusively; a slice of it borrows all of them, so there is none by then.
+struct Mmu {
+    ram: Ram<Spin, FRAME>,
+    memfd: OwnedFd,
+    /// The number of its first frame.
+    first: usize,
+    views: Mutex<Vec<View>>,
+}
+
+impl Mmu {
+    fn new(pages: usize) -> Self {
+        let bytes = pages * FRAME;
+        // SAFETY: a new file of our own, so long, and all of it mapped anew, for ever: zeros that nobody else has.
+        let (memfd, window) = unsafe {
+            let memfd = OwnedFd::from_raw_fd(libc::memfd_create(c"ram".as_ptr(), libc::MFD_CLOEXEC));
+            assert_eq!(libc::ftruncate(memfd.as_raw_fd(), bytes as libc::off_t), 0);
+            let at = Mmu::window(&memfd, null_mut(), 0, bytes).unwrap();
+            (memfd, std::slice::from_raw_parts_mut(at.as_ptr(), bytes))
+        };
+        let first = window.as_ptr().addr() / FRAME;
+        let ram = Ram::new();
+        ram.add(window, memory::words(Ram::<Spin, FRAME>::metadata_words(bytes))).unwrap();
+        Mmu { ram, memfd, first, views: Mutex::default() }
+    }
+
+    /// # Safety
+    /// What is mapped at `at`, unless that is null, is the caller's, and is used no more.
+    unsafe fn window(memfd: &OwnedFd, at: *mut u8, offset: usize, bytes: usize) -> Option<NonNull<u8>> {
+        let fixed = if at.is_null() { 0 } else { libc::MAP_FIXED };
+        let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | fixed);
+        // SAFETY: the caller's promise.
+        let at =
+            unsafe { libc::mmap(at.cast(), bytes, access, flags, memfd.as_raw_fd(), offset as libc::off_t) };
+        NonNull::new(at.cast::<u8>()).filter(|at| at.as_ptr().cast() != libc::MAP_FAILED)
+    }
+
+    fn views(&self) -> MutexGuard<'_, Vec<View>> {
+        self.views.lock().unwrap_or_else(PoisonError::into_inner) // one panic is enough
+    }
+
+    /// These pages side by side, as before if they are so already.
+    fn view(&self, id: BufferId, frames: Vec<usize>, cx: Context) -> Option<NonNull<[u8]>> {
+        let mut views = self.views();
+        let (at, bytes) = match views.iter().find(|view| view.frames == frames) {
+            Some(view) => (view.at, view.bytes()),
+            None if !cx.contains(Context::MAY_BLOCK) => return None,
+            None => {
+                let view = self.map(id, frames)?;
+                views.push(view);
+                views.last().map(|view| (view.at, view.bytes()))?
+            }
+        };
+        Some(NonNull::slice_from_raw_parts(at, bytes))
+    }
+
+    fn map(&self, id: BufferId, frames: Vec<usize>) -> Option<View> {
+        // SAFETY: a new range of addresses; what is mapped there first is used by nobody.
+        let at = unsafe { Mmu::window(&self.memfd, null_mut(), 0, frames.len() * FRAME) }?;
+        let view = View { id, frames, at };
+        for (n, frame) in view.frames.iter().enumerate() {
+            // SAFETY: a page of that range.
+            unsafe {
+                let page = view.at.add(n * FRAME).as_ptr();
+                Mmu::window(&self.memfd, page, (frame - self.first) * FRAME, FRAME)?;
+            }
+        }
+        Some(view)
+    }
+
+    /// Ends each view that has a page of these blocks, which the caller has exclusively.
+    fn end<'b>(&self, blocks: impl Iterator<Item = &'b mut Block>) {
+        let gone: Vec<_> = blocks.flat_map(|block| frames(block)).collect();
+        self.views().retain(|view| !view.frames.iter().any(|frame| gone.contains(frame)));
+    }
+}
+
+fn frames(block: &Block) -> std::ops::Range<usize> {
+    block.pfn().get()..block.pfn().get() + block.pages().get()
+}
+
+impl Platform for Mmu {
+    type Block = Block;
+    type Lock = Spin;
+    type Mode = ();
+    fn allocate(&self, order: Order, cx: Context) -> Result<Block, OutOfFrames> {
+        self.ram.allocate(order, cx)
+    }
+    fn release(&self, mut block: Block) {
+        self.end(std::iter::once(&mut block)); // of a buffer that was dropped while the hook refused
+        self.ram.release(block);
+    }
+    fn join(&self, left: Block, right: Block) -> Result<Block, (Block, Block)> {
+        self.ram.join(left, right)
+    }
+    fn contiguous<'b>(
+        &'b self,
+        id: BufferId,
+        (): (),
+        blocks: impl Iterator<Item = &'b Block>,
+        cx: Context,
+    ) -> Option<&'b [u8]> {
+        let bytes = self.view(id, blocks.flat_map(frames).collect(), cx)?;
+        // SAFETY: these pages are those of blocks that are borrowed so long, and the view stays so long; its invariant.
+        Some(unsafe { bytes.as_ref() })
+    }
+    fn contiguous_mut<'b>(
+        &'b self,
+        id: BufferId,
+        (): (),
+        blocks: impl Iterator<Item = &'b mut Block>,
+        cx: Context,
+    ) -> Option<&'b mut [u8]> {
+        let mut bytes = self.view(id, blocks.flat_map(|block| frames(block)).collect(), cx)?;
+        // SAFETY: as above, and exclusively.
+        Some(unsafe { bytes.as_mut() })
+    }
+    /// Without a block in hand nothing shows that no slice is in use.
+    fn before_evict(&self, id: BufferId, _: Context) -> Result<(), Busy> {
+        if self.views().iter().any(|view| view.id == id) { Err(Busy) } else { Ok(()) }
+    }
+    fn before_evict_with<'b>(
+        &self,
+        id: BufferId,
+        blocks: impl Iterator<Item = &'b mut Block>,
+        cx: Context,
+    ) -> Result<(), Busy> {
+        self.end(blocks);
+        self.before_evict(id, cx)
+    }
+}
+
+type Far = Region<Spin, Block, FRAME, 16>;
+type Store<'w> = Scripted<&'w Far, Block>;
+
+fn far() -> Far {
+    let (far, bytes) = (Far::new(StoreId::DEFAULT), 16 * FRAME);
+    far.init(memory::leak(bytes, 0), memory::words(Far::metadata_words(bytes))).unwrap();
+    far
+}
+
+/// So much memory that only every other page is free: those from `odd` on.
+fn scatter(mmu: &Mmu, odd: usize) -> Vec<Option<Block>> {
+    let mut all: Vec<_> = std::iter::from_fn(|| mmu.ram.allocate(Order::PAGE, CX).ok()).map(Some).collect();
+    all.sort_by_key(|block| block.as_ref().map(OwnedBlock::pfn));
+    all.iter_mut().skip(odd).step_by(2).filter_map(Option::take).for_each(|block| mmu.ram.release(block));
+    all
+}
+
+/// Rule: what a platform maps side by side is one slice; for all readers the same, and for whoever writes after them. It
+/// ends before anything moves, and the next guard gets one of wherever the blocks are by then.
+#[test]
+fn scattered_blocks_are_one_slice() {
+    let (world, mmu, far) = (World::new(Contents::Compared), Mmu::new(32), far());
+    let home: &Forebay<_, _> = &forebay(&mmu, &far, &world);
+    let mut slots = [const { Slot::EMPTY }; 8];
+    let buffer = Buffer::over(&mut slots, home).with_id(BufferId(5));
+    for (seed, how) in (0..).zip(RUNGS) {
+        let hogged = scatter(&mmu, usize::from(seed % 2));
+        fill(&buffer, seed);
+        let guards = [(); 2].map(|()| buffer.read().unwrap());
+        assert_eq!((guards[0].blocks().count(), guards[0].contiguous(Context::INTERRUPT)), (8, None));
+        let seen = std::thread::scope(|s| {
+            let readers = guards.each_ref().map(|guard| s.spawn(|| guard.contiguous(CX).unwrap()));
+            readers.map(|reader| reader.join().unwrap())
+        });
+        assert!(seen[0] == pattern(seed, 8 * FRAME));
+        assert_eq!((seen[0].as_ptr(), mmu.views().len()), (seen[1].as_ptr(), 1));
+        let at = seen[0].as_ptr();
+        drop(guards);
+        let mut guard = buffer.write().unwrap();
+        let bytes = guard.contiguous_mut(Context::INTERRUPT).unwrap();
+        assert_eq!(bytes.as_ptr(), at, "it is mapped already");
+        bytes.copy_from_slice(&pattern(!seed, 8 * FRAME));
+        drop(guard);
+        check(&buffer, !seed);
+        buffer.evict(pages(1), how, CX).unwrap();
+        assert_eq!(mmu.views().len(), 0, "something left, and all of it was mapped");
+        buffer.evict(ALL, how, CX).unwrap();
+        home.settle(ALL, CX);
+        hogged.into_iter().flatten().for_each(|block| mmu.ram.release(block));
+        let hogged = scatter(&mmu, usize::from((seed + 1) % 2));
+        let guard = buffer.read().unwrap();
+        assert!(guard.contiguous(CX).unwrap() == pattern(!seed, 8 * FRAME));
+        drop(guard);
+        buffer.purge(CX).unwrap();
+        assert_eq!(mmu.views().len(), 0, "it was purged while it was mapped");
+        hogged.into_iter().flatten().for_each(|block| mmu.ram.release(block));
+    }
+    fill(&buffer, 1);
+    assert!(buffer.read().unwrap().contiguous(CX).is_some());
+    drop(buffer);
+    assert_eq!(mmu.views().len(), 0, "it was dropped while it was mapped");
+    world.assert_empty();
+}
+
+/// Rule: it keeps what every platform keeps.
+#[test]
+fn a_machine_with_an_mmu_is_a_platform() {
+    conformance::platform::suite(&Mmu::new(32), &Mmu::new(8), Joins::Always);
+}
+
+/// Rule: if nothing moves after all, what is mapped next is what there was.
+#[test]
+fn a_refused_eviction_costs_the_mapping_only() {
+    let (world, mmu, far) = (World::new(Contents::Compared), Mmu::new(32), far());
+    let store = Store::new(&far);
+    let faulty = Faulty::<_, Spin>::new(&mmu);
+    let layered = Traced::new(&faulty, |_: &Event| ());
+    let home: &Forebay<_, _> = &forebay(layered, &store, &world);
+    let hogged = scatter(&mmu, 0);
+    let mut slots = [const { Slot::EMPTY }; 8];
+    let buffer = Buffer::over(&mut slots, home);
+    fill(&buffer, 1);
+    let full = Some(StoreError::Full);
+    store.answer(Script { transfer: full, save: full, ..Script::default() });
+    for how in RUNGS {
+        let guard = buffer.read().unwrap();
+        assert!(guard.contiguous(CX).unwrap() == pattern(1, 8 * FRAME));
+        drop(guard);
+        assert_eq!(buffer.evict(ALL, how, CX).unwrap().moved(), NONE);
+        assert_eq!(mmu.views().len(), 0);
+    }
+    check(&buffer, 1);
+    assert!(buffer.read().unwrap().contiguous(CX).is_some());
+    faulty.set(Faults { kth: None, per_mille: 1000, seed: 0 });
+    drop(buffer);
+    assert_eq!(mmu.views().len(), 0, "the hook refused what can't be refused; and then the blocks came home");
+    hogged.into_iter().flatten().for_each(|block| mmu.ram.release(block));
+    world.assert_empty();
+}
+
+/// Rule: a hook that is called without blocks ends no mapping: the platform says that it is in use, and the slice is valid.
+#[test]
+fn a_mapping_outlives_a_hook_without_blocks() {
+    let (mmu, far) = (Mmu::new(16), far());
+    let home = &Forebay::<_, _, [Place<&Mmu>; 0]>::new(&mmu, &far, 0);
+    let mut slots = [const { Slot::EMPTY }; 8];
+    let buffer = Buffer::over(&mut slots, home);
+    fill(&buffer, 1);
+    let guard = buffer.read().unwrap();
+    let bytes = guard.contiguous(CX).unwrap();
+    assert_eq!(mmu.before_evict(buffer.id(), CX), Err(Busy));
+    assert_eq!(mmu.before_evict_with(buffer.id(), std::iter::empty(), CX), Err(Busy));
+    assert!(bytes == pattern(1, 8 * FRAME));
+}

@@ -1,0 +1,91 @@
+//! What a person reads of the counters.
+
+use forebay::*;
+use hosted_tests::kit::*;
+
+/// Rule: counts are in pages, each with its name; zeros are left out, and an error hides no count.
+#[test]
+fn counters_are_readable() {
+    assert_eq!(Stats::default().to_string(), "evicted: nothing; restored: nothing");
+    let mut evicted = Evicted::default();
+    (evicted.handed_over, evicted.refused) = (Pages::new(12), Pages::new(4));
+    evicted.why = Some(forebay::StayReason::Store(StoreError::Full));
+    let why = StoreError::Full;
+    assert_eq!(evicted.to_string(), format!("12 pages handed over, 4 pages refused ({why})"));
+    let mut settled = Settled::default();
+    (settled.pending, settled.reclaimable) = (Pages::new(3), Pages::new(9));
+    let mut report = Report::default();
+    (report.evicted, report.settled) = (evicted, settled);
+    let text = report.to_string();
+    assert!(text.ends_with("; store: 9 pages reclaimable, 3 pages pending"), "{text}");
+    let mut restored = Restored::default();
+    (restored.taken_back, restored.loaded) = (Pages::new(1), Pages::new(2));
+    assert_eq!(restored.to_string(), "1 pages taken back, 2 pages loaded");
+}
+
+/// Rule: reasons are counted each by itself, and only those that there were are shown.
+#[test]
+fn refusals_are_readable() {
+    assert_eq!(Refusals::default().to_string(), "nothing");
+    assert_eq!(format!("{:?}", Refusals::default()), "{}");
+}
+
+/// Rule: a snapshot shows the shelves, what passed, and why something stayed, each in its own unit; lines of zeros are
+/// left out; and what the store had at its last settle is there until the next one.
+#[test]
+fn a_snapshot_is_readable() {
+    let (near, far) = (near(16), far(32));
+    let store = Scripted::new(&far);
+    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 4]>::new(&near, &store, 2);
+    assert_eq!(home.snapshot().to_string(), "order mode zone  ready   hits misses\n0 pages ready");
+
+    let (tile, page) = (Buffer::new(home, order(1)), Buffer::new(home, order(0)));
+    fill(&tile, 1);
+    fill(&page, 1);
+    assert_eq!(page.evict(ALL, Evict::COPY, CX).unwrap().copied, pages(1));
+    check(&page, 1);
+    assert_eq!(page.evict(ALL, Evict::COPY, CX).unwrap().clean, pages(1));
+    store.answer(Script { transfer: Some(StoreError::Full), ..Script::default() });
+    for _ in 0..2 {
+        tile.evict(ALL, Evict::TRANSFER, CX).unwrap();
+    }
+    tile.evict(ALL, Evict::COPY, Context::INTERRUPT).unwrap();
+    store.answer(Script::default());
+    home.reclaim(&[&tile], ALL, Evict::TRANSFER, CX); // passes over it once
+    fill(&page, 2);
+    page.purge(CX).unwrap();
+    let expected = "order mode zone  ready   hits misses\n    \
+                    0    0    0      1      0      3\n    \
+                    1    0    0      0      0      1\n\
+                    1 pages ready\n\
+                    \n     \
+                         pages\n         \
+                             2 handed over\n         \
+                             1 copied\n         \
+                             1 clean\n         \
+                             4 refused\n         \
+                             2 freed\n         \
+                             2 loaded\n         \
+                             3 populated\n         \
+                             2 pending, when settled last\n\
+                    \n     \
+                         times refused, because\n         \
+                             2 the store is full: discard something, give it more memory, or add a store behind it\n         \
+                             1 not allowed in this context: call it from a thread";
+    let snapshot = home.snapshot();
+    assert_eq!(snapshot.to_string(), expected);
+    assert_eq!(
+        (snapshot.ready, snapshot.stats.pending, snapshot.stats.freed()),
+        (pages(1), pages(2), pages(2))
+    );
+    assert_eq!(snapshot.shelves().map(|shelf| shelf.ready()).sum::<Pages>(), pages(1));
+    assert_eq!(
+        snapshot.stats.refusals.to_string(),
+        "2 times (the store is full: discard something, give it more memory, or add a store behind it), \
+         1 times (not allowed in this context: call it from a thread)"
+    );
+
+    assert_eq!(home.settle(ALL, CX).freed, pages(2));
+    let stats = home.stats();
+    assert_eq!((stats.pending, stats.settled, stats.freed()), (NONE, pages(2), pages(4)));
+}

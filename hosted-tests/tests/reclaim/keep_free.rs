@@ -1,0 +1,249 @@
+//! Memory kept free ahead, and an allocation that asks to reclaim and tries again; nothing reclaims unasked.
+
+use forebay::*;
+use forebay_backends::*;
+use hosted_tests::kit::walkers::{check_all, tiles};
+use hosted_tests::kit::*;
+use hosted_tests::{Contents, Watched, World};
+use std::cell::{Cell, RefCell};
+
+const LADDER: Evict = Evict::LADDER;
+const TRANSFER: Evict = Evict::TRANSFER;
+const EXHAUSTED: PinError = PinError::Take(TakeError::OutOfFrames(OutOfFrames::Exhausted));
+
+/// Rule: if so much is free nothing is done; else exactly what is missing is freed, to the block; then all is well again.
+#[test]
+fn what_is_missing_and_no_more() {
+    let (world, log) = (World::new(Contents::Compared), Log::default());
+    let (near, far) = (near(32), far(64));
+    let home: &Forebay<_, _> = &forebay(&near, Traced::new(&far, &log), &world);
+    let tiles = tiles::<12, _, _>(home, order(1));
+    for (ahead, moved, free) in [(0, 0, 8), (8, 0, 8), (9, 2, 10), (10, 0, 10), (15, 6, 16), (16, 0, 16)] {
+        log.take();
+        let report = home.keep_free(&tiles, pages(ahead), TRANSFER, CX).unwrap();
+        assert_eq!((report.evicted.moved(), near.free()), (pages(moved), pages(free)), "{ahead} ahead");
+        assert_eq!((report.gained, report.outcome), (pages(moved), Outcome::Reached));
+        assert_eq!(log.take().is_empty(), moved == 0, "nothing is asked of the store where all is well");
+    }
+    let report = home.keep_free(&tiles, pages(40), TRANSFER, CX).unwrap();
+    assert_eq!((report.outcome, near.free()), (Outcome::Short, pages(32)));
+    assert_eq!(home.keep_free(&tiles, pages(40), TRANSFER, CX).unwrap().outcome, Outcome::Nothing);
+    world.validate();
+    check_all(&tiles);
+    drop(tiles);
+    all_home(&world, &near, &far);
+}
+
+/// Rule: what is on its way counts: it is settled before more leaves; where it can't be, it is pending, and no more leaves
+/// either, however often.
+#[test]
+fn what_is_on_its_way_counts() {
+    let (world, near, far) = (World::new(Contents::Compared), near(32), far(64));
+    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let tiles = tiles::<16, _, _>(home, order(1));
+    home.reclaim(&tiles, pages(6), TRANSFER, Context::INTERRUPT);
+    for _ in 0..3 {
+        let report = home.keep_free(&tiles, pages(6), LADDER, Context::INTERRUPT).unwrap();
+        assert_eq!((report.evicted.moved(), report.outcome), (NONE, Outcome::Pending));
+    }
+    let report = home.keep_free(&tiles, pages(5), LADDER, CX).unwrap();
+    assert_eq!((report.evicted.moved(), report.gained, report.outcome), (NONE, pages(6), Outcome::Reached));
+    assert_eq!((near.free(), far.pending()), (pages(6), NONE));
+    home.reclaim(&tiles, pages(2), TRANSFER, Context::INTERRUPT);
+    let report = home.keep_free(&tiles, pages(10), LADDER, CX).unwrap();
+    assert_eq!((report.evicted.moved(), report.gained, near.free()), (pages(2), pages(4), pages(10)));
+    check_all(&tiles);
+    drop(tiles);
+    all_home(&world, &near, &far);
+}
+
+/// Rule: what is ready on the shelves is free.
+#[test]
+fn shelves_count() {
+    let (world, near, far) = (World::new(Contents::Compared), near(16), far(64));
+    let home: &Forebay<_, _> =
+        &Forebay::<_, _, [Place<_>; 8]>::new(Watched::new(&near, &world), Watched::new(&far, &world), 8);
+    let tiles = tiles::<10, _, _>(home, order(0));
+    drop(self::tiles::<6, _, _>(home, order(0)));
+    assert_eq!((near.free(), home.pool().ready()), (NONE, pages(6)));
+    let report = home.keep_free(&tiles, pages(6), LADDER, CX).unwrap();
+    assert_eq!((report, home.pool().ready()), (Report::default(), pages(6)));
+    let report = home.keep_free(&tiles, pages(8), LADDER, CX).unwrap();
+    assert_eq!((report.gained, near.free(), home.pool().ready()), (pages(2), pages(2), pages(6)));
+    check_all(&tiles);
+    drop(tiles);
+    home.pool().trim(ALL, CX);
+    all_home(&world, &near, &far);
+}
+
+/// Rule: a source that does not say how much is free is not kept free.
+#[test]
+fn a_source_that_does_not_say() {
+    let (near, far) = (SeenRam(near(16)), far_of::<Seen>(16));
+    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&near, &far, 0);
+    let tiles = tiles::<4, _, _>(home, order(0));
+    assert_eq!(home.keep_free(&tiles, ALL, LADDER, CX), None);
+    assert!(tiles.iter().all(|t| t.residency() == residency(1, 0, 0)));
+}
+
+/// Rule: nothing is reclaimed for an allocation that did not ask for it.
+#[test]
+fn nobody_reclaims_unasked() {
+    let (world, log) = (World::new(Contents::Compared), Log::default());
+    let (near, far) = (near(8), far(64));
+    let home: &Forebay<_, _> = &forebay(Traced::new(&near, &log), Traced::new(&far, &log), &world);
+    let tiles = tiles::<8, _, _>(home, order(0));
+    let _ = tiles[0].advise(Advice::DontNeed).unwrap();
+    let one_more = Buffer::<_, _>::new(home, order(0));
+    log.take();
+    assert_eq!(one_more.read().err(), Some(EXHAUSTED));
+    assert_eq!(one_more.populate(ALL, CX).why, Some(EXHAUSTED));
+    assert_eq!(one_more.write().err(), Some(EXHAUSTED));
+    assert_eq!(
+        home.pool().take(order(0), (), CX).map(drop),
+        Err(TakeError::OutOfFrames(OutOfFrames::Exhausted))
+    );
+    assert!(log.take().iter().all(|e| matches!(e, Event::Allocate(..))));
+    check_all(&tiles);
+    drop((tiles, one_more));
+    all_home(&world, &near, &far);
+}
+
+/// Rule: it is tried again after each reclaim, until it works; what the attempt got in between it keeps.
+#[test]
+fn tried_again_until_it_works() {
+    let (world, near, far) = (World::new(Contents::Compared), near(16), far(64));
+    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let tiles = tiles::<16, _, _>(home, order(0));
+    let mut slots = [const { Slot::EMPTY }; 5];
+    let large = Buffer::over(&mut slots, home);
+    for how in [LADDER, TRANSFER, Evict::COPY] {
+        check_all(&tiles[..4]); // whatever left is back
+        let tries = Cell::new(0);
+        let guard = home.or_reclaim(&tiles, pages(1), how, CX, || {
+            tries.set(tries.get() + 1);
+            large.write()
+        });
+        guard.unwrap().copy_in(0, &pattern(9, 5 * PAGE));
+        check(&large, 9);
+        large.evict(ALL, Evict::COPY, CX).unwrap();
+        assert!(tries.get() <= 6, "{} tries", tries.get());
+    }
+    world.validate();
+    check_all(&tiles[..4]);
+    check(&large, 9);
+    drop((tiles, large));
+    all_home(&world, &near, &far);
+}
+
+/// Rule: as long as something leaves, at most once for each candidate, and once more; an attempt that no reclaim
+/// helps ends with its error.
+#[test]
+fn it_ends_when_nothing_helps() {
+    let (world, near, far) = (World::new(Contents::Compared), near(16), far(64));
+    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let tiles = tiles::<4, _, _>(home, order(0));
+    let tries = Cell::new(0);
+    let attempt = || {
+        tries.set(tries.get() + 1);
+        Err::<(), _>(OutOfFrames::Exhausted)
+    };
+    let calls = |candidates: &[Buffer<'_, _, _>], how, cx| {
+        assert_eq!(home.or_reclaim(candidates, pages(1), how, cx, attempt), Err(OutOfFrames::Exhausted));
+        tries.take()
+    };
+    assert_eq!(calls(&[], LADDER, CX), 1, "no candidates");
+    assert_eq!(calls(&tiles, LADDER, Context::INTERRUPT), 2, "handed over is not free, but for a limit");
+    check_all(&tiles);
+    assert_eq!(calls(&tiles[..3], LADDER, CX), 4, "each candidate once, and a last try");
+    assert_eq!(calls(&tiles[..3], LADDER, CX), 1, "nothing is left");
+    check_all(&tiles);
+    let guards = tiles.each_ref().map(|t| t.read().unwrap());
+    assert_eq!(calls(&tiles, LADDER, CX), 1, "all in use");
+    drop(guards);
+    world.validate();
+    drop(tiles);
+    all_home(&world, &near, &far);
+}
+
+/// Rule: even a candidate that gives again and again does not keep it going.
+#[test]
+fn at_most_once_for_each_candidate_and_once_more() {
+    let (world, near, far) = (World::new(Contents::Compared), near(16), far(64));
+    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let tiles = tiles::<3, _, _>(home, order(0));
+    let tries = Cell::new(0);
+    let result = home.or_reclaim(&tiles, pages(1), TRANSFER, CX, || {
+        tries.set(tries.get() + 1);
+        check_all(&tiles); // whatever left is back
+        Err::<(), _>(OutOfFrames::Limit)
+    });
+    assert_eq!((result, tries.get()), (Err(OutOfFrames::Limit), 5));
+    drop(tiles);
+    all_home(&world, &near, &far);
+}
+
+/// Rule: only a shortage is worth a reclaim; any other error comes back at once, and nothing left.
+#[test]
+fn what_is_no_shortage_comes_back_at_once() {
+    let (near, far) = (near(16), far(64));
+    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&near, &far, 0);
+    let tiles = tiles::<3, _, _>(home, order(0));
+    let out = |why| PinError::Take(TakeError::OutOfFrames(why));
+    let others = [
+        PinError::Busy,
+        PinError::Context,
+        PinError::Lost,
+        PinError::Store(StoreError::Full),
+        PinError::Take(TakeError::ModeRefused),
+        out(OutOfFrames::Failed),
+        out(OutOfFrames::Unavailable),
+    ];
+    for why in others {
+        let tries = Cell::new(0);
+        let result = home.or_reclaim(&tiles, pages(1), LADDER, CX, || {
+            tries.set(tries.get() + 1);
+            Err::<(), _>(why)
+        });
+        assert_eq!((result, tries.get()), (Err(why), 1));
+        assert!(tiles.iter().all(|t| t.residency() == residency(1, 0, 0)), "{why:?}");
+    }
+    for why in [OutOfFrames::Exhausted, OutOfFrames::Limit, OutOfFrames::NoHeadroom] {
+        let left = RefCell::new(vec![Err(out(why)), Ok(())]);
+        check_all(&tiles);
+        assert_eq!(home.or_reclaim(&tiles, pages(1), LADDER, CX, || left.borrow_mut().remove(0)), Ok(()));
+    }
+}
+
+/// Rule: a reclaim that found all that was wanted without taking it from anybody, on the shelves say, is worth one more
+/// try, and no second one.
+#[test]
+fn what_was_on_the_shelves_helps() {
+    let (world, near, far) = (World::new(Contents::Compared), near(16), far(64));
+    let home: &Forebay<_, _> =
+        &Forebay::<_, _, [Place<_>; 16]>::new(Watched::new(&near, &world), Watched::new(&far, &world), 16);
+    let kept = tiles::<1, _, _>(home, order(3));
+    drop(tiles::<8, _, _>(home, order(0)));
+    let large = Buffer::<_, _>::new(home, order(3));
+    assert_eq!(large.read().err(), Some(EXHAUSTED));
+    let guard = home.or_reclaim(&kept, Want::block(order(3)), LADDER, CX, || large.write());
+    guard.unwrap().copy_in(0, b"there");
+    assert_eq!(kept[0].residency(), residency(8, 0, 0));
+    drop(large);
+    home.pool().trim(ALL, CX);
+    let tries = Cell::new(0);
+    let many = [(); 20].map(|()| Buffer::<_, _>::new(home, order(0)));
+    let result = home.or_reclaim(&many, Want::block(order(3)), LADDER, CX, || {
+        tries.set(tries.get() + 1);
+        Err::<(), _>(OutOfFrames::Exhausted)
+    });
+    assert_eq!(
+        (result, tries.get()),
+        (Err(OutOfFrames::Exhausted), 2),
+        "the source has one, and it is of no use"
+    );
+    check_all(&kept);
+    drop((kept, many));
+    home.pool().trim(ALL, CX);
+    all_home(&world, &near, &far);
+}

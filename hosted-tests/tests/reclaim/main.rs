@@ -1,0 +1,22 @@
+//! Reclaiming: which buffers leave, how many, in which order, and who is looked at.
+
+mod berth;
+mod keep_free;
+mod passes;
+mod reclaim;
+mod reclaim_ends;
+mod refusals;
+mod registration;
+mod roster;
+mod targets;
+mod want_block;
+mod zones;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A test of many threads waits here for the others of its kind: in a crowd of theirs, some of its own may get no turn before
+/// it is over.
+fn crowd() -> MutexGuard<'static, ()> {
+    static CROWD: Mutex<()> = Mutex::new(());
+    CROWD.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,467 @@
+//! What a reclaim promises however store, source and others behave: it ends, it counts what is so, and it takes no more than
+//! was wanted.
+
+use forebay::*;
+use forebay_backends::*;
+use hosted_tests::kit::*;
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// A source that does not count, in two zones of which the second has nothing; it refuses to let `stubborn` go.
+struct Plain<'n> {
+    near: &'n Near,
+    stubborn: Option<BufferId>,
+    hooks: AtomicUsize,
+}
+
+impl<'n> Plain<'n> {
+    fn new(near: &'n Near) -> Self {
+        Plain { near, stubborn: None, hooks: AtomicUsize::new(0) }
+    }
+}
+
+impl Platform for Plain<'_> {
+    type Block = RamBlock<PAGE>;
+    type Lock = Spin;
+    type Mode = ();
+    const ZONES: u8 = 2;
+    fn allocate(&self, order: Order, cx: Context) -> Result<Self::Block, OutOfFrames> {
+        self.near.allocate(order, cx)
+    }
+    fn release(&self, block: Self::Block) {
+        self.near.release(block);
+    }
+    fn before_evict(&self, id: BufferId, _: Context) -> Result<(), Busy> {
+        if self.stubborn.is_none_or(|stubborn| stubborn == id) {
+            self.hooks.fetch_add(1, Relaxed);
+        }
+        if self.stubborn == Some(id) { Err(Busy) } else { Ok(()) }
+    }
+}
+
+/// How a [`Sys`] settles.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Settles {
+    /// All of it becomes reclaimable by the system, as with shmem.
+    Reclaimable,
+    /// One page each time goes home.
+    OnePage,
+    /// Nothing moves; whatever `meanwhile` does is done.
+    Never,
+    /// It says that it wrote a page.
+    Lies,
+    /// It can't write out any more, but copies, to elsewhere.
+    Broken,
+    /// Nothing moves, but copies become reclaimable by the system.
+    Copies,
+}
+
+#[derive(Default)]
+struct Kept {
+    blocks: HashMap<usize, (RamBlock<PAGE>, bool)>,
+    next: usize,
+    copied: Pages,
+}
+
+struct Sys {
+    settles: Settles,
+    kept: Mutex<Kept>,
+    calls: AtomicUsize,
+    meanwhile: Mutex<Option<Box<dyn Fn() + Send>>>,
+}
+
+impl Sys {
+    fn new(settles: Settles) -> Self {
+        Sys { settles, kept: Mutex::default(), calls: AtomicUsize::new(0), meanwhile: Mutex::new(None) }
+    }
+}
+
+impl BackingStore<RamBlock<PAGE>> for Sys {
+    fn ids(&self) -> StoreIds {
+        StoreId::DEFAULT.only()
+    }
+    fn capabilities(&self) -> Capabilities {
+        match self.settles {
+            Settles::Broken | Settles::Copies => Capabilities::TRANSFER | Capabilities::COPY,
+            _ => Capabilities::TRANSFER,
+        }
+    }
+    fn save(&self, _: &RamBlock<PAGE>, order: Order, _: Context) -> Result<Handle, StoreError> {
+        let mut kept = self.kept.lock().unwrap();
+        kept.next += 1;
+        kept.copied += order.pages();
+        Ok(Handle::new(StoreId::DEFAULT, order, kept.next).unwrap()) // nobody reads it again
+    }
+    fn transfer(&self, block: RamBlock<PAGE>) -> Result<Handle, Refused<RamBlock<PAGE>, StoreError>> {
+        let mut kept = self.kept.lock().unwrap();
+        kept.next += 1;
+        let (n, order) = (kept.next, block.order());
+        kept.blocks.insert(n, (block, false));
+        Ok(Handle::new(StoreId::DEFAULT, order, n).unwrap())
+    }
+    fn take_back(&self, h: Handle, _: Context) -> Result<RamBlock<PAGE>, Refused<Handle, StoreError>> {
+        let block = self.kept.lock().unwrap().blocks.remove(&h.value());
+        block.map(|(block, _)| block).ok_or(Refused::new(h, StoreError::NotStored))
+    }
+    fn discard(&self, h: Handle) -> Result<Option<RamBlock<PAGE>>, Refused<Handle, StoreError>> {
+        Ok(self.kept.lock().unwrap().blocks.remove(&h.value()).map(|(block, _)| block))
+    }
+    fn settle(&self, budget: Pages, _: Context, home: &mut dyn FnMut(RamBlock<PAGE>)) -> Settled {
+        let calls = self.calls.fetch_add(1, Relaxed);
+        assert!(calls < 5_000, "the reclaim does not end: it settled {calls} times");
+        if let Some(meanwhile) = &*self.meanwhile.lock().unwrap() {
+            meanwhile();
+        }
+        let mut kept = self.kept.lock().unwrap();
+        let mut settled = Settled::default();
+        match self.settles {
+            Settles::Reclaimable => kept.blocks.values_mut().for_each(|(_, reclaimable)| *reclaimable = true),
+            Settles::OnePage if budget > NONE => {
+                let first = kept.blocks.keys().min().copied();
+                for (block, _) in first.and_then(|first| kept.blocks.remove(&first)).into_iter() {
+                    (settled.written, settled.freed) = (block.pages(), block.pages());
+                    home(block);
+                }
+            }
+            Settles::Lies => settled.written = pages(1),
+            Settles::Broken => settled.error = Some(StoreError::Io),
+            Settles::Copies => settled.reclaimable = kept.copied,
+            _ => {}
+        }
+        for (block, reclaimable) in kept.blocks.values() {
+            *(if *reclaimable { &mut settled.reclaimable } else { &mut settled.pending }) += block.pages();
+        }
+        settled
+    }
+}
+
+type Bare<'n> = Forebay<Plain<'n>, Sys, [Place<Plain<'n>>; 0]>;
+
+fn bare(near: &Near, settles: Settles) -> Bare<'_> {
+    Forebay::new(Plain::new(near), Sys::new(settles), 0)
+}
+
+fn is_here<P: Platform, S: BackingStore<P::Block>>(tile: &Buffer<'_, P, S>) -> bool {
+    tile.residency().unwrap().resident > NONE
+}
+
+/// Rule: what a reclaim made possible is tried. A trim of the shelves reaches it and gains no page of a buffer.
+#[test]
+fn a_block_from_the_shelves_is_tried_for() {
+    let near = near(4);
+    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<&Near>; 16]>::new(&near, Null, 4);
+    let taken: Vec<_> = (0..4).map(|_| home.pool().take(order(0), (), CX).unwrap()).collect();
+    taken.into_iter().for_each(|block| home.pool().give(block, CX).unwrap());
+    let idle = [Buffer::new(home, order(0))];
+    let mut tries = 0;
+    let got = home.or_reclaim(&idle, Want::block(order(2)), Evict::LADDER, CX, || {
+        tries += 1;
+        home.pool().take(order(2), (), CX)
+    });
+    assert!(got.is_ok(), "{:?} after {tries} tries, and {:?} are free", got.err(), near.free());
+}
+
+/// Rule: `Reached` says that what was wanted is reached.
+#[test]
+fn a_block_that_is_not_there_is_not_reached() {
+    let near = near(8);
+    let home: &Forebay<_, _> = &bare(&near, Settles::Reclaimable);
+    let all: [_; 8] = std::array::from_fn(|_| Buffer::new(home, order(0)));
+    all.iter().for_each(|b| fill(b, 1));
+    let report = home.reclaim(&all, Want::block(order(2)), Evict::TRANSFER, CX);
+    assert!(near.allocate(order(2), CX).is_err());
+    assert_ne!(report.outcome, Outcome::Reached, "{report:?}");
+}
+
+/// Rule: no more leaves than is missing: what was gained by large blocks counts when the smaller ones follow.
+#[test]
+fn the_second_half_of_a_block_does_not_forget_the_first() {
+    let near = near(20);
+    let home: &Forebay<_, _> = &bare(&near, Settles::Reclaimable);
+    let large = [0, 1, 2].map(|_| Buffer::new(home, order(2)));
+    let small: [_; 8] = std::array::from_fn(|_| Buffer::new(home, order(0)));
+    large.iter().chain(&small).for_each(|b| fill(b, 1));
+    let all: Vec<&dyn Evictable> = large[..1].iter().chain(&small).map(|b| b as &dyn Evictable).collect();
+    let report = home.reclaim(&all[..], Want::block(order(2)), Evict::TRANSFER, CX);
+    // 4 by the large one; 4 more since the source has none of them.
+    assert!(report.evicted.handed_over <= pages(8), "{report:?}");
+}
+
+/// Rule: what the store has pending goes first.
+#[test]
+fn what_was_pending_counts() {
+    let near = near(8);
+    let home: &Forebay<_, _> = &bare(&near, Settles::Reclaimable);
+    let tiles = [0, 1].map(|_| Buffer::new(home, order(2)));
+    tiles.iter().for_each(|b| fill(b, 1));
+    assert_eq!(tiles[0].evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over, pages(4)); // pending now
+    let report = home.reclaim(&tiles, Want::freed(pages(4)), Evict::TRANSFER, CX);
+    assert_eq!(report.outcome, Outcome::Reached);
+    assert!(is_here(&tiles[1]), "4 pending pages became reclaimable, and 4 more left: {report:?}");
+}
+
+/// Rule: a pending block that a purge brings home counts once: it does not explain copies that became reclaimable.
+#[test]
+fn what_was_pending_and_purged_counts_once() {
+    let near = near(12);
+    let home: &Forebay<_, _> = &bare(&near, Settles::Copies);
+    let tiles = [0, 1, 2].map(|_| Buffer::new(home, order(2)));
+    tiles.iter().for_each(|b| fill(b, 1));
+    assert_eq!(tiles[0].evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over, pages(4)); // pending now
+    let _ = tiles[0].advise(Advice::DontNeed).unwrap();
+    let report = home.reclaim(&tiles, Want::freed(pages(16)), Evict::COPY | Evict::PURGE, CX);
+    assert_eq!((near.free(), report.gained, report.outcome), (pages(12), pages(12), Outcome::Short));
+}
+
+/// Rule: the same of a block that became reclaimable since anybody looked.
+#[test]
+fn what_became_reclaimable_and_is_purged_counts_once() {
+    let near = near(8);
+    let home: &Forebay<_, _> = &bare(&near, Settles::Reclaimable);
+    let tiles = [0, 1].map(|_| Buffer::new(home, order(2)));
+    tiles.iter().for_each(|b| fill(b, 1));
+    assert_eq!(tiles[0].evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over, pages(4));
+    home.store().settle(NONE, CX, &mut |_| {}); // by somebody else
+    let _ = tiles[0].advise(Advice::DontNeed).unwrap();
+    let report = home.reclaim(&tiles, Want::freed(pages(8)), Evict::PURGE, CX);
+    assert_eq!((near.free(), report.gained, report.outcome), (pages(4), pages(4), Outcome::Short));
+}
+
+/// Rule: nor does what was reclaimable and purged hide what becomes reclaimable now.
+#[test]
+fn what_was_reclaimable_and_purged_hides_nothing() {
+    let near = near(12);
+    let home: &Forebay<_, _> = &bare(&near, Settles::Reclaimable);
+    let tiles = [0, 1, 2].map(|_| Buffer::new(home, order(2)));
+    tiles.iter().for_each(|b| fill(b, 1));
+    assert_eq!(tiles[0].evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over, pages(4));
+    home.settle(NONE, CX); // reclaimable now
+    let _ = tiles[0].advise(Advice::DontNeed).unwrap();
+    let report = home.reclaim(&tiles, Want::freed(pages(8)), Evict::TRANSFER | Evict::PURGE, CX);
+    assert_eq!((report.gained, report.outcome), (pages(8), Outcome::Reached));
+    assert_eq!(report.evicted.moved(), pages(8), "4 purged, 4 reclaimable, and more left: {report:?}");
+}
+
+/// Rule: what is freed elsewhere is not what was wanted.
+#[test]
+fn a_purge_elsewhere_reaches_nothing() {
+    let near = near(8);
+    let home: &Forebay<_, _> = &bare(&near, Settles::Never);
+    let tiles = [Buffer::new(home, order(0))];
+    fill(&tiles[0], 1);
+    let _ = tiles[0].advise(Advice::DontNeed).unwrap();
+    let there = Zone::new(1).unwrap().only();
+    let report = home.reclaim(&tiles, Want::freed(pages(1)).within(there), Evict::LADDER, CX);
+    assert_ne!(report.outcome, Outcome::Reached, "no page of that zone was freed: {report:?}");
+}
+
+/// Rule: nobody's device is stopped for blocks that are not meant.
+#[test]
+fn what_is_not_meant_is_not_unmapped() {
+    let near = near(8);
+    let home: &Forebay<_, _> = &bare(&near, Settles::Never);
+    let tiles = [Buffer::new(home, order(0))];
+    fill(&tiles[0], 1);
+    let there = Zone::new(1).unwrap().only();
+    home.reclaim(&tiles, Want::moved(pages(1)).within(there), Evict::TRANSFER, CX);
+    assert_eq!(home.platform().hooks.load(Relaxed), 0, "calls of before_evict");
+}
+
+/// The same once nobody is used lately: each is asked twice, once a round.
+#[test]
+fn what_is_not_meant_is_not_unmapped_twice() {
+    let near = near(12);
+    let home: &Forebay<_, _> = &bare(&near, Settles::Never);
+    let tiles: [_; 12] = std::array::from_fn(|_| Buffer::new(home, order(0)));
+    tiles.iter().for_each(|b| fill(b, 1));
+    let there = Zone::new(1).unwrap().only();
+    for _ in 0..2 {
+        home.platform().hooks.store(0, Relaxed);
+        home.reclaim(&tiles, Want::moved(pages(1)).within(there), Evict::TRANSFER, CX);
+    }
+    assert_eq!(
+        home.platform().hooks.load(Relaxed),
+        0,
+        "calls of before_evict for 12 buffers, of which none is meant"
+    );
+}
+
+/// Rule (DESIGN, Reclaim): a hook that refused is not asked again by the same reclaim.
+#[test]
+fn who_refused_is_asked_once() {
+    let near = near(16);
+    let mut plain = Plain::new(&near);
+    plain.stubborn = Some(BufferId(99));
+    let home: &Forebay<_, _> =
+        &Forebay::<_, _, [Place<Plain<'_>>; 0]>::new(plain, Sys::new(Settles::OnePage), 0);
+    let tiles: [_; 8] = std::array::from_fn(|_| Buffer::new(home, order(0)));
+    tiles.iter().for_each(|b| fill(b, 1));
+    let gone = tiles.iter().map(|b| b.evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over).sum();
+    assert_eq!(pages(8), gone);
+    let stubborn = [Buffer::new(home, order(0)).with_id(BufferId(99))];
+    fill(&stubborn[0], 1);
+    home.reclaim(&stubborn, Want::freed(pages(20)), Evict::TRANSFER, CX);
+    assert_eq!(home.platform().hooks.load(Relaxed), 1, "calls of the hook that refuses");
+}
+
+/// Rule: a reclaim ends, whatever others do meanwhile.
+#[test]
+fn a_reclaim_ends_while_others_take_back() {
+    let near = forever(near(8));
+    let home: &'static Forebay<_, _> = forever(bare(near, Settles::Never));
+    let tiles: &'static [Buffer<'_, _, _>; 1] = forever([Buffer::new(home, order(0))]);
+    fill(&tiles[0], 1);
+    // Another core reads it, each time between two passes.
+    *home.store().meanwhile.lock().unwrap() = Some(Box::new(|| drop(tiles[0].read().unwrap())));
+    home.reclaim(tiles, Want::freed(pages(1)), Evict::TRANSFER, Context::INTERRUPT);
+    *home.store().meanwhile.lock().unwrap() = None;
+}
+
+/// Rule: a reclaim ends, whatever the store says.
+#[test]
+fn a_reclaim_ends_though_the_store_lies() {
+    let near = near(8);
+    let home: &Forebay<_, _> = &bare(&near, Settles::Lies);
+    let tiles = [Buffer::new(home, order(0))];
+    fill(&tiles[0], 1);
+    home.reclaim(&tiles, Want::freed(pages(2)), Evict::TRANSFER, CX);
+}
+
+/// Rule: memory is not called fragmented while a cold block of that order lies in a buffer.
+#[test]
+fn a_block_in_a_buffer_goes_before_memory_is_fragmented() {
+    let (near, far) = (near(16), far(32));
+    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<&Near>; 0]>::new(&near, &far, 0);
+    let large = [Buffer::new(home, order(2))];
+    fill(&large[0], 1);
+    let small: [_; 12] = std::array::from_fn(|_| Buffer::new(home, order(0)));
+    small.iter().for_each(|b| fill(b, 1));
+    for every_other in small.iter().step_by(2).take(4) {
+        assert_eq!(every_other.evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over, pages(1));
+    }
+    let report = home.reclaim(&large, Want::block(order(2)), Evict::TRANSFER, CX);
+    assert_eq!((report.outcome, is_here(&large[0])), (Outcome::Reached, false));
+}
+
+/// Rule: no idle buffer with blocks is hidden from a reclaim.
+#[test]
+fn a_setting_hides_nothing() {
+    let near = near(4);
+    let home: &Forebay<_, _> = &bare(&near, Settles::Never);
+    let tile = Buffer::new(home, order(0));
+    std::mem::forget(tile.write().unwrap());
+    let tiles = [tile.with_id(BufferId(1))];
+    let report = home.reclaim(&tiles, pages(1), Evict::TRANSFER, CX);
+    assert_eq!(report.evicted.handed_over, pages(1), "idle, resident, and not seen");
+}
+
+struct Looked(AtomicUsize);
+impl Evictable for Looked {
+    fn evict_if_idle(&self, _: Step) -> Evicted {
+        self.0.fetch_add(1, Relaxed);
+        Evicted::default()
+    }
+}
+
+/// Rule (Roster): a dropped buffer is on no list.
+#[test]
+fn a_dropped_buffer_is_on_no_list() {
+    let near = near(4);
+    let machine = Machine::new(&near);
+    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&machine, Null, 0);
+    let roster = Roster::<Spin, _>::new([0; Roster::<Spin>::words(4)]);
+    let slots = roster.list(1, [const { Slot::EMPTY }; 1]).unwrap();
+    let tile = Buffer::of(slots, home).with_mode(Caching::WriteCombined);
+    drop(tile.write().unwrap());
+    machine.say_no(No::Mode);
+    drop(tile);
+    let others = [const { Looked(AtomicUsize::new(0)) }; 4];
+    home.reclaim(roster.of(&others), pages(1), Evict::LADDER, CX);
+    let looks: usize = others.iter().map(|o| o.0.load(Relaxed)).sum();
+    assert_eq!(looks, 0, "looks at the seat of a buffer that is gone");
+}
+
+/// Rule: a seat has one buffer at a time, so that none can hide another: the next one gets it when that is dropped.
+#[test]
+fn a_seat_is_taken_over() {
+    let near = near(4);
+    let home: &Forebay<_, _> = &bare(&near, Settles::Never);
+    let roster = Roster::<Spin, _>::new([0; Roster::<Spin>::words(4)]);
+    let berths = [const { Berth::<Spin, _>::new() }; 4];
+    let make = || {
+        let slots = roster.list(2, [const { Slot::EMPTY }; 1]).map_err(|refused| refused.why)?;
+        let tile = Buffer::of(slots, home);
+        drop(tile.write().unwrap());
+        Ok(tile)
+    };
+    assert!(berths[2].put(make().unwrap()).is_ok());
+    let old = berths[2].take().unwrap();
+    assert_eq!(make().err(), Some(NoSeat::Taken));
+    drop(old);
+    assert!(berths[2].put(make().unwrap()).is_ok());
+    let report = home.reclaim(roster.of(&berths), pages(1), Evict::TRANSFER, CX);
+    assert_eq!(report.evicted.handed_over, pages(1), "resident, idle, and not found");
+}
+
+/// Rule: where memory is short, what nobody has comes before anybody's contents: ready blocks of another mode.
+#[test]
+fn what_is_on_shelves_is_freed_for_others() {
+    let near = near(8);
+    let machine = Machine::new(&near);
+    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 16]>::new(&machine, Null, 4);
+    let taken: Vec<_> =
+        (0..4).map(|_| home.pool().take(order(0), Caching::WriteCombined, CX).unwrap()).collect();
+    let hogs: Vec<_> = (0..4).map(|_| near.allocate(order(0), CX).unwrap()).collect();
+    taken.into_iter().for_each(|block| home.pool().give(block, CX).unwrap());
+    assert_eq!((near.free(), home.pool().ready()), (NONE, pages(4)));
+    let tiles = [0, 1].map(|_| Buffer::new(home, order(0)));
+    let got = home.or_reclaim(&tiles, pages(1), Evict::LADDER, CX, || tiles[0].write().map(drop));
+    hogs.into_iter().for_each(|block| near.release(block));
+    assert_eq!(got, Ok(()), "and {:?} are ready for nobody", home.pool().ready());
+}
+
+/// Rule: what is gained is what this call gained: others who take back of what was reclaimable make nobody leave.
+#[test]
+fn what_others_take_back_makes_nobody_leave() {
+    let near = forever(near(24));
+    let home: &'static Forebay<_, _> = forever(bare(near, Settles::Reclaimable));
+    let tiles: &'static [Buffer<'_, _, _>; 20] =
+        forever(std::array::from_fn(|_| Buffer::new(home, order(0))));
+    let theirs: &'static Buffer<'_, _, _> = forever(Buffer::new(home, order(2)));
+    tiles.iter().chain([theirs]).for_each(|b| fill(b, 1));
+    theirs.evict(ALL, Evict::TRANSFER, CX).unwrap();
+    home.settle(NONE, CX); // 4 are reclaimable
+    let call = AtomicUsize::new(0);
+    *home.store().meanwhile.lock().unwrap() = Some(Box::new(move || {
+        if call.fetch_add(1, Relaxed) == 2 {
+            drop(theirs.read().unwrap()); // another core wants it
+        }
+    }));
+    let report = home.reclaim(tiles, Want::freed(pages(4)), Evict::TRANSFER, CX);
+    *home.store().meanwhile.lock().unwrap() = None;
+    assert!(report.evicted.handed_over <= pages(4), "{report:?}");
+}
+
+/// Rule: a block that no source of this kind ever gives costs nobody their contents.
+#[test]
+fn an_order_that_there_is_not_costs_nothing() {
+    let (near, far) = (near(8), far(32));
+    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<&Near>; 0]>::new(&near, &far, 0);
+    let tiles: [_; 8] = std::array::from_fn(|_| Buffer::new(home, order(0)));
+    tiles.iter().for_each(|b| fill(b, 1));
+    let report = home.reclaim(&tiles, Want::block(order(11)), Evict::TRANSFER, CX); // `Ram` has none above 10
+    assert_eq!(report.evicted.moved(), NONE, "{report:?}");
+}
+
+/// Rule: what the store can't settle holds up no other way out.
+#[test]
+fn what_is_pending_for_ever_holds_up_nobody() {
+    let near = near(8);
+    let home: &Forebay<_, _> = &bare(&near, Settles::Broken);
+    let tiles = [0, 1].map(|_| Buffer::new(home, order(2)));
+    tiles.iter().for_each(|b| fill(b, 1));
+    assert_eq!(tiles[0].evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over, pages(4)); // and it stays pending
+    let reports = [0, 1, 2].map(|_| home.reclaim(&tiles, Want::freed(pages(4)), Evict::COPY, CX));
+    assert_eq!(near.free(), pages(4), "the other could be copied: {:?}", reports[2]);
+}

@@ -1,0 +1,91 @@
+//! That ThreadSanitizer would notice: a lock that excludes and does not order, in the place of each lock that there is.
+//!
+//! Ignored, as they are wrong on purpose; `hosted-tests/tsan` runs them, and fails if one of them is not reported.
+
+use super::{FEW, over_a_region};
+use forebay::*;
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// One at a time, as far as anybody can see on most machines; but nobody is promised what the one before wrote.
+pub(crate) struct Loose(AtomicBool);
+
+// SAFETY: there is none: it breaks the second half of the guarantee. Only in tests that nobody runs without a sanitizer.
+unsafe impl RawLock for Loose {
+    const INIT: Self = Loose(AtomicBool::new(false));
+    fn with<R>(&self, f: impl FnOnce() -> R) -> R {
+        while self.0.swap(true, Relaxed) {
+            std::thread::yield_now();
+        }
+        let result = f();
+        self.0.store(false, Relaxed);
+        result
+    }
+}
+
+/// A platform with another lock for what forebay keeps of it.
+pub(crate) struct With<L, P> {
+    pub(crate) inner: P,
+    lock: PhantomData<fn() -> L>,
+}
+
+impl<L, P> With<L, P> {
+    pub(crate) const fn new(inner: P) -> Self {
+        With { inner, lock: PhantomData }
+    }
+}
+
+impl<L: RawLock, P: Platform<Mode = ()>> Platform for With<L, P> {
+    type Block = P::Block;
+    type Lock = L;
+    type Mode = ();
+    const MAX_ORDER: Order = P::MAX_ORDER;
+
+    fn allocate(&self, order: Order, cx: Context) -> Result<P::Block, OutOfFrames> {
+        self.inner.allocate(order, cx)
+    }
+    fn release(&self, block: P::Block) {
+        self.inner.release(block);
+    }
+    fn available(&self, zones: Zones) -> Option<Pages> {
+        self.inner.available(zones)
+    }
+    fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
+        self.inner.join(left, right)
+    }
+}
+
+/// Rule: each of these locks orders, and a sanitizer sees whether it does.
+#[test]
+#[ignore = "a race on purpose: for hosted-tests/tsan"]
+fn buffers() {
+    over_a_region::<Loose, Spin, Spin, Spin, Spin>(FEW);
+}
+
+/// Rule: as above.
+#[test]
+#[ignore = "a race on purpose: for hosted-tests/tsan"]
+fn sources() {
+    over_a_region::<Spin, Loose, Spin, Spin, Spin>(FEW);
+}
+
+/// Rule: as above.
+#[test]
+#[ignore = "a race on purpose: for hosted-tests/tsan"]
+fn regions() {
+    over_a_region::<Spin, Spin, Loose, Spin, Spin>(FEW);
+}
+
+/// Rule: as above.
+#[test]
+#[ignore = "a race on purpose: for hosted-tests/tsan"]
+fn berths() {
+    over_a_region::<Spin, Spin, Spin, Loose, Spin>(FEW);
+}
+
+/// Rule: as above.
+#[test]
+#[ignore = "a race on purpose: for hosted-tests/tsan"]
+fn rosters() {
+    over_a_region::<Spin, Spin, Spin, Spin, Loose>(FEW);
+}

@@ -1,0 +1,161 @@
+//! A store that breaks its contract: what it was given comes back, or is said to be lost. Never is it zeros.
+
+use forebay::*;
+use forebay_backends::*;
+use hosted_tests::kit::*;
+use std::sync::Mutex;
+
+/// What a [`Bad`] store does with a block that is handed over: it gives a handle of another order, and of that
+/// handle's discard ...
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Gives {
+    /// ... the block.
+    TheBlock,
+    /// ... its lower half.
+    Half,
+    /// ... nothing.
+    Nothing,
+    /// ... an error.
+    AnError,
+}
+
+struct Bad<'f> {
+    copies: &'f Far,
+    gives: Gives,
+    larger: bool,
+    kept: Mutex<Vec<RamBlock<PAGE>>>,
+}
+
+impl BackingStore<RamBlock<PAGE>> for Bad<'_> {
+    fn ids(&self) -> StoreIds {
+        self.copies.ids()
+    }
+    fn capabilities(&self) -> Capabilities {
+        self.copies.capabilities()
+    }
+    fn space(&self) -> Space {
+        self.copies.space()
+    }
+    fn transfer(&self, block: RamBlock<PAGE>) -> Result<Handle, Refused<RamBlock<PAGE>, StoreError>> {
+        let order = block.order();
+        let other = if self.larger { order.higher() } else { order.lower() };
+        self.kept.lock().unwrap().push(block);
+        Ok(Handle::new(StoreId::DEFAULT, other.unwrap(), Handle::VALUES - 1).unwrap())
+    }
+    fn discard(&self, handle: Handle) -> Result<Option<RamBlock<PAGE>>, Refused<Handle, StoreError>> {
+        if handle.value() != Handle::VALUES - 1 {
+            return self.copies.discard(handle);
+        }
+        let mut kept = self.kept.lock().unwrap();
+        match self.gives {
+            Gives::TheBlock => Ok(kept.pop()),
+            Gives::Half => {
+                let (lower, upper) = kept.pop().unwrap().split().unwrap();
+                kept.push(upper);
+                Ok(Some(lower))
+            }
+            Gives::Nothing => Ok(None),
+            Gives::AnError => Err(Refused::new(handle, StoreError::NotStored)),
+        }
+    }
+    fn save(&self, block: &RamBlock<PAGE>, order: Order, cx: Context) -> Result<Handle, StoreError> {
+        self.copies.save(block, order, cx)
+    }
+    fn load(
+        &self,
+        handle: &Handle,
+        block: &mut RamBlock<PAGE>,
+        at: Pages,
+        cx: Context,
+    ) -> Result<(), StoreError> {
+        self.copies.load(handle, block, at, cx)
+    }
+}
+
+fn bad(copies: &Far, gives: Gives, larger: bool) -> Bad<'_> {
+    Bad { copies, gives, larger, kept: Mutex::default() }
+}
+
+/// What is left of blocks that were lost.
+fn give_kept_back(near: &Near, store: &Bad<'_>) {
+    store.kept.lock().unwrap().drain(..).for_each(|block| near.release(block));
+}
+
+/// Rule: a transfer whose handle is of another order did not happen: the block comes back by a discard, and stays or is
+/// copied.
+#[test]
+fn a_handle_of_another_order_gives_the_block_back() {
+    let (near, far) = (near(16), far(16));
+    for larger in [false, true] {
+        let store = bad(&far, Gives::TheBlock, larger);
+        let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&near, &store, 0);
+        let mut slots = [const { Slot::EMPTY }; 8];
+        let (tile, many) = (Buffer::new(home, order(2)), Buffer::over(&mut slots, home));
+        fill(&tile, 1);
+        fill(&many, 2);
+        let at = tile.read().unwrap().as_ptr();
+        let evicted = tile.evict(ALL, Evict::TRANSFER, CX).unwrap();
+        assert_eq!((evicted.moved(), evicted.refused), (NONE, pages(4)));
+        assert_eq!(evicted.why, Some(StayReason::Store(StoreError::Io)));
+        assert_eq!((tile.residency(), tile.read().unwrap().as_ptr()), (residency(4, 0, 0), at));
+        check(&tile, 1);
+        for buffer in [&many as &dyn Evictable, &tile] {
+            let copied = home.reclaim(&[buffer], ALL, Evict::LADDER, CX).evicted.copied;
+            assert!(copied == pages(8) || copied == pages(4));
+        }
+        check(&tile, 1);
+        check(&many, 2);
+        drop((tile, many));
+        assert_eq!((near.free(), far.space().pages), (near.total(), far.total()));
+    }
+}
+
+/// Rule: where it does not come back whole, the contents are lost, and everybody is told until the buffer is purged:
+/// nobody reads zeros, or a part.
+#[test]
+fn what_a_store_keeps_is_said_to_be_lost() {
+    let (near, far) = (near(16), far(16));
+    for gives in [Gives::Nothing, Gives::AnError] {
+        for how in [Evict::TRANSFER, Evict::LADDER] {
+            is_lost(&near, &far, gives, how);
+        }
+    }
+}
+
+#[track_caller]
+fn is_lost(near: &Near, far: &Far, gives: Gives, how: Evict) {
+    let store = bad(far, gives, false);
+    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(near, &store, 0);
+    let mut slots = [const { Slot::EMPTY }; 4];
+    let (tile, many) = (Buffer::new(home, order(2)), Buffer::over(&mut slots, home));
+    fill(&tile, 1);
+    fill(&many, 2);
+    assert_eq!(tile.evict(ALL, how, CX).unwrap().moved(), NONE, "{gives:?} {how:?}");
+    assert_eq!(many.evict(ALL, how, CX).unwrap().moved(), NONE, "{gives:?} {how:?}");
+    let counted: Vec<_> = home.stats().refusals.iter().collect();
+    assert_eq!(counted, [(StayReason::Store(StoreError::Io), 2)], "one for each block");
+    for _ in 0..2 {
+        assert_eq!((tile.read().err(), tile.write().err()), (Some(PinError::Lost), Some(PinError::Lost)));
+        assert_eq!((many.read().err(), many.write().err()), (Some(PinError::Lost), Some(PinError::Lost)));
+        assert_eq!(many.restore(ALL, CX).why, Some(PinError::Lost));
+        assert_eq!(many.populate(ALL, CX).why, Some(PinError::Lost));
+    }
+    tile.purge(CX).unwrap();
+    many.purge(CX).unwrap();
+    assert!(contents(&tile).iter().chain(&contents(&many)).all(|b| *b == 0));
+    fill(&many, 3);
+    assert_eq!(many.evict(ALL, Evict::COPY, CX).unwrap().copied, pages(4));
+    check(&many, 3);
+    drop((tile, many));
+    give_kept_back(near, &store);
+    assert_eq!((near.free(), far.space().pages), (near.total(), far.total()));
+}
+
+/// Rule: where it does not come back whole, the contents are lost: nobody reads a part, or zeros behind it.
+#[test]
+fn half_of_a_block_is_not_the_contents() {
+    let (near, far) = (near(16), far(16));
+    for how in [Evict::TRANSFER, Evict::LADDER] {
+        is_lost(&near, &far, Gives::Half, how);
+    }
+}

@@ -1,0 +1,7 @@
+//! Where blocks go: stores, honest and bad, and what stands before them.
+
+mod bad_store;
+mod conformance_store;
+mod middleware;
+mod tiered;
+mod wrong_store;

@@ -1,0 +1,254 @@
+//! What comes in between two steps of a source or a region: an interrupt, or another core.
+//!
+//! The lock is free between two steps, so anything may happen there. Here it does, before each step in turn.
+
+use forebay::{
+    BackingStore, Context, Order, OwnedBlock, Pages, Pfn, Platform, Section, Spin, StoreError, StoreId,
+};
+use forebay_backends::{Ram, RamBlock, Region};
+use hosted_tests::conformance::{content, fill, order, pattern};
+use hosted_tests::memory::{leak, words};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::thread;
+
+mod nested;
+
+const PAGE: usize = 512;
+
+type ComesIn = Box<dyn FnOnce()>;
+
+thread_local! {
+    /// What comes in, and how many steps later.
+    static NEXT: RefCell<Option<(usize, ComesIn)>> = const { RefCell::new(None) };
+}
+
+/// Lets something in before the lock is taken.
+struct Between;
+
+impl Section for Between {
+    fn with<R>(f: impl FnOnce() -> R) -> R {
+        nested::interrupt();
+        let now = NEXT.with_borrow_mut(|next| match next {
+            Some((0, _)) => next.take(),
+            Some((steps, _)) => {
+                *steps -= 1;
+                None
+            }
+            None => None,
+        });
+        if let Some((_, come_in)) = now {
+            come_in();
+        }
+        f()
+    }
+}
+
+type Lock = Spin<Between>;
+type Source = Ram<Lock, PAGE>;
+type Slow<B, const N: usize> = Region<Lock, B, PAGE, N>;
+
+/// Before step number `step` of what follows.
+fn before_step(step: usize, come_in: impl FnOnce() + 'static) {
+    NEXT.set(Some((step, Box::new(come_in))));
+}
+
+/// Whether it did not come in: there were fewer steps.
+fn none_left() -> bool {
+    NEXT.take().is_some()
+}
+
+fn source(pages: usize) -> &'static Source {
+    let ram = Box::leak(Box::new(Source::new()));
+    ram.add(leak(pages * PAGE, 0), words(Source::metadata_words(pages * PAGE))).expect("good memory");
+    ram
+}
+
+fn region<B: OwnedBlock, const N: usize>(pages: usize) -> &'static Slow<B, N> {
+    let region = Box::leak(Box::new(Slow::new(StoreId::DEFAULT)));
+    let meta = words(Slow::<B, N>::metadata_words(pages * PAGE));
+    region.init(leak(pages * PAGE, 0), meta).expect("good memory");
+    region
+}
+
+fn block(source: &Source, k: u8, seed: u64) -> RamBlock<PAGE> {
+    let mut block = source.allocate(order(k), Context::THREAD).expect("the source has enough");
+    fill(&mut block, seed);
+    block
+}
+
+/// Rule: memory may be given while somebody else looks for some: he finds it or not, and never anything else.
+#[test]
+fn memory_is_given_while_somebody_looks_for_it() {
+    for step in 0.. {
+        let ram: &'static Source = Box::leak(Box::new(Source::new()));
+        let memory = leak(9 * PAGE, 0);
+        let addresses = memory.as_ptr_range();
+        before_step(step, || {
+            ram.add(memory, words(Source::metadata_words(9 * PAGE))).expect("good memory");
+        });
+        let found = ram.allocate(order(1), Context::THREAD);
+        if none_left() {
+            break;
+        }
+        if let Ok(mut block) = found {
+            assert!(addresses.contains(&block.as_ptr()), "{block:?} is none of {addresses:?}");
+            fill(&mut block, 1);
+            ram.release(block);
+        }
+        assert_eq!(ram.free(), Pages::new(9));
+    }
+}
+
+/// Rule: two may give memory at once: each piece is there then, or comes back.
+#[test]
+fn two_give_memory_at_once() {
+    for step in 0.. {
+        let ram: &'static Source = Box::leak(Box::new(Source::new()));
+        let add = |pages| ram.add(leak(pages * PAGE, 0), words(Source::metadata_words(pages * PAGE)));
+        before_step(step, move || assert_eq!(add(3).unwrap(), 3 * PAGE));
+        assert_eq!(add(5).unwrap(), 5 * PAGE);
+        if none_left() {
+            break;
+        }
+        assert_eq!((ram.free(), ram.total()), (Pages::new(8), Pages::new(8)));
+        assert!(add(1).is_err());
+    }
+}
+
+/// Rule: a region has one piece of memory, whoever gives it, and what comes too late comes back whole.
+#[test]
+fn two_give_a_region_memory_at_once() {
+    for step in 0.. {
+        let region: &'static Slow<RamBlock<PAGE>, 2> = Box::leak(Box::new(Slow::new(StoreId::DEFAULT)));
+        let init = |pages| {
+            let meta = words(Slow::<RamBlock<PAGE>, 2>::metadata_words(pages * PAGE));
+            region.init(leak(pages * PAGE, 0), meta).map_err(|refused| refused.item.0.len())
+        };
+        let first = Rc::new(Cell::new(None));
+        let other = Rc::clone(&first);
+        before_step(step, move || other.set(Some(init(3))));
+        let second = init(5);
+        if none_left() {
+            break;
+        }
+        match (first.get().unwrap(), second) {
+            (Ok(given), Err(back)) | (Err(back), Ok(given)) => {
+                assert_eq!((given + back, region.total().get() * PAGE), (8 * PAGE, given));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// A block that stops in the middle of being copied into, where it is told to.
+#[derive(Debug)]
+struct Stops {
+    block: RamBlock<PAGE>,
+    /// Where it says that it is there, and waits for a word to go on.
+    there: Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>,
+}
+
+impl OwnedBlock for Stops {
+    const PAGE: usize = PAGE;
+    fn pfn(&self) -> Pfn {
+        self.block.pfn()
+    }
+    fn order(&self) -> Order {
+        self.block.order()
+    }
+    fn split(self) -> Result<(Self, Self), Self> {
+        Err(self)
+    }
+    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
+        self.block.copy_out(at, to)
+    }
+    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
+        if let Some((there, go_on)) = &self.there {
+            there.send(()).unwrap();
+            go_on.recv().unwrap();
+        }
+        self.block.copy_in(at, from)
+    }
+}
+
+/// Rule: of two that read the same at once, one may hear that it is busy, and neither that it is not there, whenever the
+/// other begins and ends.
+#[test]
+fn what_another_reads_is_busy_or_there() {
+    let source = source(8);
+    let block = |seed| Stops { block: block(source, 1, seed), there: None };
+    let region = region::<Stops, 2>(8);
+    let saved = block(1);
+    let handle: &'static _ = Box::leak(Box::new(region.save(&saved, order(1), Context::THREAD).unwrap()));
+    let load = |mut block: Stops| {
+        let loaded = region.load(handle, &mut block, Pages::ZERO, Context::THREAD);
+        assert!(loaded != Ok(()) || content(&block) == pattern(1, 2 * PAGE));
+        source.release(block.block);
+        loaded
+    };
+    let (mut busy, mut whole) = (0, 0);
+    for (begins, ends) in (0..12).flat_map(|ends| (0..=ends).map(move |begins| (begins, ends))) {
+        let (there, is_there) = mpsc::channel();
+        let (go_on, may_go_on) = mpsc::channel();
+        let other = Stops { there: Some((there, may_go_on)), ..block(2) };
+        let mine = block(3);
+        before_step(begins, move || {
+            let other = thread::spawn(move || load(other));
+            if is_there.recv().is_err() {
+                assert_eq!(other.join().unwrap(), Err(StoreError::Busy), "it was read when he came");
+                return;
+            }
+            before_step(ends - begins, move || {
+                go_on.send(()).unwrap();
+                assert_eq!(other.join().unwrap(), Ok(()), "nobody else has it");
+            });
+        });
+        match load(mine) {
+            Ok(()) => whole += 1,
+            Err(StoreError::Busy) => busy += 1,
+            Err(why) => panic!("{why:?}, with another from step {begins} to {ends}"),
+        }
+        while let Some((_, late)) = NEXT.take() {
+            late();
+        }
+    }
+    assert!(busy > 2 && whole > 0, "{busy} {whole}");
+}
+
+/// Rule: what is free is there for whoever comes in between, but for what the other keeps: no more entries, no more room.
+#[test]
+fn room_and_entries_that_nobody_needs_are_there_for_others() {
+    let source = source(1 << 14);
+    // A write-out ends while one page is left.
+    for step in 0.. {
+        let two = region::<_, 2>(2);
+        let _first = two.transfer(block(source, 0, 1)).unwrap();
+        let next = block(source, 0, 2);
+        before_step(step, move || {
+            let _second = two.transfer(next).map_err(|r| r.why).expect("one page is left");
+        });
+        two.write_out_now(usize::MAX, &mut |b| source.release(b));
+        if none_left() {
+            break;
+        }
+    }
+    // A save takes the room that an entry had, not the entry.
+    for step in 0.. {
+        let region = region::<RamBlock<PAGE>, 1>(32);
+        let first = region.transfer(block(source, 0, 1)).unwrap();
+        source.release(region.take_back(first, Context::THREAD).unwrap());
+        let _most =
+            [4, 3, 2, 1].map(|k| region.save(&block(source, k, 2), order(k), Context::THREAD).unwrap());
+        let (large, next) = (block(source, 1, 3), block(source, 0, 4));
+        before_step(step, move || {
+            let came = region.transfer(next).map_err(|r| r.why);
+            assert!(!matches!(came, Err(StoreError::Backlog)), "nothing waits: {came:?}");
+        });
+        let _ = region.save(&large, order(1), Context::THREAD);
+        if none_left() {
+            break;
+        }
+    }
+}

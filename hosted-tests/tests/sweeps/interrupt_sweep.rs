@@ -1,0 +1,191 @@
+//! Evicting and restoring stop after every step, at every point; then they go on, turn round, or end in a
+//! purge or a drop. Nothing leaks and no byte is lost (`ttm-semantics.md` §5.4 c; B1: TTM's resumed restore
+//! used stale state; B5: TTM can't evict the rest of a partly evicted object).
+
+use forebay::*;
+use forebay_backends::*;
+use hosted_tests::kit::*;
+use hosted_tests::{Contents, World};
+
+const SLOTS: usize = 8;
+const STEP: Pages = Pages::new(1);
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    EvictTheRest,
+    Restore,
+    Write,
+    Purge,
+    Drop,
+}
+
+const ENDS: [End; 5] = [End::EvictTheRest, End::Restore, End::Write, End::Purge, End::Drop];
+
+/// What the store does to a save.
+#[derive(Clone, Copy, Debug)]
+enum Saves {
+    Whole,
+    Short,
+    SmallOnly,
+}
+
+fn script(saves: Saves) -> Script {
+    match saves {
+        Saves::Whole => Script::default(),
+        Saves::Short => Script { short: true, ..Script::default() },
+        Saves::SmallOnly => Script { largest: order(1), ..Script::default() },
+    }
+}
+
+/// One life of a buffer: so many steps out, so much settled, so many steps back with only `free` to be had,
+/// and an end.
+#[derive(Debug)]
+struct Life {
+    how: Evict,
+    saves: Saves,
+    out: usize,
+    settled: usize,
+    back: usize,
+    end: End,
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("that was {self:?}");
+        }
+    }
+}
+
+fn live(near: &Near, far: &Far, life: &Life) {
+    let world = World::new(Contents::Compared);
+    let machine = Machine::new(near);
+    let store: Scripted<_, RamBlock<PAGE>> = Scripted::new(far);
+    store.answer(script(life.saves));
+    let home: &Forebay<_, _> = &forebay(&machine, &store, &world);
+    let mut slots = [const { Slot::EMPTY }; SLOTS];
+    let buffer = Buffer::over(&mut slots, home).with_mode(Caching::WriteCombined);
+    // Blocks of orders 2, 1, 0, 0.
+    let hogged = leave(near, [0, 1, 2, 3, 4, 5, 6, 8]);
+    fill(&buffer, 0x42);
+    give_back(near, hogged);
+    let whole = || {
+        let there = buffer.residency().unwrap();
+        assert_eq!(there.resident + there.stored, pages(SLOTS));
+        world.validate();
+        there
+    };
+    for _ in 0..life.out {
+        let before = whole();
+        let evicted = buffer.evict(STEP, life.how, CX).unwrap();
+        assert_eq!(whole().stored, before.stored + evicted.moved());
+    }
+    home.settle(pages(life.settled), CX);
+    let hogged = leave(near, [1, 2, 4, 5, 8, 11]);
+    for _ in 0..life.back {
+        let before = whole();
+        match buffer.restore(STEP, CX).into_result() {
+            Ok(restored) => assert_eq!(whole().resident, before.resident + restored.total()),
+            Err(e) => assert_eq!(
+                (e, whole()),
+                (PinError::Take(TakeError::OutOfFrames(forebay::OutOfFrames::Exhausted)), before)
+            ),
+        }
+    }
+    give_back(near, hogged);
+    match life.end {
+        End::EvictTheRest => {
+            buffer.evict(ALL, life.how, CX).unwrap();
+            whole();
+            check(&buffer, 0x42);
+        }
+        End::Restore => {
+            buffer.restore(ALL, CX).into_result().unwrap();
+            assert_eq!(whole().stored, NONE);
+            check(&buffer, 0x42);
+        }
+        End::Write => {
+            buffer.write().unwrap().copy_in(PAGE - 1, b"now");
+            assert_eq!(world.stored(), NONE, "copies are wrong now");
+            buffer.evict(ALL, life.how, CX).unwrap();
+            let mut bytes = pattern(0x42, SLOTS * PAGE);
+            bytes[PAGE - 1..PAGE + 2].copy_from_slice(b"now");
+            assert!(contents(&buffer) == bytes);
+        }
+        End::Purge => {
+            buffer.purge(Context::THREAD).unwrap();
+            world.assert_empty();
+        }
+        End::Drop => {}
+    }
+    drop(buffer);
+    assert_eq!(machine.in_mode(Caching::WriteCombined), 0);
+    all_home(&world, near, far);
+}
+
+fn sweep(how: Evict, saves: Saves) {
+    let (near, far) = (near(16), far(32));
+    for out in 0..=SLOTS {
+        for settled in [0, 1, 5, usize::MAX] {
+            for back in [0, 1, 2, 3, 5, 8] {
+                for end in ENDS {
+                    live(&near, &far, &Life { how, saves, out, settled, back, end });
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn transfers_stop_anywhere() {
+    sweep(Evict::TRANSFER, Saves::Whole);
+}
+
+#[test]
+fn copies_stop_anywhere() {
+    sweep(Evict::COPY, Saves::Whole);
+    sweep(Evict::COPY, Saves::SmallOnly);
+}
+
+#[test]
+fn splits_stop_anywhere() {
+    sweep(Evict::SPLIT, Saves::Whole);
+    sweep(Evict::COPY | Evict::SPLIT, Saves::SmallOnly);
+}
+
+#[test]
+fn short_copies_stop_anywhere() {
+    sweep(Evict::COPY | Evict::SPLIT, Saves::Short);
+}
+
+/// Rule: every mixture of the rungs within one buffer is an ordinary state, in both directions.
+#[test]
+fn rungs_alternate_within_a_buffer() {
+    let (near, far) = (near(16), far(32));
+    let world = World::new(Contents::Compared);
+    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let mut slots = [const { Slot::EMPTY }; SLOTS];
+    let buffer = Buffer::over(&mut slots, home);
+    for program in 0..6_usize.pow(4) {
+        if program % 7 == 0 {
+            fill(&buffer, program as u8);
+        }
+        let seed = (program - program % 7) as u8;
+        let mut rest = program;
+        for _ in 0..4 {
+            let how = RUNGS[rest % 6];
+            buffer.evict(pages(1 + rest % 3), how, CX).unwrap();
+            if rest % 5 == 0 {
+                home.settle(STEP, CX);
+            }
+            if rest % 2 == 0 {
+                buffer.restore(STEP, CX).into_result().unwrap();
+            }
+            rest /= 6;
+        }
+        world.validate();
+        check(&buffer, seed);
+    }
+    drop(buffer);
+    all_home(&world, &near, &far);
+}

@@ -1,0 +1,225 @@
+//! A port that panics costs what it was doing, and never shows a buffer with holes.
+
+use forebay::*;
+use forebay_backends::*;
+use hosted_tests::kit::*;
+use hosted_tests::{Contents, World};
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+static PANICS: AtomicBool = AtomicBool::new(false);
+
+/// Panics in the middle of an eviction, when the first piece is in the store already.
+fn sink(event: &Event) {
+    if matches!(event, Event::Save(..)) && PANICS.swap(false, Ordering::Relaxed) {
+        panic!("a store's own fault");
+    }
+}
+
+/// Rule: marks go before what they announce: after a panic in a store nothing is shown that is not there. What was in
+/// its hands is said to be lost, and only a purge makes the buffer usable again.
+#[test]
+fn what_a_panic_costs_is_said() {
+    let (world, near, far) = (World::new(Contents::Ignored), near(16), far(32));
+    let store = Traced::new(&far, sink as fn(&Event));
+    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let mut slots = [const { Slot::EMPTY }; 8];
+    let buffer = Buffer::over(&mut slots, home);
+    fill(&buffer, 1);
+    buffer.evict(pages(3), Evict::SPLIT, CX).unwrap();
+    check(&buffer, 1);
+    assert_eq!(buffer.discard(), Ok(pages(3)));
+    PANICS.store(true, Ordering::Relaxed);
+    let caught = catch_unwind(AssertUnwindSafe(|| buffer.evict(ALL, Evict::SPLIT, CX)));
+    assert!(caught.is_err(), "it panicked");
+    assert_eq!((buffer.read().err(), buffer.write().err()), (Some(PinError::Lost), Some(PinError::Lost)));
+    buffer.purge(CX).unwrap();
+    assert!(contents(&buffer).iter().all(|b| *b == 0));
+    fill(&buffer, 2);
+    buffer.evict(ALL, Evict::LADDER, CX).unwrap();
+    check(&buffer, 2);
+    drop(buffer);
+}
+
+static SPLIT_PANICS: AtomicBool = AtomicBool::new(false);
+
+/// Panics when a handle is in pieces that nobody has yet.
+fn split_sink(event: &Event) {
+    if matches!(event, Event::Split(..)) && SPLIT_PANICS.swap(false, Ordering::Relaxed) {
+        panic!("a store's own fault");
+    }
+}
+
+/// Rule: the same on the way back, where a copy is split because there are only smaller blocks.
+#[test]
+fn what_a_panic_costs_on_the_way_back() {
+    let (world, near, far) = (World::new(Contents::Ignored), near(16), far(32));
+    let store = Traced::new(&far, split_sink as fn(&Event));
+    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let mut slots = [const { Slot::EMPTY }; 4];
+    let buffer = Buffer::over(&mut slots, home);
+    fill(&buffer, 1);
+    assert_eq!(buffer.evict(ALL, Evict::COPY, CX).unwrap().copied, pages(4));
+    let hogged = leave(&near, [0, 2, 4, 6]);
+    SPLIT_PANICS.store(true, Ordering::Relaxed);
+    let caught = catch_unwind(AssertUnwindSafe(|| buffer.read().map(drop)));
+    assert!(caught.is_err(), "it panicked");
+    assert_eq!(buffer.read().err(), Some(PinError::Lost));
+    buffer.purge(CX).unwrap();
+    give_back(&near, hogged);
+    assert!(contents(&buffer).iter().all(|b| *b == 0));
+    drop(buffer);
+}
+
+static HOME_PANICS: AtomicBool = AtomicBool::new(false);
+
+/// Panics when a block is home.
+fn home_sink(event: &Event) {
+    if matches!(event, Event::Release(..)) && HOME_PANICS.swap(false, Ordering::Relaxed) {
+        panic!("a platform's own fault");
+    }
+}
+
+/// Rule: a purge that panicked half way leaves no guard with holes; another one ends it.
+#[test]
+fn half_a_purge() {
+    let (world, near, far) = (World::new(Contents::Ignored), near(16), far(32));
+    let near = Traced::new(&near, home_sink as fn(&Event));
+    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let mut slots = [const { Slot::EMPTY }; 6];
+    let buffer = Buffer::over(&mut slots, home);
+    fill(&buffer, 1);
+    HOME_PANICS.store(true, Ordering::Relaxed);
+    let caught = catch_unwind(AssertUnwindSafe(|| buffer.purge(CX)));
+    assert!(caught.is_err(), "it panicked");
+    assert_eq!(buffer.read().err(), Some(PinError::Lost));
+    buffer.purge(CX).unwrap();
+    assert!(contents(&buffer).iter().all(|b| *b == 0));
+    drop(buffer);
+    world.assert_empty();
+}
+
+static DISCARD_PANICS: AtomicBool = AtomicBool::new(false);
+
+/// Panics when a copy is dropped.
+fn discard_sink(event: &Event) {
+    if matches!(event, Event::Discard(..)) && DISCARD_PANICS.swap(false, Ordering::Relaxed) {
+        panic!("a store's own fault");
+    }
+}
+
+/// Rule: copies that were not dropped, since dropping another one panicked, never count as the contents again.
+#[test]
+fn half_of_the_copies_dropped() {
+    let (world, near, far) = (World::new(Contents::Ignored), near(16), far(32));
+    let store = Traced::new(&far, discard_sink as fn(&Event));
+    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let mut slots = [const { Slot::EMPTY }; 2];
+    let buffer = Buffer::over(&mut slots, home);
+    fill(&buffer, 1);
+    assert_eq!(buffer.evict(ALL, Evict::SPLIT, CX).unwrap().copied, pages(2));
+    drop(buffer.read().unwrap()); // one block, and two copies
+    assert_eq!(buffer.residency(), residency(2, 2, 0));
+    DISCARD_PANICS.store(true, Ordering::Relaxed);
+    let caught = catch_unwind(AssertUnwindSafe(|| buffer.write().map(drop)));
+    assert!(caught.is_err(), "it panicked");
+    assert_eq!(buffer.write().err(), Some(PinError::Lost));
+    buffer.purge(CX).unwrap();
+    fill(&buffer, 2);
+    assert_eq!(buffer.evict(ALL, Evict::SPLIT, CX).unwrap().why, None);
+    check(&buffer, 2);
+    drop(buffer);
+}
+
+/// Panics at the call with that number, counted down to zero; far above it, never.
+static CALLS_LEFT: AtomicU32 = AtomicU32::new(u32::MAX);
+
+fn counted_sink(event: &Event) {
+    let moves = matches!(event, Event::Transfer(..) | Event::TakeBack(..));
+    if moves && CALLS_LEFT.fetch_sub(1, Ordering::Relaxed) == 0 {
+        panic!("a store's own fault");
+    }
+}
+
+/// Rule: what moved before a port panicked is counted.
+#[test]
+fn what_moved_before_a_panic_is_counted() {
+    let (world, near, far) = (World::new(Contents::Ignored), near(16), far(32));
+    let hogged = leave(&near, (0..16).step_by(2)); // single pages
+    let store = Traced::new(&far, counted_sink as fn(&Event));
+    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let mut slots = [const { Slot::EMPTY }; 6];
+    let buffer = Buffer::over(&mut slots, home);
+    fill(&buffer, 1);
+    CALLS_LEFT.store(3, Ordering::Relaxed);
+    let caught = catch_unwind(AssertUnwindSafe(|| buffer.evict(ALL, Evict::TRANSFER, CX)));
+    assert!(caught.is_err(), "it panicked");
+    assert_eq!(home.stats().evicted.handed_over, pages(3));
+    buffer.purge(CX).unwrap();
+    CALLS_LEFT.store(u32::MAX, Ordering::Relaxed);
+    fill(&buffer, 2);
+    assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over, pages(6));
+    CALLS_LEFT.store(2, Ordering::Relaxed);
+    let caught = catch_unwind(AssertUnwindSafe(|| buffer.restore(ALL, CX)));
+    assert!(caught.is_err(), "it panicked");
+    assert_eq!((home.stats().evicted.handed_over, home.stats().restored.taken_back), (pages(9), pages(2)));
+    CALLS_LEFT.store(u32::MAX, Ordering::Relaxed);
+    drop(buffer);
+    give_back(&near, hogged);
+}
+
+thread_local! {
+    /// So many more sections until one takes a guard and panics; 0 for never.
+    static COUNTDOWN: Cell<u32> = const { Cell::new(0) };
+    static KEPT: RefCell<Option<Read<'static, Source, [Slot<Source>; 1]>>> = const { RefCell::new(None) };
+}
+
+/// Something that masks interrupts, and has a fault of its own after it unmasked them: an interrupt took a guard by then.
+struct Faulted;
+
+type Source = Ram<Spin<Faulted>, 512>;
+type Home = RamForebay<Spin<Faulted>, 512, 4>;
+static HOME: Home = Home::new();
+static TILE: LazyLock<RamBuffer<Spin<Faulted>, 512, 4>> = LazyLock::new(|| HOME.buffer::<512>());
+
+impl Section for Faulted {
+    fn with<R>(f: impl FnOnce() -> R) -> R {
+        let result = f();
+        let left = COUNTDOWN.get();
+        COUNTDOWN.set(left.saturating_sub(1));
+        if left == 1 {
+            if let Ok(guard) = TILE.read() {
+                KEPT.set(Some(guard));
+            }
+            panic!("a section's own fault");
+        }
+        result
+    }
+}
+
+/// Rule: a lock that panics behind its closure leaves a buffer with its readers or its writer, never with both.
+#[test]
+fn a_lock_that_panics_makes_no_second_owner() {
+    let words = vec![0; Home::metadata_words(16 << 10, 64 << 10)].leak();
+    HOME.init(vec![0; 16 << 10].leak(), vec![0; 64 << 10].leak(), words).unwrap();
+    TILE.write().unwrap().fill(7);
+    let mut kept = 0;
+    for section in 1..40 {
+        COUNTDOWN.set(section);
+        let ended = catch_unwind(AssertUnwindSafe(|| TILE.read().map(drop)));
+        if COUNTDOWN.replace(0) > 0 {
+            assert!(ended.is_ok() && kept > 0, "no section was followed by a guard");
+            return;
+        }
+        if let Some(reader) = KEPT.take() {
+            kept += 1;
+            assert!(TILE.write().is_err(), "a writer beside a reader, after section {section}");
+            assert!(TILE.evict(Pages::MAX, Evict::all(), CX).is_err());
+            assert!(reader.iter().all(|byte| *byte == 7));
+        }
+        TILE.write().expect("the reader is gone, and so is what panicked").fill(7);
+    }
+    panic!("there are more sections than expected");
+}

@@ -1,0 +1,344 @@
+//! A platform that panics in what surrounds a buffer's blocks: modes, addresses, charges.
+
+use forebay::*;
+use forebay_backends::*;
+use hosted_tests::kit::*;
+use hosted_tests::{Contents, Watched, World};
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Port {
+    SetMode,
+    Flush,
+    Map,
+    Unmap,
+    Charge,
+    Uncharge,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum When {
+    Before,
+    After,
+}
+
+/// Around the oracle: it panics in one call, before or after it did what it was to do.
+struct Panicky<'w> {
+    inner: Watched<'w, Accounts<'w>>,
+    due: Cell<Option<(Port, usize, When)>>,
+}
+
+impl Panicky<'_> {
+    /// The call with this number from now on panics.
+    fn panic_in(&self, port: Port, nth: usize, when: When) {
+        self.due.set(Some((port, nth, when)));
+    }
+
+    fn call<R>(&self, port: Port, f: impl FnOnce() -> R) -> R {
+        let now = match self.due.get() {
+            Some((due, 0, when)) if due == port => {
+                self.due.set(None);
+                Some(when)
+            }
+            Some((due, n, when)) if due == port => {
+                self.due.set(Some((due, n - 1, when)));
+                None
+            }
+            _ => None,
+        };
+        assert!(now != Some(When::Before), "a platform's own fault");
+        let result = f();
+        assert!(now != Some(When::After), "a platform's own fault");
+        result
+    }
+}
+
+/// A machine with modes on which the present client pays; each mapping has other addresses.
+struct Accounts<'n> {
+    machine: Machine<&'n Near>,
+    client: Cell<usize>,
+    next: Cell<u64>,
+    room: Cell<usize>,
+}
+
+impl Platform for Accounts<'_> {
+    type Block = RamBlock<PAGE>;
+    type Lock = NoLock;
+    type Mode = Caching;
+    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
+        self.machine.allocate(order, cx)
+    }
+    fn release(&self, block: RamBlock<PAGE>) {
+        self.machine.release(block);
+    }
+    fn set_mode(
+        &self,
+        block: &mut RamBlock<PAGE>,
+        from: Caching,
+        to: Caching,
+        cx: Context,
+    ) -> Result<(), ModeRefused> {
+        self.machine.set_mode(block, from, to, cx)
+    }
+    fn map(&self, block: &RamBlock<PAGE>, _: Context) -> Result<DmaAddr, MapRefused> {
+        self.room.set(self.room.get().checked_sub(1).ok_or(MapRefused)?);
+        let at = self.next.get();
+        self.next.set(at + block.bytes() as u64);
+        DmaAddr::new(at).ok_or(MapRefused)
+    }
+    fn charge(&self, _: BufferId, _: Pages, _: Context) -> Result<Charge, OverLimit> {
+        Charge::new(self.client.get()).ok_or(OverLimit)
+    }
+}
+
+impl Platform for Panicky<'_> {
+    type Block = RamBlock<PAGE>;
+    type Lock = NoLock;
+    type Mode = Caching;
+    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
+        self.inner.allocate(order, cx)
+    }
+    fn release(&self, block: RamBlock<PAGE>) {
+        self.inner.release(block);
+    }
+    fn keep(&self, block: &RamBlock<PAGE>, mode: Caching) -> Keep {
+        self.inner.keep(block, mode)
+    }
+    fn set_mode(
+        &self,
+        block: &mut RamBlock<PAGE>,
+        from: Caching,
+        to: Caching,
+        cx: Context,
+    ) -> Result<(), ModeRefused> {
+        self.call(Port::SetMode, || self.inner.set_mode(block, from, to, cx))
+    }
+    fn flush_modes(&self, cx: Context) {
+        self.call(Port::Flush, || self.inner.flush_modes(cx));
+    }
+    fn map(&self, block: &RamBlock<PAGE>, cx: Context) -> Result<DmaAddr, MapRefused> {
+        self.call(Port::Map, || self.inner.map(block, cx))
+    }
+    fn unmap(&self, block: &RamBlock<PAGE>, at: DmaAddr) {
+        self.call(Port::Unmap, || self.inner.unmap(block, at));
+    }
+    fn charge(&self, id: BufferId, pages: Pages, cx: Context) -> Result<Charge, OverLimit> {
+        self.call(Port::Charge, || self.inner.charge(id, pages, cx))
+    }
+    fn uncharge(&self, charge: Charge, pages: Pages) {
+        self.call(Port::Uncharge, || self.inner.uncharge(charge, pages));
+    }
+}
+
+type Home<'w> = Forebay<Panicky<'w>, Watched<'w, &'w Far>, [Place<Panicky<'w>>; 0]>;
+type Buf<'h, 'w, T> = Buffer<'h, Panicky<'w>, Watched<'w, &'w Far>, T>;
+type Both<'m, 'w> = Charged<'m, Addressed<'m, &'m mut [Slot<Panicky<'w>>]>>;
+
+fn home<'w>(near: &'w Near, far: &'w Far, world: &'w World) -> Home<'w> {
+    let accounts = Accounts {
+        machine: Machine::new(near),
+        client: Cell::new(0),
+        next: Cell::new(0x4000),
+        room: Cell::new(usize::MAX),
+    };
+    let panicky = Panicky { inner: Watched::new(accounts, world), due: Cell::new(None) };
+    Forebay::new(panicky, Watched::new(far, world), 0)
+}
+
+/// Eight slots and what is beside them; of single pages, each paid for by somebody else if so wished.
+type Arrays<'w> = ([Slot<Panicky<'w>>; 8], [Option<DmaAddr>; 8], [Option<Charge>; 8]);
+
+fn arrays<'w>() -> Arrays<'w> {
+    ([const { Slot::EMPTY }; 8], [None; 8], [None; 8])
+}
+
+fn buffer<'h, 'm, 'w>(
+    home: &'h Forebay<Panicky<'w>, Watched<'w, &'w Far>>,
+    (slots, addresses, charges): &'m mut Arrays<'w>,
+    mode: Caching,
+) -> Buf<'h, 'w, Both<'m, 'w>> {
+    let slots: &mut [Slot<Panicky<'w>>] = slots;
+    let addressed = Addressed::new(slots, addresses).unwrap();
+    let buffer = Buffer::of(Charged::new(addressed, charges).unwrap(), home).with_mode(mode);
+    for page in 0..8 {
+        home.platform().inner.inner().client.set(page / 2);
+        assert_eq!(buffer.populate(pages(1), CX).total(), pages(1));
+    }
+    fill(&buffer, 1);
+    buffer
+}
+
+#[track_caller]
+fn panics(f: impl FnOnce()) {
+    assert!(catch_unwind(AssertUnwindSafe(f)).is_err(), "it panicked");
+}
+
+/// Each block that a guard shows is mapped, at the address that the guard says.
+#[track_caller]
+fn assert_mapped<'w, T: Slots<Panicky<'w>>>(world: &World, buffer: &Buf<'_, 'w, T>) {
+    let guard = buffer.read().unwrap();
+    let list: Vec<_> = guard.segments().collect();
+    assert_eq!(list.len(), guard.blocks().count(), "each block has an address");
+    for ((_, block), segment) in guard.blocks().zip(list) {
+        assert_eq!(world.address(block.pfn()), Some(segment.address), "the address under a guard is stale");
+    }
+}
+
+/// Rule: whatever panics in an eviction: after a purge no guard shows an address that is none, nothing went on before a
+/// flush, and nobody pays for what is gone.
+#[test]
+fn an_eviction_that_panics_leaves_no_address_and_owes_its_flush() {
+    for mode in [Caching::WriteBack, Caching::WriteCombined] {
+        for port in [Port::SetMode, Port::Flush, Port::Unmap] {
+            for (nth, when) in (0..8).flat_map(|n| [(n, When::Before), (n, When::After)]) {
+                let flushed = matches!((port, nth), (Port::Flush, 1..));
+                if flushed || (mode == Caching::WriteBack && port == Port::SetMode) {
+                    continue; // there are no such calls
+                }
+                let (near, far, world) = (near(16), far(16), World::new(Contents::Ignored));
+                let home = home(&near, &far, &world);
+                let mut arrays = arrays();
+                let buffer = buffer(&home, &mut arrays, mode);
+                home.platform().panic_in(port, nth, when);
+                panics(|| assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX), Err(Busy)));
+                assert_eq!(buffer.read().err(), Some(PinError::Lost), "{mode:?} {port:?} {nth} {when:?}");
+                if nth % 2 == 0 {
+                    buffer.evict(ALL, Evict::TRANSFER, CX).unwrap(); // it may be tried: the oracle looks
+                }
+                buffer.purge(CX).unwrap();
+                for client in 0..4 {
+                    assert_eq!(world.charged(Charge::new(client).unwrap()), NONE);
+                }
+                assert_mapped(&world, &buffer);
+            }
+        }
+    }
+}
+
+/// Rule: the same if a purge panics: another one ends it.
+#[test]
+fn a_purge_that_panics_leaves_no_address_and_owes_its_flush() {
+    for mode in [Caching::WriteBack, Caching::WriteCombined] {
+        for (port, calls) in [(Port::Flush, 1), (Port::Unmap, 8), (Port::Uncharge, 4)] {
+            for (nth, when) in (0..calls).flat_map(|n| [(n, When::Before), (n, When::After)]) {
+                let (near, far, world) = (near(32), far(16), World::new(Contents::Ignored));
+                let home = home(&near, &far, &world);
+                let mut arrays = arrays();
+                let buffer = buffer(&home, &mut arrays, mode);
+                home.platform().panic_in(port, nth, when);
+                panics(|| buffer.purge(CX).unwrap());
+                assert_eq!(buffer.read().err(), Some(PinError::Lost), "{mode:?} {port:?} {nth} {when:?}");
+                buffer.purge(CX).unwrap();
+                for client in 0..4 {
+                    let left =
+                        if (port, nth, when) == (Port::Uncharge, client, When::Before) { 2 } else { 0 };
+                    let charge = Charge::new(client).unwrap();
+                    assert_eq!(world.charged(charge), pages(left), "{charge:?}, {port:?} {nth} {when:?}");
+                }
+                assert_mapped(&world, &buffer);
+            }
+        }
+    }
+}
+
+/// Rule: the same if a reclaim purges: nobody is told that the contents are dropped before they are, and the next reclaim
+/// ends it.
+#[test]
+fn a_reclaim_that_panics_while_it_purges_is_ended_by_the_next() {
+    for mode in [Caching::WriteBack, Caching::WriteCombined] {
+        for (port, calls) in [(Port::SetMode, 8), (Port::Flush, 1), (Port::Unmap, 8), (Port::Uncharge, 4)] {
+            for (nth, when) in (0..calls).flat_map(|n| [(n, When::Before), (n, When::After)]) {
+                if mode == Caching::WriteBack && port == Port::SetMode {
+                    continue; // there are no such calls
+                }
+                let (near, far, world) = (near(32), far(16), World::new(Contents::Ignored));
+                let home = home(&near, &far, &world);
+                let mut arrays = arrays();
+                let buffer = buffer(&home, &mut arrays, mode);
+                assert_eq!(buffer.advise(Advice::DontNeed), Ok(Retained::Yes));
+                home.platform().panic_in(port, nth, when);
+                panics(|| _ = home.reclaim(&[&buffer], ALL, Evict::PURGE, CX));
+                match port {
+                    Port::Flush => check(&buffer, 1), // nothing was dropped yet
+                    _ => assert_eq!(
+                        buffer.read().err(),
+                        Some(PinError::Lost),
+                        "{mode:?} {port:?} {nth} {when:?}"
+                    ),
+                }
+                assert_eq!(buffer.advise(Advice::DontNeed), Ok(Retained::Yes), "not all of it");
+                let _ = home.reclaim(&[&buffer], ALL, Evict::PURGE, CX);
+                assert_eq!(buffer.advise(Advice::DontNeed), Ok(Retained::No));
+                assert_mapped(&world, &buffer);
+            }
+        }
+    }
+}
+
+/// Rule: a buffer that was to begin stored and could not, since charging panicked, is empty, and of use.
+#[test]
+fn a_beginning_that_panics_begins_nothing() {
+    for when in [When::Before, When::After] {
+        let (near, far, world) = (near(16), far(16), World::new(Contents::Ignored));
+        let home = home(&near, &far, &world);
+        let mut arrays = arrays();
+        let buffer = buffer(&home, &mut arrays, Caching::WriteBack);
+        buffer.purge(CX).unwrap();
+        let block = home.platform().allocate(order(2), CX).unwrap();
+        let [lost, kept] = [(); 2].map(|()| home.store().save(&block, order(2), CX).unwrap());
+        home.platform().panic_in(Port::Charge, 0, when);
+        panics(|| drop(buffer.begin_stored(0, lost, CX)));
+        assert_eq!(buffer.residency(), residency(0, 0, 0), "{when:?}");
+        buffer.begin_stored(0, kept, CX).unwrap();
+        assert_mapped(&world, &buffer);
+        home.platform().release(block);
+    }
+}
+
+/// Rule: if taking the addresses away panics, because one was refused, the next guard has none that is stale; a block that
+/// was in the platform's hands is said to be lost.
+#[test]
+fn a_refused_mapping_whose_undoing_panics_leaves_no_address() {
+    for (port, calls) in [(Port::Unmap, 7), (Port::Flush, 1)] {
+        for (nth, when) in (0..calls).flat_map(|n| [(n, When::Before), (n, When::After)]) {
+            let (near, far, world) = (near(16), far(16), World::new(Contents::Compared));
+            let home = home(&near, &far, &world);
+            let mut arrays = arrays();
+            let buffer = buffer(&home, &mut arrays, Caching::WriteBack);
+            buffer.evict(ALL, Evict::TRANSFER, CX).unwrap();
+            home.platform().inner.inner().room.set(7);
+            home.platform().panic_in(port, nth, when);
+            panics(|| buffer.read().map(drop).unwrap());
+            home.platform().inner.inner().room.set(usize::MAX);
+            if port == Port::Unmap {
+                assert_eq!(buffer.read().err(), Some(PinError::Lost), "{nth} {when:?}");
+                buffer.purge(CX).unwrap();
+                assert_mapped(&world, &buffer);
+                continue;
+            }
+            if when == When::Before {
+                buffer.evict(ALL, Evict::TRANSFER, CX).unwrap(); // the oracle sees that it was flushed
+            }
+            assert_mapped(&world, &buffer);
+            check(&buffer, 1);
+        }
+    }
+}
+
+/// Rule: a block for which nobody was charged, since that panicked, is not lost, and nobody sees what nobody pays for.
+#[test]
+fn a_charge_that_panics_costs_no_block() {
+    for when in [When::Before, When::After] {
+        let (near, far, world) = (near(16), far(16), World::new(Contents::Compared));
+        let home = home(&near, &far, &world);
+        let mut arrays = arrays();
+        let buffer = buffer(&home, &mut arrays, Caching::WriteBack);
+        buffer.purge(CX).unwrap();
+        home.platform().panic_in(Port::Charge, 0, when);
+        panics(|| buffer.read().map(drop).unwrap());
+        assert_eq!(buffer.read().err(), Some(PinError::Lost), "{when:?}");
+        buffer.purge(CX).unwrap();
+        assert_eq!(world.frames_out(), NONE, "{when:?}");
+    }
+}

@@ -1,0 +1,258 @@
+//! Reclaims of every kind while any one call fails, in a thread and in an interrupt: nothing is lost, nothing leaks, and all
+//! goes on afterwards (`ttm-semantics.md` §5.4 a–d).
+
+use forebay::*;
+use forebay_backends::*;
+use hosted_tests::kit::*;
+use hosted_tests::{Contents, Watched, World};
+
+type Plat<'w> = Watched<'w, Faulty<Machine<&'w Near>, Spin>>;
+type Store<'w> = Watched<'w, Faulty<&'w Far, Spin>>;
+type Home<'w> = Forebay<Plat<'w>, Store<'w>, [Place<Plat<'w>>; 3 * 4 * 16]>;
+type List = Roster<Spin, [usize; Roster::<Spin>::words(SEATS)]>;
+type Seat<'h, 'w> = Buffer<
+    'h,
+    Plat<'w>,
+    Store<'w>,
+    Listed<'h, [Slot<Plat<'w>>; 4], Spin, [usize; Roster::<Spin>::words(SEATS)]>,
+>;
+
+const SEATS: usize = 4;
+const NEVER: Faults = Faults { kth: None, per_mille: 0, seed: 0 };
+
+/// What a reclaim is asked for.
+#[derive(Clone, Copy, Debug)]
+enum Call {
+    Moved,
+    Freed,
+    Block,
+    KeepFree,
+    OrReclaim,
+}
+
+const CALLS: [Call; 5] = [Call::Moved, Call::Freed, Call::Block, Call::KeepFree, Call::OrReclaim];
+
+/// How the buffers end.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Resume,
+    EvictAgain,
+    Destroy,
+}
+
+const ENDS: [End; 3] = [End::Resume, End::EvictAgain, End::Destroy];
+
+/// What a buffer should have in it: the number that was written last, or zeros.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Model {
+    seed: Option<u8>,
+    unneeded: Advice,
+}
+
+/// Writes, if it can.
+fn write(buffer: &Seat<'_, '_>, model: &mut Model, seed: u8) {
+    if let Ok(mut guard) = buffer.write() {
+        let bytes = pattern(seed, guard.bytes());
+        assert_eq!(guard.copy_in(0, &bytes), bytes.len());
+        model.seed = Some(seed);
+    }
+}
+
+/// Compares, if the contents can be reached. What was not needed may be zeros.
+fn read(buffer: &Seat<'_, '_>, model: &mut Model) -> Result<(), PinError> {
+    let guard = buffer.read()?;
+    let mut bytes = vec![0xA5; guard.bytes()];
+    assert_eq!(guard.copy_out(0, &mut bytes), bytes.len());
+    let zeros = bytes.iter().all(|b| *b == 0);
+    drop(guard);
+    let expected = model.seed.map_or(vec![0; bytes.len()], |seed| pattern(seed, bytes.len()));
+    if zeros && model.unneeded == Advice::DontNeed {
+        let told = buffer.advise(Advice::DontNeed).unwrap();
+        assert!(told == Retained::No || model.seed.is_none(), "dropped, and nobody says so");
+        model.seed = None;
+    } else {
+        assert!(bytes == expected, "{:?} has other bytes", buffer.id());
+    }
+    Ok(())
+}
+
+/// One life of four buffers; how many calls failed, of platform and store.
+fn live<'w>(
+    world: &World,
+    home: &Forebay<Plat<'w>, Store<'w>>,
+    call: Call,
+    cx: Context,
+    end: End,
+) -> [u32; 2] {
+    let roster = List::new([0; Roster::<Spin>::words(SEATS)]);
+    let modes = [Caching::WriteBack, Caching::WriteCombined, Caching::WriteBack, Caching::Uncached];
+    let buffers: [Seat<'_, '_>; SEATS] = std::array::from_fn(|i| {
+        let slots = roster.list(i, [const { Slot::EMPTY }; 4]).unwrap();
+        Buffer::of(slots, home).with_id(BufferId(i)).with_mode(modes[i])
+    });
+    let mut models = [Model { seed: None, unneeded: Advice::WillNeed }; SEATS];
+    for (round, how) in RUNGS.into_iter().enumerate() {
+        let seed = round as u8;
+        for (i, (buffer, model)) in buffers.iter().zip(&mut models).enumerate() {
+            write(buffer, model, 16 * seed + i as u8 + 1);
+            if i == 2 && round % 2 == 0 {
+                let _ = buffer.evict(pages(3), Evict::COPY, CX);
+                let _ = read(buffer, model); // clean, as far as it goes
+            }
+            if i == round % SEATS {
+                let _ = buffer.advise(Advice::DontNeed).unwrap();
+                model.unneeded = Advice::DontNeed;
+            }
+        }
+        let all = || if round < 3 { roster.of(&buffers) } else { (&buffers).into() };
+        for n in 0..2 {
+            let report = match call {
+                Call::Moved => home.reclaim(all(), pages(5), how, cx),
+                Call::Freed => home.reclaim(all(), Want::freed(pages(5)), how, cx),
+                Call::Block => home.reclaim(all(), Want::block(order(3 + n)), how, cx),
+                Call::KeepFree => home.keep_free(all(), pages(20 + 5 * usize::from(n)), how, cx).unwrap(),
+                Call::OrReclaim => {
+                    let mut tries = 0;
+                    let attempt = || {
+                        tries += 1;
+                        home.pool().take(order(4), Caching::WriteBack, cx)
+                    };
+                    if let Ok(block) = home.or_reclaim(all(), pages(4), how, cx, attempt) {
+                        home.pool().give(block, cx).unwrap_or_else(|_| panic!("a plain block goes home"));
+                    }
+                    assert!((1..=SEATS + 2).contains(&tries));
+                    Report::default()
+                }
+            };
+            let reached = report.outcome == Outcome::Reached;
+            assert!(reached || report.evicted.moved() + report.settled.freed < pages(64), "{report:?}");
+            world.validate();
+        }
+        home.settle(pages(4), CX);
+        for (buffer, model) in buffers.iter().zip(&mut models) {
+            let _ = read(buffer, model);
+            if let Ok(told) = buffer.advise(Advice::WillNeed) {
+                model.seed = model.seed.filter(|_| told == Retained::Yes);
+                model.unneeded = Advice::WillNeed;
+            }
+        }
+        world.validate();
+    }
+    let failed = [home.platform().inner().failed(), home.store().inner().failed()];
+    home.platform().inner().set(NEVER);
+    home.store().inner().set(NEVER);
+    home.pool().trim(ALL, CX); // what is on the shelves of other modes may be what is missing
+    match end {
+        End::Resume => {}
+        End::EvictAgain => {
+            let report = home.reclaim(roster.of(&buffers), Want::freed(ALL), Evict::LADDER, CX);
+            assert_eq!((report.evicted.refused, report.settled.pending), (NONE, NONE), "{report:?}");
+            assert_eq!(world.frames_out(), NONE, "all of it is free");
+        }
+        End::Destroy => return failed,
+    }
+    for (buffer, model) in buffers.iter().zip(&mut models) {
+        assert_eq!(read(buffer, model), Ok(()));
+    }
+    failed
+}
+
+/// The same with these faults, and everything is home at the end.
+fn run(call: Call, cx: Context, end: End, near: &Near, far: &Far, faults: [Faults; 2]) -> [u32; 2] {
+    let world = World::new(Contents::Compared);
+    let plat = Watched::new(Faulty::new(Machine::new(near)), &world);
+    let home: Home<'_> = Forebay::new(plat, Watched::new(Faulty::new(far), &world), 16);
+    home.platform().inner().set(faults[0]);
+    home.store().inner().set(faults[1]);
+    let failed = live(&world, &home, call, cx, end);
+    assert_eq!(home.stats().stranded, NONE);
+    home.pool().trim(ALL, CX);
+    drop(home);
+    all_home(&world, near, far);
+    failed
+}
+
+fn kth(k: u32) -> Faults {
+    Faults { kth: Some(k), ..NEVER }
+}
+
+/// Rule: any one call of platform or store may fail, in each kind of reclaim, in each context.
+#[test]
+fn each_call_fails_once() {
+    let (near, far) = (near(24), far(64));
+    for call in CALLS {
+        for (cx, least) in [(CX, 60), (Context::INTERRUPT, 40)] {
+            let of = |k: u32| ENDS[k as usize % ENDS.len()];
+            let platform =
+                (0..).take_while(|k| run(call, cx, of(*k), &near, &far, [kth(*k), NEVER])[0] == 1).count();
+            let store =
+                (0..).take_while(|k| run(call, cx, of(*k), &near, &far, [NEVER, kth(*k)])[1] == 1).count();
+            assert!(platform > least && store > least, "{call:?} {cx:?}: only {platform} and {store} failed");
+        }
+    }
+}
+
+/// Rule: however many fail, on both sides at once.
+#[test]
+fn many_calls_fail() {
+    let (near, far) = (near(24), far(64));
+    let mut sum = 0;
+    for seed in 1..=60 {
+        let n = seed as usize;
+        let faults = |seed| Faults { per_mille: [30, 150, 400, 800][n % 4], seed, ..NEVER };
+        let cx = [CX, Context::NO_IO, Context::INTERRUPT][n % 3];
+        let failed = run(CALLS[n % 5], cx, ENDS[n % 3], &near, &far, [faults(seed), faults(seed * 7919)]);
+        sum += failed[0] + failed[1];
+    }
+    assert!(sum > 1000, "only {sum} failed");
+}
+
+/// Rule: a reclaim may stop after each page and go on in any other way, each want and rung after each other; no byte is lost
+/// and all is home at the end.
+#[test]
+fn reclaims_stop_anywhere() {
+    let (near, far) = (near(24), far(64));
+    for program in 0..5_usize.pow(4) {
+        let world = World::new(Contents::Compared);
+        let plat = Watched::new(Faulty::new(Machine::new(&near)), &world);
+        let home: Home<'_> = Forebay::new(plat, Watched::new(Faulty::new(&far), &world), 16);
+        let home: &Forebay<_, _> = &home;
+        let roster = List::new([0; Roster::<Spin>::words(SEATS)]);
+        let buffers: [Seat<'_, '_>; SEATS] = std::array::from_fn(|i| {
+            let buffer = Buffer::of(roster.list(i, [const { Slot::EMPTY }; 4]).unwrap(), home);
+            buffer.with_id(BufferId(i)).with_mode([Caching::WriteBack, Caching::WriteCombined][i % 2])
+        });
+        for (i, buffer) in buffers.iter().enumerate() {
+            fill(buffer, i as u8);
+        }
+        let mut rest = program;
+        for step in 0..4 {
+            let (how, cx) = (RUNGS[(rest + step) % 6], [CX, Context::INTERRUPT][(program + step) % 2]);
+            let want = match rest % 5 {
+                0 => Want::moved(pages(1)),
+                1 => Want::freed(pages(1)),
+                2 => Want::freed(pages(7)),
+                3 => Want::block(order(2)),
+                _ => Want::moved(pages(3)),
+            };
+            home.reclaim(roster.of(&buffers), want, how, cx);
+            let there: Pages =
+                buffers.iter().map(|b| b.residency().unwrap()).map(|r| r.resident + r.stored).sum();
+            assert_eq!(there, pages(16), "{program} {step}");
+            world.validate();
+            let one = &buffers[rest % SEATS];
+            match rest % 3 {
+                0 => check(one, (rest % SEATS) as u8),
+                1 => drop(one.restore(pages(1), CX).into_result().unwrap()),
+                _ => {}
+            }
+            rest /= 5;
+        }
+        if program % 2 == 0 {
+            buffers.iter().enumerate().for_each(|(i, b)| check(b, i as u8));
+        }
+        drop(buffers);
+        home.pool().trim(ALL, CX);
+        all_home(&world, &near, &far);
+    }
+}

@@ -1,0 +1,244 @@
+//! Shrinkers against readers, writers, a purger and a settler. Bytes are looked at with each pin; at the end
+//! nothing leaked. No loop waits for time: what is busy is tried again a bounded number of times.
+//!
+//! The stores are not watched here: an oracle between two threads would order what it should catch.
+
+mod shares;
+use forebay::*;
+use forebay_backends::*;
+use hosted_tests::kit::*;
+use hosted_tests::{Contents, Watched, World};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+const ROUNDS: usize = 5000;
+
+/// Who is inside a buffer: readers, and writers in units of a thousand.
+#[derive(Default)]
+struct Inside(AtomicUsize);
+
+impl Inside {
+    fn enter<R>(&self, weight: usize, legal: impl Fn(usize) -> bool, f: impl FnOnce() -> R) -> R {
+        let before = self.0.fetch_add(weight, Ordering::AcqRel);
+        assert!(legal(before), "{before} are inside already");
+        let result = f();
+        self.0.fetch_sub(weight, Ordering::AcqRel);
+        result
+    }
+}
+
+/// `f` until it is not busy, but not for ever. Out of frames is an answer too: the shrinkers hold some.
+fn patiently<T>(mut f: impl FnMut() -> Result<T, PinError>) -> Option<T> {
+    for _ in 0..10_000 {
+        match f() {
+            Ok(t) => return Some(t),
+            Err(PinError::Busy | PinError::Take(TakeError::OutOfFrames(_))) => thread::yield_now(),
+            Err(e) => panic!("{e}"),
+        }
+    }
+    None
+}
+
+/// Every page of a buffer has one number in all of its bytes, the same in all pages.
+fn number(bytes: &[u8]) -> u8 {
+    let first = bytes[0];
+    assert!(bytes.iter().all(|b| *b == first), "a torn buffer");
+    first
+}
+
+fn read<P, S, T>(buffer: &Buffer<'_, P, S, T>, inside: &Inside) -> bool
+where
+    P: Platform,
+    S: BackingStore<P::Block>,
+    T: Slots<P>,
+{
+    let Some(guard) = patiently(|| buffer.read()) else { return false };
+    inside.enter(
+        1,
+        |n| n < 1000,
+        || {
+            let mut bytes = vec![0; guard.bytes()];
+            guard.copy_out(0, &mut bytes);
+            number(&bytes);
+        },
+    );
+    true
+}
+
+fn write<P, S, T>(buffer: &Buffer<'_, P, S, T>, inside: &Inside) -> bool
+where
+    P: Platform,
+    S: BackingStore<P::Block>,
+    T: Slots<P>,
+{
+    let Some(mut guard) = patiently(|| buffer.write()) else { return false };
+    inside.enter(
+        1000,
+        |n| n == 0,
+        || {
+            let mut bytes = vec![0; guard.bytes()];
+            guard.copy_out(0, &mut bytes);
+            let next = number(&bytes).wrapping_add(1);
+            bytes.fill(next);
+            guard.copy_in(0, &bytes);
+        },
+    );
+    true
+}
+
+fn everybody<P, S>(home: &Forebay<P, S>)
+where
+    P: Platform<Block = RamBlock<PAGE>, Mode = ()> + Sync,
+    P::Lock: Sync + Send,
+    S: BackingStore<P::Block> + Sync,
+{
+    let mut slots = [const { Slot::EMPTY }; 8];
+    let many = Buffer::over(&mut slots, home);
+    let tiles: [Buffer<'_, _, _>; 5] = std::array::from_fn(|i| Buffer::new(home, order(i as u8 % 3)));
+    let inside: [Inside; 6] = Default::default();
+    let all: [&(dyn Evictable + Sync); 6] = [&tiles[0], &tiles[1], &many, &tiles[2], &tiles[3], &tiles[4]];
+    let (stop, moved, pinned) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    thread::scope(|s| {
+        for k in 0..2 {
+            let (all, stop, moved) = (&all, &stop, &moved);
+            s.spawn(move || {
+                for n in k.. {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let cx = [CX, Context::INTERRUPT, Context::NO_IO][n % 3];
+                    let report = home.reclaim(all, pages(1 + n % 9), RUNGS[n % 6], cx);
+                    moved.fetch_add(report.evicted.moved().get(), Ordering::Relaxed);
+                    thread::yield_now();
+                }
+            });
+        }
+        s.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                home.settle(pages(3), CX);
+                thread::yield_now();
+            }
+        });
+        let pins: Vec<_> = (0..3)
+            .map(|k| {
+                let (tiles, many, inside, pinned) = (&tiles, &many, &inside, &pinned);
+                s.spawn(move || {
+                    for n in 0..ROUNDS {
+                        let at = (n * 7 + k) % 6;
+                        let done = match (tiles.get(at), n % 11) {
+                            (Some(tile), 0) => tile.purge(Context::THREAD).is_ok(),
+                            (None, 0) => many.purge(Context::THREAD).is_ok(),
+                            (Some(tile), 1..4) => write(tile, &inside[at]),
+                            (None, 1..4) => write(many, &inside[5]),
+                            (Some(tile), 4) => tile.restore(pages(1), CX).into_result().is_ok(),
+                            (Some(tile), _) => read(tile, &inside[at]),
+                            (None, _) => read(many, &inside[5]),
+                        };
+                        pinned.fetch_add(usize::from(done), Ordering::Relaxed);
+                        thread::yield_now(); // or all is over before a shrinker is there
+                    }
+                })
+            })
+            .collect();
+        let results: Vec<_> = pins.into_iter().map(|p| p.join()).collect();
+        stop.store(true, Ordering::Relaxed);
+        assert!(results.iter().all(Result::is_ok));
+    });
+    assert!(moved.into_inner() > 0, "the shrinkers were never let in");
+    assert!(pinned.into_inner() > ROUNDS, "most pins should succeed");
+    for (tile, inside) in tiles.iter().zip(&inside) {
+        assert!(read(tile, inside));
+    }
+    assert!(read(&many, &inside[5]));
+    drop((tiles, many));
+    home.pool().trim(ALL, Context::THREAD);
+}
+
+/// Rule: whoever pins sees whole contents, whatever shrinkers, settlers and purgers do meanwhile; nothing
+/// leaks.
+#[test]
+fn shrinkers_against_pins() {
+    let near = near(128);
+    let (first, second) = (region::<3>(32, 1), far_with_id(64, 2));
+    let home = Forebay::<_, _, [Place<_>; 8]>::new(&near, Tiered(&first, &second), 2);
+    everybody(&home);
+    assert_eq!((near.free(), first.space().pages, second.space().pages), (pages(128), pages(32), pages(64)));
+    assert_eq!((first.space().adoptions, second.space().adoptions), (3, 16));
+}
+
+/// The same with the frames watched: none is given out twice or comes home twice.
+#[test]
+fn shrinkers_against_pins_watched() {
+    let (world, near) = (World::new(Contents::Ignored), near(128));
+    let far = far_with_id(64, 2);
+    let home = Forebay::<_, _, [Place<_>; 8]>::new(Watched::new(&near, &world), &far, 2);
+    everybody(&home);
+    all_home(&world, &near, &far);
+}
+
+/// Rule: takers, givers and a trimmer share the shelves; no block is in two hands, none is lost.
+#[test]
+fn a_pool_between_threads() {
+    let (world, near) = (World::new(Contents::Ignored), near(64));
+    let pool: &Pool<_> = &Pool::<_, [Place<_>; 9]>::new(Watched::new(&near, &world), 3);
+    thread::scope(|s| {
+        for k in 0..3_usize {
+            s.spawn(move || {
+                for n in 0..ROUNDS {
+                    let Ok(mut block) = pool.take(order(((n + k) % 3) as u8), (), CX) else { continue };
+                    assert!(block.block().iter().all(|b| *b == 0), "not wiped, or in two hands");
+                    block.bytes_mut().fill(k as u8 + 1);
+                    thread::yield_now();
+                    assert!(block.block().iter().all(|b| *b == k as u8 + 1), "in two hands");
+                    assert!(pool.give(block, Context::THREAD).is_ok());
+                    if n % 16 == 0 {
+                        pool.trim(pages(n % 5), Context::THREAD);
+                    }
+                }
+            });
+        }
+    });
+    pool.trim(ALL, Context::THREAD);
+    world.assert_empty();
+    assert_eq!(near.free(), near.total());
+}
+
+/// Rule: one who only looks where the contents are never lets a reader in over contents that are not there.
+#[test]
+fn looking_while_others_read() {
+    let (near, far) = (near(128), far(128));
+    let hogged = leave(&near, (0..64).map(|n| 2 * n));
+    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&near, &far, 0);
+    let mut slots = [const { Slot::EMPTY }; 64]; // single pages: looking takes a while
+    let buffer = Buffer::over(&mut slots, home);
+    fill(&buffer, 7);
+    let ready = AtomicUsize::new(0);
+    thread::scope(|s| {
+        s.spawn(|| {
+            ready.fetch_add(1, Ordering::Release);
+            for _ in 0..20 * ROUNDS {
+                if let Ok(there) = buffer.residency() {
+                    assert_eq!(there.resident + there.stored, pages(64));
+                }
+            }
+        });
+        while ready.load(Ordering::Acquire) == 0 {
+            thread::yield_now();
+        }
+        let mut bytes = vec![0; 64 * PAGE];
+        for _ in 0..ROUNDS {
+            let _ = buffer.evict(pages(1), Evict::COPY, CX).is_ok();
+            if let Ok(guard) = buffer.read() {
+                assert_eq!(
+                    guard.copy_out(0, &mut bytes),
+                    bytes.len(),
+                    "a guard, and the contents are elsewhere"
+                );
+            }
+        }
+    });
+    check(&buffer, 7);
+    drop(buffer);
+    give_back(&near, hogged);
+    assert_eq!((near.free(), far.space().pages), (near.total(), far.total()));
+}

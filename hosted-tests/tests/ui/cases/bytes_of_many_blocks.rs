@@ -1,0 +1,10 @@
+//! A buffer of many blocks is no slice of bytes.
+use forebay::*;
+use forebay_backends::*;
+type Source = Ram<Spin, 512>;
+
+fn bytes_of_many_blocks(guard: Read<'_, Source, &mut [Slot<Source>]>) -> u8 {
+    guard[0] //~ E0608: cannot index into a value
+}
+
+fn main() {}

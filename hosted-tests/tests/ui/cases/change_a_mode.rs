@@ -1,0 +1,8 @@
+//! A block's mode is what the platform made it, not what somebody says.
+use forebay::*;
+
+fn change_a_mode<P: Platform<Mode = Caching>>(pooled: &mut Pooled<P>) {
+    pooled.mode = Caching::WriteBack; //~ E0616: field `mode`
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+//! What is stored has one owner: no `Clone`.
+use forebay::*;
+
+fn clone_a_handle(one: &Handle) -> Handle {
+    <Handle as Clone>::clone(one) //~ E0277: Handle: Clone`
+}
+
+fn main() {}

@@ -1,0 +1,53 @@
+//! The right use of everything that the others misuse.
+use forebay::*;
+use forebay_backends::*;
+type Block = RamBlock<512>;
+type Source = Ram<Spin, 512>;
+type Store = RamRegion<Spin, 512, 4>;
+
+static HOME: Forebay<Source, Store, [Place<Source>; 8]> =
+    Forebay::new(Ram::new(), RamRegion::new(StoreId::DEFAULT), 2);
+
+fn there_and_back(block: Block, store: &dyn BackingStore<Block>) -> Option<Block> {
+    match store.transfer(block) {
+        Ok(handle) => match store.take_back(handle, Context::THREAD) {
+            Ok(block) => Some(block),
+            Err(refused) => store.discard(refused.item).unwrap_or_default(),
+        },
+        Err(refused) => Some(refused.item),
+    }
+}
+
+fn halves(block: Block, platform: &Source) -> Block {
+    match block.split() {
+        Ok((lower, upper)) => platform.join(lower, upper).unwrap_or_else(|(lower, _)| lower),
+        Err(block) => block,
+    }
+}
+
+fn main() {
+    let home: &Forebay<Source, Store> = &HOME;
+    let mut slots = [const { Slot::EMPTY }; 4];
+    {
+        let mut buffer = Buffer::over(&mut slots, home);
+        if let Ok(mut guard) = buffer.write() {
+            guard.copy_in(0, &[1]);
+        }
+        buffer.evict_now(Pages::MAX, Evict::LADDER, Context::THREAD);
+    }
+    slots[0] = Slot::EMPTY;
+    assert_eq!(slots.len(), 4);
+    let tile = Buffer::new(home, Order::PAGE);
+    if let Ok(mut guard) = tile.write() {
+        guard[0] = guard[1];
+    }
+    std::thread::scope(|s| {
+        s.spawn(|| home.reclaim(&[&tile], Pages::MAX, Evict::LADDER, Context::THREAD));
+    });
+    if let Ok(pooled) = home.pool().take(Order::PAGE, (), Context::THREAD) {
+        if let Ok(block) = pooled.into_plain(home.platform(), Context::THREAD) {
+            let block = there_and_back(block, home.store());
+            block.map(|b| home.pool().release(halves(b, home.platform())));
+        }
+    }
+}

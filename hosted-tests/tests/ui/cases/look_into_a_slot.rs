@@ -1,0 +1,10 @@
+//! What is in a slot is its buffer's business.
+use forebay::*;
+use forebay_backends::*;
+type Source = Ram<Spin, 512>;
+
+fn look_into_a_slot(slot: &mut Slot<Source>) -> Option<Handle> {
+    slot.copy.take() //~ E0616: field `copy`
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+//! A block in perhaps another caching mode must be made plain first.
+use forebay::*;
+use forebay_backends::*;
+type Block = RamBlock<512>;
+
+fn pooled_block_into_store<P: Platform<Block = Block>>(pooled: Pooled<P>, store: &dyn BackingStore<Block>) {
+    let _ = store.transfer(pooled); //~ E0308: expected `RamBlock<512>`, found `Pooled<P>`
+}
+
+fn main() {}

@@ -1,0 +1,12 @@
+//! A block goes home once.
+use forebay::*;
+use forebay_backends::*;
+type Block = RamBlock<512>;
+type Source = Ram<Spin, 512>;
+
+fn release_twice(block: Block, platform: &Source) {
+    platform.release(block);
+    platform.release(block); //~ E0382: use of moved value: `block`
+}
+
+fn main() {}

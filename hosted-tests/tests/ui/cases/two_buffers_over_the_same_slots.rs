@@ -1,0 +1,13 @@
+//! A buffer has its slots for itself.
+use forebay::*;
+use forebay_backends::*;
+type Source = Ram<Spin, 512>;
+type Store = RamRegion<Spin, 512, 4>;
+
+fn two_buffers(slots: &mut [Slot<Source>], home: &Forebay<Source, Store>) {
+    let one = Buffer::over(slots, home);
+    let two = Buffer::over(slots, home); //~ E0499: cannot borrow `*slots` as mutable more than once
+    drop((one, two));
+}
+
+fn main() {}

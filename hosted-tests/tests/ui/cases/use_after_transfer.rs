@@ -1,0 +1,11 @@
+//! After a transfer the bytes are the store's.
+use forebay::*;
+use forebay_backends::*;
+type Block = RamBlock<512>;
+
+fn use_after_transfer(block: Block, store: &dyn BackingStore<Block>) -> u8 {
+    let _ = store.transfer(block);
+    block[0] //~ E0382: borrow of moved value: `block`
+}
+
+fn main() {}

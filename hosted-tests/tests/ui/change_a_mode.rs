@@ -1,8 +1,0 @@
-//! E0616: a block's mode is what the platform made it, not what somebody says.
-use forebay::*;
-
-fn change_a_mode<P: Platform<Mode = Caching>>(pooled: &mut Pooled<P>) {
-    pooled.mode = Caching::WriteBack;
-}
-
-fn main() {}

@@ -1,8 +1,0 @@
-//! E0277: every block is in exactly one place: no `Clone`.
-use forebay_backends::*;
-
-fn clone_a_block(one: &RamBlock<512>) -> RamBlock<512> {
-    <RamBlock<512> as Clone>::clone(one)
-}
-
-fn main() {}

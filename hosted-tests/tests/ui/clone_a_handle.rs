@@ -1,8 +1,0 @@
-//! E0277: what is stored has one owner: no `Clone`.
-use forebay::*;
-
-fn clone_a_handle(one: &Handle) -> Handle {
-    <Handle as Clone>::clone(one)
-}
-
-fn main() {}

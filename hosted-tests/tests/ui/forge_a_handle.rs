@@ -1,8 +1,0 @@
-//! E0423: a handle names its store, order and value, and only `Handle::new` packs them.
-use forebay::*;
-
-fn forge_a_handle(word: std::num::NonZeroUsize) -> Handle {
-    Handle(word)
-}
-
-fn main() {}

@@ -1,8 +1,0 @@
-//! E0451: a block's mode is what the platform made it, not what somebody says.
-use forebay::*;
-
-fn forge_a_pooled<P: Platform<Mode = Caching>>(block: P::Block) -> Pooled<P> {
-    Pooled { block, mode: Caching::Uncached }
-}
-
-fn main() {}

@@ -1,9 +1,0 @@
-//! E0308: blocks of other pages are other blocks.
-use forebay::*;
-use forebay_backends::*;
-
-fn pages_of_another_size(block: RamBlock<4096>, store: &RamRegion<Spin, 512, 4>) {
-    let _ = store.transfer(block);
-}
-
-fn main() {}

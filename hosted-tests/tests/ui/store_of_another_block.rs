@@ -1,8 +1,0 @@
-//! E0277: a store for other blocks does not stand behind a pool.
-use forebay::*;
-use forebay_backends::*;
-type Store = RamRegion<Spin, 512, 4>;
-
-fn store_of_another_block(_: Buffer<'_, HeapSource<Spin, 512>, Store>) {}
-
-fn main() {}
