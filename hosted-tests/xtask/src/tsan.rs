@@ -184,7 +184,7 @@ impl Sanitizer {
 
 /// What a test tells of itself: its result, or `N threads: …`, which may stand behind other things.
 fn shown(line: &str) -> Option<&str> {
-    let threads = line.find(" threads:").map(|end| {
+    let threads = line.find(" threads: ").map(|end| {
         let number = line[..end].trim_end_matches(|c: char| c.is_ascii_digit()).len();
         &line[number..]
     });
