@@ -4,8 +4,8 @@ use crate::failure::{Failure, Result};
 use crate::firmware::target::{Name, Target};
 use crate::tsan::What;
 use crate::{
-    counts, firmware, fuzz, gate, msrv, panic_free, place, process, rules, setup, sizes, surface, traces,
-    tsan,
+    counts, firmware, fuzz, gate, msrv, panic_free, picture, place, process, rules, setup, sizes, surface,
+    traces, tsan,
 };
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
@@ -56,6 +56,8 @@ enum Command {
     Rules(Rules),
     /// Records the traces of hosted-tests/traces anew: which pages of their files SQLite and a linker touch
     Traces(Traces),
+    /// Draws core/forebay.svg, the picture of the README
+    Picture,
 }
 
 #[derive(Args, Debug)]
@@ -179,6 +181,7 @@ fn run(command: Command) -> Result {
         Command::Surface(wish) => print_surface(&wish),
         Command::Rules(Rules { against }) => rules::main(against.as_deref()),
         Command::Traces(Traces { folder }) => traces::main(folder.as_deref()),
+        Command::Picture => picture::main(),
     }
 }
 

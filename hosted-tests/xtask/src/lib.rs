@@ -10,6 +10,7 @@
 //! | `tsan` `fuzz` `msrv` | other compilers and sanitizers |
 //! | `sources` `rules` [`surface`] | what can be read from the sources |
 //! | `traces` | records what programs do |
+//! | `picture` | draws the picture of the README |
 //! | `setup` `gate` | installs everything, runs everything |
 //! | `cli` | the command line |
 //!
@@ -37,6 +38,8 @@ mod rules;
 pub mod surface;
 
 mod traces;
+
+mod picture;
 
 mod gate;
 mod setup;

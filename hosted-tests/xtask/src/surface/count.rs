@@ -2,9 +2,9 @@
 
 use super::Surface;
 use super::paths::Def;
-use super::tree::{Crate, ModuleId, ROOT, is_bitflags, is_public};
+use super::tree::{Crate, ModuleId, ROOT, is_bitflags, is_hidden, is_public};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use syn::{ImplItem, Item, TraitItem, Type};
+use syn::{Attribute, ImplItem, Item, TraitItem, Type};
 
 /// Public items, each with the shortest path by which it is named.
 type Public = BTreeMap<Def, String>;
@@ -44,14 +44,18 @@ fn public(tree: &Crate) -> Public {
 fn item_of(tree: &Crate, module: ModuleId, item: &Item, public: &Public, surface: &mut Surface) {
     let named = |name: &syn::Ident| public.get(&Def::Item(module, name.to_string()));
     match item {
-        Item::Fn(it) => surface.callables.extend(named(&it.sig.ident).cloned()),
+        Item::Fn(it) => {
+            if let Some(path) = named(&it.sig.ident) {
+                surface.callable(path.clone(), &it.attrs);
+            }
+        }
         Item::Trait(it) => {
             let Some(path) = named(&it.ident) else { return };
             let mut methods = 0;
             for method in &it.items {
                 if let TraitItem::Fn(method) = method {
-                    methods += 1;
-                    surface.callables.insert(format!("{path}::{}", method.sig.ident));
+                    methods += usize::from(!is_hidden(&method.attrs));
+                    surface.callable(format!("{path}::{}", method.sig.ident), &method.attrs);
                 }
             }
             surface.traits.insert(path.clone(), methods);
@@ -62,7 +66,7 @@ fn item_of(tree: &Crate, module: ModuleId, item: &Item, public: &Public, surface
                     if let ImplItem::Fn(method) = method
                         && is_public(&method.vis)
                     {
-                        surface.callables.insert(format!("{path}::{}", method.sig.ident));
+                        surface.callable(format!("{path}::{}", method.sig.ident), &method.attrs);
                     }
                 }
             }
@@ -75,6 +79,12 @@ fn item_of(tree: &Crate, module: ModuleId, item: &Item, public: &Public, surface
             surface.unread.insert(path.join("::"));
         }
         _ => {}
+    }
+}
+
+impl Surface {
+    fn callable(&mut self, path: String, attributes: &[Attribute]) {
+        if is_hidden(attributes) { &mut self.hidden } else { &mut self.callables }.insert(path);
     }
 }
 
@@ -150,7 +160,7 @@ mod tests {
                 ),
                 (
                     "src/port/store.rs",
-                    "pub trait Store { const X: u8; fn put(&self); fn get(&self) {} } pub fn free() {}",
+                    "pub trait Store { const X: u8; fn put(&self); fn get(&self) {} #[doc(hidden)] fn own(&self) {} } pub fn free() {}",
                 ),
             ],
         );
@@ -161,6 +171,7 @@ mod tests {
             "Flags::any Order::new Order::of_size S::get S::put Size::deep help port::store::free start";
         assert_eq!(surface.callables, words(expected));
         assert_eq!(surface.traits.into_iter().collect::<Vec<_>>(), [("S".to_owned(), 2)]);
+        assert_eq!(surface.hidden, words("S::own"));
         assert_eq!(surface.unread, words("other"));
     }
 }

@@ -20,6 +20,8 @@ pub struct Surface {
     /// What can be called: public functions, public methods of types that can be named, and methods that public traits
     /// declare. Each is one path, such as `Pool::take`. What implements a trait does not count again.
     pub callables: BTreeSet<String>,
+    /// What can be called too, but is not documented: `#[doc(hidden)]`.
+    pub hidden: BTreeSet<String>,
     /// The public traits, and how many methods each one declares.
     pub traits: BTreeMap<String, usize>,
     /// Macros, other than `bitflags!` and `compile_error!`, that stand where items stand. What they make is not counted.
@@ -81,6 +83,7 @@ impl fmt::Display for Surface {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:>4} names at the root", self.names.len())?;
         writeln!(f, "{:>4} callables", self.callables.len())?;
+        writeln!(f, "{:>4} callables more that are hidden from the documentation", self.hidden.len())?;
         writeln!(f, "{:>4} traits, with so many methods:", self.traits.len())?;
         for (name, methods) in &self.traits {
             writeln!(f, "  {methods:>4} {name}")?;

@@ -104,6 +104,14 @@ fn is_for_tests(attributes: &[Attribute]) -> bool {
     })
 }
 
+/// `#[doc(hidden)]`: callable, but not for users of the crate.
+pub(super) fn is_hidden(attributes: &[Attribute]) -> bool {
+    attributes.iter().any(|attribute| {
+        let Meta::List(list) = &attribute.meta else { return false };
+        list.path.is_ident("doc") && list.tokens.to_string() == "hidden"
+    })
+}
+
 fn attributes(item: &Item) -> &[Attribute] {
     match item {
         Item::Const(it) => &it.attrs,
