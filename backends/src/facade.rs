@@ -4,10 +4,7 @@ use crate::ram::overlap;
 use crate::{MemoryError, Ram, RamRegion};
 use core::fmt;
 use core::ops::Deref;
-use forebay::{
-    Buffer, Candidates, Context, Evict, Evictable, Forebay, Order, OutOfFrames, Pages, Place, Platform,
-    RawLock, Report, StoreId,
-};
+use forebay::{Buffer, Candidates, Context, Evict, Evictable, Forebay, Order, AllocError, Pages, Platform, Report, StoreId, sync::RawMutex};
 
 type Fast<L, const PAGE: usize> = Ram<L, PAGE>;
 type Slow<L, const PAGE: usize, const N: usize> = RamRegion<L, PAGE, N>;
@@ -20,21 +17,21 @@ pub type RamBuffer<L, const PAGE: usize, const N: usize> = Buffer<'static, Fast<
 /// `PAGE` is the smallest piece worth moving, in bytes: a buffer takes a power of two of pages. `N` is how many blocks
 /// may wait to be written out; one more is refused until [`write_out`](RamForebay::write_out) ran. Align the fast RAM
 /// to the largest buffer, or what lies before the first such boundary serves smaller ones only. Everything else of
-/// [`Forebay`] is there too, by `Deref`. ([`NoLock`](forebay::NoLock) can't be in a static.)
+/// [`Forebay`] is there too, by `Deref`. ([`NoopRawMutex`](forebay::sync::NoopRawMutex) can't be in a static.)
 ///
 /// With the feature `critical-section`:
 ///
 #[cfg_attr(feature = "critical-section", doc = "```no_run")]
 #[cfg_attr(not(feature = "critical-section"), doc = "```ignore")]
-/// use forebay::{CriticalSection, PinError};
+/// use forebay::{AccessError, sync::CriticalSectionRawMutex};
 /// use forebay_backends::{RamBuffer, RamForebay};
 ///
-/// type Ram = RamForebay<CriticalSection, 512, 16>; // pages of 512 bytes; 16 blocks may wait to be written out
+/// type Ram = RamForebay<CriticalSectionRawMutex, 512, 16>; // pages of 512 bytes; 16 blocks may wait to be written out
 ///
 /// static RAM: Ram = Ram::new();
-/// static TILES: [RamBuffer<CriticalSection, 512, 16>; 64] = [const { RAM.buffer::<8192>() }; 64];
+/// static TILES: [RamBuffer<CriticalSectionRawMutex, 512, 16>; 64] = [const { RAM.buffer::<8192>() }; 64];
 ///
-/// # fn main() -> Result<(), PinError> {
+/// # fn main() -> Result<(), AccessError> {
 /// # let (sram, psram) = (vec![0; 64 << 10].leak(), vec![0; 1 << 20].leak());
 /// # let meta = vec![0; Ram::metadata_words(64 << 10, 1 << 20)].leak();
 /// RAM.init(sram, psram, meta).expect("memory that nobody else uses"); // at start-up
@@ -47,7 +44,7 @@ pub type RamBuffer<L, const PAGE: usize, const N: usize> = Buffer<'static, Fast<
 /// # Ok(())
 /// # }
 /// ```
-pub struct RamForebay<L: RawLock, const PAGE: usize, const N: usize>(
+pub struct RamForebay<L: RawMutex, const PAGE: usize, const N: usize>(
     Forebay<Fast<L, PAGE>, Slow<L, PAGE, N>, [Place<Fast<L, PAGE>>; 0]>,
 );
 
@@ -99,7 +96,7 @@ impl defmt::Format for InitError {
 
 impl core::error::Error for InitError {}
 
-impl<L: RawLock, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
+impl<L: RawMutex, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
     /// Without memory: every buffer is out of frames.
     #[expect(clippy::new_without_default, reason = "it is made in a static")]
     pub const fn new() -> Self {
@@ -173,7 +170,7 @@ impl<L: RawLock, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
                 "a buffer has 1 byte to 1024 pages: use larger pages"
             );
         }
-        let order = match Order::holding(Pages::new(BYTES.div_ceil(PAGE))) {
+        let order = match Order::for_pages(Pages::new(BYTES.div_ceil(PAGE))) {
             Some(order) => order,
             None => Order::TEN, // excluded above
         };
@@ -210,9 +207,9 @@ impl<L: RawLock, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
     ) -> usize {
         let pages = Pages::new(bytes.div_ceil(PAGE));
         let fast = self.platform();
-        let is_there = || match Order::holding(pages) {
+        let is_there = || match Order::for_pages(pages) {
             Some(order) => fast.allocate(order, Context::THREAD).map(|block| fast.release(block)),
-            None => Err(OutOfFrames::Exhausted),
+            None => Err(AllocError::Exhausted),
         };
         let _ = self.or_reclaim(buffers, pages, Evict::TRANSFER, Context::THREAD, is_there);
         self.free()
@@ -242,21 +239,21 @@ impl<L: RawLock, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
     }
 }
 
-impl<L: RawLock, const PAGE: usize, const N: usize> Deref for RamForebay<L, PAGE, N> {
+impl<L: RawMutex, const PAGE: usize, const N: usize> Deref for RamForebay<L, PAGE, N> {
     type Target = Forebay<Fast<L, PAGE>, Slow<L, PAGE, N>>;
     fn deref(&self) -> &Self::Target {
         self.home()
     }
 }
 
-impl<L: RawLock, const PAGE: usize, const N: usize> fmt::Debug for RamForebay<L, PAGE, N> {
+impl<L: RawMutex, const PAGE: usize, const N: usize> fmt::Debug for RamForebay<L, PAGE, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
 #[cfg(feature = "defmt")]
-impl<L: RawLock, const PAGE: usize, const N: usize> defmt::Format for RamForebay<L, PAGE, N> {
+impl<L: RawMutex, const PAGE: usize, const N: usize> defmt::Format for RamForebay<L, PAGE, N> {
     fn format(&self, f: defmt::Formatter<'_>) {
         defmt::Format::format(&self.0, f);
     }

@@ -21,14 +21,14 @@
 //! no trait to implement. The same, put together one by one:
 //!
 //! ```
-//! use forebay::{Buffer, Context, Evict, Forebay, NoLock, Order, Pages, Place, StoreId};
+//! use forebay::{Buffer, Context, Evict, Forebay, Order, Pages, StoreId, sync::NoopRawMutex};
 //! use forebay_backends::{Ram, RamRegion};
 //!
 //! # fn memory(bytes: usize) -> &'static mut [u8] { vec![0; bytes].leak() }
 //! # fn words(n: usize) -> &'static mut [usize] { vec![0; n].leak() }
-//! # fn main() -> Result<(), forebay::PinError> {
-//! type Fast = Ram<NoLock, 512>; // one thread, pages of 512 bytes
-//! type Slow = RamRegion<NoLock, 512, 4>; // four blocks may wait to be written out
+//! # fn main() -> Result<(), forebay::AccessError> {
+//! type Fast = Ram<NoopRawMutex, 512>; // one thread, pages of 512 bytes
+//! type Slow = RamRegion<NoopRawMutex, 512, 4>; // four blocks may wait to be written out
 //!
 //! let fast = Fast::new();
 //! fast.add(memory(16 * 1024), words(Fast::metadata_words(16 * 1024))).expect("whole pages");
@@ -41,7 +41,7 @@
 //!
 //! // Under pressure the region takes the block itself; its frames are free once it is written out.
 //! let report = home.reclaim(&[&tile], Pages::new(4), Evict::TRANSFER, Context::INTERRUPT);
-//! assert_eq!((report.evicted.handed_over, report.freed()), (Pages::new(4), Pages::ZERO));
+//! assert_eq!((report.evicted.transferred, report.freed()), (Pages::new(4), Pages::ZERO));
 //! assert_eq!(home.settle(Pages::MAX, Context::THREAD).freed, Pages::new(4));
 //!
 //! assert!(tile.read()?.iter().all(|byte| *byte == 7)); // and back

@@ -1,6 +1,6 @@
 //! A store that takes nothing.
 
-use forebay::{BackingStore, Handle, OwnedBlock, Refused, StoreError, StoreIds};
+use forebay::{BackingStore, Handle, OwnedBlock, Refused, StoreError, port::StoreIds};
 
 /// Refuses everything: for a pool whose buffers are never evicted, only purged. Also the simplest store there is.
 #[derive(Clone, Copy, Debug, Default)]

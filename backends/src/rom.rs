@@ -1,13 +1,10 @@
 //! Contents that are there already: flash, a file that is mapped, a snapshot.
 
 use core::fmt;
-use forebay::{
-    BackingStore, Capabilities, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, StoreId,
-    StoreIds,
-};
+use forebay::{BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, StoreId, port::{Capabilities, StoreIds}};
 
 /// Bytes that never change, as a store: buffers begin in it
-/// ([`Buffer::begin_stored`](forebay::Buffer::begin_stored)), and come back to it for nothing as long as they are only read.
+/// ([`Buffer::attach_stored`](forebay::Buffer::attach_stored)), and come back to it for nothing as long as they are only read.
 ///
 /// It takes nothing: put it behind a store that does ([`Tiered`](crate::Tiered)), and what was written to goes there.
 /// Anything may be born from the same bytes as often as one likes: what is stored here is never used up.
@@ -72,9 +69,9 @@ impl<B: OwnedBlock, const PAGE: usize> BackingStore<B> for Rom<'_, PAGE> {
         let bytes = self.bytes.get(first.saturating_mul(PAGE)..).unwrap_or_default();
         let all = handle.pages().get() * PAGE;
         let there = bytes.get(..all).unwrap_or(bytes);
-        let mut done = block.copy_in(at.get() * PAGE, there);
+        let mut done = block.write_at(at.get() * PAGE, there);
         while done < all {
-            match block.copy_in(at.get() * PAGE + done, [0; 64].get(..all - done).unwrap_or(&[0; 64])) {
+            match block.write_at(at.get() * PAGE + done, [0; 64].get(..all - done).unwrap_or(&[0; 64])) {
                 0 => return Err(StoreError::Io), // not reached: the block is as large as it says
                 n => done += n,
             }

@@ -5,18 +5,18 @@
 //! front of it.
 
 use crate::{HeapBlock, Ram, RamBlock, RamBuffer};
-use forebay::{Caching, Context, Mode, NoLock, Order, OutOfFrames, Place, Platform, Pool, Slot};
+use forebay::{Caching, Context, Order, AllocError, Platform, Slot, frame::Mode, pool::Pool, sync::NoopRawMutex};
 
-type Source<const PAGE: usize> = Ram<NoLock, PAGE>;
+type Source<const PAGE: usize> = Ram<NoopRawMutex, PAGE>;
 
 /// A platform with several modes. There is none: only its slots are of interest.
 enum Modal {}
 
 impl Platform for Modal {
     type Block = RamBlock<512>;
-    type Lock = NoLock;
+    type RawMutex = NoopRawMutex;
     type Mode = Caching;
-    fn allocate(&self, _: Order, _: Context) -> Result<RamBlock<512>, OutOfFrames> {
+    fn allocate(&self, _: Order, _: Context) -> Result<RamBlock<512>, AllocError> {
         match *self {}
     }
     fn release(&self, _: RamBlock<512>) {
@@ -60,7 +60,7 @@ const _: () = {
 };
 
 const _: () = {
-    let words = size_of::<RamBuffer<NoLock, 512, 16>>() / size_of::<usize>();
+    let words = size_of::<RamBuffer<NoopRawMutex, 512, 16>>() / size_of::<usize>();
     assert!(words <= if WIDE { 10 } else { 11 }, "a contiguous buffer has grown");
 };
 

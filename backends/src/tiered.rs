@@ -1,9 +1,6 @@
 //! Two stores in a row.
 
-use forebay::{
-    BackingStore, Capabilities, Charge, Context, Handle, Order, OwnedBlock, Pages, Refused, Settled, Space,
-    StoreError, StoreIds,
-};
+use forebay::{BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, frame::Charge, port::{Capabilities, Settled, Space, StoreIds}};
 
 /// What the first store refuses goes to the second: with the very block that came back.
 ///
@@ -79,7 +76,7 @@ impl<T: OwnedBlock, A: BackingStore<T>, B: BackingStore<T>> BackingStore<T> for 
 
     fn space(&self) -> Space {
         let (a, b) = (self.0.space(), self.1.space());
-        Space::new(a.pages + b.pages, a.adoptions.saturating_add(b.adoptions))
+        Space::new(a.pages + b.pages, a.transfers.saturating_add(b.transfers))
     }
 
     fn room_of(&self, handle: &Handle) -> Pages {

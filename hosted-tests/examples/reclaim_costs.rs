@@ -5,7 +5,7 @@
 //! One process, both in turn, by the same random sequence; medians. Each time somebody uses a buffer, for which a page has to
 //! leave.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::{Ram, RamForebay, RamRegion};
 use hosted_tests::memory::{leak, words};
 use std::error::Error;
@@ -16,9 +16,9 @@ const PAGE: usize = 256;
 const ROUNDS: usize = 401;
 const CX: Context = Context::THREAD;
 
-type Home = RamForebay<Spin, PAGE, 64>;
-type Fast = Ram<Spin, PAGE>;
-type One<'h, T = [Slot<Fast>; 1]> = Buffer<'h, Fast, RamRegion<Spin, PAGE, 64>, T>;
+type Home = RamForebay<SpinRawMutex, PAGE, 64>;
+type Fast = Ram<SpinRawMutex, PAGE>;
+type One<'h, T = [Slot<Fast>; 1]> = Buffer<'h, Fast, RamRegion<SpinRawMutex, PAGE, 64>, T>;
 
 /// So many pages of fast RAM, and so many behind it.
 fn home(fast: usize, slow: usize) -> Result<&'static Home, Box<dyn Error>> {
@@ -60,11 +60,11 @@ impl<T: Slots<Fast>> Side<'_, T> {
         while buffer.write().is_err() {
             self.reclaim(Evict::COPY);
         }
-        let _ = buffer.advise(Advice::DontNeed)?;
+        let _ = buffer.set_purgeable(true)?;
         let start = Instant::now();
         self.reclaim(Evict::PURGE);
         let nanos = start.elapsed().as_nanos() as f64;
-        let _ = buffer.advise(Advice::WillNeed)?;
+        let _ = buffer.set_purgeable(false)?;
         Ok(nanos)
     }
 
@@ -95,10 +95,10 @@ fn random(seed: &mut u64, n: usize) -> usize {
 
 fn measure(many: usize, resident: usize) -> Result<(), Box<dyn Error>> {
     let (plain_home, listed_home) = (home(resident, many)?, home(resident, many)?);
-    let roster = Roster::<Spin, _>::new(words(Roster::<Spin>::words(many)));
+    let roster = EvictionIndex::<SpinRawMutex, _>::new(words(EvictionIndex::<SpinRawMutex>::words(many)));
     let plain: Vec<One<'_>> = (0..many).map(|_| Buffer::new(plain_home, Order::PAGE)).collect();
     let list = |n| Ok(Buffer::of(roster.list(n, [Slot::EMPTY]).map_err(|refused| refused.why)?, listed_home));
-    let listed: Vec<_> = (0..many).map(list).collect::<Result<_, NoSeat>>()?;
+    let listed: Vec<_> = (0..many).map(list).collect::<Result<_, IndexFull>>()?;
     let plain = Side { home: plain_home, candidates: Candidates::from(&plain[..]), buffers: &plain };
     let listed = Side { home: listed_home, candidates: roster.of(&listed), buffers: &listed };
 

@@ -1,7 +1,7 @@
 //! What handing 2 MiB over and taking them back cost beside copying them, on this machine as it is set: one process,
 //! cases in turn, medians of CPU time, and ratios. `cargo run --release -p hosted-tests --example shmem_costs`
 
-use forebay::{BackingStore, Context, Order, OwnedBlock, Pages, Platform, Spin, StoreId};
+use forebay::{BackingStore, Context, Order, OwnedBlock, Pages, Platform, StoreId, sync::SpinRawMutex};
 use forebay_backends::shmem::Arena;
 use forebay_backends::{Ram, RamBlock};
 use hosted_tests::memory::{leak, words};
@@ -43,9 +43,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arena = Arena::builder(256 << 20).create()?;
     let other = Arena::builder(256 << 20).create()?;
     let copies = other.copies(StoreId::DEFAULT);
-    let ram = Ram::<Spin, 4096>::new();
+    let ram = Ram::<SpinRawMutex, 4096>::new();
     let bytes = (BLOCKS + 1) << 21;
-    ram.add(leak(bytes, 0), words(Ram::<Spin, 4096>::metadata_words(bytes)))
+    ram.add(leak(bytes, 0), words(Ram::<SpinRawMutex, 4096>::metadata_words(bytes)))
         .map_err(|refused| refused.why)?;
     let take_ram =
         || (0..BLOCKS).map(|_| ram.allocate(HUGE, THREAD).expect("there is room")).collect::<Vec<_>>();
@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for _ in 0..ROUNDS {
         let mut blocks: Vec<_> =
             (0..BLOCKS).map(|_| arena.allocate(HUGE, THREAD).expect("there is room")).collect();
-        blocks.iter_mut().zip(&plain).for_each(|(to, from)| assert_eq!(to.copy_in(0, from), from.len()));
+        blocks.iter_mut().zip(&plain).for_each(|(to, from)| assert_eq!(to.write_at(0, from), from.len()));
         memcpy.time(|| {
             let (to, from) = plain.split_at_mut(BLOCKS / 2);
             for _ in 0..2 {

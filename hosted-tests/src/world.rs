@@ -10,7 +10,7 @@ mod watched;
 
 pub use watched::Watched;
 
-use forebay::{Charge, DmaAddr, Handle, Order, OwnedBlock, Pages, Pfn};
+use forebay::{Handle, Order, OwnedBlock, Pages, Pfn, frame::{Charge, DmaAddr}};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
 
@@ -215,7 +215,7 @@ impl World {
     fn bytes<B: OwnedBlock>(&self, block: &B, at: usize, len: usize) -> Option<Vec<u8>> {
         (self.contents == Contents::Compared).then(|| {
             let mut bytes = vec![0; len];
-            assert_eq!(block.copy_out(at, &mut bytes), len, "a block shorter than it says");
+            assert_eq!(block.read_at(at, &mut bytes), len, "a block shorter than it says");
             bytes
         })
     }

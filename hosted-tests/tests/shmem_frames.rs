@@ -83,7 +83,7 @@ fn out_and_back(arena: &Arena, order: Order, count: usize) -> Seen {
 #[test]
 fn a_transferred_block_keeps_its_frames_and_leaves_the_page_tables() {
     let arena = Arena::builder(64 << 20).windows(2).create().expect("an arena");
-    let chunk = Order::holding(Pages::new(arena.chunk_bytes() / 4096)).expect("a chunk is a block");
+    let chunk = Order::for_pages(Pages::new(arena.chunk_bytes() / 4096)).expect("a chunk is a block");
     let small = order(4);
     let in_a_chunk = 1 << (chunk.get() - 4);
     for (order, count) in

@@ -112,7 +112,7 @@ pub(crate) enum Claim {
     /// Somebody else was quicker.
     Lost,
     /// There is no seat for what would be left of it.
-    NoSeat,
+    IndexFull,
     /// Ours. The seat of what is left of it, and what is left of its word.
     Ours(usize, usize),
 }
@@ -205,7 +205,7 @@ impl<W: Words> Buddy<W> {
         if !left.is_none() {
             match self.sit(left) {
                 Some(free) => seat = free,
-                None => return Claim::NoSeat,
+                None => return Claim::IndexFull,
             }
         }
         self.free -= wanted;

@@ -68,7 +68,7 @@ pub(crate) fn take(at: &mut impl Reach, order: Order) -> Option<Pfn> {
         let bit = bits.bit(index);
         match at.step(|b| b.claim(bit, left, order.pages())) {
             Claim::Lost => {}
-            Claim::NoSeat => help(at, &frames),
+            Claim::IndexFull => help(at, &frames),
             Claim::Ours(seat, word) => {
                 if word == 0 {
                     lower(at, found, bits, index);

@@ -2,11 +2,7 @@
 
 use core::fmt;
 use core::ops::Range;
-use forebay::{
-    Ask, BackingStore, BufferId, Busy, Capabilities, Charge, Context, DmaAddr, Handle, Keep, Locked,
-    MapRefused, ModeRefused, Order, OutOfFrames, OverLimit, OwnedBlock, Pages, Platform, RawLock, Refused,
-    Settled, Space, StoreError, StoreIds, Wiped, Zone, Zones,
-};
+use forebay::{AllocRequest, BackingStore, BufferId, Busy, Context, Handle, Order, AllocError, OwnedBlock, Pages, Platform, Refused, StoreError, Zones, frame::{Charge, DmaAddr, ModeRefused}, port::{Capabilities, Settled, Space, StoreIds}, sync::{Mutex, RawMutex}};
 
 /// Which calls fail. Counted are the calls that may fail at all.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -35,14 +31,14 @@ struct State {
 /// [`StoreError::Io`] unless told another error ([`fail_with`](Faulty::fail_with)).
 pub struct Faulty<T, L> {
     inner: T,
-    state: Locked<L, State>,
+    state: Mutex<L, State>,
 }
 
-impl<T, L: RawLock> Faulty<T, L> {
+impl<T, L: RawMutex> Faulty<T, L> {
     /// Around `inner`, without faults.
     pub const fn new(inner: T) -> Self {
         let faults = Faults { kth: None, per_mille: 0, seed: 0 };
-        Faulty { inner, state: Locked::new(State { faults, calls: 0, failed: 0, random: 1, error: None }) }
+        Faulty { inner, state: Mutex::new(State { faults, calls: 0, failed: 0, random: 1, error: None }) }
     }
 
     /// From now on these faults; counting begins again.
@@ -98,17 +94,17 @@ impl<T, L: RawLock> Faulty<T, L> {
     }
 }
 
-impl<P: Platform, L: RawLock> Platform for Faulty<P, L> {
+impl<P: Platform, L: RawMutex> Platform for Faulty<P, L> {
     type Block = P::Block;
-    type Lock = P::Lock;
+    type RawMutex = P::RawMutex;
     type Mode = P::Mode;
     const MAX_ORDER: Order = P::MAX_ORDER;
 
-    fn allocate(&self, order: Order, cx: Context) -> Result<P::Block, OutOfFrames> {
-        self.allocate_for(Ask::of(order), cx)
+    fn allocate(&self, order: Order, cx: Context) -> Result<P::Block, AllocError> {
+        self.allocate(AllocRequest::new(order), cx)
     }
-    fn allocate_for(&self, ask: Ask, cx: Context) -> Result<P::Block, OutOfFrames> {
-        if self.fails() { Err(OutOfFrames::Exhausted) } else { self.inner.allocate_for(ask, cx) }
+    fn allocate(&self, ask: AllocRequest, cx: Context) -> Result<P::Block, AllocError> {
+        if self.fails() { Err(AllocError::Exhausted) } else { self.inner.allocate(ask, cx) }
     }
     fn release(&self, block: P::Block) {
         self.inner.release(block);
@@ -127,7 +123,7 @@ impl<P: Platform, L: RawLock> Platform for Faulty<P, L> {
         self.inner.wiped(block)
     }
     fn available(&self, zones: Zones) -> Option<Pages> {
-        self.inner.available(zones)
+        self.inner.free_pages(zones)
     }
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
         self.inner.join(left, right)
@@ -141,8 +137,8 @@ impl<P: Platform, L: RawLock> Platform for Faulty<P, L> {
     ) -> Result<(), ModeRefused> {
         if self.fails() { Err(ModeRefused) } else { self.inner.set_mode(block, from, to, cx) }
     }
-    fn flush_modes(&self, cx: Context) {
-        self.inner.flush_modes(cx);
+    fn flush(&self, cx: Context) {
+        self.inner.flush(cx);
     }
     fn map(&self, block: &P::Block, cx: Context) -> Result<DmaAddr, MapRefused> {
         if self.fails() { Err(MapRefused) } else { self.inner.map(block, cx) }
@@ -205,7 +201,7 @@ impl<P: Platform, L: RawLock> Platform for Faulty<P, L> {
     }
 }
 
-impl<B: OwnedBlock, S: BackingStore<B>, L: RawLock> BackingStore<B> for Faulty<S, L> {
+impl<B: OwnedBlock, S: BackingStore<B>, L: RawMutex> BackingStore<B> for Faulty<S, L> {
     fn ids(&self) -> StoreIds {
         self.inner.ids()
     }
@@ -266,7 +262,7 @@ impl<B: OwnedBlock, S: BackingStore<B>, L: RawLock> BackingStore<B> for Faulty<S
     }
 }
 
-impl<T: fmt::Debug, L: RawLock> fmt::Debug for Faulty<T, L> {
+impl<T: fmt::Debug, L: RawMutex> fmt::Debug for Faulty<T, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Faulty")
             .field("inner", &self.inner)
@@ -276,7 +272,7 @@ impl<T: fmt::Debug, L: RawLock> fmt::Debug for Faulty<T, L> {
 }
 
 #[cfg(feature = "defmt")]
-impl<T: defmt::Format, L: RawLock> defmt::Format for Faulty<T, L> {
+impl<T: defmt::Format, L: RawMutex> defmt::Format for Faulty<T, L> {
     fn format(&self, f: defmt::Formatter<'_>) {
         defmt::write!(f, "Faulty({}, {=u32} failed)", self.inner, self.failed());
     }

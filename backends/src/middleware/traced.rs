@@ -1,11 +1,7 @@
 //! A trace of every call.
 
 use core::ops::Range;
-use forebay::{
-    Ask, BackingStore, BufferId, Busy, Capabilities, Charge, Context, DmaAddr, Handle, Keep, MapRefused,
-    Mode, ModeRefused, Order, OutOfFrames, OverLimit, OwnedBlock, Pages, Pfn, Platform, Refused, Settled,
-    Space, StoreError, StoreIds, Wiped, Zone, Zones,
-};
+use forebay::{AllocRequest, BackingStore, BufferId, Busy, Context, Handle, Order, AllocError, OwnedBlock, Pages, Pfn, Platform, Refused, StoreError, Zones, frame::{Charge, DmaAddr, Mode, ModeRefused}, port::{Capabilities, Settled, Space, StoreIds}};
 
 /// One call, after it returned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -13,7 +9,7 @@ use forebay::{
 #[non_exhaustive]
 pub enum Event {
     /// A source gave a block of that order, or had none.
-    Allocate(Order, Result<Pfn, OutOfFrames>),
+    Allocate(Order, Result<Pfn, AllocError>),
     /// A source took one home.
     Release(Pfn, Order),
     /// Two neighbours were joined, or not.
@@ -118,15 +114,15 @@ impl<T, O: Sink> Traced<T, O> {
 
 impl<P: Platform, O: Sink> Platform for Traced<P, O> {
     type Block = P::Block;
-    type Lock = P::Lock;
+    type RawMutex = P::RawMutex;
     type Mode = P::Mode;
     const MAX_ORDER: Order = P::MAX_ORDER;
 
-    fn allocate(&self, order: Order, cx: Context) -> Result<P::Block, OutOfFrames> {
-        self.allocate_for(Ask::of(order), cx)
+    fn allocate(&self, order: Order, cx: Context) -> Result<P::Block, AllocError> {
+        self.allocate(AllocRequest::new(order), cx)
     }
-    fn allocate_for(&self, ask: Ask, cx: Context) -> Result<P::Block, OutOfFrames> {
-        let result = self.inner.allocate_for(ask, cx);
+    fn allocate(&self, ask: AllocRequest, cx: Context) -> Result<P::Block, AllocError> {
+        let result = self.inner.allocate(ask, cx);
         self.note(Event::Allocate(ask.order, result.as_ref().map(OwnedBlock::pfn).map_err(|e| *e)));
         result
     }
@@ -149,7 +145,7 @@ impl<P: Platform, O: Sink> Platform for Traced<P, O> {
         self.inner.wiped(block)
     }
     fn available(&self, zones: Zones) -> Option<Pages> {
-        self.inner.available(zones)
+        self.inner.free_pages(zones)
     }
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
         let order = left.order();
@@ -168,8 +164,8 @@ impl<P: Platform, O: Sink> Platform for Traced<P, O> {
         self.note(Event::SetMode(block.pfn(), to.index(), result));
         result
     }
-    fn flush_modes(&self, cx: Context) {
-        self.inner.flush_modes(cx);
+    fn flush(&self, cx: Context) {
+        self.inner.flush(cx);
         self.note(Event::FlushModes);
     }
     fn map(&self, block: &P::Block, cx: Context) -> Result<DmaAddr, MapRefused> {

@@ -6,9 +6,7 @@ use core::alloc::Layout;
 use core::fmt;
 use core::mem::MaybeUninit;
 use core::ops::{Deref, DerefMut};
-use forebay::{
-    BufferId, Context, Locked, Order, OutOfFrames, OwnedBlock, Pages, Pfn, Platform, RawLock, Refused,
-};
+use forebay::{BufferId, Context, Order, AllocError, OwnedBlock, Pages, Pfn, Platform, Refused, sync::{Mutex, RawMutex}};
 use linked_list_allocator::Heap;
 
 /// A block from a [`HeapSource`]: ordinary bytes, and one piece for ever. A heap wants back exactly what it gave.
@@ -39,11 +37,11 @@ impl<const PAGE: usize> OwnedBlock for HeapBlock<PAGE> {
     fn split(self) -> Result<(Self, Self), Self> {
         Err(self)
     }
-    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
-        self.0.copy_out(at, to)
+    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
+        self.0.read_at(at, to)
     }
-    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
-        self.0.copy_in(at, from)
+    fn write_at(&mut self, at: usize, from: &[u8]) -> usize {
+        self.0.write_at(at, from)
     }
     fn zero(&mut self) {
         self.0.zero();
@@ -69,13 +67,13 @@ impl<const PAGE: usize> defmt::Format for HeapBlock<PAGE> {
 /// First fit over a sorted list: O(free pieces) under the lock for every call, so never on an eviction path that
 /// must be quick; and natural alignment may leave gaps that no large block fits into. [`Ram`](super::Ram) has
 /// neither fault. A block can't be split, so it is evicted whole or not at all.
-pub struct HeapSource<L, const PAGE: usize>(Locked<L, Heap>);
+pub struct HeapSource<L, const PAGE: usize>(Mutex<L, Heap>);
 
-impl<L: RawLock, const PAGE: usize> HeapSource<L, PAGE> {
+impl<L: RawMutex, const PAGE: usize> HeapSource<L, PAGE> {
     /// A source without memory.
     #[expect(clippy::new_without_default, reason = "it is made in a static")]
     pub const fn new() -> Self {
-        HeapSource(Locked::new(Heap::empty()))
+        HeapSource(Mutex::new(Heap::empty()))
     }
 
     /// Gives it its memory; returns how many bytes of it are in whole, aligned pages.
@@ -111,14 +109,14 @@ impl<L: RawLock, const PAGE: usize> HeapSource<L, PAGE> {
     }
 }
 
-impl<L: RawLock, const PAGE: usize> Platform for HeapSource<L, PAGE> {
+impl<L: RawMutex, const PAGE: usize> Platform for HeapSource<L, PAGE> {
     type Block = HeapBlock<PAGE>;
-    type Lock = L;
+    type RawMutex = L;
     type Mode = ();
 
-    fn allocate(&self, order: Order, _: Context) -> Result<HeapBlock<PAGE>, OutOfFrames> {
-        let layout = Self::layout(order).ok_or(OutOfFrames::Exhausted)?;
-        let at = self.0.with(|heap| heap.allocate_first_fit(layout)).map_err(|()| OutOfFrames::Exhausted)?;
+    fn allocate(&self, order: Order, _: Context) -> Result<HeapBlock<PAGE>, AllocError> {
+        let layout = Self::layout(order).ok_or(AllocError::Exhausted)?;
+        let at = self.0.with(|heap| heap.allocate_first_fit(layout)).map_err(|()| AllocError::Exhausted)?;
         // SAFETY: the heap gave these bytes to us alone, that many, so aligned, for as long as we want, out of the
         // one slice of `init`. Its list lay in them as plain words; writing zeros makes every byte initialised.
         unsafe {
@@ -161,21 +159,21 @@ impl<L: RawLock, const PAGE: usize> Platform for HeapSource<L, PAGE> {
     }
 }
 
-impl<L: RawLock, const PAGE: usize> HeapSource<L, PAGE> {
+impl<L: RawMutex, const PAGE: usize> HeapSource<L, PAGE> {
     /// Whole pages' worth of free bytes.
     pub fn free(&self) -> Pages {
         Pages::new(self.free_bytes() / PAGE)
     }
 }
 
-impl<L: RawLock, const PAGE: usize> fmt::Debug for HeapSource<L, PAGE> {
+impl<L: RawMutex, const PAGE: usize> fmt::Debug for HeapSource<L, PAGE> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HeapSource({} bytes free)", self.free_bytes())
     }
 }
 
 #[cfg(feature = "defmt")]
-impl<L: RawLock, const PAGE: usize> defmt::Format for HeapSource<L, PAGE> {
+impl<L: RawMutex, const PAGE: usize> defmt::Format for HeapSource<L, PAGE> {
     fn format(&self, f: defmt::Formatter<'_>) {
         defmt::write!(f, "HeapSource({=usize} bytes free)", self.free_bytes());
     }

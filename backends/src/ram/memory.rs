@@ -8,7 +8,7 @@ use core::marker::PhantomData;
 use core::num::NonZeroUsize;
 use core::ops::{Deref, DerefMut, Range};
 use core::ptr::NonNull;
-use forebay::{Locked, Order, OwnedBlock, Pages, Pfn, RawLock, Refused};
+use forebay::{Order, OwnedBlock, Pages, Pfn, Refused, sync::{Mutex, RawMutex}};
 
 /// `2^order` pages of ordinary RAM that nobody else reads or writes: simply bytes.
 ///
@@ -81,12 +81,12 @@ impl<const PAGE: usize> OwnedBlock for RamBlock<PAGE> {
         unsafe { Ok((Self::new(base, order), Self::new(base.add(PAGE << order.get()), order))) }
     }
 
-    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
+    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
         let from = self.get(at..).unwrap_or_default();
         copy(from, to)
     }
 
-    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
+    fn write_at(&mut self, at: usize, from: &[u8]) -> usize {
         let to = self.get_mut(at..).unwrap_or_default();
         copy(from, to)
     }
@@ -285,13 +285,13 @@ struct Memory {
 unsafe impl Send for Memory {}
 
 /// RAM, given once, that blocks are cut from. Its lock is held for a few dozen instructions at a time.
-pub(crate) struct Piece<L, const PAGE: usize>(Locked<L, Memory>);
+pub(crate) struct Piece<L, const PAGE: usize>(Mutex<L, Memory>);
 
-impl<L: RawLock, const PAGE: usize> Piece<L, PAGE> {
+impl<L: RawMutex, const PAGE: usize> Piece<L, PAGE> {
     /// Without memory.
     pub(crate) const fn new() -> Self {
         let (buddy, away) = (Buddy::without(&mut [] as Lent), Away::without(&mut [] as Lent));
-        Piece(Locked::new(Memory { base: None, buddy, away }))
+        Piece(Mutex::new(Memory { base: None, buddy, away }))
     }
 
     /// Words for `bytes` bytes whose blocks are only cut and joined.
@@ -460,7 +460,7 @@ impl<L: RawLock, const PAGE: usize> Piece<L, PAGE> {
     }
 }
 
-impl<L: RawLock, const PAGE: usize> Reach for &Piece<L, PAGE> {
+impl<L: RawMutex, const PAGE: usize> Reach for &Piece<L, PAGE> {
     type Words = Lent;
     fn step<R>(&mut self, f: impl FnOnce(&mut Buddy<Lent>) -> R) -> R {
         self.0.with(|m| f(&mut m.buddy))

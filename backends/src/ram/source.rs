@@ -3,7 +3,7 @@
 use super::{MemoryError, MemoryRefused, Neighbours, Piece, PutAway, RamBlock};
 use core::fmt;
 use core::ops::Range;
-use forebay::{BufferId, Context, Order, OutOfFrames, Pages, Platform, RawLock, Refused, Zones};
+use forebay::{BufferId, Context, Order, AllocError, Pages, Platform, Refused, Zones, sync::RawMutex};
 
 /// A source over up to `PIECES` pieces of plain RAM, of any size and alignment; pages of `PAGE` bytes.
 ///
@@ -20,7 +20,7 @@ use forebay::{BufferId, Context, Order, OutOfFrames, Pages, Platform, RawLock, R
 /// the size of the memory.
 pub struct Ram<L, const PAGE: usize, const PIECES: usize = 2>([Piece<L, PAGE>; PIECES]);
 
-impl<L: RawLock, const PAGE: usize, const PIECES: usize> Ram<L, PAGE, PIECES> {
+impl<L: RawMutex, const PAGE: usize, const PIECES: usize> Ram<L, PAGE, PIECES> {
     /// A source without memory.
     #[expect(clippy::new_without_default, reason = "it is made in a static")]
     pub const fn new() -> Self {
@@ -92,13 +92,13 @@ pub(crate) fn overlap(addresses: &Range<usize>, memory: &[u8]) -> bool {
     addresses.start < other.end.addr() && other.start.addr() < addresses.end
 }
 
-impl<L: RawLock, const PAGE: usize, const PIECES: usize> Platform for Ram<L, PAGE, PIECES> {
+impl<L: RawMutex, const PAGE: usize, const PIECES: usize> Platform for Ram<L, PAGE, PIECES> {
     type Block = RamBlock<PAGE>;
-    type Lock = L;
+    type RawMutex = L;
     type Mode = ();
 
-    fn allocate(&self, order: Order, _: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
-        self.0.iter().find_map(|piece| piece.cut(order)).ok_or(OutOfFrames::Exhausted)
+    fn allocate(&self, order: Order, _: Context) -> Result<RamBlock<PAGE>, AllocError> {
+        self.0.iter().find_map(|piece| piece.cut(order)).ok_or(AllocError::Exhausted)
     }
 
     /// Always known: it counts them.
@@ -152,14 +152,14 @@ impl<L: RawLock, const PAGE: usize, const PIECES: usize> Platform for Ram<L, PAG
     }
 }
 
-impl<L: RawLock, const PAGE: usize, const PIECES: usize> fmt::Debug for Ram<L, PAGE, PIECES> {
+impl<L: RawMutex, const PAGE: usize, const PIECES: usize> fmt::Debug for Ram<L, PAGE, PIECES> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Ram({} of {} pages of {PAGE} bytes free)", self.free(), self.total())
     }
 }
 
 #[cfg(feature = "defmt")]
-impl<L: RawLock, const PAGE: usize, const PIECES: usize> defmt::Format for Ram<L, PAGE, PIECES> {
+impl<L: RawMutex, const PAGE: usize, const PIECES: usize> defmt::Format for Ram<L, PAGE, PIECES> {
     fn format(&self, f: defmt::Formatter<'_>) {
         let (free, total) = (self.free().get(), self.total().get());
         defmt::write!(f, "Ram({=usize} of {=usize} pages of {=usize} bytes free)", free, total, PAGE);

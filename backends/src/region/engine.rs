@@ -47,7 +47,7 @@ impl<B: OwnedBlock, const PAGE: usize> Job<B, PAGE> {
     pub fn copy(&mut self) {
         let end = self.at + self.len;
         if let Some(to) = self.to.get_mut(self.at..end) {
-            self.len = self.from.copy_out(self.at, to);
+            self.len = self.from.read_at(self.at, to);
         }
     }
 

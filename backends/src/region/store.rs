@@ -4,10 +4,7 @@ use super::table::{Adopted, Asked, Found, Place, Table, Waiting};
 use crate::ram::{Piece, PutAway};
 use crate::{MemoryError, MemoryRefused, RamBlock};
 use core::fmt;
-use forebay::{
-    BackingStore, Capabilities, Context, Handle, Locked, Order, OwnedBlock, Pages, RawLock, Refused, Settled,
-    Space, StoreError, StoreId, StoreIds,
-};
+use forebay::{BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, StoreId, port::{Capabilities, Settled, Space, StoreIds}, sync::{Mutex, RawMutex}};
 
 /// A store over one range of RAM that is slower and larger than the pool's; pages of `PAGE` bytes, the same as the
 /// blocks'.
@@ -37,18 +34,18 @@ use forebay::{
 /// written out or taken back before finds its room ready, unless room is short: O(1). A lock is held for a few dozen instructions at a time.
 pub struct Region<L, B, const PAGE: usize, const N: usize> {
     pub(super) memory: Piece<L, PAGE>,
-    pub(super) table: Locked<L, Table<B, PAGE, N>>,
+    pub(super) table: Mutex<L, Table<B, PAGE, N>>,
     id: StoreId,
 }
 
 /// The usual region: what it adopts is plain RAM too.
 pub type RamRegion<L, const PAGE: usize, const N: usize> = Region<L, RamBlock<PAGE>, PAGE, N>;
 
-impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, PAGE, N> {
+impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, PAGE, N> {
     /// A region without memory.
     pub const fn new(id: StoreId) -> Self {
         const { assert!(B::PAGE == PAGE, "the region's pages are as large as the blocks'") }
-        Region { memory: Piece::new(), table: Locked::new(Table::new()), id }
+        Region { memory: Piece::new(), table: Mutex::new(Table::new()), id }
     }
 
     /// Words of metadata for a range of `bytes` bytes: about four bits a page.
@@ -198,7 +195,7 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
     fn stored(&self, handle: &Handle) -> Result<usize, StoreError> {
         let (place, page) = self.place(handle)?;
         match self.table.with(|t| t.find(place)) {
-            Found::Adopted => Err(StoreError::OtherWay),
+            Found::Adopted => Err(StoreError::WrongKind),
             Found::Out => Err(StoreError::Busy),
             Found::Elsewhere(_) if self.memory.is_away(page, place.order) => Ok(page),
             // It may be that, read by somebody else meanwhile.
@@ -227,7 +224,7 @@ fn orders() -> impl Iterator<Item = Order> {
     (0..=Order::TEN.get()).filter_map(Order::new)
 }
 
-impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<B> for Region<L, B, PAGE, N> {
+impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<B> for Region<L, B, PAGE, N> {
     fn ids(&self) -> StoreIds {
         self.id.only()
     }
@@ -239,8 +236,8 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<
     }
 
     fn space(&self) -> Space {
-        let (ready, adoptions) = self.table.with(|t| t.spare());
-        Space::new(self.memory.free() + ready, adoptions)
+        let (ready, transfers) = self.table.with(|t| t.spare());
+        Space::new(self.memory.free() + ready, transfers)
     }
 
     /// [`StoreError::Full`] and [`StoreError::Backlog`] as the type says.
@@ -268,7 +265,7 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<
     fn take_back(&self, handle: Handle, _: Context) -> Result<B, Refused<Handle, StoreError>> {
         let why = match self.adopted(&handle, Asked::Back) {
             Ok(Some(block)) => return Ok(block),
-            Ok(None) => self.stored(&handle).map_or_else(|why| why, |_| StoreError::OtherWay),
+            Ok(None) => self.stored(&handle).map_or_else(|why| why, |_| StoreError::WrongKind),
             Err(why) => why,
         };
         Err(Refused::new(handle, why))
@@ -283,7 +280,7 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<
         }
         let mut room = Room::new(self, self.room(order)?, AtEnd::Free);
         let wanted = room.block.as_ref().map_or(0, |to| to.len());
-        let copied = room.block.as_mut().map_or(0, |to| block.copy_out(0, to));
+        let copied = room.block.as_mut().map_or(0, |to| block.read_at(0, to));
         match room.block.as_ref().and_then(|to| self.handle(to, order, N)) {
             Some(handle) if copied == wanted => {
                 room.at_end = AtEnd::Keep;
@@ -305,7 +302,7 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<
         };
         let room = Room::new(self, from, AtEnd::Return);
         let bytes = room.block.as_deref().unwrap_or_default();
-        let copied = block.copy_in(at.get().saturating_mul(PAGE), bytes);
+        let copied = block.write_at(at.get().saturating_mul(PAGE), bytes);
         if copied == bytes.len() { Ok(()) } else { Err(StoreError::TooLarge) }
     }
 
@@ -368,7 +365,7 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<
 }
 
 /// Room of the region that is in use outside the lock; it goes back even if a block's own code panics.
-struct Room<'r, L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> {
+struct Room<'r, L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> {
     region: &'r Region<L, B, PAGE, N>,
     block: Option<RamBlock<PAGE>>,
     at_end: AtEnd,
@@ -383,13 +380,13 @@ enum AtEnd {
     Free,
 }
 
-impl<'r, L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Room<'r, L, B, PAGE, N> {
+impl<'r, L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Room<'r, L, B, PAGE, N> {
     fn new(region: &'r Region<L, B, PAGE, N>, block: RamBlock<PAGE>, at_end: AtEnd) -> Self {
         Room { region, block: Some(block), at_end }
     }
 }
 
-impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Drop for Room<'_, L, B, PAGE, N> {
+impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Drop for Room<'_, L, B, PAGE, N> {
     fn drop(&mut self) {
         let Some(block) = self.block.take() else { return };
         match self.at_end {
@@ -403,7 +400,7 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Drop for Room
     }
 }
 
-impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> fmt::Debug for Region<L, B, PAGE, N> {
+impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> fmt::Debug for Region<L, B, PAGE, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let space = self.space();
         f.debug_struct("Region")
@@ -411,13 +408,13 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> fmt::Debug fo
             .field("total", &self.total())
             .field("free", &space.pages)
             .field("pending", &self.pending())
-            .field("adoptions", &space.adoptions)
+            .field("transfers", &space.transfers)
             .finish()
     }
 }
 
 #[cfg(feature = "defmt")]
-impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> defmt::Format for Region<L, B, PAGE, N> {
+impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> defmt::Format for Region<L, B, PAGE, N> {
     fn format(&self, f: defmt::Formatter<'_>) {
         let (space, total) = (self.space(), self.total().get());
         defmt::write!(f, "Region({}, {=usize} of {=usize} pages free, ", self.id, space.pages.get(), total);
@@ -425,7 +422,7 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> defmt::Format
             f,
             "{=usize} pending, room for {=usize} blocks)",
             self.pending().get(),
-            space.adoptions
+            space.transfers
         );
     }
 }

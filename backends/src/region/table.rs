@@ -99,7 +99,7 @@ pub(super) struct Table<B, const PAGE: usize, const N: usize> {
     pending: Pages,
     /// Of the entries that are ready.
     ready: Pages,
-    adoptions: usize,
+    transfers: usize,
     /// Readings of stored blocks, outside the lock, that have begun, and that have ended. Both wrap.
     lent: usize,
     returned: usize,
@@ -112,7 +112,7 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
             lists: Lists::new(),
             pending: Pages::ZERO,
             ready: Pages::ZERO,
-            adoptions: N,
+            transfers: N,
             lent: 0,
             returned: 0,
         }
@@ -125,7 +125,7 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
 
     /// Pages of room that free entries have, and how many entries are free.
     pub(super) fn spare(&self) -> (Pages, usize) {
-        (self.ready, self.adoptions)
+        (self.ready, self.transfers)
     }
 
     /// A free entry with room of that order.
@@ -135,7 +135,7 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         match replace(place, Entry::Free) {
             Entry::Ready(room) => {
                 self.ready -= order.pages();
-                self.adoptions -= 1;
+                self.transfers -= 1;
                 Some((entry, room))
             }
             other => {
@@ -155,14 +155,14 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
     /// A free entry without room.
     pub(super) fn take_free(&mut self) -> Option<usize> {
         let entry = self.lists.take_free()?;
-        self.adoptions -= 1;
+        self.transfers -= 1;
         Some(entry)
     }
 
     /// An entry that was taken, or whose block is gone, is free.
     pub(super) fn put_free(&mut self, entry: usize) {
         self.lists.put_free(entry);
-        self.adoptions += 1;
+        self.transfers += 1;
     }
 
     /// The same with room, if there are no more than `most` pages of that then; else it comes back.
@@ -180,7 +180,7 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         self.set(entry, Entry::Ready(room));
         self.lists.put_ready(order, entry);
         self.ready = ready;
-        self.adoptions += 1;
+        self.transfers += 1;
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use super::engine::{CopyEngine, Job};
 use super::store::Region;
 use super::table::{Asked, Back, Next, Table, Waiting};
 use core::task::Poll;
-use forebay::{OwnedBlock, RawLock};
+use forebay::{OwnedBlock, sync::RawMutex};
 
 /// How far a write-out by the CPU came.
 pub(super) struct Progress {
@@ -13,7 +13,7 @@ pub(super) struct Progress {
     pub(super) stuck: bool,
 }
 
-impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, PAGE, N> {
+impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, PAGE, N> {
     /// Takes what the engine finished, and starts the next piece of at most `max_bytes` bytes (0 counts as 1). The
     /// block that waits longest comes first (with one engine), unless somebody asked for it in vain while the engine
     /// had it: then it goes to the end, once, so that he gets it. A piece may end inside a block. Frames of finished
@@ -139,12 +139,12 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
 }
 
 /// A job that waits again, as if nothing of it had been copied, if the block's own code panics.
-struct InHand<'r, L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> {
+struct InHand<'r, L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> {
     region: &'r Region<L, B, PAGE, N>,
     job: Option<Job<B, PAGE>>,
 }
 
-impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Drop for InHand<'_, L, B, PAGE, N> {
+impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Drop for InHand<'_, L, B, PAGE, N> {
     fn drop(&mut self) {
         if let Some(mut job) = self.job.take() {
             job.fell_short(0);

@@ -14,10 +14,7 @@ use super::usage::Usage;
 use core::fmt;
 use core::ops::Range;
 use core::ptr::NonNull;
-use forebay::{
-    Context, Keep, Locked, Order, OutOfFrames, OwnedBlock, Pages, Pfn, Platform, RawLock, StoreError,
-    StoreId, Wiped, Zones,
-};
+use forebay::{Context, Order, AllocError, OwnedBlock, Pages, Pfn, Platform, StoreError, StoreId, Zones, sync::{Mutex, RawMutex}};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::vec::Vec;
@@ -40,22 +37,22 @@ use std::vec::Vec;
 /// it hands one out; the pool leaves that out where the kernel has just done it.
 ///
 /// ```
-/// use forebay::{Buffer, Context, Evict, Forebay, Order, Pages, Place};
+/// use forebay::{Buffer, Context, Evict, Forebay, Order, Pages};
 /// use forebay_backends::shmem::Arena;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let arena = Arena::builder(64 << 20).limit(Pages::new(1024)).create()?; // 4 MiB of it may be in use at a time
 /// let home = Forebay::<_, _, [Place<_>; 0]>::new(&arena, &arena, 0); // source and store; no shelves
 /// let unit = Buffer::new(&home, Order::new(9).unwrap()); // 2 MiB
-/// unit.write()?.copy_in(0, b"guest");
+/// unit.write()?.write_at(0, b"guest");
 ///
 /// // A reclaim settles at its end, so what it handed over is unmapped then.
 /// let report = home.reclaim(&[&unit], Pages::new(512), Evict::TRANSFER, Context::THREAD);
-/// assert_eq!(report.evicted.handed_over, Pages::new(512));
+/// assert_eq!(report.evicted.transferred, Pages::new(512));
 /// assert_eq!(arena.usage().stored(), Pages::new(512));
 ///
 /// let mut text = [0; 5];
-/// unit.read()?.copy_out(0, &mut text); // taken back: the same pages
+/// unit.read()?.read_at(0, &mut text); // taken back: the same pages
 /// assert_eq!(&text, b"guest");
 /// # Ok(())
 /// # }
@@ -77,8 +74,8 @@ use std::vec::Vec;
 ///
 /// Dropping it gives its memory back to the system, unless blocks are still out: then its windows stay. What somebody
 /// else has mapped, or has the descriptor of, stays too.
-pub struct Arena<const PAGE: usize = 4096, L: RawLock = OsLock> {
-    pub(super) ledger: Locked<L, Ledger>,
+pub struct Arena<const PAGE: usize = 4096, L: RawMutex = OsLock> {
+    pub(super) ledger: Mutex<L, Ledger>,
     pub(super) memfd: OwnedFd,
     /// Where the arena begins in the memfd.
     pub(super) offset: u64,
@@ -103,7 +100,7 @@ impl Arena {
     }
 }
 
-impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
+impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
     /// What the machine offers, what it lacks, and what an administrator may do about it.
     pub fn surroundings(&self) -> &Surroundings {
         &self.surroundings
@@ -200,16 +197,16 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
         order: Order,
         limit: Limit,
         cx: Context,
-    ) -> Result<ArenaBlock<PAGE>, OutOfFrames> {
+    ) -> Result<ArenaBlock<PAGE>, AllocError> {
         if !self.is_here() {
-            return Err(OutOfFrames::Unavailable);
+            return Err(AllocError::Unavailable);
         }
         let pages = self.ledger.with(|l| l.reserve(order, limit))?;
         let why = match self.bring_in(pages.pfn, pages.order, cx) {
             Ok(()) => return Ok(self.block(pages)),
-            Err(StoreError::Context) => OutOfFrames::Exhausted, // of what can be had without waiting
-            Err(StoreError::NoHeadroom) => OutOfFrames::NoHeadroom,
-            Err(_) => OutOfFrames::Failed,
+            Err(StoreError::Context) => AllocError::Exhausted, // of what can be had without waiting
+            Err(StoreError::NoHeadroom) => AllocError::NoHeadroom,
+            Err(_) => AllocError::Failed,
         };
         self.ledger.with(|l| l.release(pages));
         Err(why)
@@ -266,13 +263,13 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
     }
 }
 
-impl<const PAGE: usize, L: RawLock> Platform for Arena<PAGE, L> {
+impl<const PAGE: usize, L: RawMutex> Platform for Arena<PAGE, L> {
     type Block = ArenaBlock<PAGE>;
-    type Lock = L;
+    type RawMutex = L;
     type Mode = ();
 
     /// Without the right to block, only if the block that is next lies in a chunk that is mapped.
-    fn allocate(&self, order: Order, cx: Context) -> Result<ArenaBlock<PAGE>, OutOfFrames> {
+    fn allocate(&self, order: Order, cx: Context) -> Result<ArenaBlock<PAGE>, AllocError> {
         self.take(order, Limit::Held, cx)
     }
 
@@ -322,13 +319,13 @@ impl<const PAGE: usize, L: RawLock> Platform for Arena<PAGE, L> {
     }
 }
 
-impl<const PAGE: usize, L: RawLock> AsFd for Arena<PAGE, L> {
+impl<const PAGE: usize, L: RawMutex> AsFd for Arena<PAGE, L> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.memfd.as_fd()
     }
 }
 
-impl<const PAGE: usize, L: RawLock> fmt::Debug for Arena<PAGE, L> {
+impl<const PAGE: usize, L: RawMutex> fmt::Debug for Arena<PAGE, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.is_here() {
             true => write!(f, "Arena({:?}, {})", self.id, self.usage()),
@@ -338,7 +335,7 @@ impl<const PAGE: usize, L: RawLock> fmt::Debug for Arena<PAGE, L> {
 }
 
 #[cfg(feature = "defmt")]
-impl<const PAGE: usize, L: RawLock> defmt::Format for Arena<PAGE, L> {
+impl<const PAGE: usize, L: RawMutex> defmt::Format for Arena<PAGE, L> {
     fn format(&self, f: defmt::Formatter<'_>) {
         match self.is_here() {
             true => defmt::write!(f, "Arena({}, {})", self.id, self.usage()),

@@ -8,7 +8,7 @@ use super::sys::Window;
 use core::fmt;
 use core::num::NonZeroUsize;
 use core::ptr::NonNull;
-use forebay::{Order, OwnedBlock, Pfn, RawLock};
+use forebay::{Order, OwnedBlock, Pfn, sync::RawMutex};
 
 /// `2^order` pages of an [`Arena`], which a guest, a device or another process may write meanwhile: so
 /// there are no references to its bytes, only volatile copies.
@@ -117,7 +117,7 @@ impl<const PAGE: usize> OwnedBlock for ArenaBlock<PAGE> {
         Ok((self.cut(0, order), self.cut(PAGE << order.get(), order)))
     }
 
-    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
+    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
         let n = self.reach(at, to.len());
         let Some(to) = to.get_mut(..n) else { return 0 };
         // SAFETY: `reach` keeps `at + n` inside the block, which is mapped; invariant of the type.
@@ -125,7 +125,7 @@ impl<const PAGE: usize> OwnedBlock for ArenaBlock<PAGE> {
         n
     }
 
-    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
+    fn write_at(&mut self, at: usize, from: &[u8]) -> usize {
         let n = self.reach(at, from.len());
         let Some(from) = from.get(..n) else { return 0 };
         self.0 = self.0.map_addr(|a| NonZeroUsize::new(a.get() & !FRESH).unwrap_or(a));
@@ -138,7 +138,7 @@ impl<const PAGE: usize> OwnedBlock for ArenaBlock<PAGE> {
     fn zero(&mut self) {
         let mut at = 0;
         while at < self.bytes() {
-            match self.copy_in(at, &[0; 4096]) {
+            match self.write_at(at, &[0; 4096]) {
                 0 => return,
                 n => at += n,
             }
@@ -146,7 +146,7 @@ impl<const PAGE: usize> OwnedBlock for ArenaBlock<PAGE> {
     }
 }
 
-impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
+impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
     /// The block of these pages, which this arena's ledger has given out.
     pub(super) fn block(&self, pages: Resident) -> ArenaBlock<PAGE> {
         let at = pages.pfn.get() * PAGE - self.window.base().addr().get();
@@ -157,7 +157,7 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
     }
 }
 
-impl<const PAGE: usize, L: RawLock> Drop for Arena<PAGE, L> {
+impl<const PAGE: usize, L: RawMutex> Drop for Arena<PAGE, L> {
     /// Keeps the last invariant of [`ArenaBlock`]. In a child the windows are not mapped, and something else may be
     /// there.
     fn drop(&mut self) {

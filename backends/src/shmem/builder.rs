@@ -11,7 +11,7 @@ use super::sys::{self, Huge, Populate, Window};
 use super::{Arena, Mapped};
 use core::fmt;
 use core::ops::Range;
-use forebay::{Handle, Locked, Pages, RawLock, StoreId};
+use forebay::{Handle, Pages, StoreId, sync::{Mutex, RawMutex}};
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::AsFd;
@@ -102,7 +102,7 @@ impl Builder {
     ///
     /// # Errors
     /// [`CreateError`]; nothing is left behind.
-    pub fn create_as<const PAGE: usize, L: RawLock>(&self) -> Result<Arena<PAGE, L>, CreateError> {
+    pub fn create_as<const PAGE: usize, L: RawMutex>(&self) -> Result<Arena<PAGE, L>, CreateError> {
         let process = Process::this().map_err(CreateError::fork)?;
         // First of all: the other descriptors make an arena better, but there is none without this one.
         let (memfd, noexec) = sys::create().map_err(CreateError::memfd)?;
@@ -120,7 +120,7 @@ impl Builder {
         let align = chunk.max(PAGE << 10); // so that a block of the largest order is aligned where its address is
         let map = |_| Window::map(memfd.as_fd(), 0, bytes, align).map_err(|why| CreateError::map(bytes, why));
         let windows = (0..self.windows).map(map).collect::<Result<Vec<_>, _>>()?;
-        self.finish(Parts {
+        self.finish(SideTables {
             memfd,
             offset: 0,
             windows,
@@ -138,7 +138,7 @@ impl Builder {
     ///
     /// # Errors
     /// [`CreateError`]; the descriptor is closed, and the mappings are as they were but for their advice.
-    pub fn create_over<const PAGE: usize, L: RawLock>(
+    pub fn create_over<const PAGE: usize, L: RawMutex>(
         &self,
         mapped: Mapped,
     ) -> Result<Arena<PAGE, L>, CreateError> {
@@ -161,7 +161,7 @@ impl Builder {
         let end = offset.checked_add(bytes as u64).ok_or(CreateError::TooLarge)?;
         sys::check(memfd.as_fd(), end).map_err(|why| CreateError::NotShmem(why.into()))?;
         sys::seal(memfd.as_fd()).map_err(CreateError::seal)?;
-        self.finish(Parts {
+        self.finish(SideTables {
             memfd,
             offset,
             windows,
@@ -183,8 +183,8 @@ impl Builder {
         if fits { Ok(chunk) } else { Err(CreateError::Chunk { least: PAGE.max(page) }) }
     }
 
-    fn finish<const PAGE: usize, L: RawLock>(&self, parts: Parts) -> Result<Arena<PAGE, L>, CreateError> {
-        let Parts { memfd, offset, windows, chunk, contents, process, headroom, surroundings } = parts;
+    fn finish<const PAGE: usize, L: RawMutex>(&self, parts: SideTables) -> Result<Arena<PAGE, L>, CreateError> {
+        let SideTables { memfd, offset, windows, chunk, contents, process, headroom, surroundings } = parts;
         let huge = match surroundings.huge_page_size {
             Some(size) if chunk < size => Huge::Unwanted,
             _ => Huge::Wanted,
@@ -200,7 +200,7 @@ impl Builder {
             headroom.claim(Ledger::bytes(frames.len(), chunk / PAGE)).ok_or(CreateError::Metadata)?;
         let ledger = Ledger::new(frames, chunk / PAGE, limit, contents).ok_or(CreateError::Metadata)?;
         let arena = Arena {
-            ledger: Locked::new(ledger),
+            ledger: Mutex::new(ledger),
             memfd,
             offset,
             window,
@@ -218,7 +218,7 @@ impl Builder {
 }
 
 /// A memfd, mapped.
-struct Parts {
+struct SideTables {
     memfd: std::os::fd::OwnedFd,
     offset: u64,
     windows: Vec<Window>,
@@ -229,7 +229,7 @@ struct Parts {
     surroundings: Surroundings,
 }
 
-impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
+impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
     /// Looks at the folios that the kernel really gives, in the first chunk, which is a hole again afterwards.
     fn probed(mut self, contents: Contents) -> Self {
         let first: Range<usize> = 0..self.surroundings.huge_page_size.unwrap_or(0).min(self.chunk_bytes);

@@ -3,10 +3,7 @@
 use super::ledger::Limit;
 use super::{Arena, ArenaBlock};
 use core::fmt;
-use forebay::{
-    BackingStore, Capabilities, Context, Handle, Order, OutOfFrames, OwnedBlock, Pages, Platform, RawLock,
-    Refused, Settled, Space, StoreError, StoreId, StoreIds,
-};
+use forebay::{BackingStore, Context, Handle, Order, AllocError, OwnedBlock, Pages, Platform, Refused, StoreError, StoreId, port::{Capabilities, Settled, Space, StoreIds}, sync::RawMutex};
 
 /// A store that copies blocks of any kind, with pages of `PAGE` bytes, into an [`Arena`], through the window that it has
 /// anyway: so copies are made of huge pages where there are any, which `write(2)` would not do.
@@ -16,19 +13,19 @@ use forebay::{
 /// unmaps the copies, so that the system can reclaim them; its counts are those of the whole arena.
 ///
 /// [`Arena::copies`] makes one. It is two words, and may be made as often as one likes.
-pub struct Copies<'a, const PAGE: usize, L: RawLock> {
+pub struct Copies<'a, const PAGE: usize, L: RawMutex> {
     arena: &'a Arena<PAGE, L>,
     id: StoreId,
 }
 
-impl<const PAGE: usize, L: RawLock> fmt::Debug for Copies<'_, PAGE, L> {
+impl<const PAGE: usize, L: RawMutex> fmt::Debug for Copies<'_, PAGE, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Copies").field("id", &self.id).field("arena", &self.arena).finish()
     }
 }
 
 #[cfg(feature = "defmt")]
-impl<const PAGE: usize, L: RawLock> defmt::Format for Copies<'_, PAGE, L> {
+impl<const PAGE: usize, L: RawMutex> defmt::Format for Copies<'_, PAGE, L> {
     fn format(&self, f: defmt::Formatter<'_>) {
         defmt::write!(f, "Copies({}, {})", self.id, self.arena);
     }
@@ -37,7 +34,7 @@ impl<const PAGE: usize, L: RawLock> defmt::Format for Copies<'_, PAGE, L> {
 /// Bytes that are copied at once, by way of the stack: what others may write is never behind a reference.
 const PIECE: usize = 4096;
 
-impl<'a, const PAGE: usize, L: RawLock> Copies<'a, PAGE, L> {
+impl<'a, const PAGE: usize, L: RawMutex> Copies<'a, PAGE, L> {
     pub(super) const fn new(arena: &'a Arena<PAGE, L>, id: StoreId) -> Self {
         Copies { arena, id }
     }
@@ -51,9 +48,9 @@ impl<'a, const PAGE: usize, L: RawLock> Copies<'a, PAGE, L> {
     fn room(&self, order: Order, cx: Context) -> Result<Room<'a, PAGE, L>, StoreError> {
         match self.arena.take(order, Limit::Ignored, cx) {
             Ok(block) => Ok(Room { arena: self.arena, block: Some(block), at_end: AtEnd::Release }),
-            Err(OutOfFrames::NoHeadroom) => Err(StoreError::NoHeadroom),
-            Err(OutOfFrames::Unavailable) => Err(StoreError::Unavailable),
-            Err(OutOfFrames::Failed) => Err(StoreError::Io),
+            Err(AllocError::NoHeadroom) => Err(StoreError::NoHeadroom),
+            Err(AllocError::Unavailable) => Err(StoreError::Unavailable),
+            Err(AllocError::Failed) => Err(StoreError::Io),
             Err(_) if order > Order::PAGE && self.arena.free() > Pages::ZERO => Err(StoreError::TooLarge),
             Err(_) => Err(StoreError::Full),
         }
@@ -61,7 +58,7 @@ impl<'a, const PAGE: usize, L: RawLock> Copies<'a, PAGE, L> {
 }
 
 /// Pages of the arena while they are copied to or from; they go back even if a block's own code panics.
-struct Room<'a, const PAGE: usize, L: RawLock> {
+struct Room<'a, const PAGE: usize, L: RawMutex> {
     arena: &'a Arena<PAGE, L>,
     block: Option<ArenaBlock<PAGE>>,
     at_end: AtEnd,
@@ -74,7 +71,7 @@ enum AtEnd {
     Return,
 }
 
-impl<const PAGE: usize, L: RawLock> Room<'_, PAGE, L> {
+impl<const PAGE: usize, L: RawMutex> Room<'_, PAGE, L> {
     /// Fills it with the start of a block; whether that had so much.
     fn fill_from(&mut self, from: &impl OwnedBlock) -> bool {
         self.block.as_mut().is_some_and(|to| copy(from, to, to.bytes(), 0))
@@ -90,7 +87,7 @@ impl<const PAGE: usize, L: RawLock> Room<'_, PAGE, L> {
     }
 }
 
-impl<const PAGE: usize, L: RawLock> Drop for Room<'_, PAGE, L> {
+impl<const PAGE: usize, L: RawMutex> Drop for Room<'_, PAGE, L> {
     fn drop(&mut self) {
         let Some(block) = self.block.take() else { return };
         match self.at_end {
@@ -106,11 +103,11 @@ fn copy(from: &impl OwnedBlock, to: &mut impl OwnedBlock, bytes: usize, at: usiz
     (0..bytes).step_by(PIECE).all(|done| {
         let Some(piece) = piece.get_mut(..(bytes - done).min(PIECE)) else { return false };
         let to_at = at.saturating_add(done);
-        from.copy_out(done, piece) == piece.len() && to.copy_in(to_at, piece) == piece.len()
+        from.read_at(done, piece) == piece.len() && to.write_at(to_at, piece) == piece.len()
     })
 }
 
-impl<const PAGE: usize, L: RawLock, B: OwnedBlock> BackingStore<B> for Copies<'_, PAGE, L> {
+impl<const PAGE: usize, L: RawMutex, B: OwnedBlock> BackingStore<B> for Copies<'_, PAGE, L> {
     fn ids(&self) -> StoreIds {
         self.id.only()
     }

@@ -5,7 +5,7 @@ use super::chunk::{Chunk, Chunks, Mapping, State, Sums, boxed};
 use super::folio::Folio;
 use crate::frames::{Away, Buddy, bitmap, runs};
 use core::ops::Range;
-use forebay::{Order, OutOfFrames, Pages, Pfn, StoreError};
+use forebay::{Order, AllocError, Pages, Pfn, StoreError};
 use std::boxed::Box;
 
 type Words = Box<[usize]>;
@@ -137,11 +137,11 @@ impl Ledger {
     }
 
     /// A free block becomes resident. Its chunks still have to be brought in.
-    pub(crate) fn reserve(&mut self, order: Order, limit: Limit) -> Result<Resident, OutOfFrames> {
+    pub(crate) fn reserve(&mut self, order: Order, limit: Limit) -> Result<Resident, AllocError> {
         if limit == Limit::Held && self.is_over(order.pages()) {
-            return Err(OutOfFrames::Limit);
+            return Err(AllocError::Limit);
         }
-        let pfn = self.free.take(order).ok_or(OutOfFrames::Exhausted)?;
+        let pfn = self.free.take(order).ok_or(AllocError::Exhausted)?;
         let contents = if self.take_stale(pfn, order) == 0 { Contents::Fresh } else { Contents::Any };
         self.count(pfn, order, Chunk::claim);
         Ok(Resident { pfn, order, contents })

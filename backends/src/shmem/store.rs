@@ -5,15 +5,12 @@ use super::ledger::{Limit, Wanted};
 use super::sys::Populate;
 use super::{Arena, ArenaBlock, Swap, Unmap};
 use core::ops::Range;
-use forebay::{
-    BackingStore, Capabilities, Context, Handle, Order, OwnedBlock, Pages, Pfn, RawLock, Refused, Settled,
-    Space, StoreError, StoreId, StoreIds,
-};
+use forebay::{BackingStore, Context, Handle, Order, OwnedBlock, Pages, Pfn, Refused, StoreError, StoreId, port::{Capabilities, Settled, Space, StoreIds}, sync::RawMutex};
 
 /// Chunks that are unmapped or punched by one call at most, so that nobody waits long for a lock of the kernel.
 const RUN: usize = 64;
 
-impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
+impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
     /// The stored block that a handle names.
     pub(super) fn find(&self, handle: &Handle, id: StoreId) -> Result<(Pfn, Order), StoreError> {
         let (pfn, order) = self.name(handle, id)?;
@@ -142,7 +139,7 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
     }
 }
 
-impl<const PAGE: usize, L: RawLock> BackingStore<ArenaBlock<PAGE>> for Arena<PAGE, L> {
+impl<const PAGE: usize, L: RawMutex> BackingStore<ArenaBlock<PAGE>> for Arena<PAGE, L> {
     fn ids(&self) -> StoreIds {
         self.id.only()
     }

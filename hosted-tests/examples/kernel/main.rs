@@ -3,7 +3,7 @@
 
 mod machine;
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use machine::{IrqOff, Machine, PageCache, Segment};
 
 // README: kernel
@@ -15,20 +15,20 @@ impl OwnedBlock for Frames {
         Pfn::new(self.0.address() / 4096)
     }
     fn order(&self) -> Order {
-        Order::holding(Pages::new(self.0.frames())).expect("a segment is a block")
+        Order::for_pages(Pages::new(self.0.frames())).expect("a segment is a block")
     }
     fn split(self) -> Result<(Frames, Frames), Frames> {
         self.0.halves().map(|(a, b)| (Frames(a), Frames(b))).map_err(Frames)
     }
-    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
+    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
         self.0.reader(at).read(to)
     }
-    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
+    fn write_at(&mut self, at: usize, from: &[u8]) -> usize {
         self.0.writer(at).write(from)
     }
 }
 
-impl Section for IrqOff {
+impl IrqGuard for IrqOff {
     fn with<R>(f: impl FnOnce() -> R) -> R {
         let _off = machine::disable_irq();
         f()
@@ -37,12 +37,12 @@ impl Section for IrqOff {
 
 impl Platform for Machine {
     type Block = Frames;
-    type Lock = Spin<IrqOff>;
+    type RawMutex = SpinRawMutex<IrqOff>;
     type Mode = ();
-    fn allocate(&self, order: Order, cx: Context) -> Result<Frames, OutOfFrames> {
+    fn allocate(&self, order: Order, cx: Context) -> Result<Frames, AllocError> {
         self.segment(order.pages().get(), cx.contains(Context::MAY_BLOCK))
             .map(Frames)
-            .ok_or(OutOfFrames::Exhausted)
+            .ok_or(AllocError::Exhausted)
     }
     fn release(&self, block: Frames) {
         self.free(block.0);
@@ -82,16 +82,16 @@ fn shrink(objects: &[Buffer<Machine, &PageCache>], wanted: Pages, cx: Context) -
 
 // README: end
 
-fn main() -> Result<(), PinError> {
-    let four = Order::holding(Pages::new(4)).expect("4 is small");
+fn main() -> Result<(), AccessError> {
+    let four = Order::for_pages(Pages::new(4)).expect("4 is small");
     let objects: Vec<_> = (0..4).map(|i| Buffer::new(&HOME, four).with_id(BufferId(i))).collect();
     for object in &objects {
-        object.write()?.copy_in(5000, b"frames move");
+        object.write()?.write_at(5000, b"frames move");
     }
     println!("{:?}", shrink(&objects, Pages::new(8), Context::NO_IO));
     for object in &objects {
         let mut text = [0; 11];
-        object.read()?.copy_out(5000, &mut text);
+        object.read()?.read_at(5000, &mut text);
         assert_eq!(&text, b"frames move");
     }
     println!("{:?}", HOME.stats());

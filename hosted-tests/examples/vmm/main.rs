@@ -2,7 +2,7 @@
 
 mod guest;
 
-use forebay::{Buffer, BufferId, Busy, Context, Evict, Forebay, Order, Pages, PinError, Place, Write};
+use forebay::{Buffer, BufferId, Busy, Context, Evict, Forebay, Order, Pages, AccessError, Write};
 use forebay_backends::shmem::{Arena, CreateError};
 use guest::Guest;
 use std::fs::File;
@@ -33,7 +33,7 @@ impl<'h> Pager<'h> {
     }
 
     /// The guest touched a unit that is not mapped: it comes back as it was, and idle ones go for it.
-    fn fault(&self, n: usize) -> Result<Write<'_, &'static Arena>, PinError> {
+    fn fault(&self, n: usize) -> Result<WriteGuard<'_, &'static Arena>, AccessError> {
         let attempt = || self.units[n].write();
         self.home.or_reclaim(&self.units, AHEAD, Evict::TRANSFER, Context::THREAD, attempt)
     }
@@ -44,7 +44,7 @@ impl<'h> Pager<'h> {
     }
 
     /// What a device in another process maps: the descriptor, and where a unit is in it.
-    fn share(&self, n: usize) -> Result<(BorrowedFd<'h>, u64), PinError> {
+    fn share(&self, n: usize) -> Result<(BorrowedFd<'h>, u64), AccessError> {
         let guard = self.fault(n)?;
         let offset = guard.blocks().find_map(|(_, block)| self.home.store().export(block));
         Ok((self.home.store().as_fd(), offset.expect("its block is of this arena")))
@@ -71,7 +71,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     device.read_exact_at(&mut seen, offset)?;
     assert!(seen == guest.bytes(5), "the device sees what the guest wrote");
     for unit in 0..UNITS {
-        pager.fault(unit)?.copy_out(0, &mut seen);
+        pager.fault(unit)?.read_at(0, &mut seen);
         assert!(seen == guest.bytes(unit), "unit {unit} is not what the guest wrote");
     }
     println!("{}\n{}", arena.usage(), home.stats());

@@ -1,13 +1,13 @@
-//! What every [`RawLock`] and the [`Locked`] over it keep.
+//! What every [`RawMutex`] and the [`Mutex`] over it keep.
 
-use forebay::{Locked, RawLock};
+use forebay::{sync::{Mutex, RawMutex}};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Everything, for a lock that threads may share.
 ///
 /// # Panics
 /// If a rule is broken.
-pub fn suite<L: RawLock + Sync + Send>() {
+pub fn suite<L: RawMutex + Sync + Send>() {
     single_thread::<L>();
     only_one_is_inside::<L>();
     what_one_wrote_the_next_reads::<L>();
@@ -17,7 +17,7 @@ pub fn suite<L: RawLock + Sync + Send>() {
 ///
 /// # Panics
 /// If a rule is broken.
-pub fn single_thread<L: RawLock>() {
+pub fn single_thread<L: RawMutex>() {
     init_is_an_unlocked_constant::<L>();
     the_closure_runs_once_and_its_value_comes_back::<L>();
     a_panic_inside_does_not_poison::<L>();
@@ -30,8 +30,8 @@ pub fn single_thread<L: RawLock>() {
 /// # Panics
 /// If a rule is broken.
 #[cfg(debug_assertions)]
-pub fn entering_twice_panics<L: RawLock>() {
-    let lock = Locked::<L, u32>::new(1);
+pub fn entering_twice_panics<L: RawMutex>() {
+    let lock = Mutex::<L, u32>::new(1);
     let inner_ran = std::cell::Cell::new(false);
     let entered = catch_unwind(AssertUnwindSafe(|| {
         lock.with(|outer| {
@@ -53,20 +53,20 @@ pub fn entering_twice_panics<L: RawLock>() {
     assert_eq!(lock.with(|v| *v), 7);
 }
 
-fn init_is_an_unlocked_constant<L: RawLock>() {
+fn init_is_an_unlocked_constant<L: RawMutex>() {
     let raw = const { L::INIT };
     assert_eq!(raw.with(|| 1), 1);
-    let lock = const { Locked::<L, u32>::new(2) };
+    let lock = const { Mutex::<L, u32>::new(2) };
     assert_eq!(lock.with(|v| *v), 2);
     // Two constants are two locks: one inside the other is no second entry.
-    let other = const { Locked::<L, u32>::new(3) };
+    let other = const { Mutex::<L, u32>::new(3) };
     if size_of::<L>() > 0 {
         assert_eq!(lock.with(|a| other.with(|b| *a + *b)), 5);
     }
 }
 
-fn the_closure_runs_once_and_its_value_comes_back<L: RawLock>() {
-    let mut lock = Locked::<L, Vec<u32>>::new(Vec::new());
+fn the_closure_runs_once_and_its_value_comes_back<L: RawMutex>() {
+    let mut lock = Mutex::<L, Vec<u32>>::new(Vec::new());
     let gift = vec![1, 2]; // moved in: FnOnce
     let back = lock.with(move |v| {
         v.extend(gift);
@@ -78,8 +78,8 @@ fn the_closure_runs_once_and_its_value_comes_back<L: RawLock>() {
     assert_eq!(lock.with(|v| v.len()), 0);
 }
 
-fn a_panic_inside_does_not_poison<L: RawLock>() {
-    let lock = Locked::<L, u32>::new(0);
+fn a_panic_inside_does_not_poison<L: RawMutex>() {
+    let lock = Mutex::<L, u32>::new(0);
     for _ in 0..3 {
         let result = catch_unwind(AssertUnwindSafe(|| {
             lock.with(|v| {
@@ -92,20 +92,20 @@ fn a_panic_inside_does_not_poison<L: RawLock>() {
     assert_eq!(lock.with(|v| *v), 3, "unlocked, and what was written before the panic stays");
 }
 
-fn the_value_may_be_unsized<L: RawLock>() {
-    let sized = Locked::<L, [u8; 4]>::new([1, 2, 3, 4]);
-    let lock: &Locked<L, [u8]> = &sized;
+fn the_value_may_be_unsized<L: RawMutex>() {
+    let sized = Mutex::<L, [u8; 4]>::new([1, 2, 3, 4]);
+    let lock: &Mutex<L, [u8]> = &sized;
     assert_eq!(lock.with(|v| v.iter().sum::<u8>()), 10);
 }
 
 const THREADS: usize = 4;
 const ROUNDS: usize = 2000;
 
-fn only_one_is_inside<L: RawLock + Sync + Send>() {
+fn only_one_is_inside<L: RawMutex + Sync + Send>() {
     /// Equal numbers whenever nobody is inside, and no atomics: one that is not alone sees them differ or
     /// loses a count.
     struct Twins(usize, usize);
-    let lock = Locked::<L, Twins>::new(Twins(0, 0));
+    let lock = Mutex::<L, Twins>::new(Twins(0, 0));
     std::thread::scope(|s| {
         for _ in 0..THREADS {
             s.spawn(|| {
@@ -125,9 +125,9 @@ fn only_one_is_inside<L: RawLock + Sync + Send>() {
     assert_eq!(lock.with(|v| (v.0, v.1)), (THREADS * ROUNDS, THREADS * ROUNDS));
 }
 
-fn what_one_wrote_the_next_reads<L: RawLock + Sync + Send>() {
+fn what_one_wrote_the_next_reads<L: RawMutex + Sync + Send>() {
     // A box goes round: whoever sees the token of its turn must see all that was written with it.
-    let lock = Locked::<L, (usize, Vec<usize>)>::new((0, Vec::new()));
+    let lock = Mutex::<L, (usize, Vec<usize>)>::new((0, Vec::new()));
     std::thread::scope(|s| {
         for me in 0..THREADS {
             let lock = &lock;

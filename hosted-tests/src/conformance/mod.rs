@@ -39,7 +39,7 @@ pub fn pattern(seed: u64, bytes: usize) -> Vec<u8> {
 #[track_caller]
 pub fn fill<B: OwnedBlock>(block: &mut B, seed: u64) -> Vec<u8> {
     let bytes = pattern(seed, block.bytes());
-    assert_eq!(block.copy_in(0, &bytes), bytes.len(), "a block takes as many bytes as it has");
+    assert_eq!(block.write_at(0, &bytes), bytes.len(), "a block takes as many bytes as it has");
     bytes
 }
 
@@ -50,7 +50,7 @@ pub fn fill<B: OwnedBlock>(block: &mut B, seed: u64) -> Vec<u8> {
 #[track_caller]
 pub fn content<B: OwnedBlock>(block: &B) -> Vec<u8> {
     let mut bytes = vec![0; block.bytes()];
-    assert_eq!(block.copy_out(0, &mut bytes), bytes.len(), "a block gives as many bytes as it has");
+    assert_eq!(block.read_at(0, &mut bytes), bytes.len(), "a block gives as many bytes as it has");
     bytes
 }
 

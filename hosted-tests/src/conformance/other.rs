@@ -1,9 +1,6 @@
 //! Stores for tests only, with the capabilities that the ones of the backends don't have.
 
-use forebay::{
-    BackingStore, Capabilities, Context, Handle, Order, OwnedBlock, Pages, Refused, Settled, Space,
-    StoreError, StoreId, StoreIds,
-};
+use forebay::{BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, StoreId, port::{Capabilities, Settled, Space, StoreIds}};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -103,7 +100,7 @@ impl<B: OwnedBlock> BackingStore<B> for CopyStore {
         }
         s.free -= order.pages();
         let mut bytes = vec![0; B::PAGE << order.get()];
-        block.copy_out(0, &mut bytes);
+        block.read_at(0, &mut bytes);
         Ok(s.put(self.id, order, bytes))
     }
 
@@ -112,7 +109,7 @@ impl<B: OwnedBlock> BackingStore<B> for CopyStore {
         let key = self.key(handle)?;
         let s = self.lock();
         let bytes = s.stored.get(&key).ok_or(StoreError::NotStored)?;
-        let copied = block.copy_in(at.get().saturating_mul(B::PAGE), bytes);
+        let copied = block.write_at(at.get().saturating_mul(B::PAGE), bytes);
         if copied == bytes.len() { Ok(()) } else { Err(StoreError::TooLarge) }
     }
 
@@ -182,7 +179,7 @@ impl<B: OwnedBlock> Attic<B> {
         let mut s = self.lock();
         let block = s.blocks.remove(&(handle.value(), handle.order())).ok_or(StoreError::NotStored)?;
         s.space.pages += block.pages();
-        s.space.adoptions += 1;
+        s.space.transfers += 1;
         Ok(block)
     }
 }
@@ -192,7 +189,7 @@ impl<B: OwnedBlock> Kept<B> {
         let order = block.order();
         self.next += 1;
         self.space.pages -= block.pages();
-        self.space.adoptions = self.space.adoptions.saturating_sub(1);
+        self.space.transfers = self.space.transfers.saturating_sub(1);
         self.blocks.insert((self.next, order), block);
         Handle::new(id, order, self.next).expect("a test stores less than that")
     }
@@ -213,11 +210,11 @@ impl<B: OwnedBlock> BackingStore<B> for Attic<B> {
 
     fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
         let mut s = self.lock();
-        let Space { pages, adoptions, .. } = s.space;
+        let Space { pages, transfers, .. } = s.space;
         if pages < block.pages() {
             return Err(Refused::new(block, StoreError::Full));
         }
-        if adoptions == 0 {
+        if transfers == 0 {
             return Err(Refused::new(block, StoreError::Backlog));
         }
         Ok(s.put(self.id, block))
@@ -228,7 +225,7 @@ impl<B: OwnedBlock> BackingStore<B> for Attic<B> {
     }
 
     fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
-        if self.space().adoptions == 0 {
+        if self.space().transfers == 0 {
             return Err(Refused::new(handle, StoreError::Backlog));
         }
         let block = match self.remove(&handle) {
@@ -241,7 +238,7 @@ impl<B: OwnedBlock> BackingStore<B> for Attic<B> {
             Err(block) => {
                 // Under its old number, as if nothing had been.
                 s.space.pages -= block.pages();
-                s.space.adoptions -= 1;
+                s.space.transfers -= 1;
                 s.blocks.insert((handle.value(), handle.order()), block);
                 Err(Refused::new(handle, StoreError::TooLarge))
             }

@@ -2,7 +2,7 @@
 
 use super::{Rng, content, fill, order, pattern};
 use crate::{Contents, Watched, World};
-use forebay::{BufferId, Context, Mode, Order, OutOfFrames, OwnedBlock, Platform};
+use forebay::{BufferId, Context, Order, AllocError, OwnedBlock, Platform, frame::Mode};
 use std::collections::HashSet;
 
 /// Whether a source makes one block of two neighbours.
@@ -125,17 +125,17 @@ fn every_byte_of_a_block_is_its_own<P: Platform>(b: &Bench<'_, P>) {
     {
         let expect = a.get(at..).map_or(0, |rest| rest.len().min(n));
         let mut got = vec![0xee; n];
-        assert_eq!(one.copy_out(at, &mut got), expect);
+        assert_eq!(one.read_at(at, &mut got), expect);
         assert_eq!(got[..expect], a[at.min(len)..][..expect]);
         assert!(got[expect..].iter().all(|x| *x == 0xee), "past the end nothing is written");
         let mut now = a.clone();
         let new = pattern(3, n);
         now[at.min(len)..][..expect].copy_from_slice(&new[..expect]);
-        assert_eq!(one.copy_in(at, &new), expect);
+        assert_eq!(one.write_at(at, &new), expect);
         assert!(content(&one) == now, "copying in {n} bytes at {at}");
-        one.copy_in(0, &a);
+        one.write_at(0, &a);
     }
-    assert_eq!((one.copy_out(3, &mut []), one.copy_in(3, &[])), (0, 0));
+    assert_eq!((one.read_at(3, &mut []), one.write_at(3, &[])), (0, 0));
     one.zero();
     assert!(content(&one).iter().all(|x| *x == 0), "zeroed");
     assert!(content(&other) == z, "a neighbour was touched");
@@ -149,18 +149,18 @@ fn exhaustion_is_out_of_frames_and_no_more<P: Platform>(b: &Bench<'_, P>) {
         while let Ok(mut block) = b.source.allocate(order(k), Context::THREAD) {
             let stamp = pattern(block.pfn().get() as u64, 16);
             let end = block.bytes() - stamp.len();
-            block.copy_in(0, &stamp);
-            block.copy_in(end, &stamp);
+            block.write_at(0, &stamp);
+            block.write_at(end, &stamp);
             all.push((block, stamp));
         }
         for _ in 0..2 {
-            assert_eq!(b.source.allocate(order(k), Context::THREAD).err(), Some(OutOfFrames::Exhausted));
+            assert_eq!(b.source.allocate(order(k), Context::THREAD).err(), Some(AllocError::Exhausted));
         }
     }
     for (block, stamp) in &all {
         let (mut first, mut last) = ([0; 16], [0; 16]);
-        block.copy_out(0, &mut first);
-        block.copy_out(block.bytes() - 16, &mut last);
+        block.read_at(0, &mut first);
+        block.read_at(block.bytes() - 16, &mut last);
         assert!(first[..] == *stamp && last[..] == *stamp, "{:?} shares bytes with another", block.pfn());
     }
     // One block comes home, and that is what can be had: no more.
@@ -169,7 +169,7 @@ fn exhaustion_is_out_of_frames_and_no_more<P: Platform>(b: &Bench<'_, P>) {
         b.source.release(block);
         let again = b.source.allocate(k, Context::THREAD).expect("it just came home");
         assert_eq!(again.pfn(), pfn);
-        assert_eq!(b.source.allocate(Order::PAGE, Context::THREAD).err(), Some(OutOfFrames::Exhausted));
+        assert_eq!(b.source.allocate(Order::PAGE, Context::THREAD).err(), Some(AllocError::Exhausted));
         b.source.release(again);
     }
     for (block, _) in all {
@@ -274,7 +274,7 @@ fn blocks_of_others_never_join<P: Platform>(b: &Bench<'_, P>) {
 
 /// Whether there is a slice or not; and no block has changed hands by it.
 fn a_slice_is_of_just_these_blocks<P: Platform>(b: &Bench<'_, P>) {
-    let (id, mode, cx) = (BufferId(0), P::Mode::PLAIN, Context::THREAD);
+    let (id, mode, cx) = (BufferId(0), P::Mode::CACHED, Context::THREAD);
     let mut blocks = vec![b.take(1), b.take(0), b.take(1), b.take(0), b.take(0)];
     blocks.sort_by_key(OwnedBlock::pfn);
     for turn in 0..blocks.len() {
@@ -340,13 +340,13 @@ impl<P: Platform> Bench<'_, P> {
     #[track_caller]
     fn take(&self, k: u8) -> P::Block {
         let mut block = self.source.allocate(order(k), Context::THREAD).expect("the source is nearly full");
-        let plain = P::Mode::PLAIN;
+        let plain = P::Mode::CACHED;
         assert_eq!(
             self.source.set_mode(&mut block, plain, plain, Context::THREAD),
             Ok(()),
             "the mode that it has already"
         );
-        self.source.flush_modes(Context::THREAD);
+        self.source.flush(Context::THREAD);
         block
     }
 

@@ -12,9 +12,7 @@ pub use many::threads;
 
 use super::{content, fill, order, pattern};
 use crate::{Contents, Watched, World};
-use forebay::{
-    BackingStore, Capabilities, Context, Handle, OwnedBlock, Pages, Platform, Space, StoreError, StoreId,
-};
+use forebay::{BackingStore, Context, Handle, OwnedBlock, Pages, Platform, StoreError, StoreId, port::{Capabilities, Space}};
 
 /// Everything.
 ///
@@ -163,7 +161,7 @@ impl<P: Platform, S: BackingStore<P::Block>> Bench<'_, P, S> {
         came
     }
 
-    fn settle(&self, budget: Pages, cx: Context) -> forebay::Settled {
+    fn settle(&self, budget: Pages, cx: Context) -> forebay::port::Settled {
         self.store.settle(budget, cx, &mut |block| self.release(block))
     }
 
@@ -220,7 +218,7 @@ fn what_is_not_declared_is_unsupported<P: Platform, S: BackingStore<P::Block>>(b
         assert_eq!((refused.item, refused.why), (handle(), Unsupported));
     }
     if !b.can(Capabilities::TRANSFER) {
-        assert_eq!(b.start.adoptions, 0, "it adopts nothing, but says that it would");
+        assert_eq!(b.start.transfers, 0, "it adopts nothing, but says that it would");
         let refused = b.store.transfer(block).expect_err("it never does this");
         assert_eq!(refused.why, Unsupported);
         block = refused.item;

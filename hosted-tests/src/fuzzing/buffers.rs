@@ -2,11 +2,7 @@
 
 use super::ops::{Listing, Shape};
 use super::seats::{Book, Seat};
-use forebay::{
-    Addressed, Advice, BackingStore, Buffer, BufferId, Busy, Caching, Charge, Charged, Class, Context,
-    DmaAddr, Evict, Evictable, Evicted, Forebay, OwnedBlock, Pages, PinError, Platform, Read, Residency,
-    Restored, Retained, Segment, Slot, Slots, Step, Write,
-};
+use forebay::{BackingStore, Buffer, BufferId, Busy, Caching, Class, Context, Evict, Evictable, Forebay, OwnedBlock, Pages, AccessError, Platform, Read, Slot, Write, buffer::{Addressed, Charged, Residency, Slots, EvictRequest}, frame::{Charge, DmaAddr, Segment}, stats::{Evicted, Restored}};
 use std::cell::{Cell, RefCell};
 
 /// Slots, and what may be beside them.
@@ -45,23 +41,23 @@ macro_rules! either {
 
 /// A guard of any shape.
 pub(super) enum Guard<'g, 'm, P: Platform> {
-    TileRead(Read<'g, P, Tile<'m, P>>),
-    RunRead(Read<'g, P, Run<'m, P>>),
-    FullRead(Read<'g, P, Full<'m, P>>),
-    TileWrite(Write<'g, P, Tile<'m, P>>),
-    RunWrite(Write<'g, P, Run<'m, P>>),
-    FullWrite(Write<'g, P, Full<'m, P>>),
+    TileRead(ReadGuard<'g, P, Tile<'m, P>>),
+    RunRead(ReadGuard<'g, P, Run<'m, P>>),
+    FullRead(ReadGuard<'g, P, Full<'m, P>>),
+    TileWrite(WriteGuard<'g, P, Tile<'m, P>>),
+    RunWrite(WriteGuard<'g, P, Run<'m, P>>),
+    FullWrite(WriteGuard<'g, P, Full<'m, P>>),
 }
 
 impl<P: Platform> Guard<'_, '_, P> {
-    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
+    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
         match self {
-            Guard::TileRead(g) => g.copy_out(at, to),
-            Guard::RunRead(g) => g.copy_out(at, to),
-            Guard::FullRead(g) => g.copy_out(at, to),
-            Guard::TileWrite(g) => g.copy_out(at, to),
-            Guard::RunWrite(g) => g.copy_out(at, to),
-            Guard::FullWrite(g) => g.copy_out(at, to),
+            Guard::TileRead(g) => g.read_at(at, to),
+            Guard::RunRead(g) => g.read_at(at, to),
+            Guard::FullRead(g) => g.read_at(at, to),
+            Guard::TileWrite(g) => g.read_at(at, to),
+            Guard::RunWrite(g) => g.read_at(at, to),
+            Guard::FullWrite(g) => g.read_at(at, to),
         }
     }
 
@@ -180,7 +176,7 @@ impl<'m, P: Platform, S: BackingStore<P::Block>> Kept<'_, 'm, P, S> {
         self.readers.get() > 0 || self.writer.get()
     }
 
-    pub(super) fn read(&self, cx: Context) -> Result<Guard<'_, 'm, P>, PinError> {
+    pub(super) fn read(&self, cx: Context) -> Result<Guard<'_, 'm, P>, AccessError> {
         Ok(match &self.buffer {
             Shaped::Tile(b) => Guard::TileRead(b.read_in(cx)?),
             Shaped::Run(b) => Guard::RunRead(b.read_in(cx)?),
@@ -188,7 +184,7 @@ impl<'m, P: Platform, S: BackingStore<P::Block>> Kept<'_, 'm, P, S> {
         })
     }
 
-    pub(super) fn write(&self, cx: Context) -> Result<Guard<'_, 'm, P>, PinError> {
+    pub(super) fn write(&self, cx: Context) -> Result<Guard<'_, 'm, P>, AccessError> {
         Ok(match &self.buffer {
             Shaped::Tile(b) => Guard::TileWrite(b.write_in(cx)?),
             Shaped::Run(b) => Guard::RunWrite(b.write_in(cx)?),
@@ -200,8 +196,8 @@ impl<'m, P: Platform, S: BackingStore<P::Block>> Kept<'_, 'm, P, S> {
         either!(&self.buffer, b => b.evict(budget, how, cx))
     }
 
-    pub(super) fn evict_now(&mut self, budget: Pages, how: Evict, cx: Context) -> Evicted {
-        either!(&mut self.buffer, b => b.evict_now(budget, how, cx))
+    pub(super) fn evict_mut(&mut self, budget: Pages, how: Evict, cx: Context) -> Evicted {
+        either!(&mut self.buffer, b => b.evict_mut(budget, how, cx))
     }
 
     pub(super) fn restore(&self, budget: Pages, cx: Context) -> Restored {
@@ -216,7 +212,7 @@ impl<'m, P: Platform, S: BackingStore<P::Block>> Kept<'_, 'm, P, S> {
     pub(super) fn advise(&self, advice: Advice) -> Result<Retained, Busy> {
         let retained = either!(&self.buffer, b => b.advise(advice))?;
         let told = self.advice.replace(advice);
-        if retained == Retained::No {
+        if retained == false {
             assert!(told == Advice::DontNeed || self.model.borrow().iter().all(|byte| *byte == 0));
             self.model.borrow_mut().fill(0);
         }
@@ -226,7 +222,7 @@ impl<'m, P: Platform, S: BackingStore<P::Block>> Kept<'_, 'm, P, S> {
     /// Learns whether a reclaim dropped the contents, as it may.
     pub(super) fn catch_up(&self) {
         if self.advice.get() == Advice::DontNeed && !self.is_guarded() {
-            assert!(self.advise(Advice::DontNeed).is_ok(), "{:?} is busy, and nobody has it", self.id);
+            assert!(self.set_purgeable(true).is_ok(), "{:?} is busy, and nobody has it", self.id);
         }
     }
 
@@ -266,7 +262,7 @@ impl<'m, P: Platform, S: BackingStore<P::Block>> Kept<'_, 'm, P, S> {
             assert_eq!(end, model.len(), "{:?} is not all of it in its scatter list: {segments:?}", self.id);
         }
         let mut bytes = vec![0x77; model.len() + 1];
-        assert_eq!(guard.copy_out(0, &mut bytes), model.len(), "{:?} is not resident under a guard", self.id);
+        assert_eq!(guard.read_at(0, &mut bytes), model.len(), "{:?} is not resident under a guard", self.id);
         bytes.truncate(model.len());
         let slice = guard.contiguous();
         assert!(slice.is_none_or(|slice| slice == bytes), "{:?} has other bytes as one slice", self.id);
@@ -295,9 +291,9 @@ impl<'m, P: Platform, S: BackingStore<P::Block>> Kept<'_, 'm, P, S> {
             return;
         }
         let done = match guard {
-            Guard::TileWrite(g) => g.copy_in(at, &bytes),
-            Guard::RunWrite(g) => g.copy_in(at, &bytes),
-            Guard::FullWrite(g) => g.copy_in(at, &bytes),
+            Guard::TileWrite(g) => g.write_at(at, &bytes),
+            Guard::RunWrite(g) => g.write_at(at, &bytes),
+            Guard::FullWrite(g) => g.write_at(at, &bytes),
             Guard::TileRead(_) | Guard::RunRead(_) | Guard::FullRead(_) => return,
         };
         assert_eq!(done, fits, "{:?}: {len} bytes at {at}", self.id);
@@ -317,7 +313,7 @@ pub(super) fn pattern(len: usize, byte: u8) -> Vec<u8> {
 }
 
 impl<P: Platform, S: BackingStore<P::Block>> Evictable for Kept<'_, '_, P, S> {
-    fn evict_if_idle(&self, step: Step) -> Evicted {
+    fn evict_if_idle(&self, step: EvictRequest) -> Evicted {
         either!(&self.buffer, b => b.evict_if_idle(step))
     }
 }

@@ -5,10 +5,7 @@ use super::ops::{Op, budget, context, mode, order};
 use super::platform::Source;
 use super::rig::{Loose, Plain, Rig, bytes_of};
 use super::{ADOPTIONS, pages};
-use forebay::{
-    BackingStore, Context, Handle, Mode, Order, OwnedBlock, Pages, Platform, Pooled, StoreError, StoreId,
-    TakeError,
-};
+use forebay::{BackingStore, Context, Handle, Order, OwnedBlock, Pages, Platform, StoreError, StoreId, AllocError, frame::Mode, pool::PooledBlock};
 
 /// Blocks and handles held at a time, of each sort.
 const HELD: usize = 6;
@@ -29,7 +26,7 @@ impl<S: Source, const PAGE: usize> Rig<'_, '_, S, PAGE> {
             Op::IntoPlain { which } if self.raw.len() < HELD => self.make_plain(which),
             Op::FromPlain { which } if self.pooled.len() < HELD => {
                 if let Some(Loose { item, bytes }) = pick(&mut self.raw, which) {
-                    self.pooled.push(Loose { item: Pooled::plain(item), bytes });
+                    self.pooled.push(Loose { item: PooledBlock::plain(item), bytes });
                 }
             }
             Op::Split { which } if self.raw.len() < HELD => self.split_block(which),
@@ -43,7 +40,7 @@ impl<S: Source, const PAGE: usize> Rig<'_, '_, S, PAGE> {
                 let count = self.raw.len().max(1);
                 if let Some(loose) = self.raw.get_mut(usize::from(which) % count) {
                     loose.bytes = pattern(loose.bytes.len(), byte);
-                    assert_eq!(loose.item.copy_in(0, &loose.bytes), loose.bytes.len());
+                    assert_eq!(loose.item.write_at(0, &loose.bytes), loose.bytes.len());
                 }
             }
             Op::Transfer { which } if self.handles.len() < HELD => {
@@ -71,7 +68,7 @@ impl<S: Source, const PAGE: usize> Rig<'_, '_, S, PAGE> {
             Op::Load { handle, which, at, cx } => self.load(handle, which, at, context(cx)),
             Op::TakeBack { handle } if self.raw.len() < HELD => {
                 let Some(handle) = pick(&mut self.handles, handle) else { return };
-                let mut all = vec![StoreError::OtherWay, StoreError::Busy];
+                let mut all = vec![StoreError::WrongKind, StoreError::Busy];
                 if self.memfd.as_ref().is_some_and(|memfd| memfd.is_over(handle.pages())) {
                     all.push(StoreError::Limit);
                 }
@@ -85,7 +82,7 @@ impl<S: Source, const PAGE: usize> Rig<'_, '_, S, PAGE> {
             }
             Op::SplitHandle { handle } if self.handles.len() < HELD => {
                 let Some(handle) = pick(&mut self.handles, handle) else { return };
-                let all = [StoreError::OtherWay, StoreError::Busy, StoreError::TooLarge];
+                let all = [StoreError::WrongKind, StoreError::Busy, StoreError::TooLarge];
                 match self.home.store().split(handle) {
                     Ok((lower, upper)) => self.handles.extend([lower, upper]),
                     Err(refused) => {
@@ -157,7 +154,7 @@ impl<S: Source, const PAGE: usize> Rig<'_, '_, S, PAGE> {
                 assert!(bytes == vec![0; bytes.len()], "the pool gave a block that is not zeroed");
                 self.pooled.push(Loose { item: block, bytes });
             }
-            Err(TakeError::OutOfFrames(_)) => {
+            Err(_) => {
                 let injected = self.injected() > injected;
                 assert!(
                     injected || !super::has_block(self.source, least, cx),
@@ -261,7 +258,7 @@ impl<S: Source, const PAGE: usize> Rig<'_, '_, S, PAGE> {
             Ok(()) => assert!(fits, "{handle:?} was loaded past the end of a block"),
             Err(why) => {
                 assert!(why != StoreError::TooLarge || !fits);
-                let all = [StoreError::OtherWay, StoreError::Busy, StoreError::TooLarge, StoreError::Context];
+                let all = [StoreError::WrongKind, StoreError::Busy, StoreError::TooLarge, StoreError::Context];
                 self.expect_store(why, &all);
             }
         }

@@ -7,11 +7,11 @@ use super::platform::{Hooks, LARGE, Source};
 use super::tally::Tally;
 use crate::World;
 use crate::pages::{entries, page_size};
-use forebay::{BackingStore, Context, NoLock, OwnedBlock, Pages, Settled, StoreId};
+use forebay::{BackingStore, Context, OwnedBlock, Pages, StoreId, port::Settled, sync::NoopRawMutex};
 use forebay_backends::shmem::{Arena, Copies, Swap, Unmap};
 use std::cell::Cell;
 
-pub(super) type Memory = Arena<LARGE, NoLock>;
+pub(super) type Memory = Arena<LARGE, NoopRawMutex>;
 
 /// A fault that reads maps so much around it that is in memory: the default of Linux.
 const FAULT_AROUND: usize = 64 << 10;
@@ -73,7 +73,7 @@ impl Offer for Nothing {
     }
 }
 
-impl Offer for Copies<'_, LARGE, NoLock> {
+impl Offer for Copies<'_, LARGE, NoopRawMutex> {
     fn memfd<B: OwnedBlock>(&self) -> Option<Memfd<'_, B>> {
         Some(Memfd { arena: self.arena(), own: self, copies: self })
     }
@@ -132,14 +132,14 @@ impl<'a> Inspector<'a> {
         }
         let first = self.first_frame();
         if self.is_source {
-            let mut handed_over = 0;
+            let mut transferred = 0;
             for frame in world.frames() {
                 match &mut whose[frame - first] {
                     page @ Whose::Nobody => *page = Whose::Resident,
-                    _ => handed_over += 1,
+                    _ => transferred += 1,
                 }
             }
-            assert_eq!(handed_over, tally.live_pages(OWN.get()), "a copy lies where a block is");
+            assert_eq!(transferred, tally.live_pages(OWN.get()), "a copy lies where a block is");
         }
         for frame in hooks.retired() {
             assert_eq!(whose[frame - first], Whose::Nobody, "a page that was exported has a second owner");

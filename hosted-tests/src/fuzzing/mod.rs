@@ -20,11 +20,11 @@ mod stores;
 mod tally;
 
 use arbitrary::Unstructured;
-use forebay::{BackingStore, Context, Forebay, NoLock, Pages, Place, Platform, StoreId, StoreIds};
+use forebay::{BackingStore, Context, Forebay, Pages, Platform, StoreId, port::StoreIds, sync::NoopRawMutex};
 use forebay_backends::{Faulty, HeapSource, Null, Ram, Region, Tiered};
 use memfd::{Inspector, Memfd, Offer};
 use ops::{Machine, Op, SourceKind, StoreKind};
-use parts::Parts;
+use parts::SideTables;
 pub use plants::Plant;
 use plants::Planted;
 use platform::{Hooked, Hooks, LARGE, SMALL, Source, Stubborn};
@@ -39,9 +39,9 @@ use crate::{Contents, Watched, World};
 
 /// Blocks that a region adopts.
 const ADOPTIONS: usize = 3;
-type Swap<B, const PAGE: usize> = Region<NoLock, B, PAGE, ADOPTIONS>;
+type Swap<B, const PAGE: usize> = Region<NoopRawMutex, B, PAGE, ADOPTIONS>;
 /// What a pool looks at: the source, its hooks, faults, and the oracle in front.
-type Site<'w, S> = Watched<'w, Faulty<Hooked<'w, S>, NoLock>>;
+type Site<'w, S> = Watched<'w, Faulty<Hooked<'w, S>, NoopRawMutex>>;
 type Home<'w, S> = Forebay<Site<'w, S>, Tally<'w, <S as Platform>::Block>>;
 
 /// Operations of one input at most: an input that does more is slow and shows nothing new.
@@ -87,7 +87,7 @@ fn on_memory<const PAGE: usize>(
     machine: &Machine,
     ops: &[Op],
     plant: Plant,
-    mut parts: Parts,
+    mut parts: SideTables,
     offer: &impl Offer,
 ) {
     match machine.source {
@@ -100,7 +100,7 @@ fn on_memory<const PAGE: usize>(
             on_source::<_, PAGE>(&ram, machine, ops, plant, parts, offer.memfd());
         }
         SourceKind::Heap => {
-            let heap = HeapSource::<NoLock, PAGE>::new();
+            let heap = HeapSource::<NoopRawMutex, PAGE>::new();
             let memory = parts.memory(machine.first_piece() * PAGE + machine.skew(), machine.skew());
             heap.init(memory).expect("there are whole pages in it");
             on_source::<_, PAGE>(&heap, machine, ops, plant, parts, offer.memfd());
@@ -109,12 +109,12 @@ fn on_memory<const PAGE: usize>(
 }
 
 /// Two odd pieces.
-fn ram<const PAGE: usize>(machine: &Machine, parts: &mut Parts) -> Ram<NoLock, PAGE> {
+fn ram<const PAGE: usize>(machine: &Machine, parts: &mut SideTables) -> Ram<NoopRawMutex, PAGE> {
     let ram = Ram::new();
     for pages in [machine.first_piece(), machine.second_piece()] {
         let bytes = pages * PAGE + machine.skew();
         let memory = parts.memory(bytes, machine.skew() + PAGE * (pages & 3));
-        let meta = parts.words(Ram::<NoLock, PAGE>::metadata_words(bytes));
+        let meta = parts.words(Ram::<NoopRawMutex, PAGE>::metadata_words(bytes));
         ram.add(memory, meta).expect("two pieces that share nothing");
     }
     ram
@@ -125,7 +125,7 @@ fn on_source<S: Source, const PAGE: usize>(
     machine: &Machine,
     ops: &[Op],
     plant: Plant,
-    mut parts: Parts,
+    mut parts: SideTables,
     memfd: Option<Memfd<'_, S::Block>>,
 ) {
     let second = StoreId::new(u8::from(!machine.same_id)).unwrap_or(StoreId::DEFAULT);

@@ -1,7 +1,7 @@
 //! What the bytes of an input mean: a machine, and what is done to it.
 
 use arbitrary::Arbitrary;
-use forebay::{Advice, Caching, Context, Evict, Order, Pages, Want, Zone, Zones};
+use forebay::{Caching, Context, Evict, Order, Pages, ReclaimTarget, Zones};
 use forebay_backends::shmem::Unmap;
 
 /// Where blocks come from.
@@ -393,7 +393,7 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Over {
     Slice,
-    Roster,
+    EvictionIndex,
     Berths,
 }
 
@@ -413,16 +413,16 @@ pub(super) struct Asked {
 impl Asked {
     pub(super) fn of(want: u8, how: u8, cx: u8) -> Self {
         let (kind, over) = match how >> 4 {
-            4 => (Kind::Moved, Over::Roster),
+            4 => (Kind::Moved, Over::EvictionIndex),
             5 => (Kind::Moved, Over::Berths),
             6 => (Kind::Freed, Over::Slice),
-            7 => (Kind::Freed, Over::Roster),
+            7 => (Kind::Freed, Over::EvictionIndex),
             8 => (Kind::Block, Over::Slice),
-            9 => (Kind::Block, Over::Roster),
+            9 => (Kind::Block, Over::EvictionIndex),
             10 => (Kind::KeepFree, Over::Berths),
-            11 => (Kind::KeepFree, Over::Roster),
+            11 => (Kind::KeepFree, Over::EvictionIndex),
             12 => (Kind::OrReclaim, Over::Slice),
-            13 | 14 => (Kind::OrReclaim, Over::Roster),
+            13 | 14 => (Kind::OrReclaim, Over::EvictionIndex),
             15 => (Kind::Block, Over::Berths),
             _ => (Kind::Moved, Over::Slice),
         };
@@ -452,11 +452,11 @@ impl Asked {
         }
     }
 
-    pub(super) fn want(&self) -> Want {
+    pub(super) fn want(&self) -> ReclaimTarget {
         let want = match self.kind {
-            Kind::Moved => Want::moved(self.pages),
-            Kind::Block => Want::block(order(self.extra % 5)),
-            Kind::Freed | Kind::KeepFree | Kind::OrReclaim => Want::freed(self.pages),
+            Kind::Moved => ReclaimTarget::moved(self.pages),
+            Kind::Block => ReclaimTarget::block(order(self.extra % 5)),
+            Kind::Freed | Kind::KeepFree | Kind::OrReclaim => ReclaimTarget::freed(self.pages),
         };
         want.within(self.zones)
     }

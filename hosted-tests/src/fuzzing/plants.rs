@@ -2,10 +2,7 @@
 
 use super::alias::Alias;
 use super::memfd::{COPIED, Memory, OWN};
-use forebay::{
-    BackingStore, Capabilities, Charge, Context, Handle, Order, OwnedBlock, Pages, Refused, Settled, Space,
-    StoreError, StoreIds,
-};
+use forebay::{BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, frame::Charge, port::{Capabilities, Settled, Space, StoreIds}};
 use std::cell::RefCell;
 
 /// A bug to plant.
@@ -52,8 +49,8 @@ pub enum Plant {
 /// Flips a bit of a page.
 pub(super) fn flip<B: OwnedBlock>(block: &mut B, page: Pages) {
     let (at, mut byte) = (page.get() * B::PAGE, [0]);
-    block.copy_out(at, &mut byte);
-    block.copy_in(at, &[byte[0] ^ 4]);
+    block.read_at(at, &mut byte);
+    block.write_at(at, &[byte[0] ^ 4]);
 }
 
 /// A store with a bug.

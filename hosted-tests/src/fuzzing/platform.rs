@@ -1,9 +1,6 @@
 //! A platform with caching modes and hooks that check how they are called.
 
-use forebay::{
-    BufferId, Busy, Caching, Context, Keep, Mode, ModeRefused, NoLock, Order, OutOfFrames, OwnedBlock, Pages,
-    Pfn, Platform, Wiped, Zone, Zones,
-};
+use forebay::{BufferId, Busy, Caching, Context, Order, AllocError, OwnedBlock, Pages, Pfn, Platform, Zones, frame::{Mode, ModeRefused}, sync::NoopRawMutex};
 use forebay_backends::shmem::{Arena, ArenaBlock};
 use forebay_backends::{HeapSource, Ram, RamBlock};
 use std::cell::{Cell, RefCell};
@@ -19,7 +16,7 @@ pub(super) const LARGE: usize = 4096;
 const ZONE: usize = 16;
 
 /// Where blocks come from, and how many are left there.
-pub(super) trait Source: Platform<Lock = NoLock, Mode = ()> {
+pub(super) trait Source: Platform<Lock = NoopRawMutex, Mode = ()> {
     /// Whether the harness writes other bytes into blocks before they are handed out. Not where the source knows which
     /// are zeros, as writing would tell it that they are not.
     const SOILED: bool = true;
@@ -40,7 +37,7 @@ pub(super) trait Source: Platform<Lock = NoLock, Mode = ()> {
     }
 }
 
-impl Source for Arena<LARGE, NoLock> {
+impl Source for Arena<LARGE, NoopRawMutex> {
     const SOILED: bool = false;
 
     fn free_pages(&self) -> Pages {
@@ -56,13 +53,13 @@ impl Source for Arena<LARGE, NoLock> {
     }
 }
 
-impl<const PAGE: usize> Source for Ram<NoLock, PAGE> {
+impl<const PAGE: usize> Source for Ram<NoopRawMutex, PAGE> {
     fn free_pages(&self) -> Pages {
         self.free()
     }
 }
 
-impl<const PAGE: usize> Source for HeapSource<NoLock, PAGE> {
+impl<const PAGE: usize> Source for HeapSource<NoopRawMutex, PAGE> {
     fn free_pages(&self) -> Pages {
         self.free()
     }
@@ -88,26 +85,26 @@ impl<const PAGE: usize> OwnedBlock for StubbornBlock<PAGE> {
             Err(whole) => Err(StubbornBlock(whole)),
         }
     }
-    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
-        self.0.copy_out(at, to)
+    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
+        self.0.read_at(at, to)
     }
-    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
-        self.0.copy_in(at, from)
+    fn write_at(&mut self, at: usize, from: &[u8]) -> usize {
+        self.0.write_at(at, from)
     }
 }
 
 /// A source of those.
-pub(super) struct Stubborn<const PAGE: usize>(pub(super) Ram<NoLock, PAGE>);
+pub(super) struct Stubborn<const PAGE: usize>(pub(super) Ram<NoopRawMutex, PAGE>);
 
 impl<const PAGE: usize> Platform for Stubborn<PAGE> {
     type Block = StubbornBlock<PAGE>;
-    type Lock = NoLock;
+    type RawMutex = NoopRawMutex;
     type Mode = ();
-    fn allocate(&self, order: Order, cx: Context) -> Result<StubbornBlock<PAGE>, OutOfFrames> {
+    fn allocate(&self, order: Order, cx: Context) -> Result<StubbornBlock<PAGE>, AllocError> {
         self.0.allocate(order, cx).map(StubbornBlock)
     }
     fn available(&self, zones: Zones) -> Option<Pages> {
-        self.0.available(zones)
+        self.0.free_pages(zones)
     }
     fn release(&self, block: StubbornBlock<PAGE>) {
         self.0.release(block.0);
@@ -226,20 +223,20 @@ impl<'w, S> Hooked<'w, S> {
 fn fill<B: OwnedBlock>(block: &mut B, byte: u8) {
     for page in 0..block.pages().get() {
         let bytes = &[byte; LARGE][..B::PAGE];
-        assert_eq!(block.copy_in(page * B::PAGE, bytes), B::PAGE);
+        assert_eq!(block.write_at(page * B::PAGE, bytes), B::PAGE);
     }
 }
 
 impl<S: Source> Platform for Hooked<'_, S> {
     type Block = S::Block;
-    type Lock = NoLock;
+    type RawMutex = NoopRawMutex;
     type Mode = Caching;
     const MAX_ORDER: Order = match Order::new(3) {
         Some(order) => order,
         None => Order::PAGE,
     };
 
-    fn allocate(&self, order: Order, cx: Context) -> Result<S::Block, OutOfFrames> {
+    fn allocate(&self, order: Order, cx: Context) -> Result<S::Block, AllocError> {
         let mut block = self.source.allocate(order, cx)?;
         if S::SOILED {
             fill(&mut block, 0xdb);
@@ -275,7 +272,7 @@ impl<S: Source> Platform for Hooked<'_, S> {
 
     /// How much is free in one zone it does not know.
     fn available(&self, zones: Zones) -> Option<Pages> {
-        self.source.available(zones).filter(|_| zones == Zones::ALL)
+        self.source.free_pages(zones).filter(|_| zones == Zones::ALL)
     }
 
     /// No block reaches into another zone.
@@ -295,8 +292,8 @@ impl<S: Source> Platform for Hooked<'_, S> {
         Ok(())
     }
 
-    fn flush_modes(&self, cx: Context) {
-        self.source.flush_modes(cx);
+    fn flush(&self, cx: Context) {
+        self.source.flush(cx);
     }
 
     fn contiguous<'b>(

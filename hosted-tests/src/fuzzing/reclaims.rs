@@ -6,10 +6,7 @@ use super::plants::Plant;
 use super::platform::Source;
 use super::rig::{Buffers, Mine, Rig};
 use super::seats::SEATS;
-use forebay::{
-    Berth, Candidates, Evict, Evictable, Evicted, NoLock, Order, Outcome, Pages, Platform, Report, Residency,
-    Step, Zones,
-};
+use forebay::{Candidates, Evict, Evictable, Order, Outcome, Pages, Platform, Report, Zones, buffer::{Residency, EvictRequest}, stats::Evicted, sync::NoopRawMutex};
 use std::cell::Cell;
 
 /// A place that a walk comes by, with a buffer or without.
@@ -24,7 +21,7 @@ struct Spot<'g, 'h, 'm, 'w, S: Source> {
 
 impl<S: Source> Spot<'_, '_, '_, '_, S> {
     /// As the buffer, or worse.
-    fn evict(&self, kept: &Mine<'_, '_, '_, S>, step: Step) -> Evicted {
+    fn evict(&self, kept: &Mine<'_, '_, '_, S>, step: EvictRequest) -> Evicted {
         if self.plant == Plant::GivesUpAtABusyOne && (self.over.get() || kept.is_guarded()) {
             self.over.set(true);
             return Evicted::default();
@@ -33,15 +30,15 @@ impl<S: Source> Spot<'_, '_, '_, '_, S> {
             kept.lose();
         }
         let mut did = kept.evict_if_idle(step);
-        if self.plant == Plant::CountsAPageMore && did.handed_over > Pages::ZERO {
-            did.handed_over += pages(1);
+        if self.plant == Plant::CountsAPageMore && did.transferred > Pages::ZERO {
+            did.transferred += pages(1);
         }
         did
     }
 }
 
 impl<S: Source> Evictable for Spot<'_, '_, '_, '_, S> {
-    fn evict_if_idle(&self, step: Step) -> Evicted {
+    fn evict_if_idle(&self, step: EvictRequest) -> Evicted {
         let did = self.of.map_or(Evicted::default(), |kept| self.evict(kept, step));
         let mut sum = self.did.get();
         sum += did;
@@ -68,16 +65,16 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         let spot = |of| Spot { of, did: Cell::default(), plant: self.book.plant, over: &over };
         let spots: Vec<_> = match asked.over {
             Over::Slice | Over::Berths => buffers.iter().map(|kept| spot(Some(kept))).collect(),
-            Over::Roster => {
+            Over::EvictionIndex => {
                 let at = |n| buffers.iter().find(|kept| self.book.seat(kept.id.0) == n);
                 (0..SEATS).map(|n| spot(at(n))).collect()
             }
         };
         match asked.over {
             Over::Slice => self.reclaim_from(&asked, (&spots[..]).into(), &spots, buffers),
-            Over::Roster => self.reclaim_from(&asked, self.book.roster.of(&spots), &spots, buffers),
+            Over::EvictionIndex => self.reclaim_from(&asked, self.book.roster.of(&spots), &spots, buffers),
             Over::Berths => {
-                let berths: Vec<_> = spots.iter().map(|_| Berth::<NoLock, _>::new()).collect();
+                let berths: Vec<_> = spots.iter().map(|_| Berth::<NoopRawMutex, _>::new()).collect();
                 for (berth, spot) in berths.iter().zip(&spots) {
                     assert!(berth.put(spot).is_ok(), "a new berth is not free");
                 }
@@ -141,7 +138,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         Before {
             out: self.world.frames_out(),
             ready,
-            free: self.home.platform().available(Zones::ALL).map(|free| free + ready),
+            free: self.home.platform().free_pages(Zones::ALL).map(|free| free + ready),
             injected: self.injected(),
             copies: pages(self.in_memfd()[1]),
             residency: spots.iter().map(look).collect(),
@@ -158,9 +155,9 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         if asked.kind == Kind::Moved {
             assert_eq!(is.gained, is.evicted.moved());
         } else {
-            let [handed_over, _] = self.in_memfd();
+            let [transferred, _] = self.in_memfd();
             assert!(is.gained >= is.freed(), "{is:?}");
-            let most = is.freed() + pages(handed_over) + before.copies;
+            let most = is.freed() + pages(transferred) + before.copies;
             assert!(is.gained <= most, "more than there is: {is:?} for {asked:?}");
         }
     }
@@ -168,7 +165,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
     fn check_outcome(&self, asked: &Asked, is: &Report, wanted: Pages, before: &Before) {
         let injected = self.injected() > before.injected;
         let gives = asked.order().is_some_and(|order| self.gives(order, asked));
-        let free = self.home.platform().available(asked.zones).unwrap_or(is.freed());
+        let free = self.home.platform().free_pages(asked.zones).unwrap_or(is.freed());
         let holds = match (is.outcome, asked.order()) {
             (Outcome::Reached, None) => is.gained >= wanted,
             (Outcome::Reached, Some(_)) => gives,
@@ -213,7 +210,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
             assert_eq!(was.resident, now.resident + did.moved(), "{:?}: {was:?} {did:?} {now:?}", kept.id);
             assert_eq!(was.stored + did.moved(), now.stored, "{:?}: {was:?} {did:?} {now:?}", kept.id);
             let reached = did.moved() > Pages::ZERO || did.why.is_some();
-            let is_candidate = asked.over != Over::Roster || kept.shape.listing() != Listing::No;
+            let is_candidate = asked.over != Over::EvictionIndex || kept.shape.listing() != Listing::No;
             let passed_over = is_candidate && was.resident > Pages::ZERO && !reached;
             assert!(
                 !(all_asked && passed_over),

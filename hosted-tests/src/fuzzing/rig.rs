@@ -10,10 +10,7 @@ use super::stores::Copying;
 use super::tally::Tally;
 use super::{Home, Site, Swap, pages, region_ids};
 use crate::World;
-use forebay::{
-    BackingStore, Charge, Context, Evict, Handle, OwnedBlock, Pages, PinError, Pooled, Residency, StoreIds,
-    TakeError,
-};
+use forebay::{BackingStore, Context, Evict, Handle, OwnedBlock, Pages, AccessError, AllocError, buffer::Residency, frame::Charge, pool::PooledBlock, port::StoreIds};
 use forebay_backends::Faults;
 use std::ops::{Deref, DerefMut};
 
@@ -86,7 +83,7 @@ pub(super) struct Loose<T> {
 
 pub(super) fn bytes_of<B: OwnedBlock>(block: &B) -> Vec<u8> {
     let mut bytes = vec![0; block.bytes()];
-    assert_eq!(block.copy_out(0, &mut bytes), bytes.len());
+    assert_eq!(block.read_at(0, &mut bytes), bytes.len());
     bytes
 }
 
@@ -108,7 +105,7 @@ pub(super) struct Rig<'h, 'w, S: Source, const PAGE: usize> {
     pub(super) region_ids: StoreIds,
     pub(super) memfd: Option<Inspector<'w>>,
     pub(super) engine: Slow<Plain<S>, PAGE>,
-    pub(super) pooled: Vec<Loose<Pooled<Site<'w, S>>>>,
+    pub(super) pooled: Vec<Loose<PooledBlock<Site<'w, S>>>>,
     pub(super) raw: Vec<Loose<Plain<S>>>,
     pub(super) handles: Vec<Handle>,
     pub(super) splits: bool,
@@ -166,7 +163,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
             match ops.get(trail.at) {
                 Some(Op::EvictNow { buffer, budget, how, cx }) => {
                     let which = usize::from(*buffer) % buffers.len();
-                    me.evict_now(&mut buffers[which], *budget, *how, *cx);
+                    me.evict_mut(&mut buffers[which], *budget, *how, *cx);
                 }
                 Some(Op::Recreate { buffer }) => {
                     let which = usize::from(*buffer) % buffers.len();
@@ -230,7 +227,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         }
         let held: Pages = self.pooled.iter().map(|l| l.item.block().pages()).sum();
         let raw: Pages = self.raw.iter().map(|l| l.item.pages()).sum();
-        let known = self.home.pool().ready() + held + raw + pages(store.adopted()) + self.stranded();
+        let known = self.home.pool().ready() + held + raw + pages(store.adopted()) + self.leaked();
         let out = self.world.frames_out();
         assert!(known <= out, "{known} pages are accounted for, but only {out} are out of the source");
         if !self.observed {
@@ -273,8 +270,8 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         assert_eq!(stored + loose, self.world.stored(), "pages under handles, by where the handles are");
     }
 
-    fn stranded(&self) -> Pages {
-        self.home.stats().stranded
+    fn leaked(&self) -> Pages {
+        self.home.stats().leaked
     }
 
     /// Pages of the arena under handles: those handed over, and copies.
@@ -290,7 +287,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
     /// Whether that error may be: `exclusive` was asked for in `cx`, when so many faults had been injected.
     pub(super) fn expect_pin(
         &self,
-        error: PinError,
+        error: AccessError,
         kept: &Mine<'h, '_, 'w, S>,
         exclusive: bool,
         cx: Context,
@@ -300,13 +297,13 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         let taken = kept.writer.get() || (exclusive && kept.readers.get() > 0);
         let injected = self.injected() > injected;
         let allowed = match error {
-            PinError::Busy => taken || injected || self.engine.is_at_work(),
+            AccessError::Busy => taken || injected || self.engine.is_at_work(),
             _ if taken => false,
-            PinError::Context => cx != Context::THREAD,
-            PinError::Store(E::Io | E::OtherWay) => injected,
-            PinError::Take(TakeError::ModeRefused) => injected,
-            PinError::MapRefused | PinError::OverLimit => injected && kept.shape.is_full(),
-            PinError::Take(TakeError::OutOfFrames(_)) => {
+            AccessError::Context => cx != Context::THREAD,
+            AccessError::Store(E::Io | E::WrongKind) => injected,
+            AccessError::Alloc(AllocError::ModeRefused) => injected,
+            AccessError::MapRefused | AccessError::OverLimit => injected && kept.shape.is_full(),
+            AccessError::Alloc(_) => {
                 let least = if self.splits { kept.shape.unit() } else { kept.shape.largest() };
                 let limited = self.memfd.as_ref().is_some_and(|m| m.is_over(kept.shape.largest().pages()));
                 injected || limited || !super::has_block(self.source, least, cx)
@@ -340,7 +337,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         let mut left: Vec<usize> = (0..buffers.len()).collect();
         while !left.is_empty() {
             let before = left.len();
-            for way in [Evict::empty(), Evict::LADDER - Evict::PURGE] {
+            for way in [Evict::empty(), Evict::ANY - Evict::PURGE] {
                 left.retain(|&n| !self.read_for_the_last_time(n, &buffers, way));
             }
             if left.len() == before {
@@ -353,8 +350,8 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         buffers.clear();
         self.home.pool().trim(Pages::MAX, Context::THREAD);
         assert_eq!(self.home.pool().ready(), Pages::ZERO);
-        assert_eq!(self.world.frames_out(), self.stranded(), "frames that never came home");
-        if self.stranded() == Pages::ZERO {
+        assert_eq!(self.world.frames_out(), self.leaked(), "frames that never came home");
+        if self.leaked() == Pages::ZERO {
             self.world.assert_empty();
             assert_eq!(self.source.free_pages(), self.total, "the source is not as it was");
         }
@@ -397,7 +394,7 @@ pub(super) fn assert_nothing_left<S: Source, const PAGE: usize>(
     for region in regions {
         assert_eq!(region.space().pages, region.total(), "room that nobody gave back: {region:?}");
         assert_eq!(region.pending(), Pages::ZERO);
-        assert_eq!(region.space().adoptions, super::ADOPTIONS);
+        assert_eq!(region.space().transfers, super::ADOPTIONS);
     }
     assert_eq!(copying.used(), 0, "{} bytes are still stored", copying.used() * S::Block::PAGE);
 }

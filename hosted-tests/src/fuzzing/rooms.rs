@@ -2,10 +2,7 @@
 
 use super::plants::Plant;
 use super::{ADOPTIONS, Swap};
-use forebay::{
-    BackingStore, Capabilities, Context, Handle, Order, OwnedBlock, Pages, Refused, Settled, Space,
-    StoreError, StoreIds,
-};
+use forebay::{BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, port::{Capabilities, Settled, Space, StoreIds}};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -64,7 +61,7 @@ impl<'r, B: OwnedBlock, const PAGE: usize> Rooms<'r, B, PAGE> {
             StoreError::Full | StoreError::TooLarge => {
                 assert!(!self.fits(order), "{why:?}, and there is room for {order:?}: {:?}", self.region);
             }
-            StoreError::Backlog => assert_eq!(space.adoptions, 0, "{:?}", self.region),
+            StoreError::Backlog => assert_eq!(space.transfers, 0, "{:?}", self.region),
             _ => {}
         }
     }

@@ -3,16 +3,13 @@
 use super::pages;
 use super::plants::Plant;
 use super::platform::SMALL;
-use forebay::{
-    Class, Context, DmaAddr, Evict, Evictable, Evicted, Forebay, Listed, NoLock, Parts, Place, Platform,
-    Roster, Slot, Slots, Step,
-};
+use forebay::{Class, Context, Evict, Evictable, Forebay, Platform, Slot, buffer::{SideTables, Slots, EvictRequest}, frame::DmaAddr, reclaim::{Indexed, EvictionIndex}, stats::Evicted, sync::NoopRawMutex};
 use forebay_backends::{Null, Ram};
 use std::cell::Cell;
 
 /// More than there are buffers, so that words have none, one or two.
 pub(super) const SEATS: usize = 200;
-const WORDS: usize = Roster::<NoLock>::words(SEATS);
+const WORDS: usize = EvictionIndex::<NoopRawMutex>::words(SEATS);
 type Words = [usize; WORDS];
 
 /// Where a buffer sits: at both ends of a word, among the last; in the second of the two while its predecessor is still there.
@@ -23,9 +20,9 @@ fn seats(buffer: usize) -> [usize; 2] {
 /// Slots that are on the roster, or not.
 pub(super) enum Seat<'r, T> {
     None(T),
-    Listed(Listed<'r, T, NoLock, Words>),
+    Indexed(Indexed<'r, T, NoopRawMutex, Words>),
     /// For [`Plant::MissesABit`].
-    Misses(Listed<'r, T, NoLock, Words>),
+    Misses(Indexed<'r, T, NoopRawMutex, Words>),
 }
 
 impl<'r, T> Seat<'r, T> {
@@ -39,7 +36,7 @@ impl<'r, T> Seat<'r, T> {
             book.roster.list(second, refused.item)
         });
         let Ok(listed) = listed else { panic!("one of two seats is free") };
-        if book.plant == Plant::MissesABit { Seat::Misses(listed) } else { Seat::Listed(listed) }
+        if book.plant == Plant::MissesABit { Seat::Misses(listed) } else { Seat::Indexed(listed) }
     }
 }
 
@@ -47,25 +44,25 @@ impl<P: Platform, T: Slots<P>> Slots<P> for Seat<'_, T> {
     fn slots(&self) -> &[Slot<P>] {
         match self {
             Seat::None(slots) => slots.slots(),
-            Seat::Listed(slots) | Seat::Misses(slots) => slots.slots(),
+            Seat::Indexed(slots) | Seat::Misses(slots) => slots.slots(),
         }
     }
-    fn parts(&mut self) -> Parts<'_, P> {
+    fn parts(&mut self) -> SideTables<'_, P> {
         match self {
             Seat::None(slots) => slots.parts(),
-            Seat::Listed(slots) | Seat::Misses(slots) => slots.parts(),
+            Seat::Indexed(slots) | Seat::Misses(slots) => slots.parts(),
         }
     }
     fn addresses(&self) -> &[Option<DmaAddr>] {
         match self {
             Seat::None(slots) => slots.addresses(),
-            Seat::Listed(slots) | Seat::Misses(slots) => slots.addresses(),
+            Seat::Indexed(slots) | Seat::Misses(slots) => slots.addresses(),
         }
     }
     fn sorted(&self, class: Class) {
         match self {
             Seat::None(slots) => slots.sorted(class),
-            Seat::Listed(slots) => slots.sorted(class),
+            Seat::Indexed(slots) => slots.sorted(class),
             Seat::Misses(slots) if class.contains(Class::CLEAN) => slots.sorted(class - Class::RESIDENT),
             Seat::Misses(slots) => slots.sorted(class),
         }
@@ -74,10 +71,10 @@ impl<P: Platform, T: Slots<P>> Slots<P> for Seat<'_, T> {
 
 /// The roster, and the means to see what is on it.
 pub(super) struct Book {
-    pub(super) roster: Roster<NoLock, Words>,
+    pub(super) roster: EvictionIndex<NoopRawMutex, Words>,
     /// Reclaims from those who give nothing.
     taken: Taken,
-    looker: Forebay<Ram<NoLock, SMALL>, Null, [Place<Ram<NoLock, SMALL>>; 0]>,
+    looker: Forebay<Ram<NoopRawMutex, SMALL>, Null, [Place<Ram<NoopRawMutex, SMALL>>; 0]>,
     pub(super) plant: Plant,
 }
 
@@ -93,7 +90,7 @@ impl Taken {
 
 impl Book {
     pub(super) fn new(plant: Plant) -> Self {
-        let (roster, taken) = (Roster::new([0; WORDS]), Taken::default());
+        let (roster, taken) = (EvictionIndex::new([0; WORDS]), Taken::default());
         Book { roster, taken, looker: Forebay::new(Ram::new(), Null, 0), plant }
     }
 
@@ -127,7 +124,7 @@ impl Book {
 struct Looked(Cell<u8>);
 
 impl Evictable for Looked {
-    fn evict_if_idle(&self, _: Step) -> Evicted {
+    fn evict_if_idle(&self, _: EvictRequest) -> Evicted {
         self.0.set(self.0.get() + 1);
         Evicted::default()
     }

@@ -5,7 +5,7 @@ use super::ops::{Asked, Op, advice, budget, context, rungs};
 use super::platform::{SMALL, Source};
 use super::rig::{Buffers, HeldGuard, Mine, Plain, Rig};
 use super::{Site, pages};
-use forebay::{Advice, Context, Evict, Evictable, Evicted, Pages, PinError, Step, StoreError};
+use forebay::{Context, Evict, Evictable, Pages, AccessError, StoreError, buffer::EvictRequest, stats::Evicted};
 use forebay_backends::Faults;
 use std::task::Poll;
 
@@ -56,7 +56,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
             Op::EvictIfIdle { buffer, budget: b, how, cx } => {
                 let (kept, how, cx) = (of(buffer), rungs(how), context(cx));
                 let before = self.world.frames_out();
-                let evicted = kept.evict_if_idle(Step::new(budget(b), how, cx));
+                let evicted = kept.evict_if_idle(EvictRequest::new(budget(b), how, cx));
                 assert!(!kept.is_guarded() || evicted == Evicted::default());
                 self.check_evicted(evicted, kept.shape.pages(), budget(b), how, cx);
                 assert_eq!(before - self.world.frames_out(), evicted.freed());
@@ -126,7 +126,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
 
     pub(super) fn pinned<'g, 'm>(
         &self,
-        result: Result<Guard<'g, 'm, Site<'w, S>>, PinError>,
+        result: Result<Guard<'g, 'm, Site<'w, S>>, AccessError>,
         kept: &Mine<'h, 'm, 'w, S>,
         exclusive: bool,
         cx: Context,
@@ -202,17 +202,17 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         }
     }
 
-    pub(super) fn evict_now(&self, kept: &mut Mine<'h, '_, 'w, S>, b: u8, how: u8, cx: u8) {
+    pub(super) fn evict_mut(&self, kept: &mut Mine<'h, '_, 'w, S>, b: u8, how: u8, cx: u8) {
         let (budget, how, cx) = (budget(b), rungs(how), context(cx));
         let out = self.world.frames_out();
-        let evicted = kept.evict_now(budget, how, cx);
+        let evicted = kept.evict_mut(budget, how, cx);
         assert_eq!(out - self.world.frames_out(), evicted.freed());
         self.check_evicted(evicted, kept.shape.pages(), budget, how, cx);
     }
 
     /// No rung was used that was not allowed, and it stopped in time.
     pub(super) fn check_evicted(&self, e: Evicted, most: usize, budget: Pages, how: Evict, cx: Context) {
-        assert!(e.handed_over == Pages::ZERO || how.contains(Evict::TRANSFER), "{e:?} by {how:?}");
+        assert!(e.transferred == Pages::ZERO || how.contains(Evict::TRANSFER), "{e:?} by {how:?}");
         let may_copy = how.intersects(Evict::COPY | Evict::SPLIT) && cx.contains(Context::MAY_BLOCK);
         assert!(e.copied == Pages::ZERO || may_copy, "{e:?} by {how:?} in {cx:?}");
         assert!(e.purged == Pages::ZERO || how.contains(Evict::PURGE), "{e:?} by {how:?}");
@@ -240,7 +240,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         let (out, injected) = (self.world.frames_out(), self.injected());
         let settled = self.home.settle(budget, cx);
         assert_eq!(out - self.world.frames_out(), settled.freed);
-        let [handed_over, copies] = self.in_memfd();
+        let [transferred, copies] = self.in_memfd();
         let stored = settled.pending + settled.reclaimable;
         assert_eq!(stored.get(), self.home.store().adopted() + copies);
         let memfd = self.memfd.as_ref().filter(|memfd| memfd.is_settled);
@@ -255,7 +255,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         let why = (self.injected() > injected).then_some(StoreError::Io);
         assert_eq!(settled.error, why);
         if why.is_none() && budget == Pages::MAX && cx == Context::THREAD && !self.engine.is_at_work() {
-            let most = if memfd.is_some() { pages(handed_over + copies) } else { Pages::ZERO };
+            let most = if memfd.is_some() { pages(transferred + copies) } else { Pages::ZERO };
             assert!(stored <= most, "nothing kept it from writing out everything");
         }
     }
@@ -292,7 +292,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
                 }
             }
         }
-        let [handed_over, _] = self.in_memfd();
-        assert_eq!(self.home.store().adopted(), handed_over, "a write-out that never ends");
+        let [transferred, _] = self.in_memfd();
+        assert_eq!(self.home.store().adopted(), transferred, "a write-out that never ends");
     }
 }

@@ -1,10 +1,7 @@
 //! Stores of the harness's own: one that only copies, often less than it is asked to; and one with a bug.
 
 use super::ops::{self, CopyingKind};
-use forebay::{
-    BackingStore, Capabilities, Context, Handle, Order, OwnedBlock, Pages, Refused, Space, StoreError,
-    StoreId, StoreIds,
-};
+use forebay::{BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, StoreId, port::{Capabilities, Space, StoreIds}};
 use std::cell::RefCell;
 
 /// Copies into vectors.
@@ -85,7 +82,7 @@ impl<B: OwnedBlock> BackingStore<B> for Copying {
             return Err(if self.used() == self.room() { StoreError::Full } else { StoreError::TooLarge });
         }
         let mut bytes = vec![0; self.page << order.get()];
-        block.copy_out(0, &mut bytes);
+        block.read_at(0, &mut bytes);
         Ok(self.put(order, bytes))
     }
 
@@ -94,7 +91,7 @@ impl<B: OwnedBlock> BackingStore<B> for Copying {
         self.is_here(handle)?;
         let all = self.stored.borrow();
         let Some(Some(bytes)) = all.get(handle.value()) else { return Err(StoreError::NotStored) };
-        let copied = block.copy_in(at.get().saturating_mul(self.page), bytes);
+        let copied = block.write_at(at.get().saturating_mul(self.page), bytes);
         if copied == bytes.len() { Ok(()) } else { Err(StoreError::TooLarge) }
     }
 

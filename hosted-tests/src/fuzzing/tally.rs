@@ -4,10 +4,7 @@
 
 use super::plants::flip;
 use crate::Watched;
-use forebay::{
-    BackingStore, Capabilities, Charge, Context, Handle, NoLock, Order, OwnedBlock, Pages, Refused, Settled,
-    Space, StoreError, StoreId, StoreIds,
-};
+use forebay::{BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, StoreId, frame::Charge, port::{Capabilities, Settled, Space, StoreIds}, sync::NoopRawMutex};
 use forebay_backends::Faulty;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -20,7 +17,7 @@ fn key(h: &Handle) -> Key {
 }
 
 pub(super) struct Tally<'w, B> {
-    inner: Watched<'w, Faulty<&'w dyn BackingStore<B>, NoLock>>,
+    inner: Watched<'w, Faulty<&'w dyn BackingStore<B>, NoopRawMutex>>,
     live: RefCell<BTreeSet<Key>>,
     adopted: Cell<usize>,
     at_work: Cell<bool>,
@@ -32,7 +29,7 @@ pub(super) struct Tally<'w, B> {
 }
 
 impl<'w, B: OwnedBlock> Tally<'w, B> {
-    pub(super) fn new(inner: Watched<'w, Faulty<&'w dyn BackingStore<B>, NoLock>>, flips: bool) -> Self {
+    pub(super) fn new(inner: Watched<'w, Faulty<&'w dyn BackingStore<B>, NoopRawMutex>>, flips: bool) -> Self {
         Tally {
             inner,
             live: RefCell::default(),
@@ -45,7 +42,7 @@ impl<'w, B: OwnedBlock> Tally<'w, B> {
     }
 
     /// Where faults are set.
-    pub(super) fn faulty(&self) -> &Faulty<&'w dyn BackingStore<B>, NoLock> {
+    pub(super) fn faulty(&self) -> &Faulty<&'w dyn BackingStore<B>, NoopRawMutex> {
         self.inner.inner()
     }
 

@@ -1,7 +1,7 @@
 //! Blocks with a will of their own: some can't be split, some notice who looks.
 
 use super::{Near, PAGE, order};
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::RamBlock;
 use std::cell::Cell;
 
@@ -23,11 +23,11 @@ impl OwnedBlock for Stiff {
         }
         self.0.split().map(|(lower, upper)| (Stiff(lower), Stiff(upper))).map_err(Stiff)
     }
-    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
-        self.0.copy_out(at, to)
+    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
+        self.0.read_at(at, to)
     }
-    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
-        self.0.copy_in(at, from)
+    fn write_at(&mut self, at: usize, from: &[u8]) -> usize {
+        self.0.write_at(at, from)
     }
 }
 
@@ -42,16 +42,16 @@ pub struct StiffRam {
 
 impl Platform for StiffRam {
     type Block = Stiff;
-    type Lock = Spin;
+    type RawMutex = SpinRawMutex;
     type Mode = ();
-    fn allocate(&self, order: Order, cx: Context) -> Result<Stiff, OutOfFrames> {
+    fn allocate(&self, order: Order, cx: Context) -> Result<Stiff, AllocError> {
         self.ram.allocate(order, cx).map(Stiff)
     }
     fn release(&self, block: Stiff) {
         self.ram.release(block.0);
     }
     fn available(&self, zones: Zones) -> Option<Pages> {
-        self.ram.available(zones)
+        self.ram.free_pages(zones)
     }
     fn join(&self, left: Stiff, right: Stiff) -> Result<Stiff, (Stiff, Stiff)> {
         if !self.joins {
@@ -87,11 +87,11 @@ impl OwnedBlock for Seen {
     fn split(self) -> Result<(Self, Self), Self> {
         self.0.split().map(|(lower, upper)| (Seen(lower), Seen(upper))).map_err(Seen)
     }
-    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
-        self.0.copy_out(at, to)
+    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
+        self.0.read_at(at, to)
     }
-    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
-        self.0.copy_in(at, from)
+    fn write_at(&mut self, at: usize, from: &[u8]) -> usize {
+        self.0.write_at(at, from)
     }
 }
 
@@ -101,9 +101,9 @@ pub struct SeenRam(pub Near);
 
 impl Platform for SeenRam {
     type Block = Seen;
-    type Lock = Spin;
+    type RawMutex = SpinRawMutex;
     type Mode = ();
-    fn allocate(&self, order: Order, cx: Context) -> Result<Seen, OutOfFrames> {
+    fn allocate(&self, order: Order, cx: Context) -> Result<Seen, AllocError> {
         self.0.allocate(order, cx).map(Seen)
     }
     fn release(&self, block: Seen) {

@@ -1,7 +1,7 @@
 //! What is in a buffer, and where.
 
 use super::pages;
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 
 /// Bytes of which no two pages are alike.
 pub fn pattern(seed: u8, len: usize) -> Vec<u8> {
@@ -18,7 +18,7 @@ where
 {
     let mut guard = buffer.write().unwrap();
     let bytes = pattern(seed, guard.bytes());
-    assert_eq!(guard.copy_in(0, &bytes), bytes.len());
+    assert_eq!(guard.write_at(0, &bytes), bytes.len());
 }
 
 /// All of it, read.
@@ -31,7 +31,7 @@ where
 {
     let guard = buffer.read().unwrap();
     let mut bytes = vec![0xA5; guard.bytes()];
-    assert_eq!(guard.copy_out(0, &mut bytes), bytes.len());
+    assert_eq!(guard.read_at(0, &mut bytes), bytes.len());
     bytes
 }
 

@@ -2,7 +2,7 @@
 
 use super::{CX, Far, Near, PAGE};
 use crate::{Watched, World, memory};
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 
 /// A source of so many pages, from a multiple of 4096 on.
@@ -13,7 +13,7 @@ pub fn near(pages: usize) -> Near {
     ram
 }
 
-/// A region of so many pages, with id 0 and 16 adoptions.
+/// A region of so many pages, with id 0 and 16 transfers.
 pub fn far(pages: usize) -> Far {
     far_with_id(pages, 0)
 }
@@ -23,20 +23,20 @@ pub fn far_with_id(pages: usize, id: u8) -> Far {
     region(pages, id)
 }
 
-/// The same with so many adoptions.
-pub fn region<const N: usize>(pages: usize, id: u8) -> RamRegion<Spin, PAGE, N> {
-    let region = RamRegion::<Spin, PAGE, N>::new(StoreId::new(id).unwrap());
+/// The same with so many transfers.
+pub fn region<const N: usize>(pages: usize, id: u8) -> RamRegion<SpinRawMutex, PAGE, N> {
+    let region = RamRegion::<SpinRawMutex, PAGE, N>::new(StoreId::new(id).unwrap());
     let bytes = pages * PAGE;
-    let words = RamRegion::<Spin, PAGE, N>::metadata_words(bytes);
+    let words = RamRegion::<SpinRawMutex, PAGE, N>::metadata_words(bytes);
     assert_eq!(region.init(memory::leak(bytes, 0), memory::words(words)).unwrap(), bytes);
     region
 }
 
-/// A region for blocks of another kind, with id 0 and 16 adoptions.
-pub fn far_of<B: OwnedBlock>(pages: usize) -> Region<Spin, B, PAGE, 16> {
+/// A region for blocks of another kind, with id 0 and 16 transfers.
+pub fn far_of<B: OwnedBlock>(pages: usize) -> Region<SpinRawMutex, B, PAGE, 16> {
     let region = Region::new(StoreId::DEFAULT);
     let bytes = pages * PAGE;
-    let words = Region::<Spin, B, PAGE, 16>::metadata_words(bytes);
+    let words = Region::<SpinRawMutex, B, PAGE, 16>::metadata_words(bytes);
     assert_eq!(region.init(memory::leak(bytes, 0), memory::words(words)).unwrap(), bytes);
     region
 }

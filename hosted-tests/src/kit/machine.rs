@@ -1,6 +1,6 @@
 //! A machine with caching modes and hooks.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -66,18 +66,18 @@ impl<P> Machine<P> {
 
 impl<P: Platform<Mode = ()>> Platform for Machine<P> {
     type Block = P::Block;
-    type Lock = P::Lock;
+    type RawMutex = P::RawMutex;
     type Mode = Caching;
     const MAX_ORDER: Order = P::MAX_ORDER;
 
-    fn allocate(&self, order: Order, cx: Context) -> Result<P::Block, OutOfFrames> {
+    fn allocate(&self, order: Order, cx: Context) -> Result<P::Block, AllocError> {
         self.inner.allocate(order, cx)
     }
     fn release(&self, block: P::Block) {
         self.inner.release(block);
     }
     fn available(&self, zones: Zones) -> Option<Pages> {
-        self.inner.available(zones)
+        self.inner.free_pages(zones)
     }
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
         self.inner.join(left, right)

@@ -16,7 +16,7 @@ pub use log::*;
 pub use machine::*;
 pub use scripted::*;
 
-use forebay::{Context, Evict, Order, Pages, Spin};
+use forebay::{Context, Evict, Order, Pages, sync::SpinRawMutex};
 use forebay_backends::{Ram, RamRegion};
 
 /// The page size.
@@ -34,13 +34,13 @@ pub const RUNGS: [Evict; 6] = [
     Evict::SPLIT,
     Evict::COPY.union(Evict::SPLIT),
     Evict::TRANSFER.union(Evict::COPY),
-    Evict::LADDER,
+    Evict::ANY,
 ];
 
 /// Plain RAM, where blocks come from.
-pub type Near = Ram<Spin, PAGE>;
+pub type Near = Ram<SpinRawMutex, PAGE>;
 /// The store: other RAM.
-pub type Far = RamRegion<Spin, PAGE, 16>;
+pub type Far = RamRegion<SpinRawMutex, PAGE, 16>;
 
 /// An order.
 ///

@@ -1,6 +1,6 @@
 //! A store that answers as a test tells it.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use std::sync::Mutex;
 
 /// What a [`Scripted`] store answers instead of asking the real one.

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::memory;
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::RamBlock;
 use std::cell::{Cell, RefCell};
 
@@ -39,14 +39,14 @@ pub struct Looked<'l, E> {
 }
 
 impl<E: Evictable> Evictable for Looked<'_, E> {
-    fn evict_if_idle(&self, step: Step) -> Evicted {
+    fn evict_if_idle(&self, step: EvictRequest) -> Evicted {
         self.log.borrow_mut().push((pass_of(&step), self.number));
         self.buffer.evict_if_idle(step)
     }
 }
 
 /// Which pass a step is of, as it says itself.
-fn pass_of(step: &Step) -> char {
+fn pass_of(step: &EvictRequest) -> char {
     let text = format!("{step:?}");
     let at = text.find("pass: ").expect("a step has a pass") + 6;
     text[at..].chars().next().expect("it has a name")
@@ -57,7 +57,7 @@ fn pass_of(step: &Step) -> char {
 pub struct Stone;
 
 impl Evictable for Stone {
-    fn evict_if_idle(&self, _: Step) -> Evicted {
+    fn evict_if_idle(&self, _: EvictRequest) -> Evicted {
         Evicted::default()
     }
 }
@@ -77,11 +77,11 @@ thread_local! {
 
 /// A lock that counts in [`TAKEN`].
 #[derive(Debug)]
-pub struct Loud(Spin);
+pub struct Loud(SpinRawMutex);
 
 // SAFETY: it is the other lock, and a number of this thread's.
-unsafe impl RawLock for Loud {
-    const INIT: Self = Loud(Spin::INIT);
+unsafe impl RawMutex for Loud {
+    const INIT: Self = Loud(SpinRawMutex::INIT);
     fn with<R>(&self, f: impl FnOnce() -> R) -> R {
         TAKEN.set(TAKEN.get() + 1);
         self.0.with(f)
@@ -101,9 +101,9 @@ pub struct LoudRam<'n>(pub &'n Near);
 
 impl Platform for LoudRam<'_> {
     type Block = RamBlock<PAGE>;
-    type Lock = Loud;
+    type RawMutex = Loud;
     type Mode = ();
-    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
+    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
         self.0.allocate(order, cx)
     }
     fn release(&self, block: RamBlock<PAGE>) {
@@ -151,16 +151,16 @@ impl TwoZones {
 
 impl Platform for TwoZones {
     type Block = RamBlock<PAGE>;
-    type Lock = Spin;
+    type RawMutex = SpinRawMutex;
     type Mode = ();
     const ZONES: u8 = 2;
     const MAX_ORDER: Order = Order::new(2).expect("an order");
-    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
-        self.allocate_for(Ask::of(order), cx)
+    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
+        self.allocate(AllocRequest::new(order), cx)
     }
-    fn allocate_for(&self, ask: Ask, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
+    fn allocate(&self, ask: AllocRequest, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
         let mut zones = [LOW, HIGH].into_iter().filter(|zone| ask.zones.contains(*zone));
-        zones.find_map(|zone| self.of(zone).allocate(ask.order, cx).ok()).ok_or(OutOfFrames::Exhausted)
+        zones.find_map(|zone| self.of(zone).allocate(ask.order, cx).ok()).ok_or(AllocError::Exhausted)
     }
     fn zone(&self, block: &RamBlock<PAGE>) -> Zone {
         if self.frames.contains(&block.pfn().get()) { LOW } else { HIGH }

@@ -1,9 +1,6 @@
 //! Stores that do wrong on purpose, so that a test can see the lab notice. The command line can't choose one.
 
-use forebay::{
-    BackingStore, Capabilities, Context, Handle, Order, OwnedBlock, Pages, Refused, Settled, Space,
-    StoreError, StoreIds,
-};
+use forebay::{BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, port::{Capabilities, Settled, Space, StoreIds}};
 use std::cell::{Cell, RefCell};
 
 /// What a [`Bad`] store does wrong. The victim is one thing that it accepts, after so many others.
@@ -78,8 +75,8 @@ impl<S> Bad<S> {
 
 fn flip(block: &mut impl OwnedBlock, at: usize) {
     let mut byte = [0];
-    block.copy_out(at, &mut byte);
-    block.copy_in(at, &[!byte[0]]);
+    block.read_at(at, &mut byte);
+    block.write_at(at, &[!byte[0]]);
 }
 
 impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Bad<S> {

@@ -2,22 +2,19 @@
 
 use super::bad::{Bad, Sabotage};
 use super::options::EvictKind;
-use super::parts::{Adopted, Parts};
+use super::parts::{Adopted, SideTables};
 use super::text::count;
 use crate::world::Counts;
 use crate::{Contents, Watched, World};
-use forebay::{
-    BackingStore, Buffer, Context, Evict, Evicted, Forebay, OutOfFrames, Pages, PinError, Place, Settled,
-    Slot, Stats, StayReason, StoreError, TakeError,
-};
+use forebay::{BackingStore, Buffer, Context, Evict, Forebay, AllocError, Pages, AccessError, Slot, StoreError, port::Settled, stats::{Evicted, Stats, RefusalReason}};
 use std::cell::Cell;
 use std::fmt;
 
 /// Pieces of a block that are written out before one is given up as stuck.
 const STEPS: usize = 64;
 
-type Source<'w, T> = Watched<'w, &'w <T as Parts>::Source>;
-type Store<'w, T> = Watched<'w, Bad<<T as Parts>::Store<'w>>>;
+type Source<'w, T> = Watched<'w, &'w <T as SideTables>::Source>;
+type Store<'w, T> = Watched<'w, Bad<<T as SideTables>::Store<'w>>>;
 
 /// A slot of a chunk.
 pub type ChunkSlot<'w, T> = Slot<Source<'w, T>>;
@@ -33,7 +30,7 @@ pub struct Rig<T> {
     parts: T,
 }
 
-impl<T: Parts> Rig<T> {
+impl<T: SideTables> Rig<T> {
     /// Around these.
     pub fn new(parts: T) -> Self {
         Rig { world: World::new(Contents::Ignored), parts }
@@ -60,11 +57,11 @@ pub enum RoomError {
         region: Pages,
     },
     /// Nothing leaves, for this reason if one is known.
-    Stuck(Option<StayReason>),
+    Stuck(Option<RefusalReason>),
     /// The buffers have room in their budget, but the system has no memory for that much in all.
     NoMemory,
     /// What had to leave did, and the source still has none, for this reason.
-    Source(OutOfFrames),
+    Source(AllocError),
 }
 
 impl fmt::Display for RoomError {
@@ -100,7 +97,7 @@ pub enum OpenError {
     /// There is no memory for it.
     Room(RoomError),
     /// The store does not give it back.
-    Contents(PinError),
+    Contents(AccessError),
 }
 
 /// What the pool and the store went through.
@@ -125,7 +122,7 @@ pub struct Figures {
 }
 
 /// A forebay in use.
-pub struct Machine<'h, 'w, T: Parts> {
+pub struct Machine<'h, 'w, T: SideTables> {
     rig: &'w Rig<T>,
     home: &'h Forebay<Source<'w, T>, Store<'w, T>>,
     how: Evict,
@@ -137,7 +134,7 @@ pub struct Machine<'h, 'w, T: Parts> {
     peak_write_out: Cell<Pages>,
 }
 
-impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
+impl<'h, 'w, T: SideTables> Machine<'h, 'w, T> {
     /// Over this rig, joined.
     pub fn new(rig: &'w Rig<T>, home: &'h Joined<'w, T>, evict: EvictKind) -> Self {
         let frames = rig.parts.frames();
@@ -180,7 +177,7 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
         all: &'c [Chunk<'h, 'w, T>],
         which: usize,
         first: Pages,
-        guard: impl Fn(&'c Chunk<'h, 'w, T>) -> Result<G, PinError>,
+        guard: impl Fn(&'c Chunk<'h, 'w, T>) -> Result<G, AccessError>,
     ) -> Result<G, OpenError> {
         const TRIES: usize = 16;
         let one = &all[which];
@@ -188,10 +185,10 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
         let mut why = RoomError::Stuck(None);
         for attempt in 1..=TRIES {
             match guard(one) {
-                Err(PinError::Take(TakeError::OutOfFrames(
-                    out @ (OutOfFrames::Failed | OutOfFrames::Unavailable),
+                Err(AccessError::Alloc(AllocError::AllocError(
+                    out @ (AllocError::Failed | AllocError::Unavailable),
                 ))) => return Err(OpenError::Room(RoomError::Source(out))), // making room does not help
-                Err(PinError::Take(TakeError::OutOfFrames(out))) => why = self.refusal(out),
+                Err(AccessError::Alloc(out)) => why = self.refusal(out),
                 Err(e) => return Err(OpenError::Contents(e)),
                 Ok(guard) => return Ok(guard),
             }
@@ -205,12 +202,12 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
     }
 
     /// What it means if the source still refuses after room was made.
-    fn refusal(&self, why: OutOfFrames) -> RoomError {
+    fn refusal(&self, why: AllocError) -> RoomError {
         match (why, T::ADOPTED) {
-            (OutOfFrames::Exhausted, Adopted::OutsideBudget) => {
+            (AllocError::Exhausted, Adopted::OutsideBudget) => {
                 RoomError::Full { region: self.parts().room() } // what is stored has all of it
             }
-            (OutOfFrames::NoHeadroom, _) => RoomError::NoMemory, // beyond the budget, which is kept
+            (AllocError::NoHeadroom, _) => RoomError::NoMemory, // beyond the budget, which is kept
             (why, _) => RoomError::Source(why),
         }
     }
@@ -238,8 +235,8 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
             }
             if progress == Pages::ZERO {
                 return Err(match why {
-                    Some(StayReason::Store(StoreError::Full)) => RoomError::Full { region: parts.room() },
-                    Some(StayReason::Store(StoreError::NoHeadroom)) => RoomError::NoMemory,
+                    Some(RefusalReason::Store(StoreError::Full)) => RoomError::Full { region: parts.room() },
+                    Some(RefusalReason::Store(StoreError::NoHeadroom)) => RoomError::NoMemory,
                     why => RoomError::Stuck(why),
                 });
             }
@@ -259,7 +256,7 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
         // Each block that is handed over takes an entry of the store's table, and has a page at least: asking for
         // no more pages than there are entries is never refused for want of one.
         let want = match self.how.contains(Evict::TRANSFER) {
-            true => want.min(Pages::new(self.home.store().space().adoptions)),
+            true => want.min(Pages::new(self.home.store().space().transfers)),
             false => want,
         };
         self.rig.world.begin_shrink();
@@ -330,7 +327,7 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
     }
 }
 
-impl<T: Parts> fmt::Debug for Machine<'_, '_, T> {
+impl<T: SideTables> fmt::Debug for Machine<'_, '_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Machine").field("home", &self.home).field("how", &self.how).finish_non_exhaustive()
     }

@@ -8,12 +8,12 @@ use super::machine::{Chunk, ChunkSlot, Figures, Machine, OpenError, Rig, RoomErr
 use super::options::{EvictKind, PAGE, StoreKind, parse_share};
 #[cfg(target_os = "linux")]
 use super::parts::{ArenaParts, CopiesParts};
-use super::parts::{Parts, RamParts};
+use super::parts::{SideTables, RamParts};
 use super::policy::{Outcome, Policy, simulate};
 use super::shape::{MachineError, Shape};
 use super::trace::{Access, Touch, Trace};
 use clap::Args;
-use forebay::{Buffer, Pages, PinError, Slot};
+use forebay::{Buffer, Pages, AccessError, Slot};
 use serde::Serialize;
 use std::fmt;
 use std::time::Instant;
@@ -157,7 +157,7 @@ impl ReplayReport {
         let Figures { stats, counts, .. } = figures;
         self.forebay.evictions = stats.evicted.moved().get();
         self.forebay.clean_evictions = stats.evicted.clean.get();
-        self.transferred_pages = stats.evicted.handed_over.get();
+        self.transferred_pages = stats.evicted.transferred.get();
         self.copied_pages = stats.evicted.copied.get();
         self.written_out_pages = counts.written_out;
         self.taken_back_pages = stats.restored.taken_back.get();
@@ -185,7 +185,7 @@ enum ReplayError {
     /// There was no room for a page.
     Room(RoomError),
     /// A page that nobody had touched can't be had.
-    New(PinError),
+    New(AccessError),
 }
 
 impl fmt::Display for ReplayError {
@@ -231,7 +231,7 @@ pub fn replay(trace: &Trace, options: &ReplayOptions) -> Result<ReplayReport, Ma
 }
 
 /// The same, over these parts.
-fn over<T: Parts>(trace: &Trace, options: &ReplayOptions) -> Result<ReplayReport, MachineError> {
+fn over<T: SideTables>(trace: &Trace, options: &ReplayOptions) -> Result<ReplayReport, MachineError> {
     let memory = options.memory(trace);
     let shape = Shape::new(trace.pages(), Some(memory.saturating_mul(PAGE) as u64), None);
     let slots = shape.data.saturating_mul(size_of::<ChunkSlot<'_, T>>() + size_of::<Chunk<'_, '_, T>>());
@@ -275,7 +275,7 @@ fn over<T: Parts>(trace: &Trace, options: &ReplayOptions) -> Result<ReplayReport
 }
 
 /// A replay under way.
-struct Run<'r, 'h, 'w, T: Parts> {
+struct Run<'r, 'h, 'w, T: SideTables> {
     machine: &'r Machine<'h, 'w, T>,
     /// One for each page.
     buffers: Vec<Chunk<'h, 'w, T>>,
@@ -288,7 +288,7 @@ struct Run<'r, 'h, 'w, T: Parts> {
     report: &'r mut ReplayReport,
 }
 
-impl<'h, 'w, T: Parts> Run<'_, 'h, 'w, T> {
+impl<'h, 'w, T: SideTables> Run<'_, 'h, 'w, T> {
     /// All of it. The buffers are dropped at the end.
     fn go(mut self, accesses: &[Access]) {
         let started = Instant::now();
@@ -319,15 +319,15 @@ impl<'h, 'w, T: Parts> Run<'_, 'h, 'w, T> {
         contents(access.page, version, expected);
         let same = if version == 0 || access.touch == Touch::Write {
             self.machine.open(&self.buffers, page, Pages::ZERO, Buffer::write).map(|mut guard| {
-                let same = guard.copy_out(0, found) == PAGE && found == expected;
+                let same = guard.read_at(0, found) == PAGE && found == expected;
                 self.versions[page] += 1;
                 contents(access.page, version + 1, expected);
-                guard.copy_in(0, expected) == PAGE && same
+                guard.write_at(0, expected) == PAGE && same
             })
         } else {
             self.machine
                 .open(&self.buffers, page, Pages::ZERO, Buffer::read)
-                .map(|guard| guard.copy_out(0, found) == PAGE && found == expected)
+                .map(|guard| guard.read_at(0, found) == PAGE && found == expected)
         };
         match same {
             Ok(true) => {}

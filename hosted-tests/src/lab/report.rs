@@ -117,7 +117,7 @@ impl Report {
         self.evicted_pages = stats.evicted.moved().get();
         self.evicted_loading_pages = loading;
         self.evicted_reading_pages = self.evicted_pages - loading;
-        self.transferred_pages = stats.evicted.handed_over.get();
+        self.transferred_pages = stats.evicted.transferred.get();
         self.adopted_pages = counts.transferred;
         self.copied_pages = stats.evicted.copied.get();
         self.clean_pages = stats.evicted.clean.get();
@@ -143,11 +143,11 @@ impl Report {
         let transfers = self.evict == EvictKind::Transfer;
         let plain = nothing_odd == Oddness::None && counts.uncovered == 0;
         let all = [
-            (true, "handed over", stats.evicted.handed_over.get(), counts.transferred),
+            (true, "handed over", stats.evicted.transferred.get(), counts.transferred),
             (true, "copied", stats.evicted.copied.get(), counts.saved),
             (true, "taken back", stats.restored.taken_back.get(), counts.taken_back),
             (true, "written out", stats.settled.get(), counts.written_out),
-            (true, "stranded", stats.stranded.get(), 0),
+            (true, "leaked", stats.leaked.get(), 0),
             (transfers, "refused", stats.evicted.refused.get(), counts.refused),
             (plain, "loaded", stats.restored.loaded.get(), counts.loaded),
             (plain, "freed", (stats.evicted.freed() + stats.settled).get(), counts.released),
@@ -160,7 +160,7 @@ impl Report {
             (
                 plain,
                 "handed over, as the sum of what became of it,",
-                stats.evicted.handed_over.get(),
+                stats.evicted.transferred.get(),
                 counts.written_out + counts.taken_back + adopted.get(),
             ),
         ];

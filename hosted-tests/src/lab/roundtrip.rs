@@ -8,7 +8,7 @@ use super::options::{Options, OptionsError, PAGE, StoreKind};
 use super::output::{Output, OutputError};
 #[cfg(target_os = "linux")]
 use super::parts::{ArenaParts, CopiesParts};
-use super::parts::{Parts, RamParts};
+use super::parts::{SideTables, RamParts};
 use super::report::{Oddness, Report};
 use super::run::{Observer, Run, pages};
 use super::shape::{MachineError, Shape};
@@ -79,7 +79,7 @@ pub fn roundtrip(input: &Input, options: &Options, observer: &mut dyn Observer) 
 }
 
 /// The same, over these parts.
-fn over<T: Parts>(
+fn over<T: SideTables>(
     tree: &Tree,
     shape: &Shape,
     options: &Options,

@@ -4,11 +4,11 @@ use super::files::{self, Found, Stamp, Tree};
 use super::machine::{Chunk, ChunkSlot, Machine, OpenError, RoomError};
 use super::options::PAGE;
 use super::output::{Output, OutputError};
-use super::parts::Parts;
+use super::parts::SideTables;
 use super::report::{Oddness, Report};
 use super::system::Usage;
 use super::text::shown;
-use forebay::{Buffer, Context, Pages, PinError, StoreError};
+use forebay::{Buffer, Context, Pages, AccessError, StoreError};
 use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
@@ -47,7 +47,7 @@ pub enum RunError {
     /// There was no room for a piece of this file.
     Room(PathBuf, RoomError),
     /// A new buffer could not be written.
-    Write(PathBuf, PinError),
+    Write(PathBuf, AccessError),
     /// A buffer took less than it has room for: an error in forebay.
     Short(PathBuf),
     /// A restored file could not be written.
@@ -104,7 +104,7 @@ fn sum(bytes: &[u8]) -> u64 {
 }
 
 /// A round trip under way.
-pub(super) struct Run<'r, 'h, 'w, T: Parts> {
+pub(super) struct Run<'r, 'h, 'w, T: SideTables> {
     pub(super) machine: &'r Machine<'h, 'w, T>,
     pub(super) tree: &'r Tree,
     /// Bytes of the largest buffer.
@@ -123,7 +123,7 @@ pub(super) struct Run<'r, 'h, 'w, T: Parts> {
     pub(super) report: &'r mut Report,
 }
 
-impl<T: Parts> Run<'_, '_, '_, T> {
+impl<T: SideTables> Run<'_, '_, '_, T> {
     /// All of it. The buffers are dropped at the end.
     pub(super) fn go(mut self, seed: u64) {
         let all = self.tree.files.iter().map(|file| file.stamp.size).sum();
@@ -231,7 +231,7 @@ impl<T: Parts> Run<'_, '_, '_, T> {
                     return Err(NotLoaded::Over(RunError::Write(found.path.clone(), e)));
                 }
             };
-            if guard.copy_in(0, bytes) < len {
+            if guard.write_at(0, bytes) < len {
                 return Err(NotLoaded::Over(RunError::Short(found.path.clone())));
             }
             drop(guard);
@@ -302,7 +302,7 @@ impl<T: Parts> Run<'_, '_, '_, T> {
                 disk.as_mut().is_some_and(|file| files::read_full(file, other).is_ok_and(|n| n == len));
             self.observer.advance(len as u64);
             let came = match self.machine.open(&self.buffers, buffer, Pages::ZERO, Buffer::read) {
-                Ok(guard) => guard.copy_out(0, bytes),
+                Ok(guard) => guard.read_at(0, bytes),
                 Err(OpenError::Contents(e)) => {
                     wrong.get_or_insert_with(|| format!("did not come back: {e}"));
                     self.odd = Oddness::Some;

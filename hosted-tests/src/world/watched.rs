@@ -1,11 +1,7 @@
 //! What stands between forebay and a platform or a store, and tells the oracle.
 
 use super::{Contents, Frame, Owner, State, Stored, World, frames, key};
-use forebay::{
-    Ask, BackingStore, BufferId, Busy, Capabilities, Charge, Context, DmaAddr, Handle, Keep, MapRefused,
-    Mode, ModeRefused, Order, OutOfFrames, OverLimit, OwnedBlock, Pages, Pfn, Platform, Refused, Settled,
-    Space, StoreError, StoreIds, Wiped, Zone, Zones,
-};
+use forebay::{AllocRequest, BackingStore, BufferId, Busy, Context, Handle, Order, AllocError, OwnedBlock, Pages, Pfn, Platform, Refused, StoreError, Zones, frame::{Charge, DmaAddr, Mode, ModeRefused}, port::{Capabilities, Settled, Space, StoreIds}};
 use std::ops::Range;
 
 /// A platform or a store, watched.
@@ -46,17 +42,17 @@ impl<'w, T> Watched<'w, T> {
 
 impl<P: Platform> Platform for Watched<'_, P> {
     type Block = P::Block;
-    type Lock = P::Lock;
+    type RawMutex = P::RawMutex;
     type Mode = P::Mode;
     const MAX_ORDER: Order = P::MAX_ORDER;
 
-    fn allocate(&self, order: Order, cx: Context) -> Result<P::Block, OutOfFrames> {
-        self.allocate_for(Ask::of(order), cx)
+    fn allocate(&self, order: Order, cx: Context) -> Result<P::Block, AllocError> {
+        self.allocate(AllocRequest::new(order), cx)
     }
 
-    fn allocate_for(&self, ask: Ask, cx: Context) -> Result<P::Block, OutOfFrames> {
+    fn allocate(&self, ask: AllocRequest, cx: Context) -> Result<P::Block, AllocError> {
         let order = ask.order;
-        let block = self.inner.allocate_for(ask, cx)?;
+        let block = self.inner.allocate(ask, cx)?;
         assert_eq!(block.order(), order, "asked for {order:?}");
         assert!(block.pfn().is_aligned(order), "{:?} is not aligned to {order:?}", block.pfn());
         let mut s = self.world.lock();
@@ -102,7 +98,7 @@ impl<P: Platform> Platform for Watched<'_, P> {
     }
 
     fn available(&self, zones: Zones) -> Option<Pages> {
-        self.inner.available(zones)
+        self.inner.free_pages(zones)
     }
 
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
@@ -140,8 +136,8 @@ impl<P: Platform> Platform for Watched<'_, P> {
         Ok(())
     }
 
-    fn flush_modes(&self, cx: Context) {
-        self.inner.flush_modes(cx);
+    fn flush(&self, cx: Context) {
+        self.inner.flush(cx);
         let mut s = self.world.lock();
         s.unflushed.clear();
         s.counts.flushes += 1;

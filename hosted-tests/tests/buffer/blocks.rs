@@ -1,6 +1,6 @@
 //! What a guard says of the blocks under it.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 

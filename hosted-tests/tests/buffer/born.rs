@@ -1,7 +1,7 @@
 //! Buffers that begin stored: the first access restores them, what is only read leaves again for nothing, what was
 //! written to goes to a store that takes it.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};
@@ -38,7 +38,7 @@ fn what_is_only_read_is_never_saved() {
     let flash = Flash::new(FLASH, &bytes);
     let home = forebay(&near, &flash, &world);
     let buffer: Buffer<'_, _, _> = Buffer::new(&home, order(2));
-    buffer.begin_stored(0, known(home.store(), &flash, &bytes, 0, 2), CX).unwrap();
+    buffer.attach_stored(0, known(home.store(), &flash, &bytes, 0, 2), CX).unwrap();
     assert_eq!((buffer.residency(), world.frames_out()), (residency(0, 0, 4), NONE));
     for how in RUNGS {
         assert!(contents(&buffer) == bytes);
@@ -63,15 +63,15 @@ fn what_was_written_goes_elsewhere() {
         let flash = Flash::new(FLASH, &bytes);
         let home = forebay(&near, Tiered(&far, &flash), &world);
         let buffer: Buffer<'_, _, _> = Buffer::new(&home, order(2));
-        buffer.begin_stored(0, known(home.store(), &flash, &bytes, 0, 2), CX).unwrap();
-        assert_eq!(buffer.write().unwrap().copy_in(5, b"changed"), 7);
+        buffer.attach_stored(0, known(home.store(), &flash, &bytes, 0, 2), CX).unwrap();
+        assert_eq!(buffer.write().unwrap().write_at(5, b"changed"), 7);
         let mut changed = bytes.clone();
         changed[5..12].copy_from_slice(b"changed");
         assert_eq!(buffer.evict(ALL, how, CX).unwrap().moved(), pages(4));
         home.settle(ALL, CX);
         assert!(contents(&buffer) == changed);
         let second: Buffer<'_, _, _> = Buffer::new(&home, order(2));
-        second.begin_stored(0, known(home.store(), &flash, &bytes, 0, 2), CX).unwrap();
+        second.attach_stored(0, known(home.store(), &flash, &bytes, 0, 2), CX).unwrap();
         assert!(contents(&second) == bytes);
         drop((buffer, second));
         all_home(&world, &near, &far);
@@ -88,10 +88,10 @@ fn a_full_store_keeps_what_takes_no_room() {
     let home = forebay(&near, Tiered(&far, &flash), &world);
     let mut filler: Buffer<'_, _, _> = Buffer::new(&home, order(2));
     fill(&filler, 8);
-    assert_eq!(filler.evict_now(ALL, Evict::COPY, CX).copied, pages(4));
+    assert_eq!(filler.evict_mut(ALL, Evict::COPY, CX).copied, pages(4));
     assert_eq!(home.store().space().pages, NONE);
     let buffer: Buffer<'_, _, _> = Buffer::new(&home, order(2));
-    buffer.begin_stored(0, known(home.store(), &flash, &bytes, 0, 2), CX).unwrap();
+    buffer.attach_stored(0, known(home.store(), &flash, &bytes, 0, 2), CX).unwrap();
     assert!(contents(&buffer) == bytes);
     assert_eq!(buffer.residency(), residency(4, 4, 0));
     check(&filler, 8);
@@ -111,9 +111,9 @@ fn pieces_go_where_they_belong() {
         let home = forebay(&near, &flash, &world);
         let mut slots = [const { Slot::EMPTY }; 16];
         let buffer = Buffer::over(&mut slots, &home);
-        buffer.begin_stored(4, known(home.store(), &flash, &bytes, 0, 2), CX).unwrap();
-        buffer.begin_stored(9, known(home.store(), &flash, &bytes, 6, 0), CX).unwrap();
-        buffer.begin_stored(12, known(home.store(), &flash, &bytes, 4, 1), CX).unwrap();
+        buffer.attach_stored(4, known(home.store(), &flash, &bytes, 0, 2), CX).unwrap();
+        buffer.attach_stored(9, known(home.store(), &flash, &bytes, 6, 0), CX).unwrap();
+        buffer.attach_stored(12, known(home.store(), &flash, &bytes, 4, 1), CX).unwrap();
         assert_eq!(buffer.residency(), residency(0, 0, 7));
         let mut expected = vec![0; 16 * PAGE];
         expected[4 * PAGE..8 * PAGE].copy_from_slice(&bytes[..4 * PAGE]);
@@ -140,7 +140,7 @@ fn past_the_end_there_are_zeros() {
         assert_eq!(flash.pages(), pages(len.div_ceil(PAGE)));
         let home = forebay(&near, &flash, &world);
         let buffer: Buffer<'_, _, _> = Buffer::new(&home, order(2));
-        buffer.begin_stored(0, known(home.store(), &flash, &bytes, 0, 2), CX).unwrap();
+        buffer.attach_stored(0, known(home.store(), &flash, &bytes, 0, 2), CX).unwrap();
         let mut expected = bytes.clone();
         expected.resize(4 * PAGE, 0);
         assert!(contents(&buffer) == expected, "{len} bytes");
@@ -159,9 +159,9 @@ fn what_another_stored_is_a_beginning() {
     let copy = home.store().save(&block, order(2), CX).unwrap();
     let handed = home.store().transfer(block).unwrap();
     let [first, second]: [Buffer<'_, _, _>; 2] = [(); 2].map(|()| Buffer::new(&home, order(2)));
-    first.begin_stored(0, copy, Context::INTERRUPT).unwrap();
-    second.begin_stored(0, handed, Context::INTERRUPT).unwrap();
-    assert_eq!(first.read_in(Context::INTERRUPT).err(), Some(PinError::Context), "it has to be copied");
+    first.attach_stored(0, copy, Context::INTERRUPT).unwrap();
+    second.attach_stored(0, handed, Context::INTERRUPT).unwrap();
+    assert_eq!(first.read_in(Context::INTERRUPT).err(), Some(AccessError::Context), "it has to be copied");
     drop(second.read_in(Context::INTERRUPT).unwrap());
     assert!(contents(&first) == bytes && contents(&second) == bytes);
     assert_eq!((world.counts().loaded, world.counts().taken_back), (4, 4));
@@ -181,36 +181,36 @@ fn what_does_not_fit_comes_back() {
     let buffer = Buffer::over(&mut slots, home).with_unit(order(1)); // 16 pages
     let refused = |at: usize, handle: Handle| {
         let copy = Handle::new(handle.store(), handle.order(), handle.value());
-        let refused = buffer.begin_stored(at, handle, CX).unwrap_err();
+        let refused = buffer.attach_stored(at, handle, CX).unwrap_err();
         assert_eq!(Some(refused.item), copy);
         refused.why
     };
     let piece = |k| flash.handle(at(0), order(k)).unwrap();
     let foreign = Handle::new(StoreId::new(3).unwrap(), order(1), 0).unwrap();
-    assert_eq!(refused(0, foreign), BornError::WrongStore);
-    assert_eq!(refused(0, piece(0)), BornError::DoesNotFit, "smaller than the unit");
-    assert_eq!(refused(0, piece(11)), BornError::DoesNotFit, "larger than any block");
-    assert_eq!(refused(1, piece(2)), BornError::DoesNotFit, "not at a multiple of its size");
-    assert_eq!(refused(8, piece(1)), BornError::DoesNotFit, "past the end");
-    assert_eq!(refused(4, piece(4)), BornError::DoesNotFit, "reaches past the end");
-    assert_eq!(refused(usize::MAX, piece(1)), BornError::DoesNotFit);
+    assert_eq!(refused(0, foreign), AttachError::WrongStore);
+    assert_eq!(refused(0, piece(0)), AttachError::DoesNotFit, "smaller than the unit");
+    assert_eq!(refused(0, piece(11)), AttachError::DoesNotFit, "larger than any block");
+    assert_eq!(refused(1, piece(2)), AttachError::DoesNotFit, "not at a multiple of its size");
+    assert_eq!(refused(8, piece(1)), AttachError::DoesNotFit, "past the end");
+    assert_eq!(refused(4, piece(4)), AttachError::DoesNotFit, "reaches past the end");
+    assert_eq!(refused(usize::MAX, piece(1)), AttachError::DoesNotFit);
     assert_eq!(buffer.residency(), residency(0, 0, 0));
-    buffer.begin_stored(2, piece(2), CX).unwrap();
+    buffer.attach_stored(2, piece(2), CX).unwrap();
     for (at, k) in [(2, 2), (2, 1), (3, 1), (0, 3), (0, 4)] {
-        assert_eq!(refused(at, piece(k)), BornError::Occupied, "{k} at {at}");
+        assert_eq!(refused(at, piece(k)), AttachError::Occupied, "{k} at {at}");
     }
     let guard = buffer.read().unwrap();
-    assert_eq!(refused(0, piece(1)), BornError::Busy);
+    assert_eq!(refused(0, piece(1)), AttachError::Busy);
     drop(guard);
     for at in 0..8 {
-        assert_eq!(refused(at, piece(1)), BornError::Occupied, "zeros are contents, once somebody looked");
+        assert_eq!(refused(at, piece(1)), AttachError::Occupied, "zeros are contents, once somebody looked");
     }
     buffer.purge(CX).unwrap();
-    buffer.begin_stored(0, piece(3), CX).unwrap();
+    buffer.attach_stored(0, piece(3), CX).unwrap();
     let mut expected = bytes.clone();
     expected.resize(16 * PAGE, 0);
     assert!(contents(&buffer) == expected);
-    assert!(BornError::Occupied.to_string().contains("purge it first"));
+    assert!(AttachError::Occupied.to_string().contains("purge it first"));
 }
 
 /// Rule: whoever has the buffer pays for what it begins with, and not at all if that is refused.
@@ -224,10 +224,10 @@ fn what_it_begins_with_is_paid_for() {
     let slots: &mut [Slot<_>] = &mut slots;
     let buffer = Buffer::of(Charged::new(slots, &mut charges).unwrap(), &home).with_id(BufferId(5));
     let payer = Charge::new(5).unwrap();
-    buffer.begin_stored(0, known(home.store(), &flash, &bytes, 0, 2), CX).unwrap();
+    buffer.attach_stored(0, known(home.store(), &flash, &bytes, 0, 2), CX).unwrap();
     assert_eq!(world.charged(payer), pages(4));
-    let refused = buffer.begin_stored(1, flash.handle(at(0), order(0)).unwrap(), CX).unwrap_err();
-    assert_eq!((refused.why, world.charged(payer)), (BornError::Occupied, pages(4)));
+    let refused = buffer.attach_stored(1, flash.handle(at(0), order(0)).unwrap(), CX).unwrap_err();
+    assert_eq!((refused.why, world.charged(payer)), (AttachError::Occupied, pages(4)));
     drop(buffer.read().unwrap());
     assert_eq!(world.charged(payer), pages(8), "the zeros too");
     drop(buffer);
@@ -235,8 +235,8 @@ fn what_it_begins_with_is_paid_for() {
     let (mut slots, mut charges) = ([const { Slot::EMPTY }; 8], [None; 8]);
     let slots: &mut [Slot<_>] = &mut slots;
     let nobody = Buffer::of(Charged::new(slots, &mut charges).unwrap(), &home).with_id(BufferId(usize::MAX));
-    let refused = nobody.begin_stored(0, flash.handle(at(0), order(0)).unwrap(), CX).unwrap_err();
-    assert_eq!(refused.why, BornError::OverLimit);
+    let refused = nobody.attach_stored(0, flash.handle(at(0), order(0)).unwrap(), CX).unwrap_err();
+    assert_eq!(refused.why, AttachError::OverLimit);
     assert_eq!(nobody.residency(), residency(0, 0, 0));
 }
 
@@ -246,11 +246,11 @@ fn a_load_that_fails_is_tried_again() {
     let (near, world) = (near(16), World::new(Contents::Compared));
     let bytes = pattern(2, 8 * PAGE);
     let flash = Flash::new(FLASH, &bytes);
-    let home = forebay(&near, Faulty::<_, Spin>::new(&flash), &world);
+    let home = forebay(&near, Faulty::<_, SpinRawMutex>::new(&flash), &world);
     let mut slots = [const { Slot::EMPTY }; 8];
     let buffer = Buffer::over(&mut slots, &home);
     for page in 0..8 {
-        buffer.begin_stored(page, known(home.store(), &flash, &bytes, page, 0), CX).unwrap();
+        buffer.attach_stored(page, known(home.store(), &flash, &bytes, page, 0), CX).unwrap();
     }
     for k in 0.. {
         home.store().inner().set(Faults { kth: Some(k), ..Faults::default() });
@@ -259,7 +259,7 @@ fn a_load_that_fails_is_tried_again() {
             assert!(k > 3, "only {k} calls");
             break;
         }
-        assert!(matches!(read, Ok(()) | Err(PinError::Store(StoreError::Io))), "{read:?}"); // several are tried one by one
+        assert!(matches!(read, Ok(()) | Err(AccessError::Store(StoreError::Io))), "{read:?}"); // several are tried one by one
         home.store().inner().set(Faults::default());
         assert!(contents(&buffer) == bytes);
         assert_eq!(buffer.evict(ALL, Evict::empty(), CX).unwrap().clean, pages(8));
@@ -308,7 +308,7 @@ fn copies_that_take_no_room_are_not_discarded() {
     let home = forebay(&near, Tiered(&far, &flash), &world);
     let mut slots = [const { Slot::EMPTY }; 2];
     let buffer = Buffer::of(&mut slots[..], &home).with_unit(order(2));
-    buffer.begin_stored(1, known(home.store(), &flash, &bytes, 0, 2), CX).unwrap();
+    buffer.attach_stored(1, known(home.store(), &flash, &bytes, 0, 2), CX).unwrap();
     let hogged = leave(&near, (0..4).chain(8..12)); // a block for each slot
     let expected: Vec<u8> = std::iter::repeat_n(0, 4 * PAGE).chain(bytes.iter().copied()).collect();
     assert!(contents(&buffer) == expected);

@@ -1,6 +1,6 @@
 //! Buffers by themselves: reading, writing, guards, purging, dropping.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, World, memory};
@@ -66,12 +66,12 @@ fn copies_reach_across_blocks() {
             let piece = pattern(n as u8, len);
             let fits = len.min(end.saturating_sub(at));
             let mut guard = buffer.write().unwrap();
-            assert_eq!(guard.copy_in(at, &piece), fits);
+            assert_eq!(guard.write_at(at, &piece), fits);
             if fits > 0 {
                 model[at..at + fits].copy_from_slice(&piece[..fits]);
             }
             let mut back = vec![0x77; len];
-            assert_eq!(guard.copy_out(at, &mut back), fits);
+            assert_eq!(guard.read_at(at, &mut back), fits);
             assert!(back[..fits] == piece[..fits] && back[fits..].iter().all(|b| *b == 0x77));
         }
         assert!(contents(&buffer) == model, "after writing at {at}");
@@ -79,7 +79,7 @@ fn copies_reach_across_blocks() {
     let mut byte = [9];
     let mut guard = buffer.write().unwrap();
     for at in [end, usize::MAX - 1, usize::MAX] {
-        assert_eq!((guard.copy_out(at, &mut byte), guard.copy_in(at, &[1]), byte), (0, 0, [9]));
+        assert_eq!((guard.read_at(at, &mut byte), guard.write_at(at, &[1]), byte), (0, 0, [9]));
     }
     drop(guard);
     assert_eq!(buffer.residency(), residency(8, 0, 0));
@@ -119,24 +119,24 @@ fn guards_exclude_each_other() {
     let home: &Forebay<_, _> = &forebay(&near, &far, &world);
     let tile = Buffer::new(home, order(1));
     fill(&tile, 8);
-    let refuses = |write: Option<PinError>| {
+    let refuses = |write: Option<AccessError>| {
         assert_eq!(tile.write().err(), write);
         assert_eq!(tile.purge(Context::THREAD), Err(Busy));
-        assert_eq!(tile.restore(ALL, CX).into_result(), Err(PinError::Busy));
-        assert_eq!(tile.evict(ALL, Evict::LADDER, CX), Err(Busy));
-        assert_eq!(tile.evict_if_idle(Step::new(ALL, Evict::LADDER, CX)), Evicted::default());
+        assert_eq!(tile.restore(ALL, CX).into_result(), Err(AccessError::Busy));
+        assert_eq!(tile.evict(ALL, Evict::ANY, CX), Err(Busy));
+        assert_eq!(tile.evict_if_idle(EvictRequest::new(ALL, Evict::ANY, CX)), Evicted::default());
     };
     let first = tile.read().unwrap();
     let second = tile.read_in(Context::INTERRUPT).unwrap();
-    refuses(Some(PinError::Busy));
+    refuses(Some(AccessError::Busy));
     drop(first);
-    refuses(Some(PinError::Busy)); // the second still reads
+    refuses(Some(AccessError::Busy)); // the second still reads
     assert_eq!(tile.residency(), residency(2, 0, 0)); // looks on as a reader
     assert!(second[..] == pattern(8, 2 * PAGE)[..]);
     drop(second);
     let writer = tile.write().unwrap();
-    refuses(Some(PinError::Busy));
-    assert_eq!((tile.read().err(), tile.residency()), (Some(PinError::Busy), Err(Busy)));
+    refuses(Some(AccessError::Busy));
+    assert_eq!((tile.read().err(), tile.residency()), (Some(AccessError::Busy), Err(Busy)));
     drop(writer);
     check(&tile, 8);
     world.validate();
@@ -168,7 +168,7 @@ where
     fill(buffer, 0x21);
     let evict = |n, how| buffer.evict(n, how, CX).unwrap();
     match state {
-        "handed over" => assert_eq!(evict(ALL, Evict::TRANSFER).handed_over, pages(8)),
+        "handed over" => assert_eq!(evict(ALL, Evict::TRANSFER).transferred, pages(8)),
         "written out" | "half written out" => {
             evict(ALL, Evict::TRANSFER);
             let pages = if state == "written out" { ALL } else { pages(3) };
@@ -298,10 +298,10 @@ fn a_leaked_guard_loses_nothing() {
     }
     std::mem::forget(read.read().unwrap());
     std::mem::forget(written.write().unwrap());
-    assert_eq!((read.write().err(), written.read().err()), (Some(PinError::Busy), Some(PinError::Busy)));
+    assert_eq!((read.write().err(), written.read().err()), (Some(AccessError::Busy), Some(AccessError::Busy)));
     assert_eq!((read.purge(Context::THREAD), written.purge(Context::THREAD)), (Err(Busy), Err(Busy)));
-    assert_eq!(read.evict_now(ALL, Evict::TRANSFER, CX).handed_over, pages(4));
-    assert_eq!(written.evict_now(ALL, Evict::COPY, CX).copied, pages(2));
+    assert_eq!(read.evict_mut(ALL, Evict::TRANSFER, CX).transferred, pages(4));
+    assert_eq!(written.evict_mut(ALL, Evict::COPY, CX).copied, pages(2));
     check(&read, 5);
     check(&written, 6);
     std::mem::forget(read.read().unwrap());
@@ -328,7 +328,7 @@ fn slots_of_a_leaked_buffer_begin_empty() {
     assert_eq!(buffer.residency(), residency(0, 0, 0));
     assert!(contents(&buffer).iter().all(|b| *b == 0));
     fill(&buffer, 10);
-    buffer.evict(ALL, Evict::LADDER, CX).unwrap();
+    buffer.evict(ALL, Evict::ANY, CX).unwrap();
     check(&buffer, 10);
     drop(buffer);
     world.validate();
@@ -343,7 +343,7 @@ fn out_of_frames_passes() {
     let mut slots = [const { Slot::EMPTY }; 8];
     let (tile, many) = (Buffer::new(home, order(2)), Buffer::over(&mut slots, home));
     fill(&tile, 3);
-    let out = Some(PinError::Take(TakeError::OutOfFrames(forebay::OutOfFrames::Exhausted)));
+    let out = Some(AccessError::Alloc(AllocError::AllocError(forebay::AllocError::Exhausted)));
     assert_eq!((many.read().err(), many.write().err()), (out, out));
     assert_eq!(many.residency(), residency(4, 0, 0), "what it got so far stays");
     tile.evict(ALL, Evict::COPY, CX).unwrap();
@@ -388,7 +388,7 @@ fn a_buffer_of_many_slots_in_a_static() {
     static BUFFER: Buffer<'static, Near, Far, [Slot<Near>; 6]> = Buffer::inline(&HOME);
     assert_eq!(
         BUFFER.read().err(),
-        Some(PinError::Take(TakeError::OutOfFrames(forebay::OutOfFrames::Exhausted))),
+        Some(AccessError::Alloc(AllocError::AllocError(forebay::AllocError::Exhausted))),
         "no memory yet"
     );
     let (bytes, words) = (16 * PAGE, Near::metadata_words(16 * PAGE));
@@ -451,7 +451,7 @@ fn populating_goes_step_by_step() {
     let mut slots = [const { Slot::EMPTY }; 8];
     let buffer = Buffer::over(&mut slots, home);
     let refused = buffer.populate(ALL, Context::INTERRUPT);
-    assert_eq!((refused.total(), refused.why), (NONE, Some(PinError::Context)));
+    assert_eq!((refused.total(), refused.why), (NONE, Some(AccessError::Context)));
     assert_eq!(buffer.populate(NONE, CX), Restored::default());
     let step = || {
         let step = buffer.populate(pages(2), CX).into_result().unwrap();

@@ -1,6 +1,6 @@
 //! Who pays: charged once, for contents wherever they are, whoever shrinks (`ttm-semantics.md` §4 P6; B12).
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};
@@ -29,9 +29,9 @@ impl<'n> Accounts<'n> {
 
 impl Platform for Accounts<'_> {
     type Block = RamBlock<PAGE>;
-    type Lock = NoLock;
+    type RawMutex = NoopRawMutex;
     type Mode = Caching;
-    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
+    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
         self.machine.allocate(order, cx)
     }
     fn release(&self, block: RamBlock<PAGE>) {
@@ -134,7 +134,7 @@ fn each_rung_tells_who_pays() {
             let buffer = charged(&home, &mut arrays);
             fill(&buffer, 1);
             store.answer(Script { transfer: Some(why), largest, ..Script::default() });
-            assert_eq!(buffer.evict(ALL, Evict::LADDER, CX).unwrap().copied, pages(8));
+            assert_eq!(buffer.evict(ALL, Evict::ANY, CX).unwrap().copied, pages(8));
             assert_eq!(world.stored_for(client(1)), pages(8), "{why:?} {largest:?}");
             check(&buffer, 1);
             drop(buffer);
@@ -181,7 +181,7 @@ fn over_the_limit_there_is_no_block() {
     let buffer = charged(&home, &mut arrays);
     accounts.limit.set(5);
     let free = near.free();
-    assert_eq!(buffer.write().err(), Some(PinError::OverLimit));
+    assert_eq!(buffer.write().err(), Some(AccessError::OverLimit));
     assert_eq!(buffer.residency(), residency(5, 0, 0));
     assert_eq!((world.charged(client(1)), free - near.free()), (pages(5), pages(5)));
     accounts.limit.set(8);
@@ -255,7 +255,7 @@ fn nobody_pays_for_what_is_stranded() {
     fill(&buffer, 6);
     accounts.machine.say_no(No::Mode);
     drop(buffer);
-    assert_eq!((home.stats().stranded, world.charged(client(1))), (pages(8), NONE));
+    assert_eq!((home.stats().leaked, world.charged(client(1))), (pages(8), NONE));
 }
 
 /// Rule: what a store lost is paid for until it is purged.
@@ -269,9 +269,9 @@ fn what_is_lost_is_paid_for_until_it_is_purged() {
     let mut arrays = arrays();
     let buffer = charged(home, &mut arrays);
     fill(&buffer, 6);
-    assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over, pages(8));
+    assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, pages(8));
     store.answer(Script { steals: true, ..Script::default() });
-    assert_eq!(buffer.read().err(), Some(PinError::Lost));
+    assert_eq!(buffer.read().err(), Some(AccessError::Lost));
     assert_eq!(world.charged(client(1)), pages(8));
     buffer.purge(CX).unwrap();
     assert_eq!(world.charged(client(1)), NONE);
@@ -287,7 +287,7 @@ fn a_buffer_without_charges_charges_nobody() {
     let mut slots = [const { Slot::EMPTY }; 8];
     let buffer = Buffer::over(&mut slots, &home);
     fill(&buffer, 6);
-    buffer.evict(ALL, Evict::LADDER, CX).unwrap();
+    buffer.evict(ALL, Evict::ANY, CX).unwrap();
     check(&buffer, 6);
     drop(buffer);
     assert_eq!(accounts.log.take(), []);
@@ -307,7 +307,7 @@ fn addresses_and_charges_together() {
     fill(&buffer, 1);
     assert_eq!((world.mapped(), world.charged(client(1))), (pages(8), pages(8)));
     assert_eq!(buffer.read().unwrap().segments().count(), 1);
-    assert_eq!(buffer.evict(ALL, Evict::LADDER, CX).unwrap().moved(), pages(8));
+    assert_eq!(buffer.evict(ALL, Evict::ANY, CX).unwrap().moved(), pages(8));
     assert_eq!((world.mapped(), world.stored_for(client(1))), (NONE, pages(8)));
     check(&buffer, 1);
     drop(buffer);
@@ -379,7 +379,7 @@ fn layers_tell_the_store_who_pays() {
     let (first, second) = (told(0, true), told(1, false));
     let log = Log::default();
     let tiers = Tiered(&first, &second);
-    let store = Traced::new(Faulty::<_, Spin>::new(&tiers), &log);
+    let store = Traced::new(Faulty::<_, SpinRawMutex>::new(&tiers), &log);
     let store: &dyn BackingStore<RamBlock<PAGE>> = &store;
     let block = near.allocate(order(1), CX).unwrap();
     let copy = store.save_for(client(3), &block, order(1), CX).unwrap();

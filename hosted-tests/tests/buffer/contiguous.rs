@@ -3,7 +3,7 @@
 
 mod mmu;
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, World, memory};
@@ -32,7 +32,7 @@ fn neighbours_are_one_slice() {
         assert_eq!(guard.contiguous(CX).map(<[u8]>::as_ptr), first.filter(|_| one), "{free:?}");
         match guard.contiguous_mut(Context::INTERRUPT) {
             Some(bytes) => bytes.copy_from_slice(&pattern(2, free.len() * PAGE)),
-            None => assert_eq!(guard.copy_in(0, &pattern(2, free.len() * PAGE)), free.len() * PAGE),
+            None => assert_eq!(guard.write_at(0, &pattern(2, free.len() * PAGE)), free.len() * PAGE),
         }
         drop(guard);
         check(&buffer, 2);
@@ -75,7 +75,7 @@ fn touching_pieces_are_no_slice() {
 fn the_mode_is_told() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(16));
-    let machine = Faulty::<_, Spin>::new(Traced::new(Machine::new(&near), &log));
+    let machine = Faulty::<_, SpinRawMutex>::new(Traced::new(Machine::new(&near), &log));
     let home: &Forebay<_, _> = &forebay(&machine, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 8];
     let buffer = Buffer::over(&mut slots, home).with_mode(Caching::WriteCombined).with_id(BufferId(3));
@@ -117,9 +117,9 @@ struct Short(Near);
 
 impl Platform for Short {
     type Block = RamBlock<PAGE>;
-    type Lock = Spin;
+    type RawMutex = SpinRawMutex;
     type Mode = ();
-    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
+    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
         self.0.allocate(order, cx)
     }
     fn release(&self, block: RamBlock<PAGE>) {
@@ -165,7 +165,7 @@ fn a_slice_of_another_length_is_none() {
 /// Rule: a block of a heap is bytes, and two of them are not.
 #[test]
 fn one_block_of_a_heap_is_a_slice() {
-    type Heap = HeapSource<Spin, PAGE>;
+    type Heap = HeapSource<SpinRawMutex, PAGE>;
     let near = Heap::new();
     near.init(memory::leak(16 * PAGE, 0)).unwrap();
     let home = &Forebay::<_, _, [Place<Heap>; 0]>::new(near, Null, 0);
@@ -187,7 +187,7 @@ fn one_slot_is_bytes_with_anything_beside_it() {
     let home: &Forebay<_, _> = &forebay(&near, &far, &world);
     let (mut slots, mut addresses, mut charges) = ([Slot::EMPTY], [None], [None]);
     let beside = Addressed::new([Slot::EMPTY], &mut addresses).unwrap();
-    let roster = Roster::<Spin, _>::new([0; Roster::<Spin>::words(1)]);
+    let roster = EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(1)]);
     let listed = roster.list(0, Charged::new(beside, &mut charges).unwrap()).unwrap();
     let ring = Buffer::of(listed, home).with_unit(order(2));
     ring.write().unwrap().copy_from_slice(&pattern(1, 4 * PAGE));

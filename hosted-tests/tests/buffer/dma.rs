@@ -1,7 +1,7 @@
 //! Addresses for devices: once for a block, for all of a buffer or none, and gone before the block goes
 //! (`ttm-semantics.md` rules 12, 14, 16 and 30; B4).
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};
@@ -40,9 +40,9 @@ impl<'n> Iommu<'n> {
 
 impl Platform for Iommu<'_> {
     type Block = RamBlock<PAGE>;
-    type Lock = NoLock;
+    type RawMutex = NoopRawMutex;
     type Mode = Caching;
-    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
+    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
         self.machine.allocate(order, cx)
     }
     fn release(&self, block: RamBlock<PAGE>) {
@@ -130,7 +130,7 @@ fn addressed<'h, 'm, 'w>(
 }
 
 /// The address of each page, all of which there are, as a test sees them.
-fn addresses<'w>(guard: &Read<'_, Plat<'w>, Addressed<'_, Slots8<'_, 'w>>>) -> Vec<u64> {
+fn addresses<'w>(guard: &ReadGuard<'_, Plat<'w>, Addressed<'_, Slots8<'_, 'w>>>) -> Vec<u64> {
     (0..8).map(|page| guard.address(page * PAGE).unwrap().get()).collect()
 }
 
@@ -187,7 +187,7 @@ fn a_refused_mapping_undoes_all_of_the_buffer() {
             let mut arrays = arrays();
             let buffer = addressed(home, &mut arrays);
             iommu.room.set(room);
-            assert_eq!(buffer.read().err(), Some(PinError::MapRefused));
+            assert_eq!(buffer.read().err(), Some(AccessError::MapRefused));
             assert_eq!(iommu.calls(), (room, room));
             assert_eq!(rig.world.mapped(), NONE);
             assert_eq!(buffer.residency(), residency(8, 0, 0));
@@ -248,7 +248,7 @@ fn what_stays_is_mapped_again() {
                 ..Script::default()
             });
             iommu.machine.say_no(no);
-            let evicted = buffer.evict(ALL, Evict::LADDER, CX).unwrap();
+            let evicted = buffer.evict(ALL, Evict::ANY, CX).unwrap();
             assert_eq!((evicted.moved(), evicted.refused), (NONE, pages(8)));
             assert_eq!(rig.world.mapped(), pages(8));
             assert_eq!(iommu.machine.hooks(), ["before", "after"]);
@@ -277,7 +277,7 @@ fn what_stays_and_is_not_mapped_again_is_mapped_by_the_next_guard() {
         assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().moved(), NONE);
         assert_eq!(rig.world.mapped(), NONE);
         assert_eq!(iommu.machine.hooks(), ["before"]);
-        assert_eq!(buffer.read().err(), Some(PinError::MapRefused));
+        assert_eq!(buffer.read().err(), Some(AccessError::MapRefused));
         assert_eq!(iommu.machine.hooks(), [""; 0]);
         iommu.room.set(1);
         check(&buffer, 5);
@@ -298,7 +298,7 @@ fn what_stays_in_another_mode_is_not_mapped() {
         iommu.machine.say_no(No::ModeTo(Caching::Uncached));
         assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().moved(), NONE);
         assert_eq!(rig.world.mapped(), NONE);
-        assert_eq!(buffer.read().err(), Some(PinError::Take(TakeError::ModeRefused)));
+        assert_eq!(buffer.read().err(), Some(AccessError::Alloc(AllocError::ModeRefused)));
         iommu.machine.say_no(No::Never);
         rig.store.answer(Script::default());
         check(&buffer, 5);
@@ -314,7 +314,7 @@ fn what_has_no_address_at_its_end_has_none() {
         let mut arrays = arrays();
         let buffer = addressed(home, &mut arrays);
         iommu.next.set(u64::MAX - 8 * PAGE as u64 + 1); // one byte too few
-        assert_eq!(buffer.read().err(), Some(PinError::MapRefused));
+        assert_eq!(buffer.read().err(), Some(AccessError::MapRefused));
         assert_eq!((rig.world.mapped(), iommu.calls()), (NONE, (1, 1)));
         iommu.next.set(0);
         assert_eq!(addresses(&buffer.read().unwrap())[7], 7 * PAGE as u64);
@@ -415,7 +415,7 @@ fn a_restore_to_the_end_maps() {
         assert_eq!(iommu.calls(), (0, 0));
         buffer.purge(CX).unwrap();
         iommu.room.set(0);
-        assert_eq!(buffer.populate(ALL, CX).why, Some(PinError::MapRefused));
+        assert_eq!(buffer.populate(ALL, CX).why, Some(AccessError::MapRefused));
     });
 }
 
@@ -506,7 +506,7 @@ impl<'w> Slots<Plat<'w>> for Lent<'_, '_, 'w> {
     fn slots(&self) -> &[Slot<Plat<'w>>] {
         self.0.slots()
     }
-    fn parts(&mut self) -> Parts<'_, Plat<'w>> {
+    fn parts(&mut self) -> SideTables<'_, Plat<'w>> {
         self.0.parts()
     }
     fn addresses(&self) -> &[Option<DmaAddr>] {

@@ -1,6 +1,6 @@
 //! The way out: each rung of the ladder, what leads from one to the next, and what a refusal leaves behind.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, World, memory};
@@ -13,8 +13,8 @@ fn saves(events: &[Event]) -> Vec<u8> {
     events.iter().filter_map(of).collect()
 }
 
-fn stay(why: StoreError) -> Option<StayReason> {
-    Some(StayReason::Store(why))
+fn stay(why: StoreError) -> Option<RefusalReason> {
+    Some(RefusalReason::Store(why))
 }
 
 /// Free pages of a source of sixteen that make a buffer of eight slots five blocks, of orders 1, 1, 1, 0, 0.
@@ -39,16 +39,16 @@ fn each_rung_by_itself() {
         (Evict::SPLIT, 0, 8, 3, &[0; 8], 1),
         (Evict::COPY | Evict::SPLIT, 0, 8, 0, &[1, 1, 1, 0, 0], 2),
         (Evict::TRANSFER | Evict::COPY, 8, 0, 0, &[], 0),
-        (Evict::LADDER, 8, 0, 0, &[], 0),
+        (Evict::ANY, 8, 0, 0, &[], 0),
     ];
-    for (how, handed_over, copied, splits, orders, peak) in rows {
+    for (how, transferred, copied, splits, orders, peak) in rows {
         fill(&buffer, how.bits() as u8);
         log.take();
         world.begin_shrink();
         let evicted = buffer.evict(ALL, how, CX).unwrap();
         let mut expected = Evicted::default();
-        (expected.handed_over, expected.copied, expected.splits) =
-            (pages(handed_over), pages(copied), splits);
+        (expected.transferred, expected.copied, expected.splits) =
+            (pages(transferred), pages(copied), splits);
         assert_eq!(evicted, expected, "{how:?}");
         assert_eq!((saves(&log.take()), world.peak_extra()), (orders.to_vec(), pages(peak)), "{how:?}");
         assert_eq!((near.free(), evicted.freed()), (pages(copied), pages(copied)));
@@ -75,13 +75,13 @@ fn capabilities_are_believed() {
     log.take();
     store.answer(Script { without: Capabilities::TRANSFER, ..Script::default() });
     assert_eq!(tile.evict(ALL, Evict::TRANSFER, CX).unwrap().why, stay(StoreError::Unsupported));
-    assert_eq!(tile.evict(ALL, Evict::LADDER, CX).unwrap().copied, pages(4));
+    assert_eq!(tile.evict(ALL, Evict::ANY, CX).unwrap().copied, pages(4));
     assert_eq!(log.count(|e| matches!(e, Event::Transfer(..))), 0);
     fill(&tile, 1);
     log.take();
     store.answer(Script { without: Capabilities::COPY, ..Script::default() });
     assert_eq!(tile.evict(ALL, Evict::COPY | Evict::SPLIT, CX).unwrap().why, stay(StoreError::Unsupported));
-    assert_eq!(tile.evict(ALL, Evict::LADDER, CX).unwrap().handed_over, pages(4));
+    assert_eq!(tile.evict(ALL, Evict::ANY, CX).unwrap().transferred, pages(4));
     assert_eq!(log.count(|e| matches!(e, Event::Save(..))), 0);
     check(&tile, 1);
     drop(tile);
@@ -89,7 +89,7 @@ fn capabilities_are_believed() {
     let home: &Forebay<_, _> = &forebay(&near, Null, &world);
     let tile = Buffer::new(home, order(2));
     fill(&tile, 2);
-    let evicted = tile.evict(ALL, Evict::LADDER, CX).unwrap();
+    let evicted = tile.evict(ALL, Evict::ANY, CX).unwrap();
     assert_eq!((evicted.moved(), evicted.why), (NONE, stay(StoreError::Unsupported)));
     check(&tile, 2);
     drop(tile);
@@ -230,7 +230,7 @@ fn a_copy_shorter_than_the_unit_is_dropped() {
     for how in [Evict::COPY, Evict::SPLIT, Evict::COPY | Evict::SPLIT] {
         let evicted = tile.evict(ALL, how, CX).unwrap();
         assert_eq!((evicted.moved(), evicted.refused, evicted.splits), (NONE, pages(4), 0));
-        assert!(how == Evict::COPY || evicted.why == Some(StayReason::Unsplittable));
+        assert!(how == Evict::COPY || evicted.why == Some(RefusalReason::Unsplittable));
         assert_eq!((world.stored(), tile.read().unwrap().as_ptr()), (NONE, at));
         check(&tile, 5);
     }
@@ -241,8 +241,8 @@ fn a_copy_shorter_than_the_unit_is_dropped() {
 /// Rule: a block that can't be split is evicted whole, or stays and says so.
 #[test]
 fn a_heap_block_is_never_split() {
-    type Heap = HeapSource<Spin, PAGE>;
-    type HeapFar = Region<Spin, HeapBlock<PAGE>, PAGE, 4>;
+    type Heap = HeapSource<SpinRawMutex, PAGE>;
+    type HeapFar = Region<SpinRawMutex, HeapBlock<PAGE>, PAGE, 4>;
     let world = World::new(Contents::Compared);
     let (near, far) = (Heap::new(), HeapFar::new(StoreId::DEFAULT));
     near.init(memory::leak(16 * PAGE, 0)).unwrap();
@@ -257,12 +257,12 @@ fn a_heap_block_is_never_split() {
     for how in [Evict::SPLIT, Evict::COPY | Evict::SPLIT] {
         let evicted = buffer.evict(ALL, how, CX).unwrap();
         assert_eq!((evicted.moved(), evicted.refused, evicted.splits), (NONE, pages(4), 0));
-        assert_eq!((evicted.why, world.stored()), (Some(StayReason::Unsplittable), NONE));
+        assert_eq!((evicted.why, world.stored()), (Some(RefusalReason::Unsplittable), NONE));
         check(&buffer, 6);
         world.validate();
     }
     store.answer(Script::default());
-    for how in [Evict::COPY, Evict::TRANSFER, Evict::LADDER] {
+    for how in [Evict::COPY, Evict::TRANSFER, Evict::ANY] {
         assert_eq!(buffer.evict(ALL, how, CX).unwrap().moved(), pages(4));
         check(&buffer, 6);
     }
@@ -282,11 +282,11 @@ fn a_split_that_is_refused_half_way_is_undone() {
     let buffer = Buffer::over(&mut slots, home);
     fill(&buffer, 8);
     let evicted = buffer.evict(ALL, Evict::SPLIT, CX).unwrap();
-    assert_eq!((evicted.moved(), evicted.why), (NONE, Some(StayReason::Unsplittable)));
+    assert_eq!((evicted.moved(), evicted.why), (NONE, Some(RefusalReason::Unsplittable)));
     assert_eq!((evicted.splits, evicted.refused, world.stored()), (0, pages(8), NONE));
     check(&buffer, 8);
     log.take();
-    assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over, pages(8));
+    assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, pages(8));
     assert_eq!(log.count(|e| matches!(e, Event::Transfer(..))), 1, "one block, as before");
     check(&buffer, 8);
     drop(buffer);
@@ -384,10 +384,10 @@ fn a_context_forbids_copying() {
     // The ladder in an interrupt is the transfer, and its answer is the reason.
     fill(&tile, 1);
     store.answer(Script { transfer: Some(StoreError::Backlog), ..Script::default() });
-    let evicted = tile.evict(ALL, Evict::LADDER, Context::INTERRUPT).unwrap();
+    let evicted = tile.evict(ALL, Evict::ANY, Context::INTERRUPT).unwrap();
     assert_eq!((evicted.moved(), evicted.why), (NONE, stay(StoreError::Backlog)));
     store.answer(Script::default());
-    assert_eq!(tile.evict(ALL, Evict::LADDER, Context::INTERRUPT).unwrap().handed_over, pages(4));
+    assert_eq!(tile.evict(ALL, Evict::ANY, Context::INTERRUPT).unwrap().transferred, pages(4));
     check(&tile, 1);
     drop(tile);
     all_home(&world, &near, &far);
@@ -437,7 +437,7 @@ fn an_eviction_gives_way() {
     let home: &'static Forebay<_, _> = Box::leak(Box::new(forebay(near, Traced::new(far, meanwhile), world)));
     let slots = Box::leak(Box::new([const { Slot::EMPTY }; 8]));
     let buffer: &'static Buffer<'_, _, _, _> = Box::leak(Box::new(Buffer::over(slots, home)));
-    let want = Box::leak(Box::new(move || assert_eq!(buffer.read().err(), Some(PinError::Busy))));
+    let want = Box::leak(Box::new(move || assert_eq!(buffer.read().err(), Some(AccessError::Busy))));
     for how in [Evict::TRANSFER, Evict::COPY] {
         fill(buffer, 1);
         MEANWHILE.set(Some(want));

@@ -2,14 +2,14 @@
 //!
 //! The machine itself panics if forebay is wrong about a frame's mode, or runs a hook twice.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 use std::cell::Cell;
 
 const WC: Caching = Caching::WriteCombined;
-const MODE: PinError = PinError::Take(TakeError::ModeRefused);
+const MODE: AccessError = AccessError::Alloc(AllocError::ModeRefused);
 
 /// Free pages of a source of sixteen that make a buffer of four slots three blocks, of orders 1, 0, 0.
 const HOLES: [usize; 4] = [0, 1, 4, 6];
@@ -59,13 +59,13 @@ fn a_mode_that_cannot_be_undone_keeps_the_block() {
     for how in RUNGS {
         let evicted = tile.evict(ALL, how, CX).unwrap();
         assert_eq!((evicted.moved(), evicted.refused), (NONE, pages(4)));
-        assert_eq!(evicted.why, Some(StayReason::Mode(ModeRefused)));
+        assert_eq!(evicted.why, Some(RefusalReason::Mode(ModeRefused)));
         assert_eq!((log.take(), machine.hooks(), machine.in_mode(WC)), (vec![], vec!["before", "after"], 4));
         assert_eq!(tile.read().unwrap().as_ptr(), at);
         check(&tile, 1);
     }
     machine.say_no(No::Never);
-    assert_eq!(tile.evict(ALL, Evict::LADDER, CX).unwrap().handed_over, pages(4));
+    assert_eq!(tile.evict(ALL, Evict::ANY, CX).unwrap().transferred, pages(4));
     check(&tile, 1);
     drop(tile);
     all_home(&world, &near, &far);
@@ -218,12 +218,12 @@ fn a_hook_may_keep_a_buffer() {
     machine.say_no(No::Before);
     for how in RUNGS {
         let evicted = tile.evict(ALL, how, CX).unwrap();
-        assert_eq!((evicted.moved(), evicted.why), (NONE, Some(StayReason::Hook)));
+        assert_eq!((evicted.moved(), evicted.why), (NONE, Some(RefusalReason::Hook)));
         assert_eq!((machine.hooks(), log.take(), machine.in_mode(WC)), (vec![], vec![], 4));
     }
     check(&tile, 6);
     machine.say_no(No::Never);
-    tile.evict(ALL, Evict::LADDER, CX).unwrap();
+    tile.evict(ALL, Evict::ANY, CX).unwrap();
     check(&tile, 6);
     assert_eq!(machine.hooks(), ["before", "after"]);
     drop(tile);
@@ -244,11 +244,11 @@ fn a_hook_may_refuse_a_guard() {
         tile.evict(ALL, how, CX).unwrap();
         machine.say_no(No::After);
         for _ in 0..2 {
-            assert_eq!((tile.read().err(), tile.write().err()), (Some(PinError::Busy), Some(PinError::Busy)));
+            assert_eq!((tile.read().err(), tile.write().err()), (Some(AccessError::Busy), Some(AccessError::Busy)));
             assert_eq!(tile.residency().unwrap().resident, pages(4));
         }
         assert_eq!(tile.evict(ALL, how, CX).unwrap().moved(), pages(4));
-        assert_eq!(tile.read().err(), Some(PinError::Busy));
+        assert_eq!(tile.read().err(), Some(AccessError::Busy));
         machine.say_no(No::Never);
         check(&tile, 7);
         assert_eq!(machine.hooks(), ["before", "after"]);
@@ -259,7 +259,7 @@ fn a_hook_may_refuse_a_guard() {
     machine.say_no(No::After);
     store.answer(Script { save: Some(StoreError::Full), ..Script::default() });
     assert_eq!(tile.evict(ALL, Evict::COPY, CX).unwrap().refused, pages(4));
-    assert_eq!(tile.read().err(), Some(PinError::Busy));
+    assert_eq!(tile.read().err(), Some(AccessError::Busy));
     machine.say_no(No::Never);
     check(&tile, 7);
     assert_eq!(machine.hooks(), ["before", "after"]);
@@ -306,7 +306,7 @@ fn a_drop_says_what_it_strands() {
         machine.say_no(No::Mode);
         drop(tile);
         let lost = pages(if depth == 0 { 2 } else { 0 });
-        assert_eq!((home.stats().stranded, home.pool().ready()), (lost, pages(2) - lost));
+        assert_eq!((home.stats().leaked, home.pool().ready()), (lost, pages(2) - lost));
         assert_eq!(world.frames_out(), pages(2));
         machine.say_no(No::Never);
         home.pool().trim(ALL, Context::THREAD);
@@ -314,7 +314,7 @@ fn a_drop_says_what_it_strands() {
     }
 }
 
-/// Rule: a purge reports success only if nothing was stranded by it: it has the slots to keep a block in.
+/// Rule: a purge reports success only if nothing was leaked by it: it has the slots to keep a block in.
 #[test]
 fn a_purge_strands_nothing() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
@@ -324,7 +324,7 @@ fn a_purge_strands_nothing() {
     fill(&tile, 1);
     machine.say_no(No::Mode);
     let _ = tile.purge(Context::THREAD);
-    assert_eq!(home.stats().stranded, NONE);
+    assert_eq!(home.stats().leaked, NONE);
     machine.say_no(No::Never);
     drop(tile);
     all_home(&world, &near, &far);
@@ -430,7 +430,7 @@ fn no_hook_runs_for_nothing() {
             let budget = if state == "resident" { NONE } else { ALL };
             assert_eq!(tile.evict(budget, how, CX), Ok(Evicted::default()), "{state}");
             for _ in 0..2 {
-                assert_eq!(tile.evict_if_idle(Step::new(budget, how, CX)), Evicted::default(), "{state}");
+                assert_eq!(tile.evict_if_idle(EvictRequest::new(budget, how, CX)), Evicted::default(), "{state}");
             }
             assert_eq!(log.take(), [], "{state}");
         }
@@ -468,14 +468,14 @@ fn a_cut_that_is_refused_leaves_every_block_in_its_mode() {
         let slots = forever([const { Slot::EMPTY }; 8]);
         let buffer: &'static Buffer<'_, _, _, _> = forever(Buffer::over(slots, home).with_mode(WC));
         fill(buffer, 8);
-        let want: &'static _ = forever(move || assert_eq!(buffer.write().err(), Some(PinError::Busy)));
+        let want: &'static _ = forever(move || assert_eq!(buffer.write().err(), Some(AccessError::Busy)));
         if wanted {
             AT_SAVES.set(Some(want));
         }
         let evicted = buffer.evict(ALL, Evict::SPLIT, CX).unwrap();
         AT_SAVES.set(None);
         assert_eq!((evicted.moved(), evicted.splits), (NONE, 0), "{joins} {wanted}");
-        assert_eq!((evicted.why, world.stored()), (Some(StayReason::Unsplittable), NONE));
+        assert_eq!((evicted.why, world.stored()), (Some(RefusalReason::Unsplittable), NONE));
         assert!(evicted.refused == pages(8) || wanted, "the walk ends early only where somebody wants it");
         assert_eq!(buffer.residency(), residency(8, 0, 0));
         if joins {
@@ -485,7 +485,7 @@ fn a_cut_that_is_refused_leaves_every_block_in_its_mode() {
         assert_eq!(machine.in_mode(WC), 8, "a guard over plain blocks: {joins} {wanted}");
         assert_eq!(machine.hooks(), ["before", "after"]);
         log.take();
-        assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over, pages(8));
+        assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, pages(8));
         let blocks = log.count(|e| matches!(e, Event::Transfer(..)));
         assert_eq!(blocks == 1, joins, "whole again, or in pieces: {blocks} blocks");
         check(buffer, 8);
@@ -521,6 +521,6 @@ fn a_backlog_in_the_middle_of_a_run() {
     all_home(&world, &near, &far);
 }
 
-fn stay(why: StoreError) -> Option<StayReason> {
-    Some(StayReason::Store(why))
+fn stay(why: StoreError) -> Option<RefusalReason> {
+    Some(RefusalReason::Store(why))
 }

@@ -1,7 +1,7 @@
 //! Devices beside a CPU whose caches are not coherent: whatever is evicted and restored, each sees what the other wrote.
 //! The machine is simulated; with a seed, its CPU fetches, writes back and evicts cache lines on its own.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use hosted_tests::world::noncoherent::*;
@@ -19,7 +19,7 @@ const MODES: [Caching; 3] = [Caching::WriteBack, Caching::WriteCombined, Caching
 
 type Block = CachedBlock<RamBlock<PAGE>>;
 type Machine = NonCoherent<&'static Near>;
-type Slow = Scripted<Region<Spin, Block, PAGE, 16>, Block>;
+type Slow = Scripted<Region<SpinRawMutex, Block, PAGE, 16>, Block>;
 type Plat<'w> = Watched<'w, &'w Machine>;
 type Store<'w> = Watched<'w, &'w Slow>;
 type Shelved<'w> = Forebay<Plat<'w>, Store<'w>, [Place<Plat<'w>>; 3 * 4 * 4]>;

@@ -1,7 +1,7 @@
 //! Buffers that are partly here and partly there: each way on from such a state, and each that leads nowhere
 //! (`ttm-semantics.md` B1, B4, B5, B18).
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
@@ -32,7 +32,7 @@ fn the_rest_of_a_partly_evicted_buffer_leaves() {
             let left = pages(SLOTS) - gone;
             for other in others.iter().take(left.get()) {
                 fill(other, !seed);
-                assert_eq!(other.evict(ALL, Evict::LADDER, CX).unwrap().moved(), pages(1), "{what}");
+                assert_eq!(other.evict(ALL, Evict::ANY, CX).unwrap().moved(), pages(1), "{what}");
             }
             let part = residency(left.get(), 0, gone.get());
             let full = buffer.evict(ALL, rest, CX).unwrap();
@@ -84,7 +84,7 @@ fn no_restore_believes_an_earlier_one() {
             }
             if seed % 2 == 0 && stop == SLOTS {
                 let mut guard = buffer.write().unwrap(); // what is stored is old from now on
-                assert_eq!(guard.copy_in(0, &pattern(!seed as u8, SLOTS * PAGE)), SLOTS * PAGE);
+                assert_eq!(guard.write_at(0, &pattern(!seed as u8, SLOTS * PAGE)), SLOTS * PAGE);
                 drop(guard);
                 buffer.evict(pages(3), again, CX).unwrap();
                 buffer.restore(pages(1), CX).into_result().unwrap();
@@ -180,12 +180,12 @@ fn an_eviction_that_gets_nowhere_changes_nothing() {
         (evicted.why, events.len())
     };
     let pair = ["before", "after"];
-    let store_says = |why| Some(StayReason::Store(why));
+    let store_says = |why| Some(RefusalReason::Store(why));
     for how in RUNGS {
         machine.say_no(No::Before);
-        assert_eq!(nothing(how, CX, &[], "the hook refuses"), (Some(StayReason::Hook), 1));
+        assert_eq!(nothing(how, CX, &[], "the hook refuses"), (Some(RefusalReason::Hook), 1));
         machine.say_no(No::ModeTo(Caching::WriteBack));
-        assert_eq!(nothing(how, CX, &pair, "the mode refuses").0, Some(StayReason::Mode(ModeRefused)));
+        assert_eq!(nothing(how, CX, &pair, "the mode refuses").0, Some(RefusalReason::Mode(ModeRefused)));
         machine.say_no(No::Never);
         for why in [
             StoreError::Full,
@@ -221,7 +221,7 @@ fn an_eviction_that_gets_nowhere_changes_nothing() {
         drop(guard);
         let guard = buffer.write().unwrap();
         assert_eq!((buffer.evict(ALL, how, CX), log.take()), (Err(Busy), vec![]));
-        assert_eq!((buffer.read().err(), buffer.write().err()), (Some(PinError::Busy), Some(PinError::Busy)));
+        assert_eq!((buffer.read().err(), buffer.write().err()), (Some(AccessError::Busy), Some(AccessError::Busy)));
         drop(guard);
         assert_eq!(still.picture(&buffer), before);
     }
@@ -250,7 +250,7 @@ fn a_restore_that_gets_nowhere_changes_nothing() {
         assert_eq!(machine.hooks(), ["before"]);
         give_back(&near, hogged);
         let there = residency(SLOTS - gone.moved().get(), 0, gone.moved().get());
-        let nothing = |cx: Context, why: PinError, what: &str| {
+        let nothing = |cx: Context, why: AccessError, what: &str| {
             let (out, stored, saved) = (world.frames_out(), world.stored(), world.counts().saved);
             log.take();
             for _ in 0..2 {
@@ -270,9 +270,9 @@ fn a_restore_that_gets_nowhere_changes_nothing() {
         }
         store.answer(Script::default());
         if gone.copied > NONE {
-            nothing(Context::INTERRUPT, PinError::Context, "the context forbids it");
+            nothing(Context::INTERRUPT, AccessError::Context, "the context forbids it");
             let hogged = leave(&near, []);
-            nothing(CX, PinError::Take(OutOfFrames::Exhausted.into()), "no frame is free");
+            nothing(CX, AccessError::Alloc(AllocError::Exhausted), "no frame is free");
             give_back(&near, hogged);
         }
         check(&buffer, seed);
@@ -291,11 +291,11 @@ struct Picky<'n> {
 
 impl Platform for Picky<'_> {
     type Block = RamBlock<PAGE>;
-    type Lock = NoLock;
+    type RawMutex = NoopRawMutex;
     type Mode = ();
-    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
+    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
         match self.orders.get() >> order.get() & 1 {
-            0 => Err(OutOfFrames::Exhausted),
+            0 => Err(AllocError::Exhausted),
             _ => self.near.allocate(order, cx),
         }
     }
@@ -380,7 +380,7 @@ fn no_second_writer_while_it_comes_back() {
     let asked: &'static Cell<usize> = forever(Cell::new(0));
     let other = forever(move || {
         asked.set(asked.get() + 1);
-        assert_eq!((buffer.write().err(), buffer.read().err()), (Some(PinError::Busy), Some(PinError::Busy)));
+        assert_eq!((buffer.write().err(), buffer.read().err()), (Some(AccessError::Busy), Some(AccessError::Busy)));
         assert_eq!((buffer.residency(), buffer.purge(CX)), (Err(Busy), Err(Busy)));
     });
     for (seed, how) in (0..).zip(RUNGS) {
@@ -395,13 +395,13 @@ fn no_second_writer_while_it_comes_back() {
             other();
             ELSE.set(None);
             let mut bytes = vec![0; first.bytes()];
-            assert_eq!(first.copy_out(0, &mut bytes), SLOTS * PAGE);
+            assert_eq!(first.read_at(0, &mut bytes), SLOTS * PAGE);
             assert!(bytes == pattern(seed, SLOTS * PAGE));
-            assert_eq!(first.copy_in(1, b"mine"), 4);
+            assert_eq!(first.write_at(1, b"mine"), 4);
             drop(first);
             let mut second = buffer.write().unwrap();
-            assert_eq!((second.copy_out(1, &mut bytes[..4]), &bytes[..4]), (4, &b"mine"[..]));
-            assert_eq!(second.copy_in(1, b"ours"), 4);
+            assert_eq!((second.read_at(1, &mut bytes[..4]), &bytes[..4]), (4, &b"mine"[..]));
+            assert_eq!(second.write_at(1, b"ours"), 4);
             drop(second);
             give_back(near, hogged);
         }
@@ -418,14 +418,14 @@ fn what_was_purged_in_part_is_populated_with_zeros() {
     let home: &Forebay<_, _> = &forebay(&near, &far, &world);
     let mut slots = [const { Slot::EMPTY }; SLOTS];
     let buffer = Buffer::over(&mut slots, home);
-    let gone = |advice| assert_eq!(buffer.advise(advice), Ok(Retained::No));
+    let gone = |advice| assert_eq!(buffer.advise(advice), Ok(false));
     for (seed, (how, part)) in (1..).zip(RUNGS.into_iter().flat_map(|how| [1, 5, 8].map(|part| (how, part))))
     {
         let hogged = leave(&near, HOLES);
         fill(&buffer, seed);
         buffer.evict(pages(part), how, CX).unwrap();
         buffer.restore(pages(part / 2), CX).into_result().unwrap();
-        assert_eq!(buffer.advise(Advice::DontNeed), Ok(Retained::Yes));
+        assert_eq!(buffer.set_purgeable(true), Ok(true));
         let before = world.frames_out();
         let report = home.reclaim(&[&buffer], pages(1), Evict::PURGE, CX);
         assert_eq!((report.evicted.purged, world.frames_out()), (before, NONE), "{how:?}, {part}");
@@ -442,9 +442,9 @@ fn what_was_purged_in_part_is_populated_with_zeros() {
         assert!(contents(&buffer).iter().all(|byte| *byte == 0), "{how:?}, {part}");
         gone(Advice::WillNeed);
         let mut guard = buffer.write().unwrap();
-        assert_eq!(guard.copy_in(PAGE - 1, &[seed; 2]), 2);
+        assert_eq!(guard.write_at(PAGE - 1, &[seed; 2]), 2);
         drop(guard);
-        assert_eq!(buffer.advise(Advice::WillNeed), Ok(Retained::Yes));
+        assert_eq!(buffer.set_purgeable(false), Ok(true));
         let expected: Vec<_> =
             (0..SLOTS * PAGE).map(|n| if n == PAGE - 1 || n == PAGE { seed } else { 0 }).collect();
         assert!(contents(&buffer) == expected, "{how:?}, {part}");

@@ -1,7 +1,7 @@
 //! Contents that are not needed: a reclaim drops them before it moves anything, and their owner learns of it
 //! (`ttm-semantics.md` rules 31 and 48, §5.4 j; B18, B20).
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
@@ -24,7 +24,7 @@ fn what_is_not_needed_is_dropped() {
         fill(&buffer, 7);
         buffer
     });
-    assert_eq!(said(&dropped, Advice::DontNeed), Retained::Yes);
+    assert_eq!(said(&dropped, Advice::DontNeed), true);
     for how in RUNGS {
         let moved = home.reclaim(&[&kept, &dropped], ALL, how - PURGE, CX).evicted.moved();
         assert_eq!(moved, NONE, "{how:?} does not permit it");
@@ -55,20 +55,20 @@ fn the_answer_stays_until_somebody_writes() {
     let buffer: Buffer<'_, _, _> = Buffer::new(&home, order(2));
     fill(&buffer, 1);
     let _ = said(&buffer, Advice::DontNeed);
-    assert_eq!(said(&buffer, Advice::WillNeed), Retained::Yes);
+    assert_eq!(said(&buffer, Advice::WillNeed), true);
     assert_eq!(home.reclaim(&[&buffer], ALL, PURGE, CX).evicted.moved(), NONE);
     check(&buffer, 1);
     let _ = said(&buffer, Advice::DontNeed);
-    assert_eq!(buffer.evict(ALL, Evict::LADDER, CX).unwrap().purged, pages(4));
+    assert_eq!(buffer.evict(ALL, Evict::ANY, CX).unwrap().purged, pages(4));
     for advice in [Advice::WillNeed, Advice::DontNeed, Advice::WillNeed] {
-        assert_eq!(said(&buffer, advice), Retained::No);
+        assert_eq!(said(&buffer, advice), false);
     }
     assert!(contents(&buffer).iter().all(|byte| *byte == 0));
-    assert_eq!(said(&buffer, Advice::WillNeed), Retained::No, "reading brings nothing back");
+    assert_eq!(said(&buffer, Advice::WillNeed), false, "reading brings nothing back");
     fill(&buffer, 2);
-    assert_eq!(said(&buffer, Advice::WillNeed), Retained::Yes);
+    assert_eq!(said(&buffer, Advice::WillNeed), true);
     buffer.purge(CX).unwrap();
-    assert_eq!(said(&buffer, Advice::WillNeed), Retained::Yes, "its owner did that, and knows");
+    assert_eq!(said(&buffer, Advice::WillNeed), true, "its owner did that, and knows");
     drop(buffer);
     all_home(&world, &near, &far);
 }
@@ -82,11 +82,11 @@ fn what_is_stored_is_dropped_too() {
         let buffer: Buffer<'_, _, _> = Buffer::new(&home, order(2));
         fill(&buffer, 1);
         assert_eq!(buffer.evict(ALL, how, CX).unwrap().moved(), pages(4));
-        assert_eq!(said(&buffer, Advice::DontNeed), Retained::Yes);
+        assert_eq!(said(&buffer, Advice::DontNeed), true);
         let before = world.frames_out();
         let report = home.reclaim(&[&buffer], ALL, PURGE, CX);
         assert_eq!((report.evicted.purged, before - world.frames_out()), (pages(frees), pages(frees)));
-        assert_eq!(said(&buffer, Advice::WillNeed), Retained::No);
+        assert_eq!(said(&buffer, Advice::WillNeed), false);
         assert_eq!(world.stored(), NONE);
         drop(buffer);
     }
@@ -105,13 +105,13 @@ fn lately_used_or_not() {
     let _ = said(&dropped, Advice::DontNeed);
     check(&dropped, 3); // lately used
     assert_eq!(
-        cold.evict_if_idle(Step::new(ALL, Evict::TRANSFER, CX)).moved(),
+        cold.evict_if_idle(EvictRequest::new(ALL, Evict::TRANSFER, CX)).moved(),
         NONE,
         "from now on it is not lately used"
     );
     assert_eq!(home.reclaim(&[&hot, &cold, &dropped], pages(1), PURGE, CX).evicted.purged, pages(4));
     let report = home.reclaim(&[&hot, &cold, &dropped], pages(1), Evict::TRANSFER, CX);
-    assert_eq!((report.evicted.handed_over, cold.residency()), (pages(4), residency(0, 0, 4)));
+    assert_eq!((report.evicted.transferred, cold.residency()), (pages(4), residency(0, 0, 4)));
     assert_eq!(hot.residency(), residency(4, 0, 0), "it kept its second chance");
     drop((hot, cold, dropped));
     all_home(&world, &near, &far);
@@ -151,15 +151,15 @@ fn what_is_in_use_stays() {
     fill(&buffer, 4);
     let _ = said(&buffer, Advice::DontNeed);
     let guard = buffer.read().unwrap();
-    assert_eq!(buffer.advise(Advice::WillNeed), Err(Busy));
-    assert_eq!(home.reclaim(&[&buffer], ALL, Evict::LADDER, CX).evicted.moved(), NONE);
+    assert_eq!(buffer.set_purgeable(false), Err(Busy));
+    assert_eq!(home.reclaim(&[&buffer], ALL, Evict::ANY, CX).evicted.moved(), NONE);
     drop(guard);
     machine.say_no(No::Before);
     let report = home.reclaim(&[&buffer], ALL, PURGE, CX);
-    assert_eq!((report.evicted.moved(), report.evicted.why), (NONE, Some(StayReason::Hook)));
+    assert_eq!((report.evicted.moved(), report.evicted.why), (NONE, Some(RefusalReason::Hook)));
     machine.say_no(No::Never);
     check(&buffer, 4);
-    assert_eq!(said(&buffer, Advice::WillNeed), Retained::Yes);
+    assert_eq!(said(&buffer, Advice::WillNeed), true);
     drop(buffer);
     all_home(&world, &near, &far);
 }
@@ -178,13 +178,13 @@ fn where_no_block_may_go_the_contents_stay() {
     for _ in 0..3 {
         let evicted = home.reclaim(&[&buffer], ALL, PURGE, CX).evicted;
         assert_eq!((evicted.purged, evicted.refused), (NONE, pages(4)), "tried once in each reclaim");
-        assert_eq!(evicted.why, Some(StayReason::Mode(ModeRefused)));
+        assert_eq!(evicted.why, Some(RefusalReason::Mode(ModeRefused)));
     }
     check(&buffer, 4);
-    assert_eq!(said(&buffer, Advice::DontNeed), Retained::Yes);
+    assert_eq!(said(&buffer, Advice::DontNeed), true);
     machine.say_no(No::Never);
     assert_eq!(home.reclaim(&[&buffer], ALL, PURGE, CX).evicted.purged, pages(4));
-    assert_eq!(said(&buffer, Advice::DontNeed), Retained::No);
+    assert_eq!(said(&buffer, Advice::DontNeed), false);
     drop(buffer);
     all_home(&world, &near, &far);
 }
@@ -200,18 +200,18 @@ fn a_block_that_cannot_go_is_wiped() {
     let mut slots = [const { Slot::EMPTY }; 2];
     let buffer = Buffer::of(&mut slots[..], &home).with_unit(order(2)).with_mode(Caching::Uncached);
     fill(&buffer, 4);
-    let _ = buffer.advise(Advice::DontNeed).unwrap();
+    let _ = buffer.set_purgeable(true).unwrap();
     let stuck = buffer.read().unwrap().blocks().next().unwrap().1.pfn();
     machine.say_no(No::ModeAt(stuck));
     let evicted = home.reclaim(&[&buffer], ALL, PURGE, CX).evicted;
     assert_eq!((evicted.purged, evicted.refused), (pages(4), pages(4)));
-    assert_eq!((evicted.why, buffer.residency()), (Some(StayReason::Mode(ModeRefused)), residency(4, 0, 0)));
+    assert_eq!((evicted.why, buffer.residency()), (Some(RefusalReason::Mode(ModeRefused)), residency(4, 0, 0)));
     for _ in 0..3 {
         let evicted = home.reclaim(&[&buffer], ALL, PURGE, CX).evicted;
         assert_eq!((evicted.purged, evicted.refused), (NONE, pages(4)));
     }
     machine.say_no(No::Never);
-    assert_eq!(buffer.advise(Advice::DontNeed), Ok(Retained::No));
+    assert_eq!(buffer.set_purgeable(true), Ok(false));
     assert!(contents(&buffer).iter().all(|byte| *byte == 0));
     assert_eq!(home.reclaim(&[&buffer], ALL, PURGE, CX).evicted.purged, pages(8));
     drop(buffer);
@@ -231,7 +231,7 @@ fn zeros_read_after_a_purge_go_too() {
         let _ = said(&buffer, Advice::DontNeed);
         for _ in 0..3 {
             assert_eq!(home.reclaim(&[&buffer], ALL, how, CX).evicted.purged, pages(4), "{how:?}");
-            assert_eq!((said(&buffer, Advice::DontNeed), world.frames_out()), (Retained::No, NONE));
+            assert_eq!((said(&buffer, Advice::DontNeed), world.frames_out()), (false, NONE));
             assert!(contents(&buffer).iter().all(|byte| *byte == 0));
         }
         drop(buffer);
@@ -251,7 +251,7 @@ fn nobody_pays_for_what_was_dropped() {
     fill(&buffer, 4);
     assert_eq!(buffer.evict(pages(1), Evict::SPLIT, CX).unwrap().copied, pages(1));
     assert_eq!(world.charged(payer), pages(8));
-    let _ = buffer.advise(Advice::DontNeed).unwrap();
+    let _ = buffer.set_purgeable(true).unwrap();
     assert_eq!(home.reclaim(&[&buffer], pages(1), PURGE, Context::INTERRUPT).evicted.purged, pages(7));
     assert_eq!((world.charged(payer), world.mapped(), world.stored()), (NONE, NONE, NONE));
     drop(buffer);
@@ -266,11 +266,11 @@ fn what_was_lost_may_be_dropped() {
     let home: &Forebay<_, _> = &home;
     let buffer: Buffer<'_, _, _> = Buffer::new(home, order(2));
     fill(&buffer, 6);
-    assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over, pages(4));
+    assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, pages(4));
     store.answer(Script { steals: true, ..Script::default() });
-    assert_eq!(buffer.read().err(), Some(PinError::Lost));
+    assert_eq!(buffer.read().err(), Some(AccessError::Lost));
     let _ = said(&buffer, Advice::DontNeed);
     assert_eq!(buffer.evict(ALL, PURGE, CX).unwrap().why, None);
-    assert_eq!(said(&buffer, Advice::WillNeed), Retained::No);
+    assert_eq!(said(&buffer, Advice::WillNeed), false);
     assert!(contents(&buffer).iter().all(|byte| *byte == 0));
 }

@@ -1,6 +1,6 @@
 //! Looking where the contents are: who may meanwhile do what, and that it leaves no trace.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
@@ -23,8 +23,8 @@ fn nobody_joins_one_who_looks() {
     let asked: &'static Cell<usize> = forever(Cell::new(0));
     let meanwhile = forever(move || {
         asked.set(asked.get() + 1);
-        assert_eq!(buffer.read().err(), Some(PinError::Busy), "a guard, and a page is in the store");
-        assert_eq!((buffer.write().err(), buffer.residency()), (Some(PinError::Busy), Err(Busy)));
+        assert_eq!(buffer.read().err(), Some(AccessError::Busy), "a guard, and a page is in the store");
+        assert_eq!((buffer.write().err(), buffer.residency()), (Some(AccessError::Busy), Err(Busy)));
         assert_eq!(buffer.evict(ALL, Evict::COPY, CX), Err(Busy));
         assert_eq!((buffer.purge(CX), buffer.discard()), (Err(Busy), Err(Busy)));
     });
@@ -50,11 +50,11 @@ fn who_looks_joins_the_readers() {
     let meanwhile = forever(move || {
         asked.set(asked.get() + 1);
         check(tile, 2);
-        assert_eq!((tile.write().err(), tile.residency()), (Some(PinError::Busy), residency(2, 0, 0)));
+        assert_eq!((tile.write().err(), tile.residency()), (Some(AccessError::Busy), residency(2, 0, 0)));
     });
     MEANWHILE.set(Some(meanwhile));
     assert_eq!((tile.residency(), asked.get()), (residency(2, 0, 0), 1));
-    assert_eq!(tile.write().err(), Some(PinError::Busy), "the first reader still reads");
+    assert_eq!(tile.write().err(), Some(AccessError::Busy), "the first reader still reads");
     assert_eq!(reader.bytes(), 2 * PAGE);
     drop(reader);
     fill(tile, 3);
@@ -108,18 +108,18 @@ fn looking_does_not_touch_the_clock() {
     let tile = Buffer::new(home, order(1));
     fill(&tile, 5);
     assert_eq!(
-        tile.evict_if_idle(Step::new(ALL, Evict::LADDER, CX)),
+        tile.evict_if_idle(EvictRequest::new(ALL, Evict::ANY, CX)),
         Evicted::default(),
         "it was written lately"
     );
     for _ in 0..3 {
         assert_eq!(tile.residency(), residency(2, 0, 0));
     }
-    assert_eq!(tile.evict_if_idle(Step::new(ALL, Evict::LADDER, CX)).handed_over, pages(2));
+    assert_eq!(tile.evict_if_idle(EvictRequest::new(ALL, Evict::ANY, CX)).transferred, pages(2));
     // Nor does it take away that it was used.
     check(&tile, 5);
     assert_eq!(tile.residency(), residency(2, 0, 0));
-    assert_eq!(tile.evict_if_idle(Step::new(ALL, Evict::LADDER, CX)), Evicted::default());
+    assert_eq!(tile.evict_if_idle(EvictRequest::new(ALL, Evict::ANY, CX)), Evicted::default());
     drop(tile);
     all_home(&world, &near, &far);
 }

@@ -1,6 +1,6 @@
 //! The way back: the same block or a copy, in blocks of whatever orders are to be had, and errors on the way.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};
@@ -8,7 +8,7 @@ use std::task::Poll;
 
 type Store<'w> = Scripted<&'w Far, RamBlock<PAGE>>;
 
-const OUT: PinError = PinError::Take(TakeError::OutOfFrames(forebay::OutOfFrames::Exhausted));
+const OUT: AccessError = AccessError::Alloc(AllocError::AllocError(forebay::AllocError::Exhausted));
 
 /// Orders of the blocks that were allocated.
 fn allocated(events: &[Event]) -> Vec<u8> {
@@ -50,7 +50,7 @@ fn no_headroom_changes_nothing() {
     let free = near.free();
     store.answer(Script { take_back: Some(StoreError::NoHeadroom), ..Script::default() });
     log.take();
-    let why = PinError::Take(TakeError::OutOfFrames(OutOfFrames::NoHeadroom));
+    let why = AccessError::Alloc(AllocError::NoHeadroom);
     assert_eq!(buffer.read().map(drop), Err(why));
     assert!(log.take().iter().all(|e| matches!(e, Event::TakeBack(_, Err(_)))));
     assert_eq!((near.free(), world.counts().released), (free, 0));
@@ -129,7 +129,7 @@ fn split_copies_come_back_whole() {
     assert_eq!(allocated(&events), [3]);
     assert_eq!(events.iter().filter(|e| matches!(e, Event::Load(o, _, Ok(())) if *o == order(0))).count(), 8);
     check(&buffer, 1);
-    assert_eq!(buffer.evict(pages(1), Evict::LADDER, CX).unwrap().clean, pages(8));
+    assert_eq!(buffer.evict(pages(1), Evict::ANY, CX).unwrap().clean, pages(8));
     assert_eq!(buffer.residency(), residency(0, 0, 8));
     world.validate();
 
@@ -164,7 +164,7 @@ fn a_large_copy_comes_back_in_small_blocks() {
         // Without splitting there is nothing to be done, and nothing is lost.
         for (script, why) in [
             (Script { without: Capabilities::SPLIT, ..Script::default() }, OUT),
-            (Script { split: Some(StoreError::Io), ..Script::default() }, PinError::Store(StoreError::Io)),
+            (Script { split: Some(StoreError::Io), ..Script::default() }, AccessError::Store(StoreError::Io)),
         ] {
             store.answer(script);
             assert_eq!(
@@ -173,13 +173,13 @@ fn a_large_copy_comes_back_in_small_blocks() {
             );
         }
         store.answer(Script { split: Some(StoreError::Busy), ..Script::default() });
-        assert_eq!(buffer.read().err(), Some(PinError::Busy));
+        assert_eq!(buffer.read().err(), Some(AccessError::Busy));
         store.answer(Script::default());
         log.take();
         check(&buffer, n as u8);
         let expected: &[u8] = [&[0; 8][..], &[1; 4], &[2, 1, 0, 0]][n];
         assert_eq!(allocated(&log.take()), expected);
-        assert_eq!(buffer.evict(ALL, Evict::LADDER, CX).unwrap().clean, pages(8));
+        assert_eq!(buffer.evict(ALL, Evict::ANY, CX).unwrap().clean, pages(8));
         check(&buffer, n as u8);
         world.validate();
         buffer.purge(Context::THREAD).unwrap();
@@ -272,7 +272,7 @@ fn blocks_are_aligned_at_each_index() {
 #[test]
 fn a_failing_load_loses_nothing() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-    let store = Faulty::<_, Spin>::new(&far);
+    let store = Faulty::<_, SpinRawMutex>::new(&far);
     let home: &Forebay<_, _> = &forebay(&near, &store, &world);
     let mut slots = [const { Slot::EMPTY }; 8];
     let buffer = Buffer::over(&mut slots, home);
@@ -284,7 +284,7 @@ fn a_failing_load_loses_nothing() {
             let before = near.free();
             store.set(Faults { kth: Some(k), ..Faults::default() });
             let error = buffer.read().err();
-            assert!(error.is_none() || error == Some(PinError::Store(StoreError::Io)), "{error:?}");
+            assert!(error.is_none() || error == Some(AccessError::Store(StoreError::Io)), "{error:?}");
             let failed = store.failed() > 0;
             store.set(Faults::default());
             let there = buffer.residency().unwrap();
@@ -372,23 +372,23 @@ fn lost_contents_are_said_until_the_purge() {
     fill(&buffer, 1);
     buffer.evict(ALL, Evict::TRANSFER, CX).unwrap();
     store.answer(Script { steals: true, ..Script::default() });
-    assert_eq!(buffer.read().err(), Some(PinError::Lost));
+    assert_eq!(buffer.read().err(), Some(AccessError::Lost));
     store.answer(Script::default());
     for block in store.stolen() {
         home.pool().release(block);
     }
     for _ in 0..2 {
-        assert_eq!((buffer.read().err(), buffer.write().err()), (Some(PinError::Lost), Some(PinError::Lost)));
-        assert_eq!(buffer.restore(ALL, CX).into_result(), Err(PinError::Lost));
+        assert_eq!((buffer.read().err(), buffer.write().err()), (Some(AccessError::Lost), Some(AccessError::Lost)));
+        assert_eq!(buffer.restore(ALL, CX).into_result(), Err(AccessError::Lost));
         assert_eq!(buffer.residency(), residency(0, 0, 1));
-        assert_eq!(buffer.evict(ALL, Evict::LADDER, CX), Ok(Evicted::default()));
+        assert_eq!(buffer.evict(ALL, Evict::ANY, CX), Ok(Evicted::default()));
         world.validate();
     }
     buffer.purge(Context::THREAD).unwrap();
     all_home(&world, &near, &far);
     assert!(contents(&buffer).iter().all(|b| *b == 0));
     fill(&buffer, 2);
-    buffer.evict(ALL, Evict::LADDER, CX).unwrap();
+    buffer.evict(ALL, Evict::ANY, CX).unwrap();
     check(&buffer, 2);
     drop(buffer);
     all_home(&world, &near, &far);
@@ -406,8 +406,8 @@ fn a_busy_store_is_a_busy_buffer() {
         tile.evict(ALL, how, CX).unwrap();
         let busy = Some(StoreError::Busy);
         store.answer(Script { take_back: busy, load: busy, ..Script::default() });
-        assert_eq!((tile.read().err(), tile.write().err()), (Some(PinError::Busy), Some(PinError::Busy)));
-        assert_eq!(tile.restore(ALL, CX).into_result(), Err(PinError::Busy));
+        assert_eq!((tile.read().err(), tile.write().err()), (Some(AccessError::Busy), Some(AccessError::Busy)));
+        assert_eq!(tile.restore(ALL, CX).into_result(), Err(AccessError::Busy));
         assert_eq!(tile.residency(), residency(0, 0, 4));
         world.validate();
         store.answer(Script::default());
@@ -434,7 +434,7 @@ fn what_an_engine_has_is_busy() {
     fill(&tile, 3);
     tile.evict(ALL, Evict::TRANSFER, CX).unwrap();
     assert!(step(PAGE).is_pending());
-    assert_eq!(tile.read().err(), Some(PinError::Busy));
+    assert_eq!(tile.read().err(), Some(AccessError::Busy));
     assert_eq!(tile.residency(), residency(0, 0, 4));
     assert!(step(PAGE).is_pending(), "it was asked for: the engine does not get the next piece of it");
     check(&tile, 3);
@@ -478,7 +478,7 @@ fn an_interrupt_does_not_load() {
     let tile = Buffer::new(home, order(2));
     fill(&tile, 3);
     tile.evict(ALL, Evict::COPY, CX).unwrap();
-    let refused = Some(PinError::Context);
+    let refused = Some(AccessError::Context);
     assert_eq!(tile.read_in(Context::INTERRUPT).err(), refused);
     assert_eq!(tile.write_in(Context::INTERRUPT).err(), refused);
     assert_eq!((tile.residency(), near.free()), (residency(0, 0, 4), near.total()));
@@ -514,7 +514,7 @@ fn the_error_of_taking_back_is_said() {
     for why in [StoreError::Io, StoreError::NotStored, StoreError::Full] {
         tile.evict(ALL, Evict::TRANSFER, CX).unwrap();
         store.answer(Script { take_back: Some(why), ..Script::default() });
-        let error = PinError::Store(why);
+        let error = AccessError::Store(why);
         assert_eq!((tile.read().err(), tile.write().err()), (Some(error), Some(error)));
         for cx in [CX, Context::INTERRUPT] {
             let step = tile.restore(ALL, cx);
@@ -533,7 +533,7 @@ fn the_error_of_taking_back_is_said() {
 #[test]
 fn one_busy_slot_keeps_no_other_from_coming_back() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-    let store = Faulty::<_, Spin>::new(&far);
+    let store = Faulty::<_, SpinRawMutex>::new(&far);
     store.fail_with(StoreError::Busy);
     let hogged = leave(&near, (0..8).map(|n| 2 * n));
     let home: &Forebay<_, _> = &forebay(&near, &store, &world);
@@ -545,7 +545,7 @@ fn one_busy_slot_keeps_no_other_from_coming_back() {
             assert_eq!(buffer.evict(ALL, how, CX).unwrap().moved(), pages(6));
             store.set(Faults { kth: Some(kth), ..Faults::default() });
             let step = buffer.restore(ALL, CX);
-            assert_eq!((step.total(), step.why), (pages(5), Some(PinError::Busy)), "{how:?}, call {kth}");
+            assert_eq!((step.total(), step.why), (pages(5), Some(AccessError::Busy)), "{how:?}, call {kth}");
             assert_eq!((buffer.residency().unwrap().stored, store.failed()), (pages(1), 1));
             world.validate();
             store.set(Faults::default());

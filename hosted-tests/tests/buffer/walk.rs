@@ -1,7 +1,7 @@
 //! Walking over the slots in small steps: each begins where the last one ended, so that as many steps as there are
 //! slots don't look at each slot as many times.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 
@@ -15,7 +15,7 @@ fn saved(event: &Event) -> Option<Pfn> {
     if let Event::Save(pfn, _, Ok(_)) = event { Some(*pfn) } else { None }
 }
 
-fn handed_over(event: &Event) -> Option<Pfn> {
+fn transferred(event: &Event) -> Option<Pfn> {
     if let Event::Transfer(pfn, _, Ok(())) = event { Some(*pfn) } else { None }
 }
 
@@ -86,12 +86,12 @@ fn a_walk_that_turns_round_begins_where_it_ended() {
     let buffer = Buffer::over(&mut slots, home);
     fill(&buffer, 2);
     buffer.evict(ALL, Evict::TRANSFER, CX).unwrap();
-    let frames = pfns(&log.take(), handed_over);
+    let frames = pfns(&log.take(), transferred);
     check(&buffer, 2);
     log.take();
     let evict = || {
-        assert_eq!(buffer.evict(pages(1), Evict::TRANSFER, CX).unwrap().handed_over, pages(1));
-        pfns(&log.take(), handed_over)[0]
+        assert_eq!(buffer.evict(pages(1), Evict::TRANSFER, CX).unwrap().transferred, pages(1));
+        pfns(&log.take(), transferred)[0]
     };
     let restore = || {
         assert_eq!(buffer.restore(pages(1), CX).into_result().unwrap().taken_back, pages(1));

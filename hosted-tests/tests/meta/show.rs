@@ -1,6 +1,6 @@
 //! What a person reads of the counters.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use hosted_tests::kit::*;
 
 /// Rule: counts are in pages, each with its name; zeros are left out, and an error hides no count.
@@ -8,8 +8,8 @@ use hosted_tests::kit::*;
 fn counters_are_readable() {
     assert_eq!(Stats::default().to_string(), "evicted: nothing; restored: nothing");
     let mut evicted = Evicted::default();
-    (evicted.handed_over, evicted.refused) = (Pages::new(12), Pages::new(4));
-    evicted.why = Some(forebay::StayReason::Store(StoreError::Full));
+    (evicted.transferred, evicted.refused) = (Pages::new(12), Pages::new(4));
+    evicted.why = Some(forebay::stats::RefusalReason::Store(StoreError::Full));
     let why = StoreError::Full;
     assert_eq!(evicted.to_string(), format!("12 pages handed over, 4 pages refused ({why})"));
     let mut settled = Settled::default();

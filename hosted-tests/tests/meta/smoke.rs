@@ -1,9 +1,9 @@
 //! The shortest way through everything.
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::{Contents, Watched, World, memory};
 
-type Near = Ram<Spin, 512>;
+type Near = Ram<SpinRawMutex, 512>;
 
 fn ram(pages: usize) -> Near {
     let r = Near::new();
@@ -17,9 +17,9 @@ fn ram(pages: usize) -> Near {
 #[test]
 fn smoke() {
     let world = World::new(Contents::Compared);
-    let region = RamRegion::<Spin, 512, 4>::new(StoreId::DEFAULT);
+    let region = RamRegion::<SpinRawMutex, 512, 4>::new(StoreId::DEFAULT);
     region
-        .init(memory::leak(64 * 512, 7), memory::words(RamRegion::<Spin, 512, 4>::metadata_words(64 * 512)))
+        .init(memory::leak(64 * 512, 7), memory::words(RamRegion::<SpinRawMutex, 512, 4>::metadata_words(64 * 512)))
         .unwrap();
     let home: &Forebay<_, _> =
         &Forebay::<_, _, [Place<_>; 8]>::new(Watched::new(ram(32), &world), Watched::new(&region, &world), 2);
@@ -27,8 +27,8 @@ fn smoke() {
     let big = Buffer::over(&mut slots, home);
     let tile = Buffer::new(home, Order::new(2).unwrap());
     let text: Vec<u8> = (0..16 * 512).map(|i| (i / 7) as u8).collect();
-    for how in [Evict::TRANSFER, Evict::COPY, Evict::SPLIT, Evict::LADDER] {
-        big.write().unwrap().copy_in(0, &text);
+    for how in [Evict::TRANSFER, Evict::COPY, Evict::SPLIT, Evict::ANY] {
+        big.write().unwrap().write_at(0, &text);
         tile.write().unwrap().fill(9);
         world.begin_shrink();
         let e = big.evict(Pages::MAX, how, Context::THREAD).unwrap();
@@ -38,7 +38,7 @@ fn smoke() {
         home.settle(Pages::MAX, Context::THREAD);
         world.validate();
         let mut back = vec![0; 16 * 512];
-        assert_eq!(big.read().unwrap().copy_out(0, &mut back), 16 * 512);
+        assert_eq!(big.read().unwrap().read_at(0, &mut back), 16 * 512);
         assert_eq!(back, text);
         assert!(tile.read().unwrap().iter().all(|b| *b == 9));
     }

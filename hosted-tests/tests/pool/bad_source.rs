@@ -1,6 +1,6 @@
 //! A source that breaks its contract: what it gives is not believed, and what is stored stays so.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use std::cell::Cell;
@@ -13,9 +13,9 @@ struct Careless {
 
 impl Platform for Careless {
     type Block = RamBlock<PAGE>;
-    type Lock = Spin;
+    type RawMutex = SpinRawMutex;
     type Mode = ();
-    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
+    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
         self.ram.allocate(self.gives.get().unwrap_or(order), cx)
     }
     fn release(&self, block: RamBlock<PAGE>) {
@@ -29,7 +29,7 @@ impl Platform for Careless {
 fn a_block_of_another_order_goes_home() {
     let (machine, far) = (Careless { ram: near(32), gives: Cell::new(None) }, far(32));
     let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&machine, &far, 0);
-    let (free, none) = (machine.ram.free(), PinError::Take(OutOfFrames::Exhausted.into()));
+    let (free, none) = (machine.ram.free(), AccessError::Alloc(AllocError::Exhausted));
     let mut slots = [const { Slot::EMPTY }; 6];
     let buffer = Buffer::over(&mut slots, home).with_unit(order(1));
     for stored in [NONE, pages(12)] {

@@ -1,6 +1,6 @@
 //! Every lock goes through the suite for locks.
 
-use forebay::{CriticalSection, Locked, NoLock, RawLock, Section, Spin};
+use forebay::{sync::{CriticalSectionRawMutex, Mutex, NoopRawMutex, RawMutex, IrqGuard, SpinRawMutex}};
 use hosted_tests::conformance::lock::{single_thread, suite};
 use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 struct Std(Mutex<()>);
 
 // SAFETY: the mutex admits one at a time, and taking it synchronises with giving it back.
-unsafe impl RawLock for Std {
+unsafe impl RawMutex for Std {
     const INIT: Self = Std(Mutex::new(()));
     fn with<R>(&self, f: impl FnOnce() -> R) -> R {
         let _held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -33,7 +33,7 @@ impl Drop for Leave {
     }
 }
 
-impl Section for Counting {
+impl IrqGuard for Counting {
     fn with<R>(f: impl FnOnce() -> R) -> R {
         DEPTH.set(DEPTH.get() + 1);
         let _leave = Leave;
@@ -43,17 +43,17 @@ impl Section for Counting {
 
 #[test]
 fn spin() {
-    suite::<Spin>();
+    suite::<SpinRawMutex>();
 }
 
 #[test]
 fn spin_in_a_section() {
-    suite::<Spin<Counting>>();
+    suite::<SpinRawMutex<Counting>>();
 }
 
 #[test]
 fn critical_section() {
-    suite::<CriticalSection>();
+    suite::<CriticalSectionRawMutex>();
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn a_mutex_of_the_standard_library() {
 
 #[test]
 fn no_lock_in_one_thread() {
-    single_thread::<NoLock>();
+    single_thread::<NoopRawMutex>();
 }
 
 /// Rule: a lock that its own context may enter again never gives two exclusive borrows, and says so.
@@ -71,14 +71,14 @@ fn no_lock_in_one_thread() {
 #[cfg(debug_assertions)]
 fn entering_twice_panics() {
     use hosted_tests::conformance::lock::entering_twice_panics;
-    entering_twice_panics::<NoLock>();
-    entering_twice_panics::<CriticalSection>();
+    entering_twice_panics::<NoopRawMutex>();
+    entering_twice_panics::<CriticalSectionRawMutex>();
 }
 
 /// Rule: the section surrounds the lock and what runs in it, and is left with it, also by a panic.
 #[test]
 fn the_section_surrounds_the_spin_lock() {
-    let lock = Locked::<Spin<Counting>, u32>::new(0);
+    let lock = Mutex::<SpinRawMutex<Counting>, u32>::new(0);
     assert_eq!(lock.with(|_| DEPTH.get()), 1);
     assert_eq!(DEPTH.get(), 0);
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -87,17 +87,17 @@ fn the_section_surrounds_the_spin_lock() {
     assert!(panicked.is_err());
     assert_eq!(DEPTH.get(), 0);
     // Another lock inside: sections nest.
-    let other = Locked::<Spin<Counting>, u32>::new(0);
+    let other = Mutex::<SpinRawMutex<Counting>, u32>::new(0);
     assert_eq!(lock.with(|_| other.with(|_| DEPTH.get())), 2);
 }
 
 /// Rule: `INIT` is what a static begins with.
 #[test]
 fn locks_in_statics() {
-    static SPIN: Locked<Spin, [u8; 3]> = Locked::new([1; 3]);
-    static CRITICAL: Locked<CriticalSection, u8> = Locked::new(1);
-    static STD: Locked<Std, u8> = Locked::new(1);
+    static SPIN: Mutex<SpinRawMutex, [u8; 3]> = Mutex::new([1; 3]);
+    static CRITICAL: Mutex<CriticalSectionRawMutex, u8> = Mutex::new(1);
+    static STD: Mutex<Std, u8> = Mutex::new(1);
     let sum = SPIN.with(|v| v.iter().sum::<u8>()) + CRITICAL.with(|v| *v) + STD.with(|v| *v);
     assert_eq!(sum, 5);
-    assert!(format!("{SPIN:?}").starts_with("Locked"));
+    assert!(format!("{SPIN:?}").starts_with("Mutex"));
 }

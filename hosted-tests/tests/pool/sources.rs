@@ -1,7 +1,7 @@
 //! The sources over plain RAM: what they say to bad memory, and the buddy against a simple model.
 #![allow(unsafe_code)]
 
-use forebay::{Context, Order, OutOfFrames, OwnedBlock, Pages, Platform, Spin};
+use forebay::{Context, Order, AllocError, OwnedBlock, Pages, Platform, sync::SpinRawMutex};
 use forebay_backends::{HeapSource, MemoryError, Ram, RamBlock};
 use hosted_tests::conformance::{content, fill, order};
 use hosted_tests::memory::{leak, words};
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 
 const PAGE: usize = 512;
-type Two = Ram<Spin, PAGE, 2>;
+type Two = Ram<SpinRawMutex, PAGE, 2>;
 
 fn meta(bytes: usize) -> &'static mut [usize] {
     words(Two::metadata_words(bytes))
@@ -70,7 +70,7 @@ fn bad_memory_comes_back() {
         let exact = Two::new();
         assert_eq!(exact.add(leak(pages * PAGE, 0), words(needed)).unwrap(), pages * PAGE);
     }
-    assert_eq!(ram.allocate(Order::PAGE, Context::THREAD).err(), Some(OutOfFrames::Exhausted));
+    assert_eq!(ram.allocate(Order::PAGE, Context::THREAD).err(), Some(AllocError::Exhausted));
     // Ragged ends are trimmed, and the usable bytes returned: also where the number of words is just enough.
     let Err(MemoryError::Metadata { words: enough }) = ram.check(leak(65 * PAGE, 1), words(0)) else {
         panic!("no metadata at all")
@@ -80,7 +80,7 @@ fn bad_memory_comes_back() {
     assert_eq!(ram.add(leak(3 * PAGE + 5, PAGE - 5), words(9)).unwrap(), 3 * PAGE);
     is_refused(&ram, leak(PAGE, 0), meta(PAGE), MemoryError::TooManyPieces);
     assert_eq!((ram.total(), ram.free()), (Pages::new(67), Pages::new(67)));
-    let none = Ram::<Spin, PAGE, 0>::new();
+    let none = Ram::<SpinRawMutex, PAGE, 0>::new();
     let refused = none.add(leak(PAGE, 0), meta(PAGE)).unwrap_err();
     assert_eq!(refused.why, MemoryError::TooManyPieces);
 }
@@ -156,7 +156,7 @@ fn a_block_of_another_source_is_leaked() {
     one.release(other.allocate(order(1), Context::THREAD).unwrap());
     assert_eq!((one.free(), one.total(), other.free()), (Pages::new(2), Pages::new(2), Pages::ZERO));
     let heap = || {
-        let heap = HeapSource::<Spin, PAGE>::new();
+        let heap = HeapSource::<SpinRawMutex, PAGE>::new();
         heap.init(leak(8 * PAGE, 0)).unwrap();
         heap
     };
@@ -169,8 +169,8 @@ fn a_block_of_another_source_is_leaked() {
 /// Rule: the source over a heap takes memory once, and at least a page; refused memory comes back.
 #[test]
 fn a_heap_takes_memory_once() {
-    let heap = HeapSource::<Spin, PAGE>::new();
-    assert_eq!(heap.allocate(Order::PAGE, Context::THREAD).err(), Some(OutOfFrames::Exhausted));
+    let heap = HeapSource::<SpinRawMutex, PAGE>::new();
+    assert_eq!(heap.allocate(Order::PAGE, Context::THREAD).err(), Some(AllocError::Exhausted));
     let refuse = |memory: &'static mut [u8], expected| {
         let place = memory.as_ptr_range();
         let refused = heap.init(memory).unwrap_err();
@@ -251,12 +251,12 @@ proptest! {
         sizes in prop::collection::vec((1..70_usize, 0..256_usize), 1..=2),
         ops in prop::collection::vec(op(), 1..120),
     ) {
-        let ram = Ram::<Spin, 256, 2>::new();
+        let ram = Ram::<SpinRawMutex, 256, 2>::new();
         let mut model = Model { pieces: Vec::new() };
         for (pages, skew) in sizes {
             let memory = leak((pages + 1) * 256, skew);
             let first = memory.as_ptr().addr().div_ceil(256);
-            let meta = words(Ram::<Spin, 256, 2>::metadata_words(memory.len()));
+            let meta = words(Ram::<SpinRawMutex, 256, 2>::metadata_words(memory.len()));
             let usable = ram.add(memory, meta).unwrap() / 256;
             prop_assert!(usable == pages || usable == pages + 1);
             model.pieces.push((first, vec![true; usable]));

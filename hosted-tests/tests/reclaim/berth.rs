@@ -1,6 +1,6 @@
 //! Places for buffers that come and go while others walk by.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ fn tile<'h, P: Platform, S: BackingStore<P::Block>>(home: &'h Forebay<P, S>, see
     tile
 }
 
-fn berths<E, const N: usize>() -> [Berth<Spin, E>; N] {
+fn berths<E, const N: usize>() -> [Berth<SpinRawMutex, E>; N] {
     [const { Berth::new() }; N]
 }
 
@@ -26,19 +26,19 @@ fn in_and_out() {
     let home: &Forebay<_, _> = &forebay(&near, &far, &world);
     let places: [_; 3] = berths();
     assert!(places[1].take().unwrap().is_none() && places[1].get().unwrap().is_none());
-    assert_eq!(home.reclaim(&places, ALL, Evict::LADDER, CX).evicted, Evicted::default());
+    assert_eq!(home.reclaim(&places, ALL, Evict::ANY, CX).evicted, Evicted::default());
     places[1].put(tile(home, 1)).unwrap();
     let refused = places[1].put(tile(home, 2)).unwrap_err();
     assert_eq!(refused.why, Busy);
     check(&refused.item, 2);
     places[2].put(refused.item).unwrap();
     let report = home.reclaim(&places, pages(3), Evict::TRANSFER, CX);
-    assert_eq!((report.evicted.handed_over, report.outcome), (pages(4), Outcome::Reached));
+    assert_eq!((report.evicted.transferred, report.outcome), (pages(4), Outcome::Reached));
     let taken = [1, 2].map(|i| places[i].take().unwrap().unwrap());
     assert!(places[1].get().unwrap().is_none());
     check(&taken[0], 1);
     check(&taken[1], 2);
-    assert_eq!(home.reclaim(&places, ALL, Evict::LADDER, CX).evicted, Evicted::default());
+    assert_eq!(home.reclaim(&places, ALL, Evict::ANY, CX).evicted, Evicted::default());
     places[1].put(tile(home, 3)).unwrap();
     drop(taken);
     world.validate();
@@ -58,9 +58,9 @@ fn in_use() {
     places[0].put(tile(home, 1)).unwrap();
     let (one, two) = (places[0].get().unwrap(), places[0].get().unwrap());
     assert_eq!(places[0].take().err(), Some(Busy));
-    assert_eq!(home.reclaim(&places, ALL, Evict::LADDER, CX).evicted.moved(), pages(2), "used, but idle");
+    assert_eq!(home.reclaim(&places, ALL, Evict::ANY, CX).evicted.moved(), pages(2), "used, but idle");
     let guard = one.as_ref().unwrap().read().unwrap();
-    assert_eq!(home.reclaim(&places, ALL, Evict::LADDER, CX).evicted.moved(), NONE, "held by a guard");
+    assert_eq!(home.reclaim(&places, ALL, Evict::ANY, CX).evicted.moved(), NONE, "held by a guard");
     drop(guard);
     drop(one);
     assert_eq!(places[0].take().err(), Some(Busy), "the other one is there still");
@@ -77,10 +77,10 @@ fn in_use() {
 }
 
 /// Tries, while it is asked for pages, what others may do with the places: its own is the first.
-struct Probe(&'static [Berth<Spin, Probe>; 3]);
+struct Probe(&'static [Berth<SpinRawMutex, Probe>; 3]);
 
 impl Evictable for Probe {
-    fn evict_if_idle(&self, _: Step) -> Evicted {
+    fn evict_if_idle(&self, _: EvictRequest) -> Evicted {
         let places = self.0;
         assert_eq!(places[0].take().map(drop), Err(Busy), "pulled from under a walk");
         assert!(places[0].put(Probe(places)).is_err());
@@ -98,7 +98,7 @@ impl Evictable for Probe {
 fn a_walk_is_a_use() {
     let (near, far) = (near(16), far(32));
     let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&near, &far, 0);
-    let places: &'static [Berth<Spin, Probe>; 3] = forever(berths());
+    let places: &'static [Berth<SpinRawMutex, Probe>; 3] = forever(berths());
     assert!(places[0].put(Probe(places)).is_ok());
     let report = home.reclaim(places, pages(1), Evict::COPY, CX);
     assert_eq!(report.gained, pages(1));
@@ -141,7 +141,7 @@ fn dropping_gives_all_back() {
 fn places_on_a_roster() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let home: &Forebay<_, _> = &forebay(&near, &far, &world);
-    let roster = Roster::<Spin, _>::new([0; Roster::<Spin>::words(100)]);
+    let roster = EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(100)]);
     let places: [_; 100] = berths();
     for seed in 0..3 {
         for i in [3, 99] {
@@ -156,7 +156,7 @@ fn places_on_a_roster() {
             check(&buffer, seed);
             drop(buffer);
         }
-        assert_eq!(home.reclaim(roster.of(&places), ALL, Evict::LADDER, CX).evicted, Evicted::default());
+        assert_eq!(home.reclaim(roster.of(&places), ALL, Evict::ANY, CX).evicted, Evicted::default());
     }
     drop(places);
     all_home(&world, &near, &far);
@@ -171,7 +171,7 @@ fn buffers_come_and_go_while_others_walk() {
     let _crowd = crate::crowd();
     let (near, far) = (near(64), region::<16>(256, 0));
     let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&near, &far, 0);
-    let roster = Roster::<Spin, _>::new([0; Roster::<Spin>::words(8)]);
+    let roster = EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(8)]);
     let places: [_; 8] = berths();
     let (stop, moved, lives, reads) =
         (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
@@ -181,7 +181,7 @@ fn buffers_come_and_go_while_others_walk() {
     let look = |buffer: &Buffer<'_, _, _, _>| {
         let Ok(guard) = buffer.read() else { return };
         let mut bytes = vec![0; guard.bytes()];
-        guard.copy_out(0, &mut bytes);
+        guard.read_at(0, &mut bytes);
         assert!(bytes.iter().all(|b| *b == bytes[0]), "a torn buffer");
         reads.fetch_add(1, Ordering::Relaxed);
     };
@@ -189,7 +189,7 @@ fn buffers_come_and_go_while_others_walk() {
         for k in 0..2 {
             s.spawn(move || {
                 for n in (k..).take_while(|_| !stop.load(Ordering::Relaxed)) {
-                    let want = [Want::moved(pages(3)), Want::freed(pages(2))][n % 2];
+                    let want = [ReclaimTarget::moved(pages(3)), ReclaimTarget::freed(pages(2))][n % 2];
                     let how = RUNGS[n % 6];
                     let report = match n % 3 {
                         0 => home.reclaim(places, want, how, CX),
@@ -213,7 +213,7 @@ fn buffers_come_and_go_while_others_walk() {
                                 drop(old);
                                 let new = Buffer::of(roster.list(i, [Slot::EMPTY]).unwrap(), home);
                                 if let Ok(mut guard) = new.write() {
-                                    guard.copy_in(0, &[n as u8; PAGE]);
+                                    guard.write_at(0, &[n as u8; PAGE]);
                                 }
                                 let _ = place.put(new).is_ok();
                                 lives.fetch_add(1, Ordering::Relaxed);

@@ -1,15 +1,15 @@
 //! Memory kept free ahead, and an allocation that asks to reclaim and tries again; nothing reclaims unasked.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::walkers::{check_all, tiles};
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};
 use std::cell::{Cell, RefCell};
 
-const LADDER: Evict = Evict::LADDER;
+const LADDER: Evict = Evict::ANY;
 const TRANSFER: Evict = Evict::TRANSFER;
-const EXHAUSTED: PinError = PinError::Take(TakeError::OutOfFrames(OutOfFrames::Exhausted));
+const EXHAUSTED: AccessError = AccessError::Alloc(AllocError::Exhausted);
 
 /// Rule: if so much is free nothing is done; else exactly what is missing is freed, to the block; then all is well again.
 #[test]
@@ -93,7 +93,7 @@ fn nobody_reclaims_unasked() {
     let (near, far) = (near(8), far(64));
     let home: &Forebay<_, _> = &forebay(Traced::new(&near, &log), Traced::new(&far, &log), &world);
     let tiles = tiles::<8, _, _>(home, order(0));
-    let _ = tiles[0].advise(Advice::DontNeed).unwrap();
+    let _ = tiles[0].set_purgeable(true).unwrap();
     let one_more = Buffer::<_, _>::new(home, order(0));
     log.take();
     assert_eq!(one_more.read().err(), Some(EXHAUSTED));
@@ -101,7 +101,7 @@ fn nobody_reclaims_unasked() {
     assert_eq!(one_more.write().err(), Some(EXHAUSTED));
     assert_eq!(
         home.pool().take(order(0), (), CX).map(drop),
-        Err(TakeError::OutOfFrames(OutOfFrames::Exhausted))
+        Err(AllocError::Exhausted)
     );
     assert!(log.take().iter().all(|e| matches!(e, Event::Allocate(..))));
     check_all(&tiles);
@@ -124,7 +124,7 @@ fn tried_again_until_it_works() {
             tries.set(tries.get() + 1);
             large.write()
         });
-        guard.unwrap().copy_in(0, &pattern(9, 5 * PAGE));
+        guard.unwrap().write_at(0, &pattern(9, 5 * PAGE));
         check(&large, 9);
         large.evict(ALL, Evict::COPY, CX).unwrap();
         assert!(tries.get() <= 6, "{} tries", tries.get());
@@ -146,10 +146,10 @@ fn it_ends_when_nothing_helps() {
     let tries = Cell::new(0);
     let attempt = || {
         tries.set(tries.get() + 1);
-        Err::<(), _>(OutOfFrames::Exhausted)
+        Err::<(), _>(AllocError::Exhausted)
     };
     let calls = |candidates: &[Buffer<'_, _, _>], how, cx| {
-        assert_eq!(home.or_reclaim(candidates, pages(1), how, cx, attempt), Err(OutOfFrames::Exhausted));
+        assert_eq!(home.or_reclaim(candidates, pages(1), how, cx, attempt), Err(AllocError::Exhausted));
         tries.take()
     };
     assert_eq!(calls(&[], LADDER, CX), 1, "no candidates");
@@ -176,9 +176,9 @@ fn at_most_once_for_each_candidate_and_once_more() {
     let result = home.or_reclaim(&tiles, pages(1), TRANSFER, CX, || {
         tries.set(tries.get() + 1);
         check_all(&tiles); // whatever left is back
-        Err::<(), _>(OutOfFrames::Limit)
+        Err::<(), _>(AllocError::Limit)
     });
-    assert_eq!((result, tries.get()), (Err(OutOfFrames::Limit), 5));
+    assert_eq!((result, tries.get()), (Err(AllocError::Limit), 5));
     drop(tiles);
     all_home(&world, &near, &far);
 }
@@ -189,15 +189,15 @@ fn what_is_no_shortage_comes_back_at_once() {
     let (near, far) = (near(16), far(64));
     let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&near, &far, 0);
     let tiles = tiles::<3, _, _>(home, order(0));
-    let out = |why| PinError::Take(TakeError::OutOfFrames(why));
+    let out = |why| AccessError::Alloc(why);
     let others = [
-        PinError::Busy,
-        PinError::Context,
-        PinError::Lost,
-        PinError::Store(StoreError::Full),
-        PinError::Take(TakeError::ModeRefused),
-        out(OutOfFrames::Failed),
-        out(OutOfFrames::Unavailable),
+        AccessError::Busy,
+        AccessError::Context,
+        AccessError::Lost,
+        AccessError::Store(StoreError::Full),
+        AccessError::Alloc(AllocError::ModeRefused),
+        out(AllocError::Failed),
+        out(AllocError::Unavailable),
     ];
     for why in others {
         let tries = Cell::new(0);
@@ -208,7 +208,7 @@ fn what_is_no_shortage_comes_back_at_once() {
         assert_eq!((result, tries.get()), (Err(why), 1));
         assert!(tiles.iter().all(|t| t.residency() == residency(1, 0, 0)), "{why:?}");
     }
-    for why in [OutOfFrames::Exhausted, OutOfFrames::Limit, OutOfFrames::NoHeadroom] {
+    for why in [AllocError::Exhausted, AllocError::Limit, AllocError::NoHeadroom] {
         let left = RefCell::new(vec![Err(out(why)), Ok(())]);
         check_all(&tiles);
         assert_eq!(home.or_reclaim(&tiles, pages(1), LADDER, CX, || left.borrow_mut().remove(0)), Ok(()));
@@ -226,20 +226,20 @@ fn what_was_on_the_shelves_helps() {
     drop(tiles::<8, _, _>(home, order(0)));
     let large = Buffer::<_, _>::new(home, order(3));
     assert_eq!(large.read().err(), Some(EXHAUSTED));
-    let guard = home.or_reclaim(&kept, Want::block(order(3)), LADDER, CX, || large.write());
-    guard.unwrap().copy_in(0, b"there");
+    let guard = home.or_reclaim(&kept, ReclaimTarget::block(order(3)), LADDER, CX, || large.write());
+    guard.unwrap().write_at(0, b"there");
     assert_eq!(kept[0].residency(), residency(8, 0, 0));
     drop(large);
     home.pool().trim(ALL, CX);
     let tries = Cell::new(0);
     let many = [(); 20].map(|()| Buffer::<_, _>::new(home, order(0)));
-    let result = home.or_reclaim(&many, Want::block(order(3)), LADDER, CX, || {
+    let result = home.or_reclaim(&many, ReclaimTarget::block(order(3)), LADDER, CX, || {
         tries.set(tries.get() + 1);
-        Err::<(), _>(OutOfFrames::Exhausted)
+        Err::<(), _>(AllocError::Exhausted)
     });
     assert_eq!(
         (result, tries.get()),
-        (Err(OutOfFrames::Exhausted), 2),
+        (Err(AllocError::Exhausted), 2),
         "the source has one, and it is of no use"
     );
     check_all(&kept);

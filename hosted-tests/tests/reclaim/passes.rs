@@ -1,7 +1,7 @@
 //! The passes of a reclaim: what is not needed, what is clean and cold, the rest. Who is looked at, who is asked and how
 //! often, and who stays.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::walkers::*;
 use hosted_tests::kit::*;
@@ -22,7 +22,7 @@ fn make_clean<P: Platform, S: BackingStore<P::Block>, T: Slots<P>>(tile: &Buffer
 
 /// From now on it is not lately used.
 fn cool<P: Platform, S: BackingStore<P::Block>, T: Slots<P>>(tile: &Buffer<'_, P, S, T>) {
-    assert_eq!(tile.evict_if_idle(Step::new(NONE, TRANSFER, CX)), Evicted::default());
+    assert_eq!(tile.evict_if_idle(EvictRequest::new(NONE, TRANSFER, CX)), Evicted::default());
 }
 
 fn is_resident<P: Platform, S: BackingStore<P::Block>>(tile: &Buffer<'_, P, S>) -> bool {
@@ -39,12 +39,12 @@ fn purgeable_before_clean_before_the_rest() {
         let tiles = tiles::<3, _, _>(home, order(0));
         let [dirty, clean, unneeded] = &tiles;
         make_clean(clean, 1);
-        let _ = unneeded.advise(Advice::DontNeed).unwrap();
+        let _ = unneeded.set_purgeable(true).unwrap();
         tiles[..2].iter().for_each(cool);
-        let report = home.reclaim(&tiles, pages(want), Evict::LADDER, CX);
-        let Evicted { purged, clean: was_clean, handed_over, refused, .. } = report.evicted;
+        let report = home.reclaim(&tiles, pages(want), Evict::ANY, CX);
+        let Evicted { purged, clean: was_clean, transferred, refused, .. } = report.evicted;
         let expected = [want.min(1), (want - 1).min(1), want.saturating_sub(2)].map(pages);
-        assert_eq!([purged, was_clean, handed_over], expected);
+        assert_eq!([purged, was_clean, transferred], expected);
         assert_eq!((refused, report.gained, report.outcome), (NONE, pages(want), Outcome::Reached));
         assert_eq!([dirty, clean].map(is_resident), [want < 3, want < 2]);
         world.validate();
@@ -68,7 +68,7 @@ fn clean_and_lately_used_keeps_its_second_chance() {
         fill(dirty, round);
         cool(dirty);
         let report = home.reclaim(&tiles, pages(1), TRANSFER, CX);
-        assert_eq!((report.evicted.handed_over, report.evicted.clean), (pages(1), NONE), "round {round}");
+        assert_eq!((report.evicted.transferred, report.evicted.clean), (pages(1), NONE), "round {round}");
         assert!(is_resident(clean), "round {round}");
         check(dirty, round);
     }
@@ -127,7 +127,7 @@ fn a_hook_that_refuses_is_asked_once() {
             make_clean(&tiles[i], i as u8);
         }
         for i in [2, 3] {
-            let _ = tiles[i].advise(Advice::DontNeed).unwrap();
+            let _ = tiles[i].set_purgeable(true).unwrap();
         }
         let asked = match how {
             PURGE => vec![2, 3],
@@ -144,7 +144,7 @@ fn a_hook_that_refuses_is_asked_once() {
             log.take();
             let report = home.reclaim(&tiles, ALL, how, CX);
             assert_eq!((report.gained, report.outcome), (NONE, Outcome::Nothing));
-            assert_eq!(report.evicted.why, Some(StayReason::Hook));
+            assert_eq!(report.evicted.why, Some(RefusalReason::Hook));
             let of = |e: &Event| if let Event::BeforeEvict(id, Err(Busy)) = e { Some(id.0) } else { None };
             let mut refused: Vec<_> = log.take().iter().filter_map(of).collect();
             refused.sort();
@@ -227,7 +227,7 @@ fn what_is_clean_in_part_leaves_as_a_whole() {
     assert_eq!(buffer.residency(), residency(4, 2, 0));
     cool(&buffer);
     let Report { evicted, gained, .. } = home.reclaim(&[&buffer], ALL, TRANSFER, CX);
-    assert_eq!((evicted.clean, evicted.handed_over, gained), (pages(2), pages(2), pages(4)));
+    assert_eq!((evicted.clean, evicted.transferred, gained), (pages(2), pages(2), pages(4)));
     assert_eq!((evicted.why, evicted.refused), (None, NONE));
     check(&buffer, 8);
     drop(buffer);
@@ -244,7 +244,7 @@ fn purges_end_when_enough_is_gone() {
     for want in [1, 4, 5, 8, 9, 100] {
         for (i, tile) in tiles.iter().enumerate() {
             fill(tile, i as u8);
-            let _ = tile.advise(Advice::DontNeed).unwrap();
+            let _ = tile.set_purgeable(true).unwrap();
         }
         let report = home.reclaim(&tiles, pages(want), PURGE, CX);
         assert_eq!(report.gained.get(), want.next_multiple_of(4).min(16));
@@ -280,12 +280,12 @@ fn purges_take_no_second_chance() {
     let tiles = tiles::<3, _, _>(home, order(0));
     let [hot, unneeded, cold] = &tiles;
     cool(cold);
-    for how in [PURGE, Evict::LADDER] {
+    for how in [PURGE, Evict::ANY] {
         fill(unneeded, 4);
-        let _ = unneeded.advise(Advice::DontNeed).unwrap();
+        let _ = unneeded.set_purgeable(true).unwrap();
         assert_eq!(home.reclaim(&tiles, pages(1), how, CX).evicted.purged, pages(1));
     }
-    assert_eq!(home.reclaim(&tiles, pages(1), TRANSFER, CX).evicted.handed_over, pages(1));
+    assert_eq!(home.reclaim(&tiles, pages(1), TRANSFER, CX).evicted.transferred, pages(1));
     assert_eq!([hot, cold].map(is_resident), [true, false]);
     check(hot, 0);
     check(cold, 2);
@@ -309,7 +309,7 @@ proptest! {
     ) {
         let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
         let home: &Forebay<_, _> = &forebay(&near, &far, &world);
-        let roster = Roster::<Spin, _>::new([0; Roster::<Spin>::words(SEATS)]);
+        let roster = EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(SEATS)]);
         let buffers: [Buffer<'_, _, _, _>; SEATS] =
             std::array::from_fn(|i| Buffer::of(roster.list(i, [Slot::EMPTY]).unwrap(), home));
         let seats = if listed { roster.of(&buffers) } else { (&buffers).into() };

@@ -1,6 +1,6 @@
 //! The walk: a clock with a second chance over buffers of any shape, and the settling after it.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::walkers::tiles;
 use hosted_tests::kit::*;
@@ -26,7 +26,7 @@ fn what_was_used_lately_gets_a_second_chance() {
     let tiles = tiles::<4, _, _>(home, order(0));
     let reclaim = || {
         log.take();
-        assert_eq!(home.reclaim(&tiles, pages(1), Evict::TRANSFER, CX).evicted.handed_over, pages(1));
+        assert_eq!(home.reclaim(&tiles, pages(1), Evict::TRANSFER, CX).evicted.transferred, pages(1));
         world.validate();
         victims(&log)
     };
@@ -80,9 +80,9 @@ fn the_walk_passes_over_busy_and_bad_buffers() {
     let tiles = tiles::<4, _, _>(home, order(1));
     let reader = tiles[0].read().unwrap();
     let writer = tiles[2].write().unwrap();
-    let report = home.reclaim(&tiles, ALL, Evict::LADDER, CX);
+    let report = home.reclaim(&tiles, ALL, Evict::ANY, CX);
     assert_eq!(
-        (report.evicted.handed_over, report.evicted.refused, report.evicted.why),
+        (report.evicted.transferred, report.evicted.refused, report.evicted.why),
         (pages(4), NONE, None)
     );
     drop((reader, writer));
@@ -95,9 +95,9 @@ fn the_walk_passes_over_busy_and_bad_buffers() {
     store.answer(Script { transfer: Some(StoreError::Full), largest: order(1), ..Script::default() });
     let all = [0, 2, 1].map(|n| Buffer::new(home, order(n)));
     all.iter().for_each(|b| fill(b, 9));
-    let report = home.reclaim(&all, ALL, Evict::LADDER, CX);
+    let report = home.reclaim(&all, ALL, Evict::ANY, CX);
     assert_eq!((report.evicted.copied, report.freed()), (pages(3), pages(3)));
-    assert_eq!(report.evicted.why, Some(StayReason::Store(StoreError::TooLarge)));
+    assert_eq!(report.evicted.why, Some(RefusalReason::Store(StoreError::TooLarge)));
     all.iter().for_each(|b| check(b, 9));
     drop(all);
     all_home(&world, &near, &far);
@@ -178,7 +178,7 @@ fn the_store_is_settled_once_and_not_written_out() {
         assert_eq!((report.evicted.moved(), report.settled, report.freed()), (pages(moved), expected, NONE));
         assert_eq!(settles(&log), [expected]);
     }
-    let empty = home.reclaim(&none, ALL, Evict::LADDER, CX);
+    let empty = home.reclaim(&none, ALL, Evict::ANY, CX);
     assert_eq!((empty.evicted, empty.settled.pending), (Evicted::default(), pages(8)));
     assert_eq!(settles(&log).len(), 1);
 
@@ -206,8 +206,8 @@ fn a_reclaim_in_an_interrupt_only_hands_over() {
     let tiles = tiles::<4, _, _>(home, order(2));
     log.take();
     world.begin_shrink();
-    let report = home.reclaim(&tiles, ALL, Evict::LADDER, Context::INTERRUPT);
-    assert_eq!((report.evicted.handed_over, report.evicted.copied), (pages(16), NONE));
+    let report = home.reclaim(&tiles, ALL, Evict::ANY, Context::INTERRUPT);
+    assert_eq!((report.evicted.transferred, report.evicted.copied), (pages(16), NONE));
     assert_eq!(world.peak_extra(), NONE);
     let other = |e: &Event| !matches!(e, Event::Transfer(..) | Event::BeforeEvict(..) | Event::Settle(..));
     assert_eq!(log.count(other), 0);
@@ -254,7 +254,7 @@ fn what_stays_is_counted_once() {
         if !used {
             // Then the first round tries them already.
             tiles.iter().for_each(|t| {
-                assert_eq!(t.evict_if_idle(Step::new(NONE, Evict::TRANSFER, CX)).moved(), NONE)
+                assert_eq!(t.evict_if_idle(EvictRequest::new(NONE, Evict::TRANSFER, CX)).moved(), NONE)
             });
         }
         let report = home.reclaim(&tiles, pages(1), Evict::TRANSFER, CX);
@@ -281,8 +281,8 @@ fn a_backlog_ends_the_transfers_of_a_walk() {
     let backlog = Err(StoreError::Backlog);
     buffers.iter().for_each(|b| fill(b, 1));
     let report = home.reclaim(&buffers[..], ALL, Evict::TRANSFER, CX);
-    assert_eq!((report.evicted.handed_over, transfers()), (pages(1), vec![Ok(()), backlog]));
-    assert_eq!(report.evicted.why, Some(StayReason::Store(StoreError::Backlog)));
+    assert_eq!((report.evicted.transferred, transfers()), (pages(1), vec![Ok(()), backlog]));
+    assert_eq!(report.evicted.why, Some(RefusalReason::Store(StoreError::Backlog)));
     let report = home.reclaim(&buffers[..], ALL, Evict::TRANSFER, CX);
     assert_eq!((report.evicted.moved(), transfers()), (NONE, vec![backlog]));
     home.settle(ALL, CX);
@@ -321,7 +321,7 @@ fn a_buffer_without_blocks_costs_no_call() {
         log.take();
         for how in RUNGS {
             for _ in 0..2 {
-                assert_eq!(buffer.evict_if_idle(Step::new(ALL, how, CX)), Evicted::default(), "{state}");
+                assert_eq!(buffer.evict_if_idle(EvictRequest::new(ALL, how, CX)), Evicted::default(), "{state}");
             }
             assert_eq!(buffer.discard(), Ok(NONE));
             assert_eq!(home.reclaim(&[&buffer], ALL, how, CX).evicted, Evicted::default());
@@ -345,7 +345,7 @@ fn a_backlog_ends_the_transfers_of_a_walk_that_copies_too() {
     let home: &Forebay<_, _> = &forebay(&near, Traced::new(&store, &log), &world);
     let tiles: [Buffer<'_, _, _>; 4] = std::array::from_fn(|_| Buffer::new(home, order(0)));
     tiles.iter().for_each(|t| fill(t, 1));
-    let report = home.reclaim(&tiles, ALL, Evict::LADDER, CX);
+    let report = home.reclaim(&tiles, ALL, Evict::ANY, CX);
     assert_eq!(report.evicted.copied, pages(4));
     assert_eq!(log.count(|e| matches!(e, Event::Transfer(..))), 1, "asked again after a backlog");
 }

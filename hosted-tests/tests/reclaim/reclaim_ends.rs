@@ -1,7 +1,7 @@
 //! What a reclaim promises however store, source and others behave: it ends, it counts what is so, and it takes no more than
 //! was wanted.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use std::collections::HashMap;
@@ -23,10 +23,10 @@ impl<'n> Plain<'n> {
 
 impl Platform for Plain<'_> {
     type Block = RamBlock<PAGE>;
-    type Lock = Spin;
+    type RawMutex = SpinRawMutex;
     type Mode = ();
     const ZONES: u8 = 2;
-    fn allocate(&self, order: Order, cx: Context) -> Result<Self::Block, OutOfFrames> {
+    fn allocate(&self, order: Order, cx: Context) -> Result<Self::Block, AllocError> {
         self.near.allocate(order, cx)
     }
     fn release(&self, block: Self::Block) {
@@ -155,7 +155,7 @@ fn a_block_from_the_shelves_is_tried_for() {
     taken.into_iter().for_each(|block| home.pool().give(block, CX).unwrap());
     let idle = [Buffer::new(home, order(0))];
     let mut tries = 0;
-    let got = home.or_reclaim(&idle, Want::block(order(2)), Evict::LADDER, CX, || {
+    let got = home.or_reclaim(&idle, ReclaimTarget::block(order(2)), Evict::ANY, CX, || {
         tries += 1;
         home.pool().take(order(2), (), CX)
     });
@@ -169,7 +169,7 @@ fn a_block_that_is_not_there_is_not_reached() {
     let home: &Forebay<_, _> = &bare(&near, Settles::Reclaimable);
     let all: [_; 8] = std::array::from_fn(|_| Buffer::new(home, order(0)));
     all.iter().for_each(|b| fill(b, 1));
-    let report = home.reclaim(&all, Want::block(order(2)), Evict::TRANSFER, CX);
+    let report = home.reclaim(&all, ReclaimTarget::block(order(2)), Evict::TRANSFER, CX);
     assert!(near.allocate(order(2), CX).is_err());
     assert_ne!(report.outcome, Outcome::Reached, "{report:?}");
 }
@@ -183,9 +183,9 @@ fn the_second_half_of_a_block_does_not_forget_the_first() {
     let small: [_; 8] = std::array::from_fn(|_| Buffer::new(home, order(0)));
     large.iter().chain(&small).for_each(|b| fill(b, 1));
     let all: Vec<&dyn Evictable> = large[..1].iter().chain(&small).map(|b| b as &dyn Evictable).collect();
-    let report = home.reclaim(&all[..], Want::block(order(2)), Evict::TRANSFER, CX);
+    let report = home.reclaim(&all[..], ReclaimTarget::block(order(2)), Evict::TRANSFER, CX);
     // 4 by the large one; 4 more since the source has none of them.
-    assert!(report.evicted.handed_over <= pages(8), "{report:?}");
+    assert!(report.evicted.transferred <= pages(8), "{report:?}");
 }
 
 /// Rule: what the store has pending goes first.
@@ -195,8 +195,8 @@ fn what_was_pending_counts() {
     let home: &Forebay<_, _> = &bare(&near, Settles::Reclaimable);
     let tiles = [0, 1].map(|_| Buffer::new(home, order(2)));
     tiles.iter().for_each(|b| fill(b, 1));
-    assert_eq!(tiles[0].evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over, pages(4)); // pending now
-    let report = home.reclaim(&tiles, Want::freed(pages(4)), Evict::TRANSFER, CX);
+    assert_eq!(tiles[0].evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, pages(4)); // pending now
+    let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(4)), Evict::TRANSFER, CX);
     assert_eq!(report.outcome, Outcome::Reached);
     assert!(is_here(&tiles[1]), "4 pending pages became reclaimable, and 4 more left: {report:?}");
 }
@@ -208,9 +208,9 @@ fn what_was_pending_and_purged_counts_once() {
     let home: &Forebay<_, _> = &bare(&near, Settles::Copies);
     let tiles = [0, 1, 2].map(|_| Buffer::new(home, order(2)));
     tiles.iter().for_each(|b| fill(b, 1));
-    assert_eq!(tiles[0].evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over, pages(4)); // pending now
-    let _ = tiles[0].advise(Advice::DontNeed).unwrap();
-    let report = home.reclaim(&tiles, Want::freed(pages(16)), Evict::COPY | Evict::PURGE, CX);
+    assert_eq!(tiles[0].evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, pages(4)); // pending now
+    let _ = tiles[0].set_purgeable(true).unwrap();
+    let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(16)), Evict::COPY | Evict::PURGE, CX);
     assert_eq!((near.free(), report.gained, report.outcome), (pages(12), pages(12), Outcome::Short));
 }
 
@@ -221,10 +221,10 @@ fn what_became_reclaimable_and_is_purged_counts_once() {
     let home: &Forebay<_, _> = &bare(&near, Settles::Reclaimable);
     let tiles = [0, 1].map(|_| Buffer::new(home, order(2)));
     tiles.iter().for_each(|b| fill(b, 1));
-    assert_eq!(tiles[0].evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over, pages(4));
+    assert_eq!(tiles[0].evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, pages(4));
     home.store().settle(NONE, CX, &mut |_| {}); // by somebody else
-    let _ = tiles[0].advise(Advice::DontNeed).unwrap();
-    let report = home.reclaim(&tiles, Want::freed(pages(8)), Evict::PURGE, CX);
+    let _ = tiles[0].set_purgeable(true).unwrap();
+    let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(8)), Evict::PURGE, CX);
     assert_eq!((near.free(), report.gained, report.outcome), (pages(4), pages(4), Outcome::Short));
 }
 
@@ -235,10 +235,10 @@ fn what_was_reclaimable_and_purged_hides_nothing() {
     let home: &Forebay<_, _> = &bare(&near, Settles::Reclaimable);
     let tiles = [0, 1, 2].map(|_| Buffer::new(home, order(2)));
     tiles.iter().for_each(|b| fill(b, 1));
-    assert_eq!(tiles[0].evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over, pages(4));
+    assert_eq!(tiles[0].evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, pages(4));
     home.settle(NONE, CX); // reclaimable now
-    let _ = tiles[0].advise(Advice::DontNeed).unwrap();
-    let report = home.reclaim(&tiles, Want::freed(pages(8)), Evict::TRANSFER | Evict::PURGE, CX);
+    let _ = tiles[0].set_purgeable(true).unwrap();
+    let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(8)), Evict::TRANSFER | Evict::PURGE, CX);
     assert_eq!((report.gained, report.outcome), (pages(8), Outcome::Reached));
     assert_eq!(report.evicted.moved(), pages(8), "4 purged, 4 reclaimable, and more left: {report:?}");
 }
@@ -250,9 +250,9 @@ fn a_purge_elsewhere_reaches_nothing() {
     let home: &Forebay<_, _> = &bare(&near, Settles::Never);
     let tiles = [Buffer::new(home, order(0))];
     fill(&tiles[0], 1);
-    let _ = tiles[0].advise(Advice::DontNeed).unwrap();
-    let there = Zone::new(1).unwrap().only();
-    let report = home.reclaim(&tiles, Want::freed(pages(1)).within(there), Evict::LADDER, CX);
+    let _ = tiles[0].set_purgeable(true).unwrap();
+    let there = Zones::of(1);
+    let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(1)).within(there), Evict::ANY, CX);
     assert_ne!(report.outcome, Outcome::Reached, "no page of that zone was freed: {report:?}");
 }
 
@@ -263,8 +263,8 @@ fn what_is_not_meant_is_not_unmapped() {
     let home: &Forebay<_, _> = &bare(&near, Settles::Never);
     let tiles = [Buffer::new(home, order(0))];
     fill(&tiles[0], 1);
-    let there = Zone::new(1).unwrap().only();
-    home.reclaim(&tiles, Want::moved(pages(1)).within(there), Evict::TRANSFER, CX);
+    let there = Zones::of(1);
+    home.reclaim(&tiles, ReclaimTarget::moved(pages(1)).within(there), Evict::TRANSFER, CX);
     assert_eq!(home.platform().hooks.load(Relaxed), 0, "calls of before_evict");
 }
 
@@ -275,10 +275,10 @@ fn what_is_not_meant_is_not_unmapped_twice() {
     let home: &Forebay<_, _> = &bare(&near, Settles::Never);
     let tiles: [_; 12] = std::array::from_fn(|_| Buffer::new(home, order(0)));
     tiles.iter().for_each(|b| fill(b, 1));
-    let there = Zone::new(1).unwrap().only();
+    let there = Zones::of(1);
     for _ in 0..2 {
         home.platform().hooks.store(0, Relaxed);
-        home.reclaim(&tiles, Want::moved(pages(1)).within(there), Evict::TRANSFER, CX);
+        home.reclaim(&tiles, ReclaimTarget::moved(pages(1)).within(there), Evict::TRANSFER, CX);
     }
     assert_eq!(
         home.platform().hooks.load(Relaxed),
@@ -297,11 +297,11 @@ fn who_refused_is_asked_once() {
         &Forebay::<_, _, [Place<Plain<'_>>; 0]>::new(plain, Sys::new(Settles::OnePage), 0);
     let tiles: [_; 8] = std::array::from_fn(|_| Buffer::new(home, order(0)));
     tiles.iter().for_each(|b| fill(b, 1));
-    let gone = tiles.iter().map(|b| b.evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over).sum();
+    let gone = tiles.iter().map(|b| b.evict(ALL, Evict::TRANSFER, CX).unwrap().transferred).sum();
     assert_eq!(pages(8), gone);
     let stubborn = [Buffer::new(home, order(0)).with_id(BufferId(99))];
     fill(&stubborn[0], 1);
-    home.reclaim(&stubborn, Want::freed(pages(20)), Evict::TRANSFER, CX);
+    home.reclaim(&stubborn, ReclaimTarget::freed(pages(20)), Evict::TRANSFER, CX);
     assert_eq!(home.platform().hooks.load(Relaxed), 1, "calls of the hook that refuses");
 }
 
@@ -314,7 +314,7 @@ fn a_reclaim_ends_while_others_take_back() {
     fill(&tiles[0], 1);
     // Another core reads it, each time between two passes.
     *home.store().meanwhile.lock().unwrap() = Some(Box::new(|| drop(tiles[0].read().unwrap())));
-    home.reclaim(tiles, Want::freed(pages(1)), Evict::TRANSFER, Context::INTERRUPT);
+    home.reclaim(tiles, ReclaimTarget::freed(pages(1)), Evict::TRANSFER, Context::INTERRUPT);
     *home.store().meanwhile.lock().unwrap() = None;
 }
 
@@ -325,7 +325,7 @@ fn a_reclaim_ends_though_the_store_lies() {
     let home: &Forebay<_, _> = &bare(&near, Settles::Lies);
     let tiles = [Buffer::new(home, order(0))];
     fill(&tiles[0], 1);
-    home.reclaim(&tiles, Want::freed(pages(2)), Evict::TRANSFER, CX);
+    home.reclaim(&tiles, ReclaimTarget::freed(pages(2)), Evict::TRANSFER, CX);
 }
 
 /// Rule: memory is not called fragmented while a cold block of that order lies in a buffer.
@@ -338,9 +338,9 @@ fn a_block_in_a_buffer_goes_before_memory_is_fragmented() {
     let small: [_; 12] = std::array::from_fn(|_| Buffer::new(home, order(0)));
     small.iter().for_each(|b| fill(b, 1));
     for every_other in small.iter().step_by(2).take(4) {
-        assert_eq!(every_other.evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over, pages(1));
+        assert_eq!(every_other.evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, pages(1));
     }
-    let report = home.reclaim(&large, Want::block(order(2)), Evict::TRANSFER, CX);
+    let report = home.reclaim(&large, ReclaimTarget::block(order(2)), Evict::TRANSFER, CX);
     assert_eq!((report.outcome, is_here(&large[0])), (Outcome::Reached, false));
 }
 
@@ -353,31 +353,31 @@ fn a_setting_hides_nothing() {
     std::mem::forget(tile.write().unwrap());
     let tiles = [tile.with_id(BufferId(1))];
     let report = home.reclaim(&tiles, pages(1), Evict::TRANSFER, CX);
-    assert_eq!(report.evicted.handed_over, pages(1), "idle, resident, and not seen");
+    assert_eq!(report.evicted.transferred, pages(1), "idle, resident, and not seen");
 }
 
 struct Looked(AtomicUsize);
 impl Evictable for Looked {
-    fn evict_if_idle(&self, _: Step) -> Evicted {
+    fn evict_if_idle(&self, _: EvictRequest) -> Evicted {
         self.0.fetch_add(1, Relaxed);
         Evicted::default()
     }
 }
 
-/// Rule (Roster): a dropped buffer is on no list.
+/// Rule (EvictionIndex): a dropped buffer is on no list.
 #[test]
 fn a_dropped_buffer_is_on_no_list() {
     let near = near(4);
     let machine = Machine::new(&near);
     let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&machine, Null, 0);
-    let roster = Roster::<Spin, _>::new([0; Roster::<Spin>::words(4)]);
+    let roster = EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(4)]);
     let slots = roster.list(1, [const { Slot::EMPTY }; 1]).unwrap();
     let tile = Buffer::of(slots, home).with_mode(Caching::WriteCombined);
     drop(tile.write().unwrap());
     machine.say_no(No::Mode);
     drop(tile);
     let others = [const { Looked(AtomicUsize::new(0)) }; 4];
-    home.reclaim(roster.of(&others), pages(1), Evict::LADDER, CX);
+    home.reclaim(roster.of(&others), pages(1), Evict::ANY, CX);
     let looks: usize = others.iter().map(|o| o.0.load(Relaxed)).sum();
     assert_eq!(looks, 0, "looks at the seat of a buffer that is gone");
 }
@@ -387,8 +387,8 @@ fn a_dropped_buffer_is_on_no_list() {
 fn a_seat_is_taken_over() {
     let near = near(4);
     let home: &Forebay<_, _> = &bare(&near, Settles::Never);
-    let roster = Roster::<Spin, _>::new([0; Roster::<Spin>::words(4)]);
-    let berths = [const { Berth::<Spin, _>::new() }; 4];
+    let roster = EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(4)]);
+    let berths = [const { Berth::<SpinRawMutex, _>::new() }; 4];
     let make = || {
         let slots = roster.list(2, [const { Slot::EMPTY }; 1]).map_err(|refused| refused.why)?;
         let tile = Buffer::of(slots, home);
@@ -397,11 +397,11 @@ fn a_seat_is_taken_over() {
     };
     assert!(berths[2].put(make().unwrap()).is_ok());
     let old = berths[2].take().unwrap();
-    assert_eq!(make().err(), Some(NoSeat::Taken));
+    assert_eq!(make().err(), Some(IndexFull::Taken));
     drop(old);
     assert!(berths[2].put(make().unwrap()).is_ok());
     let report = home.reclaim(roster.of(&berths), pages(1), Evict::TRANSFER, CX);
-    assert_eq!(report.evicted.handed_over, pages(1), "resident, idle, and not found");
+    assert_eq!(report.evicted.transferred, pages(1), "resident, idle, and not found");
 }
 
 /// Rule: where memory is short, what nobody has comes before anybody's contents: ready blocks of another mode.
@@ -416,7 +416,7 @@ fn what_is_on_shelves_is_freed_for_others() {
     taken.into_iter().for_each(|block| home.pool().give(block, CX).unwrap());
     assert_eq!((near.free(), home.pool().ready()), (NONE, pages(4)));
     let tiles = [0, 1].map(|_| Buffer::new(home, order(0)));
-    let got = home.or_reclaim(&tiles, pages(1), Evict::LADDER, CX, || tiles[0].write().map(drop));
+    let got = home.or_reclaim(&tiles, pages(1), Evict::ANY, CX, || tiles[0].write().map(drop));
     hogs.into_iter().for_each(|block| near.release(block));
     assert_eq!(got, Ok(()), "and {:?} are ready for nobody", home.pool().ready());
 }
@@ -438,9 +438,9 @@ fn what_others_take_back_makes_nobody_leave() {
             drop(theirs.read().unwrap()); // another core wants it
         }
     }));
-    let report = home.reclaim(tiles, Want::freed(pages(4)), Evict::TRANSFER, CX);
+    let report = home.reclaim(tiles, ReclaimTarget::freed(pages(4)), Evict::TRANSFER, CX);
     *home.store().meanwhile.lock().unwrap() = None;
-    assert!(report.evicted.handed_over <= pages(4), "{report:?}");
+    assert!(report.evicted.transferred <= pages(4), "{report:?}");
 }
 
 /// Rule: a block that no source of this kind ever gives costs nobody their contents.
@@ -450,7 +450,7 @@ fn an_order_that_there_is_not_costs_nothing() {
     let home: &Forebay<_, _> = &Forebay::<_, _, [Place<&Near>; 0]>::new(&near, &far, 0);
     let tiles: [_; 8] = std::array::from_fn(|_| Buffer::new(home, order(0)));
     tiles.iter().for_each(|b| fill(b, 1));
-    let report = home.reclaim(&tiles, Want::block(order(11)), Evict::TRANSFER, CX); // `Ram` has none above 10
+    let report = home.reclaim(&tiles, ReclaimTarget::block(order(11)), Evict::TRANSFER, CX); // `Ram` has none above 10
     assert_eq!(report.evicted.moved(), NONE, "{report:?}");
 }
 
@@ -461,7 +461,7 @@ fn what_is_pending_for_ever_holds_up_nobody() {
     let home: &Forebay<_, _> = &bare(&near, Settles::Broken);
     let tiles = [0, 1].map(|_| Buffer::new(home, order(2)));
     tiles.iter().for_each(|b| fill(b, 1));
-    assert_eq!(tiles[0].evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over, pages(4)); // and it stays pending
-    let reports = [0, 1, 2].map(|_| home.reclaim(&tiles, Want::freed(pages(4)), Evict::COPY, CX));
+    assert_eq!(tiles[0].evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, pages(4)); // and it stays pending
+    let reports = [0, 1, 2].map(|_| home.reclaim(&tiles, ReclaimTarget::freed(pages(4)), Evict::COPY, CX));
     assert_eq!(near.free(), pages(4), "the other could be copied: {:?}", reports[2]);
 }

@@ -1,6 +1,6 @@
 //! Why blocks stayed, counted: every reason there is.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 
@@ -15,13 +15,13 @@ const ANSWERS: [StoreError; 14] = [
     StoreError::Context,
     StoreError::WrongStore,
     StoreError::NotStored,
-    StoreError::OtherWay,
+    StoreError::WrongKind,
     StoreError::SameId,
     StoreError::Io,
     StoreError::Unavailable,
 ];
 
-fn counted(stats: Stats) -> Vec<(StayReason, u32)> {
+fn counted(stats: Stats) -> Vec<(RefusalReason, u32)> {
     stats.refusals.iter().collect()
 }
 
@@ -38,10 +38,10 @@ fn every_answer_of_a_store_is_counted() {
             store.answer(Script { transfer: Some(why), save: Some(why), ..Script::default() });
             for times in 1..=2 {
                 let evicted = buffer.evict(ALL, how, CX).unwrap();
-                assert_eq!((evicted.refused, evicted.why), (pages(2), Some(StayReason::Store(why))));
-                assert_eq!(counted(home.stats()), [(StayReason::Store(why), times)]);
-                assert_eq!(home.stats().refusals.of(StayReason::Store(why)), times);
-                assert_eq!(home.stats().refusals.of(StayReason::Hook), 0);
+                assert_eq!((evicted.refused, evicted.why), (pages(2), Some(RefusalReason::Store(why))));
+                assert_eq!(counted(home.stats()), [(RefusalReason::Store(why), times)]);
+                assert_eq!(home.stats().refusals.of(RefusalReason::Store(why)), times);
+                assert_eq!(home.stats().refusals.of(RefusalReason::Hook), 0);
             }
         }
     }
@@ -57,12 +57,12 @@ fn what_a_platform_refuses_is_counted() {
     fill(&buffer, 1);
     let machine = home.platform().inner();
     machine.say_no(No::Before);
-    assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().why, Some(StayReason::Hook));
+    assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().why, Some(RefusalReason::Hook));
     machine.say_no(No::ModeTo(Caching::WriteBack));
-    let mode = StayReason::Mode(ModeRefused);
+    let mode = RefusalReason::Mode(ModeRefused);
     assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().why, Some(mode));
     machine.say_no(No::Never);
-    assert_eq!(counted(home.stats()), [(StayReason::Hook, 1), (mode, 2)]);
+    assert_eq!(counted(home.stats()), [(RefusalReason::Hook, 1), (mode, 2)]);
     check(&buffer, 1);
 }
 
@@ -78,8 +78,8 @@ fn what_cannot_be_split_is_counted() {
     fill(&buffer, 1);
     store.answer(Script { short: true, ..Script::default() });
     let evicted = buffer.evict(ALL, Evict::COPY | Evict::SPLIT, CX).unwrap();
-    assert_eq!((evicted.moved(), evicted.why), (NONE, Some(StayReason::Unsplittable)));
-    assert_eq!(counted(home.stats()), [(StayReason::Unsplittable, 1)]);
+    assert_eq!((evicted.moved(), evicted.why), (NONE, Some(RefusalReason::Unsplittable)));
+    assert_eq!(counted(home.stats()), [(RefusalReason::Unsplittable, 1)]);
 }
 
 /// Rule: a block that is not even tried, since an earlier answer left no rung, is counted by that answer; its pages are
@@ -97,13 +97,13 @@ fn what_is_not_tried_is_counted() {
     drop(buffer.read().unwrap()); // clean, so that the walk goes on without a rung
     store.answer(Script { transfer: Some(StoreError::Backlog), ..Script::default() });
     buffer.evict(ALL, Evict::TRANSFER, CX).unwrap();
-    let backlog = StayReason::Store(StoreError::Backlog);
+    let backlog = RefusalReason::Store(StoreError::Backlog);
     assert_eq!(counted(home.stats()), [(backlog, 2)]);
     assert_eq!(home.stats().evicted.refused, pages(2), "one of two pages was tried, one of one was not");
     let other = Buffer::over(&mut more, home);
     fill(&other, 2);
     other.evict(ALL, Evict::COPY, Context::INTERRUPT).unwrap();
-    assert_eq!(home.stats().refusals.of(StayReason::Store(StoreError::Context)), 1);
+    assert_eq!(home.stats().refusals.of(RefusalReason::Store(StoreError::Context)), 1);
 }
 
 /// Rule: the same for what was made plain already, in one run with the block that was refused.
@@ -119,7 +119,7 @@ fn what_is_staged_and_not_tried_is_counted() {
     drop(buffer.read().unwrap()); // clean, so that the walk goes on without a rung
     store.answer(Script { transfer: Some(StoreError::Backlog), ..Script::default() });
     assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().refused, pages(2));
-    assert_eq!(counted(home.stats()), [(StayReason::Store(StoreError::Backlog), 2)]);
+    assert_eq!(counted(home.stats()), [(RefusalReason::Store(StoreError::Backlog), 2)]);
     check(&buffer, 1);
 }
 
@@ -134,11 +134,11 @@ fn what_is_not_permitted_is_no_answer_of_the_store() {
     buffers.iter().for_each(|buffer| fill(buffer, 1));
     store.answer(Script { transfer: Some(StoreError::Backlog), ..Script::default() });
     assert_eq!(home.reclaim(&buffers, ALL, Evict::TRANSFER, CX).evicted.refused, pages(1));
-    let backlog = StayReason::Store(StoreError::Backlog);
+    let backlog = RefusalReason::Store(StoreError::Backlog);
     assert_eq!(counted(home.stats()), [(backlog, 1)], "the others are not even looked at");
     let evicted = buffers[0].evict(ALL, Evict::empty(), CX).unwrap();
-    assert_eq!((evicted.moved() + evicted.refused, evicted.why), (NONE, Some(StayReason::NoRung)));
-    assert_eq!(counted(home.stats()), [(backlog, 1), (StayReason::NoRung, 1)]);
+    assert_eq!((evicted.moved() + evicted.refused, evicted.why), (NONE, Some(RefusalReason::NotPermitted)));
+    assert_eq!(counted(home.stats()), [(backlog, 1), (RefusalReason::NotPermitted, 1)]);
     store.answer(Script::default());
     for buffer in &buffers {
         check(buffer, 1);

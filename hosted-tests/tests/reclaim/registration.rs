@@ -9,7 +9,7 @@ mod loose;
 mod model;
 mod storm;
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::shmem::Arena;
 use forebay_backends::*;
 use hosted_tests::kit::*;
@@ -24,12 +24,12 @@ const LENGTH: Length = Length { pins: 1500, lives: 150, arrays: 25 };
 const FEW: Length = Length { pins: 200, lives: 20, arrays: 4 };
 
 /// Memory of these locks: the forebay's and its buffers', the source's, the region's.
-struct Ground<L, Source: RawLock, Store: RawLock> {
+struct Ground<L, Source: RawMutex, Store: RawMutex> {
     near: loose::With<L, Ram<Source, PAGE>>,
     far: RamRegion<Store, PAGE, 12>,
 }
 
-impl<L: RawLock, Source: RawLock, Store: RawLock> Ground<L, Source, Store> {
+impl<L: RawMutex, Source: RawMutex, Store: RawMutex> Ground<L, Source, Store> {
     /// So many pages in the source, half as many again in the region.
     fn new(pages: usize) -> Self {
         let near = Ram::new();
@@ -52,11 +52,11 @@ impl<L: RawLock, Source: RawLock, Store: RawLock> Ground<L, Source, Store> {
 /// A storm over a region, with these locks: the buffers', the source's, the region's, the berths', the roster's.
 fn over_a_region<L, Source, Store, Seat, List>(length: Length)
 where
-    L: RawLock + Send + Sync,
-    Source: RawLock + Send + Sync,
-    Store: RawLock + Send + Sync,
-    Seat: RawLock + Send + Sync,
-    List: RawLock + Send + Sync,
+    L: RawMutex + Send + Sync,
+    Source: RawMutex + Send + Sync,
+    Store: RawMutex + Send + Sync,
+    Seat: RawMutex + Send + Sync,
+    List: RawMutex + Send + Sync,
 {
     let ground = Ground::<L, Source, Store>::new(72);
     let home = Forebay::<_, _, [Place<_>; 8]>::new(&ground.near, &ground.far, 2);
@@ -70,13 +70,13 @@ where
 /// roster lists what there is; nothing leaks. Over plain RAM, with spin locks only.
 #[test]
 fn registration_and_teardown() {
-    over_a_region::<Spin, Spin, Spin, Spin, Spin>(LENGTH);
+    over_a_region::<SpinRawMutex, SpinRawMutex, SpinRawMutex, SpinRawMutex, SpinRawMutex>(LENGTH);
 }
 
 /// The same with critical sections, which all share one lock.
 #[test]
 fn registration_and_teardown_in_critical_sections() {
-    over_a_region::<CriticalSection, CriticalSection, CriticalSection, CriticalSection, CriticalSection>(FEW);
+    over_a_region::<CriticalSectionRawMutex, CriticalSectionRawMutex, CriticalSectionRawMutex, CriticalSectionRawMutex, CriticalSectionRawMutex>(FEW);
 }
 
 /// The same over two tiers.
@@ -85,7 +85,7 @@ fn registration_and_teardown_over_tiers() {
     let near = near(72);
     let (first, second) = (region::<3>(24, 1), far_with_id(80, 2));
     let home = Forebay::<_, _, [Place<_>; 8]>::new(&near, Tiered(&first, &second), 2);
-    storm::<_, _, Spin, Spin>(&home, FEW);
+    storm::<_, _, SpinRawMutex, SpinRawMutex>(&home, FEW);
     home.pool().trim(ALL, CX);
     assert_eq!(
         (near.free(), first.space(), second.space()),
@@ -99,7 +99,7 @@ fn registration_and_teardown_over_tiers() {
 fn registration_and_teardown_watched() {
     let (world, near, far) = (World::new(Contents::Ignored), near(72), far(108));
     let home = Forebay::<_, _, [Place<_>; 8]>::new(Watched::new(&near, &world), &far, 2);
-    storm::<_, _, Spin, Spin>(&home, FEW);
+    storm::<_, _, SpinRawMutex, SpinRawMutex>(&home, FEW);
     home.pool().trim(ALL, CX);
     all_home(&world, &near, &far);
 }
@@ -110,7 +110,7 @@ fn registration_and_teardown_in_an_arena() {
     let chunk = 16 * 4096;
     let arena = Arena::builder(16 * chunk).chunk(chunk as usize).limit(pages(72)).create().expect("an arena");
     let home = Forebay::<_, _, [Place<_>; 8]>::new(&arena, &arena, 2);
-    storm::<_, _, Spin, Spin>(&home, FEW);
+    storm::<_, _, SpinRawMutex, SpinRawMutex>(&home, FEW);
     home.pool().trim(ALL, CX);
     let settled = home.settle(ALL, CX);
     assert_eq!((settled.pending, settled.reclaimable, settled.error), (NONE, NONE, None));
@@ -122,7 +122,7 @@ fn registration_and_teardown_in_an_arena() {
 #[test]
 fn a_berth_is_full_or_empty() {
     const BERTHS: usize = 3;
-    let berths = [const { Berth::<Spin, Vec<usize>>::new() }; BERTHS];
+    let berths = [const { Berth::<SpinRawMutex, Vec<usize>>::new() }; BERTHS];
     let (put, taken) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let is_whole = |there: &Vec<usize>| there.len() > 1 && there.iter().all(|x| *x == there[0]);
     thread::scope(|s| {

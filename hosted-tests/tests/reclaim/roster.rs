@@ -1,7 +1,7 @@
 //! A roster says what buffers are, whatever is done to them; a walk by it visits those and no others, and costs what it
 //! finds.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::walkers::*;
 use hosted_tests::kit::*;
@@ -17,17 +17,17 @@ const SLOTS: usize = 4;
 const TRANSFER: Evict = Evict::TRANSFER;
 
 /// Who is on the lists: what is not needed, what is clean, what is resident. Nobody is asked for anything.
-fn listed<P, S, L, W>(home: &Forebay<P, S>, roster: &Roster<L, W>, seats: usize) -> [BTreeSet<usize>; 3]
+fn listed<P, S, L, W>(home: &Forebay<P, S>, roster: &EvictionIndex<L, W>, seats: usize) -> [BTreeSet<usize>; 3]
 where
     P: Platform,
     S: BackingStore<P::Block>,
-    L: RawLock,
+    L: RawMutex,
     W: AsRef<[usize]> + AsMut<[usize]>,
 {
     let log = RefCell::default();
     let stones: Vec<_> = (0..seats).map(|_| Stone).collect();
     let spies = looked(&stones, &log);
-    home.reclaim(roster.of(&spies), ALL, Evict::LADDER, CX);
+    home.reclaim(roster.of(&spies), ALL, Evict::ANY, CX);
     let log = log.into_inner();
     ['P', 'C', 'E'].map(|pass| log.iter().filter(|(p, _)| *p == pass).map(|(_, n)| *n).collect())
 }
@@ -88,7 +88,7 @@ fn ops() -> impl Strategy<Value = Vec<(usize, Op)>> {
 fn live<'h, P, S, T, W>(
     world: &World,
     home: &'h Forebay<P, S>,
-    roster: &Roster<Spin, W>,
+    roster: &EvictionIndex<SpinRawMutex, W>,
     make: impl Fn(usize) -> T,
     ops: &[(usize, Op)],
 ) where
@@ -152,8 +152,8 @@ proptest! {
     fn a_roster_is_true(ops in ops(), layers in 0..3) {
         let (world, near, far) = (World::new(Contents::Compared), near(64), far(128));
         let home: &Forebay<_, _> = &forebay(&near, &far, &world);
-        let mut words = vec![0; Roster::<Spin>::words(SEATS)];
-        let roster = Roster::<Spin, _>::new(&mut words[..]);
+        let mut words = vec![0; EvictionIndex::<SpinRawMutex>::words(SEATS)];
+        let roster = EvictionIndex::<SpinRawMutex, _>::new(&mut words[..]);
         let slots = || [const { Slot::EMPTY }; SLOTS];
         let (addresses, charges) = (|| forever([None; SLOTS]), || forever([None; SLOTS]));
         match layers {
@@ -184,7 +184,7 @@ fn a_stranded_block_leaves_no_mark() {
     let (near, far) = (near(16), far(16));
     let machine = Machine::new(&near);
     let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&machine, &far, 0);
-    let roster = Roster::<Spin, _>::new([0; Roster::<Spin>::words(3)]);
+    let roster = EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(3)]);
     for (id, advice) in [Advice::WillNeed, Advice::DontNeed].into_iter().enumerate() {
         let slots = roster.list(1, [Slot::EMPTY]).unwrap();
         let buffer = Buffer::of(slots, home).with_mode(Caching::Uncached).with_id(BufferId(id));
@@ -195,7 +195,7 @@ fn a_stranded_block_leaves_no_mark() {
         machine.say_no(No::Never);
         assert!(listed(home, &roster, 3).iter().all(BTreeSet::is_empty), "{advice:?}");
     }
-    assert_eq!(home.stats().stranded, pages(2));
+    assert_eq!(home.stats().leaked, pages(2));
 }
 
 /// Rule: a buffer may be on several rosters, and all of them know it.
@@ -203,7 +203,7 @@ fn a_stranded_block_leaves_no_mark() {
 fn on_two_rosters() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let home: &Forebay<_, _> = &forebay(&near, &far, &world);
-    let rosters = [(); 2].map(|()| Roster::<Spin, _>::new([0; Roster::<Spin>::words(9)]));
+    let rosters = [(); 2].map(|()| EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(9)]));
     let inner = rosters[0].list(3, [Slot::EMPTY]).unwrap();
     let buffer = Buffer::of(rosters[1].list(8, inner).unwrap(), home);
     fill(&buffer, 1);
@@ -236,11 +236,11 @@ fn a_panic_hides_nobody() {
         let (world, near, far) = (World::new(Contents::Ignored), near(32), far(64));
         let hogged = leave(&near, (0..16).map(|n| 2 * n)); // single pages
         let home: &Forebay<_, _> = &forebay(&near, Traced::new(&far, sink as fn(&Event)), &world);
-        let roster = Roster::<Spin, _>::new([0; Roster::<Spin>::words(2)]);
+        let roster = EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(2)]);
         let buffers =
             [0, 1].map(|i| Buffer::of(roster.list(i, [const { Slot::EMPTY }; SLOTS]).unwrap(), home));
         buffers.iter().for_each(|b| fill(b, 3));
-        let _ = buffers[1].advise(Advice::DontNeed).unwrap();
+        let _ = buffers[1].set_purgeable(true).unwrap();
         CALLS_LEFT.store(calls, Ordering::Relaxed);
         for _ in 0..2 {
             let work = || {
@@ -272,9 +272,9 @@ fn a_walk_visits_those_that_are_listed() {
     const MANY: usize = 3 * BITS;
     let (world, near, far) = (World::new(Contents::Compared), near(32), far(64));
     let home: &Forebay<_, _> = &forebay(&near, &far, &world);
-    let mut words = vec![0; Roster::<Spin>::words(MANY)];
+    let mut words = vec![0; EvictionIndex::<SpinRawMutex>::words(MANY)];
     let (first, second) =
-        (Roster::<Spin, _>::new(&mut words[..]), Roster::<Spin, _>::new([0; Roster::<Spin>::words(BITS)]));
+        (EvictionIndex::<SpinRawMutex, _>::new(&mut words[..]), EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(BITS)]));
     let members = [2, BITS - 1, BITS, 2 * BITS + 9];
     let buffers: Vec<_> =
         (0..MANY).map(|i| Buffer::of(first.list(i, [Slot::EMPTY]).unwrap(), home)).collect();
@@ -285,14 +285,14 @@ fn a_walk_visits_those_that_are_listed() {
     let (seats, other_seats) = (looked(&buffers, &log), looked(&others, &other_log));
     let cool = || {
         members.iter().for_each(|i| {
-            buffers[*i].evict_if_idle(Step::new(NONE, TRANSFER, CX));
+            buffers[*i].evict_if_idle(EvictRequest::new(NONE, TRANSFER, CX));
         })
     };
     cool();
     // The hand stays at the last one, which is looked at once more.
     let visits: [&[usize]; 6] = [&[0], &[0, 1], &[1, 2], &[2, 3], &[3], &[3, 0]];
     for (n, expected) in visits.into_iter().enumerate() {
-        assert_eq!(home.reclaim(first.of(&seats), pages(1), TRANSFER, CX).evicted.handed_over, pages(1));
+        assert_eq!(home.reclaim(first.of(&seats), pages(1), TRANSFER, CX).evicted.transferred, pages(1));
         assert!(log.take().into_iter().eq(expected.iter().map(|i| ('E', members[*i]))), "walk {n}");
         if n == 3 {
             members.iter().for_each(|i| fill(&buffers[*i], 1));
@@ -316,13 +316,13 @@ fn a_walk_visits_those_that_are_listed() {
 fn slices_of_other_lengths() {
     let (world, near, far) = (World::new(Contents::Compared), near(256), far(256));
     let home: &Forebay<_, _> = &forebay(&near, &far, &world);
-    let roster = Roster::<Spin, _>::new([0; Roster::<Spin>::words(BITS + 1)]);
+    let roster = EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(BITS + 1)]);
     assert_eq!(roster.seats(), 2 * BITS, "whole words");
     assert!(roster.list(2 * BITS - 1, [Slot::<Watched<'_, &Near>>::EMPTY]).is_ok());
     for past in [2 * BITS, 2 * BITS + 1, usize::MAX] {
         assert!(roster.list(past, [Slot::<Watched<'_, &Near>>::EMPTY]).is_err(), "{past}");
     }
-    let none = Roster::<Spin, _>::new([0; 2]);
+    let none = EvictionIndex::<SpinRawMutex, _>::new([0; 2]);
     assert_eq!((none.seats(), none.list(0, [Slot::<Watched<'_, &Near>>::EMPTY]).is_err()), (0, true));
     let buffers: Vec<_> =
         (0..2 * BITS).map(|i| Buffer::of(roster.list(i, [Slot::EMPTY]).unwrap(), home)).collect();
@@ -350,7 +350,7 @@ fn a_million_seats() {
     const MANY: usize = 1_000_000;
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let home: &Forebay<_, _> = &forebay(&near, &far, &world);
-    let roster = Roster::<Loud, _>::new(vec![0; Roster::<Loud>::words(MANY)]);
+    let roster = EvictionIndex::<Loud, _>::new(vec![0; EvictionIndex::<Loud>::words(MANY)]);
     assert!(roster.seats() >= MANY);
     let members = [17, 400_000, MANY - 1];
     let buffers = members.map(|i| Buffer::of(roster.list(i, [Slot::EMPTY]).unwrap(), home));
@@ -362,9 +362,9 @@ fn a_million_seats() {
         std::array::from_fn(|n| Looked { buffer: &buffers[n], number: members[n], log: &log });
     members.iter().zip(&spies).for_each(|(i, spy)| seats[*i] = spy);
     for n in 0..6 {
-        let walk = || home.reclaim(roster.of(&seats), pages(1), Evict::LADDER, CX);
+        let walk = || home.reclaim(roster.of(&seats), pages(1), Evict::ANY, CX);
         let (report, taken) = sections(walk);
-        assert_eq!(report.evicted.handed_over, pages(1));
+        assert_eq!(report.evicted.transferred, pages(1));
         let looks = log.take();
         assert!(looks.len() <= 4 && looks.iter().all(|(pass, _)| *pass == 'E'), "{looks:?}");
         // Words of a summary two at a time, for three rounds and a few finds; a look at a seat would be a million.

@@ -1,6 +1,6 @@
 //! What a reclaim reaches for: pages that left, or pages that are free; how it ends where the store can't follow.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::walkers::*;
 use hosted_tests::kit::*;
@@ -24,18 +24,18 @@ fn moved_or_freed() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let home: &Forebay<_, _> = &forebay(&near, &far, &world);
     let tiles = tiles::<8, _, _>(home, order(1));
-    let report = home.reclaim(&tiles, Want::moved(pages(4)), TRANSFER, CX);
+    let report = home.reclaim(&tiles, ReclaimTarget::moved(pages(4)), TRANSFER, CX);
     assert_eq!((told(&report), near.free()), (([4, 0, 4], Outcome::Reached), NONE));
     assert_eq!(report.settled.pending, pages(4));
-    let report = home.reclaim(&tiles, Want::freed(pages(3)), TRANSFER, CX);
+    let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(3)), TRANSFER, CX);
     assert_eq!((told(&report), near.free()), (([0, 4, 4], Outcome::Reached), pages(4)));
-    let report = home.reclaim(&tiles, Want::freed(pages(3)), TRANSFER, CX);
+    let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(3)), TRANSFER, CX);
     assert_eq!((told(&report), near.free()), (([4, 4, 4], Outcome::Reached), pages(8)));
     home.reclaim(&tiles, pages(2), TRANSFER, CX);
-    let report = home.reclaim(&tiles, Want::freed(pages(6)), TRANSFER, CX);
+    let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(6)), TRANSFER, CX);
     assert_eq!((told(&report), near.free()), (([4, 6, 6], Outcome::Reached), pages(14)));
     assert_eq!((report.settled.written, report.settled.pending), (pages(6), NONE));
-    let report = home.reclaim(&tiles, Want::freed(pages(3)), TRANSFER, CX);
+    let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(3)), TRANSFER, CX);
     assert_eq!((told(&report), near.free()), (([2, 2, 2], Outcome::Short), pages(16)));
     world.validate();
     check_all(&tiles);
@@ -49,7 +49,7 @@ fn a_block_is_written_to_its_end() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let home: &Forebay<_, _> = &forebay(&near, &far, &world);
     let tiles = tiles::<2, _, _>(home, order(3));
-    let report = home.reclaim(&tiles, Want::freed(pages(1)), TRANSFER, CX);
+    let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(1)), TRANSFER, CX);
     assert_eq!((told(&report), near.free()), (([8, 8, 8], Outcome::Reached), pages(8)));
     check_all(&tiles);
     drop(tiles);
@@ -65,16 +65,16 @@ fn in_an_interrupt_it_is_pending() {
     let home: &Forebay<_, _> = &forebay(&near, &store, &world);
     let tiles = tiles::<8, _, _>(home, order(1));
     for (moved, pending) in [(4, 4), (0, 4), (0, 4)] {
-        let report = home.reclaim(&tiles, Want::freed(pages(3)), Evict::LADDER, INTERRUPT);
+        let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(3)), Evict::ANY, INTERRUPT);
         assert_eq!(told(&report), ([moved, 0, 0], Outcome::Pending));
         assert_eq!((report.settled.pending, near.free()), (pages(pending), NONE));
         assert!(store.times() <= 4);
     }
-    let report = home.reclaim(&tiles, Want::freed(pages(7)), Evict::LADDER, INTERRUPT);
+    let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(7)), Evict::ANY, INTERRUPT);
     assert_eq!((told(&report), report.settled.pending), (([4, 0, 0], Outcome::Pending), pages(8)));
-    let report = home.reclaim(&tiles, Want::freed(pages(3)), Evict::LADDER, CX);
+    let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(3)), Evict::ANY, CX);
     assert_eq!((told(&report), near.free()), (([0, 4, 4], Outcome::Reached), pages(4)));
-    let report = home.reclaim(&tiles, Want::freed(ALL), TRANSFER, INTERRUPT);
+    let report = home.reclaim(&tiles, ReclaimTarget::freed(ALL), TRANSFER, INTERRUPT);
     assert_eq!((told(&report), report.settled.pending), (([8, 0, 0], Outcome::Short), pages(12)));
     world.validate();
     check_all(&tiles);
@@ -94,7 +94,7 @@ fn what_is_copied_is_free_at_once() {
         (13, 12, Outcome::Short),
         (1, 0, Outcome::Nothing),
     ] {
-        let report = home.reclaim(&tiles, Want::freed(pages(want)), COPY, CX);
+        let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(want)), COPY, CX);
         assert_eq!(told(&report), ([gained, 0, gained], outcome), "{want} wanted");
         assert_eq!(report.settled, Settled::default());
     }
@@ -112,10 +112,10 @@ fn a_store_with_room_for_one() {
     let store = Settles::new(&far);
     let home: &Forebay<_, _> = &forebay(&near, &store, &world);
     let tiles = tiles::<8, _, _>(home, order(1));
-    let report = home.reclaim(&tiles, Want::freed(pages(9)), TRANSFER, CX);
+    let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(9)), TRANSFER, CX);
     assert_eq!((told(&report), near.free()), (([10, 10, 10], Outcome::Reached), pages(10)));
     store.times();
-    let report = home.reclaim(&tiles, Want::freed(pages(4)), TRANSFER, INTERRUPT);
+    let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(4)), TRANSFER, INTERRUPT);
     assert_eq!((told(&report), report.settled.pending), (([2, 0, 0], Outcome::Short), pages(2)));
     assert_eq!(report.evicted.backlogs, 1);
     assert!(store.times() <= 4);
@@ -140,17 +140,17 @@ fn a_store_that_can_not_settle_ends_it() {
         let lies = how == Settling::Lies;
         for moved in if lies { [4, 4, 4] } else { [4, 0, 0] } {
             store.times();
-            let report = home.reclaim(&tiles, Want::freed(pages(4)), TRANSFER, CX);
+            let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(4)), TRANSFER, CX);
             assert_eq!(told(&report), ([moved, 0, 0], Outcome::Pending), "{how:?}");
             assert_eq!(report.settled.error, (how != Settling::Lies).then_some(StoreError::Io));
         }
         store.times();
-        let report = home.reclaim(&tiles, Want::freed(ALL), TRANSFER, CX);
+        let report = home.reclaim(&tiles, ReclaimTarget::freed(ALL), TRANSFER, CX);
         let expected = if lies { ([4, 0, 0], Outcome::Short) } else { ([0, 0, 0], Outcome::Nothing) };
         assert_eq!(told(&report), expected, "{how:?}");
         store.how.set(Settling::Honest);
         store.times();
-        let report = home.reclaim(&tiles, Want::freed(pages(9)), TRANSFER, CX);
+        let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(9)), TRANSFER, CX);
         let moved = if lies { 0 } else { 6 };
         assert_eq!((told(&report), near.free()), (([moved, 10, 10], Outcome::Reached), pages(10)));
         world.validate();
@@ -165,9 +165,9 @@ struct Stubborn<'n>(&'n Near, Cell<usize>);
 
 impl Platform for Stubborn<'_> {
     type Block = RamBlock<PAGE>;
-    type Lock = Spin;
+    type RawMutex = SpinRawMutex;
     type Mode = ();
-    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
+    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
         self.0.allocate(order, cx)
     }
     fn release(&self, block: RamBlock<PAGE>) {
@@ -185,14 +185,14 @@ impl Platform for Stubborn<'_> {
 /// Rule: who refused is not asked again by the same reclaim, though it goes on settling for what the others gave.
 #[test]
 fn who_refused_is_not_asked_again() {
-    for how in [TRANSFER, COPY, Evict::LADDER] {
+    for how in [TRANSFER, COPY, Evict::ANY] {
         for cx in [CX, INTERRUPT] {
             let (near, far) = (near(16), far(32));
             let home: &Forebay<_, _> =
                 &Forebay::<_, _, [Place<_>; 0]>::new(Stubborn(&near, Cell::new(0)), &far, 0);
             let tiles = tiles::<8, _, _>(home, order(1));
             for _ in 0..3 {
-                home.reclaim(&tiles, Want::freed(ALL), how, cx);
+                home.reclaim(&tiles, ReclaimTarget::freed(ALL), how, cx);
                 assert_eq!(home.platform().1.take(), usize::from(how != COPY || cx == CX), "{how:?} {cx:?}");
             }
             check_all(&tiles);
@@ -208,17 +208,17 @@ fn how_it_ends() {
     let none: [Stone; 0] = [];
     let tiles = tiles::<4, _, _>(home, order(2));
     let guards = tiles.each_ref().map(|t| t.read().unwrap());
-    for measure in [Want::moved, Want::freed] {
+    for measure in [ReclaimTarget::moved, ReclaimTarget::freed] {
         for (want, outcome) in [(0, Outcome::Reached), (1, Outcome::Nothing)] {
-            assert_eq!(home.reclaim(&none, measure(pages(want)), Evict::LADDER, CX).outcome, outcome);
-            assert_eq!(home.reclaim(&tiles, measure(pages(want)), Evict::LADDER, CX).outcome, outcome);
+            assert_eq!(home.reclaim(&none, measure(pages(want)), Evict::ANY, CX).outcome, outcome);
+            assert_eq!(home.reclaim(&tiles, measure(pages(want)), Evict::ANY, CX).outcome, outcome);
             assert_eq!(home.reclaim(&[Stone, Stone, Stone], measure(pages(want)), COPY, CX).outcome, outcome);
         }
     }
     drop(guards);
-    let report = home.reclaim(&tiles, Want::moved(pages(12)), Evict::LADDER, CX);
+    let report = home.reclaim(&tiles, ReclaimTarget::moved(pages(12)), Evict::ANY, CX);
     assert_eq!((told(&report), report.evicted.refused), (([8, 0, 8], Outcome::Short), pages(8)));
-    assert_eq!(home.reclaim(&tiles, Want::moved(pages(4)), Evict::LADDER, CX).outcome, Outcome::Nothing);
+    assert_eq!(home.reclaim(&tiles, ReclaimTarget::moved(pages(4)), Evict::ANY, CX).outcome, Outcome::Nothing);
     check_all(&tiles[..1]);
     drop(tiles);
     world.validate();
@@ -244,7 +244,7 @@ fn only_the_difference_counts() {
     let mut said = Settled::default();
     said.reclaimable = pages(9);
     let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&near, Says(said), 0);
-    let report = home.reclaim(&[Stone], Want::freed(pages(4)), Evict::LADDER, CX);
+    let report = home.reclaim(&[Stone], ReclaimTarget::freed(pages(4)), Evict::ANY, CX);
     assert_eq!((told(&report), report.settled.reclaimable), (([0, 0, 0], Outcome::Nothing), pages(9)));
 }
 
@@ -259,13 +259,13 @@ fn what_the_system_can_take_counts() {
     let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&arena, &arena, 0);
     let tiles = tiles::<6, _, _>(home, order(4));
     for round in 1..=2 {
-        let report = home.reclaim(&tiles, Want::freed(pages(CHUNK)), TRANSFER, CX);
+        let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(CHUNK)), TRANSFER, CX);
         assert_eq!(told(&report), ([CHUNK, 0, CHUNK], Outcome::Reached));
         assert_eq!(report.settled.reclaimable, pages(round * CHUNK));
     }
-    let report = home.reclaim(&tiles, Want::freed(pages(CHUNK)), TRANSFER, INTERRUPT);
+    let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(CHUNK)), TRANSFER, INTERRUPT);
     assert_eq!((told(&report), report.settled.pending), (([CHUNK, 0, 0], Outcome::Pending), pages(CHUNK)));
-    let report = home.reclaim(&tiles, Want::freed(pages(CHUNK)), TRANSFER, CX);
+    let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(CHUNK)), TRANSFER, CX);
     assert_eq!((report.evicted.moved(), report.settled.reclaimable), (NONE, pages(3 * CHUNK)));
     assert_eq!((report.gained, report.outcome), (pages(CHUNK), Outcome::Reached), "by this call");
     check_all(&tiles);

@@ -1,13 +1,13 @@
 //! A block of some order is wanted, not just pages: fragmentation and shortage are told apart (`ttm-semantics.md` B9).
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::walkers::*;
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};
 
 const BIG: Order = Order::new(3).expect("an order");
-const LADDER: Evict = Evict::LADDER;
+const LADDER: Evict = Evict::ANY;
 
 fn filled<'h, P: Platform, S: BackingStore<P::Block>>(
     home: &'h Forebay<P, S>,
@@ -41,10 +41,10 @@ fn what_is_there_costs_nothing() {
         &Forebay::<_, _, [Place<_>; 4]>::new(Watched::new(&near, &world), Watched::new(&far, &world), 1);
     home.pool().give(home.pool().take(order(1), (), CX).unwrap(), CX).unwrap();
     let tiles = filled(home, order(0), 4);
-    let _ = tiles[0].advise(Advice::DontNeed).unwrap();
+    let _ = tiles[0].set_purgeable(true).unwrap();
     let ready = home.pool().ready();
     for _ in 0..3 {
-        let report = home.reclaim(&tiles[..], Want::block(BIG), LADDER, CX);
+        let report = home.reclaim(&tiles[..], ReclaimTarget::block(BIG), LADDER, CX);
         assert_eq!(told(&report), ([0, 0], Outcome::Reached));
         assert_eq!((report.evicted, home.pool().ready(), resident(&tiles)), (Evicted::default(), ready, 4));
     }
@@ -64,7 +64,7 @@ fn large_blocks_go_first() {
             let big = filled(home, order(large), 2);
             let small = filled(home, order(0), 64 - (2 << large));
             let all = refs(&[&small, &big]);
-            let report = home.reclaim(&all[..], Want::block(BIG), how, CX);
+            let report = home.reclaim(&all[..], ReclaimTarget::block(BIG), how, CX);
             assert_eq!(told(&report), ([1 << large; 2], Outcome::Reached), "{how:?}");
             assert_eq!((resident(&small), resident(&big)), (small.len(), 1));
             assert_eq!(
@@ -97,13 +97,13 @@ fn who_has_no_such_block_is_not_disturbed() {
     log.take();
     let all = refs(&[&small, &high]);
     let hooks = || log.count(|e| matches!(e, Event::BeforeEvict(..) | Event::AfterRestore(..)));
-    let report = home.reclaim(&all[..], Want::moved(ALL).within(HIGH.only()), LADDER, CX);
+    let report = home.reclaim(&all[..], ReclaimTarget::moved(ALL).within(HIGH.only()), LADDER, CX);
     assert_eq!((report.evicted.moved(), hooks()), (pages(8), 2));
     let low: Vec<_> = small.iter().collect();
     let guard = small[0].read().unwrap(); // so that the shortage lasts
-    home.reclaim(&low[..], Want::block(order(2)).within(HIGH.only()), LADDER, CX);
+    home.reclaim(&low[..], ReclaimTarget::block(order(2)).within(HIGH.only()), LADDER, CX);
     assert_eq!(hooks(), 0);
-    let report = home.reclaim(&low[..], Want::block(order(2)).within(LOW.only()), Evict::TRANSFER, CX);
+    let report = home.reclaim(&low[..], ReclaimTarget::block(order(2)).within(LOW.only()), Evict::TRANSFER, CX);
     assert_eq!((report.evicted.moved(), hooks()), (pages(4), 2), "as a shortage, two of them");
     drop(guard);
     all.iter().for_each(|t| check(t, 6));
@@ -121,15 +121,15 @@ fn only_large_ones_are_purged_and_dropped_clean() {
         let small = filled(home, order(1), 16);
         for tile in [&big[2], &small[3]] {
             if first == "purged" {
-                let _ = tile.advise(Advice::DontNeed).unwrap();
+                let _ = tile.set_purgeable(true).unwrap();
             } else {
                 tile.evict(ALL, Evict::COPY, CX).unwrap();
                 check(tile, 6);
-                tile.evict_if_idle(Step::new(NONE, LADDER, CX));
+                tile.evict_if_idle(EvictRequest::new(NONE, LADDER, CX));
             }
         }
         let all = refs(&[&small, &big]);
-        let report = home.reclaim(&all[..], Want::block(BIG), LADDER, CX);
+        let report = home.reclaim(&all[..], ReclaimTarget::block(BIG), LADDER, CX);
         assert_eq!(told(&report), ([8, 8], Outcome::Reached), "{first}");
         assert_eq!((resident(&small), resident(&big)), (16, 3));
         assert_eq!(big[2].residency().unwrap().resident, NONE, "{first}");
@@ -150,10 +150,10 @@ fn fragmented_is_not_short() {
         // Of each pair of pages one is somebody else's for ever, so nothing can be joined.
         let hogged = leave(&near, (0..32).map(|n| 2 * n));
         let small = filled(home, order(0), 32 - free);
-        let report = home.reclaim(&small[..], Want::block(BIG), LADDER, CX);
+        let report = home.reclaim(&small[..], ReclaimTarget::block(BIG), LADDER, CX);
         assert_eq!(told(&report), ([leaves; 2], Outcome::Fragmented), "{free} free");
         assert_eq!(near.free(), pages(free + leaves));
-        let again = home.reclaim(&small[..], Want::block(BIG), LADDER, CX);
+        let again = home.reclaim(&small[..], ReclaimTarget::block(BIG), LADDER, CX);
         assert_eq!(told(&again), ([0, 0], Outcome::Fragmented));
         world.validate();
         small.iter().for_each(|t| check(t, 6));
@@ -171,7 +171,7 @@ fn no_more_is_written_out_than_that() {
     let hogged = leave(&near, (0..32).map(|n| 2 * n));
     let small = filled(home, order(0), 32);
     home.reclaim(&small[..], pages(24), Evict::TRANSFER, Context::INTERRUPT);
-    let report = home.reclaim(&small[..], Want::block(BIG), Evict::TRANSFER, CX);
+    let report = home.reclaim(&small[..], ReclaimTarget::block(BIG), Evict::TRANSFER, CX);
     assert_eq!((report.evicted.moved(), report.outcome), (NONE, Outcome::Fragmented));
     assert_eq!((report.settled.written, far.pending(), near.free()), (pages(8), pages(16), pages(8)));
     world.validate();
@@ -187,16 +187,16 @@ fn in_a_shortage_small_ones_leave() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(64));
     let home: &Forebay<_, _> = &forebay(&near, &far, &world);
     let small = filled(home, order(0), 16);
-    let report = home.reclaim(&small[..], Want::block(BIG), LADDER, CX);
+    let report = home.reclaim(&small[..], ReclaimTarget::block(BIG), LADDER, CX);
     assert_eq!(report.evicted.moved(), pages(8));
     assert!(matches!(report.outcome, Outcome::Reached | Outcome::Fragmented));
     let guards: Vec<_> = small.iter().map(|t| t.read()).collect(); // eight of them are in use, and that's all there is
-    let report = home.reclaim(&small[..], Want::block(BIG), LADDER, CX);
+    let report = home.reclaim(&small[..], ReclaimTarget::block(BIG), LADDER, CX);
     assert_eq!(told(&report), ([0, 0], Outcome::Nothing));
     drop(guards);
     drop(small[0].write().unwrap());
     let guards: Vec<_> = small[1..].iter().map(|t| t.read()).collect();
-    let report = home.reclaim(&small[..], Want::block(BIG), LADDER, CX);
+    let report = home.reclaim(&small[..], ReclaimTarget::block(BIG), LADDER, CX);
     assert_eq!(told(&report), ([1, 1], Outcome::Short), "the rest is in use");
     drop(guards);
     world.validate();
@@ -214,11 +214,11 @@ fn in_an_interrupt_it_is_pending() {
     let small = filled(home, order(0), 16);
     let all = refs(&[&small, &big]);
     for moved in [8, 0, 0] {
-        let report = home.reclaim(&all[..], Want::block(BIG), LADDER, Context::INTERRUPT);
+        let report = home.reclaim(&all[..], ReclaimTarget::block(BIG), LADDER, Context::INTERRUPT);
         assert_eq!(told(&report), ([moved, 0], Outcome::Pending));
         assert_eq!((resident(&small), resident(&big)), (16, 1));
     }
-    let report = home.reclaim(&all[..], Want::block(BIG), LADDER, CX);
+    let report = home.reclaim(&all[..], ReclaimTarget::block(BIG), LADDER, CX);
     assert_eq!(told(&report), ([0, 8], Outcome::Reached));
     all.iter().for_each(|t| check(t, 6));
     drop((big, small));
@@ -236,7 +236,7 @@ fn small_ones_on_their_way_are_not_a_block() {
     home.reclaim(&small[..], pages(16), Evict::TRANSFER, Context::INTERRUPT);
     assert_eq!((far.pending(), near.free()), (pages(16), NONE));
     let all = refs(&[&small, &big]);
-    let report = home.reclaim(&all[..], Want::block(BIG), Evict::TRANSFER, CX);
+    let report = home.reclaim(&all[..], ReclaimTarget::block(BIG), Evict::TRANSFER, CX);
     assert_eq!((report.outcome, report.evicted.moved()), (Outcome::Reached, pages(8)));
     assert_eq!(resident(&big), 3);
     world.validate();
@@ -253,9 +253,9 @@ fn a_store_with_room_for_one() {
     let home: &Forebay<_, _> = &forebay(&near, &far, &world);
     let big = filled(home, BIG, 2);
     let small = filled(home, order(0), 16);
-    assert_eq!(small[3].evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over, pages(1));
+    assert_eq!(small[3].evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, pages(1));
     let all = refs(&[&small, &big]);
-    let report = home.reclaim(&all[..], Want::block(BIG), Evict::TRANSFER, CX);
+    let report = home.reclaim(&all[..], ReclaimTarget::block(BIG), Evict::TRANSFER, CX);
     assert_eq!((report.outcome, report.evicted.moved()), (Outcome::Reached, pages(8)));
     assert_eq!((resident(&small), resident(&big)), (15, 1));
     all.iter().for_each(|t| check(t, 6));
@@ -273,7 +273,7 @@ fn shelves_first() {
     let shelved = filled(home, order(0), 16);
     drop(shelved);
     assert_eq!((near.free(), home.pool().ready()), (NONE, pages(16)));
-    let report = home.reclaim(&big[..], Want::block(BIG), LADDER, CX);
+    let report = home.reclaim(&big[..], ReclaimTarget::block(BIG), LADDER, CX);
     assert_eq!((report.outcome, report.evicted), (Outcome::Reached, Evicted::default()));
     assert_eq!((home.pool().ready(), resident(&big)), (pages(8), 2), "as far as it takes");
     big.iter().for_each(|t| check(t, 6));
@@ -290,14 +290,14 @@ fn a_source_that_does_not_say() {
     let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(LoudRam(&near), &far, 0);
     let hogged = leave(&near, (0..32).map(|n| 2 * n));
     let small = filled(home, order(0), 32);
-    let report = home.reclaim(&small[..], Want::block(BIG), LADDER, CX);
+    let report = home.reclaim(&small[..], ReclaimTarget::block(BIG), LADDER, CX);
     assert_eq!(told(&report), ([8, 8], Outcome::Fragmented));
     assert_eq!(near.free(), pages(8));
     small.iter().for_each(|t| check(t, 6));
     drop(small);
     give_back(&near, hogged);
     let big = filled(home, BIG, 8);
-    let report = home.reclaim(&big[..], Want::block(BIG), LADDER, CX);
+    let report = home.reclaim(&big[..], ReclaimTarget::block(BIG), LADDER, CX);
     assert_eq!(told(&report), ([8, 8], Outcome::Reached));
     big.iter().for_each(|t| check(t, 6));
 }
@@ -309,7 +309,7 @@ fn larger_than_any() {
     let (near, far) = (TwoZones::new(8, 8), far(64));
     let home: &Forebay<_, _> = &forebay(&near, &far, &world);
     let tiles = filled(home, order(2), 4);
-    let report = home.reclaim(&tiles[..], Want::block(BIG), LADDER, CX);
+    let report = home.reclaim(&tiles[..], ReclaimTarget::block(BIG), LADDER, CX);
     assert_eq!(told(&report), ([0, 0], Outcome::Nothing));
     assert_eq!(resident(&tiles), 4);
     drop(tiles);
@@ -348,7 +348,7 @@ fn what_became_reclaimable_is_counted_to_the_end() {
     let big = filled(home, BIG, 1);
     let small = filled(home, order(0), 16);
     let all = refs(&[&small, &big]);
-    let report = home.reclaim(&all[..], Want::block(BIG), LADDER, CX);
+    let report = home.reclaim(&all[..], ReclaimTarget::block(BIG), LADDER, CX);
     assert_eq!(told(&report), ([16, 16], Outcome::Short), "the system has the pages, the source no block");
     all.iter().for_each(|t| check(t, 6));
 }

@@ -1,6 +1,6 @@
 //! A reclaim for some zones: what is elsewhere stays, and is found again.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use hosted_tests::kit::walkers::*;
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
@@ -24,11 +24,11 @@ where
 
 /// Eight pages in the high zone, eight in the low one, and four in each; eaten up by zones, one after the other, by walks
 /// over a slice or a roster.
-fn eat(want: fn(Pages) -> Want, how: Evict, copies: Copies, listed: bool) {
+fn eat(want: fn(Pages) -> ReclaimTarget, how: Evict, copies: Copies, listed: bool) {
     let world = World::new(Contents::Compared);
     let (near, far) = (TwoZones::new(12, 16), far(64));
     let home: &Forebay<_, _> = &forebay(&near, &far, &world);
-    let roster = Roster::<Spin, _>::new([0; Roster::<Spin>::words(3)]);
+    let roster = EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(3)]);
     let buffer = |i, zones| {
         let slots = roster.list(i, [const { Slot::EMPTY }; 2]).unwrap();
         let buffer = Buffer::of(slots, home).with_unit(order(2)).within(zones).with_id(BufferId(i));
@@ -41,16 +41,16 @@ fn eat(want: fn(Pages) -> Want, how: Evict, copies: Copies, listed: bool) {
     };
     let buffers = [buffer(0, HIGH.only()), buffer(1, LOW.only()), buffer(2, Zones::ALL)];
     let walked = || if listed { roster.of(&buffers) } else { (&buffers).into() };
-    let free = |zone: Zone| near.available(zone.only()).unwrap().get();
+    let free = |zone: Zone| near.free_pages(zone.only()).unwrap().get();
     assert_eq!((sizes(&buffers), [free(LOW), free(HIGH)]), (vec![[8, 0]; 3], [0, 4]));
-    let left = |zones: Zones, want: Want| {
+    let left = |zones: Zones, want: ReclaimTarget| {
         let report = home.reclaim(walked(), want.within(zones), how, CX);
         home.settle(ALL, CX);
         world.validate();
         assert_eq!(report.gained, report.evicted.moved());
         let expected = [Evicted::default().clean, report.evicted.moved()];
         if copies == Copies::All {
-            assert_eq!([report.evicted.handed_over + report.evicted.copied, report.evicted.clean], expected);
+            assert_eq!([report.evicted.transferred + report.evicted.copied, report.evicted.clean], expected);
         }
         (report.evicted.moved().get(), report.outcome)
     };
@@ -71,11 +71,11 @@ fn eat(want: fn(Pages) -> Want, how: Evict, copies: Copies, listed: bool) {
 /// walk, over a slice or a roster, finds them.
 #[test]
 fn only_blocks_of_these_zones_leave() {
-    for how in [Evict::TRANSFER, Evict::COPY, Evict::LADDER] {
+    for how in [Evict::TRANSFER, Evict::COPY, Evict::ANY] {
         for copies in [Copies::None, Copies::All] {
             for listed in [false, true] {
-                eat(Want::moved, how, copies, listed);
-                eat(Want::freed, how, copies, listed);
+                eat(ReclaimTarget::moved, how, copies, listed);
+                eat(ReclaimTarget::freed, how, copies, listed);
             }
         }
     }
@@ -90,13 +90,13 @@ fn a_block_in_a_zone() {
     let buffer = |zone: Zone| Buffer::new(home, order(2)).within(zone.only());
     let buffers: [Buffer<'_, _, _>; 4] = [HIGH, LOW, HIGH, LOW].map(buffer);
     buffers.iter().for_each(|b| fill(b, 5));
-    let block = Want::block(order(2));
-    let report = home.reclaim(&buffers, block.within(HIGH.only()), Evict::LADDER, CX);
+    let block = ReclaimTarget::block(order(2));
+    let report = home.reclaim(&buffers, block.within(HIGH.only()), Evict::ANY, CX);
     assert_eq!((report.evicted.moved(), report.outcome), (NONE, Outcome::Reached), "there is one");
-    let report = home.reclaim(&buffers, block.within(LOW.only()), Evict::LADDER, CX);
+    let report = home.reclaim(&buffers, block.within(LOW.only()), Evict::ANY, CX);
     assert_eq!((report.gained, report.outcome), (pages(4), Outcome::Reached));
     assert_eq!(sizes(&buffers).iter().filter(|b| **b == [4, 0]).count(), 3);
-    assert_eq!(near.available(LOW.only()), Some(pages(4)));
+    assert_eq!(near.free_pages(LOW.only()), Some(pages(4)));
     world.validate();
     buffers.iter().for_each(|b| check(b, 5));
     drop(buffers);
@@ -111,7 +111,7 @@ fn a_block_elsewhere_is_none() {
     let home: &Forebay<_, _> = &forebay(&near, &far, &world);
     let buffers: [Buffer<'_, _, _>; 2] = [(); 2].map(|()| Buffer::new(home, order(2)).within(HIGH.only()));
     buffers.iter().for_each(|b| fill(b, 5));
-    let report = home.reclaim(&buffers, Want::block(order(2)).within(HIGH.only()), Evict::LADDER, CX);
+    let report = home.reclaim(&buffers, ReclaimTarget::block(order(2)).within(HIGH.only()), Evict::ANY, CX);
     assert_eq!((report.gained, report.outcome), (pages(4), Outcome::Reached));
     assert_eq!((near.low.free(), near.high.free()), (pages(8), pages(4)));
     world.validate();

@@ -149,7 +149,7 @@ fn after_the_last_piece_there_is_a_copy() {
     let handle = busy(&region, handle);
     drain(&region, &mut engine, PAGE, &source);
     let refused = region.take_back(handle, Context::THREAD).unwrap_err();
-    assert_eq!((refused.why, source.free()), (StoreError::OtherWay, source.total()));
+    assert_eq!((refused.why, source.free()), (StoreError::WrongKind, source.total()));
     holds(&region, &source, &refused.item, 5);
     region.discard(refused.item).unwrap();
 }
@@ -170,7 +170,7 @@ fn an_engine_may_be_made_for_one_call() {
         assert_eq!((region.pending(), home), (Pages::new(4 - pieces / 2 * 2), pieces / 2));
     }
     assert!(matches!(region.write_out(&mut { Cpu::IDLE }, PAGE, &mut no), Poll::Ready(Ok(()))));
-    assert_eq!((source.free(), region.space().adoptions), (source.total(), 4));
+    assert_eq!((source.free(), region.space().transfers), (source.total(), 4));
     for (handle, seed) in handles.into_iter().zip(6..) {
         holds(&region, &source, &handle, seed);
         region.discard(handle).unwrap();

@@ -1,7 +1,7 @@
 //! The region's memory: what is refused, how much is used, and when it is touched.
 
 use super::*;
-use forebay::Capabilities;
+use forebay::port::Capabilities;
 use forebay_backends::MemoryError;
 
 #[track_caller]
@@ -48,15 +48,15 @@ fn bad_memory_comes_back() {
 }
 
 /// Rule: more pages than handles can name are refused. A word of 64 bits names 2^56 − 1 values: at 65,534
-/// adoptions that is 2^40 pages, more than any address space holds, so it can be shown on smaller words only.
+/// transfers that is 2^40 pages, more than any address space holds, so it can be shown on smaller words only.
 #[test]
 fn too_large_for_the_handles() {
     const MOST: usize = u16::MAX as usize - 1;
-    static REGION: RamRegion<Spin, 256, MOST> = RamRegion::new(StoreId::DEFAULT);
+    static REGION: RamRegion<SpinRawMutex, 256, MOST> = RamRegion::new(StoreId::DEFAULT);
     let bytes = (Handle::VALUES / (MOST + 1)).saturating_mul(256);
     if bytes < 1 << 28 {
         let bytes = bytes + 256;
-        let meta = words(RamRegion::<Spin, 256, MOST>::metadata_words(bytes));
+        let meta = words(RamRegion::<SpinRawMutex, 256, MOST>::metadata_words(bytes));
         assert_eq!(REGION.check(leak(bytes, 0), meta), Err(MemoryError::TooLarge));
     } else {
         assert!(bytes >= 1 << 48, "reachable after all: show it");

@@ -1,9 +1,6 @@
 //! The RAM swap region: what is its own beyond the port, which is above all writing out.
 
-use forebay::{
-    BackingStore, Context, Handle, Order, OwnedBlock, Pages, Pfn, Platform, Refused, Spin, StoreError,
-    StoreId,
-};
+use forebay::{BackingStore, Context, Handle, Order, OwnedBlock, Pages, Pfn, Platform, Refused, StoreError, StoreId, sync::SpinRawMutex};
 use forebay_backends::{CopyEngine, Cpu, Job, Ram, RamBlock, RamRegion, Region};
 use hosted_tests::conformance::{content, fill, order, pattern};
 use hosted_tests::memory::{leak, words};
@@ -17,9 +14,9 @@ mod room;
 mod steps;
 
 const PAGE: usize = 512;
-type Source = Ram<Spin, PAGE>;
+type Source = Ram<SpinRawMutex, PAGE>;
 type Block = RamBlock<PAGE>;
-type Slow<const N: usize> = RamRegion<Spin, PAGE, N>;
+type Slow<const N: usize> = RamRegion<SpinRawMutex, PAGE, N>;
 
 fn source() -> Source {
     let ram = Source::new();
@@ -116,14 +113,14 @@ fn full_backlog_and_busy_are_distinct() {
     let (source, region) = (source(), region::<2>(4));
     let (a, b) = (adopt(&region, &source, 0, 1), adopt(&region, &source, 0, 2));
     let Refused { item, why } = region.transfer(block(&source, 0, 3)).unwrap_err();
-    assert_eq!((why, region.space().adoptions), (StoreError::Backlog, 0));
+    assert_eq!((why, region.space().transfers), (StoreError::Backlog, 0));
     assert_eq!(region.space().pages, Pages::new(2), "a refused adoption reserves nothing");
     // Writing out makes an entry free, but no room.
     assert_eq!(region.write_out_now(usize::MAX, &mut |block| source.release(block)), 2 * PAGE);
     let c = region.transfer(item).unwrap();
     let Refused { item, why } = region.transfer(block(&source, 1, 4)).unwrap_err();
     assert_eq!(why, StoreError::Full, "room for a page is no room for two: transfers don't split");
-    assert_eq!(region.space().adoptions, 1, "and the table is not the reason");
+    assert_eq!(region.space().transfers, 1, "and the table is not the reason");
     source.release(item);
     // With an engine: busy, and only for the block that is under way.
     let mut engine = Dma { polls: 1, ..Dma::default() };
@@ -274,12 +271,12 @@ fn discarding_what_is_with_the_engine() {
         assert!(matches!(region.discard(handle), Ok(None)), "the engine has it");
         assert_eq!(region.take_back(stale, Context::THREAD).unwrap_err().why, StoreError::NotStored);
         assert_eq!(region.discard(again).unwrap_err().why, StoreError::NotStored);
-        assert_eq!((region.pending(), region.space().adoptions), (Pages::new(2), 3), "it is not freed yet");
+        assert_eq!((region.pending(), region.space().transfers), (Pages::new(2), 3), "it is not freed yet");
         assert_eq!((region.space().pages, source.free()), (Pages::new(14), free));
         assert_eq!(region.write_out_now(usize::MAX, &mut |_| ()), 0, "nobody else gets it");
         drain(&region, &mut engine, PAGE, &source);
         assert_eq!(engine.log.len(), 1, "the rest of what was discarded is not copied");
-        assert_eq!((region.pending(), region.space().adoptions), (Pages::ZERO, 4));
+        assert_eq!((region.pending(), region.space().transfers), (Pages::ZERO, 4));
         assert_eq!((region.space().pages, source.free()), (region.total(), source.total()));
     }
 }
@@ -407,7 +404,7 @@ fn a_forged_order_does_not_reach_what_is_with_the_engine() {
     region.discard(handle).unwrap();
 }
 
-/// A block whose next `copy_in` first does something else: what another thread does meanwhile, in a known order.
+/// A block whose next `write_at` first does something else: what another thread does meanwhile, in a known order.
 struct Slowly(Block);
 
 thread_local! {
@@ -426,14 +423,14 @@ impl OwnedBlock for Slowly {
     fn split(self) -> Result<(Self, Self), Self> {
         self.0.split().map(|(a, b)| (Slowly(a), Slowly(b))).map_err(Slowly)
     }
-    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
-        self.0.copy_out(at, to)
+    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
+        self.0.read_at(at, to)
     }
-    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
+    fn write_at(&mut self, at: usize, from: &[u8]) -> usize {
         if let Some(meanwhile) = MEANWHILE.take() {
             meanwhile();
         }
-        self.0.copy_in(at, from)
+        self.0.write_at(at, from)
     }
 }
 
@@ -443,7 +440,7 @@ impl OwnedBlock for Slowly {
 #[test]
 fn two_loads_of_one_handle_at_once() {
     let source: &'static Source = Box::leak(Box::new(source()));
-    let region: &'static Region<Spin, Slowly, PAGE, 4> = Box::leak(Box::new(Region::new(StoreId::DEFAULT)));
+    let region: &'static Region<SpinRawMutex, Slowly, PAGE, 4> = Box::leak(Box::new(Region::new(StoreId::DEFAULT)));
     let meta = words(Slow::<4>::metadata_words(8 * PAGE));
     region.init(leak(8 * PAGE, 0), meta).unwrap();
     let first = Slowly(block(source, 1, 40));

@@ -31,23 +31,23 @@ impl OwnedBlock for Odd {
     fn split(self) -> Result<(Self, Self), Self> {
         Err(self)
     }
-    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
+    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
         match COPIES.get() {
-            Copies::All => self.0.copy_out(at, to),
-            Copies::Only(most) => self.0.copy_out(at, &mut to[..most]),
+            Copies::All => self.0.read_at(at, to),
+            Copies::Only(most) => self.0.read_at(at, &mut to[..most]),
             Copies::Panics => resume_unwind(Box::new("out")), // no message
         }
     }
-    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
+    fn write_at(&mut self, at: usize, from: &[u8]) -> usize {
         match COPIES.get() {
-            Copies::All => self.0.copy_in(at, from),
-            Copies::Only(most) => self.0.copy_in(at, &from[..most]),
+            Copies::All => self.0.write_at(at, from),
+            Copies::Only(most) => self.0.write_at(at, &from[..most]),
             Copies::Panics => resume_unwind(Box::new("in")),
         }
     }
 }
 
-type OddRegion = Region<Spin, Odd, PAGE, 4>;
+type OddRegion = Region<SpinRawMutex, Odd, PAGE, 4>;
 
 fn odd_region() -> OddRegion {
     let region = OddRegion::new(StoreId::DEFAULT);

@@ -1,7 +1,7 @@
 //! Interrupts between the steps of a write-out: one finds what is free, as if nobody were at it.
 
 use super::*;
-use forebay::Section;
+use forebay::sync::IrqGuard;
 
 type Interrupt = Box<dyn FnOnce()>;
 
@@ -13,7 +13,7 @@ thread_local! {
 /// A lock that is interrupted just after it was given back.
 struct Interrupted;
 
-impl Section for Interrupted {
+impl IrqGuard for Interrupted {
     fn with<R>(f: impl FnOnce() -> R) -> R {
         let result = f();
         let now = NEXT.with_borrow_mut(|next| match next {
@@ -31,7 +31,7 @@ impl Section for Interrupted {
     }
 }
 
-type Small = RamRegion<Spin<Interrupted>, PAGE, 2>;
+type Small = RamRegion<SpinRawMutex<Interrupted>, PAGE, 2>;
 const PAGES: usize = 64;
 
 fn small() -> &'static Small {

@@ -2,7 +2,7 @@
 //! devices, hooks, and blocks that may refuse to be split.
 
 use crate::gate::*;
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::{RamBlock, Region};
 use hosted_tests::kit::*;
 use hosted_tests::memory;
@@ -47,11 +47,11 @@ impl OwnedBlock for Piece {
         }
         self.0.split().map(|(lower, upper)| (Piece(lower), Piece(upper))).map_err(Piece)
     }
-    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
-        self.0.copy_out(at, to)
+    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
+        self.0.read_at(at, to)
     }
-    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
-        self.0.copy_in(at, from)
+    fn write_at(&mut self, at: usize, from: &[u8]) -> usize {
+        self.0.write_at(at, from)
     }
 }
 
@@ -103,7 +103,7 @@ pub(crate) struct Ground {
 }
 
 /// A region for such blocks.
-pub(crate) type Depot = Region<Spin, Piece, PAGE, 16>;
+pub(crate) type Depot = Region<SpinRawMutex, Piece, PAGE, 16>;
 
 impl Ground {
     /// So many pages are far away. Near are 64 of each kind.
@@ -231,24 +231,24 @@ impl<'g> Card<'g> {
 
 impl Platform for Card<'_> {
     type Block = Piece;
-    type Lock = Spin;
+    type RawMutex = SpinRawMutex;
     type Mode = Caching;
     const MAX_ORDER: Order = LARGEST;
     const ZONES: u8 = 3;
 
-    fn allocate(&self, order: Order, cx: Context) -> Result<Piece, OutOfFrames> {
-        self.allocate_for(Ask::of(order), cx)
+    fn allocate(&self, order: Order, cx: Context) -> Result<Piece, AllocError> {
+        self.allocate(AllocRequest::new(order), cx)
     }
-    fn allocate_for(&self, ask: Ask, cx: Context) -> Result<Piece, OutOfFrames> {
+    fn allocate(&self, ask: AllocRequest, cx: Context) -> Result<Piece, AllocError> {
         self.ground.bell.call();
         let mut s = self.lock();
         s.asked.push(ask.order.get());
         if ask.order > s.largest {
-            return Err(OutOfFrames::Exhausted);
+            return Err(AllocError::Exhausted);
         }
         let mut there = ZONES.into_iter().filter(|zone| ask.zones.contains(*zone));
         let found = there.find_map(|zone| self.ground.near(zone).allocate(ask.order, cx).ok());
-        found.map(Piece).ok_or(OutOfFrames::Exhausted)
+        found.map(Piece).ok_or(AllocError::Exhausted)
     }
     fn release(&self, block: Piece) {
         self.ground.bell.call();

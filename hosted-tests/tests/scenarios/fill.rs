@@ -4,7 +4,7 @@
 use crate::card::*;
 use crate::rig::*;
 use crate::stops::*;
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use hosted_tests::kit::*;
 
 /// Rule: whatever fails while a buffer is filled (a block, its mode, its address, its charge), the next try goes on from
@@ -15,10 +15,10 @@ fn family_g_each_stage_of_a_fill_fails() {
     let stopped = Stopped { by_budget: 15, by_interrupts: 20 };
     let failures = sweep_both(&Ground::new(16), at_least, stopped, fill);
     let stages = [
-        PinError::Take(TakeError::OutOfFrames(OutOfFrames::Exhausted)),
-        PinError::Take(TakeError::ModeRefused),
-        PinError::MapRefused,
-        PinError::OverLimit,
+        AccessError::Alloc(AllocError::Exhausted),
+        AccessError::Alloc(AllocError::ModeRefused),
+        AccessError::MapRefused,
+        AccessError::OverLimit,
     ];
     for stage in stages {
         assert!(failures.contains(&Failure::Pin(stage)), "{stage:?}");
@@ -93,9 +93,9 @@ fn family_h_the_shelf_comes_first_at_each_order() {
 
 fn shelf_first(rig: &Rig<'_>) -> Tried {
     let mut hand = Hand::new(rig.pool());
-    let page = hand.take(Ask::of(order(0)), UC)?.block().pfn();
-    let pair = hand.take(Ask::of(order(1)), UC)?.block().pfn();
-    let quad = hand.take(Ask::of(order(2)), UC)?.block().pfn();
+    let page = hand.take(AllocRequest::new(order(0)), UC)?.block().pfn();
+    let pair = hand.take(AllocRequest::new(order(1)), UC)?.block().pfn();
+    let quad = hand.take(AllocRequest::new(order(2)), UC)?.block().pfn();
     hand.give_all()?;
     let mut take = || {
         let block = hand.hold(rig.pool().take_up_to(LARGEST, Order::PAGE, UC, CX)?).block();
@@ -122,7 +122,7 @@ fn shelf_first(rig: &Rig<'_>) -> Tried {
     let (last, k, asked) = last?;
     assert_eq!((last, k), (page, 0));
     same(asked, vec![3, 2, 1])?;
-    assert_eq!(none, Err(Failure::Take(OutOfFrames::Exhausted.into())));
+    assert_eq!(none, Err(Failure::Take(AllocError::Exhausted)));
     same(rig.card().asked(), vec![3, 2, 1, 0])
 }
 
@@ -141,9 +141,9 @@ fn purge_without_room(rig: &Rig<'_>) -> Tried {
     assert_eq!(rig.home().store().space().pages, NONE);
     let buffer = rig.buffer(&mut slots[..]).with_mode(WC);
     write(&buffer, 2)?;
-    let evicted = buffer.evict(ALL, Evict::LADDER, CX)?;
+    let evicted = buffer.evict(ALL, Evict::ANY, CX)?;
     assert_eq!(evicted.moved(), NONE);
-    same((evicted.refused, evicted.why), (pages(15), Some(StayReason::Store(StoreError::Full))))?;
+    same((evicted.refused, evicted.why), (pages(15), Some(RefusalReason::Store(StoreError::Full))))?;
     let (calls, ready, out) = (rig.store().calls(), rig.pool().ready(), rig.world.frames_out());
     buffer.purge(CX)?;
     assert_eq!(rig.store().calls(), calls);

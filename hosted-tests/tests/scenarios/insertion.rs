@@ -3,7 +3,7 @@
 use crate::card::*;
 use crate::rig::*;
 use crate::stops::*;
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::Region;
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
@@ -27,7 +27,7 @@ impl<'r, 'w> Own<'r, 'w> {
     /// A block with these bytes.
     fn take(&self, k: u8, seed: usize) -> Tried<Piece> {
         let mut block = self.rig.pool().take(order(k), WB, CX)?;
-        block.copy_in(0, bytes(seed, PAGE << k));
+        block.write_at(0, bytes(seed, PAGE << k));
         Ok(block.into_plain(self.rig.home().platform(), CX).unwrap_or_else(|_| panic!("it is plain")))
     }
 
@@ -71,7 +71,7 @@ impl<'r, 'w> Own<'r, 'w> {
     fn begin<T: Slots<Plat<'w>>>(&mut self, buffer: &Buf<'_, 'w, T>, at: usize, n: usize) -> Tried {
         let handle = self.handles.remove(n);
         let (is, there) = ((handle.store(), handle.order(), handle.value()), buffer.residency());
-        buffer.begin_stored(at, handle, CX).map_err(|refused| {
+        buffer.attach_stored(at, handle, CX).map_err(|refused| {
             let back = &refused.item;
             assert_eq!(((back.store(), back.order(), back.value()), buffer.residency()), (is, there));
             self.handles.insert(n, refused.item);
@@ -96,7 +96,7 @@ impl Drop for Own<'_, '_> {
 
 fn same_bytes(block: &Piece, seed: usize) {
     let mut there = vec![0; block.bytes()];
-    assert_eq!(block.copy_out(0, &mut there), there.len());
+    assert_eq!(block.read_at(0, &mut there), there.len());
     assert!(there == bytes(seed, there.len()), "other bytes than were written");
 }
 
@@ -150,7 +150,7 @@ fn refused_transfers(rig: &Rig<'_>) -> Tried {
     let page = refused(page, 98, StoreError::Full, |block| far.transfer(block));
     // No memory was given to it yet, and one that only copies.
     let page = refused(page, 98, StoreError::Full, |block| Depot::new(StoreId::DEFAULT).transfer(block));
-    let copies: Region<Spin, Piece, PAGE, 0> = Region::new(StoreId::DEFAULT);
+    let copies: Region<SpinRawMutex, Piece, PAGE, 0> = Region::new(StoreId::DEFAULT);
     own.blocks.push(refused(page, 98, StoreError::Unsupported, |block| copies.transfer(block)));
     Ok(())
 }
@@ -204,7 +204,7 @@ fn wrong_handles(rig: &Rig<'_>) -> Tried {
 fn family_e_what_does_not_fit_is_handed_back() {
     let at_least = Calls { platform: 14, store: 8, ..Calls::default() };
     let failures = sweep(&Ground::new(32), at_least, does_not_fit);
-    assert!(failures.contains(&Failure::Born(BornError::OverLimit)), "{failures:?}");
+    assert!(failures.contains(&Failure::Born(AttachError::OverLimit)), "{failures:?}");
 }
 
 fn does_not_fit(rig: &Rig<'_>) -> Tried {
@@ -218,28 +218,28 @@ fn does_not_fit(rig: &Rig<'_>) -> Tried {
     }
     // A page is less than the least; order 2 is askew in slot 1; order 3 behind the end, order 1 far behind it.
     for (at, k) in [(0, 0), (1, 2), (12, 3), (usize::MAX, 1), (12, 1), (10, 3)] {
-        assert_eq!(own.begin(&buffer, at, k), Err(Failure::Born(BornError::DoesNotFit)), "{k} at {at}");
+        assert_eq!(own.begin(&buffer, at, k), Err(Failure::Born(AttachError::DoesNotFit)), "{k} at {at}");
     }
     own.begin(&buffer, 4, 3)?; // in slots 4 to 7
     let foreign = |at, k, store| {
         let handle = Handle::new(store, order(k), 1).unwrap();
-        let Err(refused) = buffer.begin_stored(at, handle, CX) else { panic!("order {k} at {at}") };
+        let Err(refused) = buffer.attach_stored(at, handle, CX) else { panic!("order {k} at {at}") };
         assert_eq!((refused.item.order(), refused.item.store(), refused.item.value()), (order(k), store, 1));
         refused.why
     };
-    assert_eq!(foreign(0, 1, StoreId::new(3).unwrap()), BornError::WrongStore);
-    assert_eq!(foreign(0, 4, StoreId::DEFAULT), BornError::DoesNotFit, "larger than the platform's blocks");
+    assert_eq!(foreign(0, 1, StoreId::new(3).unwrap()), AttachError::WrongStore);
+    assert_eq!(foreign(0, 4, StoreId::DEFAULT), AttachError::DoesNotFit, "larger than the platform's blocks");
     // At the head of what is there, behind that, within it, and over it.
     for (at, k) in [(4, 1), (4, 2), (5, 1), (6, 2), (4, 3)] {
-        assert_eq!(foreign(at, k, StoreId::DEFAULT), BornError::Occupied, "order {k} at {at}");
+        assert_eq!(foreign(at, k, StoreId::DEFAULT), AttachError::Occupied, "order {k} at {at}");
     }
     own.begin(&buffer, 2, 1)?;
-    assert_eq!(foreign(0, 3, StoreId::DEFAULT), BornError::Occupied, "in front of what is there");
+    assert_eq!(foreign(0, 3, StoreId::DEFAULT), AttachError::Occupied, "in front of what is there");
     assert_eq!((rig.world.charged(payer), buffer.residency()?.stored), (pages(10), pages(10)));
     let guard = buffer.read()?;
-    assert_eq!(own.begin(&buffer, 8, 1), Err(Failure::Born(BornError::Busy)), "somebody has it");
+    assert_eq!(own.begin(&buffer, 8, 1), Err(Failure::Born(AttachError::Busy)), "somebody has it");
     drop(guard);
-    assert_eq!(own.begin(&buffer, 8, 1), Err(Failure::Born(BornError::Occupied)), "its zeros are contents");
+    assert_eq!(own.begin(&buffer, 8, 1), Err(Failure::Born(AttachError::Occupied)), "its zeros are contents");
     let there = read(&buffer)?;
     assert!(
         there[8 * PAGE..16 * PAGE] == *bytes(3, 8 * PAGE) && there[4 * PAGE..6 * PAGE] == *bytes(1, 2 * PAGE)
@@ -278,7 +278,7 @@ fn from_each_stage(rig: &Rig<'_>, orders: &[u8], budgets: &[usize]) -> Tried {
         };
         let before = frames()?;
         let known = Known(&buffer, bytes(0xF, 8 * PAGE));
-        same(known.evict(rig, ALL, Evict::TRANSFER)?.handed_over, pages(8))?;
+        same(known.evict(rig, ALL, Evict::TRANSFER)?.transferred, pages(8))?;
         let settled = rig.home().settle(pages(budget), CX);
         assert_eq!(settled.freed + settled.pending, rig.world.stored());
         let freed = budget >> m << m;
@@ -303,12 +303,12 @@ fn family_f_a_part_is_dropped() {
 }
 
 fn part_is_dropped(rig: &Rig<'_>) -> Tried {
-    for (dropped, handed_over) in (0..4).flat_map(|n| [(n, false), (n, true)]) {
+    for (dropped, transferred) in (0..4).flat_map(|n| [(n, false), (n, true)]) {
         let mut own = Own::new(rig);
-        if handed_over {
+        if transferred {
             let block = own.take(2, 40)?;
             own.transfer(block)?;
-            same(own.halve(0), Err(Failure::Store(StoreError::OtherWay)))?;
+            same(own.halve(0), Err(Failure::Store(StoreError::WrongKind)))?;
             assert_eq!(own.handles[0].pages(), pages(4));
             same(rig.home().settle(ALL, CX).freed, pages(4))?;
         } else {

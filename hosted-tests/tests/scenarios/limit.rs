@@ -2,7 +2,7 @@
 
 use crate::card::*;
 use crate::rig::*;
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 use proptest::prelude::*;
@@ -16,8 +16,8 @@ fn limited<'r, 'w>(rig: &'r Rig<'w>, limit: usize) -> Limited<'r, 'w> {
     Pool::new(rig.home().platform(), DEPTH).with_limit(pages(limit))
 }
 
-fn ask(k: u8, zone: Zone) -> Ask {
-    Ask::of(order(k)).within(zone.only())
+fn ask(k: u8, zone: Zone) -> AllocRequest {
+    AllocRequest::new(order(k)).within(zone.only())
 }
 
 /// Rule: once a block was given, no more is ready than the limit permits, whichever zones it is in; and what went home for
@@ -70,7 +70,7 @@ fn trim_counts_pages(rig: &Rig<'_>) -> Tried {
     for want in (0..32).step_by(3) {
         let mut hand = Hand::new(rig.pool());
         for k in [0, 0, 1, 1, 2, 2, 3, 3] {
-            hand.take(Ask::of(order(k)), UC)?;
+            hand.take(AllocRequest::new(order(k)), UC)?;
         }
         hand.give_all()?;
         let (ready, free) = (rig.pool().ready().get(), rig.ground.free());

@@ -3,7 +3,7 @@
 use crate::card::*;
 use crate::rig::*;
 use crate::stops::*;
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::Faults;
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
@@ -94,7 +94,7 @@ impl Crowd<'_, '_, '_> {
     /// What a reclaim dropped reads as zeros; the buffers themselves say which that is. Only what was not needed may be.
     fn learn_of_purges(&mut self, may: impl Fn(usize) -> bool, needed: &[Advice]) {
         for (n, buffer) in self.buffers.iter().enumerate() {
-            if buffer.advise(needed[n]) == Ok(Retained::No) {
+            if buffer.advise(needed[n]) == Ok(false) {
                 self.tally.add("was purged", true);
                 let zeros = self.bytes[n].iter().all(|byte| *byte == 0);
                 assert!(zeros || may(n), "{:?} was dropped, and it is needed", buffer.id());
@@ -130,7 +130,7 @@ impl Crowd<'_, '_, '_> {
                     return tally.add("write refused", true);
                 };
                 let new = pattern(seed, len);
-                let wrote = guard.copy_in(at, &new);
+                let wrote = guard.write_at(at, &new);
                 assert_eq!(wrote, len.min(self.bytes[n].len() - at));
                 self.bytes[n][at..at + wrote].copy_from_slice(&new[..wrote]);
                 tally.add("written", true);
@@ -142,7 +142,7 @@ impl Crowd<'_, '_, '_> {
                     "evicted in part",
                     evicted.moved() > NONE && self.buffers[n].residency().unwrap().resident > NONE,
                 );
-                tally.add("handed over", evicted.handed_over > NONE);
+                tally.add("handed over", evicted.transferred > NONE);
                 tally.add("copied", evicted.copied > NONE);
                 tally.add("left clean", evicted.clean > NONE);
                 tally.add("split", evicted.splits > 0);

@@ -4,7 +4,7 @@ use crate::card::*;
 use crate::gate::*;
 use crate::rig::*;
 use crate::stops::*;
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 use std::collections::BTreeSet;
@@ -54,7 +54,7 @@ fn fails_from(rig: &Rig<'_>, how: Evict, m: u8, k: u32, why: StoreError, end: En
     let evicted = known.evict(rig, ALL, how)?;
     let there = buffer.residency()?;
     assert_eq!((there.stored, there.resident), (rig.world.stored(), pages(N) - rig.world.stored()));
-    same((evicted.moved(), evicted.why), (pages(gone), (gone < N).then_some(StayReason::Store(why))))?;
+    same((evicted.moved(), evicted.why), (pages(gone), (gone < N).then_some(RefusalReason::Store(why))))?;
     same(there.stored, pages(gone))?;
     first_are_gone(rig, &before, gone)?;
     drop(terms);
@@ -155,7 +155,7 @@ fn family_b_zero_progress_changes_nothing() {
         zero_progress(
             rig,
             &[UC],
-            &[Evict::TRANSFER, Evict::LADDER],
+            &[Evict::TRANSFER, Evict::ANY],
             &[StoreError::Full, StoreError::TooLarge],
         )
     });
@@ -168,7 +168,7 @@ fn zero_progress(rig: &Rig<'_>, modes: &[Caching], rungs: &[Evict], reasons: &[S
         let slots = Addressed::new(&mut slots[..], &mut addresses).unwrap();
         let buffer = rig.buffer(slots).within(COHERENT.only()).with_mode(mode);
         write(&buffer, 0xB)?;
-        let (before, stranded) = (picture(rig, &buffer)?, rig.home().stats().stranded);
+        let (before, leaked) = (picture(rig, &buffer)?, rig.home().stats().leaked);
         same((before.blocks.len(), before.changes), (3, 0))?;
         let known = Known(&buffer, bytes(0xB, 7 * PAGE));
         for how in rungs.iter().copied() {
@@ -194,7 +194,7 @@ fn zero_progress(rig: &Rig<'_>, modes: &[Caching], rungs: &[Evict], reasons: &[S
         let calls = (rig.platform().calls(), rig.store().calls());
         assert_eq!(buffer.evict(ALL, Evict::COPY, Context::INTERRUPT)?.moved(), NONE);
         assert_eq!((rig.platform().calls(), rig.store().calls()), calls);
-        assert_eq!((picture(rig, &buffer)?, rig.home().stats().stranded), (before, stranded));
+        assert_eq!((picture(rig, &buffer)?, rig.home().stats().leaked), (before, leaked));
     }
     Ok(())
 }
@@ -230,7 +230,7 @@ fn short_within(rig: &Rig<'_>, sizes: &[(u8, u8)], puts: &[u32]) -> Tried {
             let there = buffer.residency()?;
             assert_eq!((there.stored, there.resident), (rig.world.stored(), pages(N) - rig.world.stored()));
             let gone = N.min((fails_at as usize) << short.min(largest));
-            let why = (gone < N).then_some(StayReason::Store(StoreError::Full));
+            let why = (gone < N).then_some(RefusalReason::Store(StoreError::Full));
             same((evicted.moved(), evicted.why), (pages(gone), why))?;
             same(evicted.splits > 0, true)?;
             first_are_gone(rig, &before, gone)?;

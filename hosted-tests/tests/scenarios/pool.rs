@@ -3,7 +3,7 @@
 
 use crate::card::*;
 use crate::rig::*;
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 
@@ -74,8 +74,8 @@ fn above_the_largest_order(rig: &Rig<'_>) -> Tried {
 /// Kinds of blocks that have shelves: ordinary plain ones go home.
 const KINDS: [(Caching, Zone); 4] = [(WC, ORDINARY), (UC, ORDINARY), (WB, COHERENT), (UC, COHERENT)];
 
-fn ask(k: u8, zone: Zone) -> Ask {
-    Ask::of(order(k)).within(zone.only())
+fn ask(k: u8, zone: Zone) -> AllocRequest {
+    AllocRequest::new(order(k)).within(zone.only())
 }
 
 /// Rule: a block on the shelf serves the next taker of its mode and order: no allocation, no mode change, the

@@ -3,7 +3,7 @@
 use crate::card::*;
 use crate::gate::*;
 use crate::stops::*;
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};
@@ -11,8 +11,8 @@ use std::fmt::Debug;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-pub(crate) type Plat<'w> = Watched<'w, Faulty<Card<'w>, Spin>>;
-pub(crate) type Store<'w> = Watched<'w, Faulty<Gate<'w>, Spin>>;
+pub(crate) type Plat<'w> = Watched<'w, Faulty<Card<'w>, SpinRawMutex>>;
+pub(crate) type Store<'w> = Watched<'w, Faulty<Gate<'w>, SpinRawMutex>>;
 pub(crate) type Home<'w> = Forebay<Plat<'w>, Store<'w>>;
 pub(crate) type Buf<'h, 'w, T> = Buffer<'h, Plat<'w>, Store<'w>, T>;
 
@@ -23,26 +23,26 @@ const PLACES: usize = 4 * 3 * 3 * DEPTH; // orders, modes, zones
 /// Why a scenario ended before its end. Without faults none does.
 #[derive(PartialEq, Debug)]
 pub(crate) enum Failure {
-    Take(TakeError),
-    Pin(PinError),
+    Take(AllocError),
+    Pin(AccessError),
     Busy,
     Mode,
     Store(StoreError),
-    Born(BornError),
+    Born(AttachError),
     /// Something else came of it than comes of it without faults.
     Differs(String),
     /// A sweep stopped it, and it is to end there.
     Stopped,
 }
 
-impl From<TakeError> for Failure {
-    fn from(why: TakeError) -> Self {
+impl From<AllocError> for Failure {
+    fn from(why: AllocError) -> Self {
         Failure::Take(why)
     }
 }
 
-impl From<PinError> for Failure {
-    fn from(why: PinError) -> Self {
+impl From<AccessError> for Failure {
+    fn from(why: AccessError) -> Self {
         Failure::Pin(why)
     }
 }
@@ -106,11 +106,11 @@ impl<'w> Rig<'w> {
         self.platform().inner()
     }
 
-    pub(crate) fn platform(&self) -> &Faulty<Card<'w>, Spin> {
+    pub(crate) fn platform(&self) -> &Faulty<Card<'w>, SpinRawMutex> {
         self.home.platform().inner()
     }
 
-    pub(crate) fn store(&self) -> &Faulty<Gate<'w>, Spin> {
+    pub(crate) fn store(&self) -> &Faulty<Gate<'w>, SpinRawMutex> {
         self.home.store().inner()
     }
 
@@ -150,7 +150,7 @@ impl<'w> Rig<'w> {
         self.world.validate();
         self.world.assert_empty();
         self.ground.assert_home();
-        assert_eq!((self.pool().ready(), self.home.stats().stranded), (NONE, NONE));
+        assert_eq!((self.pool().ready(), self.home.stats().leaked), (NONE, NONE));
     }
 }
 
@@ -168,14 +168,14 @@ pub(crate) fn bytes(seed: usize, len: usize) -> &'static [u8] {
 pub(crate) fn write<'w, T: Slots<Plat<'w>>>(buffer: &Buf<'_, 'w, T>, seed: usize) -> Tried {
     let mut guard = buffer.write()?;
     let bytes = bytes(seed, guard.bytes());
-    assert_eq!(guard.copy_in(0, bytes), bytes.len());
+    assert_eq!(guard.write_at(0, bytes), bytes.len());
     Ok(())
 }
 
 pub(crate) fn read<'w, T: Slots<Plat<'w>>>(buffer: &Buf<'_, 'w, T>) -> Tried<Vec<u8>> {
     let guard = buffer.read()?;
     let mut bytes = vec![0xA5; guard.bytes()];
-    assert_eq!(guard.copy_out(0, &mut bytes), bytes.len());
+    assert_eq!(guard.read_at(0, &mut bytes), bytes.len());
     Ok(bytes)
 }
 
@@ -189,7 +189,7 @@ pub(crate) fn compare<'w, T: Slots<Plat<'w>>>(buffer: &Buf<'_, 'w, T>, seed: usi
 /// Blocks in somebody's hands, which go back to their pool at the end, however it comes.
 pub(crate) struct Hand<'p, P: Platform> {
     pool: &'p Pool<P>,
-    blocks: Vec<Pooled<P>>,
+    blocks: Vec<PooledBlock<P>>,
 }
 
 impl<'p, P: Platform> Hand<'p, P> {
@@ -198,12 +198,12 @@ impl<'p, P: Platform> Hand<'p, P> {
     }
 
     /// The one that is given next.
-    pub(crate) fn first(&self) -> Option<&Pooled<P>> {
+    pub(crate) fn first(&self) -> Option<&PooledBlock<P>> {
         self.blocks.first()
     }
 
     /// Makes another one the next, and looks at it.
-    pub(crate) fn turn<T>(&mut self, n: usize, look: impl FnOnce(&Pooled<P>) -> T) -> T {
+    pub(crate) fn turn<T>(&mut self, n: usize, look: impl FnOnce(&PooledBlock<P>) -> T) -> T {
         let n = n % self.blocks.len();
         self.blocks.rotate_left(n);
         look(&self.blocks[0])
@@ -213,12 +213,12 @@ impl<'p, P: Platform> Hand<'p, P> {
         self.blocks.iter().map(|block| block.block().pages()).sum()
     }
 
-    pub(crate) fn hold(&mut self, block: Pooled<P>) -> &mut Pooled<P> {
+    pub(crate) fn hold(&mut self, block: PooledBlock<P>) -> &mut PooledBlock<P> {
         self.blocks.push(block);
         self.blocks.last_mut().unwrap()
     }
 
-    pub(crate) fn take(&mut self, ask: Ask, mode: P::Mode) -> Tried<&mut Pooled<P>> {
+    pub(crate) fn take(&mut self, ask: AllocRequest, mode: P::Mode) -> Tried<&mut PooledBlock<P>> {
         let block = self.pool.take_for(ask, mode, CX)?;
         Ok(self.hold(block))
     }

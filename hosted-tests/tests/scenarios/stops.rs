@@ -3,7 +3,7 @@
 
 use crate::card::*;
 use crate::rig::*;
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 use std::cell::Cell;
@@ -105,7 +105,7 @@ impl<'w, T: Slots<Plat<'w>> + Send + Sync> Known<'_, '_, 'w, T> {
 
     fn away(&self) -> Tried {
         let there = self.0.residency()?;
-        let evicted = self.0.evict(ALL, Evict::LADDER, CX)?;
+        let evicted = self.0.evict(ALL, Evict::ANY, CX)?;
         let after = self.0.residency()?;
         assert_eq!((after.resident, after.stored), (evicted.refused, there.stored + evicted.moved()));
         Ok(())
@@ -203,12 +203,12 @@ pub(crate) fn interrupted<'w, T: Slots<Plat<'w>> + Send + Sync, R>(
 /// What an interrupt does while somebody moves that buffer: it is told that it can't have it; everything else works.
 fn interrupt<'w, T: Slots<Plat<'w>>>(rig: &Rig<'w>, buffer: &Buf<'_, 'w, T>) {
     let cx = Context::INTERRUPT;
-    assert_eq!(buffer.read_in(cx).map(drop), Err(PinError::Busy));
-    assert_eq!(buffer.write_in(cx).map(drop), Err(PinError::Busy));
-    assert_eq!(buffer.restore(ALL, cx).why, Some(PinError::Busy));
+    assert_eq!(buffer.read_in(cx).map(drop), Err(AccessError::Busy));
+    assert_eq!(buffer.write_in(cx).map(drop), Err(AccessError::Busy));
+    assert_eq!(buffer.restore(ALL, cx).why, Some(AccessError::Busy));
     assert_eq!(buffer.evict(ALL, Evict::TRANSFER, cx), Err(Busy));
     assert_eq!((buffer.purge(cx), buffer.discard()), (Err(Busy), Err(Busy)));
-    assert_eq!((buffer.residency(), buffer.advise(Advice::DontNeed)), (Err(Busy), Err(Busy)));
+    assert_eq!((buffer.residency(), buffer.set_purgeable(true)), (Err(Busy), Err(Busy)));
     assert_eq!(rig.home().reclaim(&[buffer], ALL, Evict::TRANSFER, cx).evicted.moved(), NONE);
     rig.home().settle(ALL, cx);
     if let Ok(block) = rig.pool().take(Order::PAGE, Caching::Uncached, cx) {

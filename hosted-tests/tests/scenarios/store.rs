@@ -2,7 +2,7 @@
 
 use crate::card::*;
 use crate::rig::*;
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use hosted_tests::kit::*;
 
 /// What is stored, and what it should be: dropped, nothing of it is.
@@ -55,10 +55,10 @@ fn store_all(kept: &mut Kept<'_, '_>, way: Way) -> Tried<Full> {
         let k = order((seed % 3) as u8);
         let taken = home.pool().take_up_to(k, Order::PAGE, WB, CX);
         let mut block = match taken {
-            Err(TakeError::OutOfFrames(OutOfFrames::Exhausted)) => return Ok(Full::Source),
+            Err(AllocError::Exhausted) => return Ok(Full::Source),
             taken => taken?,
         };
-        block.copy_in(0, bytes(seed, block.block().bytes()));
+        block.write_at(0, bytes(seed, block.block().bytes()));
         let Ok(block) = block.into_plain(home.platform(), CX) else { panic!("it is plain") };
         let at = block.pfn();
         let stored = match way {
@@ -98,14 +98,14 @@ fn take_all(kept: &mut Kept<'_, '_>) -> Tried {
             Ok(block) => block,
             Err(refused) => {
                 kept.all.insert(0, (refused.item, seed));
-                if refused.why != StoreError::OtherWay {
+                if refused.why != StoreError::WrongKind {
                     return Err(refused.why.into());
                 }
                 load_first(kept)?
             }
         };
         let mut there = vec![0; len];
-        assert_eq!((block.pages(), block.copy_out(0, &mut there)), (pages, len));
+        assert_eq!((block.pages(), block.read_at(0, &mut there)), (pages, len));
         assert!(there == bytes(seed, len), "other bytes than were stored");
         home.pool().release(block);
         kept.validate();

@@ -3,7 +3,7 @@
 use crate::card::*;
 use crate::rig::*;
 use crate::stops::*;
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
@@ -28,7 +28,7 @@ fn room_for_half(rig: &Rig<'_>, how: Evict) -> Tried {
     let large = rig.buffer(&mut slots_large[..]).within(ORDINARY.only()).with_mode(UC);
     write(&small, 1)?;
     let full = Known(&large, &[0; 32 * PAGE]).populate(rig, ALL)?;
-    let exhausted = Some(PinError::Take(OutOfFrames::Exhausted.into()));
+    let exhausted = Some(AccessError::Alloc(AllocError::Exhausted));
     same((full.populated, full.why), (pages(30), exhausted))?;
     let report = rig.home().reclaim(&[&small], pages(2), how, CX);
     let settled = rig.home().settle(ALL, CX);
@@ -77,7 +77,7 @@ fn counted(rig: &Rig<'_>, how: Evict) -> Tried {
     assert_eq!(after.moved() - before.moved(), moved);
     let settled = rig.home().settle(ALL, CX);
     same(settled.error, None)?;
-    assert_eq!(settled.freed, after.handed_over - before.handed_over);
+    assert_eq!(settled.freed, after.transferred - before.transferred);
     assert_eq!(rig.world.frames_out() - rig.pool().ready(), NONE, "all of it is free");
     compare(&whole, 1)?;
     compare(&rest, 2)
@@ -125,7 +125,7 @@ impl Crowd<'_, '_, '_> {
         if self.purged < PURGEABLE.min(written) {
             self.purged += usize::from(self.objects[self.purged].purge(CX).is_ok());
         } else {
-            let how = if written.is_multiple_of(2) { Evict::LADDER } else { Evict::SPLIT };
+            let how = if written.is_multiple_of(2) { Evict::ANY } else { Evict::SPLIT };
             home.reclaim(&self.objects[..], pages(OBJECT), how, CX);
             home.settle(ALL, CX);
         }
@@ -135,7 +135,7 @@ impl Crowd<'_, '_, '_> {
     }
 
     /// Tries to get a guard until there is room; how often it was refused.
-    fn patiently(&mut self, n: usize, mut step: impl FnMut(&Self) -> Result<(), PinError>) -> usize {
+    fn patiently(&mut self, n: usize, mut step: impl FnMut(&Self) -> Result<(), AccessError>) -> usize {
         let mut refused = 0;
         while let Err(why) = step(self) {
             refused += 1;
@@ -163,7 +163,7 @@ fn overcommitted(rig: &Rig<'_>) -> Tally {
     for n in 0..OBJECTS {
         crowd.patiently(n, |crowd| {
             let mut guard = crowd.objects[n].write()?;
-            assert_eq!(guard.copy_in(0, contents(n)), OBJECT * PAGE);
+            assert_eq!(guard.write_at(0, contents(n)), OBJECT * PAGE);
             Ok(())
         });
     }
@@ -172,7 +172,7 @@ fn overcommitted(rig: &Rig<'_>) -> Tally {
         tally.interrupted += crowd.patiently(n, |crowd| {
             let guard = crowd.objects[n].read()?;
             let mut bytes = vec![0xA5; OBJECT * PAGE];
-            assert_eq!(guard.copy_out(0, &mut bytes), bytes.len());
+            assert_eq!(guard.read_at(0, &mut bytes), bytes.len());
             let expected = if n < PURGEABLE { &[0; OBJECT * PAGE][..] } else { contents(n) };
             assert!(bytes == expected, "object {n} has other words");
             Ok(())

@@ -3,7 +3,7 @@
 use crate::card::*;
 use crate::rig::*;
 use crate::stops::*;
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 
@@ -31,7 +31,7 @@ fn in_any_state(rig: &Rig<'_>) -> Tried {
     use Life::*;
     let lives = [Unused, Half, Filled, Out(3), Out(7), OutAndBack(2), OutAndBack(5), Clean, Purged];
     for (n, life) in lives.into_iter().enumerate() {
-        for how in [Evict::LADDER, Evict::SPLIT, RUNGS[n % 6]] {
+        for how in [Evict::ANY, Evict::SPLIT, RUNGS[n % 6]] {
             let mut slots = slots(7);
             let buffer = rig.buffer(&mut slots[..]).with_mode(MODES[n % 3]);
             live(rig, &buffer, life, how)?;
@@ -94,9 +94,9 @@ fn no_slots(rig: &Rig<'_>) -> Tried {
     let known = Known(&buffer, &[]);
     for _ in 0..2 {
         assert_eq!(known.populate(rig, ALL)?, Restored::default());
-        assert_eq!(buffer.write()?.copy_in(0, b"anything"), 0);
+        assert_eq!(buffer.write()?.write_at(0, b"anything"), 0);
         known.compare()?;
-        assert_eq!(known.evict(rig, ALL, Evict::LADDER)?.moved(), NONE);
+        assert_eq!(known.evict(rig, ALL, Evict::ANY)?.moved(), NONE);
         assert_eq!(known.restore(rig, ALL)?, Restored::default());
         assert_eq!((buffer.purge(CX), buffer.discard()), (Ok(()), Ok(NONE)));
         assert_eq!((buffer.residency()?, rig.in_use()), (Residency::default(), NONE));
@@ -176,7 +176,7 @@ fn unpopulate_empty(rig: &Rig<'_>) -> Tried {
         let calls = (rig.platform().calls(), rig.store().calls());
         for _ in 0..2 {
             assert_eq!((buffer.purge(CX), buffer.discard()), (Ok(()), Ok(NONE)));
-            assert_eq!(buffer.evict(ALL, Evict::LADDER, CX)?, Evicted::default());
+            assert_eq!(buffer.evict(ALL, Evict::ANY, CX)?, Evicted::default());
             assert_eq!(buffer.restore(ALL, CX), Restored::default());
         }
         assert_eq!((rig.platform().calls(), rig.store().calls()), calls);
@@ -205,7 +205,7 @@ fn away_and_back(rig: &Rig<'_>) -> Tried {
             same(evicted.moved(), pages(1))?;
             same((buffer.residency()?.resident, buffer.residency()?.stored), (NONE, pages(1)))?;
             let freed = rig.home().settle(settled, CX).freed;
-            same(freed, if settled == ALL { evicted.handed_over } else { NONE })?;
+            same(freed, if settled == ALL { evicted.transferred } else { NONE })?;
             same(known.restore(rig, ALL)?.into_result()?.total(), pages(1))?;
             same((buffer.residency()?.resident, buffer.residency()?.stored), (pages(1), NONE))?;
             known.compare()?;

@@ -3,7 +3,7 @@
 
 use crate::card::*;
 use crate::rig::*;
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,10 +13,10 @@ const ROUNDS: usize = 12;
 const STEPS: usize = 150;
 
 /// Something may be busy, or held by others; nothing else may go wrong.
-fn allowed<T>(outcome: Result<T, PinError>) -> Option<T> {
+fn allowed<T>(outcome: Result<T, AccessError>) -> Option<T> {
     match outcome {
         Ok(done) => Some(done),
-        Err(PinError::Busy | PinError::Take(TakeError::OutOfFrames(OutOfFrames::Exhausted))) => None,
+        Err(AccessError::Busy | AccessError::Alloc(AllocError::Exhausted)) => None,
         Err(why) => panic!("{why:?}"),
     }
 }
@@ -28,11 +28,11 @@ fn come_and_go(rig: &Rig<'_>, me: usize) -> usize {
         let (mode, k) = (MODES[(n + me) % 3], (n % 4) as u8);
         if let Ok(mut block) = rig.pool().take(order(k), mode, CX) {
             let mut bytes = vec![0xA5; block.block().bytes()];
-            block.block().copy_out(0, &mut bytes);
+            block.block().read_at(0, &mut bytes);
             assert!(bytes.iter().all(|byte| *byte == 0), "not wiped, or in two hands");
-            block.copy_in(0, &pattern(me as u8, bytes.len()));
+            block.write_at(0, &pattern(me as u8, bytes.len()));
             thread::yield_now();
-            block.block().copy_out(0, &mut bytes);
+            block.block().read_at(0, &mut bytes);
             assert!(bytes == pattern(me as u8, bytes.len()), "in two hands");
             assert!(rig.pool().give(block, CX).is_ok());
             done += 1;
@@ -44,12 +44,12 @@ fn come_and_go(rig: &Rig<'_>, me: usize) -> usize {
         }
         let Some(mut guard) = allowed(buffer.write()) else { continue };
         let bytes = pattern(n as u8, guard.bytes());
-        guard.copy_in(0, &bytes);
+        guard.write_at(0, &bytes);
         drop(guard);
-        buffer.evict_now(pages(n % 9), RUNGS[n % 6], CX);
+        buffer.evict_mut(pages(n % 9), RUNGS[n % 6], CX);
         if let Some(guard) = allowed(buffer.read()) {
             let mut there = vec![0; bytes.len()];
-            guard.copy_out(0, &mut there);
+            guard.read_at(0, &mut there);
             assert!(there == bytes, "other bytes than were written");
             done += 1;
         }

@@ -3,7 +3,7 @@
 use crate::card::*;
 use crate::rig::*;
 use crate::stops::*;
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use hosted_tests::kit::*;
 
 /// Rule: a new buffer of one page is as it was ordered, has nothing beside its slot, and took nothing; its first use gives it
@@ -45,7 +45,7 @@ fn a_page_more(rig: &Rig<'_>) -> Tried {
         let mut expected = bytes(15, n * PAGE).to_vec();
         let mut slots = slots(n + 1);
         let buffer = rig.buffer(&mut slots[..]).with_mode(mode);
-        assert_eq!(buffer.write()?.copy_in(0, &expected), n * PAGE);
+        assert_eq!(buffer.write()?.write_at(0, &expected), n * PAGE);
         expected.resize((n + 1) * PAGE, 0);
         let known = Known(&buffer, &expected);
         same(known.evict(rig, ALL, how)?.moved(), pages(n + 1))?;
@@ -67,12 +67,12 @@ fn ragged(rig: &Rig<'_>) -> Tried {
     for (len, n, k) in [(1, 1, 0), (PAGE, 1, 0), (PAGE + 1, 2, 1), (2 * PAGE + 1, 3, 2), (5 * PAGE - 1, 5, 3)]
     {
         let needed = len.div_ceil(PAGE);
-        assert_eq!((needed, Order::holding(pages(needed))), (n, Some(order(k))));
+        assert_eq!((needed, Order::for_pages(pages(needed))), (n, Some(order(k))));
         let mut vector = slots(needed);
         let many = rig.buffer(&mut vector[..]).with_mode(UC);
         let one: Buffer<'_, _, _> = Buffer::new(rig.home(), order(k)).with_id(rig.id());
         let mut expected = bytes(16, len).to_vec();
-        assert_eq!((many.write()?.copy_in(0, &expected), one.write()?.copy_in(0, &expected)), (len, len));
+        assert_eq!((many.write()?.write_at(0, &expected), one.write()?.write_at(0, &expected)), (len, len));
         for (there, covered) in [(read(&many)?, n), (read(&one)?, 1 << k)] {
             assert_eq!(there.len(), covered * PAGE);
             let (contents, behind) = there.split_at(len);
@@ -80,14 +80,14 @@ fn ragged(rig: &Rig<'_>) -> Tried {
         }
         expected.resize(n * PAGE, 0);
         let mut guard = many.write()?;
-        assert_eq!(guard.copy_in(n * PAGE - 1, &[expected[n * PAGE - 1], 1]), 1, "as much as there is");
-        assert_eq!(guard.copy_in(n * PAGE, b"past the end"), 0);
+        assert_eq!(guard.write_at(n * PAGE - 1, &[expected[n * PAGE - 1], 1]), 1, "as much as there is");
+        assert_eq!(guard.write_at(n * PAGE, b"past the end"), 0);
         drop(guard);
         let known = Known(&many, &expected);
         same(known.evict(rig, ALL, Evict::COPY)?.copied, pages(n))?;
         known.compare()?;
     }
-    assert_eq!(Order::holding(pages((1 << 15) + 1)), None, "no block is that large");
+    assert_eq!(Order::for_pages(pages((1 << 15) + 1)), None, "no block is that large");
     Ok(())
 }
 
@@ -183,7 +183,7 @@ fn create(rig: &Rig<'_>) -> Tried {
     ) -> Tried {
         write(buffer, n)?;
         let known = Known(buffer, bytes(n, n * PAGE));
-        same(known.evict(rig, ALL, Evict::LADDER)?.moved(), pages(n))?;
+        same(known.evict(rig, ALL, Evict::ANY)?.moved(), pages(n))?;
         same(known.restore(rig, ALL)?.total(), pages(n))?;
         known.compare()
     }
@@ -217,8 +217,8 @@ fn impossible(rig: &Rig<'_>) -> Tried {
     assert_eq!(Addressed::new::<Plat<'_>>(&mut slots[..], &mut addresses).err(), Some(too_short));
     let too_short = TooShort { given: 2, slots: 4 };
     assert_eq!(Charged::new::<Plat<'_>>(&mut slots[..], &mut charges).err(), Some(too_short));
-    let exhausted = Some(PinError::Take(OutOfFrames::Exhausted.into()));
-    let nowhere = Zone::new(3).unwrap().only();
+    let exhausted = Some(AccessError::Alloc(AllocError::Exhausted));
+    let nowhere = Zones::of(3);
     let home = rig.home();
     let too_large: Buffer<'_, _, _> = Buffer::new(home, LARGEST.higher().unwrap()).with_id(rig.id());
     let nowhere: Buffer<'_, _, _> = Buffer::new(home, order(0)).with_id(rig.id()).within(nowhere);
@@ -227,7 +227,7 @@ fn impossible(rig: &Rig<'_>) -> Tried {
         assert_eq!(buffer.write().map(drop).err(), exhausted);
         assert_eq!(buffer.populate(ALL, CX).why, exhausted);
         assert_eq!((buffer.residency()?, rig.in_use()), (Residency::default(), NONE));
-        assert_eq!(buffer.evict(ALL, Evict::LADDER, CX)?, Evicted::default());
+        assert_eq!(buffer.evict(ALL, Evict::ANY, CX)?, Evicted::default());
     }
     let right = rig.buffer(&mut slots[..]).within(ZONES[1].only());
     write(&right, 21)?;
@@ -274,14 +274,14 @@ fn scenario_23_no_memory() {
     let at_least = Calls { platform: 12, ..Calls::default() };
     let stopped = Stopped { by_budget: 4, by_interrupts: 6 };
     let failures = sweep_both(&Ground::new(16), at_least, stopped, no_memory);
-    assert!(failures.contains(&Failure::Pin(PinError::OverLimit)), "nobody may pay for it");
+    assert!(failures.contains(&Failure::Pin(AccessError::OverLimit)), "nobody may pay for it");
 }
 
 fn no_memory(rig: &Rig<'_>) -> Tried {
     let (mut slots, mut addresses, mut charges) = (slots(4), [None; 4], [None; 4]);
     let addressed = Addressed::new(&mut slots[..], &mut addresses).unwrap();
     let buffer = rig.buffer(Charged::new(addressed, &mut charges).unwrap()).within(LOW.only());
-    let exhausted = PinError::Take(OutOfFrames::Exhausted.into());
+    let exhausted = AccessError::Alloc(AllocError::Exhausted);
     let hogged = rig.ground.leave(LOW, 0);
     assert_eq!((buffer.read().map(drop), buffer.write().map(drop)), (Err(exhausted), Err(exhausted)));
     assert_eq!((buffer.residency()?, rig.in_use(), rig.world.mapped()), (Residency::default(), NONE, NONE));

@@ -11,7 +11,7 @@ fn what_has_no_memory_is_not_held() {
     arena.release(block);
     assert_eq!(
         arena.allocate(order(5), INTERRUPT).err(),
-        Some(OutOfFrames::Exhausted),
+        Some(AllocError::Exhausted),
         "half of it is a hole"
     );
     settles(&arena, 0, 0, 0);

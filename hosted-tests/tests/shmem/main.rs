@@ -1,9 +1,6 @@
 //! What an arena promises: chunks, drops, limits, windows, and that nothing leaks from one owner to the next.
 
-use forebay::{
-    BackingStore, Buffer, Context, Evict, Forebay, Handle, Order, OutOfFrames, OwnedBlock, Pages, PinError,
-    Place, Platform, Refused, Settled, StoreError, StoreId, TakeError,
-};
+use forebay::{BackingStore, Buffer, Context, Evict, Forebay, Handle, Order, AllocError, OwnedBlock, Pages, AccessError, Platform, Refused, StoreError, StoreId, port::Settled};
 use forebay_backends::shmem::{Arena, ArenaBlock, Builder};
 use hosted_tests::conformance::{content, fill, order};
 use hosted_tests::pages::entries;
@@ -122,7 +119,7 @@ fn taking_back_in_an_interrupt() {
     arena.release(comes_back(&arena, item, &bytes));
     // A fresh chunk has to wait too; one that is mapped does not.
     let block = arena.allocate(order(4), INTERRUPT).expect("its chunk is still mapped");
-    assert_eq!(arena.allocate(order(4), INTERRUPT).err(), Some(OutOfFrames::Exhausted));
+    assert_eq!(arena.allocate(order(4), INTERRUPT).err(), Some(AllocError::Exhausted));
     assert_eq!(arena.usage().resident, Pages::new(16));
     arena.release(block);
 }
@@ -159,7 +156,7 @@ fn nothing_leaks_from_one_owner_to_the_next() {
         let plant = |k| {
             let mut block = arena.allocate(order(k), THREAD).expect("there is room");
             for at in (0..block.bytes()).step_by(16) {
-                assert_eq!(block.copy_in(at, &SECRET), 16);
+                assert_eq!(block.write_at(at, &SECRET), 16);
             }
             block
         };
@@ -193,9 +190,9 @@ fn nothing_leaks_from_one_owner_to_the_next() {
                 arena.release(block);
             }
             _ => {
-                let ram = forebay_backends::Ram::<forebay::Spin, PAGE>::new();
+                let ram = forebay_backends::Ram::<forebay::sync::SpinRawMutex, PAGE>::new();
                 let meta = hosted_tests::memory::words(
-                    forebay_backends::Ram::<forebay::Spin, PAGE>::metadata_words(1 << 17),
+                    forebay_backends::Ram::<forebay::sync::SpinRawMutex, PAGE>::metadata_words(1 << 17),
                 );
                 ram.add(hosted_tests::memory::leak(1 << 17, 0), meta).expect("memory");
                 let mut block = ram.allocate(order(4), THREAD).expect("there is room");
@@ -221,10 +218,10 @@ fn nothing_leaks_from_one_owner_to_the_next() {
             let mut tile = Buffer::new(&home, order(4));
             assert!(tile.read().expect("there is room").bytes() == 16 * PAGE);
             let mut bytes = vec![1; 16 * PAGE];
-            tile.read().expect("it is resident").copy_out(0, &mut bytes);
+            tile.read().expect("it is resident").read_at(0, &mut bytes);
             assert!(bytes.iter().all(|byte| *byte == 0), "somebody's bytes, way {way}, through a pool");
-            tile.write().expect("it is resident").copy_in(0, &[0x5e; 16 * PAGE]);
-            tile.evict_now(Pages::MAX, Evict::TRANSFER, THREAD);
+            tile.write().expect("it is resident").write_at(0, &[0x5e; 16 * PAGE]);
+            tile.evict_mut(Pages::MAX, Evict::TRANSFER, THREAD);
         }
     }
 }
@@ -252,7 +249,7 @@ fn the_limit_is_on_what_is_resident() {
     let arena = builder(8).limit(Pages::new(24)).create().expect("an arena");
     let (a, a_bytes) = take(&arena, 4, 6);
     let (b, b_bytes) = take(&arena, 3, 7);
-    assert_eq!(arena.allocate(Order::PAGE, THREAD).err(), Some(OutOfFrames::Limit));
+    assert_eq!(arena.allocate(Order::PAGE, THREAD).err(), Some(AllocError::Limit));
     let a = handed(&arena, a);
     let (c, c_bytes) = take(&arena, 4, 8);
     let Refused { item, why } = arena.take_back(a, THREAD).expect_err("24 pages are resident");
@@ -270,7 +267,7 @@ fn the_limit_is_on_what_is_resident() {
     // A buffer says the same, and a reclaim is the cure.
     let home = Forebay::<_, _, [Place<_>; 0]>::new(&arena, &arena, 0);
     let tiles: Vec<_> = (0..6).map(|_| Buffer::new(&home, order(3))).collect();
-    let over = |e: PinError| assert_eq!(e, PinError::Take(TakeError::OutOfFrames(OutOfFrames::Limit)));
+    let over = |e: AccessError| assert_eq!(e, AccessError::Alloc(AllocError::Limit));
     for round in 0..3_u8 {
         for (n, tile) in tiles.iter().enumerate() {
             let mut guard = loop {
@@ -279,14 +276,14 @@ fn the_limit_is_on_what_is_resident() {
                     Err(e) => {
                         over(e);
                         let report = home.reclaim(&tiles[..], Pages::new(8), Evict::TRANSFER, THREAD);
-                        assert!(report.evicted.handed_over >= Pages::new(8), "{report:?}");
+                        assert!(report.evicted.transferred >= Pages::new(8), "{report:?}");
                     }
                 }
             };
             let mut old = [0; 8 * PAGE];
-            guard.copy_out(0, &mut old);
+            guard.read_at(0, &mut old);
             assert!(old == [if round == 0 { 0 } else { round * 16 + n as u8 }; 8 * PAGE]);
-            guard.copy_in(0, &[(round + 1) * 16 + n as u8; 8 * PAGE]);
+            guard.write_at(0, &[(round + 1) * 16 + n as u8; 8 * PAGE]);
         }
     }
 }
@@ -328,7 +325,7 @@ fn what_can_not_be_made() {
     }
     assert!(why(Arena::builder(u64::MAX)).contains("make the arena smaller"));
     assert!(why(Arena::builder(1 << 62)).contains("make the arena smaller"));
-    let small = Arena::builder(1 << 20).chunk(PAGE).create_as::<65536, forebay::Spin>();
+    let small = Arena::builder(1 << 20).chunk(PAGE).create_as::<65536, forebay::sync::SpinRawMutex>();
     assert!(small.expect_err("a page is larger").to_string().contains("65536"));
 }
 
@@ -340,7 +337,7 @@ fn a_block_that_was_refused_leaves_nothing_behind() {
     arena.release(page);
     assert_eq!(
         arena.allocate(order(1), INTERRUPT).err(),
-        Some(OutOfFrames::Exhausted),
+        Some(AllocError::Exhausted),
         "one chunk is a hole"
     );
     assert_eq!(arena.usage().held, Pages::new(1));

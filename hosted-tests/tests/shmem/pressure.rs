@@ -1,7 +1,7 @@
 //! Reclaims on an arena: what is pending waits for its neighbours there, and its address space is not memory.
 
 use super::*;
-use forebay::Want;
+use forebay::ReclaimTarget;
 
 /// Rule: what may be kept free is what the limit leaves; without a limit nobody can say, and nobody's contents leave.
 #[test]
@@ -28,7 +28,7 @@ fn what_can_not_settle_holds_up_nothing() {
     tiles.iter().for_each(|t| drop(t.write().unwrap()));
     let mut reports = Vec::new();
     for _ in 0..50 {
-        reports.push(home.reclaim(&tiles[..], Want::freed(Pages::new(4)), Evict::LADDER, THREAD));
+        reports.push(home.reclaim(&tiles[..], ReclaimTarget::freed(Pages::new(4)), Evict::ANY, THREAD));
         home.settle(Pages::MAX, THREAD);
     }
     let gained: Pages = reports.iter().map(|r| r.gained).sum();

@@ -27,13 +27,13 @@ fn everybody_sees_the_same_bytes() {
         // SAFETY: as above.
         unsafe { there.add(at as usize + 5).write_volatile(window as u8) };
         let mut byte = [0];
-        assert_eq!((block.copy_out(5, &mut byte), byte[0]), (1, window as u8));
+        assert_eq!((block.read_at(5, &mut byte), byte[0]), (1, window as u8));
     }
     file.write_all_at(b"from outside", at + 100).expect("it is in the file");
     let mut text = [0; 12];
-    block.copy_out(100, &mut text);
+    block.read_at(100, &mut text);
     assert_eq!(&text, b"from outside");
-    block.copy_in(100, b"from  within");
+    block.write_at(100, b"from  within");
     file.read_exact_at(&mut text, at + 100).expect("it is in the file");
     assert_eq!(&text, b"from  within");
     // Nobody can take pages away from under the mapping.
@@ -113,7 +113,7 @@ fn what_was_exported_goes_to_no_shelf() {
 #[test]
 fn what_a_guest_wrote_is_wiped() {
     let arena = arena(1);
-    let pool = forebay::Pool::<_, [Place<_>; 1]>::new(&arena, 1);
+    let pool = forebay::pool::Pool::<_, [Place<_>; 1]>::new(&arena, 1);
     let block = pool.take(Order::PAGE, (), THREAD).expect("there is room");
     let first = range(&arena, block.block()).cast::<u8>();
     // SAFETY: the range is mapped, and nobody else is at it.

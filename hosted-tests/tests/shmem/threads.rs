@@ -59,7 +59,7 @@ fn reclaimable_means_not_mapped() {
             while !settling.is_finished() {
                 let again = |handle| match arena.take_back(handle, INTERRUPT) {
                     Ok(mut block) => {
-                        block.copy_in(0, &[1]);
+                        block.write_at(0, &[1]);
                         handed(&arena, block)
                     }
                     Err(refused) => refused.item,

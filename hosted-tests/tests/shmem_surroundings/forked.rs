@@ -4,7 +4,7 @@ use crate::alone::{Case, Place};
 use crate::common::{ALL, CX, order};
 use crate::goods::{Block, Goods, MIB, PAGE, compare, page, write};
 use crate::raw::in_fork;
-use forebay::{BackingStore, Handle, Order, OutOfFrames, OwnedBlock, Platform, StoreError, StoreId};
+use forebay::{BackingStore, Handle, Order, AllocError, OwnedBlock, Platform, StoreError, StoreId};
 use forebay_backends::shmem::Arena;
 
 pub(crate) const CASES: &[Case] = &[
@@ -84,7 +84,7 @@ fn child(estate: Estate, f: impl FnOnce(Estate)) -> Estate {
 fn no_rights() {
     let estate = child(Estate::new(), |estate| {
         let Estate { arena, mut resident, mut stored, mut copied } = estate;
-        assert_eq!(arena.allocate(Order::PAGE, CX).err(), Some(OutOfFrames::Unavailable));
+        assert_eq!(arena.allocate(Order::PAGE, CX).err(), Some(AllocError::Unavailable));
         unreachable_bytes(&mut resident[0]);
         assert_eq!((arena.offset(&resident[0]), arena.export(&resident[0])), (None, None));
 
@@ -123,7 +123,7 @@ fn no_rights() {
 
 fn unreachable_bytes(block: &mut Block) {
     let mut bytes = [0xA5; PAGE];
-    assert_eq!((block.copy_out(0, &mut bytes), block.copy_in(0, &page(0))), (0, 0));
+    assert_eq!((block.read_at(0, &mut bytes), block.write_at(0, &page(0))), (0, 0));
     block.zero();
     assert!(bytes == [0xA5; PAGE], "something was read");
 }
@@ -144,7 +144,7 @@ fn dropped() {
     // A child's child has no more.
     let estate = child(estate, |estate| {
         let (estate, ended) = in_fork(estate, |mut estate| {
-            assert_eq!(estate.arena.allocate(Order::PAGE, CX).err(), Some(OutOfFrames::Unavailable));
+            assert_eq!(estate.arena.allocate(Order::PAGE, CX).err(), Some(AllocError::Unavailable));
             unreachable_bytes(&mut estate.resident[0]);
         });
         assert_eq!(ended, 0);
@@ -162,7 +162,7 @@ fn own() {
             assert_eq!(refused.why, StoreError::WrongStore, "a block of the parent's");
             assert_eq!(mine.offset(&refused.item), None);
             mine.release(refused.item);
-            assert_eq!(estate.arena.allocate(Order::PAGE, CX).err(), Some(OutOfFrames::Unavailable));
+            assert_eq!(estate.arena.allocate(Order::PAGE, CX).err(), Some(AllocError::Unavailable));
         };
         let goods = Goods::usual();
         theirs(&mut estate, &goods.arena);
@@ -171,7 +171,7 @@ fn own() {
         goods.round();
         // And one of its child's.
         let (kept, ended) = in_fork(kept, |_| {
-            assert_eq!(goods.arena.allocate(Order::PAGE, CX).err(), Some(OutOfFrames::Unavailable));
+            assert_eq!(goods.arena.allocate(Order::PAGE, CX).err(), Some(AllocError::Unavailable));
             let own = Goods::usual();
             own.round();
             own.all_home();

@@ -3,7 +3,7 @@
 use crate::alone::{Case, Place};
 use crate::common::{ALL, CX, NONE, forebay, order, pages};
 use crate::goods::{Goods, MIB, PAGE, compare, write};
-use forebay::{BackingStore, Buffer, Evict, Order, OutOfFrames, OwnedBlock, Platform, StoreError};
+use forebay::{BackingStore, Buffer, Evict, Order, AllocError, OwnedBlock, Platform, StoreError};
 use forebay_backends::shmem::Arena;
 
 pub(crate) const CASES: &[Case] = &[
@@ -18,7 +18,7 @@ fn exhausted() {
     let blocks = goods.fill(4 * MIB, order(9));
     let full = || {
         for order in [Order::PAGE, order(9)] {
-            assert_eq!(goods.watched().allocate(order, CX).err(), Some(OutOfFrames::Exhausted));
+            assert_eq!(goods.watched().allocate(order, CX).err(), Some(AllocError::Exhausted));
         }
     };
     full();
@@ -51,7 +51,7 @@ fn reclaimed() {
         crate::common::fill(buffer, seed);
     }
     assert!(buffers[2].write().is_err(), "there is no address for a third");
-    assert_eq!(bay.reclaim(&buffers, ALL, Evict::LADDER, CX).evicted.handed_over, arena.total());
+    assert_eq!(bay.reclaim(&buffers, ALL, Evict::ANY, CX).evicted.transferred, arena.total());
     assert_eq!((bay.settle(ALL, CX).error, arena.stored()), (None, arena.total()));
     assert!(buffers[2].write().is_err(), "nor after a walk");
     crate::common::check(&buffers[0], 1);
@@ -73,7 +73,7 @@ fn limit() {
     let most = pages(2 * MIB / PAGE);
     let goods = Goods::new(Arena::builder(32 * MIB as u64).limit(most).create().unwrap());
     let first = goods.fill(2 * MIB, order(3));
-    let full = || assert_eq!(goods.watched().allocate(Order::PAGE, CX).err(), Some(OutOfFrames::Limit));
+    let full = || assert_eq!(goods.watched().allocate(Order::PAGE, CX).err(), Some(AllocError::Limit));
     full();
     let mut stored = goods.hand_over(first);
     assert_eq!(goods.settle().error, None);

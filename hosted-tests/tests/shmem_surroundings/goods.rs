@@ -1,7 +1,7 @@
 //! An arena with contents that are known byte by byte, watched by the oracle.
 
 use crate::common::{ALL, CX, NONE, order, pages};
-use forebay::{BackingStore, Handle, Order, OwnedBlock, Platform, Settled, Spin};
+use forebay::{BackingStore, Handle, Order, OwnedBlock, Platform, port::Settled, sync::SpinRawMutex};
 use forebay_backends::Ram;
 use forebay_backends::shmem::{Arena, ArenaBlock};
 use hosted_tests::{Contents, Watched, World, memory};
@@ -28,7 +28,7 @@ pub(crate) fn page(number: usize) -> [u8; PAGE] {
 #[track_caller]
 pub(crate) fn write(block: &mut impl OwnedBlock, number: usize) {
     for n in 0..block.pages().get() {
-        assert_eq!(block.copy_in(n * PAGE, &page(number + n)), PAGE, "a short block");
+        assert_eq!(block.write_at(n * PAGE, &page(number + n)), PAGE, "a short block");
     }
 }
 
@@ -37,15 +37,15 @@ pub(crate) fn write(block: &mut impl OwnedBlock, number: usize) {
 pub(crate) fn compare(block: &impl OwnedBlock, number: usize) {
     for n in 0..block.pages().get() {
         let mut bytes = [0xA5; PAGE];
-        assert_eq!(block.copy_out(n * PAGE, &mut bytes), PAGE, "a short block");
+        assert_eq!(block.read_at(n * PAGE, &mut bytes), PAGE, "a short block");
         assert!(bytes == page(number + n), "page {} has other bytes than were written", number + n);
     }
 }
 
 /// Plain memory, so many pages.
-pub(crate) fn ram(pages: usize) -> Ram<Spin, PAGE> {
+pub(crate) fn ram(pages: usize) -> Ram<SpinRawMutex, PAGE> {
     let ram = Ram::new();
-    let words = memory::words(Ram::<Spin, PAGE>::metadata_words(pages * PAGE));
+    let words = memory::words(Ram::<SpinRawMutex, PAGE>::metadata_words(pages * PAGE));
     ram.add(memory::leak(pages * PAGE, 0), words).expect("good memory");
     ram
 }
@@ -215,7 +215,7 @@ pub(crate) fn empty(arena: &Arena) {
 pub(crate) fn assert_zeros(block: &impl OwnedBlock) {
     let mut bytes = [0xA5; PAGE];
     for n in 0..block.pages().get() {
-        assert_eq!(block.copy_out(n * PAGE, &mut bytes), PAGE, "a short block");
+        assert_eq!(block.read_at(n * PAGE, &mut bytes), PAGE, "a short block");
         assert!(bytes == [0; PAGE], "page {n} of a zeroed block has old bytes");
     }
 }

@@ -6,7 +6,7 @@
 use crate::alone::{Case, Place};
 use crate::common::{ALL, CX, order};
 use crate::goods::{MIB, PAGE, compare, empty, page, ram, write};
-use forebay::{BackingStore, Handle, Order, OutOfFrames, OwnedBlock, Platform, RawLock, StoreError, StoreId};
+use forebay::{BackingStore, Handle, Order, AllocError, OwnedBlock, Platform, StoreError, StoreId, sync::RawMutex};
 use forebay_backends::shmem::{Arena, ArenaBlock, Builder, GroupLimit, OsLock};
 use std::sync::Barrier;
 use std::thread;
@@ -50,7 +50,7 @@ fn list<T>(count: usize) -> Vec<Option<T>> {
 }
 
 /// As many blocks as there may be, written; how many.
-fn allocate_all<L: RawLock>(
+fn allocate_all<L: RawMutex>(
     arena: &Arena<PAGE, L>,
     order: Order,
     blocks: &mut [Option<ArenaBlock<PAGE>>],
@@ -63,7 +63,7 @@ fn allocate_all<L: RawLock>(
                 *place = Some(block);
             }
             Err(why) => {
-                assert_eq!(why, OutOfFrames::NoHeadroom, "it is the group that is full");
+                assert_eq!(why, AllocError::NoHeadroom, "it is the group that is full");
                 return n;
             }
         }
@@ -138,7 +138,7 @@ fn together(builder: &Builder, order: Order) {
                     for place in blocks {
                         match arena.allocate(order, CX) {
                             Ok(block) => *place = Some(block),
-                            Err(why) => return assert_eq!(why, OutOfFrames::NoHeadroom),
+                            Err(why) => return assert_eq!(why, AllocError::NoHeadroom),
                         }
                     }
                 });
@@ -172,7 +172,7 @@ fn copy_until_full(builder: &Builder) {
     let mut handles: Vec<Option<Handle>> = list(256 * MIB / PAGE);
     let mut fill = |handles: &mut [Option<Handle>], from: usize| {
         for (n, place) in handles.iter_mut().enumerate().skip(from) {
-            assert_eq!(block.copy_in(0, &page(n)), PAGE);
+            assert_eq!(block.write_at(0, &page(n)), PAGE);
             match BackingStore::save(&copies, &block, Order::PAGE, CX) {
                 Ok(handle) => *place = Some(handle),
                 Err(why) => {

@@ -5,7 +5,7 @@ use crate::alone::{Case, Place};
 use crate::common::{ALL, CX, NONE, order, pages};
 use crate::filter::{Refuse, refused};
 use crate::goods::{Goods, MIB, PAGE, assert_zeros, compare, empty, page, ram, write};
-use forebay::{BackingStore, Context, Order, OutOfFrames, OwnedBlock, Platform, StoreError};
+use forebay::{BackingStore, Context, Order, AllocError, OwnedBlock, Platform, StoreError};
 use forebay_backends::shmem::{Arena, Usage};
 use hosted_tests::pages::entries;
 use rustix::io::Errno;
@@ -39,7 +39,7 @@ fn populate() {
         refused(&POPULATE.map(|advice| Refuse::advice(advice, why)), || {
             let fresh = goods.watched().allocate(order(9), CX).expect_err("there is no memory");
             let full = why == Errno::NOMEM;
-            assert_eq!(fresh, if full { OutOfFrames::NoHeadroom } else { OutOfFrames::Failed });
+            assert_eq!(fresh, if full { AllocError::NoHeadroom } else { AllocError::Failed });
             let refused = goods.watched().take_back(Goods::pick(&mut kept), CX).expect_err("nor here");
             let expected = if full { StoreError::NoHeadroom } else { StoreError::Io };
             assert_eq!(refused.why, expected, "{why}");
@@ -157,10 +157,10 @@ fn dropped_and_unmapped() {
         assert_eq!(goods.settle().error, Some(StoreError::Io));
     });
     let now = goods.watched().allocate(Order::PAGE, Context::INTERRUPT);
-    assert_eq!(now.expect_err("its memory may be in swap"), OutOfFrames::Exhausted);
+    assert_eq!(now.expect_err("its memory may be in swap"), AllocError::Exhausted);
     let populate = POPULATE.map(|advice| Refuse::advice(advice, Errno::NOMEM));
     let fresh = refused(&populate, || goods.watched().allocate(Order::PAGE, CX).err());
-    assert_eq!(fresh, Some(OutOfFrames::NoHeadroom));
+    assert_eq!(fresh, Some(AllocError::NoHeadroom));
     let mut block = goods.watched().allocate(Order::PAGE, CX).unwrap();
     block.zero();
     assert_zeros(&block);
@@ -188,7 +188,7 @@ fn everything() {
     let spare = goods.fill(MIB, order(3));
     let spare = refused(&calls.map(|call| Refuse::new(call, Errno::PERM)), || {
         assert!(goods.arena.memory_bytes().is_err());
-        assert_eq!(goods.watched().allocate(order(9), CX).err(), Some(OutOfFrames::Failed));
+        assert_eq!(goods.watched().allocate(order(9), CX).err(), Some(AllocError::Failed));
         let refused = goods.watched().take_back(Goods::pick(&mut kept), CX).unwrap_err();
         Goods::put(&mut kept, refused.item);
         // No system is needed for these.

@@ -1,6 +1,6 @@
 //! A store that breaks its contract: what it was given comes back, or is said to be lost. Never is it zeros.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use std::sync::Mutex;
@@ -96,11 +96,11 @@ fn a_handle_of_another_order_gives_the_block_back() {
         let at = tile.read().unwrap().as_ptr();
         let evicted = tile.evict(ALL, Evict::TRANSFER, CX).unwrap();
         assert_eq!((evicted.moved(), evicted.refused), (NONE, pages(4)));
-        assert_eq!(evicted.why, Some(StayReason::Store(StoreError::Io)));
+        assert_eq!(evicted.why, Some(RefusalReason::Store(StoreError::Io)));
         assert_eq!((tile.residency(), tile.read().unwrap().as_ptr()), (residency(4, 0, 0), at));
         check(&tile, 1);
         for buffer in [&many as &dyn Evictable, &tile] {
-            let copied = home.reclaim(&[buffer], ALL, Evict::LADDER, CX).evicted.copied;
+            let copied = home.reclaim(&[buffer], ALL, Evict::ANY, CX).evicted.copied;
             assert!(copied == pages(8) || copied == pages(4));
         }
         check(&tile, 1);
@@ -116,7 +116,7 @@ fn a_handle_of_another_order_gives_the_block_back() {
 fn what_a_store_keeps_is_said_to_be_lost() {
     let (near, far) = (near(16), far(16));
     for gives in [Gives::Nothing, Gives::AnError] {
-        for how in [Evict::TRANSFER, Evict::LADDER] {
+        for how in [Evict::TRANSFER, Evict::ANY] {
             is_lost(&near, &far, gives, how);
         }
     }
@@ -133,12 +133,12 @@ fn is_lost(near: &Near, far: &Far, gives: Gives, how: Evict) {
     assert_eq!(tile.evict(ALL, how, CX).unwrap().moved(), NONE, "{gives:?} {how:?}");
     assert_eq!(many.evict(ALL, how, CX).unwrap().moved(), NONE, "{gives:?} {how:?}");
     let counted: Vec<_> = home.stats().refusals.iter().collect();
-    assert_eq!(counted, [(StayReason::Store(StoreError::Io), 2)], "one for each block");
+    assert_eq!(counted, [(RefusalReason::Store(StoreError::Io), 2)], "one for each block");
     for _ in 0..2 {
-        assert_eq!((tile.read().err(), tile.write().err()), (Some(PinError::Lost), Some(PinError::Lost)));
-        assert_eq!((many.read().err(), many.write().err()), (Some(PinError::Lost), Some(PinError::Lost)));
-        assert_eq!(many.restore(ALL, CX).why, Some(PinError::Lost));
-        assert_eq!(many.populate(ALL, CX).why, Some(PinError::Lost));
+        assert_eq!((tile.read().err(), tile.write().err()), (Some(AccessError::Lost), Some(AccessError::Lost)));
+        assert_eq!((many.read().err(), many.write().err()), (Some(AccessError::Lost), Some(AccessError::Lost)));
+        assert_eq!(many.restore(ALL, CX).why, Some(AccessError::Lost));
+        assert_eq!(many.populate(ALL, CX).why, Some(AccessError::Lost));
     }
     tile.purge(CX).unwrap();
     many.purge(CX).unwrap();
@@ -155,7 +155,7 @@ fn is_lost(near: &Near, far: &Far, gives: Gives, how: Evict) {
 #[test]
 fn half_of_a_block_is_not_the_contents() {
     let (near, far) = (near(16), far(16));
-    for how in [Evict::TRANSFER, Evict::LADDER] {
+    for how in [Evict::TRANSFER, Evict::ANY] {
         is_lost(&near, &far, Gives::Half, how);
     }
 }

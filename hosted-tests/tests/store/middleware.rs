@@ -1,17 +1,14 @@
 //! Faults on purpose, and the trace of every call.
 
-use forebay::{
-    BackingStore, BufferId, Caching, Context, Handle, Mode, ModeRefused, Order, OutOfFrames, OwnedBlock,
-    Pages, Platform, Spin, StoreError, StoreId,
-};
+use forebay::{BackingStore, BufferId, Caching, Context, Handle, Order, AllocError, OwnedBlock, Pages, Platform, StoreError, StoreId, frame::{Mode, ModeRefused}, sync::SpinRawMutex};
 use forebay_backends::{Event, Faults, Faulty, Ram, RamBlock, RamRegion, Traced};
 use hosted_tests::conformance::{content, fill, order, pattern};
 use hosted_tests::memory::{leak, words};
 use std::cell::RefCell;
 
 const PAGE: usize = 512;
-type Source = Ram<Spin, PAGE>;
-type Slow = RamRegion<Spin, PAGE, 4>;
+type Source = Ram<SpinRawMutex, PAGE>;
+type Slow = RamRegion<SpinRawMutex, PAGE, 4>;
 
 fn source() -> Source {
     let ram = Source::new();
@@ -30,9 +27,9 @@ struct Modes(Source);
 
 impl Platform for Modes {
     type Block = RamBlock<PAGE>;
-    type Lock = Spin;
+    type RawMutex = SpinRawMutex;
     type Mode = Caching;
-    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
+    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
         self.0.allocate(order, cx)
     }
     fn release(&self, block: RamBlock<PAGE>) {
@@ -54,7 +51,7 @@ const T: Context = Context::THREAD;
 /// what was handed in is with the caller.
 #[test]
 fn the_kth_call_of_a_store_fails_and_does_nothing() {
-    let (source, store) = (source(), Faulty::<_, Spin>::new(region()));
+    let (source, store) = (source(), Faulty::<_, SpinRawMutex>::new(region()));
     let space = || BackingStore::<RamBlock<PAGE>>::space(&store);
     for kth in 0..8 {
         store.set(ONLY_KTH(kth));
@@ -82,7 +79,7 @@ fn the_kth_call_of_a_store_fails_and_does_nothing() {
         let call = store.calls();
         // Taking back and splitting: the handle comes back.
         let refused = store.take_back(handle, Context::THREAD).unwrap_err();
-        assert_eq!(refused.why, if fails(call) { StoreError::Io } else { StoreError::OtherWay });
+        assert_eq!(refused.why, if fails(call) { StoreError::Io } else { StoreError::WrongKind });
         let call = store.calls();
         let (lower, upper) = store.split(refused.item).unwrap_or_else(|refused| {
             assert!(fails(call) && refused.why == StoreError::Io);
@@ -116,10 +113,10 @@ fn the_kth_call_of_a_store_fails_and_does_nothing() {
 /// Rule: the same of a platform: `allocate`, `set_mode` and the hooks may fail; `release` and `join` are not counted.
 #[test]
 fn the_kth_call_of_a_platform_fails() {
-    let faulty = Faulty::<_, Spin>::new(Modes(source()));
+    let faulty = Faulty::<_, SpinRawMutex>::new(Modes(source()));
     for kth in 0..5 {
         faulty.set(ONLY_KTH(kth));
-        let (id, from) = (BufferId(3), Caching::PLAIN);
+        let (id, from) = (BufferId(3), Caching::CACHED);
         let mut failed = vec![faulty.before_evict(id, T).is_err(), faulty.after_restore(id, T).is_err()];
         let block = faulty.allocate(order(1), T);
         failed.push(block.is_err());
@@ -134,7 +131,7 @@ fn the_kth_call_of_a_platform_fails() {
 }
 
 fn drawn(per_mille: u16, seed: u32) -> Vec<bool> {
-    let faulty = Faulty::<_, Spin>::new(source());
+    let faulty = Faulty::<_, SpinRawMutex>::new(source());
     faulty.set(Faults { kth: None, per_mille, seed });
     let failed: Vec<_> = (0..1000).map(|_| faulty.before_evict(BufferId(0), T).is_err()).collect();
     assert_eq!(failed.iter().filter(|f| **f).count(), faulty.failed() as usize);
@@ -155,7 +152,7 @@ fn so_many_of_a_thousand_fail() {
     }
     assert_ne!(drawn(500, 1), drawn(500, 9), "another seed, the same faults");
     // Setting begins again.
-    let faulty = Faulty::<_, Spin>::new(source());
+    let faulty = Faulty::<_, SpinRawMutex>::new(source());
     let faults = Faults { kth: Some(2), per_mille: 300, seed: 5 };
     let run = || {
         faulty.set(faults);
@@ -170,9 +167,9 @@ fn so_many_of_a_thousand_fail() {
 #[test]
 fn every_call_of_a_platform_is_traced() {
     let seen = RefCell::new(Vec::new());
-    let faulty = Faulty::<_, Spin>::new(Modes(source()));
+    let faulty = Faulty::<_, SpinRawMutex>::new(Modes(source()));
     let traced = Traced::new(&faulty, |e: &Event| seen.borrow_mut().push(*e));
-    let (id, plain, other) = (BufferId(9), Caching::PLAIN, Caching::WriteCombined);
+    let (id, plain, other) = (BufferId(9), Caching::CACHED, Caching::WriteCombined);
     let mut block = traced.allocate(order(1), T).unwrap();
     let pfn = block.pfn();
     traced.set_mode(&mut block, plain, other, Context::THREAD).unwrap();
@@ -195,7 +192,7 @@ fn every_call_of_a_platform_is_traced() {
             Event::SetMode(pfn, 0, Ok(())),
             Event::BeforeEvict(id, Ok(())),
             Event::AfterRestore(id, Ok(())),
-            Event::Allocate(order(0), Err(OutOfFrames::Exhausted)),
+            Event::Allocate(order(0), Err(AllocError::Exhausted)),
             Event::SetMode(pfn, 1, Err(ModeRefused)),
             Event::BeforeEvict(id, busy),
             Event::AfterRestore(id, busy),
@@ -210,7 +207,7 @@ fn every_call_of_a_platform_is_traced() {
 #[test]
 fn every_call_of_a_store_is_traced() {
     let seen = RefCell::new(Vec::new());
-    let (source, faulty) = (source(), Faulty::<_, Spin>::new(region()));
+    let (source, faulty) = (source(), Faulty::<_, SpinRawMutex>::new(region()));
     let store = Traced::new(&faulty, |e: &Event| seen.borrow_mut().push(*e));
     let drain = || std::mem::take(&mut *seen.borrow_mut());
     let block = source.allocate(order(1), T).unwrap();
@@ -254,7 +251,7 @@ fn every_call_of_a_store_is_traced() {
         [
             Event::Home(pfn, two),
             Event::Settle(settled),
-            Event::TakeBack(two, Err(StoreError::OtherWay)),
+            Event::TakeBack(two, Err(StoreError::WrongKind)),
             Event::Split(two, Ok(())),
             Event::Split(one, Err(StoreError::TooLarge)),
             Event::Load(one, to, Ok(())),

@@ -1,6 +1,6 @@
 //! Two stores in a row: what is counted for both, and what is of neither.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};

@@ -1,6 +1,6 @@
 //! A handle that is given to the wrong store: a clear error, the handle back, and nothing lost.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};
@@ -47,7 +47,7 @@ fn a_foreign_handle_comes_back() {
         let block = match a.take_back(handle, Context::THREAD) {
             Ok(block) => block,
             Err(Refused { item, why }) => {
-                assert_eq!((adopted, why), (false, StoreError::OtherWay));
+                assert_eq!((adopted, why), (false, StoreError::WrongKind));
                 let mut block = source.allocate(order(1), CX).unwrap();
                 a.load(&item, &mut block, NONE, CX).unwrap();
                 assert!(matches!(a.discard(item), Ok(None)));
@@ -120,7 +120,7 @@ fn a_tier_knows_its_handles() {
     let tiles = [0, 1, 2].map(|i| Buffer::new(home, order(i)));
     for (i, tile) in tiles.iter().enumerate() {
         fill(tile, i as u8);
-        assert_eq!(tile.evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over, order(i as u8).pages());
+        assert_eq!(tile.evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, order(i as u8).pages());
     }
     assert_eq!(
         (first.pending(), second.pending()),
@@ -156,7 +156,7 @@ fn a_tier_of_one_number_takes_nothing() {
     for how in RUNGS {
         let evicted = tile.evict(ALL, how, CX).unwrap();
         assert_eq!((evicted.moved(), evicted.refused), (NONE, pages(4)));
-        assert_eq!(evicted.why, Some(StayReason::Store(StoreError::SameId)), "{how:?}");
+        assert_eq!(evicted.why, Some(RefusalReason::Store(StoreError::SameId)), "{how:?}");
         assert_eq!(tile.read().unwrap().as_ptr(), at);
         check(&tile, 1);
         world.validate();
@@ -166,7 +166,7 @@ fn a_tier_of_one_number_takes_nothing() {
     let inside: &Forebay<_, _> = &forebay(&near, Tiered(&first, Tiered(&other, &second)), &world);
     let deep = Buffer::new(inside, order(0));
     fill(&deep, 2);
-    assert_eq!(deep.evict(ALL, Evict::LADDER, CX).unwrap().why, Some(StayReason::Store(StoreError::SameId)));
+    assert_eq!(deep.evict(ALL, Evict::ANY, CX).unwrap().why, Some(RefusalReason::Store(StoreError::SameId)));
     check(&deep, 2);
     drop((tile, deep));
     all_home(&world, &near, &first);

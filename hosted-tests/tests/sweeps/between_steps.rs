@@ -2,9 +2,7 @@
 //!
 //! The lock is free between two steps, so anything may happen there. Here it does, before each step in turn.
 
-use forebay::{
-    BackingStore, Context, Order, OwnedBlock, Pages, Pfn, Platform, Section, Spin, StoreError, StoreId,
-};
+use forebay::{BackingStore, Context, Order, OwnedBlock, Pages, Pfn, Platform, StoreError, StoreId, sync::{IrqGuard, SpinRawMutex}};
 use forebay_backends::{Ram, RamBlock, Region};
 use hosted_tests::conformance::{content, fill, order, pattern};
 use hosted_tests::memory::{leak, words};
@@ -27,7 +25,7 @@ thread_local! {
 /// Lets something in before the lock is taken.
 struct Between;
 
-impl Section for Between {
+impl IrqGuard for Between {
     fn with<R>(f: impl FnOnce() -> R) -> R {
         nested::interrupt();
         let now = NEXT.with_borrow_mut(|next| match next {
@@ -45,7 +43,7 @@ impl Section for Between {
     }
 }
 
-type Lock = Spin<Between>;
+type RawMutex = SpinRawMutex<Between>;
 type Source = Ram<Lock, PAGE>;
 type Slow<B, const N: usize> = Region<Lock, B, PAGE, N>;
 
@@ -161,15 +159,15 @@ impl OwnedBlock for Stops {
     fn split(self) -> Result<(Self, Self), Self> {
         Err(self)
     }
-    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
-        self.block.copy_out(at, to)
+    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
+        self.block.read_at(at, to)
     }
-    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
+    fn write_at(&mut self, at: usize, from: &[u8]) -> usize {
         if let Some((there, go_on)) = &self.there {
             there.send(()).unwrap();
             go_on.recv().unwrap();
         }
-        self.block.copy_in(at, from)
+        self.block.write_at(at, from)
     }
 }
 

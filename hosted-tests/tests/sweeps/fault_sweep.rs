@@ -1,15 +1,15 @@
 //! Every call that may fail fails once: whatever comes of it, the oracle stays silent, every byte is there
 //! afterwards, and everything is home at the end (`ttm-semantics.md` §5.4 a, b, d and g; B6, B14).
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};
 
-type Plat<'w> = Watched<'w, Faulty<Machine<&'w Near>, Spin>>;
-type Store<'w> = Watched<'w, Faulty<&'w Far, Spin>>;
+type Plat<'w> = Watched<'w, Faulty<Machine<&'w Near>, SpinRawMutex>>;
+type Store<'w> = Watched<'w, Faulty<&'w Far, SpinRawMutex>>;
 /// Shelves for three modes and orders 0 to 3, deep enough that nothing that a mode change holds up has to be
-/// stranded.
+/// leaked.
 type Home<'w> = Forebay<Plat<'w>, Store<'w>, [Place<Plat<'w>>; 3 * 4 * 16]>;
 type Buf<'h, 'w, T> = Buffer<'h, Plat<'w>, Store<'w>, T>;
 
@@ -29,15 +29,15 @@ impl<'b, 'h, 'w, T: Slots<Plat<'w>>> Model<'b, 'h, 'w, T> {
     fn write(&mut self, seed: u8) {
         if let Ok(mut guard) = self.buffer.write() {
             self.bytes = pattern(seed, self.bytes.len());
-            assert_eq!(guard.copy_in(0, &self.bytes), self.bytes.len());
+            assert_eq!(guard.write_at(0, &self.bytes), self.bytes.len());
         }
     }
 
     /// Compares, if the contents can be reached.
-    fn read(&self) -> Result<(), PinError> {
+    fn read(&self) -> Result<(), AccessError> {
         let guard = self.buffer.read()?;
         let mut bytes = vec![0xA5; self.bytes.len()];
-        assert_eq!(guard.copy_out(0, &mut bytes), bytes.len());
+        assert_eq!(guard.read_at(0, &mut bytes), bytes.len());
         assert!(bytes == self.bytes, "{:?} has other bytes", self.buffer.id());
         Ok(())
     }
@@ -91,7 +91,7 @@ fn scenario<'w>(world: &World, near: &Near, home: &Forebay<Plat<'w>, Store<'w>>)
     home.platform().inner().set(Faults::default());
     home.store().inner().set(Faults::default());
     assert_eq!((models.0.read(), models.1.read(), models.2.read()), (Ok(()), Ok(()), Ok(())));
-    assert_eq!(home.stats().stranded, NONE);
+    assert_eq!(home.stats().leaked, NONE);
     drop((many, tile, page));
     world.validate();
     home.pool().trim(ALL, Context::THREAD);

@@ -2,7 +2,7 @@
 //! purge or a drop. Nothing leaks and no byte is lost (`ttm-semantics.md` §5.4 c; B1: TTM's resumed restore
 //! used stale state; B5: TTM can't evict the rest of a partly evicted object).
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, World};
@@ -88,7 +88,7 @@ fn live(near: &Near, far: &Far, life: &Life) {
             Ok(restored) => assert_eq!(whole().resident, before.resident + restored.total()),
             Err(e) => assert_eq!(
                 (e, whole()),
-                (PinError::Take(TakeError::OutOfFrames(forebay::OutOfFrames::Exhausted)), before)
+                (AccessError::Alloc(AllocError::AllocError(forebay::AllocError::Exhausted)), before)
             ),
         }
     }
@@ -105,7 +105,7 @@ fn live(near: &Near, far: &Far, life: &Life) {
             check(&buffer, 0x42);
         }
         End::Write => {
-            buffer.write().unwrap().copy_in(PAGE - 1, b"now");
+            buffer.write().unwrap().write_at(PAGE - 1, b"now");
             assert_eq!(world.stored(), NONE, "copies are wrong now");
             buffer.evict(ALL, life.how, CX).unwrap();
             let mut bytes = pattern(0x42, SLOTS * PAGE);

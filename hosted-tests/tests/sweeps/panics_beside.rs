@@ -1,6 +1,6 @@
 //! A platform that panics in what surrounds a buffer's blocks: modes, addresses, charges.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};
@@ -64,9 +64,9 @@ struct Accounts<'n> {
 
 impl Platform for Accounts<'_> {
     type Block = RamBlock<PAGE>;
-    type Lock = NoLock;
+    type RawMutex = NoopRawMutex;
     type Mode = Caching;
-    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
+    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
         self.machine.allocate(order, cx)
     }
     fn release(&self, block: RamBlock<PAGE>) {
@@ -94,9 +94,9 @@ impl Platform for Accounts<'_> {
 
 impl Platform for Panicky<'_> {
     type Block = RamBlock<PAGE>;
-    type Lock = NoLock;
+    type RawMutex = NoopRawMutex;
     type Mode = Caching;
-    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
+    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
         self.inner.allocate(order, cx)
     }
     fn release(&self, block: RamBlock<PAGE>) {
@@ -114,8 +114,8 @@ impl Platform for Panicky<'_> {
     ) -> Result<(), ModeRefused> {
         self.call(Port::SetMode, || self.inner.set_mode(block, from, to, cx))
     }
-    fn flush_modes(&self, cx: Context) {
-        self.call(Port::Flush, || self.inner.flush_modes(cx));
+    fn flush(&self, cx: Context) {
+        self.call(Port::Flush, || self.inner.flush(cx));
     }
     fn map(&self, block: &RamBlock<PAGE>, cx: Context) -> Result<DmaAddr, MapRefused> {
         self.call(Port::Map, || self.inner.map(block, cx))
@@ -202,7 +202,7 @@ fn an_eviction_that_panics_leaves_no_address_and_owes_its_flush() {
                 let buffer = buffer(&home, &mut arrays, mode);
                 home.platform().panic_in(port, nth, when);
                 panics(|| assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX), Err(Busy)));
-                assert_eq!(buffer.read().err(), Some(PinError::Lost), "{mode:?} {port:?} {nth} {when:?}");
+                assert_eq!(buffer.read().err(), Some(AccessError::Lost), "{mode:?} {port:?} {nth} {when:?}");
                 if nth % 2 == 0 {
                     buffer.evict(ALL, Evict::TRANSFER, CX).unwrap(); // it may be tried: the oracle looks
                 }
@@ -228,7 +228,7 @@ fn a_purge_that_panics_leaves_no_address_and_owes_its_flush() {
                 let buffer = buffer(&home, &mut arrays, mode);
                 home.platform().panic_in(port, nth, when);
                 panics(|| buffer.purge(CX).unwrap());
-                assert_eq!(buffer.read().err(), Some(PinError::Lost), "{mode:?} {port:?} {nth} {when:?}");
+                assert_eq!(buffer.read().err(), Some(AccessError::Lost), "{mode:?} {port:?} {nth} {when:?}");
                 buffer.purge(CX).unwrap();
                 for client in 0..4 {
                     let left =
@@ -256,20 +256,20 @@ fn a_reclaim_that_panics_while_it_purges_is_ended_by_the_next() {
                 let home = home(&near, &far, &world);
                 let mut arrays = arrays();
                 let buffer = buffer(&home, &mut arrays, mode);
-                assert_eq!(buffer.advise(Advice::DontNeed), Ok(Retained::Yes));
+                assert_eq!(buffer.set_purgeable(true), Ok(true));
                 home.platform().panic_in(port, nth, when);
                 panics(|| _ = home.reclaim(&[&buffer], ALL, Evict::PURGE, CX));
                 match port {
                     Port::Flush => check(&buffer, 1), // nothing was dropped yet
                     _ => assert_eq!(
                         buffer.read().err(),
-                        Some(PinError::Lost),
+                        Some(AccessError::Lost),
                         "{mode:?} {port:?} {nth} {when:?}"
                     ),
                 }
-                assert_eq!(buffer.advise(Advice::DontNeed), Ok(Retained::Yes), "not all of it");
+                assert_eq!(buffer.set_purgeable(true), Ok(true), "not all of it");
                 let _ = home.reclaim(&[&buffer], ALL, Evict::PURGE, CX);
-                assert_eq!(buffer.advise(Advice::DontNeed), Ok(Retained::No));
+                assert_eq!(buffer.set_purgeable(true), Ok(false));
                 assert_mapped(&world, &buffer);
             }
         }
@@ -288,9 +288,9 @@ fn a_beginning_that_panics_begins_nothing() {
         let block = home.platform().allocate(order(2), CX).unwrap();
         let [lost, kept] = [(); 2].map(|()| home.store().save(&block, order(2), CX).unwrap());
         home.platform().panic_in(Port::Charge, 0, when);
-        panics(|| drop(buffer.begin_stored(0, lost, CX)));
+        panics(|| drop(buffer.attach_stored(0, lost, CX)));
         assert_eq!(buffer.residency(), residency(0, 0, 0), "{when:?}");
-        buffer.begin_stored(0, kept, CX).unwrap();
+        buffer.attach_stored(0, kept, CX).unwrap();
         assert_mapped(&world, &buffer);
         home.platform().release(block);
     }
@@ -312,7 +312,7 @@ fn a_refused_mapping_whose_undoing_panics_leaves_no_address() {
             panics(|| buffer.read().map(drop).unwrap());
             home.platform().inner.inner().room.set(usize::MAX);
             if port == Port::Unmap {
-                assert_eq!(buffer.read().err(), Some(PinError::Lost), "{nth} {when:?}");
+                assert_eq!(buffer.read().err(), Some(AccessError::Lost), "{nth} {when:?}");
                 buffer.purge(CX).unwrap();
                 assert_mapped(&world, &buffer);
                 continue;
@@ -337,7 +337,7 @@ fn a_charge_that_panics_costs_no_block() {
         buffer.purge(CX).unwrap();
         home.platform().panic_in(Port::Charge, 0, when);
         panics(|| buffer.read().map(drop).unwrap());
-        assert_eq!(buffer.read().err(), Some(PinError::Lost), "{when:?}");
+        assert_eq!(buffer.read().err(), Some(AccessError::Lost), "{when:?}");
         buffer.purge(CX).unwrap();
         assert_eq!(world.frames_out(), NONE, "{when:?}");
     }

@@ -1,20 +1,20 @@
 //! Reclaims of every kind while any one call fails, in a thread and in an interrupt: nothing is lost, nothing leaks, and all
 //! goes on afterwards (`ttm-semantics.md` §5.4 a–d).
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};
 
-type Plat<'w> = Watched<'w, Faulty<Machine<&'w Near>, Spin>>;
-type Store<'w> = Watched<'w, Faulty<&'w Far, Spin>>;
+type Plat<'w> = Watched<'w, Faulty<Machine<&'w Near>, SpinRawMutex>>;
+type Store<'w> = Watched<'w, Faulty<&'w Far, SpinRawMutex>>;
 type Home<'w> = Forebay<Plat<'w>, Store<'w>, [Place<Plat<'w>>; 3 * 4 * 16]>;
-type List = Roster<Spin, [usize; Roster::<Spin>::words(SEATS)]>;
+type List = EvictionIndex<SpinRawMutex, [usize; EvictionIndex::<SpinRawMutex>::words(SEATS)]>;
 type Seat<'h, 'w> = Buffer<
     'h,
     Plat<'w>,
     Store<'w>,
-    Listed<'h, [Slot<Plat<'w>>; 4], Spin, [usize; Roster::<Spin>::words(SEATS)]>,
+    Indexed<'h, [Slot<Plat<'w>>; 4], SpinRawMutex, [usize; EvictionIndex::<SpinRawMutex>::words(SEATS)]>,
 >;
 
 const SEATS: usize = 4;
@@ -53,22 +53,22 @@ struct Model {
 fn write(buffer: &Seat<'_, '_>, model: &mut Model, seed: u8) {
     if let Ok(mut guard) = buffer.write() {
         let bytes = pattern(seed, guard.bytes());
-        assert_eq!(guard.copy_in(0, &bytes), bytes.len());
+        assert_eq!(guard.write_at(0, &bytes), bytes.len());
         model.seed = Some(seed);
     }
 }
 
 /// Compares, if the contents can be reached. What was not needed may be zeros.
-fn read(buffer: &Seat<'_, '_>, model: &mut Model) -> Result<(), PinError> {
+fn read(buffer: &Seat<'_, '_>, model: &mut Model) -> Result<(), AccessError> {
     let guard = buffer.read()?;
     let mut bytes = vec![0xA5; guard.bytes()];
-    assert_eq!(guard.copy_out(0, &mut bytes), bytes.len());
+    assert_eq!(guard.read_at(0, &mut bytes), bytes.len());
     let zeros = bytes.iter().all(|b| *b == 0);
     drop(guard);
     let expected = model.seed.map_or(vec![0; bytes.len()], |seed| pattern(seed, bytes.len()));
     if zeros && model.unneeded == Advice::DontNeed {
-        let told = buffer.advise(Advice::DontNeed).unwrap();
-        assert!(told == Retained::No || model.seed.is_none(), "dropped, and nobody says so");
+        let told = buffer.set_purgeable(true).unwrap();
+        assert!(told == false || model.seed.is_none(), "dropped, and nobody says so");
         model.seed = None;
     } else {
         assert!(bytes == expected, "{:?} has other bytes", buffer.id());
@@ -84,7 +84,7 @@ fn live<'w>(
     cx: Context,
     end: End,
 ) -> [u32; 2] {
-    let roster = List::new([0; Roster::<Spin>::words(SEATS)]);
+    let roster = List::new([0; EvictionIndex::<SpinRawMutex>::words(SEATS)]);
     let modes = [Caching::WriteBack, Caching::WriteCombined, Caching::WriteBack, Caching::Uncached];
     let buffers: [Seat<'_, '_>; SEATS] = std::array::from_fn(|i| {
         let slots = roster.list(i, [const { Slot::EMPTY }; 4]).unwrap();
@@ -100,7 +100,7 @@ fn live<'w>(
                 let _ = read(buffer, model); // clean, as far as it goes
             }
             if i == round % SEATS {
-                let _ = buffer.advise(Advice::DontNeed).unwrap();
+                let _ = buffer.set_purgeable(true).unwrap();
                 model.unneeded = Advice::DontNeed;
             }
         }
@@ -108,8 +108,8 @@ fn live<'w>(
         for n in 0..2 {
             let report = match call {
                 Call::Moved => home.reclaim(all(), pages(5), how, cx),
-                Call::Freed => home.reclaim(all(), Want::freed(pages(5)), how, cx),
-                Call::Block => home.reclaim(all(), Want::block(order(3 + n)), how, cx),
+                Call::Freed => home.reclaim(all(), ReclaimTarget::freed(pages(5)), how, cx),
+                Call::Block => home.reclaim(all(), ReclaimTarget::block(order(3 + n)), how, cx),
                 Call::KeepFree => home.keep_free(all(), pages(20 + 5 * usize::from(n)), how, cx).unwrap(),
                 Call::OrReclaim => {
                     let mut tries = 0;
@@ -131,8 +131,8 @@ fn live<'w>(
         home.settle(pages(4), CX);
         for (buffer, model) in buffers.iter().zip(&mut models) {
             let _ = read(buffer, model);
-            if let Ok(told) = buffer.advise(Advice::WillNeed) {
-                model.seed = model.seed.filter(|_| told == Retained::Yes);
+            if let Ok(told) = buffer.set_purgeable(false) {
+                model.seed = model.seed.filter(|_| told == true);
                 model.unneeded = Advice::WillNeed;
             }
         }
@@ -145,7 +145,7 @@ fn live<'w>(
     match end {
         End::Resume => {}
         End::EvictAgain => {
-            let report = home.reclaim(roster.of(&buffers), Want::freed(ALL), Evict::LADDER, CX);
+            let report = home.reclaim(roster.of(&buffers), ReclaimTarget::freed(ALL), Evict::ANY, CX);
             assert_eq!((report.evicted.refused, report.settled.pending), (NONE, NONE), "{report:?}");
             assert_eq!(world.frames_out(), NONE, "all of it is free");
         }
@@ -165,7 +165,7 @@ fn run(call: Call, cx: Context, end: End, near: &Near, far: &Far, faults: [Fault
     home.platform().inner().set(faults[0]);
     home.store().inner().set(faults[1]);
     let failed = live(&world, &home, call, cx, end);
-    assert_eq!(home.stats().stranded, NONE);
+    assert_eq!(home.stats().leaked, NONE);
     home.pool().trim(ALL, CX);
     drop(home);
     all_home(&world, near, far);
@@ -217,7 +217,7 @@ fn reclaims_stop_anywhere() {
         let plat = Watched::new(Faulty::new(Machine::new(&near)), &world);
         let home: Home<'_> = Forebay::new(plat, Watched::new(Faulty::new(&far), &world), 16);
         let home: &Forebay<_, _> = &home;
-        let roster = List::new([0; Roster::<Spin>::words(SEATS)]);
+        let roster = List::new([0; EvictionIndex::<SpinRawMutex>::words(SEATS)]);
         let buffers: [Seat<'_, '_>; SEATS] = std::array::from_fn(|i| {
             let buffer = Buffer::of(roster.list(i, [const { Slot::EMPTY }; 4]).unwrap(), home);
             buffer.with_id(BufferId(i)).with_mode([Caching::WriteBack, Caching::WriteCombined][i % 2])
@@ -229,11 +229,11 @@ fn reclaims_stop_anywhere() {
         for step in 0..4 {
             let (how, cx) = (RUNGS[(rest + step) % 6], [CX, Context::INTERRUPT][(program + step) % 2]);
             let want = match rest % 5 {
-                0 => Want::moved(pages(1)),
-                1 => Want::freed(pages(1)),
-                2 => Want::freed(pages(7)),
-                3 => Want::block(order(2)),
-                _ => Want::moved(pages(3)),
+                0 => ReclaimTarget::moved(pages(1)),
+                1 => ReclaimTarget::freed(pages(1)),
+                2 => ReclaimTarget::freed(pages(7)),
+                3 => ReclaimTarget::block(order(2)),
+                _ => ReclaimTarget::moved(pages(3)),
             };
             home.reclaim(roster.of(&buffers), want, how, cx);
             let there: Pages =

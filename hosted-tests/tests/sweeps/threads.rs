@@ -4,7 +4,7 @@
 //! The stores are not watched here: an oracle between two threads would order what it should catch.
 
 mod shares;
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};
@@ -28,11 +28,11 @@ impl Inside {
 }
 
 /// `f` until it is not busy, but not for ever. Out of frames is an answer too: the shrinkers hold some.
-fn patiently<T>(mut f: impl FnMut() -> Result<T, PinError>) -> Option<T> {
+fn patiently<T>(mut f: impl FnMut() -> Result<T, AccessError>) -> Option<T> {
     for _ in 0..10_000 {
         match f() {
             Ok(t) => return Some(t),
-            Err(PinError::Busy | PinError::Take(TakeError::OutOfFrames(_))) => thread::yield_now(),
+            Err(AccessError::Busy | AccessError::Alloc(_)) => thread::yield_now(),
             Err(e) => panic!("{e}"),
         }
     }
@@ -58,7 +58,7 @@ where
         |n| n < 1000,
         || {
             let mut bytes = vec![0; guard.bytes()];
-            guard.copy_out(0, &mut bytes);
+            guard.read_at(0, &mut bytes);
             number(&bytes);
         },
     );
@@ -77,10 +77,10 @@ where
         |n| n == 0,
         || {
             let mut bytes = vec![0; guard.bytes()];
-            guard.copy_out(0, &mut bytes);
+            guard.read_at(0, &mut bytes);
             let next = number(&bytes).wrapping_add(1);
             bytes.fill(next);
-            guard.copy_in(0, &bytes);
+            guard.write_at(0, &bytes);
         },
     );
     true
@@ -89,7 +89,7 @@ where
 fn everybody<P, S>(home: &Forebay<P, S>)
 where
     P: Platform<Block = RamBlock<PAGE>, Mode = ()> + Sync,
-    P::Lock: Sync + Send,
+    P::RawMutex: Sync + Send,
     S: BackingStore<P::Block> + Sync,
 {
     let mut slots = [const { Slot::EMPTY }; 8];
@@ -163,7 +163,7 @@ fn shrinkers_against_pins() {
     let home = Forebay::<_, _, [Place<_>; 8]>::new(&near, Tiered(&first, &second), 2);
     everybody(&home);
     assert_eq!((near.free(), first.space().pages, second.space().pages), (pages(128), pages(32), pages(64)));
-    assert_eq!((first.space().adoptions, second.space().adoptions), (3, 16));
+    assert_eq!((first.space().transfers, second.space().transfers), (3, 16));
 }
 
 /// The same with the frames watched: none is given out twice or comes home twice.
@@ -230,7 +230,7 @@ fn looking_while_others_read() {
             let _ = buffer.evict(pages(1), Evict::COPY, CX).is_ok();
             if let Ok(guard) = buffer.read() {
                 assert_eq!(
-                    guard.copy_out(0, &mut bytes),
+                    guard.read_at(0, &mut bytes),
                     bytes.len(),
                     "a guard, and the contents are elsewhere"
                 );

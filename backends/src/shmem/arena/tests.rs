@@ -36,7 +36,7 @@ fn no_head_room() {
     let full = machine(0);
     arena.headroom = Headroom::under(full.root());
     let before = arena.usage();
-    assert_eq!(arena.allocate(Order::new(4).expect("an order"), THREAD).err(), Some(OutOfFrames::NoHeadroom));
+    assert_eq!(arena.allocate(Order::new(4).expect("an order"), THREAD).err(), Some(AllocError::NoHeadroom));
     assert_eq!(arena.usage(), before);
     let block = arena.take_back(handle, THREAD).expect("it is in memory");
     arena.release(block);
@@ -57,7 +57,7 @@ fn no_head_room() {
         arena.headroom = Headroom::under(tight.root());
         assert_eq!(
             arena.allocate(Order::new(4).expect("an order"), THREAD).err(),
-            Some(OutOfFrames::NoHeadroom)
+            Some(AllocError::NoHeadroom)
         );
         let block = arena.take_back(refused.item, THREAD).expect("there is room for a page");
         arena.release(block);

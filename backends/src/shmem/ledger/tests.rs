@@ -89,7 +89,7 @@ fn a_chunk_goes_round() {
     assert_eq!(l.free(), Pages::new(8), "nobody gets a page of it meanwhile");
     let c = take(&mut l, 3);
     assert_eq!(l.chunks_of(c.pfn, c.order), 1..2);
-    assert_eq!(l.reserve(Order::PAGE, Limit::Held), Err(OutOfFrames::Exhausted));
+    assert_eq!(l.reserve(Order::PAGE, Limit::Held), Err(AllocError::Exhausted));
     l.end_punch(0, Mapping::Hole);
     assert_eq!((state(&l, 0), l.sums().stale, l.free()), (State::Empty, 0, Pages::new(8)));
     assert_eq!(take(&mut l, 3).contents, Contents::Fresh);
@@ -312,7 +312,7 @@ fn joining() {
 fn the_limit() {
     let mut l = Ledger::new(0..32, CHUNK, Pages::new(8), Contents::Fresh).expect("memory");
     let a = take(&mut l, 3);
-    assert_eq!(l.reserve(Order::PAGE, Limit::Held), Err(OutOfFrames::Limit));
+    assert_eq!(l.reserve(Order::PAGE, Limit::Held), Err(AllocError::Limit));
     let copy = l.reserve(Order::PAGE, Limit::Ignored).expect("for a moment");
     l.release(copy);
     let a = put_away(&mut l, a);

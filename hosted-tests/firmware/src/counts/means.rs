@@ -6,7 +6,7 @@ use crate::usual::{self, UNWIPED, USUAL};
 use core::array;
 use core::fmt::{self, Write};
 use core::hint::black_box;
-use forebay::{BackingStore, Context, Evict, Mode, Order, Pages, Places, Platform, Pool};
+use forebay::{BackingStore, Context, Evict, Order, Pages, Platform, frame::Mode, pool::Pool};
 use forebay_backends::RamBuffer;
 
 const TIMES: usize = 1000;
@@ -46,7 +46,7 @@ pub fn run(out: &mut dyn Write) -> Option<Found> {
             row(out, format_args!("restore step by taking back, {what}"), restore)?;
         }
     }
-    handed_over(out)?;
+    transferred(out)?;
     for order in home::orders() {
         copies(out, home, order)?;
     }
@@ -85,10 +85,10 @@ fn shelves(out: &mut dyn Write) -> Option<[Cost; 2]> {
 /// To take a page from a shelf, and to give it back.
 fn ready<P: Platform, M: Places<P> + ?Sized>(pool: &Pool<P, M>) -> Option<[Cost; 2]> {
     let (mut take, mut give) = (Cost::new(), Cost::new());
-    pool.give(pool.take(Order::PAGE, P::Mode::PLAIN, Context::THREAD).ok()?, Context::THREAD).ok()?;
+    pool.give(pool.take(Order::PAGE, P::Mode::CACHED, Context::THREAD).ok()?, Context::THREAD).ok()?;
     for _ in 0..TIMES {
         let order = black_box(Order::PAGE);
-        let block = take.of(|| pool.take(order, P::Mode::PLAIN, Context::THREAD)).ok()?;
+        let block = take.of(|| pool.take(order, P::Mode::CACHED, Context::THREAD)).ok()?;
         give.of(|| pool.give(block, Context::THREAD)).ok()?;
     }
     Some([take, give])
@@ -128,7 +128,7 @@ fn transfers(home: &'static Home) -> [Moved; 11] {
         for _ in 0..TIMES {
             let left = evict.of(|| tile.evict(black_box(Pages::MAX), Evict::TRANSFER, Context::INTERRUPT));
             let came = restore.of(|| tile.restore(black_box(Pages::MAX), Context::INTERRUPT));
-            if left.map(|left| left.handed_over) != Ok(order.pages()) || came.taken_back != order.pages() {
+            if left.map(|left| left.transferred) != Ok(order.pages()) || came.taken_back != order.pages() {
                 return Moved { first, transfer, take_back, evict: Cost::new(), restore }; // noticed by its count
             }
         }
@@ -137,7 +137,7 @@ fn transfers(home: &'static Home) -> [Moved; 11] {
 }
 
 /// What a buffer costs that a timer hands over, among many.
-fn handed_over(out: &mut dyn Write) -> Option<()> {
+fn transferred(out: &mut dyn Write) -> Option<()> {
     let tiles: [RamBuffer<_, { home::PAGE }, WAITING>; 64] =
         array::from_fn(|_| FIRMWARE.buffer::<{ home::PAGE }>());
     let (mut used, mut idle) = (Cost::new(), Cost::new());
@@ -146,7 +146,7 @@ fn handed_over(out: &mut dyn Write) -> Option<()> {
         for time in 0..4 {
             let cost = if time == 0 { &mut used } else { &mut idle };
             cost.of_several(|| {
-                FIRMWARE.hand_over(black_box(&tiles), WAITING * home::PAGE).evicted.handed_over.get()
+                FIRMWARE.hand_over(black_box(&tiles), WAITING * home::PAGE).evicted.transferred.get()
             });
             FIRMWARE.write_out(usize::MAX);
         }

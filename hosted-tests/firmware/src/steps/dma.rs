@@ -6,7 +6,7 @@ use super::{Failure, check};
 use crate::machine::{self, Lock, PAGE};
 use core::mem;
 use core::task::Poll;
-use forebay::{Locked, OwnedBlock};
+use forebay::{OwnedBlock, sync::Mutex};
 use forebay_backends::{CopyEngine, Job, RamBlock};
 
 type Piece = Job<RamBlock<PAGE>, PAGE>;
@@ -35,8 +35,8 @@ enum Channel {
     Done(Piece),
 }
 
-static CONTROLLER: Locked<Lock, Controller> =
-    Locked::new(Controller { channel: Channel::Idle, breaks_after: None, completions: 0 });
+static CONTROLLER: Mutex<Lock, Controller> =
+    Mutex::new(Controller { channel: Channel::Idle, breaks_after: None, completions: 0 });
 
 /// The driver's side: the region starts pieces and polls.
 pub struct Dma;
@@ -91,7 +91,7 @@ pub fn clock() {
 fn copy(piece: &mut Piece, from: usize, end: usize) {
     let bytes = piece.at() + from..piece.at() + end;
     let (block, room) = piece.ends();
-    block.copy_out(bytes.start, &mut room[bytes]);
+    block.read_at(bytes.start, &mut room[bytes]);
 }
 
 /// The interrupt of the controller.

@@ -5,7 +5,7 @@ use crate::machine::{self, Lock};
 use core::fmt::Write;
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicU32, Ordering};
-use forebay::Locked;
+use forebay::sync::Mutex;
 
 const HZ: u32 = 1000;
 const TICKS_WANTED: u32 = 10;
@@ -14,7 +14,7 @@ const SPIN_LIMIT: u32 = 20_000_000;
 
 /// Beside the lock, not in it: what a lock has can't change under it, as far as the compiler knows. Only the interrupt writes it.
 static TICKS: AtomicU32 = AtomicU32::new(0);
-static LOCK: Locked<Lock, ()> = Locked::new(());
+static LOCK: Mutex<Lock, ()> = Mutex::new(());
 
 /// Lets `tick` be called in the interrupt.
 pub fn start(tick: fn()) {

@@ -2,7 +2,7 @@
 
 use super::Bench;
 use crate::conformance::{content, order, pattern};
-use forebay::{BackingStore, Capabilities, Context, Handle, OwnedBlock, Pages, Platform, StoreError};
+use forebay::{BackingStore, Context, Handle, OwnedBlock, Pages, Platform, StoreError, port::Capabilities};
 
 pub(super) fn a_save_keeps_the_start_of_the_block<P: Platform, S: BackingStore<P::Block>>(
     b: &Bench<'_, P, S>,
@@ -18,7 +18,7 @@ pub(super) fn a_save_keeps_the_start_of_the_block<P: Platform, S: BackingStore<P
                 Ok(handle) => {
                     assert!(handle.order() <= order(asked), "more than was asked for");
                     assert_eq!(b.raw.space().pages, before.pages - handle.pages(), "space moves in step");
-                    assert_eq!(b.raw.space().adoptions, before.adoptions, "a copy is no adoption");
+                    assert_eq!(b.raw.space().transfers, before.transfers, "a copy is no adoption");
                     b.loads(&handle, &b.start_of(&handle, 31));
                     b.loads(&handle, &b.start_of(&handle, 31)); // not consumed by the first
                     assert!(!b.discard(handle), "a copy has no block");
@@ -172,7 +172,7 @@ pub(super) fn a_copy_is_not_taken_back<P: Platform, S: BackingStore<P::Block>>(b
         .map(|block| block.pfn())
         .expect_err("there is only a copy");
     // Unsupported also where one tier gives back, and another copies.
-    let other_way = refused.why == StoreError::OtherWay && b.can(Capabilities::TAKE_BACK);
+    let other_way = refused.why == StoreError::WrongKind && b.can(Capabilities::TAKE_BACK);
     assert!(other_way || refused.why == StoreError::Unsupported, "{:?}", refused.why);
     b.loads(&refused.item, &b.start_of(&refused.item, 40));
     b.discard(refused.item);

@@ -2,7 +2,7 @@
 
 use super::Bench;
 use crate::conformance::{content, order, pattern};
-use forebay::{BackingStore, Capabilities, Context, OwnedBlock, Pages, Platform, Settled, Space, StoreError};
+use forebay::{BackingStore, Context, OwnedBlock, Pages, Platform, StoreError, port::{Capabilities, Settled, Space}};
 
 pub(super) fn a_transfer_comes_back_as_it_was<P: Platform, S: BackingStore<P::Block>>(b: &Bench<'_, P, S>) {
     for k in 0..=3 {
@@ -20,8 +20,8 @@ pub(super) fn a_transfer_comes_back_as_it_was<P: Platform, S: BackingStore<P::Bl
         };
         assert_eq!(handle.order(), order(k), "a transfer is never short");
         let now = b.raw.space();
-        let adoptions = if before.adoptions == usize::MAX { usize::MAX } else { before.adoptions - 1 };
-        let expected = Space::new(before.pages - pages, adoptions);
+        let transfers = if before.transfers == usize::MAX { usize::MAX } else { before.transfers - 1 };
+        let expected = Space::new(before.pages - pages, transfers);
         assert_eq!(now, expected, "space moves in step");
         if b.can(Capabilities::TAKE_BACK) {
             let block = b.store.take_back(handle, Context::THREAD).expect("nothing happened since");
@@ -38,7 +38,7 @@ pub(super) fn a_transfer_comes_back_as_it_was<P: Platform, S: BackingStore<P::Bl
 pub(super) fn a_refusal_hands_back_the_block_unharmed<P: Platform, S: BackingStore<P::Block>>(
     b: &Bench<'_, P, S>,
 ) {
-    if b.start.adoptions == usize::MAX {
+    if b.start.transfers == usize::MAX {
         return; // it takes whatever there is
     }
     for k in [1, 0] {
@@ -110,7 +110,7 @@ pub(super) fn an_adopted_block_is_not_loaded_as_something_else<P: Platform, S: B
     match b.store.load(&handle, &mut block, Pages::ZERO, Context::THREAD) {
         // It may copy out what it adopted; the oracle compared the bytes.
         Ok(()) => {}
-        Err(StoreError::OtherWay) => assert!(content(&block) == pattern(6, block.bytes())),
+        Err(StoreError::WrongKind) => assert!(content(&block) == pattern(6, block.bytes())),
         // One tier adopts, and another copies.
         Err(why) => assert_eq!(why, StoreError::Unsupported),
     }
@@ -212,7 +212,7 @@ pub(super) fn settling_frees_what_it_says_and_little_more_than_asked<
                     b.release(block);
                 }
                 Err(refused) => {
-                    assert_eq!(refused.why, StoreError::OtherWay, "only a copy is left");
+                    assert_eq!(refused.why, StoreError::WrongKind, "only a copy is left");
                     b.loads(&refused.item, &bytes);
                     assert!(!b.discard(refused.item), "its block went home before");
                 }

@@ -2,7 +2,7 @@
 
 use super::{Bench, all_ids, forged};
 use crate::conformance::{content, order, pattern};
-use forebay::{BackingStore, Capabilities, Context, Handle, OwnedBlock, Pages, Platform, StoreError};
+use forebay::{BackingStore, Context, Handle, OwnedBlock, Pages, Platform, StoreError, port::Capabilities};
 
 /// The answer to a handle where the store should find nothing. `what` is needed for the call to do anything.
 #[track_caller]

@@ -2,9 +2,7 @@
 
 use super::Bench;
 use crate::conformance::{Rng, content, fill, order, pattern};
-use forebay::{
-    BackingStore, Capabilities, Context, Handle, OwnedBlock, Pages, Platform, Refused, StoreError,
-};
+use forebay::{BackingStore, Context, Handle, OwnedBlock, Pages, Platform, Refused, StoreError, port::Capabilities};
 
 /// The oracle compares every byte that comes back, and knows whose each frame is.
 pub(super) fn anything_in_any_order<P: Platform, S: BackingStore<P::Block>>(b: &Bench<'_, P, S>) {
@@ -126,7 +124,7 @@ fn once<P: Platform, S: BackingStore<P::Block>>(source: &P, store: &S, k: u8, se
                     std::thread::yield_now();
                 }
                 Err(Refused { item, why }) => {
-                    assert!(matches!(why, StoreError::OtherWay | StoreError::Unsupported), "{why:?}");
+                    assert!(matches!(why, StoreError::WrongKind | StoreError::Unsupported), "{why:?}");
                     handle = item;
                     break;
                 }

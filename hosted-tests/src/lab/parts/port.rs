@@ -30,13 +30,13 @@ pub struct Medium {
 }
 
 /// A source and a store. All figures are in pages.
-pub trait Parts: fmt::Debug + Sized + 'static {
+pub trait SideTables: fmt::Debug + Sized + 'static {
     /// Where the buffers' memory comes from.
     type Source: Platform;
     /// Where evicted contents go.
     type Store<'p>: BackingStore<<Self::Source as Platform>::Block>;
 
-    /// What the store's adoptions are charged to.
+    /// What the store's transfers are charged to.
     const ADOPTED: Adopted;
 
     /// Both, with memory for this shape. What is not used of it takes none. The lab will ask for `more` bytes later.

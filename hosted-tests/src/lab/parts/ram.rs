@@ -1,17 +1,17 @@
 //! Plain RAM in front of a swap region in RAM.
 
-use super::{Adopted, Parts};
+use super::{Adopted, SideTables};
 use crate::lab::options::PAGE;
 use crate::lab::shape::{MachineError, Shape, check_addresses, check_memory};
 use crate::memory;
-use forebay::{BackingStore, Pages, Spin, StoreId};
+use forebay::{BackingStore, Pages, StoreId, sync::SpinRawMutex};
 use forebay_backends::{MemoryError, MemoryRefused, Ram, RamRegion};
 
 /// Blocks that wait to be written out, at most.
 pub const ADOPTIONS: usize = 256;
 
-pub(super) type Near = Ram<Spin, PAGE, 1>;
-type Far = RamRegion<Spin, PAGE, ADOPTIONS>;
+pub(super) type Near = Ram<SpinRawMutex, PAGE, 1>;
+type Far = RamRegion<SpinRawMutex, PAGE, ADOPTIONS>;
 
 /// Fast and slow memory, leaked: they want it for ever.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ fn why(what: fn(MemoryError) -> MachineError) -> impl Fn(MemoryRefused) -> Machi
     move |refused| what(refused.why)
 }
 
-impl Parts for RamParts {
+impl SideTables for RamParts {
     type Source = Near;
     type Store<'p> = &'p Far;
 

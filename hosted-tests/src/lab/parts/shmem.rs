@@ -1,7 +1,7 @@
 //! One shmem arena: as the buffers' memory and the store at once, or as a store for copies of plain RAM.
 
 use super::ram::{Near, near, near_bytes};
-use super::{Adopted, Medium, Parts};
+use super::{Adopted, Medium, SideTables};
 use crate::lab::options::PAGE;
 use crate::lab::shape::{MachineError, Shape, check_addresses, check_memory};
 use crate::lab::system;
@@ -55,7 +55,7 @@ fn medium(arena: &Arena) -> Medium {
     }
 }
 
-impl Parts for ArenaParts {
+impl SideTables for ArenaParts {
     type Source = Arena;
     type Store<'p> = &'p Arena;
 
@@ -101,7 +101,7 @@ impl Parts for ArenaParts {
     }
 }
 
-impl Parts for CopiesParts {
+impl SideTables for CopiesParts {
     type Source = Near;
     type Store<'p> = Copies<'p, PAGE, OsLock>;
 

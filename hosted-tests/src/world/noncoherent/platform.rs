@@ -5,10 +5,7 @@ use super::board::{Board, Forget, Refuse};
 use super::cache::{Adversary, Reach};
 use super::device::Device;
 use super::engine::DmaEngine;
-use forebay::{
-    Ask, BufferId, Busy, Caching, Context, DmaAddr, MapRefused, ModeRefused, Order, OutOfFrames, OwnedBlock,
-    Pages, Platform, Zone, Zones,
-};
+use forebay::{AllocRequest, BufferId, Busy, Caching, Context, Order, AllocError, OwnedBlock, Pages, Platform, Zones, frame::{DmaAddr, ModeRefused}};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -64,17 +61,17 @@ fn reach(mode: Caching) -> Reach {
 
 impl<P: Platform<Mode = ()>> Platform for NonCoherent<P> {
     type Block = CachedBlock<P::Block>;
-    type Lock = P::Lock;
+    type RawMutex = P::RawMutex;
     type Mode = Caching;
     const MAX_ORDER: Order = P::MAX_ORDER;
     const ZONES: u8 = P::ZONES;
 
-    fn allocate(&self, order: Order, cx: Context) -> Result<Self::Block, OutOfFrames> {
+    fn allocate(&self, order: Order, cx: Context) -> Result<Self::Block, AllocError> {
         self.inner.allocate(order, cx).map(|block| self.cached(block))
     }
 
-    fn allocate_for(&self, ask: Ask, cx: Context) -> Result<Self::Block, OutOfFrames> {
-        self.inner.allocate_for(ask, cx).map(|block| self.cached(block))
+    fn allocate(&self, ask: AllocRequest, cx: Context) -> Result<Self::Block, AllocError> {
+        self.inner.allocate(ask, cx).map(|block| self.cached(block))
     }
 
     fn release(&self, block: Self::Block) {
@@ -83,7 +80,7 @@ impl<P: Platform<Mode = ()>> Platform for NonCoherent<P> {
     }
 
     fn available(&self, zones: Zones) -> Option<Pages> {
-        self.inner.available(zones)
+        self.inner.free_pages(zones)
     }
 
     fn join(&self, left: Self::Block, right: Self::Block) -> Result<Self::Block, (Self::Block, Self::Block)> {

@@ -1,7 +1,7 @@
 //! Blocks from all over the memory, which a platform maps side by side.
 #![allow(unsafe_code)]
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::conformance::{self, platform::Joins};
 use hosted_tests::kit::*;
@@ -46,7 +46,7 @@ impl Drop for View {
 /// Each page of a view is the page of RAM that `frames` says. A view stays as it is until somebody has one of its blocks
 /// exclusively; a slice of it borrows all of them, so there is none by then.
 struct Mmu {
-    ram: Ram<Spin, FRAME>,
+    ram: Ram<SpinRawMutex, FRAME>,
     memfd: OwnedFd,
     /// The number of its first frame.
     first: usize,
@@ -65,7 +65,7 @@ impl Mmu {
         };
         let first = window.as_ptr().addr() / FRAME;
         let ram = Ram::new();
-        ram.add(window, memory::words(Ram::<Spin, FRAME>::metadata_words(bytes))).unwrap();
+        ram.add(window, memory::words(Ram::<SpinRawMutex, FRAME>::metadata_words(bytes))).unwrap();
         Mmu { ram, memfd, first, views: Mutex::default() }
     }
 
@@ -126,9 +126,9 @@ fn frames(block: &Block) -> std::ops::Range<usize> {
 
 impl Platform for Mmu {
     type Block = Block;
-    type Lock = Spin;
+    type RawMutex = SpinRawMutex;
     type Mode = ();
-    fn allocate(&self, order: Order, cx: Context) -> Result<Block, OutOfFrames> {
+    fn allocate(&self, order: Order, cx: Context) -> Result<Block, AllocError> {
         self.ram.allocate(order, cx)
     }
     fn release(&self, mut block: Block) {
@@ -175,7 +175,7 @@ impl Platform for Mmu {
     }
 }
 
-type Far = Region<Spin, Block, FRAME, 16>;
+type Far = Region<SpinRawMutex, Block, FRAME, 16>;
 type Store<'w> = Scripted<&'w Far, Block>;
 
 fn far() -> Far {
@@ -250,7 +250,7 @@ fn a_machine_with_an_mmu_is_a_platform() {
 fn a_refused_eviction_costs_the_mapping_only() {
     let (world, mmu, far) = (World::new(Contents::Compared), Mmu::new(32), far());
     let store = Store::new(&far);
-    let faulty = Faulty::<_, Spin>::new(&mmu);
+    let faulty = Faulty::<_, SpinRawMutex>::new(&mmu);
     let layered = Traced::new(&faulty, |_: &Event| ());
     let home: &Forebay<_, _> = &forebay(layered, &store, &world);
     let hogged = scatter(&mmu, 0);

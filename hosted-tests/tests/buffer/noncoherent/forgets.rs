@@ -57,7 +57,7 @@ fn an_invalidate_that_comes_too_early_shows() {
             guard.sync_for_cpu(0..BYTES);
             device.scatter(&guard.segments().collect::<Vec<_>>(), 0, &pattern(2, BYTES));
             let mut seen = vec![0; BYTES];
-            guard.copy_out(0, &mut seen);
+            guard.read_at(0, &mut seen);
             seen == pattern(2, BYTES)
         })
     };
@@ -109,10 +109,10 @@ fn the_cpu_wrote_beside_what_a_device_wrote(_: &Rig, home: &Shelved<'_>) -> Seen
     let mut arrays = arrays();
     let buffer = shared(home, &mut arrays);
     let mut guard = buffer.write().unwrap();
-    assert_eq!(guard.copy_in(LINE, &[7; 10]), 10);
+    assert_eq!(guard.write_at(LINE, &[7; 10]), 10);
     assert_eq!(guard.sync_for_cpu(LINE + 10..BYTES), BYTES - LINE - 10);
     let mut seen = vec![0; 10];
-    assert_eq!(guard.copy_out(LINE, &mut seen), 10);
+    assert_eq!(guard.read_at(LINE, &mut seen), 10);
     (vec![7; 10], seen)
 }
 
@@ -134,7 +134,7 @@ fn an_engine_writes_out_what_no_device_saw(rig: &Rig, home: &Shelved<'_>) -> See
     let mut slots = [const { Slot::EMPTY }; 8];
     let buffer = Buffer::over(&mut slots, home);
     fill(&buffer, 1);
-    assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over, pages(8));
+    assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, pages(8));
     rig.write_out(home, By::Engine);
     assert_eq!(buffer.residency(), residency(0, 0, 8));
     (pattern(1, BYTES), contents(&buffer))

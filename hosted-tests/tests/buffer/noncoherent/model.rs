@@ -124,7 +124,7 @@ impl<'h, 'w, T: Slots<Plat<'w>>> Driver<'h, 'w, T> {
             guard.sync_for_cpu(told);
         }
         let mut seen = vec![0; range.len()];
-        assert_eq!(guard.copy_out(range.start, &mut seen), range.len());
+        assert_eq!(guard.read_at(range.start, &mut seen), range.len());
         same(&seen, &self.bytes[range], "the CPU")
     }
 
@@ -134,7 +134,7 @@ impl<'h, 'w, T: Slots<Plat<'w>>> Driver<'h, 'w, T> {
         for told in self.untold.drain(..) {
             guard.sync_for_cpu(told);
         }
-        assert_eq!(guard.copy_in(range.start, &new), range.len());
+        assert_eq!(guard.write_at(range.start, &new), range.len());
         self.bytes[range.clone()].copy_from_slice(&new);
         self.unclean[range].fill(true);
         Ok(())

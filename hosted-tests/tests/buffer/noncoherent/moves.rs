@@ -184,12 +184,12 @@ fn a_refused_eviction_leaves_what_both_wrote() {
                 overwrite(&device, &buffer, 2);
                 let mut guard = buffer.write().unwrap();
                 guard.sync_for_cpu(BYTES - 100..BYTES); // the rest is left to the unmapping
-                guard.copy_in(BYTES - 100, &[3; 100]);
+                guard.write_at(BYTES - 100, &[3; 100]);
                 drop(guard);
                 let full = Some(StoreError::Full);
                 rig.store.answer(Script { transfer: full, save: full, ..Script::default() });
                 rig.machine.refuse(refuse);
-                assert_eq!(buffer.evict(ALL, Evict::LADDER, CX).unwrap().moved(), NONE);
+                assert_eq!(buffer.evict(ALL, Evict::ANY, CX).unwrap().moved(), NONE);
                 rig.machine.refuse(Refuse::Nothing);
                 rig.store.answer(Script::default());
                 let mut expected = pattern(2, BYTES);
@@ -221,7 +221,7 @@ fn a_device_goes_on_after_the_guard() {
             drop(guard);
             device.scatter(&list, 0, &pattern(2, BYTES));
             assert!(device.gather(&list, 0..BYTES) == pattern(2, BYTES));
-            assert_eq!(buffer.evict(ALL, Evict::LADDER, CX).unwrap().handed_over, pages(8));
+            assert_eq!(buffer.evict(ALL, Evict::ANY, CX).unwrap().transferred, pages(8));
             check(&buffer, 2);
         });
     }
@@ -250,11 +250,11 @@ fn a_sync_of_any_bytes_keeps_the_bytes_beside_them() {
                 assert_eq!(guard.sync_for_cpu(bytes.clone()), bytes.len());
                 expected[bytes.clone()].fill(value);
                 let beside = bytes.end..bytes.end + 7; // in the same line, or the next
-                guard.copy_in(beside.start, &[value + 50; 7]);
+                guard.write_at(beside.start, &[value + 50; 7]);
                 assert_eq!(guard.sync_for_cpu(bytes.clone()), bytes.len());
                 expected[beside].fill(value + 50);
                 let mut seen = vec![0; BYTES];
-                guard.copy_out(0, &mut seen);
+                guard.read_at(0, &mut seen);
                 assert!(seen == expected, "after {bytes:?}");
                 guard.sync_for_device(0..BYTES);
                 assert!(device.gather(&list, 0..BYTES) == expected, "after {bytes:?}");
@@ -292,7 +292,7 @@ fn neighbours_share_nothing() {
                     drop(guard);
                     for at in (0..BYTES).step_by(PAGE / 2) {
                         device.scatter(&list, at, &pattern(seed, BYTES)[at..at + PAGE / 2]);
-                        other.write().unwrap().copy_in(at, &pattern(seed + 10, BYTES)[at..at + PAGE / 2]);
+                        other.write().unwrap().write_at(at, &pattern(seed + 10, BYTES)[at..at + PAGE / 2]);
                     }
                     assert_eq!(one.evict(ALL, how, CX).unwrap().moved(), pages(8));
                     check(&other, seed + 10);

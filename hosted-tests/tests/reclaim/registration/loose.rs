@@ -3,7 +3,7 @@
 //! Ignored, as they are wrong on purpose; `hosted-tests/tsan` runs them, and fails if one of them is not reported.
 
 use super::{FEW, over_a_region};
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 pub(crate) struct Loose(AtomicBool);
 
 // SAFETY: there is none: it breaks the second half of the guarantee. Only in tests that nobody runs without a sanitizer.
-unsafe impl RawLock for Loose {
+unsafe impl RawMutex for Loose {
     const INIT: Self = Loose(AtomicBool::new(false));
     fn with<R>(&self, f: impl FnOnce() -> R) -> R {
         while self.0.swap(true, Relaxed) {
@@ -35,20 +35,20 @@ impl<L, P> With<L, P> {
     }
 }
 
-impl<L: RawLock, P: Platform<Mode = ()>> Platform for With<L, P> {
+impl<L: RawMutex, P: Platform<Mode = ()>> Platform for With<L, P> {
     type Block = P::Block;
-    type Lock = L;
+    type RawMutex = L;
     type Mode = ();
     const MAX_ORDER: Order = P::MAX_ORDER;
 
-    fn allocate(&self, order: Order, cx: Context) -> Result<P::Block, OutOfFrames> {
+    fn allocate(&self, order: Order, cx: Context) -> Result<P::Block, AllocError> {
         self.inner.allocate(order, cx)
     }
     fn release(&self, block: P::Block) {
         self.inner.release(block);
     }
     fn available(&self, zones: Zones) -> Option<Pages> {
-        self.inner.available(zones)
+        self.inner.free_pages(zones)
     }
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
         self.inner.join(left, right)
@@ -59,33 +59,33 @@ impl<L: RawLock, P: Platform<Mode = ()>> Platform for With<L, P> {
 #[test]
 #[ignore = "a race on purpose: for hosted-tests/tsan"]
 fn buffers() {
-    over_a_region::<Loose, Spin, Spin, Spin, Spin>(FEW);
+    over_a_region::<Loose, SpinRawMutex, SpinRawMutex, SpinRawMutex, SpinRawMutex>(FEW);
 }
 
 /// Rule: as above.
 #[test]
 #[ignore = "a race on purpose: for hosted-tests/tsan"]
 fn sources() {
-    over_a_region::<Spin, Loose, Spin, Spin, Spin>(FEW);
+    over_a_region::<SpinRawMutex, Loose, SpinRawMutex, SpinRawMutex, SpinRawMutex>(FEW);
 }
 
 /// Rule: as above.
 #[test]
 #[ignore = "a race on purpose: for hosted-tests/tsan"]
 fn regions() {
-    over_a_region::<Spin, Spin, Loose, Spin, Spin>(FEW);
+    over_a_region::<SpinRawMutex, SpinRawMutex, Loose, SpinRawMutex, SpinRawMutex>(FEW);
 }
 
 /// Rule: as above.
 #[test]
 #[ignore = "a race on purpose: for hosted-tests/tsan"]
 fn berths() {
-    over_a_region::<Spin, Spin, Spin, Loose, Spin>(FEW);
+    over_a_region::<SpinRawMutex, SpinRawMutex, SpinRawMutex, Loose, SpinRawMutex>(FEW);
 }
 
 /// Rule: as above.
 #[test]
 #[ignore = "a race on purpose: for hosted-tests/tsan"]
 fn rosters() {
-    over_a_region::<Spin, Spin, Spin, Spin, Loose>(FEW);
+    over_a_region::<SpinRawMutex, SpinRawMutex, SpinRawMutex, SpinRawMutex, Loose>(FEW);
 }

@@ -1,6 +1,6 @@
 //! What a test knows of a buffer that several threads use, without ordering them.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use hosted_tests::kit::CX;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
@@ -43,7 +43,7 @@ pub(crate) struct Tally {
     pub(crate) reclaims: AtomicUsize,
     pub(crate) registrations: AtomicUsize,
     pub(crate) teardowns: AtomicUsize,
-    pub(crate) handed_over: AtomicUsize,
+    pub(crate) transferred: AtomicUsize,
     pub(crate) copied: AtomicUsize,
     pub(crate) clean: AtomicUsize,
     pub(crate) purged: AtomicUsize,
@@ -58,7 +58,7 @@ impl Tally {
     /// What was evicted, somewhere.
     fn add(&self, evicted: &Evicted) {
         let all = [
-            (&self.handed_over, evicted.handed_over),
+            (&self.transferred, evicted.transferred),
             (&self.copied, evicted.copied),
             (&self.clean, evicted.clean),
             (&self.purged, evicted.purged),
@@ -71,8 +71,8 @@ impl Tally {
 
     /// Rule: what calls reported is what the forebay counted.
     pub(crate) fn is_as_counted(&self, evicted: &Evicted) {
-        let told = [&self.handed_over, &self.copied, &self.clean, &self.purged, &self.refused];
-        let counted = [evicted.handed_over, evicted.copied, evicted.clean, evicted.purged, evicted.refused];
+        let told = [&self.transferred, &self.copied, &self.clean, &self.purged, &self.refused];
+        let counted = [evicted.transferred, evicted.copied, evicted.clean, evicted.purged, evicted.refused];
         assert_eq!(told.map(|sum| sum.load(Relaxed)), counted.map(Pages::get), "reported, and counted");
     }
 }
@@ -93,7 +93,7 @@ pub(crate) struct Object<'h, P: Platform, S: BackingStore<P::Block>, T: Slots<P>
 }
 
 impl<P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Evictable for Object<'_, P, S, T> {
-    fn evict_if_idle(&self, step: Step) -> Evicted {
+    fn evict_if_idle(&self, step: EvictRequest) -> Evicted {
         let evicted = self.buffer.evict_if_idle(step);
         self.tally.add(&evicted);
         evicted
@@ -136,11 +136,11 @@ impl<'h, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Object<'h, P, S, T
         one(&self.tally.zeros);
     }
 
-    fn read_by<'g>(&'g self, pin: impl FnOnce() -> Result<Read<'g, P, T>, PinError>, looks: usize) -> bool {
+    fn read_by<'g>(&'g self, pin: impl FnOnce() -> Result<ReadGuard<'g, P, T>, AccessError>, looks: usize) -> bool {
         let Some(guard) = self.allowed(pin()) else { return false };
         let mut bytes = vec![0xA5; guard.bytes()];
         for _ in 0..looks {
-            assert_eq!(guard.copy_out(0, &mut bytes), bytes.len());
+            assert_eq!(guard.read_at(0, &mut bytes), bytes.len());
             self.check(&bytes);
             std::thread::yield_now();
         }
@@ -172,13 +172,13 @@ impl<'h, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Object<'h, P, S, T
         let guard = self.allowed(self.buffer.write_in(cx));
         if let Some(mut guard) = guard {
             let mut bytes = vec![0xA5; guard.bytes()];
-            assert_eq!(guard.copy_out(0, &mut bytes), bytes.len());
+            assert_eq!(guard.read_at(0, &mut bytes), bytes.len());
             self.check(&bytes);
             let next = self.version.load(Relaxed) + 1;
             for (at, word) in bytes.chunks_exact_mut(8).enumerate() {
                 word.copy_from_slice(&self.word(next, at));
             }
-            assert_eq!(guard.copy_in(0, &bytes), bytes.len());
+            assert_eq!(guard.write_at(0, &bytes), bytes.len());
             self.version.store(next, Relaxed);
             self.drops_before.store(self.drops.now(), Relaxed);
             drop(guard);
@@ -205,28 +205,28 @@ impl<'h, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Object<'h, P, S, T
     pub(crate) fn advise(&self) {
         let before = self.writes.now();
         self.drops.begin();
-        let mut answers = [self.buffer.advise(Advice::DontNeed); 3];
+        let mut answers = [self.buffer.set_purgeable(true); 3];
         (0..4).for_each(|_| std::thread::yield_now());
         for _ in 0..1000 {
-            answers[1] = self.buffer.advise(Advice::WillNeed);
+            answers[1] = self.buffer.set_purgeable(false);
             if answers[1].is_ok() {
                 break;
             }
             std::thread::yield_now();
         }
-        answers[2] = self.buffer.advise(Advice::WillNeed);
+        answers[2] = self.buffer.set_purgeable(false);
         if answers[1].is_ok() || answers[2].is_ok() {
             self.drops.end();
         } else {
             one(&self.tally.busy); // they may be dropped from now on
         }
         let answers: Vec<_> = answers.into_iter().flatten().collect();
-        if answers.contains(&Retained::No) {
+        if answers.contains(&false) {
             one(&self.tally.told);
         }
         if begun(before) == ended(before) && self.writes.now() == before {
             assert!(
-                answers.is_sorted_by_key(|answer| *answer == Retained::No),
+                answers.is_sorted_by_key(|answer| *answer == false),
                 "the answer is forgotten: {answers:?}"
             );
         }
@@ -256,7 +256,7 @@ impl<'h, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Object<'h, P, S, T
     /// For an owner, alone: a last look, out of whatever state it is in.
     pub(crate) fn end(mut self, n: usize, how: Evict) {
         if n.is_multiple_of(3) {
-            let evicted = self.buffer.evict_now(Pages::new(n % 5), how, CX);
+            let evicted = self.buffer.evict_mut(Pages::new(n % 5), how, CX);
             self.tally.add(&evicted);
         }
         if n % 4 != 1 {
@@ -267,14 +267,14 @@ impl<'h, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Object<'h, P, S, T
     }
 
     /// Something may be busy, or held by others, or not possible in an interrupt; nothing else may go wrong.
-    fn allowed<R>(&self, outcome: Result<R, PinError>) -> Option<R> {
+    fn allowed<R>(&self, outcome: Result<R, AccessError>) -> Option<R> {
         match outcome {
             Ok(done) => Some(done),
-            Err(PinError::Busy | PinError::Context) => {
+            Err(AccessError::Busy | AccessError::Context) => {
                 one(&self.tally.busy);
                 None
             }
-            Err(PinError::Take(TakeError::OutOfFrames(OutOfFrames::Exhausted | OutOfFrames::Limit))) => None,
+            Err(AccessError::Alloc(AllocError::AllocError(AllocError::Exhausted | AllocError::Limit))) => None,
             Err(why) => panic!("{why:?}"),
         }
     }

@@ -1,7 +1,7 @@
 //! Everybody at once.
 
 use super::model::{Object, Tally, one};
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use hosted_tests::kit::{ALL, CX, NONE, RUNGS, order, pages};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::thread;
@@ -19,18 +19,18 @@ pub(crate) struct Length {
 
 const SEATS: usize = 8;
 const SLOTS: usize = 5;
-const WORDS: usize = Roster::<NoLock>::words(SEATS);
+const WORDS: usize = EvictionIndex::<NoopRawMutex>::words(SEATS);
 const REGISTRARS: usize = 2;
 const PINNERS: usize = 3;
 const SHRINKERS: usize = 2;
 
 type Row<P> = [Slot<P>; SLOTS];
-type Seated<'h, P, S, List> = Object<'h, P, S, Listed<'h, Row<P>, List, [usize; WORDS]>>;
+type Seated<'h, P, S, List> = Object<'h, P, S, Indexed<'h, Row<P>, List, [usize; WORDS]>>;
 
 /// What all of them share.
-struct Stage<'h, P: Platform, S: BackingStore<P::Block>, Seat: RawLock, List: RawLock> {
+struct Stage<'h, P: Platform, S: BackingStore<P::Block>, Seat: RawMutex, List: RawMutex> {
     home: &'h Forebay<P, S>,
-    roster: &'h Roster<List, [usize; WORDS]>,
+    roster: &'h EvictionIndex<List, [usize; WORDS]>,
     seats: [Berth<Seat, Seated<'h, P, S, List>>; SEATS],
     tally: &'h Tally,
     seeds: AtomicU64,
@@ -52,8 +52,8 @@ impl<'h, P, S, Seat, List> Stage<'h, P, S, Seat, List>
 where
     P: Platform,
     S: BackingStore<P::Block>,
-    Seat: RawLock,
-    List: RawLock,
+    Seat: RawMutex,
+    List: RawMutex,
 {
     fn seed(&self) -> u64 {
         self.seeds.fetch_add(1, Relaxed)
@@ -142,15 +142,15 @@ where
             let (over, how) = (self.candidates(n / 2), how(n + me));
             let cx = [CX, Context::INTERRUPT, Context::NO_IO][n / 4 % 3];
             let want = match n % 5 {
-                0 => Want::freed(pages(1 + n % 7)),
-                1 => Want::block(order((n / 5 % 3) as u8)),
-                2 => Want::freed(pages(1 + n % 3)).within(Zones::ALL),
+                0 => ReclaimTarget::freed(pages(1 + n % 7)),
+                1 => ReclaimTarget::block(order((n / 5 % 3) as u8)),
+                2 => ReclaimTarget::freed(pages(1 + n % 3)).within(Zones::ALL),
                 3 if n % 10 == 3 => {
                     let report = self.home.keep_free(over, pages(n % 40), how, cx);
                     report.into_iter().for_each(|report| self.noted(report));
                     continue;
                 }
-                _ => Want::moved(pages(1 + n % 9)),
+                _ => ReclaimTarget::moved(pages(1 + n % 9)),
             };
             self.noted(self.home.reclaim(over, want, how, cx));
             thread::yield_now();
@@ -176,8 +176,8 @@ where
     P: Platform<Lock: Send + Sync, Block: Send + Sync, Mode: Send + Sync>,
     S: BackingStore<P::Block>,
     Forebay<P, S>: Sync,
-    Seat: RawLock + Send + Sync,
-    List: RawLock + Send + Sync,
+    Seat: RawMutex + Send + Sync,
+    List: RawMutex + Send + Sync,
 {
     /// Arrays of its own, which others shrink and read, and which it drops whole, whatever is in them.
     fn owner(&self, arrays: usize) {
@@ -213,11 +213,11 @@ where
     P: Platform<Lock: Send + Sync, Block: Send + Sync, Mode: Send + Sync>,
     S: BackingStore<P::Block>,
     Forebay<P, S>: Sync,
-    Seat: RawLock + Send + Sync,
-    List: RawLock + Send + Sync,
+    Seat: RawMutex + Send + Sync,
+    List: RawMutex + Send + Sync,
 {
     let _crowd = crate::crowd();
-    let (tally, roster) = (Tally::default(), Roster::<List, _>::new([0; WORDS]));
+    let (tally, roster) = (Tally::default(), EvictionIndex::<List, _>::new([0; WORDS]));
     let before = home.stats();
     let stage = Stage {
         home,
@@ -246,7 +246,7 @@ where
     stage.is_listed();
     for (n, seat) in stage.seats.iter().enumerate() {
         if let Some(object) = seat.take().expect("nobody is there") {
-            object.end(3 * n + 4, Evict::LADDER);
+            object.end(3 * n + 4, Evict::ANY);
         }
     }
     stage.counts_agree(before, length);
@@ -256,8 +256,8 @@ impl<P, S, Seat, List> Stage<'_, P, S, Seat, List>
 where
     P: Platform,
     S: BackingStore<P::Block>,
-    Seat: RawLock,
-    List: RawLock,
+    Seat: RawMutex,
+    List: RawMutex,
 {
     /// Rule: when nobody moves any more, the roster lists what there is: a walk by it leaves nothing that one over all would
     /// find.
@@ -277,7 +277,7 @@ where
         let (after, tally) = (self.home.stats(), self.tally);
         assert_eq!(before, Stats::default(), "a new forebay");
         tally.is_as_counted(&after.evicted);
-        assert_eq!(after.stranded, NONE);
+        assert_eq!(after.leaked, NONE);
         assert!(self.settled.load(Relaxed) <= after.settled.get(), "settles that nobody counted");
         let [pins, told, zeros, registrations, teardowns, reclaims] =
             [&tally.pins, &tally.told, &tally.zeros, &tally.registrations, &tally.teardowns, &tally.reclaims]

@@ -59,7 +59,7 @@ struct Stored {
 
 /// One core with interrupts that nest.
 struct Core {
-    source: Ram<Spin, PAGE>,
+    source: Ram<SpinRawMutex, PAGE>,
     region: &'static Nested,
     stored: RefCell<Vec<Rc<Stored>>>,
     engines: RefCell<VecDeque<Dma>>,
@@ -172,7 +172,7 @@ impl Core {
                     Ok(block) => self.same(block, &bytes),
                     Err(Refused { item, why }) => {
                         let busy = why == StoreError::Busy && self.is_out();
-                        assert!(busy || why == StoreError::OtherWay, "{why:?}");
+                        assert!(busy || why == StoreError::WrongKind, "{why:?}");
                         self.keep(item, bytes);
                         return format!("take_back {why:?}");
                     }
@@ -200,7 +200,7 @@ impl Core {
                         let legal = match why {
                             StoreError::TooLarge => item.order() == Order::PAGE,
                             StoreError::Busy => self.is_out(),
-                            why => why == StoreError::OtherWay,
+                            why => why == StoreError::WrongKind,
                         };
                         assert!(legal, "{why:?}");
                         self.keep(item, bytes);
@@ -218,7 +218,7 @@ impl Core {
                 match loaded {
                     Ok(()) => assert!(block[..] == stored.bytes[..], "other bytes"),
                     Err(StoreError::Busy) => assert!(read_elsewhere || self.is_out()),
-                    Err(why) => assert_eq!(why, StoreError::OtherWay),
+                    Err(why) => assert_eq!(why, StoreError::WrongKind),
                 }
                 self.source.release(block);
                 format!("load {:?}", loaded.err())
@@ -229,7 +229,7 @@ impl Core {
             }
             _ => {
                 let space = region.space();
-                assert!(space.adoptions <= ENTRIES);
+                assert!(space.transfers <= ENTRIES);
                 assert!(space.pages <= region.total(), "{space:?} of {:?}", region.total());
                 assert!(region.pending() <= region.total());
                 "space".into()
@@ -242,7 +242,7 @@ impl Core {
         while self.region.pending() > Pages::ZERO || self.is_out() {
             self.write_out();
         }
-        assert_eq!(self.region.space().adoptions, ENTRIES);
+        assert_eq!(self.region.space().transfers, ENTRIES);
         let mut pages = self.region.space().pages;
         for stored in self.stored.take() {
             let Stored { handle, bytes } = Rc::into_inner(stored).expect("nobody reads it");

@@ -4,7 +4,7 @@
 //! more blocks than units, there is room for one more, of whatever order: a refusal is a bug. And no thread has to wait for
 //! that: between two steps of one who is not running, everything that is free is there for the others.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::{CX, PAGE, order, pages};
 use hosted_tests::memory::{leak, words};
@@ -19,7 +19,7 @@ const UNITS: usize = THREADS * SHARE;
 /// Another thread may come in between any two steps, not only where the machine happens to switch.
 struct Switching;
 
-impl Section for Switching {
+impl IrqGuard for Switching {
     fn with<R>(f: impl FnOnce() -> R) -> R {
         thread_local! {
             static RANDOM: Random = Random::new(1);
@@ -78,7 +78,7 @@ fn whose(me: usize, n: usize) -> usize {
 }
 
 /// A source of two pieces with so many units in all.
-fn source<L: RawLock>(units: usize, most: Order) -> Ram<L, PAGE, 2> {
+fn source<L: RawMutex>(units: usize, most: Order) -> Ram<L, PAGE, 2> {
     let ram = Ram::new();
     for units in [units / 2, units - units / 2] {
         let bytes = units * (PAGE << most.get());
@@ -95,7 +95,7 @@ fn units_of<P: Platform>(source: &P, most: Order) -> usize {
     units
 }
 
-fn share_a_source<L: RawLock + Sync>(most: Order, rounds: usize) {
+fn share_a_source<L: RawMutex + Sync>(most: Order, rounds: usize) {
     let source = &source::<L>(UNITS, most);
     thread::scope(|s| {
         for me in 0..THREADS {
@@ -129,15 +129,15 @@ fn share_a_source<L: RawLock + Sync>(most: Order, rounds: usize) {
 #[test]
 fn nobody_is_refused_his_share_of_a_source() {
     for (most, rounds) in [(0, 20_000), (2, 20_000), (5, 10_000), (10, 1_000)] {
-        share_a_source::<Spin>(order(most), rounds);
-        share_a_source::<Spin<Switching>>(order(most), rounds / 40);
+        share_a_source::<SpinRawMutex>(order(most), rounds);
+        share_a_source::<SpinRawMutex<Switching>>(order(most), rounds / 40);
     }
 }
 
 type Shared<L> = RamRegion<L, PAGE, UNITS>;
 
 /// So many units; and one for each thread that may be about to make it ready for the next block, where the region keeps any ready.
-fn region<L: RawLock>(most: Order) -> Shared<L> {
+fn region<L: RawMutex>(most: Order) -> Shared<L> {
     let region = Shared::<L>::new(StoreId::DEFAULT);
     let units = if most == Order::PAGE { UNITS } else { UNITS + THREADS };
     let bytes = units * (PAGE << most.get());
@@ -152,7 +152,7 @@ struct Sharer<'s, L> {
     random: Random,
 }
 
-impl<L: RawLock> Sharer<'_, L> {
+impl<L: RawMutex> Sharer<'_, L> {
     fn block(&self, order: Order) -> RamBlock<PAGE> {
         self.source.allocate(order, CX).unwrap()
     }
@@ -179,7 +179,7 @@ impl<L: RawLock> Sharer<'_, L> {
                     is_stamped(&block, whose);
                     return self.source.release(block);
                 }
-                Err(refused) if refused.why == StoreError::OtherWay => {
+                Err(refused) if refused.why == StoreError::WrongKind => {
                     let mut block = self.block(refused.item.order());
                     self.region.load(&refused.item, &mut block, Pages::ZERO, CX).unwrap();
                     is_stamped(&block, whose);
@@ -201,7 +201,7 @@ impl<L: RawLock> Sharer<'_, L> {
     }
 }
 
-fn share_a_region<L: RawLock + Sync>(most: Order, rounds: usize) {
+fn share_a_region<L: RawMutex + Sync>(most: Order, rounds: usize) {
     // What is handed over and not written out yet, and a block at a time outside.
     let (source, region) = (&source::<L>(2 * UNITS + THREADS, most), &region::<L>(most));
     thread::scope(|s| {
@@ -241,7 +241,7 @@ fn share_a_region<L: RawLock + Sync>(most: Order, rounds: usize) {
 #[test]
 fn nobody_is_refused_his_share_of_a_region() {
     for (most, rounds) in [(0, 10_000), (2, 10_000), (5, 5_000)] {
-        share_a_region::<Spin>(order(most), rounds);
-        share_a_region::<Spin<Switching>>(order(most), rounds / 40);
+        share_a_region::<SpinRawMutex>(order(most), rounds);
+        share_a_region::<SpinRawMutex<Switching>>(order(most), rounds / 40);
     }
 }

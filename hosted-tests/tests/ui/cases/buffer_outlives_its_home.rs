@@ -1,8 +1,8 @@
 //! A buffer's blocks have a place to go to when it is dropped.
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
-type Source = Ram<Spin, 512>;
-type Store = RamRegion<Spin, 512, 4>;
+type Source = Ram<SpinRawMutex, 512>;
+type Store = RamRegion<SpinRawMutex, 512, 4>;
 
 fn buffer_outlives_its_home() {
     let buffer: Buffer<'_, Source, Store>;

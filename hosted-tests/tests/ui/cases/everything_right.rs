@@ -1,9 +1,9 @@
 //! The right use of everything that the others misuse.
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 type Block = RamBlock<512>;
-type Source = Ram<Spin, 512>;
-type Store = RamRegion<Spin, 512, 4>;
+type Source = Ram<SpinRawMutex, 512>;
+type Store = RamRegion<SpinRawMutex, 512, 4>;
 
 static HOME: Forebay<Source, Store, [Place<Source>; 8]> =
     Forebay::new(Ram::new(), RamRegion::new(StoreId::DEFAULT), 2);
@@ -31,9 +31,9 @@ fn main() {
     {
         let mut buffer = Buffer::over(&mut slots, home);
         if let Ok(mut guard) = buffer.write() {
-            guard.copy_in(0, &[1]);
+            guard.write_at(0, &[1]);
         }
-        buffer.evict_now(Pages::MAX, Evict::LADDER, Context::THREAD);
+        buffer.evict_mut(Pages::MAX, Evict::ANY, Context::THREAD);
     }
     slots[0] = Slot::EMPTY;
     assert_eq!(slots.len(), 4);
@@ -42,7 +42,7 @@ fn main() {
         guard[0] = guard[1];
     }
     std::thread::scope(|s| {
-        s.spawn(|| home.reclaim(&[&tile], Pages::MAX, Evict::LADDER, Context::THREAD));
+        s.spawn(|| home.reclaim(&[&tile], Pages::MAX, Evict::ANY, Context::THREAD));
     });
     if let Ok(pooled) = home.pool().take(Order::PAGE, (), Context::THREAD) {
         if let Ok(block) = pooled.into_plain(home.platform(), Context::THREAD) {

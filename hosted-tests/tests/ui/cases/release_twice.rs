@@ -1,8 +1,8 @@
 //! A block goes home once.
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 type Block = RamBlock<512>;
-type Source = Ram<Spin, 512>;
+type Source = Ram<SpinRawMutex, 512>;
 
 fn release_twice(block: Block, platform: &Source) {
     platform.release(block);

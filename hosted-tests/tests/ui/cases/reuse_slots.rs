@@ -1,8 +1,8 @@
 //! A buffer has its slots for itself.
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
-type Source = Ram<Spin, 512>;
-type Store = RamRegion<Spin, 512, 4>;
+type Source = Ram<SpinRawMutex, 512>;
+type Store = RamRegion<SpinRawMutex, 512, 4>;
 
 fn reuse_slots(slots: &mut [Slot<Source>; 4], home: &Forebay<Source, Store>) {
     let buffer = Buffer::over(slots, home);

@@ -1,5 +1,5 @@
 //! A transfer moves the block, so it can't be handed over twice.
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 type Block = RamBlock<512>;
 

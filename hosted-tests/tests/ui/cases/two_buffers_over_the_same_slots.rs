@@ -1,8 +1,8 @@
 //! A buffer has its slots for itself.
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
-type Source = Ram<Spin, 512>;
-type Store = RamRegion<Spin, 512, 4>;
+type Source = Ram<SpinRawMutex, 512>;
+type Store = RamRegion<SpinRawMutex, 512, 4>;
 
 fn two_buffers(slots: &mut [Slot<Source>], home: &Forebay<Source, Store>) {
     let one = Buffer::over(slots, home);

@@ -1,5 +1,5 @@
 //! After a transfer the bytes are the store's.
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 type Block = RamBlock<512>;
 

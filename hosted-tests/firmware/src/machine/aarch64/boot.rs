@@ -8,7 +8,7 @@ use super::{Lock, interrupts, mmu};
 use aarch64_cpu::asm::wfi;
 use aarch64_cpu::registers::{MPIDR_EL1, Readable};
 use core::arch::{asm, global_asm};
-use forebay::Locked;
+use forebay::sync::Mutex;
 
 global_asm!(
     r#"
@@ -61,7 +61,7 @@ unsafe extern "C" {
 }
 
 /// What the second core runs.
-static WORK: Locked<Lock, Option<fn()>> = Locked::new(None);
+static WORK: Mutex<Lock, Option<fn()>> = Mutex::new(None);
 
 /// Sets up this core's MMU and its interrupts, none of which has a source yet. No lock is taken before: without caches
 /// exclusive accesses need not work.

@@ -3,10 +3,7 @@
 use crate::machine::{self, Attribute, Lock, PAGE};
 use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use forebay::{
-    BackingStore, Caching, Capabilities, Context, DmaAddr, Handle, MapRefused, ModeRefused, Order,
-    OutOfFrames, Pages, Platform, Refused, Settled, Space, StoreError, StoreIds,
-};
+use forebay::{BackingStore, Caching, Context, Handle, Order, AllocError, Pages, Platform, Refused, StoreError, frame::{DmaAddr, ModeRefused}, port::{Capabilities, Settled, Space, StoreIds}};
 use forebay_backends::{Ram, RamBlock, RamRegion};
 
 pub type Block = RamBlock<PAGE>;
@@ -55,10 +52,10 @@ pub struct Board(pub Source);
 
 impl Platform for Board {
     type Block = Block;
-    type Lock = Lock;
+    type RawMutex = Lock;
     type Mode = Caching;
 
-    fn allocate(&self, order: Order, cx: Context) -> Result<Block, OutOfFrames> {
+    fn allocate(&self, order: Order, cx: Context) -> Result<Block, AllocError> {
         self.0.allocate(order, cx)
     }
     fn release(&self, block: Block) {
@@ -72,7 +69,7 @@ impl Platform for Board {
         machine::set_attribute(block, attribute_of(to));
         Ok(())
     }
-    fn flush_modes(&self, _: Context) {
+    fn flush(&self, _: Context) {
         machine::complete_attributes();
     }
     fn map(&self, block: &Block, _: Context) -> Result<DmaAddr, MapRefused> {

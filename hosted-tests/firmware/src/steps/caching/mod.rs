@@ -10,10 +10,7 @@ use crate::machine::{self, Attribute, LINE, Operation, PAGE};
 use board::{Board, Region, Source, Watched, address, attribute, attribute_of, logged_at_transfer, seen};
 use core::fmt::Write;
 use core::ops::Range;
-use forebay::{
-    Addressed, Buffer, Caching, Context, Evict, Forebay, Order, Pages, PinError, Place, Platform, Pooled,
-    Slot, StoreId,
-};
+use forebay::{Buffer, Caching, Context, Evict, Forebay, Order, Pages, AccessError, Platform, Slot, StoreId, buffer::Addressed, pool::PooledBlock};
 use static_cell::ConstStaticCell;
 
 const FAST_BYTES: usize = 32 * PAGE;
@@ -90,11 +87,11 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     check(blocks > 0 && wrong == 0, "a block left in another mode")
 }
 
-fn take(order: Order, mode: Caching) -> Result<Pooled<Board>, Failure> {
-    Ok(HOME.pool().take(order, mode, Context::THREAD).map_err(PinError::Take)?)
+fn take(order: Order, mode: Caching) -> Result<PooledBlock<Board>, Failure> {
+    Ok(HOME.pool().take(order, mode, Context::THREAD).map_err(AccessError::Alloc)?)
 }
 
-fn give(block: Pooled<Board>) -> Result<(), Failure> {
+fn give(block: PooledBlock<Board>) -> Result<(), Failure> {
     HOME.pool().give(block, Context::THREAD).map_err(|_| Failure::Check("a mode was refused"))
 }
 
@@ -192,7 +189,7 @@ fn one_completion() -> Result<(), Failure> {
     check((mapped(begin), completed(begin)) == (4, 1), "four fresh blocks were not completed together")?;
     let begin = machine::logged();
     let evicted = buffer.evict(Pages::MAX, Evict::TRANSFER, Context::THREAD)?;
-    check(evicted.handed_over == FOUR && mapped(begin) == 4, "not all four were reset")?;
+    check(evicted.transferred == FOUR && mapped(begin) == 4, "not all four were reset")?;
     let begin = machine::logged();
     check(buffer.restore(Pages::MAX, Context::THREAD).taken_back == FOUR, "not all four came back")?;
     check((mapped(begin), completed(begin)) == (4, 1), "four restored blocks were not completed together")
@@ -227,7 +224,7 @@ fn a_device() -> Result<(), Failure> {
 
         let begin = machine::logged();
         let evicted = buffer.evict(Pages::MAX, Evict::TRANSFER, Context::THREAD)?;
-        check(evicted.handed_over == ORDERS[1].pages(), "it did not leave")?;
+        check(evicted.transferred == ORDERS[1].pages(), "it did not leave")?;
         check(logged_at_transfer() == machine::logged(), "something was done after the store had the block")?;
         let reset = change(at.clone()).filter(|_| mode != Caching::WriteBack);
         let unmapped = all_clean_and_invalid(at).chain(reset).chain(COMPLETE);
