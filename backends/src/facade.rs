@@ -4,13 +4,16 @@ use crate::ram::overlap;
 use crate::{MemoryError, Ram, RamRegion};
 use core::fmt;
 use core::ops::Deref;
-use forebay::{Buffer, Candidates, Context, Evict, Evictable, Forebay, Order, AllocError, Pages, Platform, Report, StoreId, sync::RawMutex};
+use forebay::{
+    AccessError, AllocError, AllocRequest, AsForebay, Buffer, Candidates, Context, Evict, Forebay,
+    FrameSource, Order, Pages, Report, StoreId, sync::RawMutex,
+};
 
 type Fast<L, const PAGE: usize> = Ram<L, PAGE>;
 type Slow<L, const PAGE: usize, const N: usize> = RamRegion<L, PAGE, N>;
 
 /// A buffer of a [`RamForebay`].
-pub type RamBuffer<L, const PAGE: usize, const N: usize> = Buffer<'static, Fast<L, PAGE>, Slow<L, PAGE, N>>;
+pub type RamBuffer<L, const PAGE: usize, const N: usize> = Buffer<&'static RamForebay<L, PAGE, N>>;
 
 /// A pool over fast RAM, a swap region over slow RAM, and what joins them, in one `static`.
 ///
@@ -37,7 +40,7 @@ pub type RamBuffer<L, const PAGE: usize, const N: usize> = Buffer<'static, Fast<
 /// RAM.init(sram, psram, meta).expect("memory that nobody else uses"); // at start-up
 /// for (n, tile) in TILES.iter().enumerate() {
 ///     if RAM.free() < 8192 {
-///         RAM.make_room(&TILES, 8192); // or `hand_over` in an interrupt, and `write_out` in an idle loop
+///         RAM.make_room(&TILES, 8192); // or `transfer` in an interrupt, and `write_out` in an idle loop
 ///     }
 ///     tile.write()?.fill(n as u8);
 /// }
@@ -45,7 +48,7 @@ pub type RamBuffer<L, const PAGE: usize, const N: usize> = Buffer<'static, Fast<
 /// # }
 /// ```
 pub struct RamForebay<L: RawMutex, const PAGE: usize, const N: usize>(
-    Forebay<Fast<L, PAGE>, Slow<L, PAGE, N>, [Place<Fast<L, PAGE>>; 0]>,
+    Forebay<Fast<L, PAGE>, Slow<L, PAGE, N>>,
 );
 
 /// Why [`RamForebay::init`] did not begin. The memory comes back.
@@ -101,7 +104,7 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
     #[expect(clippy::new_without_default, reason = "it is made in a static")]
     pub const fn new() -> Self {
         const { assert!(N > 0, "N: at least one block must be able to wait") }
-        RamForebay(Forebay::new(Ram::new(), RamRegion::new(StoreId::DEFAULT), 0))
+        RamForebay(Forebay::new(Ram::new(), RamRegion::new(StoreId::DEFAULT)))
     }
 
     /// Words of metadata for that much fast and slow RAM, in bytes.
@@ -174,7 +177,7 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
             Some(order) => order,
             None => Order::TEN, // excluded above
         };
-        Buffer::new(&self.0, order)
+        Buffer::new(self, order)
     }
 
     /// What it is inside, for a buffer that [`buffer`](RamForebay::buffer) does not make: of several blocks, with an id.
@@ -184,7 +187,7 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
 
     /// Bytes of fast RAM that are free.
     pub fn free(&self) -> usize {
-        self.platform().free().get() * PAGE
+        Ram::free_pages(self.platform()).get() * PAGE
     }
 
     /// Bytes handed over and not written out yet: still in fast RAM.
@@ -200,16 +203,16 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
     ///
     /// # Context
     /// Linear in what it writes out; no lock is held while it copies.
-    pub fn make_room<'h, E: Evictable + 'h>(
-        &self,
-        buffers: impl Into<Candidates<'h, E>>,
-        bytes: usize,
-    ) -> usize {
+    pub fn make_room<C: Candidates>(&self, buffers: C, bytes: usize) -> usize {
         let pages = Pages::new(bytes.div_ceil(PAGE));
         let fast = self.platform();
         let is_there = || match Order::for_pages(pages) {
-            Some(order) => fast.allocate(order, Context::THREAD).map(|block| fast.release(block)),
-            None => Err(AllocError::Exhausted),
+            Some(order) => {
+                let block = fast.allocate(AllocRequest::new(order), Context::THREAD)?;
+                fast.free(block);
+                Ok(())
+            }
+            None => Err(AccessError::Alloc(AllocError::Exhausted)),
         };
         let _ = self.or_reclaim(buffers, pages, Evict::TRANSFER, Context::THREAD, is_there);
         self.free()
@@ -220,11 +223,7 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
     ///
     /// # Context
     /// Fit for an interrupt if the lock is.
-    pub fn hand_over<'h, E: Evictable + 'h>(
-        &self,
-        buffers: impl Into<Candidates<'h, E>>,
-        bytes: usize,
-    ) -> Report {
+    pub fn transfer<C: Candidates>(&self, buffers: C, bytes: usize) -> Report {
         self.reclaim(buffers, Pages::new(bytes.div_ceil(PAGE)), Evict::TRANSFER, Context::INTERRUPT)
     }
 
@@ -235,7 +234,15 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
     /// # Context
     /// Linear in `bytes`; no lock is held while it copies.
     pub fn write_out(&self, bytes: usize) -> usize {
-        self.store().write_out_now(bytes, &mut |block| self.take_home(block))
+        self.store().write_out_now(bytes, &mut |block| self.free_settled(block))
+    }
+}
+
+impl<L: RawMutex, const PAGE: usize, const N: usize> AsForebay for RamForebay<L, PAGE, N> {
+    type Platform = Fast<L, PAGE>;
+    type Store = Slow<L, PAGE, N>;
+    fn as_forebay(&self) -> &Forebay<Fast<L, PAGE>, Slow<L, PAGE, N>> {
+        &self.0
     }
 }
 

@@ -34,7 +34,7 @@
 //! fast.add(memory(16 * 1024), words(Fast::metadata_words(16 * 1024))).expect("whole pages");
 //! let slow = Slow::new(StoreId::DEFAULT);
 //! slow.init(memory(64 * 1024), words(Slow::metadata_words(64 * 1024))).expect("whole pages");
-//! let home = Forebay::<_, _, [Place<Fast>; 0]>::new(fast, slow, 0);
+//! let home = Forebay::new(fast, slow);
 //!
 //! let tile = Buffer::new(&home, Order::new(2).unwrap()); // 2 KiB in one piece
 //! tile.write()?.fill(7);
@@ -69,7 +69,9 @@ mod tiered;
 pub use facade::{InitError, InitErrorKind, RamBuffer, RamForebay};
 pub use middleware::{Event, Faults, Faulty, Sink, Traced};
 pub use null::Null;
-pub use ram::{HeapBlock, HeapSource, MemoryError, MemoryRefused, Ram, RamBlock};
+#[cfg(feature = "heap")]
+pub use ram::{HeapBlock, HeapSource};
+pub use ram::{MemoryError, MemoryRefused, Ram, RamBlock};
 pub use region::{CopyEngine, Cpu, Job, RamRegion, Region};
 pub use rom::Rom;
 pub use tiered::Tiered;

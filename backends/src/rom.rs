@@ -1,7 +1,10 @@
 //! Contents that are there already: flash, a file that is mapped, a snapshot.
 
 use core::fmt;
-use forebay::{BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, StoreId, port::{Capabilities, StoreIds}};
+use forebay::{
+    BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, StoreId,
+    port::{Capabilities, StoreIds},
+};
 
 /// Bytes that never change, as a store: buffers begin in it
 /// ([`Buffer::attach_stored`](forebay::Buffer::attach_stored)), and come back to it for nothing as long as they are only read.
@@ -63,11 +66,11 @@ impl<B: OwnedBlock, const PAGE: usize> BackingStore<B> for Rom<'_, PAGE> {
         if !cx.contains(Context::MAY_BLOCK) {
             return Err(StoreError::Context);
         }
-        if at + handle.pages() > block.pages() {
+        if at + handle.order().pages() > block.order().pages() {
             return Err(StoreError::TooLarge);
         }
         let bytes = self.bytes.get(first.saturating_mul(PAGE)..).unwrap_or_default();
-        let all = handle.pages().get() * PAGE;
+        let all = handle.order().pages().get() * PAGE;
         let there = bytes.get(..all).unwrap_or(bytes);
         let mut done = block.write_at(at.get() * PAGE, there);
         while done < all {

@@ -4,28 +4,32 @@
 //! 32 bits a block is 4, and a slot 8 with one mode and 12 with several. Metadata is a thousandth of the memory at most, also with a pool in
 //! front of it.
 
-use crate::{HeapBlock, Ram, RamBlock, RamBuffer};
-use forebay::{Caching, Context, Order, AllocError, Platform, Slot, frame::Mode, pool::Pool, sync::NoopRawMutex};
+#[cfg(feature = "heap")]
+use crate::HeapBlock;
+use crate::{Ram, RamBlock, RamBuffer};
+use forebay::frame::{Mode, ModeRefused};
+use forebay::pool::{FreeListArray, Pool};
+use forebay::port::{CachingControl, WithCaching, WithLists};
+use forebay::sync::NoopRawMutex;
+use forebay::{Caching, Context, Platform, Slot};
 
 type Source<const PAGE: usize> = Ram<NoopRawMutex, PAGE>;
 
-/// A platform with several modes. There is none: only its slots are of interest.
-enum Modal {}
+/// Three caching modes. Only the size of its slots is of interest.
+struct Modes;
 
-impl Platform for Modal {
-    type Block = RamBlock<512>;
-    type RawMutex = NoopRawMutex;
+impl<B> CachingControl<B> for Modes {
     type Mode = Caching;
-    fn allocate(&self, _: Order, _: Context) -> Result<RamBlock<512>, AllocError> {
-        match *self {}
-    }
-    fn release(&self, _: RamBlock<512>) {
-        match *self {}
+    fn set_mode(&self, _: &mut B, _: Caching, _: Caching, _: Context) -> Result<(), ModeRefused> {
+        Err(ModeRefused)
     }
 }
 
-/// A pool in front of a source that is elsewhere: four orders, one mode, four of each.
-type Shelves<const PAGE: usize> = Pool<&'static Source<PAGE>, [Place<&'static Source<PAGE>>; 16]>;
+/// A platform with several modes.
+type Modal = WithCaching<Source<512>, Modes>;
+
+/// A pool in front of a source that is elsewhere: four orders, one mode, four blocks of each.
+type Pooled<const PAGE: usize> = Pool<WithLists<&'static Source<PAGE>, FreeListArray<Source<PAGE>, 4, 4>>>;
 
 const fn block<B>(most: usize) {
     assert!(size_of::<B>() <= most, "a block has grown");
@@ -41,22 +45,22 @@ const _: () = assert!(<() as Mode>::COUNT == 1 && Caching::COUNT > 1, "one mode,
 #[cfg(target_pointer_width = "64")]
 const _: () = {
     block::<RamBlock<512>>(16);
+    #[cfg(feature = "heap")]
     block::<HeapBlock<512>>(16);
     #[cfg(all(feature = "shmem", target_os = "linux"))]
     block::<crate::shmem::ArenaBlock<4096>>(16);
     slot::<Source<512>>(16);
     slot::<Modal>(24);
-    assert!(size_of::<Place<Source<512>>>() <= 16, "a place has grown");
 };
 
 #[cfg(target_pointer_width = "32")]
 const _: () = {
     block::<RamBlock<512>>(4);
+    #[cfg(feature = "heap")]
     block::<HeapBlock<512>>(4);
     slot::<Source<512>>(8);
     slot::<Modal>(12);
-    assert!(size_of::<Place<Source<512>>>() <= 12, "a place has grown");
-    assert!(size_of::<Shelves<512>>() <= 512, "a small pool has grown");
+    assert!(size_of::<Pooled<512>>() <= 512, "a small pool has grown");
 };
 
 const _: () = {
@@ -78,7 +82,7 @@ const fn a_thousandth<const PAGE: usize>(least: usize, with_pool: usize) {
     while bytes <= 1024 * MIB {
         let source = lent::<PAGE>(bytes) + size_of::<Source<PAGE>>();
         assert!(source <= bytes / 1000, "a source has more metadata than 0.1 %");
-        let all = source + size_of::<Shelves<PAGE>>();
+        let all = source + size_of::<Pooled<PAGE>>();
         assert!(all <= bytes / 1000 || bytes < with_pool, "a source and its pool have more than 0.1 %");
         bytes *= 2;
     }

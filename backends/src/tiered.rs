@@ -1,6 +1,10 @@
 //! Two stores in a row.
 
-use forebay::{BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, frame::Charge, port::{Capabilities, Settled, Space, StoreIds}};
+use forebay::{
+    BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError,
+    frame::Charge,
+    port::{Capabilities, Settled, Space, StoreIds},
+};
 
 /// What the first store refuses goes to the second: with the very block that came back.
 ///
@@ -22,7 +26,7 @@ impl<A, B> Tiered<A, B> {
         A: BackingStore<T>,
         B: BackingStore<T>,
     {
-        match (self.0.owns(handle), self.1.owns(handle)) {
+        match (self.0.ids().contains(handle.store()), self.1.ids().contains(handle.store())) {
             (true, _) => Some(Tier::First),
             (false, true) => Some(Tier::Second),
             (false, false) => None,
@@ -35,25 +39,6 @@ impl<A, B> Tiered<A, B> {
         B: BackingStore<T>,
     {
         if self.0.ids().overlaps(self.1.ids()) { Err(StoreError::SameId) } else { Ok(()) }
-    }
-
-    fn transfer_by<T: OwnedBlock>(
-        &self,
-        block: T,
-        first: impl FnOnce(&A, T) -> Result<Handle, Refused<T, StoreError>>,
-        second: impl FnOnce(&B, T) -> Result<Handle, Refused<T, StoreError>>,
-    ) -> Result<Handle, Refused<T, StoreError>>
-    where
-        A: BackingStore<T>,
-        B: BackingStore<T>,
-    {
-        if let Err(why) = self.check() {
-            return Err(Refused::new(block, why));
-        }
-        first(&self.0, block).or_else(|refused| {
-            let last = second(&self.1, refused.item);
-            last.map_err(|last| Refused::new(last.item, worse(refused.why, last.why)))
-        })
     }
 }
 
@@ -76,7 +61,7 @@ impl<T: OwnedBlock, A: BackingStore<T>, B: BackingStore<T>> BackingStore<T> for 
 
     fn space(&self) -> Space {
         let (a, b) = (self.0.space(), self.1.space());
-        Space::new(a.pages + b.pages, a.transfers.saturating_add(b.transfers))
+        Space { pages: a.pages + b.pages, transfers: a.transfers.saturating_add(b.transfers) }
     }
 
     fn room_of(&self, handle: &Handle) -> Pages {
@@ -87,16 +72,14 @@ impl<T: OwnedBlock, A: BackingStore<T>, B: BackingStore<T>> BackingStore<T> for 
         }
     }
 
-    fn transfer(&self, block: T) -> Result<Handle, Refused<T, StoreError>> {
-        self.transfer_by(block, |a, block| a.transfer(block), |b, block| b.transfer(block))
-    }
-
-    fn transfer_for(&self, charge: Charge, block: T) -> Result<Handle, Refused<T, StoreError>> {
-        self.transfer_by(
-            block,
-            |a, block| a.transfer_for(charge, block),
-            |b, block| b.transfer_for(charge, block),
-        )
+    fn transfer(&self, block: T, payer: Option<Charge>) -> Result<Handle, Refused<T, StoreError>> {
+        if let Err(why) = self.check() {
+            return Err(Refused::new(block, why));
+        }
+        self.0.transfer(block, payer).or_else(|refused| {
+            let last = self.1.transfer(refused.item, payer);
+            last.map_err(|last| Refused::new(last.item, worse(refused.why, last.why)))
+        })
     }
 
     fn take_back(&self, handle: Handle, cx: Context) -> Result<T, Refused<Handle, StoreError>> {
@@ -107,16 +90,16 @@ impl<T: OwnedBlock, A: BackingStore<T>, B: BackingStore<T>> BackingStore<T> for 
         }
     }
 
-    fn save(&self, block: &T, order: Order, cx: Context) -> Result<Handle, StoreError> {
+    fn save(
+        &self,
+        block: &T,
+        order: Order,
+        payer: Option<Charge>,
+        cx: Context,
+    ) -> Result<Handle, StoreError> {
         self.check()?;
-        let second = || self.1.save(block, order, cx);
-        self.0.save(block, order, cx).or_else(|first| second().map_err(|why| worse(first, why)))
-    }
-
-    fn save_for(&self, charge: Charge, block: &T, order: Order, cx: Context) -> Result<Handle, StoreError> {
-        self.check()?;
-        let second = || self.1.save_for(charge, block, order, cx);
-        self.0.save_for(charge, block, order, cx).or_else(|first| second().map_err(|why| worse(first, why)))
+        let second = || self.1.save(block, order, payer, cx);
+        self.0.save(block, order, payer, cx).or_else(|first| second().map_err(|why| worse(first, why)))
     }
 
     fn load(&self, handle: &Handle, block: &mut T, at: Pages, cx: Context) -> Result<(), StoreError> {
@@ -143,9 +126,9 @@ impl<T: OwnedBlock, A: BackingStore<T>, B: BackingStore<T>> BackingStore<T> for 
         }
     }
 
-    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(T)) -> Settled {
-        let a = self.0.settle(budget, cx, home);
-        let mut both = self.1.settle(budget - a.written, cx, home);
+    fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(T)) -> Settled {
+        let a = self.0.settle(budget, cx, owner);
+        let mut both = self.1.settle(budget - a.written, cx, owner);
         both.written += a.written;
         both.freed += a.freed;
         both.reclaimable += a.reclaimable;

@@ -10,7 +10,10 @@ mod watched;
 
 pub use watched::Watched;
 
-use forebay::{Handle, Order, OwnedBlock, Pages, Pfn, frame::{Charge, DmaAddr}};
+use forebay::{
+    Handle, Order, OwnedBlock, Pages, Pfn,
+    frame::{Charge, DmaAddr},
+};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
 

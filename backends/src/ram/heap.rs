@@ -6,7 +6,10 @@ use core::alloc::Layout;
 use core::fmt;
 use core::mem::MaybeUninit;
 use core::ops::{Deref, DerefMut};
-use forebay::{BufferId, Context, Order, AllocError, OwnedBlock, Pages, Pfn, Platform, Refused, sync::{Mutex, RawMutex}};
+use forebay::{
+    AllocError, AllocRequest, Context, FrameSource, Order, OwnedBlock, Pages, Pfn, Refused,
+    sync::{Mutex, RawMutex},
+};
 use linked_list_allocator::Heap;
 
 /// A block from a [`HeapSource`]: ordinary bytes, and one piece for ever. A heap wants back exactly what it gave.
@@ -85,7 +88,7 @@ impl<L: RawMutex, const PAGE: usize> HeapSource<L, PAGE> {
         if !whole {
             return Err(Refused::new(memory, MemoryError::NoWholePage));
         }
-        self.0.with(|heap| {
+        self.0.lock(|heap| {
             if !heap.bottom().is_null() {
                 return Err(Refused::new(memory, MemoryError::Already));
             }
@@ -100,7 +103,7 @@ impl<L: RawMutex, const PAGE: usize> HeapSource<L, PAGE> {
 
     /// Bytes that are free, though perhaps in pieces.
     pub fn free_bytes(&self) -> usize {
-        self.0.with(|heap| heap.free())
+        self.0.lock(|heap| heap.free())
     }
 
     fn layout(order: Order) -> Option<Layout> {
@@ -109,14 +112,14 @@ impl<L: RawMutex, const PAGE: usize> HeapSource<L, PAGE> {
     }
 }
 
-impl<L: RawMutex, const PAGE: usize> Platform for HeapSource<L, PAGE> {
+impl<L: RawMutex, const PAGE: usize> FrameSource for HeapSource<L, PAGE> {
     type Block = HeapBlock<PAGE>;
     type RawMutex = L;
-    type Mode = ();
 
-    fn allocate(&self, order: Order, _: Context) -> Result<HeapBlock<PAGE>, AllocError> {
+    fn allocate(&self, request: AllocRequest, _: Context) -> Result<HeapBlock<PAGE>, AllocError> {
+        let order = request.order;
         let layout = Self::layout(order).ok_or(AllocError::Exhausted)?;
-        let at = self.0.with(|heap| heap.allocate_first_fit(layout)).map_err(|()| AllocError::Exhausted)?;
+        let at = self.0.lock(|heap| heap.allocate_first_fit(layout)).map_err(|()| AllocError::Exhausted)?;
         // SAFETY: the heap gave these bytes to us alone, that many, so aligned, for as long as we want, out of the
         // one slice of `init`. Its list lay in them as plain words; writing zeros makes every byte initialised.
         unsafe {
@@ -126,9 +129,9 @@ impl<L: RawMutex, const PAGE: usize> Platform for HeapSource<L, PAGE> {
     }
 
     /// A block of another heap is leaked, never mixed in.
-    fn release(&self, block: HeapBlock<PAGE>) {
+    fn free(&self, block: HeapBlock<PAGE>) {
         let (at, Some(layout)) = (block.0.base(), Self::layout(block.order())) else { return };
-        self.0.with(|heap| {
+        self.0.lock(|heap| {
             if (heap.bottom().addr()..heap.top().addr()).contains(&at.addr().get()) {
                 // SAFETY: this heap gave it, as the address shows; with this layout, since a `HeapBlock` is never
                 // split or joined; and it ends here.
@@ -136,32 +139,11 @@ impl<L: RawMutex, const PAGE: usize> Platform for HeapSource<L, PAGE> {
             }
         });
     }
-
-    /// A single block is. Those of a heap are never neighbours for long.
-    fn contiguous<'b>(
-        &'b self,
-        _: BufferId,
-        (): (),
-        mut blocks: impl Iterator<Item = &'b HeapBlock<PAGE>>,
-        _: Context,
-    ) -> Option<&'b [u8]> {
-        blocks.next().filter(|_| blocks.next().is_none()).map(|block| &**block)
-    }
-
-    fn contiguous_mut<'b>(
-        &'b self,
-        _: BufferId,
-        (): (),
-        mut blocks: impl Iterator<Item = &'b mut HeapBlock<PAGE>>,
-        _: Context,
-    ) -> Option<&'b mut [u8]> {
-        blocks.next().filter(|_| blocks.next().is_none()).map(|block| &mut **block)
-    }
 }
 
 impl<L: RawMutex, const PAGE: usize> HeapSource<L, PAGE> {
     /// Whole pages' worth of free bytes.
-    pub fn free(&self) -> Pages {
+    pub fn whole_pages(&self) -> Pages {
         Pages::new(self.free_bytes() / PAGE)
     }
 }

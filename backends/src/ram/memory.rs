@@ -8,7 +8,10 @@ use core::marker::PhantomData;
 use core::num::NonZeroUsize;
 use core::ops::{Deref, DerefMut, Range};
 use core::ptr::NonNull;
-use forebay::{Order, OwnedBlock, Pages, Pfn, Refused, sync::{Mutex, RawMutex}};
+use forebay::{
+    Order, OwnedBlock, Pages, Pfn, Refused,
+    sync::{Mutex, RawMutex},
+};
 
 /// `2^order` pages of ordinary RAM that nobody else reads or writes: simply bytes.
 ///
@@ -242,7 +245,7 @@ impl<const PAGE: usize> Span<PAGE> {
     fn index(&self, block: &RamBlock<PAGE>) -> Option<usize> {
         let index = block.pfn().get().checked_sub(self.frames.start)?;
         let pages = self.frames.len().checked_sub(index)?;
-        (block.pages().get() <= pages).then_some(index)
+        (block.order().pages().get() <= pages).then_some(index)
     }
 
     /// The frame with that number in this range.
@@ -306,7 +309,7 @@ impl<L: RawMutex, const PAGE: usize> Piece<L, PAGE> {
 
     /// How many pages these would give, with ragged ends trimmed.
     pub(crate) fn check(&self, memory: &[u8], meta: &[usize], away: PutAway) -> Result<usize, MemoryError> {
-        if self.0.with(|m| m.base.is_some()) {
+        if self.0.lock(|m| m.base.is_some()) {
             return Err(MemoryError::Already);
         }
         let skip = memory.as_ptr().align_offset(PAGE);
@@ -332,7 +335,7 @@ impl<L: RawMutex, const PAGE: usize> Piece<L, PAGE> {
         let skip = memory.as_ptr().align_offset(PAGE);
         let base = NonNull::from(memory.get_mut(skip..).unwrap_or_default()).cast::<u8>();
         // From here on it is this caller's to fill.
-        let is_ours = self.0.with(|m| {
+        let is_ours = self.0.lock(|m| {
             let was = m.base;
             m.base = was.or(Some(base));
             was.is_none()
@@ -345,7 +348,7 @@ impl<L: RawMutex, const PAGE: usize> Piece<L, PAGE> {
         let first = base.addr().get() / PAGE;
         let frames = first..first + pages;
         let (buddy, away) = (Buddy::new(frames.clone(), free), Away::new(frames.clone(), marks));
-        self.0.with(|m| (m.buddy, m.away) = (buddy, away));
+        self.0.lock(|m| (m.buddy, m.away) = (buddy, away));
         steps::put_run(&mut { self }, frames);
         Ok(Pages::new(pages))
     }
@@ -355,7 +358,7 @@ impl<L: RawMutex, const PAGE: usize> Piece<L, PAGE> {
     }
 
     pub(crate) fn free(&self) -> Pages {
-        self.0.with(|m| m.buddy.free())
+        self.0.lock(|m| m.buddy.free())
     }
 
     /// First byte and end.
@@ -433,7 +436,7 @@ impl<L: RawMutex, const PAGE: usize> Piece<L, PAGE> {
         let span = self.span();
         let mark = Away::<Lent>::mark_of(&span.frames, block.pfn(), block.order());
         let Some((index, mark)) = span.index(&block).zip(mark) else { return Err(block) };
-        self.0.with(|m| m.away.set(mark));
+        self.0.lock(|m| m.away.set(mark));
         Ok(index)
     }
 
@@ -441,7 +444,7 @@ impl<L: RawMutex, const PAGE: usize> Piece<L, PAGE> {
     pub(crate) fn is_away(&self, index: usize, order: Order) -> bool {
         let span = self.span();
         let mark = span.pfn(index).and_then(|pfn| Away::<Lent>::mark_of(&span.frames, pfn, order));
-        mark.is_some_and(|mark| self.0.with(|m| m.away.is_set(mark)))
+        mark.is_some_and(|mark| self.0.lock(|m| m.away.is_set(mark)))
     }
 
     /// The block again, if just this was put away: a forged number makes no second owner.
@@ -450,12 +453,12 @@ impl<L: RawMutex, const PAGE: usize> Piece<L, PAGE> {
         let pfn = span.pfn(index)?;
         let mark = Away::<Lent>::mark_of(&span.frames, pfn, order)?;
         // SAFETY: by its mark the block was away, so by the invariant of `Memory` nobody else has it; and it lies in the range.
-        self.0.with(|m| m.away.clear(mark)).then(|| unsafe { span.block_at(pfn, order) })
+        self.0.lock(|m| m.away.clear(mark)).then(|| unsafe { span.block_at(pfn, order) })
     }
 
     /// Which memory it is. It never changes, so this stays true.
     fn span(&self) -> Span<PAGE> {
-        let (base, frames) = self.0.with(|m| (m.base, m.away.frames()));
+        let (base, frames) = self.0.lock(|m| (m.base, m.away.frames()));
         Span { base: base.unwrap_or(NonNull::dangling()), frames }
     }
 }
@@ -463,6 +466,6 @@ impl<L: RawMutex, const PAGE: usize> Piece<L, PAGE> {
 impl<L: RawMutex, const PAGE: usize> Reach for &Piece<L, PAGE> {
     type Words = Lent;
     fn step<R>(&mut self, f: impl FnOnce(&mut Buddy<Lent>) -> R) -> R {
-        self.0.with(|m| f(&mut m.buddy))
+        self.0.lock(|m| f(&mut m.buddy))
     }
 }

@@ -1,9 +1,11 @@
 //! Plain RAM: blocks that are simply bytes, and two sources of them.
 
+#[cfg(feature = "heap")]
 mod heap;
 mod memory;
 mod source;
 
+#[cfg(feature = "heap")]
 pub use heap::{HeapBlock, HeapSource};
 pub use memory::{MemoryError, MemoryRefused, RamBlock};
 pub(crate) use memory::{Neighbours, Piece, PutAway};

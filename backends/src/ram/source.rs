@@ -3,7 +3,10 @@
 use super::{MemoryError, MemoryRefused, Neighbours, Piece, PutAway, RamBlock};
 use core::fmt;
 use core::ops::Range;
-use forebay::{BufferId, Context, Order, AllocError, Pages, Platform, Refused, Zones, sync::RawMutex};
+use forebay::{
+    AllocError, AllocRequest, BufferId, Context, FrameSource, Pages, Refused, Zones, port::LinearMap,
+    sync::RawMutex,
+};
 
 /// A source over up to `PIECES` pieces of plain RAM, of any size and alignment; pages of `PAGE` bytes.
 ///
@@ -76,7 +79,7 @@ impl<L: RawMutex, const PAGE: usize, const PIECES: usize> Ram<L, PAGE, PIECES> {
     }
 
     /// Pages that are free.
-    pub fn free(&self) -> Pages {
+    pub fn free_pages(&self) -> Pages {
         self.0.iter().map(Piece::free).sum()
     }
 
@@ -92,22 +95,21 @@ pub(crate) fn overlap(addresses: &Range<usize>, memory: &[u8]) -> bool {
     addresses.start < other.end.addr() && other.start.addr() < addresses.end
 }
 
-impl<L: RawMutex, const PAGE: usize, const PIECES: usize> Platform for Ram<L, PAGE, PIECES> {
+impl<L: RawMutex, const PAGE: usize, const PIECES: usize> FrameSource for Ram<L, PAGE, PIECES> {
     type Block = RamBlock<PAGE>;
     type RawMutex = L;
-    type Mode = ();
 
-    fn allocate(&self, order: Order, _: Context) -> Result<RamBlock<PAGE>, AllocError> {
-        self.0.iter().find_map(|piece| piece.cut(order)).ok_or(AllocError::Exhausted)
+    fn allocate(&self, request: AllocRequest, _: Context) -> Result<RamBlock<PAGE>, AllocError> {
+        self.0.iter().find_map(|piece| piece.cut(request.order)).ok_or(AllocError::Exhausted)
     }
 
     /// Always known: it counts them.
-    fn available(&self, _: Zones) -> Option<Pages> {
-        Some(self.free())
+    fn free_pages(&self, _: Zones) -> Option<Pages> {
+        Some(Ram::free_pages(self))
     }
 
     /// A block of another source is leaked, never mixed in.
-    fn release(&self, block: RamBlock<PAGE>) {
+    fn free(&self, block: RamBlock<PAGE>) {
         let mut block = block;
         for piece in &self.0 {
             block = match piece.put(block) {
@@ -127,8 +129,12 @@ impl<L: RawMutex, const PAGE: usize, const PIECES: usize> Platform for Ram<L, PA
             None => Err((left, right)),
         }
     }
+}
 
-    /// Where they are neighbours in one piece; nothing is mapped for it, in whatever context.
+impl<L: RawMutex, const PAGE: usize, const PIECES: usize> LinearMap<RamBlock<PAGE>, ()>
+    for Ram<L, PAGE, PIECES>
+{
+    /// The blocks are neighbours in one range of RAM; nothing is mapped for it, in any context.
     fn contiguous<'b>(
         &'b self,
         _: BufferId,
@@ -154,14 +160,14 @@ impl<L: RawMutex, const PAGE: usize, const PIECES: usize> Platform for Ram<L, PA
 
 impl<L: RawMutex, const PAGE: usize, const PIECES: usize> fmt::Debug for Ram<L, PAGE, PIECES> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Ram({} of {} pages of {PAGE} bytes free)", self.free(), self.total())
+        write!(f, "Ram({} of {} pages of {PAGE} bytes free)", Ram::free_pages(self), self.total())
     }
 }
 
 #[cfg(feature = "defmt")]
 impl<L: RawMutex, const PAGE: usize, const PIECES: usize> defmt::Format for Ram<L, PAGE, PIECES> {
     fn format(&self, f: defmt::Formatter<'_>) {
-        let (free, total) = (self.free().get(), self.total().get());
+        let (free, total) = (Ram::free_pages(self).get(), self.total().get());
         defmt::write!(f, "Ram({=usize} of {=usize} pages of {=usize} bytes free)", free, total, PAGE);
     }
 }

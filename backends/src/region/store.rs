@@ -4,7 +4,12 @@ use super::table::{Adopted, Asked, Found, Place, Table, Waiting};
 use crate::ram::{Piece, PutAway};
 use crate::{MemoryError, MemoryRefused, RamBlock};
 use core::fmt;
-use forebay::{BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, StoreId, port::{Capabilities, Settled, Space, StoreIds}, sync::{Mutex, RawMutex}};
+use forebay::{
+    BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, StoreId,
+    frame::Charge,
+    port::{Capabilities, Settled, Space, StoreIds},
+    sync::{Mutex, RawMutex},
+};
 
 /// A store over one range of RAM that is slower and larger than the pool's; pages of `PAGE` bytes, the same as the
 /// blocks'.
@@ -92,7 +97,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
 
     /// Pages adopted and not written out yet.
     pub fn pending(&self) -> Pages {
-        self.table.with(|t| t.pending())
+        self.table.lock(|t| t.pending())
     }
 
     /// Room for `2^order` pages; what free entries have, if there is no other.
@@ -104,7 +109,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
             if let Some(room) = self.memory.cut(order) {
                 return Ok(room);
             }
-            match orders().find_map(|order| self.table.with(|t| t.take_room(order))) {
+            match orders().find_map(|order| self.table.lock(|t| t.take_room(order))) {
                 Some(room) => self.free(room),
                 None => return Err(self.no_room(order)),
             }
@@ -132,10 +137,10 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
             Err(StoreError::TooLarge) => return Err(StoreError::Full), // transfers don't split
             other => other?,
         };
-        if let Some(entry) = self.table.with(|t| t.take_free()) {
+        if let Some(entry) = self.table.lock(|t| t.take_free()) {
             return Ok((entry, room));
         }
-        let ready = orders().find_map(|order| self.table.with(|t| t.take_ready(order)));
+        let ready = orders().find_map(|order| self.table.lock(|t| t.take_ready(order)));
         let entry = ready.map(|(entry, other)| {
             self.free(other);
             entry
@@ -153,7 +158,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
     /// rest joins its neighbours, so that no large room is missing for small ones, and the lowest is taken first.
     pub(super) fn keep_ready(&self, entry: usize, room: RamBlock<PAGE>) {
         let most = self.most_ready();
-        if let Err(room) = self.table.with(|t| t.put_ready(entry, room, most)) {
+        if let Err(room) = self.table.lock(|t| t.put_ready(entry, room, most)) {
             self.free(room);
         }
     }
@@ -161,13 +166,13 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
     /// Makes room of that order ready for the next block, before it comes: if it may be kept, and as much as may be kept is free
     /// besides. (While it is on its way into an entry, nobody else finds it, so it must not be the last.)
     pub(super) fn make_ready(&self, order: Order) {
-        let (ready, _) = self.table.with(|t| t.spare());
+        let (ready, _) = self.table.lock(|t| t.spare());
         let (most, more) = (self.most_ready(), order.pages());
         if ready + more > most || self.memory.free() < most + more {
             return;
         }
         let Some(room) = self.memory.cut(order) else { return };
-        if let Err(room) = self.table.with(|t| t.stock(room, most)) {
+        if let Err(room) = self.table.lock(|t| t.stock(room, most)) {
             self.free(room);
         }
     }
@@ -194,12 +199,12 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
     /// The page of what is stored under a handle.
     fn stored(&self, handle: &Handle) -> Result<usize, StoreError> {
         let (place, page) = self.place(handle)?;
-        match self.table.with(|t| t.find(place)) {
+        match self.table.lock(|t| t.find(place)) {
             Found::Adopted => Err(StoreError::WrongKind),
             Found::Out => Err(StoreError::Busy),
             Found::Elsewhere(_) if self.memory.is_away(page, place.order) => Ok(page),
             // It may be that, read by somebody else meanwhile.
-            Found::Elsewhere(returned) if self.table.with(|t| t.lent_since(returned)) => {
+            Found::Elsewhere(returned) if self.table.lock(|t| t.lent_since(returned)) => {
                 Err(StoreError::Busy)
             }
             Found::Elsewhere(_) | Found::Foreign => Err(StoreError::NotStored),
@@ -209,7 +214,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
     /// The adopted block under a handle; `what` is asked of what is out. `None`: neither.
     fn adopted(&self, handle: &Handle, what: Asked) -> Result<Option<B>, StoreError> {
         let (place, _) = self.place(handle)?;
-        match self.table.with(|t| t.take_adopted(place, what)) {
+        match self.table.lock(|t| t.take_adopted(place, what)) {
             Adopted::Back(Waiting { from, to, .. }) => {
                 self.keep_ready(place.entry, to);
                 Ok(Some(from))
@@ -224,7 +229,9 @@ fn orders() -> impl Iterator<Item = Order> {
     (0..=Order::TEN.get()).filter_map(Order::new)
 }
 
-impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<B> for Region<L, B, PAGE, N> {
+impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<B>
+    for Region<L, B, PAGE, N>
+{
     fn ids(&self) -> StoreIds {
         self.id.only()
     }
@@ -236,18 +243,18 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
     }
 
     fn space(&self) -> Space {
-        let (ready, transfers) = self.table.with(|t| t.spare());
-        Space::new(self.memory.free() + ready, transfers)
+        let (ready, transfers) = self.table.lock(|t| t.spare());
+        Space { pages: self.memory.free() + ready, transfers: transfers }
     }
 
     /// [`StoreError::Full`] and [`StoreError::Backlog`] as the type says.
-    fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
+    fn transfer(&self, block: B, _: Option<Charge>) -> Result<Handle, Refused<B, StoreError>> {
         if N == 0 {
             return Err(Refused::new(block, StoreError::Unsupported));
         }
         let order = block.order();
         // Room is reserved now, so that writing out can't fail for want of it.
-        let (entry, to) = match self.table.with(|t| t.take_ready(order)) {
+        let (entry, to) = match self.table.lock(|t| t.take_ready(order)) {
             Some(ready) => ready,
             None => match self.entry_and_room(order) {
                 Ok(found) => found,
@@ -258,7 +265,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
             self.keep_ready(entry, to);
             return Err(Refused::new(block, StoreError::Full)); // `check` sees to it that there is one
         };
-        self.table.with(|t| t.adopt(entry, Waiting { from: block, to, at: 0 }));
+        self.table.lock(|t| t.adopt(entry, Waiting { from: block, to, at: 0 }));
         Ok(handle)
     }
 
@@ -271,7 +278,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
         Err(Refused::new(handle, why))
     }
 
-    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
+    fn save(&self, block: &B, order: Order, _: Option<Charge>, cx: Context) -> Result<Handle, StoreError> {
         if !cx.contains(Context::MAY_BLOCK) {
             return Err(StoreError::Context);
         }
@@ -295,9 +302,9 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
             return Err(StoreError::Context);
         }
         let page = self.stored(handle)?;
-        self.table.with(|t| t.lend()); // before it can't be found: who looks for it meanwhile hears that it is busy
+        self.table.lock(|t| t.lend()); // before it can't be found: who looks for it meanwhile hears that it is busy
         let Some(from) = self.memory.fetch(page, handle.order()) else {
-            self.table.with(|t| t.give_back());
+            self.table.lock(|t| t.give_back());
             return Err(StoreError::Busy);
         };
         let room = Room::new(self, from, AtEnd::Return);
@@ -347,13 +354,13 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
     }
 
     /// Writes out with the CPU where `cx` permits to take that long; else it only counts.
-    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
+    fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(B)) -> Settled {
         let mut settled = Settled::default();
         if cx.contains(Context::MAY_BLOCK) && budget > Pages::ZERO {
             let mut freed = Pages::ZERO;
             let done = self.write_out_bytes(budget.get().saturating_mul(PAGE), &mut |block: B| {
-                freed += block.pages();
-                home(block);
+                freed += block.order().pages();
+                owner(block);
             });
             settled.written = Pages::new(done.bytes.div_ceil(PAGE));
             settled.freed = freed;
@@ -393,7 +400,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Drop for Roo
             AtEnd::Keep => self.region.keep(block),
             AtEnd::Return => {
                 self.region.keep(block);
-                self.region.table.with(|t| t.give_back());
+                self.region.table.lock(|t| t.give_back());
             }
             AtEnd::Free => self.region.free(block),
         }

@@ -172,7 +172,7 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         room: RamBlock<PAGE>,
         most: Pages,
     ) -> Result<(), RamBlock<PAGE>> {
-        let (order, ready) = (room.order(), self.ready + room.pages());
+        let (order, ready) = (room.order(), self.ready + room.order().pages());
         if ready > most {
             self.put_free(entry);
             return Err(room);
@@ -194,7 +194,7 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
 
     /// A block in an entry that was taken: it waits.
     pub(super) fn adopt(&mut self, entry: usize, waiting: Waiting<B, PAGE>) {
-        self.pending += waiting.to.pages();
+        self.pending += waiting.to.order().pages();
         self.set(entry, Entry::Waiting(waiting));
         self.lists.wait_last(entry);
     }
@@ -305,7 +305,7 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         let moved = waiting.at > began;
         match asked {
             Asked::Drop => {
-                self.pending -= waiting.to.pages();
+                self.pending -= waiting.to.order().pages();
                 self.set(entry, Entry::Free);
                 Back::Dropped(waiting)
             }

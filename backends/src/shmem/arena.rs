@@ -14,7 +14,11 @@ use super::usage::Usage;
 use core::fmt;
 use core::ops::Range;
 use core::ptr::NonNull;
-use forebay::{Context, Order, AllocError, OwnedBlock, Pages, Pfn, Platform, StoreError, StoreId, Zones, sync::{Mutex, RawMutex}};
+use forebay::{
+    AllocError, AllocRequest, Context, FrameSource, Order, OwnedBlock, Pages, Pfn, StoreError, StoreId,
+    Zones,
+    sync::{Mutex, RawMutex},
+};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::vec::Vec;
@@ -42,7 +46,7 @@ use std::vec::Vec;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let arena = Arena::builder(64 << 20).limit(Pages::new(1024)).create()?; // 4 MiB of it may be in use at a time
-/// let home = Forebay::<_, _, [Place<_>; 0]>::new(&arena, &arena, 0); // source and store; no shelves
+/// let home = Forebay::new(&arena, &arena); // source and store
 /// let unit = Buffer::new(&home, Order::new(9).unwrap()); // 2 MiB
 /// unit.write()?.write_at(0, b"guest");
 ///
@@ -108,7 +112,7 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
 
     /// How much of it is used for what. Nothing at all in a child after a fork.
     pub fn usage(&self) -> Usage {
-        if self.is_here() { self.ledger.with(|l| Usage::of(l)) } else { Usage::default() }
+        if self.is_here() { self.ledger.lock(|l| Usage::of(l)) } else { Usage::default() }
     }
 
     /// Pages of blocks that are out.
@@ -122,7 +126,7 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
     }
 
     /// Pages of address space that nobody has.
-    pub fn free(&self) -> Pages {
+    pub fn unused(&self) -> Pages {
         self.usage().free
     }
 
@@ -163,7 +167,7 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
     /// Where a block begins in the memfd, in bytes. `None` if it is of another arena.
     pub fn offset(&self, block: &ArenaBlock<PAGE>) -> Option<u64> {
         let index =
-            self.knows(block).then(|| self.ledger.with(|l| l.index(block.pfn(), block.order())))??;
+            self.knows(block).then(|| self.ledger.lock(|l| l.index(block.pfn(), block.order())))??;
         Some(self.offset + (index * PAGE) as u64)
     }
 
@@ -175,7 +179,7 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
     /// arena.
     pub fn export(&self, block: &ArenaBlock<PAGE>) -> Option<u64> {
         let offset = self.offset(block)?;
-        self.ledger.with(|l| l.export(block.pfn(), block.order()));
+        self.ledger.lock(|l| l.export(block.pfn(), block.order()));
         Some(offset)
     }
 
@@ -188,7 +192,7 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
     pub(super) fn knows(&self, block: &ArenaBlock<PAGE>) -> bool {
         self.is_here()
             && block.is_here()
-            && self.ledger.with(|l| l.index(block.pfn(), block.order()).is_some())
+            && self.ledger.lock(|l| l.index(block.pfn(), block.order()).is_some())
     }
 
     /// A block that nobody had, brought in.
@@ -201,14 +205,14 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
         if !self.is_here() {
             return Err(AllocError::Unavailable);
         }
-        let pages = self.ledger.with(|l| l.reserve(order, limit))?;
+        let pages = self.ledger.lock(|l| l.reserve(order, limit))?;
         let why = match self.bring_in(pages.pfn, pages.order, cx) {
             Ok(()) => return Ok(self.block(pages)),
             Err(StoreError::Context) => AllocError::Exhausted, // of what can be had without waiting
             Err(StoreError::NoHeadroom) => AllocError::NoHeadroom,
             Err(_) => AllocError::Failed,
         };
-        self.ledger.with(|l| l.release(pages));
+        self.ledger.lock(|l| l.release(pages));
         Err(why)
     }
 
@@ -218,9 +222,9 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
     /// `Context`, `NoHeadroom`, or `Io`. What was brought in stays.
     pub(super) fn bring_in(&self, pfn: Pfn, order: Order, cx: Context) -> Result<(), StoreError> {
         let window = &self.window;
-        for chunk in self.ledger.with(|l| l.chunks_of(pfn, order)) {
+        for chunk in self.ledger.lock(|l| l.chunks_of(pfn, order)) {
             let range = self.bytes_of(&(chunk..chunk + 1));
-            let how = match self.ledger.with(|l| l.need(chunk)) {
+            let how = match self.ledger.lock(|l| l.need(chunk)) {
                 Need::Nothing => continue,
                 _ if !cx.contains(Context::MAY_BLOCK) => return Err(StoreError::Context),
                 Need::Memory => Populate::New,
@@ -228,14 +232,14 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
             };
             let _until_it_is_there = self.claim(&range, how).ok_or(StoreError::NoHeadroom)?;
             if let Err(why) = window.populate(range.clone(), how) {
-                self.ledger.with(|l| l.touched(chunk));
+                self.ledger.lock(|l| l.touched(chunk));
                 return Err(if why == Errno::NOMEM { StoreError::NoHeadroom } else { StoreError::Io });
             }
             let folio = match how {
                 Populate::New => self.scan.as_ref().and_then(|scan| scan.kind(window, range)),
                 Populate::Back => None,
             };
-            self.ledger.with(|l| l.brought_in(chunk, folio));
+            self.ledger.lock(|l| l.brought_in(chunk, folio));
         }
         Ok(())
     }
@@ -263,42 +267,37 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
     }
 }
 
-impl<const PAGE: usize, L: RawMutex> Platform for Arena<PAGE, L> {
+impl<const PAGE: usize, L: RawMutex> FrameSource for Arena<PAGE, L> {
     type Block = ArenaBlock<PAGE>;
     type RawMutex = L;
-    type Mode = ();
 
     /// Without the right to block, only if the block that is next lies in a chunk that is mapped.
-    fn allocate(&self, order: Order, cx: Context) -> Result<ArenaBlock<PAGE>, AllocError> {
-        self.take(order, Limit::Held, cx)
+    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<ArenaBlock<PAGE>, AllocError> {
+        self.take(request.order, Limit::Held, cx)
     }
 
-    /// What was exported goes home, where it is retired.
-    fn keep(&self, block: &ArenaBlock<PAGE>, (): ()) -> Keep {
-        let exported = !self.is_here() || self.ledger.with(|l| l.is_exported(block.pfn(), block.order()));
-        if exported { Keep::Home } else { Keep::Shelf }
+    /// An exported block is returned to the arena, which retires it.
+    fn is_poolable(&self, block: &ArenaBlock<PAGE>) -> bool {
+        self.is_here() && !self.ledger.lock(|l| l.is_exported(block.pfn(), block.order()))
     }
 
     /// The kernel zeroes what nobody had before.
-    fn wiped(&self, block: &ArenaBlock<PAGE>) -> Wiped {
-        match block.contents() {
-            Contents::Fresh => Wiped::Yes,
-            Contents::Any => Wiped::Unknown,
-        }
+    fn is_zeroed(&self, block: &ArenaBlock<PAGE>) -> bool {
+        block.contents() == Contents::Fresh
     }
 
     /// A block of another arena is leaked, never mixed in; in a child after a fork every block is.
-    fn release(&self, block: ArenaBlock<PAGE>) {
+    fn free(&self, block: ArenaBlock<PAGE>) {
         if self.knows(&block) {
             // Others may have written it, whatever the block knows.
             let pages = Resident { contents: Contents::Any, ..block.into_resident() };
-            self.ledger.with(|l| l.release(pages));
+            self.ledger.lock(|l| l.release(pages));
         }
     }
 
     /// What its limit leaves. Without one nothing is short that a reclaim could mend: pages that are stored are still pages of
     /// the arena, and how much memory the machine has is the machine's.
-    fn available(&self, _: Zones) -> Option<Pages> {
+    fn free_pages(&self, _: Zones) -> Option<Pages> {
         let Usage { total, limit, resident, .. } = self.usage();
         (limit < total).then(|| limit - resident)
     }
@@ -312,7 +311,7 @@ impl<const PAGE: usize, L: RawMutex> Platform for Arena<PAGE, L> {
             return Err((left, right));
         }
         let (left, right) = (left.into_resident(), right.into_resident());
-        match self.ledger.with(|l| l.join(left, right)) {
+        match self.ledger.lock(|l| l.join(left, right)) {
             Ok(pages) => Ok(self.block(pages)),
             Err((left, right)) => Err((self.block(left), self.block(right))),
         }

@@ -11,7 +11,10 @@ use super::sys::{self, Huge, Populate, Window};
 use super::{Arena, Mapped};
 use core::fmt;
 use core::ops::Range;
-use forebay::{Handle, Pages, StoreId, sync::{Mutex, RawMutex}};
+use forebay::{
+    Handle, Pages, StoreId,
+    sync::{Mutex, RawMutex},
+};
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::AsFd;
@@ -183,7 +186,10 @@ impl Builder {
         if fits { Ok(chunk) } else { Err(CreateError::Chunk { least: PAGE.max(page) }) }
     }
 
-    fn finish<const PAGE: usize, L: RawMutex>(&self, parts: SideTables) -> Result<Arena<PAGE, L>, CreateError> {
+    fn finish<const PAGE: usize, L: RawMutex>(
+        &self,
+        parts: SideTables,
+    ) -> Result<Arena<PAGE, L>, CreateError> {
         let SideTables { memfd, offset, windows, chunk, contents, process, headroom, surroundings } = parts;
         let huge = match surroundings.huge_page_size {
             Some(size) if chunk < size => Huge::Unwanted,

@@ -3,7 +3,13 @@
 use super::ledger::Limit;
 use super::{Arena, ArenaBlock};
 use core::fmt;
-use forebay::{BackingStore, Context, Handle, Order, AllocError, OwnedBlock, Pages, Platform, Refused, StoreError, StoreId, port::{Capabilities, Settled, Space, StoreIds}, sync::RawMutex};
+use forebay::{
+    AllocError, BackingStore, Context, FrameSource, Handle, Order, OwnedBlock, Pages, Refused, StoreError,
+    StoreId,
+    frame::Charge,
+    port::{Capabilities, Settled, Space, StoreIds},
+    sync::RawMutex,
+};
 
 /// A store that copies blocks of any kind, with pages of `PAGE` bytes, into an [`Arena`], through the window that it has
 /// anyway: so copies are made of huge pages where there are any, which `write(2)` would not do.
@@ -51,7 +57,7 @@ impl<'a, const PAGE: usize, L: RawMutex> Copies<'a, PAGE, L> {
             Err(AllocError::NoHeadroom) => Err(StoreError::NoHeadroom),
             Err(AllocError::Unavailable) => Err(StoreError::Unavailable),
             Err(AllocError::Failed) => Err(StoreError::Io),
-            Err(_) if order > Order::PAGE && self.arena.free() > Pages::ZERO => Err(StoreError::TooLarge),
+            Err(_) if order > Order::PAGE && self.arena.unused() > Pages::ZERO => Err(StoreError::TooLarge),
             Err(_) => Err(StoreError::Full),
         }
     }
@@ -91,8 +97,8 @@ impl<const PAGE: usize, L: RawMutex> Drop for Room<'_, PAGE, L> {
     fn drop(&mut self) {
         let Some(block) = self.block.take() else { return };
         match self.at_end {
-            AtEnd::Release => self.arena.release(block),
-            AtEnd::Return => self.arena.ledger.with(|l| l.give_back(block.into_resident())),
+            AtEnd::Release => self.arena.free(block),
+            AtEnd::Return => self.arena.ledger.lock(|l| l.give_back(block.into_resident())),
         }
     }
 }
@@ -117,10 +123,10 @@ impl<const PAGE: usize, L: RawMutex, B: OwnedBlock> BackingStore<B> for Copies<'
     }
 
     fn space(&self) -> Space {
-        Space::new(self.arena.free(), 0)
+        Space { pages: self.arena.unused(), transfers: 0 }
     }
 
-    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
+    fn save(&self, block: &B, order: Order, _: Option<Charge>, cx: Context) -> Result<Handle, StoreError> {
         const { assert!(B::PAGE == PAGE, "the arena's pages are as large as the blocks'") }
         if !cx.contains(Context::MAY_BLOCK) {
             return Err(StoreError::Context);
@@ -143,7 +149,7 @@ impl<const PAGE: usize, L: RawMutex, B: OwnedBlock> BackingStore<B> for Copies<'
         }
         let (pfn, order) = self.arena.name(handle, self.id)?;
         // While it is read it is not stored, so that even a forged handle gives nobody a second block of it.
-        let lent = self.arena.ledger.with(|l| l.lend(pfn, order))?;
+        let lent = self.arena.ledger.lock(|l| l.lend(pfn, order))?;
         let room = Room { arena: self.arena, block: Some(self.arena.block(lent)), at_end: AtEnd::Return };
         self.arena.bring_in(pfn, order, cx)?;
         let at = at.get().saturating_mul(PAGE);
@@ -159,7 +165,7 @@ impl<const PAGE: usize, L: RawMutex, B: OwnedBlock> BackingStore<B> for Copies<'
 
     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
         let dropped = self.arena.find(&handle, self.id).and_then(|(pfn, order)| {
-            self.arena.ledger.with(|l| l.discard(pfn, order)).then_some(()).ok_or(StoreError::NotStored)
+            self.arena.ledger.lock(|l| l.discard(pfn, order)).then_some(()).ok_or(StoreError::NotStored)
         });
         dropped.map(|()| None).map_err(|why| Refused::new(handle, why))
     }

@@ -5,7 +5,7 @@ use super::chunk::{Chunk, Chunks, Mapping, State, Sums, boxed};
 use super::folio::Folio;
 use crate::frames::{Away, Buddy, bitmap, runs};
 use core::ops::Range;
-use forebay::{Order, AllocError, Pages, Pfn, StoreError};
+use forebay::{AllocError, Order, Pages, Pfn, StoreError};
 use std::boxed::Box;
 
 type Words = Box<[usize]>;

@@ -13,7 +13,7 @@ pub struct OsLock(Mutex<()>);
 // SAFETY: the mutex admits one at a time, and taking it synchronises with giving it back.
 unsafe impl RawMutex for OsLock {
     const INIT: Self = OsLock(Mutex::new(()));
-    fn with<R>(&self, f: impl FnOnce() -> R) -> R {
+    fn lock<R>(&self, f: impl FnOnce() -> R) -> R {
         let _held = self.0.lock().unwrap_or_else(PoisonError::into_inner); // it guards no data of its own
         f()
     }

@@ -5,7 +5,12 @@ use super::ledger::{Limit, Wanted};
 use super::sys::Populate;
 use super::{Arena, ArenaBlock, Swap, Unmap};
 use core::ops::Range;
-use forebay::{BackingStore, Context, Handle, Order, OwnedBlock, Pages, Pfn, Refused, StoreError, StoreId, port::{Capabilities, Settled, Space, StoreIds}, sync::RawMutex};
+use forebay::{
+    BackingStore, Context, Handle, Order, OwnedBlock, Pages, Pfn, Refused, StoreError, StoreId,
+    frame::Charge,
+    port::{Capabilities, Settled, Space, StoreIds},
+    sync::RawMutex,
+};
 
 /// Chunks that are unmapped or punched by one call at most, so that nobody waits long for a lock of the kernel.
 const RUN: usize = 64;
@@ -14,7 +19,7 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
     /// The stored block that a handle names.
     pub(super) fn find(&self, handle: &Handle, id: StoreId) -> Result<(Pfn, Order), StoreError> {
         let (pfn, order) = self.name(handle, id)?;
-        let stored = self.ledger.with(|l| l.is_stored(pfn, order));
+        let stored = self.ledger.lock(|l| l.is_stored(pfn, order));
         stored.then_some((pfn, order)).ok_or(StoreError::NotStored)
     }
 
@@ -26,7 +31,7 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
         if !self.is_here() {
             return Err(StoreError::Unavailable);
         }
-        let pfn = self.ledger.with(|l| l.pfn(handle.value()));
+        let pfn = self.ledger.lock(|l| l.pfn(handle.value()));
         pfn.map(|pfn| (pfn, handle.order())).ok_or(StoreError::NotStored)
     }
 
@@ -40,10 +45,10 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
             return Err(Refused::new(block, StoreError::Unavailable));
         }
         let (pfn, order) = (block.pfn(), block.order());
-        let index = if block.is_here() { self.ledger.with(|l| l.index(pfn, order)) } else { None };
+        let index = if block.is_here() { self.ledger.lock(|l| l.index(pfn, order)) } else { None };
         match index.and_then(|index| Handle::new(id, order, index)) {
             Some(handle) => {
-                self.ledger.with(|l| l.put_away(block.into_resident()));
+                self.ledger.lock(|l| l.put_away(block.into_resident()));
                 Ok(handle)
             }
             None => Err(Refused::new(block, StoreError::WrongStore)),
@@ -56,7 +61,7 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
         handle: Handle,
         id: StoreId,
     ) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
-        let half = self.find(&handle, id).and_then(|(pfn, order)| self.ledger.with(|l| l.split(pfn, order)));
+        let half = self.find(&handle, id).and_then(|(pfn, order)| self.ledger.lock(|l| l.split(pfn, order)));
         let handles = half.and_then(|half| {
             let upper = handle.value() + half.pages().get();
             let both = Handle::new(id, half, handle.value()).zip(Handle::new(id, half, upper));
@@ -80,7 +85,7 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
             let punched = self.punch_dead();
             settled.error = unmapped.and(punched).err();
         }
-        let sums = self.ledger.with(|l| l.sums());
+        let sums = self.ledger.lock(|l| l.sums());
         settled.pending = Pages::new(sums.pending);
         settled.reclaimable = Pages::new(sums.reclaimable);
         settled.held = Pages::new(sums.stale);
@@ -90,16 +95,16 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
     /// Takes queued chunks out of every window. What fails stays queued.
     fn unmap_queued(&self) -> Result<(), StoreError> {
         let (mut at, mut result) = (0, Ok(()));
-        while let Some(run) = self.ledger.with(|l| l.begin_unmap(at, RUN)) {
+        while let Some(run) = self.ledger.lock(|l| l.begin_unmap(at, RUN)) {
             at = run.end;
             let done = self.unmap_everywhere(&run);
             let mapping =
                 |done: Result<(), StoreError>, then| if done.is_ok() { then } else { Mapping::Partly };
             for chunk in run {
                 let unmapped = mapping(done, Mapping::Unmapped);
-                if self.ledger.with(|l| l.end_unmap(chunk, unmapped)) == Wanted::Again {
+                if self.ledger.lock(|l| l.end_unmap(chunk, unmapped)) == Wanted::Again {
                     let again = self.bring_again(chunk);
-                    self.ledger.with(|l| l.end_again(chunk, mapping(again, Mapping::Mapped)));
+                    self.ledger.lock(|l| l.end_again(chunk, mapping(again, Mapping::Mapped)));
                     result = result.and(again);
                 }
             }
@@ -125,13 +130,13 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
     /// Gives the memory of dead chunks back. What fails is tried again by the next settle.
     fn punch_dead(&self) -> Result<(), StoreError> {
         let (mut at, mut result) = (0, Ok(()));
-        while let Some(run) = self.ledger.with(|l| l.begin_punch(at, RUN)) {
+        while let Some(run) = self.ledger.lock(|l| l.begin_punch(at, RUN)) {
             at = run.end;
             let done = self.punch(&run).map_err(|_| StoreError::Io);
             for chunk in run {
                 // It may have been unmapped, or not: that is not known any more.
                 let mapping = if done.is_ok() { Mapping::Hole } else { Mapping::Partly };
-                self.ledger.with(|l| l.end_punch(chunk, mapping));
+                self.ledger.lock(|l| l.end_punch(chunk, mapping));
             }
             result = result.and(done);
         }
@@ -152,11 +157,15 @@ impl<const PAGE: usize, L: RawMutex> BackingStore<ArenaBlock<PAGE>> for Arena<PA
     /// Everything that is not stored yet could be.
     fn space(&self) -> Space {
         let usage = self.usage();
-        Space::new(usage.total - usage.retired - usage.stored(), usize::MAX)
+        Space { pages: usage.total - usage.retired - usage.stored(), transfers: usize::MAX }
     }
 
     /// Never full. [`StoreError::WrongStore`]: a block of another arena.
-    fn transfer(&self, block: ArenaBlock<PAGE>) -> Result<Handle, Refused<ArenaBlock<PAGE>, StoreError>> {
+    fn transfer(
+        &self,
+        block: ArenaBlock<PAGE>,
+        _: Option<Charge>,
+    ) -> Result<Handle, Refused<ArenaBlock<PAGE>, StoreError>> {
         self.put_away(block, self.id)
     }
 
@@ -168,12 +177,12 @@ impl<const PAGE: usize, L: RawMutex> BackingStore<ArenaBlock<PAGE>> for Arena<PA
     ) -> Result<ArenaBlock<PAGE>, Refused<Handle, StoreError>> {
         let taken = self
             .find(&handle, self.id)
-            .and_then(|(pfn, order)| self.ledger.with(|l| l.take_back(pfn, order, Limit::Held)));
+            .and_then(|(pfn, order)| self.ledger.lock(|l| l.take_back(pfn, order, Limit::Held)));
         let why = match taken {
             Ok(pages) => match self.bring_in(pages.pfn, pages.order, cx) {
                 Ok(()) => return Ok(self.block(pages)),
                 Err(why) => {
-                    self.ledger.with(|l| l.put_away(pages));
+                    self.ledger.lock(|l| l.put_away(pages));
                     why
                 }
             },
@@ -190,7 +199,7 @@ impl<const PAGE: usize, L: RawMutex> BackingStore<ArenaBlock<PAGE>> for Arena<PA
     /// what else is stored in its chunk is pending until the next settle.
     fn discard(&self, handle: Handle) -> Result<Option<ArenaBlock<PAGE>>, Refused<Handle, StoreError>> {
         let pages =
-            self.find(&handle, self.id).and_then(|(pfn, order)| self.ledger.with(|l| l.take_out(pfn, order)));
+            self.find(&handle, self.id).and_then(|(pfn, order)| self.ledger.lock(|l| l.take_out(pfn, order)));
         pages.map(|pages| Some(self.block(pages))).map_err(|why| Refused::new(handle, why))
     }
 

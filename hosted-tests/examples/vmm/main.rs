@@ -2,7 +2,7 @@
 
 mod guest;
 
-use forebay::{Buffer, BufferId, Busy, Context, Evict, Forebay, Order, Pages, AccessError, Write};
+use forebay::{AccessError, Buffer, BufferId, Busy, Context, Evict, Forebay, Order, Pages, Write};
 use forebay_backends::shmem::{Arena, CreateError};
 use guest::Guest;
 use std::fs::File;

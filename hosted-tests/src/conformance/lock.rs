@@ -1,6 +1,6 @@
 //! What every [`RawMutex`] and the [`Mutex`] over it keep.
 
-use forebay::{sync::{Mutex, RawMutex}};
+use forebay::sync::{Mutex, RawMutex};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Everything, for a lock that threads may share.

@@ -1,6 +1,9 @@
 //! Stores for tests only, with the capabilities that the ones of the backends don't have.
 
-use forebay::{BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, StoreId, port::{Capabilities, Settled, Space, StoreIds}};
+use forebay::{
+    BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, StoreId,
+    port::{Capabilities, Settled, Space, StoreIds},
+};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};

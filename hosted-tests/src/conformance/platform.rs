@@ -2,7 +2,7 @@
 
 use super::{Rng, content, fill, order, pattern};
 use crate::{Contents, Watched, World};
-use forebay::{BufferId, Context, Order, AllocError, OwnedBlock, Platform, frame::Mode};
+use forebay::{AllocError, BufferId, Context, Order, OwnedBlock, Platform, frame::Mode};
 use std::collections::HashSet;
 
 /// Whether a source makes one block of two neighbours.

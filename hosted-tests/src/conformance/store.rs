@@ -12,7 +12,10 @@ pub use many::threads;
 
 use super::{content, fill, order, pattern};
 use crate::{Contents, Watched, World};
-use forebay::{BackingStore, Context, Handle, OwnedBlock, Pages, Platform, StoreError, StoreId, port::{Capabilities, Space}};
+use forebay::{
+    BackingStore, Context, Handle, OwnedBlock, Pages, Platform, StoreError, StoreId,
+    port::{Capabilities, Space},
+};
 
 /// Everything.
 ///

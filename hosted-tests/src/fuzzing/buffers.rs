@@ -2,7 +2,13 @@
 
 use super::ops::{Listing, Shape};
 use super::seats::{Book, Seat};
-use forebay::{BackingStore, Buffer, BufferId, Busy, Caching, Class, Context, Evict, Evictable, Forebay, OwnedBlock, Pages, AccessError, Platform, Read, Slot, Write, buffer::{Addressed, Charged, Residency, Slots, EvictRequest}, frame::{Charge, DmaAddr, Segment}, stats::{Evicted, Restored}};
+use forebay::{
+    AccessError, BackingStore, Buffer, BufferId, Busy, Caching, Class, Context, Evict, Evictable, Forebay,
+    OwnedBlock, Pages, Platform, Read, Slot, Write,
+    buffer::{Addressed, Charged, EvictRequest, Residency, Slots},
+    frame::{Charge, DmaAddr, Segment},
+    stats::{Evicted, Restored},
+};
 use std::cell::{Cell, RefCell};
 
 /// Slots, and what may be beside them.

@@ -5,7 +5,10 @@ use super::ops::{Op, budget, context, mode, order};
 use super::platform::Source;
 use super::rig::{Loose, Plain, Rig, bytes_of};
 use super::{ADOPTIONS, pages};
-use forebay::{BackingStore, Context, Handle, Order, OwnedBlock, Pages, Platform, StoreError, StoreId, AllocError, frame::Mode, pool::PooledBlock};
+use forebay::{
+    AllocError, BackingStore, Context, Handle, Order, OwnedBlock, Pages, Platform, StoreError, StoreId,
+    frame::Mode, pool::PooledBlock,
+};
 
 /// Blocks and handles held at a time, of each sort.
 const HELD: usize = 6;
@@ -258,7 +261,8 @@ impl<S: Source, const PAGE: usize> Rig<'_, '_, S, PAGE> {
             Ok(()) => assert!(fits, "{handle:?} was loaded past the end of a block"),
             Err(why) => {
                 assert!(why != StoreError::TooLarge || !fits);
-                let all = [StoreError::WrongKind, StoreError::Busy, StoreError::TooLarge, StoreError::Context];
+                let all =
+                    [StoreError::WrongKind, StoreError::Busy, StoreError::TooLarge, StoreError::Context];
                 self.expect_store(why, &all);
             }
         }

@@ -2,7 +2,11 @@
 
 use super::alias::Alias;
 use super::memfd::{COPIED, Memory, OWN};
-use forebay::{BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, frame::Charge, port::{Capabilities, Settled, Space, StoreIds}};
+use forebay::{
+    BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError,
+    frame::Charge,
+    port::{Capabilities, Settled, Space, StoreIds},
+};
 use std::cell::RefCell;
 
 /// A bug to plant.

@@ -1,6 +1,10 @@
 //! A platform with caching modes and hooks that check how they are called.
 
-use forebay::{BufferId, Busy, Caching, Context, Order, AllocError, OwnedBlock, Pages, Pfn, Platform, Zones, frame::{Mode, ModeRefused}, sync::NoopRawMutex};
+use forebay::{
+    AllocError, BufferId, Busy, Caching, Context, Order, OwnedBlock, Pages, Pfn, Platform, Zones,
+    frame::{Mode, ModeRefused},
+    sync::NoopRawMutex,
+};
 use forebay_backends::shmem::{Arena, ArenaBlock};
 use forebay_backends::{HeapSource, Ram, RamBlock};
 use std::cell::{Cell, RefCell};

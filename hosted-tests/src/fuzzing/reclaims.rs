@@ -6,7 +6,12 @@ use super::plants::Plant;
 use super::platform::Source;
 use super::rig::{Buffers, Mine, Rig};
 use super::seats::SEATS;
-use forebay::{Candidates, Evict, Evictable, Order, Outcome, Pages, Platform, Report, Zones, buffer::{Residency, EvictRequest}, stats::Evicted, sync::NoopRawMutex};
+use forebay::{
+    Candidates, Evict, Evictable, Order, Outcome, Pages, Platform, Report, Zones,
+    buffer::{EvictRequest, Residency},
+    stats::Evicted,
+    sync::NoopRawMutex,
+};
 use std::cell::Cell;
 
 /// A place that a walk comes by, with a buffer or without.

@@ -10,7 +10,10 @@ use super::stores::Copying;
 use super::tally::Tally;
 use super::{Home, Site, Swap, pages, region_ids};
 use crate::World;
-use forebay::{BackingStore, Context, Evict, Handle, OwnedBlock, Pages, AccessError, AllocError, buffer::Residency, frame::Charge, pool::PooledBlock, port::StoreIds};
+use forebay::{
+    AccessError, AllocError, BackingStore, Context, Evict, Handle, OwnedBlock, Pages, buffer::Residency,
+    frame::Charge, pool::PooledBlock, port::StoreIds,
+};
 use forebay_backends::Faults;
 use std::ops::{Deref, DerefMut};
 

@@ -2,7 +2,10 @@
 
 use super::plants::Plant;
 use super::{ADOPTIONS, Swap};
-use forebay::{BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, port::{Capabilities, Settled, Space, StoreIds}};
+use forebay::{
+    BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError,
+    port::{Capabilities, Settled, Space, StoreIds},
+};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;

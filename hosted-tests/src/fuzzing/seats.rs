@@ -3,7 +3,14 @@
 use super::pages;
 use super::plants::Plant;
 use super::platform::SMALL;
-use forebay::{Class, Context, Evict, Evictable, Forebay, Platform, Slot, buffer::{SideTables, Slots, EvictRequest}, frame::DmaAddr, reclaim::{Indexed, EvictionIndex}, stats::Evicted, sync::NoopRawMutex};
+use forebay::{
+    Class, Context, Evict, Evictable, Forebay, Platform, Slot,
+    buffer::{EvictRequest, SideTables, Slots},
+    frame::DmaAddr,
+    reclaim::{EvictionIndex, Indexed},
+    stats::Evicted,
+    sync::NoopRawMutex,
+};
 use forebay_backends::{Null, Ram};
 use std::cell::Cell;
 

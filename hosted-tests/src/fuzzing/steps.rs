@@ -5,7 +5,9 @@ use super::ops::{Asked, Op, advice, budget, context, rungs};
 use super::platform::{SMALL, Source};
 use super::rig::{Buffers, HeldGuard, Mine, Plain, Rig};
 use super::{Site, pages};
-use forebay::{Context, Evict, Evictable, Pages, AccessError, StoreError, buffer::EvictRequest, stats::Evicted};
+use forebay::{
+    AccessError, Context, Evict, Evictable, Pages, StoreError, buffer::EvictRequest, stats::Evicted,
+};
 use forebay_backends::Faults;
 use std::task::Poll;
 

@@ -1,7 +1,10 @@
 //! Stores of the harness's own: one that only copies, often less than it is asked to; and one with a bug.
 
 use super::ops::{self, CopyingKind};
-use forebay::{BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, StoreId, port::{Capabilities, Space, StoreIds}};
+use forebay::{
+    BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, StoreId,
+    port::{Capabilities, Space, StoreIds},
+};
 use std::cell::RefCell;
 
 /// Copies into vectors.

@@ -4,7 +4,12 @@
 
 use super::plants::flip;
 use crate::Watched;
-use forebay::{BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, StoreId, frame::Charge, port::{Capabilities, Settled, Space, StoreIds}, sync::NoopRawMutex};
+use forebay::{
+    BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, StoreId,
+    frame::Charge,
+    port::{Capabilities, Settled, Space, StoreIds},
+    sync::NoopRawMutex,
+};
 use forebay_backends::Faulty;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -29,7 +34,10 @@ pub(super) struct Tally<'w, B> {
 }
 
 impl<'w, B: OwnedBlock> Tally<'w, B> {
-    pub(super) fn new(inner: Watched<'w, Faulty<&'w dyn BackingStore<B>, NoopRawMutex>>, flips: bool) -> Self {
+    pub(super) fn new(
+        inner: Watched<'w, Faulty<&'w dyn BackingStore<B>, NoopRawMutex>>,
+        flips: bool,
+    ) -> Self {
         Tally {
             inner,
             live: RefCell::default(),

@@ -1,6 +1,9 @@
 //! Stores that do wrong on purpose, so that a test can see the lab notice. The command line can't choose one.
 
-use forebay::{BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, port::{Capabilities, Settled, Space, StoreIds}};
+use forebay::{
+    BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError,
+    port::{Capabilities, Settled, Space, StoreIds},
+};
 use std::cell::{Cell, RefCell};
 
 /// What a [`Bad`] store does wrong. The victim is one thing that it accepts, after so many others.

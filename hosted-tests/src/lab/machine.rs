@@ -6,7 +6,11 @@ use super::parts::{Adopted, SideTables};
 use super::text::count;
 use crate::world::Counts;
 use crate::{Contents, Watched, World};
-use forebay::{BackingStore, Buffer, Context, Evict, Forebay, AllocError, Pages, AccessError, Slot, StoreError, port::Settled, stats::{Evicted, Stats, RefusalReason}};
+use forebay::{
+    AccessError, AllocError, BackingStore, Buffer, Context, Evict, Forebay, Pages, Slot, StoreError,
+    port::Settled,
+    stats::{Evicted, RefusalReason, Stats},
+};
 use std::cell::Cell;
 use std::fmt;
 

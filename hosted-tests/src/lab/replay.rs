@@ -8,12 +8,12 @@ use super::machine::{Chunk, ChunkSlot, Figures, Machine, OpenError, Rig, RoomErr
 use super::options::{EvictKind, PAGE, StoreKind, parse_share};
 #[cfg(target_os = "linux")]
 use super::parts::{ArenaParts, CopiesParts};
-use super::parts::{SideTables, RamParts};
+use super::parts::{RamParts, SideTables};
 use super::policy::{Outcome, Policy, simulate};
 use super::shape::{MachineError, Shape};
 use super::trace::{Access, Touch, Trace};
 use clap::Args;
-use forebay::{Buffer, Pages, AccessError, Slot};
+use forebay::{AccessError, Buffer, Pages, Slot};
 use serde::Serialize;
 use std::fmt;
 use std::time::Instant;

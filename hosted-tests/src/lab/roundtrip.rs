@@ -8,7 +8,7 @@ use super::options::{Options, OptionsError, PAGE, StoreKind};
 use super::output::{Output, OutputError};
 #[cfg(target_os = "linux")]
 use super::parts::{ArenaParts, CopiesParts};
-use super::parts::{SideTables, RamParts};
+use super::parts::{RamParts, SideTables};
 use super::report::{Oddness, Report};
 use super::run::{Observer, Run, pages};
 use super::shape::{MachineError, Shape};

@@ -8,7 +8,7 @@ use super::parts::SideTables;
 use super::report::{Oddness, Report};
 use super::system::Usage;
 use super::text::shown;
-use forebay::{Buffer, Context, Pages, AccessError, StoreError};
+use forebay::{AccessError, Buffer, Context, Pages, StoreError};
 use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;

@@ -1,7 +1,12 @@
 //! What stands between forebay and a platform or a store, and tells the oracle.
 
 use super::{Contents, Frame, Owner, State, Stored, World, frames, key};
-use forebay::{AllocRequest, BackingStore, BufferId, Busy, Context, Handle, Order, AllocError, OwnedBlock, Pages, Pfn, Platform, Refused, StoreError, Zones, frame::{Charge, DmaAddr, Mode, ModeRefused}, port::{Capabilities, Settled, Space, StoreIds}};
+use forebay::{
+    AllocError, AllocRequest, BackingStore, BufferId, Busy, Context, Handle, Order, OwnedBlock, Pages, Pfn,
+    Platform, Refused, StoreError, Zones,
+    frame::{Charge, DmaAddr, Mode, ModeRefused},
+    port::{Capabilities, Settled, Space, StoreIds},
+};
 use std::ops::Range;
 
 /// A platform or a store, watched.

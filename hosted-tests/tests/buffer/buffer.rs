@@ -298,7 +298,10 @@ fn a_leaked_guard_loses_nothing() {
     }
     std::mem::forget(read.read().unwrap());
     std::mem::forget(written.write().unwrap());
-    assert_eq!((read.write().err(), written.read().err()), (Some(AccessError::Busy), Some(AccessError::Busy)));
+    assert_eq!(
+        (read.write().err(), written.read().err()),
+        (Some(AccessError::Busy), Some(AccessError::Busy))
+    );
     assert_eq!((read.purge(Context::THREAD), written.purge(Context::THREAD)), (Err(Busy), Err(Busy)));
     assert_eq!(read.evict_mut(ALL, Evict::TRANSFER, CX).transferred, pages(4));
     assert_eq!(written.evict_mut(ALL, Evict::COPY, CX).copied, pages(2));

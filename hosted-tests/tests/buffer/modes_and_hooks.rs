@@ -244,7 +244,10 @@ fn a_hook_may_refuse_a_guard() {
         tile.evict(ALL, how, CX).unwrap();
         machine.say_no(No::After);
         for _ in 0..2 {
-            assert_eq!((tile.read().err(), tile.write().err()), (Some(AccessError::Busy), Some(AccessError::Busy)));
+            assert_eq!(
+                (tile.read().err(), tile.write().err()),
+                (Some(AccessError::Busy), Some(AccessError::Busy))
+            );
             assert_eq!(tile.residency().unwrap().resident, pages(4));
         }
         assert_eq!(tile.evict(ALL, how, CX).unwrap().moved(), pages(4));
@@ -430,7 +433,11 @@ fn no_hook_runs_for_nothing() {
             let budget = if state == "resident" { NONE } else { ALL };
             assert_eq!(tile.evict(budget, how, CX), Ok(Evicted::default()), "{state}");
             for _ in 0..2 {
-                assert_eq!(tile.evict_if_idle(EvictRequest::new(budget, how, CX)), Evicted::default(), "{state}");
+                assert_eq!(
+                    tile.evict_if_idle(EvictRequest::new(budget, how, CX)),
+                    Evicted::default(),
+                    "{state}"
+                );
             }
             assert_eq!(log.take(), [], "{state}");
         }

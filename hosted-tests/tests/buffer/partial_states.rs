@@ -221,7 +221,10 @@ fn an_eviction_that_gets_nowhere_changes_nothing() {
         drop(guard);
         let guard = buffer.write().unwrap();
         assert_eq!((buffer.evict(ALL, how, CX), log.take()), (Err(Busy), vec![]));
-        assert_eq!((buffer.read().err(), buffer.write().err()), (Some(AccessError::Busy), Some(AccessError::Busy)));
+        assert_eq!(
+            (buffer.read().err(), buffer.write().err()),
+            (Some(AccessError::Busy), Some(AccessError::Busy))
+        );
         drop(guard);
         assert_eq!(still.picture(&buffer), before);
     }
@@ -380,7 +383,10 @@ fn no_second_writer_while_it_comes_back() {
     let asked: &'static Cell<usize> = forever(Cell::new(0));
     let other = forever(move || {
         asked.set(asked.get() + 1);
-        assert_eq!((buffer.write().err(), buffer.read().err()), (Some(AccessError::Busy), Some(AccessError::Busy)));
+        assert_eq!(
+            (buffer.write().err(), buffer.read().err()),
+            (Some(AccessError::Busy), Some(AccessError::Busy))
+        );
         assert_eq!((buffer.residency(), buffer.purge(CX)), (Err(Busy), Err(Busy)));
     });
     for (seed, how) in (0..).zip(RUNGS) {

@@ -205,7 +205,10 @@ fn a_block_that_cannot_go_is_wiped() {
     machine.say_no(No::ModeAt(stuck));
     let evicted = home.reclaim(&[&buffer], ALL, PURGE, CX).evicted;
     assert_eq!((evicted.purged, evicted.refused), (pages(4), pages(4)));
-    assert_eq!((evicted.why, buffer.residency()), (Some(RefusalReason::Mode(ModeRefused)), residency(4, 0, 0)));
+    assert_eq!(
+        (evicted.why, buffer.residency()),
+        (Some(RefusalReason::Mode(ModeRefused)), residency(4, 0, 0))
+    );
     for _ in 0..3 {
         let evicted = home.reclaim(&[&buffer], ALL, PURGE, CX).evicted;
         assert_eq!((evicted.purged, evicted.refused), (NONE, pages(4)));

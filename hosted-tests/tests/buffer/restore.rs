@@ -378,7 +378,10 @@ fn lost_contents_are_said_until_the_purge() {
         home.pool().release(block);
     }
     for _ in 0..2 {
-        assert_eq!((buffer.read().err(), buffer.write().err()), (Some(AccessError::Lost), Some(AccessError::Lost)));
+        assert_eq!(
+            (buffer.read().err(), buffer.write().err()),
+            (Some(AccessError::Lost), Some(AccessError::Lost))
+        );
         assert_eq!(buffer.restore(ALL, CX).into_result(), Err(AccessError::Lost));
         assert_eq!(buffer.residency(), residency(0, 0, 1));
         assert_eq!(buffer.evict(ALL, Evict::ANY, CX), Ok(Evicted::default()));
@@ -406,7 +409,10 @@ fn a_busy_store_is_a_busy_buffer() {
         tile.evict(ALL, how, CX).unwrap();
         let busy = Some(StoreError::Busy);
         store.answer(Script { take_back: busy, load: busy, ..Script::default() });
-        assert_eq!((tile.read().err(), tile.write().err()), (Some(AccessError::Busy), Some(AccessError::Busy)));
+        assert_eq!(
+            (tile.read().err(), tile.write().err()),
+            (Some(AccessError::Busy), Some(AccessError::Busy))
+        );
         assert_eq!(tile.restore(ALL, CX).into_result(), Err(AccessError::Busy));
         assert_eq!(tile.residency(), residency(0, 0, 4));
         world.validate();

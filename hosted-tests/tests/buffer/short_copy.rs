@@ -116,11 +116,7 @@ fn it_may_turn_round_wherever_it_stopped() {
             assert_eq!(buffer.evict(ALL, Evict::ANY, CX).unwrap().copied, pages(room));
             check(&buffer, seed);
         }
-        assert_eq!(
-            buffer.evict(ALL, Evict::ANY, CX).unwrap().moved(),
-            pages(room),
-            "clean, or copied again"
-        );
+        assert_eq!(buffer.evict(ALL, Evict::ANY, CX).unwrap().moved(), pages(room), "clean, or copied again");
         drop(buffer);
         world.validate();
         world.assert_empty();

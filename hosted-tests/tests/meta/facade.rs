@@ -1,7 +1,10 @@
 //! Everything in one static: `RamForebay`.
 #![allow(unsafe_code)]
 
-use forebay::{Buffer, Context, Evict, AllocError, Pages, AccessError, Platform, Slot, sync::{CriticalSectionRawMutex, SpinRawMutex}};
+use forebay::{
+    AccessError, AllocError, Buffer, Context, Evict, Pages, Platform, Slot,
+    sync::{CriticalSectionRawMutex, SpinRawMutex},
+};
 use forebay_backends::{InitError, InitErrorKind, MemoryError, Ram, RamBuffer, RamForebay, RamRegion};
 use hosted_tests::conformance::pattern;
 use hosted_tests::memory::{leak, words};

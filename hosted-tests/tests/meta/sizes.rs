@@ -1,6 +1,10 @@
 //! The sizes that the README promises, in words.
 
-use forebay::{Caching, Context, Handle, Order, AllocError, Platform, Slot, frame::{Mode, ModeRefused}, sync::SpinRawMutex};
+use forebay::{
+    AllocError, Caching, Context, Handle, Order, Platform, Slot,
+    frame::{Mode, ModeRefused},
+    sync::SpinRawMutex,
+};
 use forebay_backends::{Ram, RamBlock, RamBuffer, RamRegion};
 
 const WORD: usize = size_of::<usize>();
@@ -47,7 +51,13 @@ fn metadata() {
 /// Rule: a contiguous buffer is at most ten words, and an adopted block that waits costs the region five.
 #[test]
 fn buffers_and_adoptions() {
-    assert!(size_of::<RamBuffer<SpinRawMutex, 512, 16>>() <= 10 * WORD, "{}", size_of::<RamBuffer<SpinRawMutex, 512, 16>>());
-    let entry = (size_of::<RamRegion<SpinRawMutex, 512, 116>>() - size_of::<RamRegion<SpinRawMutex, 512, 16>>()) / 100;
+    assert!(
+        size_of::<RamBuffer<SpinRawMutex, 512, 16>>() <= 10 * WORD,
+        "{}",
+        size_of::<RamBuffer<SpinRawMutex, 512, 16>>()
+    );
+    let entry = (size_of::<RamRegion<SpinRawMutex, 512, 116>>()
+        - size_of::<RamRegion<SpinRawMutex, 512, 16>>())
+        / 100;
     assert!(entry <= 5 * WORD, "{entry}");
 }

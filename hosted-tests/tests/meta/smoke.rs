@@ -19,7 +19,10 @@ fn smoke() {
     let world = World::new(Contents::Compared);
     let region = RamRegion::<SpinRawMutex, 512, 4>::new(StoreId::DEFAULT);
     region
-        .init(memory::leak(64 * 512, 7), memory::words(RamRegion::<SpinRawMutex, 512, 4>::metadata_words(64 * 512)))
+        .init(
+            memory::leak(64 * 512, 7),
+            memory::words(RamRegion::<SpinRawMutex, 512, 4>::metadata_words(64 * 512)),
+        )
         .unwrap();
     let home: &Forebay<_, _> =
         &Forebay::<_, _, [Place<_>; 8]>::new(Watched::new(ram(32), &world), Watched::new(&region, &world), 2);

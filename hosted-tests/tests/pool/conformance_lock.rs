@@ -1,6 +1,6 @@
 //! Every lock goes through the suite for locks.
 
-use forebay::{sync::{CriticalSectionRawMutex, Mutex, NoopRawMutex, RawMutex, IrqGuard, SpinRawMutex}};
+use forebay::sync::{CriticalSectionRawMutex, IrqGuard, Mutex, NoopRawMutex, RawMutex, SpinRawMutex};
 use hosted_tests::conformance::lock::{single_thread, suite};
 use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};

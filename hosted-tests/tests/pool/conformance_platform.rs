@@ -1,6 +1,9 @@
 //! Every source of the backends, wrapped in middleware or not, goes through the suite for platforms.
 
-use forebay::{Platform, sync::{CriticalSectionRawMutex, RawMutex, SpinRawMutex}};
+use forebay::{
+    Platform,
+    sync::{CriticalSectionRawMutex, RawMutex, SpinRawMutex},
+};
 use forebay_backends::shmem::Arena;
 use forebay_backends::{Event, Faulty, HeapSource, Ram, Traced};
 use hosted_tests::conformance::platform::{Joins, suite, threads};

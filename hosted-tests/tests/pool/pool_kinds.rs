@@ -1,6 +1,9 @@
 //! Kinds of blocks: by zone and mode, what a source is asked for, the limit, wiping, and runs of mode changes.
 
-use forebay::{AllocRequest, Buffer, Caching, Context, Evict, Forebay, Order, AllocError, OwnedBlock, Pages, Platform, Slot, Zones, frame::ModeRefused, pool::Pool, sync::SpinRawMutex};
+use forebay::{
+    AllocError, AllocRequest, Buffer, Caching, Context, Evict, Forebay, Order, OwnedBlock, Pages, Platform,
+    Slot, Zones, frame::ModeRefused, pool::Pool, sync::SpinRawMutex,
+};
 use forebay_backends::{Ram, RamBlock};
 use hosted_tests::conformance::{content, order};
 use hosted_tests::memory::{leak, words};
@@ -169,10 +172,7 @@ fn modes_that_are_fixed_to_zones() {
     let block = pool.take(Order::PAGE, UC, CX).expect("there is room");
     assert_eq!(machine.zone(block.block()), HIGH);
     assert_eq!(pool.take(Order::PAGE, UC, CX).err(), Some(AllocError::Exhausted));
-    assert_eq!(
-        pool.take_for(ask(0, LOW.only()), UC, CX).err(),
-        Some(AllocError::Exhausted)
-    );
+    assert_eq!(pool.take_for(ask(0, LOW.only()), UC, CX).err(), Some(AllocError::Exhausted));
     assert_eq!(machine.free(), (4, 0));
     pool.give(block, CX).expect("there is a shelf");
 

@@ -1,7 +1,7 @@
 //! The sources over plain RAM: what they say to bad memory, and the buddy against a simple model.
 #![allow(unsafe_code)]
 
-use forebay::{Context, Order, AllocError, OwnedBlock, Pages, Platform, sync::SpinRawMutex};
+use forebay::{AllocError, Context, Order, OwnedBlock, Pages, Platform, sync::SpinRawMutex};
 use forebay_backends::{HeapSource, MemoryError, Ram, RamBlock};
 use hosted_tests::conformance::{content, fill, order};
 use hosted_tests::memory::{leak, words};

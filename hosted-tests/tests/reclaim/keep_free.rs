@@ -99,10 +99,7 @@ fn nobody_reclaims_unasked() {
     assert_eq!(one_more.read().err(), Some(EXHAUSTED));
     assert_eq!(one_more.populate(ALL, CX).why, Some(EXHAUSTED));
     assert_eq!(one_more.write().err(), Some(EXHAUSTED));
-    assert_eq!(
-        home.pool().take(order(0), (), CX).map(drop),
-        Err(AllocError::Exhausted)
-    );
+    assert_eq!(home.pool().take(order(0), (), CX).map(drop), Err(AllocError::Exhausted));
     assert!(log.take().iter().all(|e| matches!(e, Event::Allocate(..))));
     check_all(&tiles);
     drop((tiles, one_more));

@@ -321,7 +321,11 @@ fn a_buffer_without_blocks_costs_no_call() {
         log.take();
         for how in RUNGS {
             for _ in 0..2 {
-                assert_eq!(buffer.evict_if_idle(EvictRequest::new(ALL, how, CX)), Evicted::default(), "{state}");
+                assert_eq!(
+                    buffer.evict_if_idle(EvictRequest::new(ALL, how, CX)),
+                    Evicted::default(),
+                    "{state}"
+                );
             }
             assert_eq!(buffer.discard(), Ok(NONE));
             assert_eq!(home.reclaim(&[&buffer], ALL, how, CX).evicted, Evicted::default());

@@ -76,7 +76,13 @@ fn registration_and_teardown() {
 /// The same with critical sections, which all share one lock.
 #[test]
 fn registration_and_teardown_in_critical_sections() {
-    over_a_region::<CriticalSectionRawMutex, CriticalSectionRawMutex, CriticalSectionRawMutex, CriticalSectionRawMutex, CriticalSectionRawMutex>(FEW);
+    over_a_region::<
+        CriticalSectionRawMutex,
+        CriticalSectionRawMutex,
+        CriticalSectionRawMutex,
+        CriticalSectionRawMutex,
+        CriticalSectionRawMutex,
+    >(FEW);
 }
 
 /// The same over two tiers.

@@ -17,7 +17,11 @@ const SLOTS: usize = 4;
 const TRANSFER: Evict = Evict::TRANSFER;
 
 /// Who is on the lists: what is not needed, what is clean, what is resident. Nobody is asked for anything.
-fn listed<P, S, L, W>(home: &Forebay<P, S>, roster: &EvictionIndex<L, W>, seats: usize) -> [BTreeSet<usize>; 3]
+fn listed<P, S, L, W>(
+    home: &Forebay<P, S>,
+    roster: &EvictionIndex<L, W>,
+    seats: usize,
+) -> [BTreeSet<usize>; 3]
 where
     P: Platform,
     S: BackingStore<P::Block>,
@@ -203,7 +207,8 @@ fn a_stranded_block_leaves_no_mark() {
 fn on_two_rosters() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let home: &Forebay<_, _> = &forebay(&near, &far, &world);
-    let rosters = [(); 2].map(|()| EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(9)]));
+    let rosters =
+        [(); 2].map(|()| EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(9)]));
     let inner = rosters[0].list(3, [Slot::EMPTY]).unwrap();
     let buffer = Buffer::of(rosters[1].list(8, inner).unwrap(), home);
     fill(&buffer, 1);
@@ -273,8 +278,10 @@ fn a_walk_visits_those_that_are_listed() {
     let (world, near, far) = (World::new(Contents::Compared), near(32), far(64));
     let home: &Forebay<_, _> = &forebay(&near, &far, &world);
     let mut words = vec![0; EvictionIndex::<SpinRawMutex>::words(MANY)];
-    let (first, second) =
-        (EvictionIndex::<SpinRawMutex, _>::new(&mut words[..]), EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(BITS)]));
+    let (first, second) = (
+        EvictionIndex::<SpinRawMutex, _>::new(&mut words[..]),
+        EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(BITS)]),
+    );
     let members = [2, BITS - 1, BITS, 2 * BITS + 9];
     let buffers: Vec<_> =
         (0..MANY).map(|i| Buffer::of(first.list(i, [Slot::EMPTY]).unwrap(), home)).collect();

@@ -218,7 +218,10 @@ fn how_it_ends() {
     drop(guards);
     let report = home.reclaim(&tiles, ReclaimTarget::moved(pages(12)), Evict::ANY, CX);
     assert_eq!((told(&report), report.evicted.refused), (([8, 0, 8], Outcome::Short), pages(8)));
-    assert_eq!(home.reclaim(&tiles, ReclaimTarget::moved(pages(4)), Evict::ANY, CX).outcome, Outcome::Nothing);
+    assert_eq!(
+        home.reclaim(&tiles, ReclaimTarget::moved(pages(4)), Evict::ANY, CX).outcome,
+        Outcome::Nothing
+    );
     check_all(&tiles[..1]);
     drop(tiles);
     world.validate();

@@ -103,7 +103,8 @@ fn who_has_no_such_block_is_not_disturbed() {
     let guard = small[0].read().unwrap(); // so that the shortage lasts
     home.reclaim(&low[..], ReclaimTarget::block(order(2)).within(HIGH.only()), LADDER, CX);
     assert_eq!(hooks(), 0);
-    let report = home.reclaim(&low[..], ReclaimTarget::block(order(2)).within(LOW.only()), Evict::TRANSFER, CX);
+    let report =
+        home.reclaim(&low[..], ReclaimTarget::block(order(2)).within(LOW.only()), Evict::TRANSFER, CX);
     assert_eq!((report.evicted.moved(), hooks()), (pages(4), 2), "as a shortage, two of them");
     drop(guard);
     all.iter().for_each(|t| check(t, 6));

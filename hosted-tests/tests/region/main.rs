@@ -1,6 +1,9 @@
 //! The RAM swap region: what is its own beyond the port, which is above all writing out.
 
-use forebay::{BackingStore, Context, Handle, Order, OwnedBlock, Pages, Pfn, Platform, Refused, StoreError, StoreId, sync::SpinRawMutex};
+use forebay::{
+    BackingStore, Context, Handle, Order, OwnedBlock, Pages, Pfn, Platform, Refused, StoreError, StoreId,
+    sync::SpinRawMutex,
+};
 use forebay_backends::{CopyEngine, Cpu, Job, Ram, RamBlock, RamRegion, Region};
 use hosted_tests::conformance::{content, fill, order, pattern};
 use hosted_tests::memory::{leak, words};
@@ -440,7 +443,8 @@ impl OwnedBlock for Slowly {
 #[test]
 fn two_loads_of_one_handle_at_once() {
     let source: &'static Source = Box::leak(Box::new(source()));
-    let region: &'static Region<SpinRawMutex, Slowly, PAGE, 4> = Box::leak(Box::new(Region::new(StoreId::DEFAULT)));
+    let region: &'static Region<SpinRawMutex, Slowly, PAGE, 4> =
+        Box::leak(Box::new(Region::new(StoreId::DEFAULT)));
     let meta = words(Slow::<4>::metadata_words(8 * PAGE));
     region.init(leak(8 * PAGE, 0), meta).unwrap();
     let first = Slowly(block(source, 1, 40));

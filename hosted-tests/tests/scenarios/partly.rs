@@ -152,12 +152,7 @@ fn family_b_zero_progress_changes_nothing() {
     rig.clear();
     let at_least = Calls { platform: 35, store: 18, ..Calls::default() };
     sweep_both(&ground, at_least, Stopped { by_budget: 0, by_interrupts: 60 }, |rig| {
-        zero_progress(
-            rig,
-            &[UC],
-            &[Evict::TRANSFER, Evict::ANY],
-            &[StoreError::Full, StoreError::TooLarge],
-        )
+        zero_progress(rig, &[UC], &[Evict::TRANSFER, Evict::ANY], &[StoreError::Full, StoreError::TooLarge])
     });
 }
 

@@ -1,6 +1,9 @@
 //! What an arena promises: chunks, drops, limits, windows, and that nothing leaks from one owner to the next.
 
-use forebay::{BackingStore, Buffer, Context, Evict, Forebay, Handle, Order, AllocError, OwnedBlock, Pages, AccessError, Platform, Refused, StoreError, StoreId, port::Settled};
+use forebay::{
+    AccessError, AllocError, BackingStore, Buffer, Context, Evict, Forebay, Handle, Order, OwnedBlock, Pages,
+    Platform, Refused, StoreError, StoreId, port::Settled,
+};
 use forebay_backends::shmem::{Arena, ArenaBlock, Builder};
 use hosted_tests::conformance::{content, fill, order};
 use hosted_tests::pages::entries;
@@ -191,9 +194,10 @@ fn nothing_leaks_from_one_owner_to_the_next() {
             }
             _ => {
                 let ram = forebay_backends::Ram::<forebay::sync::SpinRawMutex, PAGE>::new();
-                let meta = hosted_tests::memory::words(
-                    forebay_backends::Ram::<forebay::sync::SpinRawMutex, PAGE>::metadata_words(1 << 17),
-                );
+                let meta = hosted_tests::memory::words(forebay_backends::Ram::<
+                    forebay::sync::SpinRawMutex,
+                    PAGE,
+                >::metadata_words(1 << 17));
                 ram.add(hosted_tests::memory::leak(1 << 17, 0), meta).expect("memory");
                 let mut block = ram.allocate(order(4), THREAD).expect("there is room");
                 block.fill(0x5e);
@@ -335,11 +339,7 @@ fn a_block_that_was_refused_leaves_nothing_behind() {
     let arena = Arena::builder(2 * PAGE as u64).chunk(PAGE).create().expect("an arena");
     let (page, _) = take(&arena, 0, 1);
     arena.release(page);
-    assert_eq!(
-        arena.allocate(order(1), INTERRUPT).err(),
-        Some(AllocError::Exhausted),
-        "one chunk is a hole"
-    );
+    assert_eq!(arena.allocate(order(1), INTERRUPT).err(), Some(AllocError::Exhausted), "one chunk is a hole");
     assert_eq!(arena.usage().held, Pages::new(1));
     settles(&arena, 0, 0, 0);
 }

@@ -4,7 +4,7 @@ use crate::alone::{Case, Place};
 use crate::common::{ALL, CX, order};
 use crate::goods::{Block, Goods, MIB, PAGE, compare, page, write};
 use crate::raw::in_fork;
-use forebay::{BackingStore, Handle, Order, AllocError, OwnedBlock, Platform, StoreError, StoreId};
+use forebay::{AllocError, BackingStore, Handle, Order, OwnedBlock, Platform, StoreError, StoreId};
 use forebay_backends::shmem::Arena;
 
 pub(crate) const CASES: &[Case] = &[

@@ -3,7 +3,7 @@
 use crate::alone::{Case, Place};
 use crate::common::{ALL, CX, NONE, forebay, order, pages};
 use crate::goods::{Goods, MIB, PAGE, compare, write};
-use forebay::{BackingStore, Buffer, Evict, Order, AllocError, OwnedBlock, Platform, StoreError};
+use forebay::{AllocError, BackingStore, Buffer, Evict, Order, OwnedBlock, Platform, StoreError};
 use forebay_backends::shmem::Arena;
 
 pub(crate) const CASES: &[Case] = &[

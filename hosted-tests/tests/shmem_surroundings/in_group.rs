@@ -6,7 +6,9 @@
 use crate::alone::{Case, Place};
 use crate::common::{ALL, CX, order};
 use crate::goods::{MIB, PAGE, compare, empty, page, ram, write};
-use forebay::{BackingStore, Handle, Order, AllocError, OwnedBlock, Platform, StoreError, StoreId, sync::RawMutex};
+use forebay::{
+    AllocError, BackingStore, Handle, Order, OwnedBlock, Platform, StoreError, StoreId, sync::RawMutex,
+};
 use forebay_backends::shmem::{Arena, ArenaBlock, Builder, GroupLimit, OsLock};
 use std::sync::Barrier;
 use std::thread;

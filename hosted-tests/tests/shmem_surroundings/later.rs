@@ -5,7 +5,7 @@ use crate::alone::{Case, Place};
 use crate::common::{ALL, CX, NONE, order, pages};
 use crate::filter::{Refuse, refused};
 use crate::goods::{Goods, MIB, PAGE, assert_zeros, compare, empty, page, ram, write};
-use forebay::{BackingStore, Context, Order, AllocError, OwnedBlock, Platform, StoreError};
+use forebay::{AllocError, BackingStore, Context, Order, OwnedBlock, Platform, StoreError};
 use forebay_backends::shmem::{Arena, Usage};
 use hosted_tests::pages::entries;
 use rustix::io::Errno;

@@ -135,8 +135,14 @@ fn is_lost(near: &Near, far: &Far, gives: Gives, how: Evict) {
     let counted: Vec<_> = home.stats().refusals.iter().collect();
     assert_eq!(counted, [(RefusalReason::Store(StoreError::Io), 2)], "one for each block");
     for _ in 0..2 {
-        assert_eq!((tile.read().err(), tile.write().err()), (Some(AccessError::Lost), Some(AccessError::Lost)));
-        assert_eq!((many.read().err(), many.write().err()), (Some(AccessError::Lost), Some(AccessError::Lost)));
+        assert_eq!(
+            (tile.read().err(), tile.write().err()),
+            (Some(AccessError::Lost), Some(AccessError::Lost))
+        );
+        assert_eq!(
+            (many.read().err(), many.write().err()),
+            (Some(AccessError::Lost), Some(AccessError::Lost))
+        );
         assert_eq!(many.restore(ALL, CX).why, Some(AccessError::Lost));
         assert_eq!(many.populate(ALL, CX).why, Some(AccessError::Lost));
     }

@@ -1,7 +1,11 @@
 //! Every store of the backends, wrapped in middleware or not, and three stores of the tests with other
 //! capabilities go through the suite for stores.
 
-use forebay::{BackingStore, OwnedBlock, Pages, Platform, StoreId, port::Space, sync::{CriticalSectionRawMutex, SpinRawMutex}};
+use forebay::{
+    BackingStore, OwnedBlock, Pages, Platform, StoreId,
+    port::Space,
+    sync::{CriticalSectionRawMutex, SpinRawMutex},
+};
 use forebay_backends::shmem::Arena;
 use forebay_backends::{Event, Faulty, HeapBlock, HeapSource, Null, Ram, RamBlock, Region, Tiered, Traced};
 use hosted_tests::conformance::other::{Attic, CopyStore, Takes};
@@ -14,7 +18,8 @@ const B: StoreId = StoreId::new(9).expect("below 16");
 /// 96 pages, ready to be split.
 fn ram<const PAGE: usize>() -> Ram<SpinRawMutex, PAGE> {
     let ram = Ram::new();
-    ram.add(leak(96 * PAGE, 0), words(Ram::<SpinRawMutex, PAGE>::metadata_words(96 * PAGE))).expect("good memory");
+    ram.add(leak(96 * PAGE, 0), words(Ram::<SpinRawMutex, PAGE>::metadata_words(96 * PAGE)))
+        .expect("good memory");
     ram
 }
 
@@ -108,8 +113,10 @@ fn shmem<const PAGE: usize>() {
 
 fn shmem_that_copies<const PAGE: usize>() {
     for chunk in [PAGE, 8 * PAGE, 32 * PAGE] {
-        let arena =
-            Arena::builder(32 * PAGE as u64).chunk(chunk).create_as::<PAGE, SpinRawMutex>().expect("an arena");
+        let arena = Arena::builder(32 * PAGE as u64)
+            .chunk(chunk)
+            .create_as::<PAGE, SpinRawMutex>()
+            .expect("an arena");
         through_everything(&ram::<PAGE>(), &arena.copies(B));
     }
 }

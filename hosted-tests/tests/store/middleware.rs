@@ -1,6 +1,11 @@
 //! Faults on purpose, and the trace of every call.
 
-use forebay::{BackingStore, BufferId, Caching, Context, Handle, Order, AllocError, OwnedBlock, Pages, Platform, StoreError, StoreId, frame::{Mode, ModeRefused}, sync::SpinRawMutex};
+use forebay::{
+    AllocError, BackingStore, BufferId, Caching, Context, Handle, Order, OwnedBlock, Pages, Platform,
+    StoreError, StoreId,
+    frame::{Mode, ModeRefused},
+    sync::SpinRawMutex,
+};
 use forebay_backends::{Event, Faults, Faulty, Ram, RamBlock, RamRegion, Traced};
 use hosted_tests::conformance::{content, fill, order, pattern};
 use hosted_tests::memory::{leak, words};

@@ -2,7 +2,10 @@
 //!
 //! The lock is free between two steps, so anything may happen there. Here it does, before each step in turn.
 
-use forebay::{BackingStore, Context, Order, OwnedBlock, Pages, Pfn, Platform, StoreError, StoreId, sync::{IrqGuard, SpinRawMutex}};
+use forebay::{
+    BackingStore, Context, Order, OwnedBlock, Pages, Pfn, Platform, StoreError, StoreId,
+    sync::{IrqGuard, SpinRawMutex},
+};
 use forebay_backends::{Ram, RamBlock, Region};
 use hosted_tests::conformance::{content, fill, order, pattern};
 use hosted_tests::memory::{leak, words};

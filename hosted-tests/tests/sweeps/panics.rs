@@ -34,7 +34,10 @@ fn what_a_panic_costs_is_said() {
     PANICS.store(true, Ordering::Relaxed);
     let caught = catch_unwind(AssertUnwindSafe(|| buffer.evict(ALL, Evict::SPLIT, CX)));
     assert!(caught.is_err(), "it panicked");
-    assert_eq!((buffer.read().err(), buffer.write().err()), (Some(AccessError::Lost), Some(AccessError::Lost)));
+    assert_eq!(
+        (buffer.read().err(), buffer.write().err()),
+        (Some(AccessError::Lost), Some(AccessError::Lost))
+    );
     buffer.purge(CX).unwrap();
     assert!(contents(&buffer).iter().all(|b| *b == 0));
     fill(&buffer, 2);

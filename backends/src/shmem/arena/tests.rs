@@ -101,12 +101,12 @@ fn brought_in_by_half() {
     let arena = broken();
     let order = Order::new(4).expect("an order");
     let block = arena.allocate(order, THREAD).expect("this one is whole");
-    assert_eq!(arena.ledger.with(|l| l.need(1)), Need::Memory);
+    assert_eq!(arena.ledger.lock(|l| l.need(1)), Need::Memory);
     assert!(arena.allocate(order, THREAD).is_err());
-    assert_eq!(arena.ledger.with(|l| l.need(1)), Need::Mapping, "some of it has memory");
+    assert_eq!(arena.ledger.lock(|l| l.need(1)), Need::Mapping, "some of it has memory");
     assert_eq!((arena.resident(), arena.free()), (Pages::new(16), Pages::new(48)));
     let _ = arena.settle(Pages::ZERO, THREAD, &mut |_| {});
-    assert_eq!(arena.ledger.with(|l| l.need(1)), Need::Memory, "it was punched");
+    assert_eq!(arena.ledger.lock(|l| l.need(1)), Need::Memory, "it was punched");
     arena.release(block);
 }
 

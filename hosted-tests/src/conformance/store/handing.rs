@@ -2,7 +2,10 @@
 
 use super::Bench;
 use crate::conformance::{content, order, pattern};
-use forebay::{BackingStore, Context, OwnedBlock, Pages, Platform, StoreError, port::{Capabilities, Settled, Space}};
+use forebay::{
+    BackingStore, Context, OwnedBlock, Pages, Platform, StoreError,
+    port::{Capabilities, Settled, Space},
+};
 
 pub(super) fn a_transfer_comes_back_as_it_was<P: Platform, S: BackingStore<P::Block>>(b: &Bench<'_, P, S>) {
     for k in 0..=3 {

@@ -2,7 +2,9 @@
 
 use super::Bench;
 use crate::conformance::{Rng, content, fill, order, pattern};
-use forebay::{BackingStore, Context, Handle, OwnedBlock, Pages, Platform, Refused, StoreError, port::Capabilities};
+use forebay::{
+    BackingStore, Context, Handle, OwnedBlock, Pages, Platform, Refused, StoreError, port::Capabilities,
+};
 
 /// The oracle compares every byte that comes back, and knows whose each frame is.
 pub(super) fn anything_in_any_order<P: Platform, S: BackingStore<P::Block>>(b: &Bench<'_, P, S>) {

@@ -1,7 +1,7 @@
 //! A device: it has addresses, and sees memory.
 
 use super::board::Board;
-use forebay::{frame::{DmaAddr, Segment}};
+use forebay::frame::{DmaAddr, Segment};
 use std::ops::Range;
 use std::sync::Arc;
 

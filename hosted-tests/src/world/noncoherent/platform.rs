@@ -5,7 +5,10 @@ use super::board::{Board, Forget, Refuse};
 use super::cache::{Adversary, Reach};
 use super::device::Device;
 use super::engine::DmaEngine;
-use forebay::{AllocRequest, BufferId, Busy, Caching, Context, Order, AllocError, OwnedBlock, Pages, Platform, Zones, frame::{DmaAddr, ModeRefused}};
+use forebay::{
+    AllocError, AllocRequest, BufferId, Busy, Caching, Context, Order, OwnedBlock, Pages, Platform, Zones,
+    frame::{DmaAddr, ModeRefused},
+};
 use std::ops::Range;
 use std::sync::Arc;
 

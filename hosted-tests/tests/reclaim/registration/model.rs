@@ -136,7 +136,11 @@ impl<'h, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Object<'h, P, S, T
         one(&self.tally.zeros);
     }
 
-    fn read_by<'g>(&'g self, pin: impl FnOnce() -> Result<ReadGuard<'g, P, T>, AccessError>, looks: usize) -> bool {
+    fn read_by<'g>(
+        &'g self,
+        pin: impl FnOnce() -> Result<ReadGuard<'g, P, T>, AccessError>,
+        looks: usize,
+    ) -> bool {
         let Some(guard) = self.allowed(pin()) else { return false };
         let mut bytes = vec![0xA5; guard.bytes()];
         for _ in 0..looks {
@@ -274,7 +278,9 @@ impl<'h, P: Platform, S: BackingStore<P::Block>, T: Slots<P>> Object<'h, P, S, T
                 one(&self.tally.busy);
                 None
             }
-            Err(AccessError::Alloc(AllocError::AllocError(AllocError::Exhausted | AllocError::Limit))) => None,
+            Err(AccessError::Alloc(AllocError::AllocError(AllocError::Exhausted | AllocError::Limit))) => {
+                None
+            }
             Err(why) => panic!("{why:?}"),
         }
     }
