@@ -187,7 +187,7 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
 
     /// Bytes of fast RAM that are free.
     pub fn free(&self) -> usize {
-        Ram::free_pages(self.platform()).get() * PAGE
+        self.platform().unused().get() * PAGE
     }
 
     /// Bytes handed over and not written out yet: still in fast RAM.

@@ -96,7 +96,7 @@ fn refuses(why: StoreError) -> Script {
 
 /// Out by every rung, back both ways, and whatever else is told of a buffer that loses nothing.
 fn out_and_back() {
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<Source>; 9]>::new(source(), store(), 1);
+    let home = &Forebay::<_, _, [Place<Source>; 9]>::new(source(), store(), 1);
     let tile = Buffer::new(home, order(1)).with_id(BufferId(7));
     fill(&tile, 1);
     assert_eq!(home.reclaim(&[&tile], pages(2), Evict::TRANSFER, CX).evicted.moved(), pages(2));
@@ -167,12 +167,12 @@ impl BackingStore<RamBlock<PAGE>> for Forgetful {
 /// A store that takes what it does not keep, one that gives back less than it took, and a block that its mode keeps
 /// from going anywhere.
 fn losses() {
-    let forgetful: &Forebay<_, _> = &Forebay::<_, _, [Place<Source>; 0]>::new(source(), Forgetful, 0);
+    let forgetful = &Forebay::new(source(), Forgetful);
     let tile = Buffer::new(forgetful, order(1)).with_id(BufferId(1));
     fill(&tile, 1);
     tile.evict(ALL, Evict::TRANSFER, CX).unwrap();
 
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<Source>; 0]>::new(source(), store(), 0);
+    let home = &Forebay::new(source(), store());
     let tile = Buffer::new(home, order(1)).with_id(BufferId(2));
     fill(&tile, 1);
     tile.evict(ALL, Evict::TRANSFER, CX).unwrap();
@@ -209,7 +209,7 @@ fn losses_are_warnings() {
 /// Rule: what did nothing is not worth a line, except for a reclaim: that somebody asked for one is.
 #[test]
 fn nothing_is_said_of_nothing() {
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<Source>; 9]>::new(source(), store(), 1);
+    let home = &Forebay::<_, _, [Place<Source>; 9]>::new(source(), store(), 1);
     let (tile, empty) = (Buffer::new(home, order(1)), Buffer::new(home, order(1)));
     fill(&tile, 1);
     listen();

@@ -20,7 +20,7 @@ struct Counting;
 fn count() {
     // A thread that ends has no such variables any more, and is not armed.
     if ARMED.try_with(Cell::get) == Ok(true) {
-        COUNT.with(|c| c.set(c.get() + 1));
+        COUNT.lock(|c| c.set(c.get() + 1));
     }
 }
 
@@ -93,7 +93,7 @@ where
     P: Platform<Mode = ()>,
     S: BackingStore<P::Block>,
 {
-    let many = Buffer::over(slots, home);
+    let many = Buffer::with_slots(home, slots, Order::PAGE);
     let tiles: [Buffer<'_, _, _>; 2] = std::array::from_fn(|i| Buffer::new(home, order(i as u8)));
     let all: [&dyn Evictable; 3] = [&many, &tiles[0], &tiles[1]];
     for (n, how) in RUNGS.into_iter().enumerate() {
@@ -138,12 +138,12 @@ fn a_region_allocates_nothing() {
     let home = Forebay::<_, _, [Place<_>; 12]>::new(&near, &far, 3);
     let mut slots = [const { Slot::EMPTY }; 8];
     let allocations = counted(|| {
-        let home: &Forebay<_, _> = &home;
+        let home = &home;
         let mut engine = Cpu::IDLE;
-        while far.write_out(&mut engine, 700, &mut |b| near.release(b)).is_pending() {}
+        while far.write_out(&mut engine, 700, &mut |b| near.free(b)).is_pending() {}
         live(home, &mut slots, || {
             let mut engine = Cpu::IDLE;
-            while far.write_out(&mut engine, 700, &mut |b| near.release(b)).is_pending() {}
+            while far.write_out(&mut engine, 700, &mut |b| near.free(b)).is_pending() {}
         });
         let mut text = Length(0);
         write!(text, "{}", home.snapshot()).expect("it only counts");
@@ -151,7 +151,7 @@ fn a_region_allocates_nothing() {
     });
     assert_eq!(allocations, 0);
     assert_eq!(counted(|| drop(home)), 0);
-    assert_eq!((near.free(), far.space().pages), (near.total(), far.total()));
+    assert_eq!((near.unused(), far.space().pages), (near.total(), far.total()));
 }
 
 /// Rule: the same for buffers on a roster, in places that they come to and go from, in the caller's memory.
@@ -160,7 +160,7 @@ fn rosters_and_berths_allocate_nothing() {
     const SEATS: usize = 70;
     let (near, far) = (near(32), far(64));
     let home = Forebay::<_, _, [Place<_>; 12]>::new(&near, &far, 3);
-    let home: &Forebay<_, _> = &home;
+    let home = &home;
     let allocations = counted(|| {
         let roster = EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(SEATS)]);
         let places = [const { Berth::<SpinRawMutex, Buffer<'_, _, _, _>>::new() }; SEATS];
@@ -181,7 +181,7 @@ fn rosters_and_berths_allocate_nothing() {
         }
     });
     assert_eq!(allocations, 0);
-    assert_eq!((near.free() + home.pool().ready(), far.space().pages), (near.total(), far.total()));
+    assert_eq!((near.unused() + home.pool().ready(), far.space().pages), (near.total(), far.total()));
 }
 
 /// Rule: the same for tiers, of which one is full, and under faults and a trace.
@@ -191,13 +191,13 @@ fn tiers_and_middleware_allocate_nothing() {
     let seen = Cell::new(0);
     let note = |_: &Event| seen.set(seen.get() + 1);
     let store = Faulty::<_, SpinRawMutex>::new(Tiered(&first, &second));
-    let home = Forebay::<_, _, [Place<_>; 0]>::new(Traced::new(&near, &note), Traced::new(&store, &note), 0);
+    let home = Forebay::new(Traced::new(&near, &note), Traced::new(&store, &note));
     let mut slots = [const { Slot::EMPTY }; 8];
     let allocations = counted(|| {
         live(&home, &mut slots, || ());
         // And what is refused, now and then.
-        let home: &Forebay<_, _> = &home;
-        let buffer = Buffer::over(&mut slots, home);
+        let home = &home;
+        let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
         for seed in 1..50 {
             put(&buffer, seed as u8);
             store.set(Faults { kth: None, per_mille: 300, seed });
@@ -211,7 +211,7 @@ fn tiers_and_middleware_allocate_nothing() {
     assert_eq!(allocations, 0);
     assert!(seen.get() > 100);
     drop(home);
-    assert_eq!((near.free(), first.space().pages, second.space().pages), (pages(32), pages(4), pages(64)));
+    assert_eq!((near.unused(), first.space().pages, second.space().pages), (pages(32), pages(4), pages(64)));
 }
 
 /// Rule: the same over a heap source, whose blocks are never split.

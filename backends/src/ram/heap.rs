@@ -143,7 +143,7 @@ impl<L: RawMutex, const PAGE: usize> FrameSource for HeapSource<L, PAGE> {
 
 impl<L: RawMutex, const PAGE: usize> HeapSource<L, PAGE> {
     /// Whole pages' worth of free bytes.
-    pub fn whole_pages(&self) -> Pages {
+    pub fn unused(&self) -> Pages {
         Pages::new(self.free_bytes() / PAGE)
     }
 }

@@ -79,7 +79,7 @@ impl<L: RawMutex, const PAGE: usize, const PIECES: usize> Ram<L, PAGE, PIECES> {
     }
 
     /// Pages that are free.
-    pub fn free_pages(&self) -> Pages {
+    pub fn unused(&self) -> Pages {
         self.0.iter().map(Piece::free).sum()
     }
 
@@ -105,7 +105,7 @@ impl<L: RawMutex, const PAGE: usize, const PIECES: usize> FrameSource for Ram<L,
 
     /// Always known: it counts them.
     fn free_pages(&self, _: Zones) -> Option<Pages> {
-        Some(Ram::free_pages(self))
+        Some(self.unused())
     }
 
     /// A block of another source is leaked, never mixed in.
@@ -160,14 +160,14 @@ impl<L: RawMutex, const PAGE: usize, const PIECES: usize> LinearMap<RamBlock<PAG
 
 impl<L: RawMutex, const PAGE: usize, const PIECES: usize> fmt::Debug for Ram<L, PAGE, PIECES> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Ram({} of {} pages of {PAGE} bytes free)", Ram::free_pages(self), self.total())
+        write!(f, "Ram({} of {} pages of {PAGE} bytes free)", self.unused(), self.total())
     }
 }
 
 #[cfg(feature = "defmt")]
 impl<L: RawMutex, const PAGE: usize, const PIECES: usize> defmt::Format for Ram<L, PAGE, PIECES> {
     fn format(&self, f: defmt::Formatter<'_>) {
-        let (free, total) = (Ram::free_pages(self).get(), self.total().get());
+        let (free, total) = (self.unused().get(), self.total().get());
         defmt::write!(f, "Ram({=usize} of {=usize} pages of {=usize} bytes free)", free, total, PAGE);
     }
 }

@@ -104,7 +104,7 @@ impl<B, const PAGE: usize> defmt::Format for Job<B, PAGE> {
 /// # fn channel_is_busy() -> bool { false }
 /// ```
 ///
-/// The idle loop calls `RAM.store().write_out(&mut dma, 4096, &mut |block| RAM.take_home(block))`, where what is done goes
+/// The idle loop calls `RAM.store().write_out(&mut dma, 4096, &mut |block| RAM.free_settled(block))`, where what is done goes
 /// home, and sleeps until the interrupt while that is `Pending` and the controller works.
 pub trait CopyEngine<B, const PAGE: usize> {
     /// Begins a job. Must not wait for its end.

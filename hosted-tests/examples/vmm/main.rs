@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     const UNITS: usize = 24;
     const HUGE_BYTES: usize = 4096 << HUGE.get();
     let arena = memory((UNITS * HUGE_BYTES) as u64, Pages::new(3072))?;
-    let home = Forebay::<_, _, [Place<_>; 0]>::new(arena, arena, 0);
+    let home = Forebay::new(arena, arena);
     let pager = Pager::new(&home, UNITS);
     let mut guest = Guest::new(UNITS, HUGE_BYTES);
     for _ in 0..4000 {

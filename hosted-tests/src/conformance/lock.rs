@@ -34,34 +34,34 @@ pub fn entering_twice_panics<L: RawMutex>() {
     let lock = Mutex::<L, u32>::new(1);
     let inner_ran = std::cell::Cell::new(false);
     let entered = catch_unwind(AssertUnwindSafe(|| {
-        lock.with(|outer| {
+        lock.lock(|outer| {
             *outer += 1;
-            lock.with(|_| inner_ran.set(true));
+            lock.lock(|_| inner_ran.set(true));
         });
     }));
     assert!(entered.is_err(), "entering twice went unnoticed");
     assert!(!inner_ran.get(), "two exclusive borrows at once");
-    assert_eq!(lock.with(|v| *v), 2, "usable, once the first is outside");
+    assert_eq!(lock.lock(|v| *v), 2, "usable, once the first is outside");
     // Noticed and caught inside: the outer closure is still the only one.
-    lock.with(|outer| {
+    lock.lock(|outer| {
         for _ in 0..2 {
-            assert!(catch_unwind(AssertUnwindSafe(|| lock.with(|_| inner_ran.set(true)))).is_err());
+            assert!(catch_unwind(AssertUnwindSafe(|| lock.lock(|_| inner_ran.set(true)))).is_err());
         }
         *outer = 7;
     });
     assert!(!inner_ran.get());
-    assert_eq!(lock.with(|v| *v), 7);
+    assert_eq!(lock.lock(|v| *v), 7);
 }
 
 fn init_is_an_unlocked_constant<L: RawMutex>() {
     let raw = const { L::INIT };
-    assert_eq!(raw.with(|| 1), 1);
+    assert_eq!(raw.lock(|| 1), 1);
     let lock = const { Mutex::<L, u32>::new(2) };
-    assert_eq!(lock.with(|v| *v), 2);
+    assert_eq!(lock.lock(|v| *v), 2);
     // Two constants are two locks: one inside the other is no second entry.
     let other = const { Mutex::<L, u32>::new(3) };
     if size_of::<L>() > 0 {
-        assert_eq!(lock.with(|a| other.with(|b| *a + *b)), 5);
+        assert_eq!(lock.lock(|a| other.lock(|b| *a + *b)), 5);
     }
 }
 
@@ -75,27 +75,27 @@ fn the_closure_runs_once_and_its_value_comes_back<L: RawMutex>() {
     assert_eq!(back, "2");
     lock.get_mut().push(3);
     assert_eq!(lock.with(std::mem::take), [1, 2, 3]);
-    assert_eq!(lock.with(|v| v.len()), 0);
+    assert_eq!(lock.lock(|v| v.len()), 0);
 }
 
 fn a_panic_inside_does_not_poison<L: RawMutex>() {
     let lock = Mutex::<L, u32>::new(0);
     for _ in 0..3 {
         let result = catch_unwind(AssertUnwindSafe(|| {
-            lock.with(|v| {
+            lock.lock(|v| {
                 *v += 1;
                 std::panic::resume_unwind(Box::new("inside")); // no message
             })
         }));
         assert!(result.is_err());
     }
-    assert_eq!(lock.with(|v| *v), 3, "unlocked, and what was written before the panic stays");
+    assert_eq!(lock.lock(|v| *v), 3, "unlocked, and what was written before the panic stays");
 }
 
 fn the_value_may_be_unsized<L: RawMutex>() {
     let sized = Mutex::<L, [u8; 4]>::new([1, 2, 3, 4]);
     let lock: &Mutex<L, [u8]> = &sized;
-    assert_eq!(lock.with(|v| v.iter().sum::<u8>()), 10);
+    assert_eq!(lock.lock(|v| v.iter().sum::<u8>()), 10);
 }
 
 const THREADS: usize = 4;
@@ -110,7 +110,7 @@ fn only_one_is_inside<L: RawMutex + Sync + Send>() {
         for _ in 0..THREADS {
             s.spawn(|| {
                 for round in 0..ROUNDS {
-                    lock.with(|v| {
+                    lock.lock(|v| {
                         assert_eq!(v.0, v.1, "somebody else is inside");
                         v.0 += 1;
                         if round % 64 == 0 {
@@ -122,7 +122,7 @@ fn only_one_is_inside<L: RawMutex + Sync + Send>() {
             });
         }
     });
-    assert_eq!(lock.with(|v| (v.0, v.1)), (THREADS * ROUNDS, THREADS * ROUNDS));
+    assert_eq!(lock.lock(|v| (v.0, v.1)), (THREADS * ROUNDS, THREADS * ROUNDS));
 }
 
 fn what_one_wrote_the_next_reads<L: RawMutex + Sync + Send>() {
@@ -134,7 +134,7 @@ fn what_one_wrote_the_next_reads<L: RawMutex + Sync + Send>() {
             s.spawn(move || {
                 let mut left = 50;
                 while left > 0 {
-                    let mine = lock.with(|(turn, written)| {
+                    let mine = lock.lock(|(turn, written)| {
                         let mine = *turn % THREADS == me;
                         if mine {
                             assert_eq!(written.len(), *turn);
@@ -153,5 +153,5 @@ fn what_one_wrote_the_next_reads<L: RawMutex + Sync + Send>() {
             });
         }
     });
-    assert_eq!(lock.with(|v| v.0), 50 * THREADS);
+    assert_eq!(lock.lock(|v| v.0), 50 * THREADS);
 }

@@ -86,7 +86,7 @@ impl<B: OwnedBlock> BackingStore<B> for CopyStore {
     }
 
     fn space(&self) -> Space {
-        Space::new(self.lock().free, 0)
+        Space { pages: self.lock().free, transfers: 0 }
     }
 
     fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
@@ -147,7 +147,7 @@ impl<B: OwnedBlock> BackingStore<B> for CopyStore {
         if s.stored.remove(&key).is_none() {
             return Err(Refused::new(handle, StoreError::NotStored));
         }
-        s.free += handle.pages();
+        s.free += handle.order().pages();
         Ok(None)
     }
 }
@@ -181,7 +181,7 @@ impl<B: OwnedBlock> Attic<B> {
         }
         let mut s = self.lock();
         let block = s.blocks.remove(&(handle.value(), handle.order())).ok_or(StoreError::NotStored)?;
-        s.space.pages += block.pages();
+        s.space.pages += block.order().pages();
         s.space.transfers += 1;
         Ok(block)
     }
@@ -191,7 +191,7 @@ impl<B: OwnedBlock> Kept<B> {
     fn put(&mut self, id: StoreId, block: B) -> Handle {
         let order = block.order();
         self.next += 1;
-        self.space.pages -= block.pages();
+        self.space.pages -= block.order().pages();
         self.space.transfers = self.space.transfers.saturating_sub(1);
         self.blocks.insert((self.next, order), block);
         Handle::new(id, order, self.next).expect("a test stores less than that")
@@ -214,7 +214,7 @@ impl<B: OwnedBlock> BackingStore<B> for Attic<B> {
     fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
         let mut s = self.lock();
         let Space { pages, transfers, .. } = s.space;
-        if pages < block.pages() {
+        if pages < block.order().pages() {
             return Err(Refused::new(block, StoreError::Full));
         }
         if transfers == 0 {
@@ -240,7 +240,7 @@ impl<B: OwnedBlock> BackingStore<B> for Attic<B> {
             Ok((lower, upper)) => Ok((s.put(self.id, lower), s.put(self.id, upper))),
             Err(block) => {
                 // Under its old number, as if nothing had been.
-                s.space.pages -= block.pages();
+                s.space.pages -= block.order().pages();
                 s.space.transfers -= 1;
                 s.blocks.insert((handle.value(), handle.order()), block);
                 Err(Refused::new(handle, StoreError::TooLarge))

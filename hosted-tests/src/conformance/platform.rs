@@ -68,16 +68,16 @@ pub fn threads<P: Platform<Block: Send> + Sync>(source: &P) {
                             let bytes = fill(&mut block, rng.next());
                             held.push((block, bytes));
                         }
-                        Ok(block) => source.release(block),
+                        Ok(block) => source.free(block),
                         Err(_) => {}
                     }
                     if rng.below(2) == 0 && !held.is_empty() {
                         let (block, bytes) = held.swap_remove(rng.below(held.len()));
                         assert!(content(&block) == bytes, "{me}: somebody else writes {:?}", block.pfn());
-                        source.release(block);
+                        source.free(block);
                     }
                 }
-                held.into_iter().for_each(|(block, _)| source.release(block));
+                held.into_iter().for_each(|(block, _)| source.free(block));
             });
         }
     });
@@ -87,9 +87,10 @@ pub fn threads<P: Platform<Block: Send> + Sync>(source: &P) {
 /// How many blocks of each order can be had at once; all are home again.
 pub fn capacity<P: Platform>(source: &P) -> Vec<usize> {
     let count = |k| {
-        let all: Vec<_> = std::iter::from_fn(|| source.allocate(k, Context::THREAD).ok()).collect();
+        let all: Vec<_> =
+            std::iter::from_fn(|| source.allocate(AllocRequest::new(k), Context::THREAD).ok()).collect();
         let n = all.len();
-        all.into_iter().for_each(|block| source.release(block));
+        all.into_iter().for_each(|block| source.free(block));
         n
     };
     (0..=P::MAX_ORDER.get()).map(order).map(count).collect()
@@ -100,11 +101,11 @@ fn blocks_are_whole_and_aligned<P: Platform>(b: &Bench<'_, P>) {
     assert!(P::Block::PAGE.is_power_of_two() && (256..=2 << 20).contains(&P::Block::PAGE));
     for (k, &most) in (0..).zip(&b.capacity) {
         for cx in [Context::THREAD, Context::NO_IO, Context::INTERRUPT] {
-            match b.source.allocate(order(k), cx) {
+            match b.source.allocate(AllocRequest::new(order(k)), cx) {
                 Ok(block) => {
                     assert_eq!(block.bytes(), P::Block::PAGE << k);
-                    assert_eq!(block.pages(), order(k).pages());
-                    b.source.release(block);
+                    assert_eq!(block.order().pages(), order(k).pages());
+                    b.source.free(block);
                 }
                 // In other contexts it may refuse what would take long.
                 Err(_) => assert!(most == 0 || cx != Context::THREAD),
@@ -139,14 +140,14 @@ fn every_byte_of_a_block_is_its_own<P: Platform>(b: &Bench<'_, P>) {
     one.zero();
     assert!(content(&one).iter().all(|x| *x == 0), "zeroed");
     assert!(content(&other) == z, "a neighbour was touched");
-    b.source.release(one);
-    b.source.release(other);
+    b.source.free(one);
+    b.source.free(other);
 }
 
 fn exhaustion_is_out_of_frames_and_no_more<P: Platform>(b: &Bench<'_, P>) {
     let mut all = Vec::new();
     for k in (0..=P::MAX_ORDER.get()).rev() {
-        while let Ok(mut block) = b.source.allocate(order(k), Context::THREAD) {
+        while let Ok(mut block) = b.source.allocate(AllocRequest::new(order(k)), Context::THREAD) {
             let stamp = pattern(block.pfn().get() as u64, 16);
             let end = block.bytes() - stamp.len();
             block.write_at(0, &stamp);
@@ -154,7 +155,10 @@ fn exhaustion_is_out_of_frames_and_no_more<P: Platform>(b: &Bench<'_, P>) {
             all.push((block, stamp));
         }
         for _ in 0..2 {
-            assert_eq!(b.source.allocate(order(k), Context::THREAD).err(), Some(AllocError::Exhausted));
+            assert_eq!(
+                b.source.allocate(AllocRequest::new(order(k)), Context::THREAD).err(),
+                Some(AllocError::Exhausted)
+            );
         }
     }
     for (block, stamp) in &all {
@@ -166,22 +170,25 @@ fn exhaustion_is_out_of_frames_and_no_more<P: Platform>(b: &Bench<'_, P>) {
     // One block comes home, and that is what can be had: no more.
     if let Some((block, _)) = all.pop() {
         let (pfn, k) = (block.pfn(), block.order());
-        b.source.release(block);
-        let again = b.source.allocate(k, Context::THREAD).expect("it just came home");
+        b.source.free(block);
+        let again = b.source.allocate(AllocRequest::new(k), Context::THREAD).expect("it just came home");
         assert_eq!(again.pfn(), pfn);
-        assert_eq!(b.source.allocate(Order::PAGE, Context::THREAD).err(), Some(AllocError::Exhausted));
-        b.source.release(again);
+        assert_eq!(
+            b.source.allocate(AllocRequest::new(Order::PAGE), Context::THREAD).err(),
+            Some(AllocError::Exhausted)
+        );
+        b.source.free(again);
     }
     for (block, _) in all {
-        b.source.release(block);
+        b.source.free(block);
     }
 }
 
 fn an_order_above_the_largest_is_refused<P: Platform>(b: &Bench<'_, P>) {
     for k in P::MAX_ORDER.get() + 1..=Order::MAX.get() {
-        if let Ok(block) = b.source.allocate(order(k), Context::THREAD) {
+        if let Ok(block) = b.source.allocate(AllocRequest::new(order(k)), Context::THREAD) {
             assert_eq!(block.order(), order(k), "more than it promised, but as asked");
-            b.source.release(block);
+            b.source.free(block);
         }
     }
 }
@@ -198,7 +205,7 @@ fn parts_come_home_in_any_order<P: Platform>(b: &Bench<'_, P>) {
                     whole.pfn().get() == first && content(&whole) == bytes,
                     "a refused split changes nothing"
                 );
-                return b.source.release(whole);
+                return b.source.free(whole);
             }
         };
         assert_eq!((lower.order(), upper.order()), (order(1), order(1)));
@@ -220,7 +227,7 @@ fn parts_come_home_in_any_order<P: Platform>(b: &Bench<'_, P>) {
         }
         let mut rng = Rng::new(turn);
         while !parts.is_empty() {
-            b.source.release(parts.swap_remove(rng.below(parts.len())));
+            b.source.free(parts.swap_remove(rng.below(parts.len())));
         }
     }
 }
@@ -230,7 +237,7 @@ fn only_neighbours_join<P: Platform>(b: &Bench<'_, P>) {
     let first = whole.pfn();
     let (lower, upper) = match whole.split() {
         Ok(both) => both,
-        Err(whole) => return b.source.release(whole),
+        Err(whole) => return b.source.free(whole),
     };
     // The wrong way round; of different orders.
     let (upper, lower) = b.refuses(upper, lower);
@@ -250,7 +257,7 @@ fn only_neighbours_join<P: Platform>(b: &Bench<'_, P>) {
         (Ok(whole), Joins::Always) => {
             assert_eq!((whole.pfn(), whole.order()), (first, order(2)));
             assert!(content(&whole) == bytes, "joining touches no byte");
-            b.source.release(whole);
+            b.source.free(whole);
         }
         (Ok(_), Joins::Never) => panic!("it joins after all"),
         (Err(_), _) => panic!("two halves of one block did not join"),
@@ -260,16 +267,18 @@ fn only_neighbours_join<P: Platform>(b: &Bench<'_, P>) {
 fn blocks_of_others_never_join<P: Platform>(b: &Bench<'_, P>) {
     // Whatever of ours and theirs: the addresses may even touch.
     let theirs: Vec<_> =
-        std::iter::from_fn(|| b.stranger.allocate(Order::PAGE, Context::THREAD).ok()).take(64).collect();
+        std::iter::from_fn(|| b.stranger.allocate(AllocRequest::new(Order::PAGE), Context::THREAD).ok())
+            .take(64)
+            .collect();
     let mut ours = b.take(0);
     let home: HashSet<_> = theirs.iter().map(OwnedBlock::pfn).collect();
     assert!(!home.contains(&ours.pfn()), "two sources own one frame");
     for mut block in theirs {
         (ours, block) = b.refuses(ours, block);
         (block, ours) = b.refuses(block, ours);
-        b.stranger.release(block);
+        b.stranger.free(block);
     }
-    b.source.release(ours);
+    b.source.free(ours);
 }
 
 /// Whether there is a slice or not; and no block has changed hands by it.
@@ -297,7 +306,7 @@ fn a_slice_is_of_just_these_blocks<P: Platform>(b: &Bench<'_, P>) {
             assert!(b.source.after_restore(id, cx).is_ok());
         }
     }
-    blocks.into_iter().for_each(|block| b.source.release(block));
+    blocks.into_iter().for_each(|block| b.source.free(block));
 }
 
 fn anything_in_any_order_comes_home<P: Platform>(b: &Bench<'_, P>) {
@@ -321,11 +330,11 @@ fn anything_in_any_order_comes_home<P: Platform>(b: &Bench<'_, P>) {
                     Err(both) => held.extend(<[_; 2]>::from(both)),
                 }
             }
-            _ if !held.is_empty() => b.source.release(held.swap_remove(rng.below(held.len()))),
+            _ if !held.is_empty() => b.source.free(held.swap_remove(rng.below(held.len()))),
             _ => {}
         }
     }
-    held.into_iter().for_each(|block| b.source.release(block));
+    held.into_iter().for_each(|block| b.source.free(block));
 }
 
 #[track_caller]
@@ -339,7 +348,10 @@ fn halves<B: OwnedBlock>(block: B) -> [B; 2] {
 impl<P: Platform> Bench<'_, P> {
     #[track_caller]
     fn take(&self, k: u8) -> P::Block {
-        let mut block = self.source.allocate(order(k), Context::THREAD).expect("the source is nearly full");
+        let mut block = self
+            .source
+            .allocate(AllocRequest::new(order(k)), Context::THREAD)
+            .expect("the source is nearly full");
         let plain = P::Mode::CACHED;
         assert_eq!(
             self.source.set_mode(&mut block, plain, plain, Context::THREAD),

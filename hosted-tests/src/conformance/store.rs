@@ -87,23 +87,26 @@ impl<P: Platform, S: BackingStore<P::Block>> Bench<'_, P, S> {
     /// A block with the bytes of that seed.
     #[track_caller]
     fn block(&self, k: u8, seed: u64) -> P::Block {
-        let mut block = self.source.allocate(order(k), Context::THREAD).expect("the source has enough");
+        let mut block = self
+            .source
+            .allocate(AllocRequest::new(order(k)), Context::THREAD)
+            .expect("the source has enough");
         fill(&mut block, seed);
         block
     }
 
     fn release(&self, block: P::Block) {
-        self.source.release(block);
+        self.source.free(block);
     }
 
     /// Hands over a block of that order and seed; it may be refused.
     #[track_caller]
     fn hand_over(&self, k: u8, seed: u64) -> Option<Handle> {
         let block = self.block(k, seed);
-        match self.store.transfer(block) {
+        match self.store.transfer(block, None) {
             Ok(handle) => Some(handle),
             Err(refused) => {
-                self.release(refused.item);
+                self.free(refused.item);
                 None
             }
         }
@@ -114,7 +117,7 @@ impl<P: Platform, S: BackingStore<P::Block>> Bench<'_, P, S> {
     fn save(&self, k: u8, seed: u64) -> Handle {
         let block = self.block(k, seed);
         let handle = self.save_start(&block, k).expect("an empty store has room");
-        self.release(block);
+        self.free(block);
         handle
     }
 
@@ -122,7 +125,7 @@ impl<P: Platform, S: BackingStore<P::Block>> Bench<'_, P, S> {
     fn save_start(&self, block: &P::Block, k: u8) -> Result<Handle, StoreError> {
         let mut asked = order(k);
         loop {
-            match (self.store.save(block, asked, Context::THREAD), asked.lower()) {
+            match (self.store.save(block, asked, None, Context::THREAD), asked.lower()) {
                 (Err(StoreError::TooLarge), Some(lower)) => asked = lower,
                 (Err(StoreError::TooLarge), None) => panic!("a page is too large, but nothing is smaller"),
                 (result, _) => return result,
@@ -141,7 +144,7 @@ impl<P: Platform, S: BackingStore<P::Block>> Bench<'_, P, S> {
         let mut block = self.block(handle.order().get(), 0xf111);
         assert_eq!(self.store.load(handle, &mut block, Pages::ZERO, Context::THREAD), Ok(()), "{handle:?}");
         assert!(content(&block) == expected, "{handle:?} was loaded with other bytes");
-        self.release(block);
+        self.free(block);
     }
 
     /// Takes back, and compares.
@@ -150,7 +153,7 @@ impl<P: Platform, S: BackingStore<P::Block>> Bench<'_, P, S> {
         match self.store.take_back(handle, Context::THREAD) {
             Ok(block) => {
                 assert!(content(&block) == expected, "{:?} came back with other bytes", block.pfn());
-                self.release(block);
+                self.free(block);
             }
             Err(refused) => panic!("{:?} is not taken back: {}", refused.item, refused.why),
         }
@@ -160,12 +163,12 @@ impl<P: Platform, S: BackingStore<P::Block>> Bench<'_, P, S> {
     fn discard(&self, handle: Handle) -> bool {
         let block = self.store.discard(handle).expect("what is stored can be discarded");
         let came = block.is_some();
-        block.into_iter().for_each(|block| self.release(block));
+        block.into_iter().for_each(|block| self.free(block));
         came
     }
 
     fn settle(&self, budget: Pages, cx: Context) -> forebay::port::Settled {
-        self.store.settle(budget, cx, &mut |block| self.release(block))
+        self.store.settle(budget, cx, &mut |block| self.free(block))
     }
 
     /// Nothing is stored, no frame is out, and there is as much room as there was.
@@ -207,7 +210,7 @@ fn what_is_not_declared_is_unsupported<P: Platform, S: BackingStore<P::Block>>(b
         Handle::new(mine, order(0), 0).expect("0 is a value")
     };
     if !b.can(Capabilities::COPY) {
-        assert_eq!(b.raw.save(&block, order(0), Context::THREAD), Err(Unsupported));
+        assert_eq!(b.raw.save(&block, order(0), None, Context::THREAD), Err(Unsupported));
     }
     if !b.can(Capabilities::LOAD) {
         assert_eq!(b.raw.load(&handle(), &mut block, Pages::ZERO, Context::THREAD), Err(Unsupported));
@@ -222,12 +225,12 @@ fn what_is_not_declared_is_unsupported<P: Platform, S: BackingStore<P::Block>>(b
     }
     if !b.can(Capabilities::TRANSFER) {
         assert_eq!(b.start.transfers, 0, "it adopts nothing, but says that it would");
-        let refused = b.store.transfer(block).expect_err("it never does this");
+        let refused = b.store.transfer(block, None).expect_err("it never does this");
         assert_eq!(refused.why, Unsupported);
         block = refused.item;
     }
     assert!(content(&block) == bytes);
-    b.release(block);
+    b.free(block);
 }
 
 fn what_is_declared_is_done<P: Platform, S: BackingStore<P::Block>>(b: &Bench<'_, P, S>) {
@@ -245,7 +248,7 @@ fn what_is_declared_is_done<P: Platform, S: BackingStore<P::Block>>(b: &Bench<'_
         let mut handle = b.save(3, 2);
         assert!(b.raw.owns(&handle) && b.raw.ids().contains(handle.store()));
         b.loads(&handle, &b.start_of(&handle, 2));
-        if b.can(Capabilities::SPLIT) && handle.pages() > Pages::new(1) {
+        if b.can(Capabilities::SPLIT) && handle.order().pages() > Pages::new(1) {
             handle = match b.store.split(handle) {
                 Ok((lower, upper)) => {
                     b.discard(upper);

@@ -174,7 +174,7 @@ fn made<'h, P: Platform<Mode = Caching>, S: BackingStore<P::Block>, T: Slots<P>>
     id: usize,
     slots: T,
 ) -> Buffer<'h, P, S, T> {
-    Buffer::of(slots, home).with_unit(shape.unit()).with_id(BufferId(id)).with_mode(shape.mode())
+    Buffer::with_slots(home, slots, shape.unit()).with_id(BufferId(id)).with_mode(shape.mode())
 }
 
 impl<'m, P: Platform, S: BackingStore<P::Block>> Kept<'_, 'm, P, S> {

@@ -36,7 +36,7 @@ impl<S: Source, const PAGE: usize> Rig<'_, '_, S, PAGE> {
             Op::Join { left, right } => self.join(left, right),
             Op::Release { which } => {
                 if let Some(block) = self.take_raw(which) {
-                    self.home.pool().release(block);
+                    self.home.pool().free(block);
                 }
             }
             Op::Scribble { which, byte } => {
@@ -48,7 +48,7 @@ impl<S: Source, const PAGE: usize> Rig<'_, '_, S, PAGE> {
             }
             Op::Transfer { which } if self.handles.len() < HELD => {
                 let Some(block) = self.take_raw(which) else { return };
-                match self.home.store().transfer(block) {
+                match self.home.store().transfer(block, None) {
                     Ok(handle) => self.handles.push(handle),
                     Err(refused) => {
                         self.expect_store(refused.why, &[StoreError::Full, StoreError::Backlog]);
@@ -72,7 +72,7 @@ impl<S: Source, const PAGE: usize> Rig<'_, '_, S, PAGE> {
             Op::TakeBack { handle } if self.raw.len() < HELD => {
                 let Some(handle) = pick(&mut self.handles, handle) else { return };
                 let mut all = vec![StoreError::WrongKind, StoreError::Busy];
-                if self.memfd.as_ref().is_some_and(|memfd| memfd.is_over(handle.pages())) {
+                if self.memfd.as_ref().is_some_and(|memfd| memfd.is_over(handle.order().pages())) {
                     all.push(StoreError::Limit);
                 }
                 match self.home.store().take_back(handle, Context::THREAD) {
@@ -254,7 +254,7 @@ impl<S: Source, const PAGE: usize> Rig<'_, '_, S, PAGE> {
         let Some(handle) = self.handles.get(usize::from(handle) % handles) else { return };
         let Some(loose) = self.raw.get_mut(usize::from(which) % blocks) else { return };
         let at = if at == u8::MAX { Pages::MAX } else { pages(usize::from(at) % 5) };
-        let fits = at + handle.pages() <= loose.item.pages();
+        let fits = at + handle.order().pages() <= loose.item.pages();
         let result = self.home.store().load(handle, &mut loose.item, at, cx);
         loose.bytes = bytes_of(&loose.item);
         match result {
@@ -270,7 +270,7 @@ impl<S: Source, const PAGE: usize> Rig<'_, '_, S, PAGE> {
 
     pub(super) fn discard(&self, handle: Handle) {
         if let Ok(Some(block)) = self.home.store().discard(handle) {
-            self.home.pool().release(block);
+            self.home.pool().free(block);
         }
     }
 

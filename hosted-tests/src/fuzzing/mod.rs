@@ -201,9 +201,9 @@ fn region_ids<B: forebay::OwnedBlock, const PAGE: usize>(regions: &[Swap<B, PAGE
 
 /// What is free, for a check that must not go through the wrappers.
 fn has_block<S: Source>(source: &S, order: forebay::Order, cx: Context) -> bool {
-    match source.allocate(order, cx) {
+    match source.allocate(AllocRequest::new(order), cx) {
         Ok(block) => {
-            source.release(block);
+            source.free(block);
             true
         }
         Err(_) => false,

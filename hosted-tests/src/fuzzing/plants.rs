@@ -116,7 +116,7 @@ impl<B: OwnedBlock> BackingStore<B> for Planted<'_, B> {
         self.inner.room_of(handle)
     }
     fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
-        self.inner.save(block, order, cx)
+        self.inner.save(block, order, None, cx)
     }
     fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
         self.inner.load(handle, block, at, cx)?;
@@ -126,7 +126,7 @@ impl<B: OwnedBlock> BackingStore<B> for Planted<'_, B> {
         Ok(())
     }
     fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
-        self.adopted(self.inner.transfer(block))
+        self.adopted(self.inner.transfer(block, None))
     }
     fn save_for(&self, charge: Charge, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
         self.inner.save_for(charge, block, order, cx)
@@ -161,7 +161,7 @@ impl<B: OwnedBlock> BackingStore<B> for Planted<'_, B> {
             _ => block,
         })
     }
-    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
+    fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(B)) -> Settled {
         let cx = if self.plant == Plant::SettlesNothing { Context::INTERRUPT } else { cx };
         let mut settled = self.inner.settle(budget, cx, home);
         if let Some(alias) = self.alias.as_ref().filter(|_| self.plant == Plant::WritesLate) {

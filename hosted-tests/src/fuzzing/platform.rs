@@ -105,13 +105,13 @@ impl<const PAGE: usize> Platform for Stubborn<PAGE> {
     type RawMutex = NoopRawMutex;
     type Mode = ();
     fn allocate(&self, order: Order, cx: Context) -> Result<StubbornBlock<PAGE>, AllocError> {
-        self.0.allocate(order, cx).map(StubbornBlock)
+        self.0.allocate(AllocRequest::new(order), cx).map(StubbornBlock)
     }
     fn available(&self, zones: Zones) -> Option<Pages> {
         self.0.free_pages(zones)
     }
     fn release(&self, block: StubbornBlock<PAGE>) {
-        self.0.release(block.0);
+        self.0.free(block.0);
     }
     fn join(
         &self,
@@ -149,7 +149,7 @@ struct Shown {
 }
 
 fn frames<B: OwnedBlock>(block: &B) -> std::ops::Range<usize> {
-    block.pfn().get()..block.pfn().get() + block.pages().get()
+    block.pfn().get()..block.pfn().get() + block.order().pages().get()
 }
 
 impl Hooks {
@@ -186,7 +186,7 @@ impl Hooks {
     fn came<B: OwnedBlock>(&self, block: &B) {
         let again = self.shown.borrow().retired.range(frames(block)).next().copied();
         assert_eq!(again, None, "a frame that was exported has a second owner");
-        self.moved(block.pages(), None, Some(Caching::WriteBack));
+        self.moved(block.order().pages(), None, Some(Caching::WriteBack));
     }
 
     fn goes<B: OwnedBlock>(&self, block: &B) {
@@ -196,7 +196,7 @@ impl Hooks {
                 shown.retired.insert(frame);
             }
         }
-        self.moved(block.pages(), Some(Caching::WriteBack), None);
+        self.moved(block.order().pages(), Some(Caching::WriteBack), None);
     }
 
     fn moved(&self, pages: Pages, from: Option<Caching>, to: Option<Caching>) {
@@ -225,7 +225,7 @@ impl<'w, S> Hooked<'w, S> {
 }
 
 fn fill<B: OwnedBlock>(block: &mut B, byte: u8) {
-    for page in 0..block.pages().get() {
+    for page in 0..block.order().pages().get() {
         let bytes = &[byte; LARGE][..B::PAGE];
         assert_eq!(block.write_at(page * B::PAGE, bytes), B::PAGE);
     }
@@ -241,7 +241,7 @@ impl<S: Source> Platform for Hooked<'_, S> {
     };
 
     fn allocate(&self, order: Order, cx: Context) -> Result<S::Block, AllocError> {
-        let mut block = self.source.allocate(order, cx)?;
+        let mut block = self.source.allocate(AllocRequest::new(order), cx)?;
         if S::SOILED {
             fill(&mut block, 0xdb);
         }
@@ -252,7 +252,7 @@ impl<S: Source> Platform for Hooked<'_, S> {
     fn release(&self, mut block: S::Block) {
         fill(&mut block, 0xee);
         self.hooks.goes(&block);
-        self.source.release(block);
+        self.source.free(block);
     }
 
     fn keep(&self, block: &S::Block, _: Caching) -> Keep {
@@ -281,7 +281,11 @@ impl<S: Source> Platform for Hooked<'_, S> {
 
     /// No block reaches into another zone.
     fn join(&self, left: S::Block, right: S::Block) -> Result<S::Block, (S::Block, S::Block)> {
-        if left.pages() >= Pages::new(ZONE) { Err((left, right)) } else { self.source.join(left, right) }
+        if left.order().pages() >= Pages::new(ZONE) {
+            Err((left, right))
+        } else {
+            self.source.join(left, right)
+        }
     }
 
     fn set_mode(
@@ -292,7 +296,7 @@ impl<S: Source> Platform for Hooked<'_, S> {
         _: Context,
     ) -> Result<(), ModeRefused> {
         assert_ne!(from, to, "a change of mode that changes nothing");
-        self.hooks.moved(block.pages(), Some(from), Some(to));
+        self.hooks.moved(block.order().pages(), Some(from), Some(to));
         Ok(())
     }
 

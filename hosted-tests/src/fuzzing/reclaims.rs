@@ -190,9 +190,9 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
     /// Whether the source has such a block, past all wrappers that may fail.
     fn gives(&self, order: Order, asked: &Asked) -> bool {
         let hooked = self.home.platform().inner().inner();
-        let Ok(block) = self.source.allocate(order, asked.cx) else { return false };
+        let Ok(block) = self.source.allocate(AllocRequest::new(order), asked.cx) else { return false };
         let fits = asked.zones.contains(hooked.zone(&block));
-        self.source.release(block);
+        self.source.free(block);
         fits
     }
 

@@ -335,7 +335,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         }
         while let Some(loose) = self.raw.pop() {
             assert_eq!(bytes_of(&loose.item), loose.bytes, "a block outside buffers changed");
-            self.home.pool().release(loose.item);
+            self.home.pool().free(loose.item);
         }
         let mut left: Vec<usize> = (0..buffers.len()).collect();
         while !left.is_empty() {

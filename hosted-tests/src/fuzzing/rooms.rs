@@ -81,7 +81,7 @@ impl<B: OwnedBlock, const PAGE: usize> BackingStore<B> for Rooms<'_, B, PAGE> {
         self.region.space()
     }
     fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
-        let done = self.region.save(block, order, cx).inspect(|handle| self.take(handle));
+        let done = self.region.save(block, order, None, cx).inspect(|handle| self.take(handle));
         done.inspect_err(|why| match order <= block.order() {
             true => self.check(*why, order),
             false => assert_eq!(*why, StoreError::TooLarge),
@@ -96,7 +96,7 @@ impl<B: OwnedBlock, const PAGE: usize> BackingStore<B> for Rooms<'_, B, PAGE> {
             self.plant == Plant::KeepsRoom && self.region.space().pages < order.pages() + order.pages();
         let done = match keeps {
             true => Err(Refused::new(block, StoreError::Full)),
-            false => self.region.transfer(block),
+            false => self.region.transfer(block, None),
         };
         done.inspect(|handle| self.take(handle)).inspect_err(|refused| self.check(refused.why, order))
     }
@@ -118,7 +118,7 @@ impl<B: OwnedBlock, const PAGE: usize> BackingStore<B> for Rooms<'_, B, PAGE> {
         }
         self.region.discard(handle).inspect(|_| self.free(page))
     }
-    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
+    fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(B)) -> Settled {
         self.region.settle(budget, cx, home)
     }
 }

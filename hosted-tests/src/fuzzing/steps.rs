@@ -270,7 +270,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         }
         let mut back = |block: Plain<S>| {
             home.store().gave_home(&block);
-            home.pool().release(block);
+            home.pool().free(block);
         };
         let done = regions[which % regions.len()].write_out(&mut self.engine, bytes, &mut back);
         let at_work = self.engine.is_at_work();

@@ -70,7 +70,7 @@ impl<B: OwnedBlock> BackingStore<B> for Copying {
     }
 
     fn space(&self) -> Space {
-        Space::new(Pages::new(self.room() - self.used()), 0)
+        Space { pages: Pages::new(self.room() - self.used()), transfers: 0 }
     }
 
     fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {

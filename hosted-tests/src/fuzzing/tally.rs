@@ -106,7 +106,7 @@ impl<'w, B: OwnedBlock> Tally<'w, B> {
     }
 
     fn gave_up(&self, block: &B) {
-        let left = self.adopted.get().checked_sub(block.pages().get());
+        let left = self.adopted.get().checked_sub(block.order().pages().get());
         self.adopted.set(left.expect("a store gives up more than it adopted"));
     }
 
@@ -137,7 +137,7 @@ impl<B: OwnedBlock> BackingStore<B> for Tally<'_, B> {
     }
 
     fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
-        self.inner.save(block, order, cx).inspect(|handle| self.born(handle))
+        self.inner.save(block, order, None, cx).inspect(|handle| self.born(handle))
     }
 
     fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
@@ -149,9 +149,9 @@ impl<B: OwnedBlock> BackingStore<B> for Tally<'_, B> {
     }
 
     fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
-        self.inner.transfer(block).inspect(|handle| {
+        self.inner.transfer(block, None).inspect(|handle| {
             self.born(handle);
-            self.adopted.set(self.adopted.get() + handle.pages().get());
+            self.adopted.set(self.adopted.get() + handle.order().pages().get());
         })
     }
 
@@ -162,7 +162,7 @@ impl<B: OwnedBlock> BackingStore<B> for Tally<'_, B> {
     fn transfer_for(&self, charge: Charge, block: B) -> Result<Handle, Refused<B, StoreError>> {
         self.inner.transfer_for(charge, block).inspect(|handle| {
             self.born(handle);
-            self.adopted.set(self.adopted.get() + handle.pages().get());
+            self.adopted.set(self.adopted.get() + handle.order().pages().get());
         })
     }
 
@@ -195,7 +195,7 @@ impl<B: OwnedBlock> BackingStore<B> for Tally<'_, B> {
         block
     }
 
-    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
+    fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(B)) -> Settled {
         self.settles.set(self.settles.get() + 1);
         self.inner.settle(budget, cx, &mut |block: B| {
             self.gave_up(&block);

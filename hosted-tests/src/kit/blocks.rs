@@ -45,10 +45,10 @@ impl Platform for StiffRam {
     type RawMutex = SpinRawMutex;
     type Mode = ();
     fn allocate(&self, order: Order, cx: Context) -> Result<Stiff, AllocError> {
-        self.ram.allocate(order, cx).map(Stiff)
+        self.ram.allocate(AllocRequest::new(order), cx).map(Stiff)
     }
     fn release(&self, block: Stiff) {
-        self.ram.release(block.0);
+        self.ram.free(block.0);
     }
     fn available(&self, zones: Zones) -> Option<Pages> {
         self.ram.free_pages(zones)
@@ -104,9 +104,9 @@ impl Platform for SeenRam {
     type RawMutex = SpinRawMutex;
     type Mode = ();
     fn allocate(&self, order: Order, cx: Context) -> Result<Seen, AllocError> {
-        self.0.allocate(order, cx).map(Seen)
+        self.0.allocate(AllocRequest::new(order), cx).map(Seen)
     }
     fn release(&self, block: Seen) {
-        self.0.release(block.0);
+        self.0.free(block.0);
     }
 }

@@ -63,18 +63,19 @@ pub fn forebay<P: Platform, S: BackingStore<P::Block>>(
 pub fn all_home(world: &World, near: &Near, far: &Far) {
     world.validate();
     world.assert_empty();
-    assert_eq!(near.free(), near.total(), "frames of the source");
-    assert_eq!(far.space(), Space::new(far.total(), 16), "room in the region");
+    assert_eq!(near.unused(), near.total(), "frames of the source");
+    assert_eq!(far.space(), Space { pages: far.total(), transfers: 16 }, "room in the region");
 }
 
 /// Takes every page that the source has but those with these numbers, counted among the free ones (numbers
 /// past the end are nobody's). Unwatched: it is somebody else's memory now.
 pub fn leave(near: &Near, free: impl IntoIterator<Item = usize>) -> Vec<Option<RamBlock<PAGE>>> {
-    let mut all: Vec<_> = std::iter::from_fn(|| near.allocate(Order::PAGE, CX).ok()).map(Some).collect();
+    let mut all: Vec<_> =
+        std::iter::from_fn(|| near.allocate(AllocRequest::new(Order::PAGE), CX).ok()).map(Some).collect();
     all.sort_by_key(|b| b.as_ref().map(OwnedBlock::pfn));
     for n in free {
         if let Some(block) = all.get_mut(n).and_then(Option::take) {
-            near.release(block);
+            near.free(block);
         }
     }
     all
@@ -82,5 +83,5 @@ pub fn leave(near: &Near, free: impl IntoIterator<Item = usize>) -> Vec<Option<R
 
 /// The other side of [`leave`].
 pub fn give_back(near: &Near, hogged: Vec<Option<RamBlock<PAGE>>>) {
-    hogged.into_iter().flatten().for_each(|b| near.release(b));
+    hogged.into_iter().flatten().for_each(|b| near.free(b));
 }

@@ -71,10 +71,10 @@ impl<P: Platform<Mode = ()>> Platform for Machine<P> {
     const MAX_ORDER: Order = P::MAX_ORDER;
 
     fn allocate(&self, order: Order, cx: Context) -> Result<P::Block, AllocError> {
-        self.inner.allocate(order, cx)
+        self.inner.allocate(AllocRequest::new(order), cx)
     }
     fn release(&self, block: P::Block) {
-        self.inner.release(block);
+        self.inner.free(block);
     }
     fn available(&self, zones: Zones) -> Option<Pages> {
         self.inner.free_pages(zones)
@@ -93,7 +93,7 @@ impl<P: Platform<Mode = ()>> Platform for Machine<P> {
         if [No::Mode, No::ModeTo(to), No::ModeAt(block.pfn())].contains(&s.no) {
             return Err(ModeRefused);
         }
-        for n in block.pfn().get()..block.pfn().get() + block.pages().get() {
+        for n in block.pfn().get()..block.pfn().get() + block.order().pages().get() {
             let was = s.modes.insert(n, to).unwrap_or(Caching::WriteBack);
             assert_eq!(was, from, "frame {n:x} was in another mode than forebay believes");
         }

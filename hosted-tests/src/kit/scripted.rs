@@ -97,8 +97,8 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Scripted<S, B> {
         match s.save {
             Some(why) => Err(why),
             None if order > s.largest => Err(StoreError::TooLarge),
-            None if s.short => self.inner.save(block, order.lower().unwrap_or(order), cx),
-            None => self.inner.save(block, order, cx),
+            None if s.short => self.inner.save(block, order.lower().unwrap_or(order), None, cx),
+            None => self.inner.save(block, order, None, cx),
         }
     }
     fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
@@ -110,7 +110,7 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Scripted<S, B> {
     fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
         match self.script().transfer {
             Some(why) => Err(Refused::new(block, why)),
-            None => self.inner.transfer(block),
+            None => self.inner.transfer(block, None),
         }
     }
     fn take_back(&self, handle: Handle, cx: Context) -> Result<B, Refused<Handle, StoreError>> {
@@ -132,7 +132,7 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Scripted<S, B> {
             None => self.inner.split(handle),
         }
     }
-    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
+    fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(B)) -> Settled {
         self.inner.settle(budget, cx, home)
     }
 }

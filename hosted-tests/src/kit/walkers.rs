@@ -82,7 +82,7 @@ pub struct Loud(SpinRawMutex);
 // SAFETY: it is the other lock, and a number of this thread's.
 unsafe impl RawMutex for Loud {
     const INIT: Self = Loud(SpinRawMutex::INIT);
-    fn with<R>(&self, f: impl FnOnce() -> R) -> R {
+    fn lock<R>(&self, f: impl FnOnce() -> R) -> R {
         TAKEN.set(TAKEN.get() + 1);
         self.0.with(f)
     }
@@ -104,10 +104,10 @@ impl Platform for LoudRam<'_> {
     type RawMutex = Loud;
     type Mode = ();
     fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
-        self.0.allocate(order, cx)
+        self.0.allocate(AllocRequest::new(order), cx)
     }
     fn release(&self, block: RamBlock<PAGE>) {
-        self.0.release(block);
+        self.0.free(block);
     }
     fn join(
         &self,
@@ -160,7 +160,9 @@ impl Platform for TwoZones {
     }
     fn allocate(&self, ask: AllocRequest, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
         let mut zones = [LOW, HIGH].into_iter().filter(|zone| ask.zones.contains(*zone));
-        zones.find_map(|zone| self.of(zone).allocate(ask.order, cx).ok()).ok_or(AllocError::Exhausted)
+        zones
+            .find_map(|zone| self.of(zone).allocate(AllocRequest::new(ask.order), cx).ok())
+            .ok_or(AllocError::Exhausted)
     }
     fn zone(&self, block: &RamBlock<PAGE>) -> Zone {
         if self.frames.contains(&block.pfn().get()) { LOW } else { HIGH }
@@ -169,7 +171,7 @@ impl Platform for TwoZones {
         Some([LOW, HIGH].into_iter().filter(|z| zones.contains(*z)).map(|z| self.of(z).free()).sum())
     }
     fn release(&self, block: RamBlock<PAGE>) {
-        self.of(self.zone(&block)).release(block);
+        self.of(self.zone(&block)).free(block);
     }
     fn join(
         &self,
@@ -230,7 +232,7 @@ impl<S: BackingStore<RamBlock<PAGE>>> BackingStore<RamBlock<PAGE>> for Settles<S
         self.inner.discard(handle)
     }
     fn save(&self, block: &RamBlock<PAGE>, order: Order, cx: Context) -> Result<Handle, StoreError> {
-        self.inner.save(block, order, cx)
+        self.inner.save(block, order, None, cx)
     }
     fn load(
         &self,
@@ -242,7 +244,7 @@ impl<S: BackingStore<RamBlock<PAGE>>> BackingStore<RamBlock<PAGE>> for Settles<S
         self.inner.load(handle, block, at, cx)
     }
     fn transfer(&self, block: RamBlock<PAGE>) -> Result<Handle, Refused<RamBlock<PAGE>, StoreError>> {
-        self.inner.transfer(block)
+        self.inner.transfer(block, None)
     }
     fn take_back(&self, handle: Handle, cx: Context) -> Result<RamBlock<PAGE>, Refused<Handle, StoreError>> {
         self.inner.take_back(handle, cx)
@@ -250,7 +252,7 @@ impl<S: BackingStore<RamBlock<PAGE>>> BackingStore<RamBlock<PAGE>> for Settles<S
     fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
         self.inner.split(handle)
     }
-    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(RamBlock<PAGE>)) -> Settled {
+    fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(RamBlock<PAGE>)) -> Settled {
         self.times.set(self.times.get() + 1);
         assert!(self.times.get() <= 100, "it settles for ever");
         let how = self.how.get();

@@ -100,7 +100,7 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Bad<S> {
     }
 
     fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
-        self.inner.save(block, order, cx).map(|handle| self.accept(handle))
+        self.inner.save(block, order, None, cx).map(|handle| self.accept(handle))
     }
 
     fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
@@ -115,7 +115,7 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Bad<S> {
     }
 
     fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
-        self.inner.transfer(block).map(|handle| self.accept(handle))
+        self.inner.transfer(block, None).map(|handle| self.accept(handle))
     }
 
     fn take_back(&self, handle: Handle, cx: Context) -> Result<B, Refused<Handle, StoreError>> {
@@ -155,7 +155,7 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Bad<S> {
         self.inner.discard(handle)
     }
 
-    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
+    fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(B)) -> Settled {
         self.inner.settle(budget, cx, home)
     }
 }

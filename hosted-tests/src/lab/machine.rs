@@ -165,7 +165,7 @@ impl<'h, 'w, T: SideTables> Machine<'h, 'w, T> {
 
     /// A buffer of one page for each slot.
     pub fn chunk(&self, slots: &'h mut [ChunkSlot<'w, T>]) -> Chunk<'h, 'w, T> {
-        Buffer::over(slots, self.home)
+        Buffer::with_slots(self.home, slots, Order::PAGE)
     }
 
     /// A guard of buffer number `which`, for which room is made by evicting others: `first` so much, and whenever

@@ -40,7 +40,7 @@ impl<'w, T> Watched<'w, T> {
     pub fn gave_home<B: OwnedBlock>(&self, block: &B) {
         let mut s = self.world.lock();
         s.hand(block.pfn(), block.order(), Owner::Store, Owner::Pool);
-        s.counts.written_out += block.pages().get();
+        s.counts.written_out += block.order().pages().get();
         s.measure();
     }
 }
@@ -57,7 +57,7 @@ impl<P: Platform> Platform for Watched<'_, P> {
 
     fn allocate(&self, ask: AllocRequest, cx: Context) -> Result<P::Block, AllocError> {
         let order = ask.order;
-        let block = self.inner.allocate(ask, cx)?;
+        let block = self.inner.allocate(AllocRequest::new(ask), cx)?;
         assert_eq!(block.order(), order, "asked for {order:?}");
         assert!(block.pfn().is_aligned(order), "{:?} is not aligned to {order:?}", block.pfn());
         let mut s = self.world.lock();
@@ -78,10 +78,10 @@ impl<P: Platform> Platform for Watched<'_, P> {
             assert!(!s.unflushed.contains(&n), "frame {n:x} came home before its mode was flushed");
             assert!(!s.mapped.contains_key(&n), "frame {n:x} came home, and a device can reach it");
         }
-        s.pool_frames -= block.pages().get();
-        s.counts.released += block.pages().get();
+        s.pool_frames -= block.order().pages().get();
+        s.counts.released += block.order().pages().get();
         drop(s);
-        self.inner.release(block);
+        self.inner.free(block);
     }
 
     const ZONES: u8 = P::ZONES;
@@ -295,7 +295,7 @@ impl<S> Watched<'_, S> {
                     b
                 });
                 s.put(handle, Stored { order: handle.order(), bytes, block: None, charge: None });
-                s.counts.saved += handle.pages().get();
+                s.counts.saved += handle.order().pages().get();
                 s.measure();
             }
             Err(_) => s.counts.refused += order.pages().get(),
@@ -359,7 +359,7 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
     }
 
     fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
-        self.save_by(block, order, || self.inner.save(block, order, cx))
+        self.save_by(block, order, || self.inner.save(block, order, None, cx))
     }
 
     fn save_for(&self, charge: Charge, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
@@ -374,12 +374,12 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
         let mut s = self.world.lock();
         let stored = s.stored.get(&key(handle)).unwrap_or_else(|| panic!("nobody stored {handle:?}"));
         assert!(bytes.is_none() || bytes == stored.bytes, "{handle:?} was loaded with other bytes");
-        s.counts.loaded += handle.pages().get();
+        s.counts.loaded += handle.order().pages().get();
         Ok(())
     }
 
     fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
-        self.transfer_by(block, |block| self.inner.transfer(block))
+        self.transfer_by(block, |block| self.inner.transfer(block, None))
     }
 
     fn transfer_for(&self, charge: Charge, block: B) -> Result<Handle, Refused<B, StoreError>> {
@@ -400,7 +400,7 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
                 assert_eq!(stored.order, block.order(), "another block was taken back");
                 assert!(bytes == stored.bytes, "{:?} was taken back with other bytes", block.pfn());
                 s.hand(block.pfn(), block.order(), Owner::Store, Owner::Pool);
-                s.counts.taken_back += block.pages().get();
+                s.counts.taken_back += block.order().pages().get();
                 s.measure();
                 Ok(block)
             }
@@ -445,7 +445,7 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
                 let mut s = self.world.lock();
                 s.hand(block.pfn(), block.order(), Owner::Store, Owner::Pool);
                 // Not measured: it only passes through the hands of whoever drops it.
-                s.counts.uncovered += block.pages().get();
+                s.counts.uncovered += block.order().pages().get();
                 Ok(Some(block))
             }
             Ok(None) => Ok(None),
@@ -455,10 +455,10 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
         }
     }
 
-    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
+    fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(B)) -> Settled {
         let mut freed = Pages::ZERO;
         let settled = self.inner.settle(budget, cx, &mut |block: B| {
-            freed += block.pages();
+            freed += block.order().pages();
             self.gave_home(&block);
             home(block);
         });

@@ -10,9 +10,9 @@ use hosted_tests::{Contents, World};
 fn blocks_cover_the_buffer() {
     let (world, near, far) = (World::new(Contents::Compared), near(32), far(32));
     let hogged = leave(&near, [0, 1, 2, 3, 6, 8, 9, 16, 17, 18, 19, 20, 21, 22, 23]);
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 13];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 4);
     for round in 0..2 {
         let guard = buffer.write().unwrap();

@@ -110,7 +110,7 @@ fn pieces_go_where_they_belong() {
         let flash = Flash::new(FLASH, &bytes);
         let home = forebay(&near, &flash, &world);
         let mut slots = [const { Slot::EMPTY }; 16];
-        let buffer = Buffer::over(&mut slots, &home);
+        let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE);
         buffer.attach_stored(4, known(home.store(), &flash, &bytes, 0, 2), CX).unwrap();
         buffer.attach_stored(9, known(home.store(), &flash, &bytes, 6, 0), CX).unwrap();
         buffer.attach_stored(12, known(home.store(), &flash, &bytes, 4, 1), CX).unwrap();
@@ -132,9 +132,9 @@ fn pieces_go_where_they_belong() {
 fn past_the_end_there_are_zeros() {
     let (near, world) = (near(16), World::new(Contents::Compared));
     for len in [1, PAGE - 1, PAGE, PAGE + 1, 3 * PAGE + 65] {
-        let mut dirty = near.allocate(order(2), CX).unwrap();
+        let mut dirty = near.allocate(AllocRequest::new(order(2)), CX).unwrap();
         dirty.fill(0xEE);
-        near.release(dirty);
+        near.free(dirty);
         let bytes = pattern(6, len);
         let flash = Flash::new(FLASH, &bytes);
         assert_eq!(flash.pages(), pages(len.div_ceil(PAGE)));
@@ -154,10 +154,10 @@ fn what_another_stored_is_a_beginning() {
     let (near, far, world) = (near(16), far(16), World::new(Contents::Compared));
     let home = forebay(&near, &far, &world);
     let bytes = pattern(2, 4 * PAGE);
-    let mut block = home.platform().allocate(order(2), CX).unwrap();
+    let mut block = home.platform().allocate(AllocRequest::new(order(2)), CX).unwrap();
     block.copy_from_slice(&bytes);
-    let copy = home.store().save(&block, order(2), CX).unwrap();
-    let handed = home.store().transfer(block).unwrap();
+    let copy = home.store().save(&block, order(2), None, CX).unwrap();
+    let handed = home.store().transfer(block, None).unwrap();
     let [first, second]: [Buffer<'_, _, _>; 2] = [(); 2].map(|()| Buffer::new(&home, order(2)));
     first.attach_stored(0, copy, Context::INTERRUPT).unwrap();
     second.attach_stored(0, handed, Context::INTERRUPT).unwrap();
@@ -175,10 +175,10 @@ fn what_does_not_fit_comes_back() {
     let (near, far) = (near(16), far(16));
     let bytes = pattern(2, 8 * PAGE);
     let flash = Flash::new(FLASH, &bytes);
-    let home = Forebay::<_, _, [Place<_>; 0]>::new(&near, Tiered(&far, &flash), 0);
-    let home: &Forebay<_, _> = &home;
+    let home = Forebay::new(&near, Tiered(&far, &flash));
+    let home = &home;
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home).with_unit(order(1)); // 16 pages
+    let buffer = Buffer::with_slots(home, &mut slots[..], order(1)); // 16 pages
     let refused = |at: usize, handle: Handle| {
         let copy = Handle::new(handle.store(), handle.order(), handle.value());
         let refused = buffer.attach_stored(at, handle, CX).unwrap_err();
@@ -248,7 +248,7 @@ fn a_load_that_fails_is_tried_again() {
     let flash = Flash::new(FLASH, &bytes);
     let home = forebay(&near, Faulty::<_, SpinRawMutex>::new(&flash), &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, &home);
+    let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE);
     for page in 0..8 {
         buffer.attach_stored(page, known(home.store(), &flash, &bytes, page, 0), CX).unwrap();
     }
@@ -277,7 +277,7 @@ fn flash_is_a_store() {
     let flash = Flash::new(FLASH, &bytes);
     assert_eq!((flash.handle(at(2), order(0)), flash.handle(at(0), order(0)).is_some()), (None, true));
     let store: &dyn BackingStore<RamBlock<PAGE>> = &flash;
-    let mut block = source.allocate(order(1), CX).unwrap();
+    let mut block = source.allocate(AllocRequest::new(order(1)), CX).unwrap();
     let handle = || flash.handle(at(0), order(1)).unwrap();
     assert_eq!(store.load(&handle(), &mut block, pages(1), CX), Err(StoreError::TooLarge));
     assert_eq!(store.load(&handle(), &mut block, NONE, Context::INTERRUPT), Err(StoreError::Context));
@@ -289,13 +289,13 @@ fn flash_is_a_store() {
     assert_eq!(store.load(&handle(), &mut block, NONE, CX), Ok(()));
     assert!(block[..] == bytes[..]);
     assert_eq!(store.take_back(handle(), CX).unwrap_err().why, StoreError::Unsupported);
-    assert_eq!(store.save(&block, order(0), CX), Err(StoreError::Unsupported));
+    assert_eq!(store.save(&block, order(0), None, CX), Err(StoreError::Unsupported));
     let (lower, upper) = store.split(handle()).unwrap();
     assert_eq!((lower.value(), upper.value(), upper.order()), (0, 1, order(0)));
     assert_eq!(store.split(upper).unwrap_err().why, StoreError::TooLarge);
     assert_eq!(store.room_of(&lower), NONE);
     assert!(matches!(store.discard(lower), Ok(None)));
-    source.release(block);
+    source.free(block);
 }
 
 /// Rule: discarding copies is for room in the store: those that take none, as in flash, are kept, and the buffer leaves
@@ -315,8 +315,8 @@ fn copies_that_take_no_room_are_not_discarded() {
     assert_eq!(buffer.evict(ALL, Evict::COPY, CX).unwrap().moved(), pages(8));
     assert!(contents(&buffer) == expected);
     assert_eq!(buffer.residency(), residency(8, 8, 0));
-    assert_eq!((buffer.discard(), buffer.residency()), (Ok(pages(4)), residency(8, 4, 0)));
-    assert_eq!((buffer.discard(), far.space().pages), (Ok(NONE), far.total()));
+    assert_eq!((buffer.discard_copies(), buffer.residency()), (Ok(pages(4)), residency(8, 4, 0)));
+    assert_eq!((buffer.discard_copies(), far.space().pages), (Ok(NONE), far.total()));
     let evicted = buffer.evict(ALL, Evict::COPY, CX).unwrap();
     assert_eq!((evicted.clean, evicted.copied), (pages(4), pages(4)));
     assert!(contents(&buffer) == expected);

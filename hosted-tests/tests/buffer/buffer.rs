@@ -10,9 +10,9 @@ use hosted_tests::{Contents, World, memory};
 #[test]
 fn an_empty_buffer_is_zeros_without_memory() {
     let (world, near, far) = (World::new(Contents::Compared), near(32), far(32));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 6];
-    let many = Buffer::over(&mut slots, home);
+    let many = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     let one = Buffer::new(home, order(2));
     for how in RUNGS {
         assert_eq!(many.evict(ALL, how, CX), Ok(Evicted::default()));
@@ -31,7 +31,7 @@ fn an_empty_buffer_is_zeros_without_memory() {
 #[test]
 fn a_contiguous_buffer_derefs_to_bytes() {
     let (world, near, far) = (World::new(Contents::Compared), near(32), far(32));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let tile = Buffer::new(home, order(3)).with_id(BufferId(7));
     assert_eq!(tile.id(), BufferId(7));
     let text = pattern(1, 8 * PAGE);
@@ -55,9 +55,9 @@ fn copies_reach_across_blocks() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
     // Holes that make a buffer of eight slots five blocks: 2 + 2 + 1 + 2 + 1.
     let hogged = leave(&near, [0, 1, 4, 5, 7, 8, 9, 11]);
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     let end = 8 * PAGE;
     let mut model = vec![0; end];
     let spots: Vec<usize> = (0..=8).flat_map(|p| (p * PAGE).saturating_sub(1)..=p * PAGE + 1).collect();
@@ -93,9 +93,9 @@ fn copies_reach_across_blocks() {
 fn a_unit_is_the_least_block() {
     let (world, near, far) = (World::new(Contents::Compared), near(32), far(64));
     let log = Log::default();
-    let home: &Forebay<_, _> = &forebay(Traced::new(&near, &log), &far, &world);
+    let home = &forebay(Traced::new(&near, &log), &far, &world);
     let mut slots = [const { Slot::EMPTY }; 3];
-    let buffer = Buffer::over(&mut slots, home).with_unit(order(2));
+    let buffer = Buffer::with_slots(home, &mut slots[..], order(2));
     fill(&buffer, 4);
     assert_eq!(buffer.read().unwrap().bytes(), 3 * 4 * PAGE);
     for how in RUNGS {
@@ -116,7 +116,7 @@ fn a_unit_is_the_least_block() {
 #[test]
 fn guards_exclude_each_other() {
     let (world, near, far) = (World::new(Contents::Compared), near(8), far(8));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let tile = Buffer::new(home, order(1));
     fill(&tile, 8);
     let refuses = |write: Option<AccessError>| {
@@ -192,9 +192,9 @@ where
 fn a_buffer_may_be_dropped_in_any_state() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     for state in STATES {
-        let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+        let home = &forebay(&near, &far, &world);
         let mut slots = [const { Slot::EMPTY }; 8];
-        let buffer = Buffer::over(&mut slots, home);
+        let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
         bring_into(state, home, &buffer);
         world.validate();
         drop(buffer);
@@ -207,9 +207,9 @@ fn a_buffer_may_be_dropped_in_any_state() {
 #[test]
 fn a_purged_buffer_reads_as_zeros() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     for state in STATES {
         bring_into(state, home, &buffer);
         buffer.purge(Context::THREAD).unwrap();
@@ -225,15 +225,15 @@ fn a_purged_buffer_reads_as_zeros() {
 #[test]
 fn reading_keeps_the_copy_and_writing_drops_it() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 1);
     assert_eq!(buffer.evict(ALL, Evict::COPY, CX).unwrap().copied, pages(8));
     check(&buffer, 1);
     assert_eq!((buffer.residency(), world.stored()), (residency(8, 8, 0), pages(8)));
     let again = buffer.evict(ALL, Evict::TRANSFER, Context::INTERRUPT).unwrap();
-    assert_eq!((again.clean, again.moved(), near.free()), (pages(8), pages(8), near.total()));
+    assert_eq!((again.clean, again.moved(), near.unused()), (pages(8), pages(8), near.total()));
     world.validate();
 
     drop(buffer.write().unwrap());
@@ -251,9 +251,9 @@ fn a_partly_clean_buffer_copies_only_the_rest() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(32));
     let hogged = leave(&near, [0, 1, 4, 5, 7, 8, 9, 11]);
-    let home: &Forebay<_, _> = &forebay(&near, Traced::new(&far, &log), &world);
+    let home = &forebay(&near, Traced::new(&far, &log), &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 1);
     assert_eq!(buffer.evict(pages(3), Evict::COPY, CX).unwrap().copied, pages(4));
     check(&buffer, 1);
@@ -273,7 +273,7 @@ fn a_partly_clean_buffer_copies_only_the_rest() {
 #[test]
 fn copies_are_not_kept_in_a_store_that_is_nearly_full() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(12));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let tile = Buffer::new(home, order(3));
     fill(&tile, 1);
     assert_eq!(tile.evict(ALL, Evict::COPY, CX).unwrap().copied, pages(8));
@@ -290,7 +290,7 @@ fn copies_are_not_kept_in_a_store_that_is_nearly_full() {
 #[test]
 fn a_leaked_guard_loses_nothing() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let mut read = Buffer::new(home, order(2));
     let mut written = Buffer::new(home, order(1));
     for (buffer, seed) in [(&read, 5), (&written, 6)] {
@@ -318,16 +318,16 @@ fn a_leaked_guard_loses_nothing() {
 #[test]
 fn slots_of_a_leaked_buffer_begin_empty() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 4];
-    let leaked = Buffer::over(&mut slots, home);
+    let leaked = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&leaked, 9);
     leaked.evict(pages(1), Evict::SPLIT, CX).unwrap();
     std::mem::forget(leaked);
     let (frames, stored) = (world.frames_out(), world.stored());
     assert_eq!((frames, stored), (pages(3), pages(1)));
 
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     assert_eq!(buffer.residency(), residency(0, 0, 0));
     assert!(contents(&buffer).iter().all(|b| *b == 0));
     fill(&buffer, 10);
@@ -342,9 +342,9 @@ fn slots_of_a_leaked_buffer_begin_empty() {
 #[test]
 fn out_of_frames_passes() {
     let (world, near, far) = (World::new(Contents::Compared), near(8), far(16));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let (tile, many) = (Buffer::new(home, order(2)), Buffer::over(&mut slots, home));
+    let (tile, many) = (Buffer::new(home, order(2)), Buffer::with_slots(home, &mut slots[..], Order::PAGE));
     fill(&tile, 3);
     let out = Some(AccessError::Alloc(AllocError::AllocError(forebay::AllocError::Exhausted)));
     assert_eq!((many.read().err(), many.write().err()), (out, out));
@@ -364,11 +364,11 @@ fn out_of_frames_passes() {
 fn a_buffer_in_use_stays_as_it_was_made() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
     let machine = Machine::new(&near);
-    let home: &Forebay<_, _> = &forebay(&machine, &far, &world);
+    let home = &forebay(&machine, &far, &world);
     for evicted in [NONE, pages(1), ALL] {
         let mut slots = [const { Slot::EMPTY }; 4];
         let (mode, id) = (Caching::WriteCombined, BufferId(evicted.get()));
-        let buffer = Buffer::over(&mut slots, home).with_mode(mode).with_id(id);
+        let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE).with_mode(mode).with_id(id);
         fill(&buffer, 1);
         buffer.evict(evicted, Evict::SPLIT, CX).unwrap();
         let there = buffer.residency();
@@ -388,7 +388,7 @@ fn a_buffer_in_use_stays_as_it_was_made() {
 fn a_buffer_of_many_slots_in_a_static() {
     static HOME: Forebay<Near, Far, [Place<Near>; 0]> =
         Forebay::new(Near::new(), Far::new(StoreId::DEFAULT), 0);
-    static BUFFER: Buffer<'static, Near, Far, [Slot<Near>; 6]> = Buffer::inline(&HOME);
+    static BUFFER: Buffer<'static, Near, Far, [Slot<Near>; 6]> = Buffer::inline(&HOME, Order::PAGE);
     assert_eq!(
         BUFFER.read().err(),
         Some(AccessError::Alloc(AllocError::AllocError(forebay::AllocError::Exhausted))),
@@ -414,21 +414,21 @@ fn a_buffer_of_many_slots_in_a_static() {
 #[test]
 fn discarding_makes_clean_dirty_and_gives_the_store_room() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
-    assert_eq!(buffer.discard(), Ok(NONE));
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
+    assert_eq!(buffer.discard_copies(), Ok(NONE));
     fill(&buffer, 1);
-    assert_eq!(buffer.discard(), Ok(NONE));
+    assert_eq!(buffer.discard_copies(), Ok(NONE));
     for how in [Evict::COPY, Evict::SPLIT] {
         assert_eq!(buffer.evict(ALL, how, CX).unwrap().copied, pages(8), "{how:?}: nothing was clean");
-        assert_eq!((buffer.discard(), buffer.residency()), (Ok(NONE), residency(0, 0, 8)));
+        assert_eq!((buffer.discard_copies(), buffer.residency()), (Ok(NONE), residency(0, 0, 8)));
         let reader = buffer.read().unwrap();
-        assert_eq!((buffer.discard(), buffer.residency()), (Err(Busy), residency(8, 8, 0)));
-        assert_eq!(buffer.discard(), Err(Busy), "it is in use");
+        assert_eq!((buffer.discard_copies(), buffer.residency()), (Err(Busy), residency(8, 8, 0)));
+        assert_eq!(buffer.discard_copies(), Err(Busy), "it is in use");
         drop(reader);
         assert_eq!(far.space().pages, pages(24));
-        assert_eq!((buffer.discard(), buffer.residency()), (Ok(pages(8)), residency(8, 0, 0)));
+        assert_eq!((buffer.discard_copies(), buffer.residency()), (Ok(pages(8)), residency(8, 0, 0)));
         assert_eq!((far.space().pages, world.stored()), (pages(32), NONE));
         check(&buffer, 1);
     }
@@ -436,7 +436,7 @@ fn discarding_makes_clean_dirty_and_gives_the_store_room() {
     buffer.evict(ALL, Evict::SPLIT, CX).unwrap();
     let hogged = leave(&near, [0, 2, 4]);
     assert_eq!(buffer.restore(ALL, CX).loaded, pages(3));
-    assert_eq!((buffer.discard(), buffer.residency()), (Ok(pages(3)), residency(3, 0, 5)));
+    assert_eq!((buffer.discard_copies(), buffer.residency()), (Ok(pages(3)), residency(3, 0, 5)));
     world.validate();
     give_back(&near, hogged);
     check(&buffer, 1);
@@ -450,9 +450,9 @@ fn discarding_makes_clean_dirty_and_gives_the_store_room() {
 fn populating_goes_step_by_step() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let hogged = leave(&near, [0, 1, 4, 5, 7, 8, 9, 11]);
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     let refused = buffer.populate(ALL, Context::INTERRUPT);
     assert_eq!((refused.total(), refused.why), (NONE, Some(AccessError::Context)));
     assert_eq!(buffer.populate(NONE, CX), Restored::default());
@@ -465,7 +465,7 @@ fn populating_goes_step_by_step() {
     assert_eq!(buffer.residency(), residency(4, 0, 0));
     assert_eq!(buffer.evict(pages(1), Evict::COPY, CX).unwrap().copied, pages(2));
     assert_eq!([step(), step(), step(), step()], [(2, 0), (0, 2), (0, 2), (0, 0)]);
-    assert_eq!((buffer.residency(), near.free()), (residency(8, 2, 0), NONE));
+    assert_eq!((buffer.residency(), near.unused()), (residency(8, 2, 0), NONE));
     assert!(contents(&buffer).iter().all(|b| *b == 0));
     drop(buffer);
     give_back(&near, hogged);

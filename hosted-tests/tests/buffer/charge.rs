@@ -32,10 +32,10 @@ impl Platform for Accounts<'_> {
     type RawMutex = NoopRawMutex;
     type Mode = Caching;
     fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
-        self.machine.allocate(order, cx)
+        self.machine.allocate(AllocRequest::new(order), cx)
     }
     fn release(&self, block: RamBlock<PAGE>) {
-        self.machine.release(block);
+        self.machine.free(block);
     }
     fn join(
         &self,
@@ -180,10 +180,10 @@ fn over_the_limit_there_is_no_block() {
     let mut arrays = arrays();
     let buffer = charged(&home, &mut arrays);
     accounts.limit.set(5);
-    let free = near.free();
+    let free = near.unused();
     assert_eq!(buffer.write().err(), Some(AccessError::OverLimit));
     assert_eq!(buffer.residency(), residency(5, 0, 0));
-    assert_eq!((world.charged(client(1)), free - near.free()), (pages(5), pages(5)));
+    assert_eq!((world.charged(client(1)), free - near.unused()), (pages(5), pages(5)));
     accounts.limit.set(8);
     fill(&buffer, 4);
     check(&buffer, 4);
@@ -264,8 +264,8 @@ fn what_is_lost_is_paid_for_until_it_is_purged() {
     let (near, world) = (near(64), World::new(Contents::Ignored));
     let accounts = Accounts::new(&near);
     let store = Scripted::<Far, RamBlock<PAGE>>::new(far(64));
-    let home = Forebay::<_, _, [Place<_>; 0]>::new(Watched::new(&accounts, &world), &store, 0);
-    let home: &Forebay<_, _> = &home;
+    let home = Forebay::new(Watched::new(&accounts, &world), &store);
+    let home = &home;
     let mut arrays = arrays();
     let buffer = charged(home, &mut arrays);
     fill(&buffer, 6);
@@ -285,7 +285,7 @@ fn a_buffer_without_charges_charges_nobody() {
     accounts.limit.set(0);
     let home = forebay(&accounts, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, &home);
+    let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE);
     fill(&buffer, 6);
     buffer.evict(ALL, Evict::ANY, CX).unwrap();
     check(&buffer, 6);
@@ -356,7 +356,7 @@ impl BackingStore<RamBlock<PAGE>> for Told {
         cx: Context,
     ) -> Result<Handle, StoreError> {
         self.who.borrow_mut().push(("save", charge));
-        if self.full { Err(StoreError::Full) } else { self.inner.save(block, order, cx) }
+        if self.full { Err(StoreError::Full) } else { self.inner.save(block, order, None, cx) }
     }
     fn transfer_for(
         &self,
@@ -364,7 +364,7 @@ impl BackingStore<RamBlock<PAGE>> for Told {
         block: RamBlock<PAGE>,
     ) -> Result<Handle, Refused<RamBlock<PAGE>, StoreError>> {
         self.who.borrow_mut().push(("transfer", charge));
-        if self.full { Err(Refused::new(block, StoreError::Full)) } else { self.inner.transfer(block) }
+        if self.full { Err(Refused::new(block, StoreError::Full)) } else { self.inner.transfer(block, None) }
     }
 }
 
@@ -381,7 +381,7 @@ fn layers_tell_the_store_who_pays() {
     let tiers = Tiered(&first, &second);
     let store = Traced::new(Faulty::<_, SpinRawMutex>::new(&tiers), &log);
     let store: &dyn BackingStore<RamBlock<PAGE>> = &store;
-    let block = near.allocate(order(1), CX).unwrap();
+    let block = near.allocate(AllocRequest::new(order(1)), CX).unwrap();
     let copy = store.save_for(client(3), &block, order(1), CX).unwrap();
     assert_eq!(first.who.take(), [("save", client(3))]);
     assert_eq!(second.who.take(), [("save", client(3))]);
@@ -389,7 +389,7 @@ fn layers_tell_the_store_who_pays() {
     let handle = store.transfer_for(client(4), block).unwrap();
     assert_eq!(first.who.take(), [("transfer", client(4))]);
     assert_eq!(second.who.take(), [("transfer", client(4))]);
-    near.release(store.take_back(handle, CX).unwrap());
+    near.free(store.take_back(handle, CX).unwrap());
     let seen = log.take();
     assert!(
         matches!(seen[..], [Event::Save(..), Event::Discard(..), Event::Transfer(..), Event::TakeBack(..)]),

@@ -13,7 +13,7 @@ use hosted_tests::{Contents, World, memory};
 #[test]
 fn neighbours_are_one_slice() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let rows: [(&[usize], usize, bool); 4] = [
         (&[4, 5, 6, 7, 8, 9, 10, 11], 2, true),
         (&[8, 9, 10, 11, 12, 13, 14, 15], 1, true),
@@ -54,9 +54,9 @@ fn touching_pieces_are_no_slice() {
     for piece in [lower, upper] {
         near.add(piece, memory::words(Near::metadata_words(4 * PAGE))).unwrap();
     }
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 1);
     let mut guard = buffer.write().unwrap();
     let [lower, upper] = [0, 1].map(|n| guard.blocks().nth(n).unwrap().1.as_ptr_range());
@@ -76,9 +76,11 @@ fn the_mode_is_told() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(16));
     let machine = Faulty::<_, SpinRawMutex>::new(Traced::new(Machine::new(&near), &log));
-    let home: &Forebay<_, _> = &forebay(&machine, &far, &world);
+    let home = &forebay(&machine, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home).with_mode(Caching::WriteCombined).with_id(BufferId(3));
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE)
+        .with_mode(Caching::WriteCombined)
+        .with_id(BufferId(3));
     fill(&buffer, 1);
     log.take();
     let mut guard = buffer.write().unwrap();
@@ -100,10 +102,10 @@ fn the_mode_is_told() {
 fn shared_memory_is_no_slice() {
     let (near, far) = (StiffRam { ram: near(16), joins: true }, far_of::<Stiff>(16));
     let world = World::new(Contents::Compared);
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 8];
     for n in [8, 0] {
-        let buffer = Buffer::over(&mut slots[..n], home);
+        let buffer = Buffer::with_slots(home, &mut slots[..n], Order::PAGE);
         let mut guard = buffer.write().unwrap();
         assert_eq!(guard.blocks().count(), n.min(1));
         assert_eq!(guard.contiguous(CX), None);
@@ -120,10 +122,10 @@ impl Platform for Short {
     type RawMutex = SpinRawMutex;
     type Mode = ();
     fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
-        self.0.allocate(order, cx)
+        self.0.allocate(AllocRequest::new(order), cx)
     }
     fn release(&self, block: RamBlock<PAGE>) {
-        self.0.release(block);
+        self.0.free(block);
     }
     fn contiguous<'b>(
         &'b self,
@@ -150,10 +152,10 @@ impl Platform for Short {
 fn a_slice_of_another_length_is_none() {
     let (near, far) = (Short(near(16)), far(16));
     let hogged = leave(&near.0, [4, 5, 6, 7, 8, 9, 10, 11]);
-    let home = &Forebay::<_, _, [Place<&Short>; 0]>::new(&near, &far, 0);
+    let home = &Forebay::new(&near, &far);
     for n in [8, 4] {
         let mut slots = [const { Slot::EMPTY }; 8];
-        let buffer = Buffer::over(&mut slots[..n], home);
+        let buffer = Buffer::with_slots(home, &mut slots[..n], Order::PAGE);
         let mut guard = buffer.write().unwrap();
         let expected = (n == 4).then_some(4 * PAGE);
         assert_eq!(guard.contiguous(CX).map(<[u8]>::len), expected);
@@ -168,10 +170,10 @@ fn one_block_of_a_heap_is_a_slice() {
     type Heap = HeapSource<SpinRawMutex, PAGE>;
     let near = Heap::new();
     near.init(memory::leak(16 * PAGE, 0)).unwrap();
-    let home = &Forebay::<_, _, [Place<Heap>; 0]>::new(near, Null, 0);
+    let home = &Forebay::new(near, Null);
     for n in [4, 6] {
         let mut slots = [const { Slot::EMPTY }; 8];
-        let buffer = Buffer::over(&mut slots[..n], home);
+        let buffer = Buffer::with_slots(home, &mut slots[..n], Order::PAGE);
         let mut guard = buffer.write().unwrap();
         let expected = (guard.blocks().count() == 1).then_some(n * PAGE);
         assert_eq!((guard.contiguous(CX).map(<[u8]>::len), expected.is_some()), (expected, n == 4));
@@ -184,12 +186,12 @@ fn one_block_of_a_heap_is_a_slice() {
 #[test]
 fn one_slot_is_bytes_with_anything_beside_it() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let (mut slots, mut addresses, mut charges) = ([Slot::EMPTY], [None], [None]);
     let beside = Addressed::new([Slot::EMPTY], &mut addresses).unwrap();
     let roster = EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(1)]);
     let listed = roster.list(0, Charged::new(beside, &mut charges).unwrap()).unwrap();
-    let ring = Buffer::of(listed, home).with_unit(order(2));
+    let ring = Buffer::with_slots(home, listed, order(2));
     ring.write().unwrap().copy_from_slice(&pattern(1, 4 * PAGE));
     ring.evict(ALL, Evict::COPY, CX).unwrap();
     let guard = ring.read().unwrap();

@@ -43,10 +43,10 @@ impl Platform for Iommu<'_> {
     type RawMutex = NoopRawMutex;
     type Mode = Caching;
     fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
-        self.machine.allocate(order, cx)
+        self.machine.allocate(AllocRequest::new(order), cx)
     }
     fn release(&self, block: RamBlock<PAGE>) {
-        self.machine.release(block);
+        self.machine.free(block);
     }
     fn join(
         &self,
@@ -537,11 +537,11 @@ fn a_leaked_buffer_leaves_no_address() {
 #[test]
 fn without_an_iommu_the_address_is_the_physical_one() {
     let near = near(16);
-    let block = near.allocate(order(2), CX).unwrap();
+    let block = near.allocate(AllocRequest::new(order(2)), CX).unwrap();
     let at = near.map(&block, CX).unwrap().get();
     assert_eq!(at, block.pfn().get() as u64 * PAGE as u64);
     near.unmap(&block, DmaAddr::new(at).unwrap());
-    near.release(block);
+    near.free(block);
     assert_eq!(DmaAddr::new(u64::MAX), None);
     assert_eq!(DmaAddr::new(0).map(DmaAddr::get), Some(0));
     assert_eq!(DmaAddr::new(u64::MAX - 1).and_then(|a| a.checked_add(1)), None);

@@ -30,9 +30,9 @@ fn each_rung_by_itself() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(32));
     let hogged = leave(&near, HOLES);
-    let home: &Forebay<_, _> = &forebay(&near, Traced::new(&far, &log), &world);
+    let home = &forebay(&near, Traced::new(&far, &log), &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     let rows: [Row<'_>; 6] = [
         (Evict::TRANSFER, 8, 0, 0, &[], 0),
         (Evict::COPY, 0, 8, 0, &[1, 1, 1, 0, 0], 2),
@@ -51,7 +51,7 @@ fn each_rung_by_itself() {
             (pages(transferred), pages(copied), splits);
         assert_eq!(evicted, expected, "{how:?}");
         assert_eq!((saves(&log.take()), world.peak_extra()), (orders.to_vec(), pages(peak)), "{how:?}");
-        assert_eq!((near.free(), evicted.freed()), (pages(copied), pages(copied)));
+        assert_eq!((near.unused(), evicted.freed()), (pages(copied), pages(copied)));
         world.validate();
         check(&buffer, how.bits() as u8);
         buffer.purge(Context::THREAD).unwrap();
@@ -69,7 +69,7 @@ fn capabilities_are_believed() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(32));
     let store = Store::new(&far);
-    let home: &Forebay<_, _> = &forebay(&near, Traced::new(&store, &log), &world);
+    let home = &forebay(&near, Traced::new(&store, &log), &world);
     let tile = Buffer::new(home, order(2));
     fill(&tile, 1);
     log.take();
@@ -86,7 +86,7 @@ fn capabilities_are_believed() {
     check(&tile, 1);
     drop(tile);
 
-    let home: &Forebay<_, _> = &forebay(&near, Null, &world);
+    let home = &forebay(&near, Null, &world);
     let tile = Buffer::new(home, order(2));
     fill(&tile, 2);
     let evicted = tile.evict(ALL, Evict::ANY, CX).unwrap();
@@ -101,7 +101,7 @@ fn capabilities_are_believed() {
 fn a_refused_transfer_is_copied() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let store = Store::new(&far);
-    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let home = &forebay(&near, &store, &world);
     let tile = Buffer::new(home, order(2));
     for why in [StoreError::Full, StoreError::Backlog, StoreError::Busy, StoreError::TooLarge, StoreError::Io]
     {
@@ -125,9 +125,9 @@ fn too_large_splits_and_full_does_not() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(32));
     let store = Store::new(&far);
-    let home: &Forebay<_, _> = &forebay(&near, Traced::new(&store, &log), &world);
+    let home = &forebay(&near, Traced::new(&store, &log), &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 7);
     log.take();
     for why in [StoreError::Full, StoreError::Backlog, StoreError::Busy, StoreError::Io, StoreError::Context]
@@ -154,9 +154,9 @@ fn copy_alone_leaves_what_is_too_large() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let hogged = leave(&near, HOLES);
     let store = Store::new(&far);
-    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let home = &forebay(&near, &store, &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 3);
     store.answer(Script { largest: order(0), ..Script::default() });
     for copied in [2, 0] {
@@ -179,9 +179,9 @@ fn copy_alone_leaves_what_is_too_large() {
 fn copy_alone_does_not_split_at_a_short_copy() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let store = Store::new(&far);
-    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let home = &forebay(&near, &store, &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 3);
     store.answer(Script { short: true, ..Script::default() });
     let evicted = buffer.evict(ALL, Evict::COPY, CX).unwrap();
@@ -199,15 +199,15 @@ fn a_short_copy_splits_off_its_prefix() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(32));
     let store = Store::new(&far);
-    let home: &Forebay<_, _> = &forebay(&near, Traced::new(&store, &log), &world);
+    let home = &forebay(&near, Traced::new(&store, &log), &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 9);
     log.take();
     store.answer(Script { short: true, ..Script::default() });
     let first = buffer.evict(pages(1), Evict::COPY | Evict::SPLIT, CX).unwrap();
     assert_eq!((first.copied, first.splits, buffer.residency()), (pages(4), 1, residency(4, 0, 4)));
-    assert_eq!(near.free(), pages(12), "the copied half is home already");
+    assert_eq!(near.unused(), pages(12), "the copied half is home already");
     let rest = buffer.evict(ALL, Evict::COPY | Evict::SPLIT, CX).unwrap();
     assert_eq!((rest.copied, rest.splits, saves(&log.take())), (pages(4), 2, vec![3, 2, 1, 0]));
     world.validate();
@@ -222,7 +222,7 @@ fn a_short_copy_splits_off_its_prefix() {
 fn a_copy_shorter_than_the_unit_is_dropped() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let store = Store::new(&far);
-    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let home = &forebay(&near, &store, &world);
     let tile = Buffer::new(home, order(2));
     fill(&tile, 5);
     let at = tile.read().unwrap().as_ptr();
@@ -249,9 +249,9 @@ fn a_heap_block_is_never_split() {
     far.init(memory::leak(16 * PAGE, 0), memory::words(HeapFar::metadata_words(16 * PAGE))).unwrap();
     let free = near.free_bytes();
     let store = Scripted::new(&far);
-    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let home = &forebay(&near, &store, &world);
     let mut slots = [const { Slot::EMPTY }; 4];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 6);
     store.answer(Script { largest: order(0), ..Script::default() });
     for how in [Evict::SPLIT, Evict::COPY | Evict::SPLIT] {
@@ -277,9 +277,9 @@ fn a_heap_block_is_never_split() {
 fn a_split_that_is_refused_half_way_is_undone() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (StiffRam { ram: near(16), joins: true }, far_of::<Stiff>(16));
-    let home: &Forebay<_, _> = &forebay(&near, Traced::new(&far, &log), &world);
+    let home = &forebay(&near, Traced::new(&far, &log), &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 8);
     let evicted = buffer.evict(ALL, Evict::SPLIT, CX).unwrap();
     assert_eq!((evicted.moved(), evicted.why), (NONE, Some(RefusalReason::Unsplittable)));
@@ -291,7 +291,7 @@ fn a_split_that_is_refused_half_way_is_undone() {
     check(&buffer, 8);
     drop(buffer);
     world.assert_empty();
-    assert_eq!(near.ram.free(), near.ram.total());
+    assert_eq!(near.ram.unused(), near.ram.total());
 }
 
 /// Rule: a step without progress leaves the buffer exactly as it was: the same frames, in the same blocks,
@@ -302,9 +302,9 @@ fn a_refusal_changes_nothing() {
     let (near, far) = (near(16), far(32));
     let hogged = leave(&near, HOLES);
     let store = Store::new(&far);
-    let home: &Forebay<_, _> = &forebay(Traced::new(&near, &log), Traced::new(&store, &log), &world);
+    let home = &forebay(Traced::new(&near, &log), Traced::new(&store, &log), &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 0x3C);
     let mut blocks = Vec::new();
     for why in [StoreError::Full, StoreError::Busy, StoreError::TooLarge, StoreError::Io] {
@@ -341,9 +341,9 @@ fn a_refusal_changes_nothing() {
 fn a_budget_is_overshot_by_less_than_a_block() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let hogged = leave(&near, HOLES);
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     for budget in 0..=9 {
         for how in RUNGS {
             fill(&buffer, 2);
@@ -366,7 +366,7 @@ fn a_context_forbids_copying() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(32));
     let store = Store::new(&far);
-    let home: &Forebay<_, _> = &forebay(&near, Traced::new(&store, &log), &world);
+    let home = &forebay(&near, Traced::new(&store, &log), &world);
     let tile = Buffer::new(home, order(2));
     fill(&tile, 1);
     log.take();
@@ -398,9 +398,9 @@ fn a_context_forbids_copying() {
 fn the_context_is_the_reason_beside_a_clean_block() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let hogged = leave(&near, [0, 2]);
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 2];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 1);
     buffer.evict(pages(1), Evict::COPY, CX).unwrap();
     check(&buffer, 1);
@@ -436,7 +436,8 @@ fn an_eviction_gives_way() {
     };
     let home: &'static Forebay<_, _> = Box::leak(Box::new(forebay(near, Traced::new(far, meanwhile), world)));
     let slots = Box::leak(Box::new([const { Slot::EMPTY }; 8]));
-    let buffer: &'static Buffer<'_, _, _, _> = Box::leak(Box::new(Buffer::over(slots, home)));
+    let buffer: &'static Buffer<'_, _, _, _> =
+        Box::leak(Box::new(Buffer::with_slots(home, slots, Order::PAGE)));
     let want = Box::leak(Box::new(move || assert_eq!(buffer.read().err(), Some(AccessError::Busy))));
     for how in [Evict::TRANSFER, Evict::COPY] {
         fill(buffer, 1);

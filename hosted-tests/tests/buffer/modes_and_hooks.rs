@@ -20,10 +20,10 @@ const HOLES: [usize; 4] = [0, 1, 4, 6];
 fn blocks_leave_plain_and_come_back_in_their_mode() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
     let machine = Machine::new(&near);
-    let home: &Forebay<_, _> = &forebay(&machine, &far, &world);
+    let home = &forebay(&machine, &far, &world);
     let hogged = leave(&near, HOLES);
     let mut slots = [const { Slot::EMPTY }; 4];
-    let buffer = Buffer::over(&mut slots, home).with_mode(WC);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE).with_mode(WC);
     for how in RUNGS {
         fill(&buffer, 1);
         assert_eq!((machine.in_mode(WC), machine.in_mode(Caching::Uncached)), (4, 0));
@@ -49,7 +49,7 @@ fn a_mode_that_cannot_be_undone_keeps_the_block() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(16));
     let machine = Machine::new(&near);
-    let home: &Forebay<_, _> = &forebay(&machine, Traced::new(&far, &log), &world);
+    let home = &forebay(&machine, Traced::new(&far, &log), &world);
     let tile = Buffer::new(home, order(2)).with_mode(WC);
     fill(&tile, 1);
     let at = tile.read().unwrap().as_ptr();
@@ -78,7 +78,7 @@ fn a_refused_eviction_restores_the_mode() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
     let machine = Machine::new(&near);
     let store: Scripted<_, RamBlock<PAGE>> = Scripted::new(&far);
-    let home: &Forebay<_, _> = &forebay(&machine, &store, &world);
+    let home = &forebay(&machine, &store, &world);
     let tile = Buffer::new(home, order(2)).with_mode(WC);
     fill(&tile, 2);
     let full = Some(StoreError::Full);
@@ -99,7 +99,7 @@ fn a_refused_eviction_restores_the_mode() {
 fn a_mode_that_cannot_be_applied_again_is_tried_again() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
     let machine = Machine::new(&near);
-    let home: &Forebay<_, _> = &forebay(&machine, &far, &world);
+    let home = &forebay(&machine, &far, &world);
     let tile = Buffer::new(home, order(2)).with_mode(WC);
     for how in [Evict::TRANSFER, Evict::COPY] {
         fill(&tile, 3);
@@ -129,7 +129,7 @@ fn the_hook_waits_until_the_mode_is_back() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
     let machine = Machine::new(&near);
     let store: Scripted<_, RamBlock<PAGE>> = Scripted::new(&far);
-    let home: &Forebay<_, _> = &forebay(&machine, &store, &world);
+    let home = &forebay(&machine, &store, &world);
     let tile = Buffer::new(home, order(2)).with_mode(WC);
     fill(&tile, 4);
     machine.hooks();
@@ -151,10 +151,10 @@ fn the_hook_waits_until_the_mode_is_back() {
 fn hooks_come_in_pairs() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let machine = Machine::new(&near);
-    let home: &Forebay<_, _> = &forebay(&machine, &far, &world);
+    let home = &forebay(&machine, &far, &world);
     let hogged = leave(&near, HOLES);
     let mut slots = [const { Slot::EMPTY }; 4];
-    let buffer = Buffer::over(&mut slots, home).with_id(BufferId(3));
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE).with_id(BufferId(3));
     fill(&buffer, 5);
     assert_eq!(machine.hooks(), [""; 0], "nothing was mapped before the first use");
     for how in RUNGS {
@@ -189,7 +189,7 @@ fn hooks_come_in_pairs() {
 fn hooks_come_in_pairs_across_a_purge() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
     let machine = Machine::new(&near);
-    let home: &Forebay<_, _> = &forebay(&machine, &far, &world);
+    let home = &forebay(&machine, &far, &world);
     let tile = Buffer::new(home, order(1));
     fill(&tile, 1);
     tile.evict(ALL, Evict::COPY, CX).unwrap();
@@ -211,7 +211,7 @@ fn a_hook_may_keep_a_buffer() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(16));
     let machine = Machine::new(&near);
-    let home: &Forebay<_, _> = &forebay(&machine, Traced::new(&far, &log), &world);
+    let home = &forebay(&machine, Traced::new(&far, &log), &world);
     let tile = Buffer::new(home, order(2)).with_mode(WC);
     fill(&tile, 6);
     log.take();
@@ -237,7 +237,7 @@ fn a_hook_may_refuse_a_guard() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
     let machine = Machine::new(&near);
     let store: Scripted<_, RamBlock<PAGE>> = Scripted::new(&far);
-    let home: &Forebay<_, _> = &forebay(&machine, &store, &world);
+    let home = &forebay(&machine, &store, &world);
     let tile = Buffer::new(home, order(2)).with_mode(WC);
     fill(&tile, 7);
     for how in [Evict::TRANSFER, Evict::COPY] {
@@ -277,7 +277,7 @@ fn modes_keep_to_their_shelves() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(16));
     let home = Forebay::<_, _, [Place<_>; 27]>::new(Traced::new(Machine::new(&near), &log), &far, 3);
-    let home: &Forebay<_, _> = &home;
+    let home = &home;
     for round in 0..3 {
         let id = |m: Caching| BufferId(3 * round + m.index()); // a machine knows each buffer by its own number
         let all = [Caching::WriteBack, WC, Caching::Uncached]
@@ -292,7 +292,7 @@ fn modes_keep_to_their_shelves() {
         assert_eq!(home.pool().ready(), pages(6));
     }
     home.pool().trim(ALL, Context::THREAD);
-    assert_eq!((near.free(), home.pool().ready()), (near.total(), NONE));
+    assert_eq!((near.unused(), home.pool().ready()), (near.total(), NONE));
     world.assert_empty();
 }
 
@@ -303,7 +303,7 @@ fn a_drop_says_what_it_strands() {
         let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
         let machine = Machine::new(&near);
         let watched = hosted_tests::Watched::new(&machine, &world);
-        let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 9]>::new(watched, &far, depth);
+        let home = &Forebay::<_, _, [Place<_>; 9]>::new(watched, &far, depth);
         let tile = Buffer::new(home, order(1)).with_mode(WC);
         fill(&tile, 1);
         machine.say_no(No::Mode);
@@ -322,7 +322,7 @@ fn a_drop_says_what_it_strands() {
 fn a_purge_strands_nothing() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
     let machine = Machine::new(&near);
-    let home: &Forebay<_, _> = &forebay(&machine, &far, &world);
+    let home = &forebay(&machine, &far, &world);
     let tile = Buffer::new(home, order(1)).with_mode(WC);
     fill(&tile, 1);
     machine.say_no(No::Mode);
@@ -340,7 +340,7 @@ fn the_hook_runs_before_a_purge_and_a_drop() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(16));
     let machine = Machine::new(&near);
-    let home: &Forebay<_, _> = &forebay(Traced::new(&machine, &log), Traced::new(&far, &log), &world);
+    let home = &forebay(Traced::new(&machine, &log), Traced::new(&far, &log), &world);
     let told_before = |id: BufferId| {
         let events = log.take();
         let told = events.iter().position(|e| *e == Event::BeforeEvict(id, Ok(())));
@@ -394,7 +394,7 @@ fn a_hook_may_refuse_a_purge() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(16));
     let machine = Machine::new(&near);
-    let home: &Forebay<_, _> = &forebay(Traced::new(&machine, &log), Traced::new(&far, &log), &world);
+    let home = &forebay(Traced::new(&machine, &log), Traced::new(&far, &log), &world);
     let tile = Buffer::new(home, order(1)).with_mode(WC);
     for clean in [0, 2] {
         fill(&tile, 1);
@@ -473,7 +473,8 @@ fn a_cut_that_is_refused_leaves_every_block_in_its_mode() {
         let far = Traced::new(far_of::<Stiff>(16), sink);
         let home: &'static Forebay<_, _> = forever(forebay(machine, far, world));
         let slots = forever([const { Slot::EMPTY }; 8]);
-        let buffer: &'static Buffer<'_, _, _, _> = forever(Buffer::over(slots, home).with_mode(WC));
+        let buffer: &'static Buffer<'_, _, _, _> =
+            forever(Buffer::with_slots(home, slots, Order::PAGE).with_mode(WC));
         fill(buffer, 8);
         let want: &'static _ = forever(move || assert_eq!(buffer.write().err(), Some(AccessError::Busy)));
         if wanted {
@@ -499,7 +500,7 @@ fn a_cut_that_is_refused_leaves_every_block_in_its_mode() {
         assert_eq!(machine.in_mode(WC), 8);
         buffer.purge(CX).unwrap();
         world.assert_empty();
-        assert_eq!((machine.inner.ram.free(), machine.in_mode(WC)), (pages(16), 0));
+        assert_eq!((machine.inner.ram.unused(), machine.in_mode(WC)), (pages(16), 0));
     }
 }
 
@@ -509,10 +510,10 @@ fn a_backlog_in_the_middle_of_a_run() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
     let machine = Machine::new(&near);
     let store: Scripted<_, RamBlock<PAGE>> = Scripted::new(&far);
-    let home: &Forebay<_, _> = &forebay(&machine, &store, &world);
+    let home = &forebay(&machine, &store, &world);
     let hogged = leave(&near, [0, 2, 4, 6]);
     let mut slots = [const { Slot::EMPTY }; 4];
-    let buffer = Buffer::over(&mut slots, home).with_mode(WC);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE).with_mode(WC);
     fill(&buffer, 1);
     buffer.evict(pages(1), Evict::COPY, CX).unwrap();
     check(&buffer, 1);

@@ -51,7 +51,7 @@ impl Rig {
 
     /// Runs a test, after which everything is home.
     fn run<R>(&self, test: impl for<'w> FnOnce(&Shelved<'w>) -> R) -> R {
-        let free = self.near.free();
+        let free = self.near.unused();
         let home =
             Shelved::new(Watched::new(&self.machine, &self.world), Watched::new(&self.store, &self.world), 4);
         let result = test(&home);
@@ -59,8 +59,8 @@ impl Rig {
         drop(home);
         self.world.validate();
         self.world.assert_empty();
-        assert_eq!(self.near.free(), free, "frames of the source");
-        assert_eq!(self.store.inner.space(), Space::new(pages(64), 16), "room in the region");
+        assert_eq!(self.near.unused(), free, "frames of the source");
+        assert_eq!(self.store.inner.space(), Space { pages: pages(64), transfers: 16 }, "room in the region");
         result
     }
 
@@ -75,7 +75,7 @@ impl Rig {
                 let mut engine = self.machine.engine();
                 let mut go_home = |block: Block| {
                     home.store().gave_home(&block);
-                    home.take_home(block);
+                    home.free_settled(block);
                 };
                 while self.store.inner.write_out(&mut engine, 3 * PAGE / 2, &mut go_home).is_pending() {}
             }

@@ -20,9 +20,9 @@ const HOLES: [usize; 8] = [0, 1, 4, 5, 7, 8, 9, 11];
 fn the_rest_of_a_partly_evicted_buffer_leaves() {
     let (world, near, far) = (World::new(Contents::Compared), near(32), far(SLOTS));
     let hogged = leave(&near, HOLES.into_iter().chain((16..32).step_by(2)));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let mut slots = [const { Slot::EMPTY }; SLOTS];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     let others = [(); SLOTS].map(|()| Buffer::<_, _, [_; 1]>::new(home, Order::PAGE));
     for (n, (first, rest)) in RUNGS.into_iter().flat_map(|a| RUNGS.map(|b| (a, b))).enumerate() {
         for budget in 1..SLOTS {
@@ -55,7 +55,7 @@ fn the_rest_of_a_partly_evicted_buffer_leaves() {
     give_back(&near, hogged);
     world.validate();
     world.assert_empty();
-    assert_eq!((near.free(), far.space()), (near.total(), Space::new(far.total(), 16)));
+    assert_eq!((near.unused(), far.space()), (near.total(), Space { pages: far.total(), transfers: 16 }));
 }
 
 /// Rule: a restore that stopped after any page leaves nothing behind that a later one could believe: neither after an
@@ -63,9 +63,9 @@ fn the_rest_of_a_partly_evicted_buffer_leaves() {
 #[test]
 fn no_restore_believes_an_earlier_one() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let mut slots = [const { Slot::EMPTY }; SLOTS];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     let mut seed = 0;
     for (out, again) in RUNGS.into_iter().flat_map(|a| RUNGS.map(|b| (a, b))) {
         for stop in 0..=SLOTS {
@@ -159,10 +159,10 @@ fn an_eviction_that_gets_nowhere_changes_nothing() {
     let (machine, store) = (Machine::new(&near), Store::new(&far));
     let still = Still { world: &world, machine: &machine, log: &log };
     let hogged = leave(&near, HOLES);
-    let home: &Forebay<_, _> = &forebay(Traced::new(&machine, &log), Traced::new(&store, &log), &world);
+    let home = &forebay(Traced::new(&machine, &log), Traced::new(&store, &log), &world);
     let (mut slots, mut addresses) = ([const { Slot::EMPTY }; SLOTS], [None; SLOTS]);
     let beside = Addressed::new(&mut slots[..], &mut addresses).unwrap();
-    let buffer = Buffer::of(beside, home).with_mode(Caching::WriteCombined);
+    let buffer = Buffer::with_slots(home, beside, Order::PAGE).with_mode(Caching::WriteCombined);
     fill(&buffer, 0x5A);
     let before = still.picture(&buffer);
     assert_eq!((before.blocks.len(), before.segments.len(), before.in_mode), (5, 5, SLOTS));
@@ -240,10 +240,10 @@ fn an_eviction_that_gets_nowhere_changes_nothing() {
 fn a_restore_that_gets_nowhere_changes_nothing() {
     let (world, log, near, far) = (World::new(Contents::Compared), Log::default(), near(16), far(32));
     let (machine, store) = (Machine::new(&near), Store::new(&far));
-    let home: &Forebay<_, _> = &forebay(&machine, Traced::new(&store, &log), &world);
+    let home = &forebay(&machine, Traced::new(&store, &log), &world);
     let (mut slots, mut addresses) = ([const { Slot::EMPTY }; SLOTS], [None; SLOTS]);
     let beside = Addressed::new(&mut slots[..], &mut addresses).unwrap();
-    let buffer = Buffer::of(beside, home).with_mode(Caching::WriteCombined);
+    let buffer = Buffer::with_slots(home, beside, Order::PAGE).with_mode(Caching::WriteCombined);
     for (seed, (how, part)) in (0..).zip(RUNGS.into_iter().flat_map(|how| [1, 4, 8].map(|part| (how, part))))
     {
         let hogged = leave(&near, HOLES);
@@ -299,11 +299,11 @@ impl Platform for Picky<'_> {
     fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
         match self.orders.get() >> order.get() & 1 {
             0 => Err(AllocError::Exhausted),
-            _ => self.near.allocate(order, cx),
+            _ => self.near.allocate(AllocRequest::new(order), cx),
         }
     }
     fn release(&self, block: RamBlock<PAGE>) {
-        self.near.release(block);
+        self.near.free(block);
     }
 }
 
@@ -314,11 +314,11 @@ fn a_resumed_restore_keeps_to_the_alignment() {
     const SLOTS: usize = 16;
     let (world, near, far) = (World::new(Contents::Compared), near(64), far(64));
     let source = Picky { near: &near, orders: Cell::new(u32::MAX) };
-    let home: &Forebay<_, _> = &forebay(&source, &far, &world);
+    let home = &forebay(&source, &far, &world);
     let mut seen = [0; 5];
     for (unit, born) in [(0, 0b1_0000), (0, 0b0101), (0, 0b1011), (1, 0b1_0000), (1, 0b0110)] {
         let mut slots = [const { Slot::EMPTY }; SLOTS];
-        let buffer = Buffer::over(&mut slots[..SLOTS >> unit], home).with_unit(order(unit));
+        let buffer = Buffer::with_slots(home, &mut slots[..SLOTS >> unit], order(unit));
         for (seed, (how, [first, second])) in (0..).zip(
             [Evict::COPY, Evict::SPLIT, Evict::TRANSFER]
                 .into_iter()
@@ -343,7 +343,7 @@ fn a_resumed_restore_keeps_to_the_alignment() {
                 let mut next = 0;
                 for (at, block) in guard.blocks() {
                     let (size, what) =
-                        (block.pages().get(), format!("{how:?}, {stop}, {first:b}, {second:b}"));
+                        (block.order().pages().get(), format!("{how:?}, {stop}, {first:b}, {second:b}"));
                     assert_eq!((at / PAGE % size, at), (0, next), "{what}: {block:?}");
                     assert!(block.order() >= buffer.unit(), "{what}: {block:?}");
                     seen[usize::from(block.order().get())] += 1;
@@ -379,7 +379,7 @@ fn no_second_writer_while_it_comes_back() {
     };
     let home: &'static Forebay<_, _> = forever(forebay(near, Traced::new(far, somebody), world));
     let slots = forever([const { Slot::EMPTY }; SLOTS]);
-    let buffer: &'static Buffer<'_, _, _, _> = forever(Buffer::over(slots, home));
+    let buffer: &'static Buffer<'_, _, _, _> = forever(Buffer::with_slots(home, slots, Order::PAGE));
     let asked: &'static Cell<usize> = forever(Cell::new(0));
     let other = forever(move || {
         asked.set(asked.get() + 1);
@@ -421,9 +421,9 @@ fn no_second_writer_while_it_comes_back() {
 #[test]
 fn what_was_purged_in_part_is_populated_with_zeros() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let mut slots = [const { Slot::EMPTY }; SLOTS];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     let gone = |advice| assert_eq!(buffer.advise(advice), Ok(false));
     for (seed, (how, part)) in (1..).zip(RUNGS.into_iter().flat_map(|how| [1, 5, 8].map(|part| (how, part))))
     {

@@ -265,8 +265,8 @@ fn nobody_pays_for_what_was_dropped() {
 #[test]
 fn what_was_lost_may_be_dropped() {
     let (near, store) = (near(16), Scripted::<Far, RamBlock<PAGE>>::new(far(16)));
-    let home = Forebay::<_, _, [Place<_>; 0]>::new(&near, &store, 0);
-    let home: &Forebay<_, _> = &home;
+    let home = Forebay::new(&near, &store);
+    let home = &home;
     let buffer: Buffer<'_, _, _> = Buffer::new(home, order(2));
     fill(&buffer, 6);
     assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, pages(4));

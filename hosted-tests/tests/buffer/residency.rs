@@ -26,7 +26,7 @@ fn nobody_joins_one_who_looks() {
         assert_eq!(buffer.read().err(), Some(AccessError::Busy), "a guard, and a page is in the store");
         assert_eq!((buffer.write().err(), buffer.residency()), (Some(AccessError::Busy), Err(Busy)));
         assert_eq!(buffer.evict(ALL, Evict::COPY, CX), Err(Busy));
-        assert_eq!((buffer.purge(CX), buffer.discard()), (Err(Busy), Err(Busy)));
+        assert_eq!((buffer.purge(CX), buffer.discard_copies()), (Err(Busy), Err(Busy)));
     });
     MEANWHILE.set(Some(meanwhile));
     assert_eq!((buffer.residency(), asked.get()), (residency(3, 0, 1), 1));
@@ -104,7 +104,7 @@ fn an_eviction_does_not_give_way_to_one_who_looks() {
 #[test]
 fn looking_does_not_touch_the_clock() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let tile = Buffer::new(home, order(1));
     fill(&tile, 5);
     assert_eq!(

@@ -20,7 +20,7 @@ fn allocated(events: &[Event]) -> Vec<u8> {
 #[test]
 fn taking_back_needs_no_memory() {
     let (world, near, far) = (World::new(Contents::Compared), near(8), far(16));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let tile = Buffer::new(home, order(2));
     fill(&tile, 1);
     let at = tile.read().unwrap().as_ptr();
@@ -42,18 +42,18 @@ fn no_headroom_changes_nothing() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(8), far(16));
     let store: Store<'_> = Scripted::new(&far);
-    let home: &Forebay<_, _> = &forebay(&near, Traced::new(&store, &log), &world);
+    let home = &forebay(&near, Traced::new(&store, &log), &world);
     let mut slots = [const { Slot::EMPTY }; 4];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 1);
     buffer.evict(ALL, Evict::TRANSFER, CX).unwrap();
-    let free = near.free();
+    let free = near.unused();
     store.answer(Script { take_back: Some(StoreError::NoHeadroom), ..Script::default() });
     log.take();
     let why = AccessError::Alloc(AllocError::NoHeadroom);
     assert_eq!(buffer.read().map(drop), Err(why));
     assert!(log.take().iter().all(|e| matches!(e, Event::TakeBack(_, Err(_)))));
-    assert_eq!((near.free(), world.counts().released), (free, 0));
+    assert_eq!((near.unused(), world.counts().released), (free, 0));
     store.answer(Script::default());
     assert_eq!(buffer.restore(ALL, CX).into_result().unwrap().taken_back, pages(4));
     check(&buffer, 1);
@@ -65,7 +65,7 @@ fn no_headroom_changes_nothing() {
 #[test]
 fn taking_back_cancels_a_write_out() {
     let (world, near, far) = (World::new(Contents::Compared), near(8), far(16));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let tile = Buffer::new(home, order(2));
     for written in 0..=4 {
         fill(&tile, written as u8);
@@ -90,9 +90,9 @@ fn taking_back_comes_before_loading() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(32));
     let hogged = leave(&near, [0, 2, 4, 6]);
-    let home: &Forebay<_, _> = &forebay(&near, Traced::new(&far, &log), &world);
+    let home = &forebay(&near, Traced::new(&far, &log), &world);
     let mut slots = [const { Slot::EMPTY }; 4];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 1);
     buffer.evict(pages(2), Evict::COPY, CX).unwrap();
     buffer.evict(ALL, Evict::TRANSFER, CX).unwrap();
@@ -114,9 +114,9 @@ fn taking_back_comes_before_loading() {
 fn split_copies_come_back_whole() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(Traced::new(&near, &log), Traced::new(&far, &log), &world);
+    let home = &forebay(Traced::new(&near, &log), Traced::new(&far, &log), &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 1);
     assert_eq!(buffer.evict(ALL, Evict::SPLIT, CX).unwrap().splits, 7);
     log.take();
@@ -151,9 +151,9 @@ fn a_large_copy_comes_back_in_small_blocks() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(32));
     let store = Store::new(&far);
-    let home: &Forebay<_, _> = &forebay(Traced::new(&near, &log), Traced::new(&store, &log), &world);
+    let home = &forebay(Traced::new(&near, &log), Traced::new(&store, &log), &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     for (n, free) in [[0, 2, 4, 6, 8, 10, 12, 14], [0, 1, 4, 5, 8, 9, 12, 13], [0, 1, 2, 3, 8, 9, 11, 13]]
         .into_iter()
         .enumerate()
@@ -195,9 +195,9 @@ fn a_large_copy_comes_back_in_small_blocks() {
 fn without_any_frame_no_copy_is_split() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(8), far(16));
-    let home: &Forebay<_, _> = &forebay(&near, Traced::new(&far, &log), &world);
+    let home = &forebay(&near, Traced::new(&far, &log), &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 1);
     buffer.evict(ALL, Evict::COPY, CX).unwrap();
     let hogged = leave(&near, []);
@@ -216,9 +216,9 @@ fn without_any_frame_no_copy_is_split() {
 fn blocks_are_aligned_at_each_index() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(64), far(64));
-    let home: &Forebay<_, _> = &forebay(&near, Traced::new(&far, &log), &world);
+    let home = &forebay(&near, Traced::new(&far, &log), &world);
     let mut slots = [const { Slot::EMPTY }; 21];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     let mut random = 0x2545_F491_u32;
     let mut next = |below: u32| {
         random ^= random << 13;
@@ -232,7 +232,7 @@ fn blocks_are_aligned_at_each_index() {
         let _ = buffer.read().is_ok();
         give_back(&near, hogged);
         let hogged = leave(&near, (0..64).filter(|_| next(8) > 0));
-        let fits = near.free() + buffer.residency().unwrap().resident >= pages(21);
+        let fits = near.unused() + buffer.residency().unwrap().resident >= pages(21);
         if fits {
             fill(&buffer, round);
         }
@@ -273,15 +273,15 @@ fn blocks_are_aligned_at_each_index() {
 fn a_failing_load_loses_nothing() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let store = Faulty::<_, SpinRawMutex>::new(&far);
-    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let home = &forebay(&near, &store, &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     for free in [(0..16).collect::<Vec<_>>(), vec![0, 1, 4, 5, 8, 9, 11, 13]] {
         for k in 0.. {
             fill(&buffer, k as u8);
             buffer.evict(ALL, Evict::SPLIT, CX).unwrap();
             let hogged = leave(&near, free.clone());
-            let before = near.free();
+            let before = near.unused();
             store.set(Faults { kth: Some(k), ..Faults::default() });
             let error = buffer.read().err();
             assert!(error.is_none() || error == Some(AccessError::Store(StoreError::Io)), "{error:?}");
@@ -289,7 +289,7 @@ fn a_failing_load_loses_nothing() {
             store.set(Faults::default());
             let there = buffer.residency().unwrap();
             assert_eq!(there.resident + there.stored, pages(8));
-            assert_eq!(near.free() + there.resident, before, "the half-loaded block is home");
+            assert_eq!(near.unused() + there.resident, before, "the half-loaded block is home");
             world.validate();
             check(&buffer, k as u8);
             buffer.purge(Context::THREAD).unwrap();
@@ -309,9 +309,9 @@ fn a_failing_load_loses_nothing() {
 fn restoring_goes_step_by_step() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let hogged = leave(&near, [0, 1, 4, 6, 9]);
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     assert_eq!(buffer.read().err(), Some(OUT));
     assert_eq!(buffer.residency(), residency(5, 0, 0));
     buffer.evict(ALL, Evict::SPLIT, CX).unwrap();
@@ -334,9 +334,9 @@ fn restoring_goes_step_by_step() {
 #[test]
 fn out_of_frames_and_on_again() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 3);
     buffer.evict(ALL, Evict::COPY, CX).unwrap();
     let mut hogged = leave(&near, [2, 3, 5]);
@@ -348,7 +348,7 @@ fn out_of_frames_and_on_again() {
     );
     assert_eq!((step.into_result(), buffer.residency()), (Err(OUT), residency(3, 3, 5)));
     assert_eq!((buffer.read().err(), buffer.write().err()), (Some(OUT), Some(OUT)));
-    near.release(hogged[7].take().unwrap());
+    near.free(hogged[7].take().unwrap());
     assert_eq!(buffer.read().err(), Some(OUT));
     assert_eq!(buffer.residency(), residency(4, 4, 4));
     world.validate();
@@ -365,17 +365,17 @@ fn lost_contents_are_said_until_the_purge() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let store = Scripted::new(Watched::new(&far, &world));
     // The bad store stands outside the oracle, which would notice at once.
-    let home = Forebay::<_, _, [Place<_>; 0]>::new(Watched::new(&near, &world), &store, 0);
-    let home: &Forebay<_, _> = &home;
+    let home = Forebay::new(Watched::new(&near, &world), &store);
+    let home = &home;
     let mut slots = [const { Slot::EMPTY }; 3];
-    let buffer = Buffer::over(&mut slots, home); // blocks of orders 1 and 0
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE); // blocks of orders 1 and 0
     fill(&buffer, 1);
     buffer.evict(ALL, Evict::TRANSFER, CX).unwrap();
     store.answer(Script { steals: true, ..Script::default() });
     assert_eq!(buffer.read().err(), Some(AccessError::Lost));
     store.answer(Script::default());
     for block in store.stolen() {
-        home.pool().release(block);
+        home.pool().free(block);
     }
     for _ in 0..2 {
         assert_eq!(
@@ -402,7 +402,7 @@ fn lost_contents_are_said_until_the_purge() {
 fn a_busy_store_is_a_busy_buffer() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let store = Store::new(&far);
-    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let home = &forebay(&near, &store, &world);
     let tile = Buffer::new(home, order(2));
     for how in [Evict::TRANSFER, Evict::COPY] {
         fill(&tile, 3);
@@ -428,13 +428,13 @@ fn a_busy_store_is_a_busy_buffer() {
 #[test]
 fn what_an_engine_has_is_busy() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let tile = Buffer::new(home, order(2));
     let mut engine = Slow::default();
     let mut step = |bytes| {
         far.write_out(&mut engine, bytes, &mut |block: RamBlock<PAGE>| {
             home.store().gave_home(&block);
-            home.pool().release(block);
+            home.pool().free(block);
         })
     };
     fill(&tile, 3);
@@ -453,7 +453,7 @@ fn what_an_engine_has_is_busy() {
     tile.evict(ALL, Evict::TRANSFER, CX).unwrap();
     assert!(step(PAGE).is_pending());
     tile.purge(Context::THREAD).unwrap();
-    assert_eq!(near.free(), pages(12), "the engine still reads it");
+    assert_eq!(near.unused(), pages(12), "the engine still reads it");
     assert!(step(PAGE).is_ready());
     all_home(&world, &near, &far);
     assert!(contents(&tile).iter().all(|b| *b == 0));
@@ -480,14 +480,14 @@ impl CopyEngine<RamBlock<PAGE>, PAGE> for Slow {
 #[test]
 fn an_interrupt_does_not_load() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let tile = Buffer::new(home, order(2));
     fill(&tile, 3);
     tile.evict(ALL, Evict::COPY, CX).unwrap();
     let refused = Some(AccessError::Context);
     assert_eq!(tile.read_in(Context::INTERRUPT).err(), refused);
     assert_eq!(tile.write_in(Context::INTERRUPT).err(), refused);
-    assert_eq!((tile.residency(), near.free()), (residency(0, 0, 4), near.total()));
+    assert_eq!((tile.residency(), near.unused()), (residency(0, 0, 4), near.total()));
     check(&tile, 3);
     assert!(tile.read_in(Context::INTERRUPT).unwrap()[..] == pattern(3, 4 * PAGE)[..]);
     drop(tile);
@@ -499,11 +499,11 @@ fn an_interrupt_does_not_load() {
 #[test]
 fn an_interrupt_does_not_populate() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let tile = Buffer::new(home, order(3));
     assert!(tile.read_in(Context::INTERRUPT).is_err(), "eight pages were wiped in an interrupt");
     assert!(tile.write_in(Context::INTERRUPT).is_err());
-    assert_eq!((tile.residency(), near.free()), (residency(0, 0, 0), near.total()));
+    assert_eq!((tile.residency(), near.unused()), (residency(0, 0, 0), near.total()));
     drop(tile);
     all_home(&world, &near, &far);
 }
@@ -514,7 +514,7 @@ fn an_interrupt_does_not_populate() {
 fn the_error_of_taking_back_is_said() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let store = Store::new(&far);
-    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let home = &forebay(&near, &store, &world);
     let tile = Buffer::new(home, order(2));
     fill(&tile, 3);
     for why in [StoreError::Io, StoreError::NotStored, StoreError::Full] {
@@ -526,7 +526,7 @@ fn the_error_of_taking_back_is_said() {
             let step = tile.restore(ALL, cx);
             assert_eq!((step.total(), step.why), (NONE, Some(error)));
         }
-        assert_eq!((tile.residency(), near.free()), (residency(0, 0, 4), pages(12)));
+        assert_eq!((tile.residency(), near.unused()), (residency(0, 0, 4), pages(12)));
         store.answer(Script::default());
         check(&tile, 3);
     }
@@ -542,9 +542,9 @@ fn one_busy_slot_keeps_no_other_from_coming_back() {
     let store = Faulty::<_, SpinRawMutex>::new(&far);
     store.fail_with(StoreError::Busy);
     let hogged = leave(&near, (0..8).map(|n| 2 * n));
-    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let home = &forebay(&near, &store, &world);
     let mut slots = [const { Slot::EMPTY }; 6];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     for how in [Evict::TRANSFER, Evict::COPY] {
         for kth in 0..6 {
             fill(&buffer, kth as u8);

@@ -36,7 +36,7 @@ impl BackingStore<RamBlock<PAGE>> for Medium {
         Capabilities::COPY
     }
     fn space(&self) -> Space {
-        Space::new(pages(self.room.get()), 0)
+        Space { pages: pages(self.room.get()), transfers: 0 }
     }
     fn discard(&self, handle: Handle) -> Result<Option<RamBlock<PAGE>>, Refused<Handle, StoreError>> {
         match self.stored.borrow_mut().remove(&handle.value()) {
@@ -82,7 +82,7 @@ fn it_may_stop_after_any_page() {
         let (near, medium, world) = (near(16), Medium::new(room), World::new(Contents::Compared));
         let home = forebay(&near, &medium, &world);
         let mut slots = [const { Slot::EMPTY }; SLOTS];
-        let buffer = Buffer::over(&mut slots, &home);
+        let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE);
         fill(&buffer, room as u8);
         let evicted = buffer.evict(ALL, Evict::COPY | Evict::SPLIT, CX).unwrap();
         assert_eq!((evicted.copied, evicted.refused), (pages(room), pages(SLOTS - room)));
@@ -99,7 +99,7 @@ fn it_may_stop_after_any_page() {
         drop(buffer);
         world.validate();
         world.assert_empty();
-        assert_eq!((near.free(), near.total()), (pages(16), pages(16)));
+        assert_eq!((near.unused(), near.total()), (pages(16), pages(16)));
     }
 }
 
@@ -110,7 +110,7 @@ fn it_may_turn_round_wherever_it_stopped() {
         let (near, medium, world) = (near(16), Medium::new(room), World::new(Contents::Compared));
         let home = forebay(&near, &medium, &world);
         let mut slots = [const { Slot::EMPTY }; SLOTS];
-        let buffer = Buffer::over(&mut slots, &home);
+        let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE);
         for seed in 0..3 {
             fill(&buffer, seed);
             assert_eq!(buffer.evict(ALL, Evict::ANY, CX).unwrap().copied, pages(room));

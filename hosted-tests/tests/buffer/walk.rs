@@ -49,9 +49,9 @@ fn small_steps_do_not_begin_at_the_first_slot() {
     // Every second page, so that each slot has a block of its own.
     let hogged = leave(&near.0, (0..SLOTS).map(|n| 2 * n));
     let (from, to) = (Traced::new(&near, &log), Traced::new(&far, &log));
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(from, to, 0);
+    let home = &Forebay::new(from, to);
     let mut slots = [const { Slot::EMPTY }; SLOTS];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
 
     let populate = steps(|| buffer.populate(pages(1), CX).into_result().unwrap().populated);
     let frames = pfns(&log.take(), allocated);
@@ -81,9 +81,9 @@ fn small_steps_do_not_begin_at_the_first_slot() {
 fn a_walk_that_turns_round_begins_where_it_ended() {
     let (log, near, far) = (Log::default(), near(16), far(16));
     let hogged = leave(&near, (0..8).map(|n| 2 * n));
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&near, Traced::new(&far, &log), 0);
+    let home = &Forebay::new(&near, Traced::new(&far, &log));
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 2);
     buffer.evict(ALL, Evict::TRANSFER, CX).unwrap();
     let frames = pfns(&log.take(), transferred);
@@ -106,5 +106,5 @@ fn a_walk_that_turns_round_begins_where_it_ended() {
     check(&buffer, 2);
     drop(buffer);
     give_back(&near, hogged);
-    assert_eq!((near.free(), far.space()), (near.total(), Space::new(far.total(), 16)));
+    assert_eq!((near.unused(), far.space()), (near.total(), Space { pages: far.total(), transfers: 16 }));
 }

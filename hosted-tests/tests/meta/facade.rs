@@ -167,7 +167,7 @@ goes_out_and_comes_back!(with_large_pages, SpinRawMutex, 65536);
 fn without_memory_everything_says_so() {
     static HOME: Home = RamForebay::new();
     assert_eq!(
-        HOME.platform().allocate(forebay::Order::PAGE, Context::THREAD).err(),
+        HOME.platform().allocate(AllocRequest::new(forebay::Order::PAGE), Context::THREAD).err(),
         Some(AllocError::Exhausted)
     );
     let buffer = HOME.buffer::<1>();

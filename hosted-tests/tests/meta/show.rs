@@ -36,7 +36,7 @@ fn refusals_are_readable() {
 fn a_snapshot_is_readable() {
     let (near, far) = (near(16), far(32));
     let store = Scripted::new(&far);
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 4]>::new(&near, &store, 2);
+    let home = &Forebay::<_, _, [Place<_>; 4]>::new(&near, &store, 2);
     assert_eq!(home.snapshot().to_string(), "order mode zone  ready   hits misses\n0 pages ready");
 
     let (tile, page) = (Buffer::new(home, order(1)), Buffer::new(home, order(0)));

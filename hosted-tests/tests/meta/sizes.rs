@@ -17,10 +17,10 @@ impl Platform for Modes {
     type RawMutex = SpinRawMutex;
     type Mode = Caching;
     fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<512>, AllocError> {
-        self.0.allocate(order, cx)
+        self.0.allocate(AllocRequest::new(order), cx)
     }
     fn release(&self, block: RamBlock<512>) {
-        self.0.release(block);
+        self.0.free(block);
     }
     fn set_mode(&self, _: &mut RamBlock<512>, _: Caching, _: Caching, _: Context) -> Result<(), ModeRefused> {
         Ok(())

@@ -27,7 +27,7 @@ fn smoke() {
     let home: &Forebay<_, _> =
         &Forebay::<_, _, [Place<_>; 8]>::new(Watched::new(ram(32), &world), Watched::new(&region, &world), 2);
     let mut slots = [const { Slot::EMPTY }; 16];
-    let big = Buffer::over(&mut slots, home);
+    let big = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     let tile = Buffer::new(home, Order::new(2).unwrap());
     let text: Vec<u8> = (0..16 * 512).map(|i| (i / 7) as u8).collect();
     for how in [Evict::TRANSFER, Evict::COPY, Evict::SPLIT, Evict::ANY] {

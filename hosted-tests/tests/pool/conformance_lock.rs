@@ -12,7 +12,7 @@ struct Std(Mutex<()>);
 // SAFETY: the mutex admits one at a time, and taking it synchronises with giving it back.
 unsafe impl RawMutex for Std {
     const INIT: Self = Std(Mutex::new(()));
-    fn with<R>(&self, f: impl FnOnce() -> R) -> R {
+    fn lock<R>(&self, f: impl FnOnce() -> R) -> R {
         let _held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         f()
     }
@@ -79,16 +79,16 @@ fn entering_twice_panics() {
 #[test]
 fn the_section_surrounds_the_spin_lock() {
     let lock = Mutex::<SpinRawMutex<Counting>, u32>::new(0);
-    assert_eq!(lock.with(|_| DEPTH.get()), 1);
+    assert_eq!(lock.lock(|_| DEPTH.get()), 1);
     assert_eq!(DEPTH.get(), 0);
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        lock.with(|_| std::panic::resume_unwind(Box::new("inside")))
+        lock.lock(|_| std::panic::resume_unwind(Box::new("inside")))
     }));
     assert!(panicked.is_err());
     assert_eq!(DEPTH.get(), 0);
     // Another lock inside: sections nest.
     let other = Mutex::<SpinRawMutex<Counting>, u32>::new(0);
-    assert_eq!(lock.with(|_| other.with(|_| DEPTH.get())), 2);
+    assert_eq!(lock.lock(|_| other.lock(|_| DEPTH.get())), 2);
 }
 
 /// Rule: `INIT` is what a static begins with.
@@ -97,7 +97,7 @@ fn locks_in_statics() {
     static SPIN: Mutex<SpinRawMutex, [u8; 3]> = Mutex::new([1; 3]);
     static CRITICAL: Mutex<CriticalSectionRawMutex, u8> = Mutex::new(1);
     static STD: Mutex<Std, u8> = Mutex::new(1);
-    let sum = SPIN.with(|v| v.iter().sum::<u8>()) + CRITICAL.with(|v| *v) + STD.with(|v| *v);
+    let sum = SPIN.lock(|v| v.iter().sum::<u8>()) + CRITICAL.lock(|v| *v) + STD.lock(|v| *v);
     assert_eq!(sum, 5);
     assert!(format!("{SPIN:?}").starts_with("Mutex"));
 }

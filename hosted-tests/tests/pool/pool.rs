@@ -34,7 +34,7 @@ fn a_full_shelf_sends_home() {
         matches!(events[..], [Event::SetMode(a, 0, Ok(())), Event::FlushModes, Event::Release(b, o)] if a == b && o == order(1))
     );
     assert_eq!(
-        (pool.ready(), near.free(), machine(pool).in_mode(Caching::WriteCombined)),
+        (pool.ready(), near.unused(), machine(pool).in_mode(Caching::WriteCombined)),
         (pages(2), pages(30), 2)
     );
     pool.trim(ALL, Context::THREAD);
@@ -63,7 +63,7 @@ fn a_pool_may_have_no_shelves() {
     assert_eq!(through(&Pool::<_, [Place<_>; 9]>::new(new(), 1), &world), pages(1));
     // Not even order 0 has all of its places: those of the first mode only.
     assert_eq!(through(&Pool::<_, [Place<_>; 1]>::new(new(), 1), &world), NONE);
-    assert_eq!(near.free(), near.total());
+    assert_eq!(near.unused(), near.total());
 }
 
 /// Rule: what a taker gets is zeros, from the shelf as from the platform, in every mode (TTM zeroes on give
@@ -129,7 +129,7 @@ fn a_dropped_pool_tries_twice() {
         assert_eq!((machine.inner().failed(), machine.inner().calls()), (1, blocks + 1));
         machine.inner().set(Faults::default());
         world.assert_empty();
-        assert_eq!(near.free(), near.total());
+        assert_eq!(near.unused(), near.total());
     }
 }
 
@@ -146,7 +146,7 @@ fn a_refused_mode_on_take_changes_nothing() {
         Some(AllocError::ModeRefused)
     );
     world.assert_empty();
-    assert_eq!((near.free(), pool.ready()), (near.total(), NONE));
+    assert_eq!((near.unused(), pool.ready()), (near.total(), NONE));
     let plain = pool.take(order(2), Caching::WriteBack, CX).unwrap(); // needs no change
     pool.give(plain, Context::THREAD).unwrap();
     machine(pool).say_no(No::Never);
@@ -189,7 +189,7 @@ fn halves_go_home_one_by_one() {
         "in order, without a gap"
     );
     for block in [a, lower, b] {
-        pool.release(block);
+        pool.free(block);
         world.validate();
     }
     let whole = pool.take(order(3), (), CX).unwrap();

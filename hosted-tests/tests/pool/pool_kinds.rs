@@ -87,10 +87,12 @@ impl Platform for Zoned {
         self.asked.borrow_mut().push(ask);
         let zones = [(LOW, &self.low), (HIGH, &self.high)];
         let mut there = zones.into_iter().filter(|(zone, _)| ask.zones.contains(*zone));
-        there.find_map(|(_, ram)| ram.allocate(ask.order, cx).ok()).ok_or(AllocError::Exhausted)
+        there
+            .find_map(|(_, ram)| ram.allocate(AllocRequest::new(ask.order), cx).ok())
+            .ok_or(AllocError::Exhausted)
     }
     fn release(&self, block: RamBlock<PAGE>) {
-        if self.zone(&block) == LOW { self.low.release(block) } else { self.high.release(block) }
+        if self.zone(&block) == LOW { self.low.free(block) } else { self.high.free(block) }
     }
     fn zone(&self, block: &RamBlock<PAGE>) -> Zone {
         if self.low_frames.contains(&block.pfn().get()) { LOW } else { HIGH }
@@ -184,10 +186,10 @@ fn modes_that_are_fixed_to_zones() {
         type Mode = Caching;
         const ZONES: u8 = 2;
         fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
-            self.0.low.allocate(order, cx)
+            self.0.low.allocate(AllocRequest::new(order), cx)
         }
         fn release(&self, block: RamBlock<PAGE>) {
-            self.0.release(block);
+            self.0.free(block);
         }
         fn zone(&self, block: &RamBlock<PAGE>) -> Zone {
             self.0.zone(block)
@@ -221,15 +223,15 @@ fn what_a_source_may_do() {
     worth.give(worth.take(order(2), WB, CX).expect("there is room"), CX).expect("it goes home");
     assert_eq!(machine.asked.take()[0].effort, Effort::RECLAIM, "also if just that order will do");
     // Falling back asks for each order what that order may have.
-    let hogged = machine.allocate(order(5), CX).expect("there is room");
-    let hogged = [hogged, machine.allocate(order(4), CX).expect("there is room")];
+    let hogged = machine.allocate(AllocRequest::new(order(5)), CX).expect("there is room");
+    let hogged = [hogged, machine.allocate(AllocRequest::new(order(4)), CX).expect("there is room")];
     machine.asked.take();
     let block = worth.take_up_to(order(5), Order::PAGE, WB, CX).expect("smaller ones are free");
     assert_eq!(block.block().order(), order(4));
     let asked: Vec<_> = machine.asked.take().iter().map(|ask| (ask.order.get(), ask.effort)).collect();
     assert_eq!(asked, [(5, none), (4, none)]);
     worth.give(block, CX).expect("it goes home");
-    hogged.into_iter().for_each(|block| machine.release(block));
+    hogged.into_iter().for_each(|block| machine.free(block));
 }
 
 /// Rule: after a block was given, no more is ready than the limit permits, in whichever zone it is; what goes home goes
@@ -266,7 +268,7 @@ fn buffers_use_the_pool_as_it_was_made() {
     let pool = Shelves::new(&machine, 2).with_limit(pages(5)).with_beneficial_order(order(2));
     let home = Forebay::of(pool.with_wipe(Wipe::OnGive), &far);
     let mut slots = [const { Slot::EMPTY }; 7]; // blocks of orders 2, 1 and 0
-    let buffer = Buffer::over(&mut slots, &home).with_mode(WC);
+    let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE).with_mode(WC);
     buffer.write().expect("there is room").write_at(0, &[0x5e; 7 * PAGE]);
     let asked: Vec<_> = machine.asked.take().iter().map(|ask| (ask.order.get(), ask.effort)).collect();
     assert_eq!(asked, [(2, Effort::RECLAIM), (1, Effort::empty()), (0, Effort::all())]);
@@ -376,20 +378,22 @@ fn one_flush_for_a_run() {
     let bytes = 64 * PAGE;
     let meta = words(forebay_backends::RamRegion::<SpinRawMutex, PAGE, 32>::metadata_words(bytes));
     far.init(leak(bytes, 0), meta).expect("good memory");
-    let home = Forebay::<_, _, [Place<_>; 0]>::new(&machine, &far, 0);
+    let home = Forebay::new(&machine, &far);
     // Twelve single pages: odd ones are hogged.
-    let hogged: Vec<_> =
-        (0..24).map(|_| machine.low.allocate(Order::PAGE, CX).expect("there is room")).collect();
-    let rest = machine.low.allocate(order(5), CX).expect("there is room");
-    let more: Vec<_> =
-        (0..8).map(|_| machine.low.allocate(Order::PAGE, CX).expect("there is room")).collect();
-    let high = machine.high.allocate(order(4), CX).expect("there is room");
+    let hogged: Vec<_> = (0..24)
+        .map(|_| machine.low.allocate(AllocRequest::new(Order::PAGE), CX).expect("there is room"))
+        .collect();
+    let rest = machine.low.allocate(AllocRequest::new(order(5)), CX).expect("there is room");
+    let more: Vec<_> = (0..8)
+        .map(|_| machine.low.allocate(AllocRequest::new(Order::PAGE), CX).expect("there is room"))
+        .collect();
+    let high = machine.high.allocate(AllocRequest::new(order(4)), CX).expect("there is room");
     let mut kept = Vec::new();
     for (n, block) in hogged.into_iter().enumerate() {
-        if n % 2 == 0 { machine.release(block) } else { kept.push(block) }
+        if n % 2 == 0 { machine.free(block) } else { kept.push(block) }
     }
     let mut slots = [const { Slot::EMPTY }; 12];
-    let buffer = Buffer::over(&mut slots, &home).with_mode(WC);
+    let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE).with_mode(WC);
     let counted = || (machine.changes.take(), machine.flushes.take());
     drop(buffer.write().expect("there is room"));
     assert_eq!(counted(), (12, 1), "one flush for all of a guard's");
@@ -405,7 +409,7 @@ fn one_flush_for_a_run() {
     drop(buffer);
     home.settle(Pages::MAX, CX);
     for block in kept.into_iter().chain(more).chain([rest, high]) {
-        machine.release(block);
+        machine.free(block);
     }
     assert_eq!(machine.free(), (64, 16));
 }
@@ -423,9 +427,9 @@ fn far(pages: usize) -> Far {
 #[test]
 fn a_block_behind_one_that_is_cut_is_tried_once() {
     let (machine, far) = (Zoned::new(16, 0x10), far(64));
-    let home = Forebay::<_, _, [Place<_>; 0]>::new(&machine, &far, 0);
+    let home = Forebay::new(&machine, &far);
     let mut slots = [const { Slot::EMPTY }; 14];
-    let buffer = Buffer::over(&mut slots, &home).with_mode(WC);
+    let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE).with_mode(WC);
     buffer.write().expect("there is room").write_at(0, &[0xC7; 14 * PAGE]);
     let guard = buffer.read().expect("it is there");
     let all: Vec<_> = guard.blocks().map(|(_, block)| (block.order().get(), block.pfn().get())).collect();
@@ -449,9 +453,9 @@ fn a_block_behind_one_that_is_cut_is_tried_once() {
 #[test]
 fn a_piece_that_stays_is_tried_once() {
     let (machine, far) = (Zoned::new(16, 0x10), far(3));
-    let home = Forebay::<_, _, [Place<_>; 0]>::new(&machine, &far, 0);
+    let home = Forebay::new(&machine, &far);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, &home).with_mode(WC);
+    let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE).with_mode(WC);
     drop(buffer.write().expect("there is room"));
     let evicted = buffer.evict(pages(8), Evict::SPLIT, CX).expect("nobody has it");
     assert_eq!((evicted.copied, evicted.refused, evicted.splits), (pages(3), pages(5), 4));
@@ -464,9 +468,9 @@ fn a_piece_that_stays_is_tried_once() {
 #[test]
 fn a_platform_that_panics_in_a_restore() {
     let (machine, far) = (Zoned::new(16, 0x10), far(64));
-    let home = Forebay::<_, _, [Place<_>; 0]>::new(&machine, &far, 0);
+    let home = Forebay::new(&machine, &far);
     let mut slots = [const { Slot::EMPTY }; 6];
-    let buffer = Buffer::over(&mut slots, &home).with_mode(WC);
+    let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE).with_mode(WC);
     buffer.write().expect("there is room").write_at(0, &[0xC7; 6 * PAGE]);
     assert_eq!(buffer.evict(Pages::MAX, Evict::TRANSFER, CX).expect("nobody has it").moved(), pages(6));
     machine.no.set(No::Panic);
@@ -484,9 +488,9 @@ fn a_platform_that_panics_in_a_restore() {
 fn what_was_populated_is_in_its_mode() {
     let (machine, far) = (Zoned::new(16, 0x10), far(64));
     machine.no.set(No::Interrupt);
-    let home = Forebay::<_, _, [Place<_>; 0]>::new(&machine, &far, 0);
+    let home = Forebay::new(&machine, &far);
     let mut slots = [const { Slot::EMPTY }; 6];
-    let buffer = Buffer::over(&mut slots, &home).with_mode(WC);
+    let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE).with_mode(WC);
     assert_eq!(buffer.populate(pages(4), CX).total(), pages(4));
     assert_eq!(buffer.populate(Pages::MAX, CX).into_result().expect("there is room").populated, pages(2));
     assert_eq!((machine.changes.take(), machine.flushes.take()), (2, 1));
@@ -525,10 +529,10 @@ fn a_zone_that_there_is_not() {
         type RawMutex = SpinRawMutex;
         type Mode = ();
         fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
-            self.0.allocate(order, cx)
+            self.0.allocate(AllocRequest::new(order), cx)
         }
         fn release(&self, block: RamBlock<PAGE>) {
-            self.0.release(block);
+            self.0.free(block);
         }
         fn zone(&self, _: &RamBlock<PAGE>) -> Zone {
             HIGH
@@ -593,13 +597,14 @@ fn what_is_refused_changes_back_in_runs() {
     let far = forebay_backends::RamRegion::<SpinRawMutex, PAGE, 32>::new(forebay::StoreId::DEFAULT);
     let meta = words(forebay_backends::RamRegion::<SpinRawMutex, PAGE, 32>::metadata_words(PAGE));
     far.init(leak(PAGE, 0), meta).expect("a page");
-    let home = Forebay::<_, _, [Place<_>; 0]>::new(&machine, &far, 0);
-    let kept: Vec<_> =
-        (0..16).map(|_| machine.low.allocate(Order::PAGE, CX).expect("there is room")).collect();
+    let home = Forebay::new(&machine, &far);
+    let kept: Vec<_> = (0..16)
+        .map(|_| machine.low.allocate(AllocRequest::new(Order::PAGE), CX).expect("there is room"))
+        .collect();
     let (odd, even): (Vec<_>, Vec<_>) = kept.into_iter().partition(|block| block.pfn().get() % 2 == 1);
-    even.into_iter().for_each(|block| machine.release(block));
+    even.into_iter().for_each(|block| machine.free(block));
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, &home).with_mode(WC).within(LOW.only());
+    let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE).with_mode(WC).within(LOW.only());
     buffer.write().expect("there is room").write_at(0, &[7; 8 * PAGE]);
     machine.changes.take();
     machine.flushes.take();
@@ -611,6 +616,6 @@ fn what_is_refused_changes_back_in_runs() {
     assert!(bytes == [7; 8 * PAGE]);
     assert_eq!((machine.changes.take(), machine.flushes.take()), (1, 1), "just the one that was away");
     drop(buffer);
-    odd.into_iter().for_each(|block| machine.release(block));
+    odd.into_iter().for_each(|block| machine.free(block));
     assert_eq!(machine.free(), (16, 16));
 }

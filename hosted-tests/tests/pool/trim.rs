@@ -75,11 +75,13 @@ impl Platform for Zoned {
     fn allocate(&self, ask: AllocRequest, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
         let zones = [(LOW, &self.low), (HIGH, &self.high)];
         let mut there = zones.into_iter().filter(|(zone, _)| ask.zones.contains(*zone));
-        there.find_map(|(_, ram)| ram.allocate(ask.order, cx).ok()).ok_or(AllocError::Exhausted)
+        there
+            .find_map(|(_, ram)| ram.allocate(AllocRequest::new(ask.order), cx).ok())
+            .ok_or(AllocError::Exhausted)
     }
     fn release(&self, block: RamBlock<PAGE>) {
         self.is_due(Panics::Release(0), Panics::Release(0));
-        if self.zone(&block) == LOW { self.low.release(block) } else { self.high.release(block) }
+        if self.zone(&block) == LOW { self.low.free(block) } else { self.high.free(block) }
     }
     fn zone(&self, block: &RamBlock<PAGE>) -> Zone {
         if self.low_frames.contains(&block.pfn().get()) { LOW } else { HIGH }
@@ -336,7 +338,7 @@ fn what_a_panic_left_is_flushed_before_it_is_used() {
         let (world, far) = (World::new(Contents::Ignored), far(16));
         let platform = Watched::new(Zoned::new(64), &world);
         let home = Forebay::<_, _, [Place<_>; KINDS * 4]>::new(platform, Watched::new(&far, &world), 4);
-        let home: &Forebay<_, _> = &home;
+        let home = &home;
         let ask = AllocRequest::new(order(0)).within(LOW.only());
         let blocks = [(); 4].map(|()| home.pool().take_for(ask, WC, CX).unwrap());
         blocks.into_iter().for_each(|block| home.pool().give(block, CX).unwrap());
@@ -344,7 +346,7 @@ fn what_a_panic_left_is_flushed_before_it_is_used() {
         assert!(catch_unwind(AssertUnwindSafe(|| home.pool().trim(ALL, CX))).is_err(), "it panicked");
         home.platform().inner().panics.set(Panics::Never);
         let mut slots = [const { Slot::EMPTY }; 8];
-        let buffer = Buffer::over(&mut slots, home).with_mode(WC).within(LOW.only());
+        let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE).with_mode(WC).within(LOW.only());
         for _ in 0..left {
             assert_eq!(buffer.populate(pages(1), CX).populated, pages(1));
         }
@@ -367,10 +369,10 @@ impl Platform for Interrupted<'_> {
     type RawMutex = SpinRawMutex;
     type Mode = Caching;
     fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
-        self.near.allocate(order, cx)
+        self.near.allocate(AllocRequest::new(order), cx)
     }
     fn release(&self, block: RamBlock<PAGE>) {
-        self.near.release(block);
+        self.near.free(block);
     }
     fn set_mode(
         &self,
@@ -412,8 +414,8 @@ fn a_place_is_kept_for_a_block_that_stays() {
     pool.give(first, CX).unwrap();
     machine.gives.set(Some(second));
     assert_eq!(pool.trim(ALL, CX), NONE);
-    assert_eq!((pool.ready(), near.free()), (pages(1), pages(31)));
-    assert_eq!((pool.trim(ALL, CX), near.free()), (pages(1), pages(32)));
+    assert_eq!((pool.ready(), near.unused()), (pages(1), pages(31)));
+    assert_eq!((pool.trim(ALL, CX), near.unused()), (pages(1), pages(32)));
 }
 
 /// Rule: each place is looked at once, whoever else trims meanwhile: an interrupt that can't send a block home makes nobody
@@ -427,7 +429,7 @@ fn trims_that_overlap_miss_nothing() {
         blocks.into_iter().for_each(|block| pool.give(block, CX).unwrap());
         machine.wants.set(Some(wants));
         pool.trim(ALL, CX);
-        assert_eq!((pool.ready(), near.free()), (NONE, pages(32)), "an interrupt wanted {wants}");
+        assert_eq!((pool.ready(), near.unused()), (NONE, pages(32)), "an interrupt wanted {wants}");
     }
 }
 

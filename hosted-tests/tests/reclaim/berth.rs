@@ -23,7 +23,7 @@ fn berths<E, const N: usize>() -> [Berth<SpinRawMutex, E>; N] {
 #[test]
 fn in_and_out() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let places: [_; 3] = berths();
     assert!(places[1].take().unwrap().is_none() && places[1].get().unwrap().is_none());
     assert_eq!(home.reclaim(&places, ALL, Evict::ANY, CX).evicted, Evicted::default());
@@ -53,7 +53,7 @@ fn in_and_out() {
 #[test]
 fn in_use() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let places: [_; 2] = berths();
     places[0].put(tile(home, 1)).unwrap();
     let (one, two) = (places[0].get().unwrap(), places[0].get().unwrap());
@@ -97,7 +97,7 @@ impl Evictable for Probe {
 #[test]
 fn a_walk_is_a_use() {
     let (near, far) = (near(16), far(32));
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&near, &far, 0);
+    let home = &Forebay::new(&near, &far);
     let places: &'static [Berth<SpinRawMutex, Probe>; 3] = forever(berths());
     assert!(places[0].put(Probe(places)).is_ok());
     let report = home.reclaim(places, pages(1), Evict::COPY, CX);
@@ -113,7 +113,7 @@ fn dropping_gives_all_back() {
     {
         for taken in [1, 4] {
             let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-            let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+            let home = &forebay(&near, &far, &world);
             let places: [_; 4] = berths();
             for (i, place) in places.iter().enumerate() {
                 place.put(tile(home, i as u8)).unwrap();
@@ -140,7 +140,7 @@ fn dropping_gives_all_back() {
 #[test]
 fn places_on_a_roster() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let roster = EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(100)]);
     let places: [_; 100] = berths();
     for seed in 0..3 {
@@ -170,7 +170,7 @@ const ROUNDS: usize = 3000;
 fn buffers_come_and_go_while_others_walk() {
     let _crowd = crate::crowd();
     let (near, far) = (near(64), region::<16>(256, 0));
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&near, &far, 0);
+    let home = &Forebay::new(&near, &far);
     let roster = EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(8)]);
     let places: [_; 8] = berths();
     let (stop, moved, lives, reads) =
@@ -237,5 +237,5 @@ fn buffers_come_and_go_while_others_walk() {
     places.iter().for_each(|place| place.take().unwrap().iter().for_each(look));
     assert!(lives.load(Ordering::Relaxed) > 100 && reads.load(Ordering::Relaxed) > 100);
     assert!(moved.load(Ordering::Relaxed) > 0);
-    assert_eq!((near.free(), far.space()), (near.total(), Space::new(far.total(), 16)));
+    assert_eq!((near.unused(), far.space()), (near.total(), Space { pages: far.total(), transfers: 16 }));
 }

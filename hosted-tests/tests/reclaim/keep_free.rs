@@ -16,17 +16,17 @@ const EXHAUSTED: AccessError = AccessError::Alloc(AllocError::Exhausted);
 fn what_is_missing_and_no_more() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(32), far(64));
-    let home: &Forebay<_, _> = &forebay(&near, Traced::new(&far, &log), &world);
+    let home = &forebay(&near, Traced::new(&far, &log), &world);
     let tiles = tiles::<12, _, _>(home, order(1));
     for (ahead, moved, free) in [(0, 0, 8), (8, 0, 8), (9, 2, 10), (10, 0, 10), (15, 6, 16), (16, 0, 16)] {
         log.take();
         let report = home.keep_free(&tiles, pages(ahead), TRANSFER, CX).unwrap();
-        assert_eq!((report.evicted.moved(), near.free()), (pages(moved), pages(free)), "{ahead} ahead");
+        assert_eq!((report.evicted.moved(), near.unused()), (pages(moved), pages(free)), "{ahead} ahead");
         assert_eq!((report.gained, report.outcome), (pages(moved), Outcome::Reached));
         assert_eq!(log.take().is_empty(), moved == 0, "nothing is asked of the store where all is well");
     }
     let report = home.keep_free(&tiles, pages(40), TRANSFER, CX).unwrap();
-    assert_eq!((report.outcome, near.free()), (Outcome::Short, pages(32)));
+    assert_eq!((report.outcome, near.unused()), (Outcome::Short, pages(32)));
     assert_eq!(home.keep_free(&tiles, pages(40), TRANSFER, CX).unwrap().outcome, Outcome::Nothing);
     world.validate();
     check_all(&tiles);
@@ -39,7 +39,7 @@ fn what_is_missing_and_no_more() {
 #[test]
 fn what_is_on_its_way_counts() {
     let (world, near, far) = (World::new(Contents::Compared), near(32), far(64));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let tiles = tiles::<16, _, _>(home, order(1));
     home.reclaim(&tiles, pages(6), TRANSFER, Context::INTERRUPT);
     for _ in 0..3 {
@@ -48,10 +48,10 @@ fn what_is_on_its_way_counts() {
     }
     let report = home.keep_free(&tiles, pages(5), LADDER, CX).unwrap();
     assert_eq!((report.evicted.moved(), report.gained, report.outcome), (NONE, pages(6), Outcome::Reached));
-    assert_eq!((near.free(), far.pending()), (pages(6), NONE));
+    assert_eq!((near.unused(), far.pending()), (pages(6), NONE));
     home.reclaim(&tiles, pages(2), TRANSFER, Context::INTERRUPT);
     let report = home.keep_free(&tiles, pages(10), LADDER, CX).unwrap();
-    assert_eq!((report.evicted.moved(), report.gained, near.free()), (pages(2), pages(4), pages(10)));
+    assert_eq!((report.evicted.moved(), report.gained, near.unused()), (pages(2), pages(4), pages(10)));
     check_all(&tiles);
     drop(tiles);
     all_home(&world, &near, &far);
@@ -65,11 +65,11 @@ fn shelves_count() {
         &Forebay::<_, _, [Place<_>; 8]>::new(Watched::new(&near, &world), Watched::new(&far, &world), 8);
     let tiles = tiles::<10, _, _>(home, order(0));
     drop(self::tiles::<6, _, _>(home, order(0)));
-    assert_eq!((near.free(), home.pool().ready()), (NONE, pages(6)));
+    assert_eq!((near.unused(), home.pool().ready()), (NONE, pages(6)));
     let report = home.keep_free(&tiles, pages(6), LADDER, CX).unwrap();
     assert_eq!((report, home.pool().ready()), (Report::default(), pages(6)));
     let report = home.keep_free(&tiles, pages(8), LADDER, CX).unwrap();
-    assert_eq!((report.gained, near.free(), home.pool().ready()), (pages(2), pages(2), pages(6)));
+    assert_eq!((report.gained, near.unused(), home.pool().ready()), (pages(2), pages(2), pages(6)));
     check_all(&tiles);
     drop(tiles);
     home.pool().trim(ALL, CX);
@@ -80,7 +80,7 @@ fn shelves_count() {
 #[test]
 fn a_source_that_does_not_say() {
     let (near, far) = (SeenRam(near(16)), far_of::<Seen>(16));
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&near, &far, 0);
+    let home = &Forebay::new(&near, &far);
     let tiles = tiles::<4, _, _>(home, order(0));
     assert_eq!(home.keep_free(&tiles, ALL, LADDER, CX), None);
     assert!(tiles.iter().all(|t| t.residency() == residency(1, 0, 0)));
@@ -91,7 +91,7 @@ fn a_source_that_does_not_say() {
 fn nobody_reclaims_unasked() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(8), far(64));
-    let home: &Forebay<_, _> = &forebay(Traced::new(&near, &log), Traced::new(&far, &log), &world);
+    let home = &forebay(Traced::new(&near, &log), Traced::new(&far, &log), &world);
     let tiles = tiles::<8, _, _>(home, order(0));
     let _ = tiles[0].set_purgeable(true).unwrap();
     let one_more = Buffer::<_, _>::new(home, order(0));
@@ -110,10 +110,10 @@ fn nobody_reclaims_unasked() {
 #[test]
 fn tried_again_until_it_works() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(64));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let tiles = tiles::<16, _, _>(home, order(0));
     let mut slots = [const { Slot::EMPTY }; 5];
-    let large = Buffer::over(&mut slots, home);
+    let large = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     for how in [LADDER, TRANSFER, Evict::COPY] {
         check_all(&tiles[..4]); // whatever left is back
         let tries = Cell::new(0);
@@ -138,7 +138,7 @@ fn tried_again_until_it_works() {
 #[test]
 fn it_ends_when_nothing_helps() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(64));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let tiles = tiles::<4, _, _>(home, order(0));
     let tries = Cell::new(0);
     let attempt = || {
@@ -167,7 +167,7 @@ fn it_ends_when_nothing_helps() {
 #[test]
 fn at_most_once_for_each_candidate_and_once_more() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(64));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let tiles = tiles::<3, _, _>(home, order(0));
     let tries = Cell::new(0);
     let result = home.or_reclaim(&tiles, pages(1), TRANSFER, CX, || {
@@ -184,7 +184,7 @@ fn at_most_once_for_each_candidate_and_once_more() {
 #[test]
 fn what_is_no_shortage_comes_back_at_once() {
     let (near, far) = (near(16), far(64));
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&near, &far, 0);
+    let home = &Forebay::new(&near, &far);
     let tiles = tiles::<3, _, _>(home, order(0));
     let out = |why| AccessError::Alloc(why);
     let others = [

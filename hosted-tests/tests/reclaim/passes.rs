@@ -35,7 +35,7 @@ fn is_resident<P: Platform, S: BackingStore<P::Block>>(tile: &Buffer<'_, P, S>) 
 fn purgeable_before_clean_before_the_rest() {
     for want in 1..=3 {
         let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-        let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+        let home = &forebay(&near, &far, &world);
         let tiles = tiles::<3, _, _>(home, order(0));
         let [dirty, clean, unneeded] = &tiles;
         make_clean(clean, 1);
@@ -60,7 +60,7 @@ fn purgeable_before_clean_before_the_rest() {
 #[test]
 fn clean_and_lately_used_keeps_its_second_chance() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let tiles = tiles::<2, _, _>(home, order(0));
     let [dirty, clean] = &tiles;
     make_clean(clean, 1);
@@ -87,7 +87,7 @@ fn clean_and_lately_used_keeps_its_second_chance() {
 #[test]
 fn the_clean_pass_looks_at_a_few_and_goes_on() {
     let (world, near, far) = (World::new(Contents::Ignored), near(128), far(128));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let tiles = tiles::<100, _, _>(home, order(0));
     for (i, tile) in tiles.iter().enumerate() {
         make_clean(tile, i as u8);
@@ -121,7 +121,7 @@ fn a_hook_that_refuses_is_asked_once() {
         let (world, log) = (World::new(Contents::Compared), Log::default());
         let (near, far) = (near(32), far(32));
         let machine = Machine::new(&near);
-        let home: &Forebay<_, _> = &forebay(Traced::new(&machine, &log), &far, &world);
+        let home = &forebay(Traced::new(&machine, &log), &far, &world);
         let tiles = tiles::<4, _, _>(home, order(1));
         for i in [1, 3] {
             make_clean(&tiles[i], i as u8);
@@ -161,9 +161,9 @@ fn a_hook_that_refuses_is_asked_once() {
 #[test]
 fn clean_blocks_are_overshot_by_less_than_one() {
     let (world, near, far) = (World::new(Contents::Compared), near(64), far(64));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 11];
-    let many = Buffer::over(&mut slots, home); // blocks of orders 3, 1, 0
+    let many = Buffer::with_slots(home, &mut slots[..], Order::PAGE); // blocks of orders 3, 1, 0
     let tiles: [Buffer<'_, _, _>; 2] = [0, 1].map(|n| Buffer::new(home, order(n)));
     let all: [&dyn Evictable; 3] = [&tiles[0], &many, &tiles[1]];
     for want in 0..=15 {
@@ -190,10 +190,10 @@ fn clean_blocks_are_overshot_by_less_than_one() {
 #[test]
 fn single_pages_are_not_overshot() {
     let (world, near, far) = (World::new(Contents::Compared), near(32), far(64));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let hogged = leave(&near, (0..12).map(|n| 2 * n));
     let mut slots = [const { [const { Slot::EMPTY }; 4] }; 3];
-    let buffers: Vec<_> = slots.iter_mut().map(|slots| Buffer::over(slots, home)).collect();
+    let buffers: Vec<_> = slots.iter_mut().map(|slots| Buffer::with_slots(home, slots, Order::PAGE)).collect();
     for (want, how) in
         (0..=12).flat_map(|want| [(want, TRANSFER), (want, Evict::COPY), (want, Evict::empty())])
     {
@@ -217,10 +217,10 @@ fn single_pages_are_not_overshot() {
 #[test]
 fn what_is_clean_in_part_leaves_as_a_whole() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let hogged = leave(&near, [0, 2, 4, 6]); // single pages
     let mut slots = [const { Slot::EMPTY }; 4];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 8);
     assert_eq!(buffer.evict(pages(2), Evict::COPY, CX).unwrap().copied, pages(2));
     assert_eq!(buffer.restore(ALL, CX).into_result().unwrap().loaded, pages(2));
@@ -239,7 +239,7 @@ fn what_is_clean_in_part_leaves_as_a_whole() {
 #[test]
 fn purges_end_when_enough_is_gone() {
     let (world, near, far) = (World::new(Contents::Compared), near(64), far(64));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let tiles = tiles::<4, _, _>(home, order(2));
     for want in [1, 4, 5, 8, 9, 100] {
         for (i, tile) in tiles.iter().enumerate() {
@@ -260,7 +260,7 @@ fn purges_end_when_enough_is_gone() {
 #[test]
 fn a_walk_for_others_holds_nobody() {
     let (near, far) = (near(64), far(64));
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(LoudRam(&near), &far, 0);
+    let home = &Forebay::new(LoudRam(&near), &far);
     let tiles = tiles::<9, _, _>(home, order(0));
     let none: [Stone; 0] = [];
     for how in [PURGE, Evict::empty()] {
@@ -276,7 +276,7 @@ fn a_walk_for_others_holds_nobody() {
 #[test]
 fn purges_take_no_second_chance() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let tiles = tiles::<3, _, _>(home, order(0));
     let [hot, unneeded, cold] = &tiles;
     cool(cold);
@@ -308,7 +308,7 @@ proptest! {
         rounds in proptest::collection::vec((0_u8..64, 0_u8..64), 1..12),
     ) {
         let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-        let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+        let home = &forebay(&near, &far, &world);
         let roster = EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(SEATS)]);
         let buffers: [Buffer<'_, _, _, _>; SEATS] =
             std::array::from_fn(|i| Buffer::of(roster.list(i, [Slot::EMPTY]).unwrap(), home));

@@ -22,7 +22,7 @@ fn victims(log: &Log) -> Vec<usize> {
 fn what_was_used_lately_gets_a_second_chance() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(Traced::new(&near, &log), &far, &world);
+    let home = &forebay(Traced::new(&near, &log), &far, &world);
     let tiles = tiles::<4, _, _>(home, order(0));
     let reclaim = || {
         log.take();
@@ -48,7 +48,7 @@ fn what_was_used_lately_gets_a_second_chance() {
 fn the_hand_stays_where_it_stopped() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(Traced::new(&near, &log), &far, &world);
+    let home = &forebay(Traced::new(&near, &log), &far, &world);
     let tiles = tiles::<5, _, _>(home, order(0));
     home.reclaim(&tiles, NONE, Evict::TRANSFER, CX); // wants nothing: no hand moves
     let mut order = Vec::new();
@@ -76,7 +76,7 @@ fn the_hand_stays_where_it_stopped() {
 fn the_walk_passes_over_busy_and_bad_buffers() {
     let (world, near, far) = (World::new(Contents::Compared), near(32), far(32));
     let machine = Machine::new(&near);
-    let home: &Forebay<_, _> = &forebay(&machine, &far, &world);
+    let home = &forebay(&machine, &far, &world);
     let tiles = tiles::<4, _, _>(home, order(1));
     let reader = tiles[0].read().unwrap();
     let writer = tiles[2].write().unwrap();
@@ -91,7 +91,7 @@ fn the_walk_passes_over_busy_and_bad_buffers() {
 
     // A buffer that the store refuses, between two that it takes.
     let store: Scripted<_, RamBlock<PAGE>> = Scripted::new(&far);
-    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let home = &forebay(&near, &store, &world);
     store.answer(Script { transfer: Some(StoreError::Full), largest: order(1), ..Script::default() });
     let all = [0, 2, 1].map(|n| Buffer::new(home, order(n)));
     all.iter().for_each(|b| fill(b, 9));
@@ -109,7 +109,7 @@ fn the_walk_is_bounded() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(32), far(32));
     let store: Scripted<_, RamBlock<PAGE>> = Scripted::new(&far);
-    let home: &Forebay<_, _> = &forebay(&near, Traced::new(&store, &log), &world);
+    let home = &forebay(&near, Traced::new(&store, &log), &world);
     let tiles = tiles::<6, _, _>(home, order(0));
     store.answer(Script { transfer: Some(StoreError::Backlog), ..Script::default() });
     log.take();
@@ -132,9 +132,9 @@ fn the_walk_is_bounded() {
 #[test]
 fn what_is_wanted_is_overshot_by_less_than_a_block() {
     let (world, near, far) = (World::new(Contents::Compared), near(64), far(64));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 11];
-    let many = Buffer::over(&mut slots, home); // blocks of orders 3, 1, 0
+    let many = Buffer::with_slots(home, &mut slots[..], Order::PAGE); // blocks of orders 3, 1, 0
     let tiles = [0, 3, 1].map(|n| Buffer::new(home, order(n)));
     let all: [&dyn Evictable; 4] = [&tiles[0], &many, &tiles[1], &tiles[2]];
     for want in 0..=23 {
@@ -145,7 +145,7 @@ fn what_is_wanted_is_overshot_by_less_than_a_block() {
             let moved = report.evicted.moved().get();
             assert!(moved >= want.min(22) && moved < want + 8, "{moved} of {want}");
             let freed = if how == Evict::COPY { moved } else { 0 };
-            assert_eq!((report.freed(), near.free()), (pages(freed), pages(64 - 22 + freed)));
+            assert_eq!((report.freed(), near.unused()), (pages(freed), pages(64 - 22 + freed)));
             world.validate();
             tiles.iter().for_each(|t| check(t, 1));
             check(&many, 2);
@@ -161,7 +161,7 @@ fn what_is_wanted_is_overshot_by_less_than_a_block() {
 fn the_store_is_settled_once_and_not_written_out() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(&near, Traced::new(&far, &log), &world);
+    let home = &forebay(&near, Traced::new(&far, &log), &world);
     let tiles = tiles::<4, _, _>(home, order(1));
     let none: [&dyn Evictable; 0] = [];
     let settles = |log: &Log| {
@@ -185,9 +185,9 @@ fn the_store_is_settled_once_and_not_written_out() {
     // Written out in pieces; nothing is said to be freed before it is home.
     assert_eq!(home.settle(ALL, Context::INTERRUPT).freed, NONE);
     let settled = home.settle(pages(3), CX);
-    assert_eq!((settled.freed, settled.pending, near.free()), (pages(2), pages(6), pages(10)));
+    assert_eq!((settled.freed, settled.pending, near.unused()), (pages(2), pages(6), pages(10)));
     let settled = home.settle(ALL, CX);
-    assert_eq!((settled.freed, settled.pending, near.free()), (pages(6), NONE, pages(16)));
+    assert_eq!((settled.freed, settled.pending, near.unused()), (pages(6), NONE, pages(16)));
     assert_eq!(home.stats().settled, pages(8));
     world.validate();
     for (i, tile) in tiles.iter().enumerate() {
@@ -202,7 +202,7 @@ fn the_store_is_settled_once_and_not_written_out() {
 fn a_reclaim_in_an_interrupt_only_hands_over() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(Traced::new(&near, &log), Traced::new(&far, &log), &world);
+    let home = &forebay(Traced::new(&near, &log), Traced::new(&far, &log), &world);
     let tiles = tiles::<4, _, _>(home, order(2));
     log.take();
     world.begin_shrink();
@@ -225,9 +225,9 @@ fn a_reclaim_in_an_interrupt_only_hands_over() {
 fn small_walks_go_on_with_the_same_buffer() {
     let (world, near, far) = (World::new(Contents::Compared), near(128), far(128));
     let hogged = leave(&near, (0..64).map(|n| 2 * n)); // single pages
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let mut slots = [const { [const { Slot::EMPTY }; 8] }; 8];
-    let buffers: Vec<_> = slots.iter_mut().map(|slots| Buffer::over(slots, home)).collect();
+    let buffers: Vec<_> = slots.iter_mut().map(|slots| Buffer::with_slots(home, slots, Order::PAGE)).collect();
     buffers.iter().for_each(|b| fill(b, 1));
     let mut stored = vec![0; 8];
     for n in 0..20 {
@@ -247,7 +247,7 @@ fn small_walks_go_on_with_the_same_buffer() {
 fn what_stays_is_counted_once() {
     let (world, near, far) = (World::new(Contents::Compared), near(32), far(32));
     let store: Scripted<_, RamBlock<PAGE>> = Scripted::new(&far);
-    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let home = &forebay(&near, &store, &world);
     let tiles = tiles::<3, _, _>(home, order(2));
     store.answer(Script { transfer: Some(StoreError::Io), ..Script::default() });
     for used in [true, false] {
@@ -270,10 +270,10 @@ fn what_stays_is_counted_once() {
 fn a_backlog_ends_the_transfers_of_a_walk() {
     let (world, log, near) = (World::new(Contents::Compared), Log::default(), near(32));
     let far = region::<1>(32, 0);
-    let home: &Forebay<_, _> = &forebay(&near, Traced::new(&far, &log), &world);
+    let home = &forebay(&near, Traced::new(&far, &log), &world);
     let hogged = leave(&near, [0, 2, 4, 6, 8, 10]);
     let mut slots = [[const { Slot::EMPTY }; 3], [const { Slot::EMPTY }; 3]];
-    let buffers: Vec<_> = slots.iter_mut().map(|slots| Buffer::over(slots, home)).collect();
+    let buffers: Vec<_> = slots.iter_mut().map(|slots| Buffer::with_slots(home, slots, Order::PAGE)).collect();
     let transfers = || {
         let of = |e: &Event| if let Event::Transfer(_, _, result) = e { Some(*result) } else { None };
         log.take().iter().filter_map(of).collect::<Vec<_>>()
@@ -294,7 +294,7 @@ fn a_backlog_ends_the_transfers_of_a_walk() {
     drop(buffers);
     give_back(&near, hogged);
     world.assert_empty();
-    assert_eq!((near.free(), far.space()), (near.total(), Space::new(far.total(), 1)));
+    assert_eq!((near.unused(), far.space()), (near.total(), Space { pages: far.total(), transfers: 1 }));
 }
 
 /// Rule: the walk spends nothing on a buffer that has nothing resident: no call of store or platform.
@@ -302,9 +302,9 @@ fn a_backlog_ends_the_transfers_of_a_walk() {
 fn a_buffer_without_blocks_costs_no_call() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(Traced::new(&near, &log), Traced::new(&far, &log), &world);
+    let home = &forebay(Traced::new(&near, &log), Traced::new(&far, &log), &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     for state in ["empty", "handed over", "written out", "copied", "purged"] {
         match state {
             "empty" => {}
@@ -327,7 +327,7 @@ fn a_buffer_without_blocks_costs_no_call() {
                     "{state}"
                 );
             }
-            assert_eq!(buffer.discard(), Ok(NONE));
+            assert_eq!(buffer.discard_copies(), Ok(NONE));
             assert_eq!(home.reclaim(&[&buffer], ALL, how, CX).evicted, Evicted::default());
         }
         let events = log.take();
@@ -346,7 +346,7 @@ fn a_backlog_ends_the_transfers_of_a_walk_that_copies_too() {
     let store: Scripted<_, RamBlock<PAGE>> = Scripted::new(&far);
     let backlog = Some(StoreError::Backlog);
     store.answer(Script { transfer: backlog, with: Capabilities::TRANSFER, ..Script::default() });
-    let home: &Forebay<_, _> = &forebay(&near, Traced::new(&store, &log), &world);
+    let home = &forebay(&near, Traced::new(&store, &log), &world);
     let tiles: [Buffer<'_, _, _>; 4] = std::array::from_fn(|_| Buffer::new(home, order(0)));
     tiles.iter().for_each(|t| fill(t, 1));
     let report = home.reclaim(&tiles, ALL, Evict::ANY, CX);
@@ -375,7 +375,7 @@ fn what_the_store_said_last_is_counted() {
     let near = near(16);
     let mut said = Settled::default();
     (said.pending, said.reclaimable, said.held) = (pages(1), pages(2), pages(3));
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&near, Says(said), 0);
+    let home = &Forebay::new(&near, Says(said));
     let now = |home: &Forebay<_, _>| {
         let stats = home.stats();
         [stats.pending, stats.reclaimable, stats.held].map(Pages::get)

@@ -27,10 +27,10 @@ impl Platform for Plain<'_> {
     type Mode = ();
     const ZONES: u8 = 2;
     fn allocate(&self, order: Order, cx: Context) -> Result<Self::Block, AllocError> {
-        self.near.allocate(order, cx)
+        self.near.allocate(AllocRequest::new(order), cx)
     }
     fn release(&self, block: Self::Block) {
-        self.near.release(block);
+        self.near.free(block);
     }
     fn before_evict(&self, id: BufferId, _: Context) -> Result<(), Busy> {
         if self.stubborn.is_none_or(|stubborn| stubborn == id) {
@@ -107,7 +107,7 @@ impl BackingStore<RamBlock<PAGE>> for Sys {
     fn discard(&self, h: Handle) -> Result<Option<RamBlock<PAGE>>, Refused<Handle, StoreError>> {
         Ok(self.kept.lock().unwrap().blocks.remove(&h.value()).map(|(block, _)| block))
     }
-    fn settle(&self, budget: Pages, _: Context, home: &mut dyn FnMut(RamBlock<PAGE>)) -> Settled {
+    fn settle(&self, budget: Pages, _: Context, owner: &mut dyn FnMut(RamBlock<PAGE>)) -> Settled {
         let calls = self.calls.fetch_add(1, Relaxed);
         assert!(calls < 5_000, "the reclaim does not end: it settled {calls} times");
         if let Some(meanwhile) = &*self.meanwhile.lock().unwrap() {
@@ -120,7 +120,7 @@ impl BackingStore<RamBlock<PAGE>> for Sys {
             Settles::OnePage if budget > NONE => {
                 let first = kept.blocks.keys().min().copied();
                 for (block, _) in first.and_then(|first| kept.blocks.remove(&first)).into_iter() {
-                    (settled.written, settled.freed) = (block.pages(), block.pages());
+                    (settled.written, settled.freed) = (block.order().pages(), block.order().pages());
                     home(block);
                 }
             }
@@ -130,7 +130,7 @@ impl BackingStore<RamBlock<PAGE>> for Sys {
             _ => {}
         }
         for (block, reclaimable) in kept.blocks.values() {
-            *(if *reclaimable { &mut settled.reclaimable } else { &mut settled.pending }) += block.pages();
+            *(if *reclaimable { &mut settled.reclaimable } else { &mut settled.pending }) += block.order().pages();
         }
         settled
     }
@@ -150,7 +150,7 @@ fn is_here<P: Platform, S: BackingStore<P::Block>>(tile: &Buffer<'_, P, S>) -> b
 #[test]
 fn a_block_from_the_shelves_is_tried_for() {
     let near = near(4);
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<&Near>; 16]>::new(&near, Null, 4);
+    let home = &Forebay::<_, _, [Place<&Near>; 16]>::new(&near, Null, 4);
     let taken: Vec<_> = (0..4).map(|_| home.pool().take(order(0), (), CX).unwrap()).collect();
     taken.into_iter().for_each(|block| home.pool().give(block, CX).unwrap());
     let idle = [Buffer::new(home, order(0))];
@@ -159,18 +159,18 @@ fn a_block_from_the_shelves_is_tried_for() {
         tries += 1;
         home.pool().take(order(2), (), CX)
     });
-    assert!(got.is_ok(), "{:?} after {tries} tries, and {:?} are free", got.err(), near.free());
+    assert!(got.is_ok(), "{:?} after {tries} tries, and {:?} are free", got.err(), near.unused());
 }
 
 /// Rule: `Reached` says that what was wanted is reached.
 #[test]
 fn a_block_that_is_not_there_is_not_reached() {
     let near = near(8);
-    let home: &Forebay<_, _> = &bare(&near, Settles::Reclaimable);
+    let home = &bare(&near, Settles::Reclaimable);
     let all: [_; 8] = std::array::from_fn(|_| Buffer::new(home, order(0)));
     all.iter().for_each(|b| fill(b, 1));
     let report = home.reclaim(&all, ReclaimTarget::block(order(2)), Evict::TRANSFER, CX);
-    assert!(near.allocate(order(2), CX).is_err());
+    assert!(near.allocate(AllocRequest::new(order(2)), CX).is_err());
     assert_ne!(report.outcome, Outcome::Reached, "{report:?}");
 }
 
@@ -178,7 +178,7 @@ fn a_block_that_is_not_there_is_not_reached() {
 #[test]
 fn the_second_half_of_a_block_does_not_forget_the_first() {
     let near = near(20);
-    let home: &Forebay<_, _> = &bare(&near, Settles::Reclaimable);
+    let home = &bare(&near, Settles::Reclaimable);
     let large = [0, 1, 2].map(|_| Buffer::new(home, order(2)));
     let small: [_; 8] = std::array::from_fn(|_| Buffer::new(home, order(0)));
     large.iter().chain(&small).for_each(|b| fill(b, 1));
@@ -192,7 +192,7 @@ fn the_second_half_of_a_block_does_not_forget_the_first() {
 #[test]
 fn what_was_pending_counts() {
     let near = near(8);
-    let home: &Forebay<_, _> = &bare(&near, Settles::Reclaimable);
+    let home = &bare(&near, Settles::Reclaimable);
     let tiles = [0, 1].map(|_| Buffer::new(home, order(2)));
     tiles.iter().for_each(|b| fill(b, 1));
     assert_eq!(tiles[0].evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, pages(4)); // pending now
@@ -205,34 +205,34 @@ fn what_was_pending_counts() {
 #[test]
 fn what_was_pending_and_purged_counts_once() {
     let near = near(12);
-    let home: &Forebay<_, _> = &bare(&near, Settles::Copies);
+    let home = &bare(&near, Settles::Copies);
     let tiles = [0, 1, 2].map(|_| Buffer::new(home, order(2)));
     tiles.iter().for_each(|b| fill(b, 1));
     assert_eq!(tiles[0].evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, pages(4)); // pending now
     let _ = tiles[0].set_purgeable(true).unwrap();
     let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(16)), Evict::COPY | Evict::PURGE, CX);
-    assert_eq!((near.free(), report.gained, report.outcome), (pages(12), pages(12), Outcome::Short));
+    assert_eq!((near.unused(), report.gained, report.outcome), (pages(12), pages(12), Outcome::Short));
 }
 
 /// Rule: the same of a block that became reclaimable since anybody looked.
 #[test]
 fn what_became_reclaimable_and_is_purged_counts_once() {
     let near = near(8);
-    let home: &Forebay<_, _> = &bare(&near, Settles::Reclaimable);
+    let home = &bare(&near, Settles::Reclaimable);
     let tiles = [0, 1].map(|_| Buffer::new(home, order(2)));
     tiles.iter().for_each(|b| fill(b, 1));
     assert_eq!(tiles[0].evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, pages(4));
     home.store().settle(NONE, CX, &mut |_| {}); // by somebody else
     let _ = tiles[0].set_purgeable(true).unwrap();
     let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(8)), Evict::PURGE, CX);
-    assert_eq!((near.free(), report.gained, report.outcome), (pages(4), pages(4), Outcome::Short));
+    assert_eq!((near.unused(), report.gained, report.outcome), (pages(4), pages(4), Outcome::Short));
 }
 
 /// Rule: nor does what was reclaimable and purged hide what becomes reclaimable now.
 #[test]
 fn what_was_reclaimable_and_purged_hides_nothing() {
     let near = near(12);
-    let home: &Forebay<_, _> = &bare(&near, Settles::Reclaimable);
+    let home = &bare(&near, Settles::Reclaimable);
     let tiles = [0, 1, 2].map(|_| Buffer::new(home, order(2)));
     tiles.iter().for_each(|b| fill(b, 1));
     assert_eq!(tiles[0].evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, pages(4));
@@ -247,7 +247,7 @@ fn what_was_reclaimable_and_purged_hides_nothing() {
 #[test]
 fn a_purge_elsewhere_reaches_nothing() {
     let near = near(8);
-    let home: &Forebay<_, _> = &bare(&near, Settles::Never);
+    let home = &bare(&near, Settles::Never);
     let tiles = [Buffer::new(home, order(0))];
     fill(&tiles[0], 1);
     let _ = tiles[0].set_purgeable(true).unwrap();
@@ -260,7 +260,7 @@ fn a_purge_elsewhere_reaches_nothing() {
 #[test]
 fn what_is_not_meant_is_not_unmapped() {
     let near = near(8);
-    let home: &Forebay<_, _> = &bare(&near, Settles::Never);
+    let home = &bare(&near, Settles::Never);
     let tiles = [Buffer::new(home, order(0))];
     fill(&tiles[0], 1);
     let there = Zones::of(1);
@@ -272,7 +272,7 @@ fn what_is_not_meant_is_not_unmapped() {
 #[test]
 fn what_is_not_meant_is_not_unmapped_twice() {
     let near = near(12);
-    let home: &Forebay<_, _> = &bare(&near, Settles::Never);
+    let home = &bare(&near, Settles::Never);
     let tiles: [_; 12] = std::array::from_fn(|_| Buffer::new(home, order(0)));
     tiles.iter().for_each(|b| fill(b, 1));
     let there = Zones::of(1);
@@ -294,7 +294,7 @@ fn who_refused_is_asked_once() {
     let mut plain = Plain::new(&near);
     plain.stubborn = Some(BufferId(99));
     let home: &Forebay<_, _> =
-        &Forebay::<_, _, [Place<Plain<'_>>; 0]>::new(plain, Sys::new(Settles::OnePage), 0);
+        &Forebay::new(plain, Sys::new(Settles::OnePage));
     let tiles: [_; 8] = std::array::from_fn(|_| Buffer::new(home, order(0)));
     tiles.iter().for_each(|b| fill(b, 1));
     let gone = tiles.iter().map(|b| b.evict(ALL, Evict::TRANSFER, CX).unwrap().transferred).sum();
@@ -322,7 +322,7 @@ fn a_reclaim_ends_while_others_take_back() {
 #[test]
 fn a_reclaim_ends_though_the_store_lies() {
     let near = near(8);
-    let home: &Forebay<_, _> = &bare(&near, Settles::Lies);
+    let home = &bare(&near, Settles::Lies);
     let tiles = [Buffer::new(home, order(0))];
     fill(&tiles[0], 1);
     home.reclaim(&tiles, ReclaimTarget::freed(pages(2)), Evict::TRANSFER, CX);
@@ -332,7 +332,7 @@ fn a_reclaim_ends_though_the_store_lies() {
 #[test]
 fn a_block_in_a_buffer_goes_before_memory_is_fragmented() {
     let (near, far) = (near(16), far(32));
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<&Near>; 0]>::new(&near, &far, 0);
+    let home = &Forebay::new(&near, &far);
     let large = [Buffer::new(home, order(2))];
     fill(&large[0], 1);
     let small: [_; 12] = std::array::from_fn(|_| Buffer::new(home, order(0)));
@@ -348,7 +348,7 @@ fn a_block_in_a_buffer_goes_before_memory_is_fragmented() {
 #[test]
 fn a_setting_hides_nothing() {
     let near = near(4);
-    let home: &Forebay<_, _> = &bare(&near, Settles::Never);
+    let home = &bare(&near, Settles::Never);
     let tile = Buffer::new(home, order(0));
     std::mem::forget(tile.write().unwrap());
     let tiles = [tile.with_id(BufferId(1))];
@@ -369,10 +369,10 @@ impl Evictable for Looked {
 fn a_dropped_buffer_is_on_no_list() {
     let near = near(4);
     let machine = Machine::new(&near);
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&machine, Null, 0);
+    let home = &Forebay::new(&machine, Null);
     let roster = EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(4)]);
     let slots = roster.list(1, [const { Slot::EMPTY }; 1]).unwrap();
-    let tile = Buffer::of(slots, home).with_mode(Caching::WriteCombined);
+    let tile = Buffer::with_slots(home, slots, Order::PAGE).with_mode(Caching::WriteCombined);
     drop(tile.write().unwrap());
     machine.say_no(No::Mode);
     drop(tile);
@@ -386,12 +386,12 @@ fn a_dropped_buffer_is_on_no_list() {
 #[test]
 fn a_seat_is_taken_over() {
     let near = near(4);
-    let home: &Forebay<_, _> = &bare(&near, Settles::Never);
+    let home = &bare(&near, Settles::Never);
     let roster = EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(4)]);
     let berths = [const { Berth::<SpinRawMutex, _>::new() }; 4];
     let make = || {
         let slots = roster.list(2, [const { Slot::EMPTY }; 1]).map_err(|refused| refused.why)?;
-        let tile = Buffer::of(slots, home);
+        let tile = Buffer::with_slots(home, slots, Order::PAGE);
         drop(tile.write().unwrap());
         Ok(tile)
     };
@@ -409,15 +409,15 @@ fn a_seat_is_taken_over() {
 fn what_is_on_shelves_is_freed_for_others() {
     let near = near(8);
     let machine = Machine::new(&near);
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 16]>::new(&machine, Null, 4);
+    let home = &Forebay::<_, _, [Place<_>; 16]>::new(&machine, Null, 4);
     let taken: Vec<_> =
         (0..4).map(|_| home.pool().take(order(0), Caching::WriteCombined, CX).unwrap()).collect();
-    let hogs: Vec<_> = (0..4).map(|_| near.allocate(order(0), CX).unwrap()).collect();
+    let hogs: Vec<_> = (0..4).map(|_| near.allocate(AllocRequest::new(order(0)), CX).unwrap()).collect();
     taken.into_iter().for_each(|block| home.pool().give(block, CX).unwrap());
-    assert_eq!((near.free(), home.pool().ready()), (NONE, pages(4)));
+    assert_eq!((near.unused(), home.pool().ready()), (NONE, pages(4)));
     let tiles = [0, 1].map(|_| Buffer::new(home, order(0)));
     let got = home.or_reclaim(&tiles, pages(1), Evict::ANY, CX, || tiles[0].write().map(drop));
-    hogs.into_iter().for_each(|block| near.release(block));
+    hogs.into_iter().for_each(|block| near.free(block));
     assert_eq!(got, Ok(()), "and {:?} are ready for nobody", home.pool().ready());
 }
 
@@ -447,7 +447,7 @@ fn what_others_take_back_makes_nobody_leave() {
 #[test]
 fn an_order_that_there_is_not_costs_nothing() {
     let (near, far) = (near(8), far(32));
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<&Near>; 0]>::new(&near, &far, 0);
+    let home = &Forebay::new(&near, &far);
     let tiles: [_; 8] = std::array::from_fn(|_| Buffer::new(home, order(0)));
     tiles.iter().for_each(|b| fill(b, 1));
     let report = home.reclaim(&tiles, ReclaimTarget::block(order(11)), Evict::TRANSFER, CX); // `Ram` has none above 10
@@ -458,10 +458,10 @@ fn an_order_that_there_is_not_costs_nothing() {
 #[test]
 fn what_is_pending_for_ever_holds_up_nobody() {
     let near = near(8);
-    let home: &Forebay<_, _> = &bare(&near, Settles::Broken);
+    let home = &bare(&near, Settles::Broken);
     let tiles = [0, 1].map(|_| Buffer::new(home, order(2)));
     tiles.iter().for_each(|b| fill(b, 1));
     assert_eq!(tiles[0].evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, pages(4)); // and it stays pending
     let reports = [0, 1, 2].map(|_| home.reclaim(&tiles, ReclaimTarget::freed(pages(4)), Evict::COPY, CX));
-    assert_eq!(near.free(), pages(4), "the other could be copied: {:?}", reports[2]);
+    assert_eq!(near.unused(), pages(4), "the other could be copied: {:?}", reports[2]);
 }

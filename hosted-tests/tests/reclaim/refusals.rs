@@ -32,7 +32,7 @@ fn every_answer_of_a_store_is_counted() {
         for how in [Evict::TRANSFER, Evict::COPY] {
             let (world, near, far) = (World::new(Contents::Compared), near(8), far(16));
             let store = Scripted::new(&far);
-            let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+            let home = &forebay(&near, &store, &world);
             let buffer = Buffer::new(home, order(1));
             fill(&buffer, 1);
             store.answer(Script { transfer: Some(why), save: Some(why), ..Script::default() });
@@ -51,9 +51,9 @@ fn every_answer_of_a_store_is_counted() {
 #[test]
 fn what_a_platform_refuses_is_counted() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
-    let home: &Forebay<_, _> = &forebay(Machine::new(&near), &far, &world);
+    let home = &forebay(Machine::new(&near), &far, &world);
     let mut slots = [const { Slot::EMPTY }; 6]; // orders 2 and 1
-    let buffer = Buffer::over(&mut slots, home).with_mode(Caching::WriteCombined);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE).with_mode(Caching::WriteCombined);
     fill(&buffer, 1);
     let machine = home.platform().inner();
     machine.say_no(No::Before);
@@ -72,9 +72,9 @@ fn what_cannot_be_split_is_counted() {
     let world = World::new(Contents::Compared);
     let (near, far) = (StiffRam { ram: near(16), joins: true }, far_of::<Stiff>(16));
     let store = Scripted::new(&far);
-    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let home = &forebay(&near, &store, &world);
     let mut slots = [const { Slot::EMPTY }; 2];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 1);
     store.answer(Script { short: true, ..Script::default() });
     let evicted = buffer.evict(ALL, Evict::COPY | Evict::SPLIT, CX).unwrap();
@@ -88,10 +88,10 @@ fn what_cannot_be_split_is_counted() {
 fn what_is_not_tried_is_counted() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
     let store = Scripted::new(&far);
-    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let home = &forebay(&near, &store, &world);
     let mut slots = [const { Slot::EMPTY }; 7]; // orders 2, 1 and 0
     let mut more = [const { Slot::EMPTY }; 3]; // orders 1 and 0
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 1);
     assert_eq!(buffer.evict(pages(4), Evict::COPY, CX).unwrap().copied, pages(4));
     drop(buffer.read().unwrap()); // clean, so that the walk goes on without a rung
@@ -100,7 +100,7 @@ fn what_is_not_tried_is_counted() {
     let backlog = RefusalReason::Store(StoreError::Backlog);
     assert_eq!(counted(home.stats()), [(backlog, 2)]);
     assert_eq!(home.stats().evicted.refused, pages(2), "one of two pages was tried, one of one was not");
-    let other = Buffer::over(&mut more, home);
+    let other = Buffer::with_slots(home, &mut more[..], Order::PAGE);
     fill(&other, 2);
     other.evict(ALL, Evict::COPY, Context::INTERRUPT).unwrap();
     assert_eq!(home.stats().refusals.of(RefusalReason::Store(StoreError::Context)), 1);
@@ -111,9 +111,9 @@ fn what_is_not_tried_is_counted() {
 fn what_is_staged_and_not_tried_is_counted() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
     let store = Scripted::new(&far);
-    let home: &Forebay<_, _> = &forebay(Machine::new(&near), &store, &world);
+    let home = &forebay(Machine::new(&near), &store, &world);
     let mut slots = [const { Slot::EMPTY }; 7]; // orders 2, 1 and 0
-    let buffer = Buffer::over(&mut slots, home).with_mode(Caching::WriteCombined);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE).with_mode(Caching::WriteCombined);
     fill(&buffer, 1);
     assert_eq!(buffer.evict(pages(4), Evict::COPY, CX).unwrap().copied, pages(4));
     drop(buffer.read().unwrap()); // clean, so that the walk goes on without a rung
@@ -129,7 +129,7 @@ fn what_is_staged_and_not_tried_is_counted() {
 fn what_is_not_permitted_is_no_answer_of_the_store() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
     let store = Scripted::new(&far);
-    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let home = &forebay(&near, &store, &world);
     let buffers: [Buffer<'_, _, _>; 4] = [(); 4].map(|()| Buffer::new(home, order(0)));
     buffers.iter().for_each(|buffer| fill(buffer, 1));
     store.answer(Script { transfer: Some(StoreError::Backlog), ..Script::default() });

@@ -45,7 +45,7 @@ impl<L: RawMutex, Source: RawMutex, Store: RawMutex> Ground<L, Source, Store> {
 
     fn is_home(&self) {
         assert_eq!(self.near.inner.free(), self.near.inner.total(), "frames of the source");
-        assert_eq!(self.far.space(), Space::new(self.far.total(), 12), "room in the region");
+        assert_eq!(self.far.space(), Space { pages: self.far.total(), transfers: 12 }, "room in the region");
     }
 }
 
@@ -94,8 +94,8 @@ fn registration_and_teardown_over_tiers() {
     storm::<_, _, SpinRawMutex, SpinRawMutex>(&home, FEW);
     home.pool().trim(ALL, CX);
     assert_eq!(
-        (near.free(), first.space(), second.space()),
-        (pages(72), Space::new(pages(24), 3), Space::new(pages(80), 16))
+        (near.unused(), first.space(), second.space()),
+        (pages(72), Space { pages: pages(24), 3), Space::new(pages(80), transfers: 16) }
     );
 }
 
@@ -120,7 +120,7 @@ fn registration_and_teardown_in_an_arena() {
     home.pool().trim(ALL, CX);
     let settled = home.settle(ALL, CX);
     assert_eq!((settled.pending, settled.reclaimable, settled.error), (NONE, NONE, None));
-    assert_eq!((arena.resident(), arena.stored(), arena.free()), (NONE, NONE, arena.total()));
+    assert_eq!((arena.resident(), arena.stored(), arena.unused()), (NONE, NONE, arena.total()));
     assert_eq!(arena.memory_bytes().expect("a descriptor"), 0);
 }
 

@@ -119,7 +119,7 @@ fn live<'h, P, S, T, W>(
             Op::Restore(n) => drop(buffer.restore(pages(n), CX).into_result().unwrap()),
             Op::Populate(n) => drop(buffer.populate(pages(n), CX).into_result().unwrap()),
             Op::Purge => buffer.purge(CX).unwrap(),
-            Op::Discard => drop(buffer.discard().unwrap()),
+            Op::Discard => drop(buffer.discard_copies().unwrap()),
             Op::Advise(advice) => {
                 let _ = buffer.advise(advice).unwrap();
                 unneeded[i] = advice == Advice::DontNeed;
@@ -155,7 +155,7 @@ proptest! {
     #[test]
     fn a_roster_is_true(ops in ops(), layers in 0..3) {
         let (world, near, far) = (World::new(Contents::Compared), near(64), far(128));
-        let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+        let home = &forebay(&near, &far, &world);
         let mut words = vec![0; EvictionIndex::<SpinRawMutex>::words(SEATS)];
         let roster = EvictionIndex::<SpinRawMutex, _>::new(&mut words[..]);
         let slots = || [const { Slot::EMPTY }; SLOTS];
@@ -187,11 +187,11 @@ proptest! {
 fn a_stranded_block_leaves_no_mark() {
     let (near, far) = (near(16), far(16));
     let machine = Machine::new(&near);
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&machine, &far, 0);
+    let home = &Forebay::new(&machine, &far);
     let roster = EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(3)]);
     for (id, advice) in [Advice::WillNeed, Advice::DontNeed].into_iter().enumerate() {
         let slots = roster.list(1, [Slot::EMPTY]).unwrap();
-        let buffer = Buffer::of(slots, home).with_mode(Caching::Uncached).with_id(BufferId(id));
+        let buffer = Buffer::with_slots(home, slots, Order::PAGE).with_mode(Caching::Uncached).with_id(BufferId(id));
         fill(&buffer, 1);
         let _ = buffer.advise(advice).unwrap();
         machine.say_no(No::Mode);
@@ -206,7 +206,7 @@ fn a_stranded_block_leaves_no_mark() {
 #[test]
 fn on_two_rosters() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let rosters =
         [(); 2].map(|()| EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(9)]));
     let inner = rosters[0].list(3, [Slot::EMPTY]).unwrap();
@@ -240,7 +240,7 @@ fn a_panic_hides_nobody() {
     {
         let (world, near, far) = (World::new(Contents::Ignored), near(32), far(64));
         let hogged = leave(&near, (0..16).map(|n| 2 * n)); // single pages
-        let home: &Forebay<_, _> = &forebay(&near, Traced::new(&far, sink as fn(&Event)), &world);
+        let home = &forebay(&near, Traced::new(&far, sink as fn(&Event)), &world);
         let roster = EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(2)]);
         let buffers =
             [0, 1].map(|i| Buffer::of(roster.list(i, [const { Slot::EMPTY }; SLOTS]).unwrap(), home));
@@ -276,7 +276,7 @@ fn a_panic_hides_nobody() {
 fn a_walk_visits_those_that_are_listed() {
     const MANY: usize = 3 * BITS;
     let (world, near, far) = (World::new(Contents::Compared), near(32), far(64));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let mut words = vec![0; EvictionIndex::<SpinRawMutex>::words(MANY)];
     let (first, second) = (
         EvictionIndex::<SpinRawMutex, _>::new(&mut words[..]),
@@ -322,7 +322,7 @@ fn a_walk_visits_those_that_are_listed() {
 #[test]
 fn slices_of_other_lengths() {
     let (world, near, far) = (World::new(Contents::Compared), near(256), far(256));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let roster = EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(BITS + 1)]);
     assert_eq!(roster.seats(), 2 * BITS, "whole words");
     assert!(roster.list(2 * BITS - 1, [Slot::<Watched<'_, &Near>>::EMPTY]).is_ok());
@@ -356,7 +356,7 @@ fn slices_of_other_lengths() {
 fn a_million_seats() {
     const MANY: usize = 1_000_000;
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let roster = EvictionIndex::<Loud, _>::new(vec![0; EvictionIndex::<Loud>::words(MANY)]);
     assert!(roster.seats() >= MANY);
     let members = [17, 400_000, MANY - 1];

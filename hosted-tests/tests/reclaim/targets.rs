@@ -22,21 +22,21 @@ fn told(report: &Report) -> ([usize; 3], Outcome) {
 #[test]
 fn moved_or_freed() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let tiles = tiles::<8, _, _>(home, order(1));
     let report = home.reclaim(&tiles, ReclaimTarget::moved(pages(4)), TRANSFER, CX);
-    assert_eq!((told(&report), near.free()), (([4, 0, 4], Outcome::Reached), NONE));
+    assert_eq!((told(&report), near.unused()), (([4, 0, 4], Outcome::Reached), NONE));
     assert_eq!(report.settled.pending, pages(4));
     let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(3)), TRANSFER, CX);
-    assert_eq!((told(&report), near.free()), (([0, 4, 4], Outcome::Reached), pages(4)));
+    assert_eq!((told(&report), near.unused()), (([0, 4, 4], Outcome::Reached), pages(4)));
     let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(3)), TRANSFER, CX);
-    assert_eq!((told(&report), near.free()), (([4, 4, 4], Outcome::Reached), pages(8)));
+    assert_eq!((told(&report), near.unused()), (([4, 4, 4], Outcome::Reached), pages(8)));
     home.reclaim(&tiles, pages(2), TRANSFER, CX);
     let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(6)), TRANSFER, CX);
-    assert_eq!((told(&report), near.free()), (([4, 6, 6], Outcome::Reached), pages(14)));
+    assert_eq!((told(&report), near.unused()), (([4, 6, 6], Outcome::Reached), pages(14)));
     assert_eq!((report.settled.written, report.settled.pending), (pages(6), NONE));
     let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(3)), TRANSFER, CX);
-    assert_eq!((told(&report), near.free()), (([2, 2, 2], Outcome::Short), pages(16)));
+    assert_eq!((told(&report), near.unused()), (([2, 2, 2], Outcome::Short), pages(16)));
     world.validate();
     check_all(&tiles);
     drop(tiles);
@@ -47,10 +47,10 @@ fn moved_or_freed() {
 #[test]
 fn a_block_is_written_to_its_end() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let tiles = tiles::<2, _, _>(home, order(3));
     let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(1)), TRANSFER, CX);
-    assert_eq!((told(&report), near.free()), (([8, 8, 8], Outcome::Reached), pages(8)));
+    assert_eq!((told(&report), near.unused()), (([8, 8, 8], Outcome::Reached), pages(8)));
     check_all(&tiles);
     drop(tiles);
     all_home(&world, &near, &far);
@@ -62,18 +62,18 @@ fn a_block_is_written_to_its_end() {
 fn in_an_interrupt_it_is_pending() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let store = Settles::new(&far);
-    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let home = &forebay(&near, &store, &world);
     let tiles = tiles::<8, _, _>(home, order(1));
     for (moved, pending) in [(4, 4), (0, 4), (0, 4)] {
         let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(3)), Evict::ANY, INTERRUPT);
         assert_eq!(told(&report), ([moved, 0, 0], Outcome::Pending));
-        assert_eq!((report.settled.pending, near.free()), (pages(pending), NONE));
+        assert_eq!((report.settled.pending, near.unused()), (pages(pending), NONE));
         assert!(store.times() <= 4);
     }
     let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(7)), Evict::ANY, INTERRUPT);
     assert_eq!((told(&report), report.settled.pending), (([4, 0, 0], Outcome::Pending), pages(8)));
     let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(3)), Evict::ANY, CX);
-    assert_eq!((told(&report), near.free()), (([0, 4, 4], Outcome::Reached), pages(4)));
+    assert_eq!((told(&report), near.unused()), (([0, 4, 4], Outcome::Reached), pages(4)));
     let report = home.reclaim(&tiles, ReclaimTarget::freed(ALL), TRANSFER, INTERRUPT);
     assert_eq!((told(&report), report.settled.pending), (([8, 0, 0], Outcome::Short), pages(12)));
     world.validate();
@@ -86,7 +86,7 @@ fn in_an_interrupt_it_is_pending() {
 #[test]
 fn what_is_copied_is_free_at_once() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let tiles = tiles::<8, _, _>(home, order(1));
     for (want, gained, outcome) in [
         (3, 4, Outcome::Reached),
@@ -98,7 +98,7 @@ fn what_is_copied_is_free_at_once() {
         assert_eq!(told(&report), ([gained, 0, gained], outcome), "{want} wanted");
         assert_eq!(report.settled, Settled::default());
     }
-    assert_eq!(near.free(), pages(16));
+    assert_eq!(near.unused(), pages(16));
     check_all(&tiles);
     drop(tiles);
     all_home(&world, &near, &far);
@@ -110,10 +110,10 @@ fn what_is_copied_is_free_at_once() {
 fn a_store_with_room_for_one() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), region::<1>(32, 0));
     let store = Settles::new(&far);
-    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let home = &forebay(&near, &store, &world);
     let tiles = tiles::<8, _, _>(home, order(1));
     let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(9)), TRANSFER, CX);
-    assert_eq!((told(&report), near.free()), (([10, 10, 10], Outcome::Reached), pages(10)));
+    assert_eq!((told(&report), near.unused()), (([10, 10, 10], Outcome::Reached), pages(10)));
     store.times();
     let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(4)), TRANSFER, INTERRUPT);
     assert_eq!((told(&report), report.settled.pending), (([2, 0, 0], Outcome::Short), pages(2)));
@@ -123,7 +123,7 @@ fn a_store_with_room_for_one() {
     drop(tiles);
     world.validate();
     world.assert_empty();
-    assert_eq!((near.free(), far.space()), (pages(16), Space::new(pages(32), 1)));
+    assert_eq!((near.unused(), far.space()), (pages(16), Space { pages: pages(32), transfers: 1 }));
 }
 
 /// Rule: a store whose settle fails ends the reclaim, with its error and the counts as they are; nothing more than was
@@ -133,7 +133,7 @@ fn a_store_that_can_not_settle_ends_it() {
     for how in [Settling::Fails, Settling::FailsLate, Settling::Lies] {
         let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
         let store = Settles::new(&far);
-        let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+        let home = &forebay(&near, &store, &world);
         let tiles = tiles::<8, _, _>(home, order(1));
         store.how.set(how);
         // One that fails is given no more; one that only does not come nearer may wait for what is not there yet.
@@ -152,7 +152,7 @@ fn a_store_that_can_not_settle_ends_it() {
         store.times();
         let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(9)), TRANSFER, CX);
         let moved = if lies { 0 } else { 6 };
-        assert_eq!((told(&report), near.free()), (([moved, 10, 10], Outcome::Reached), pages(10)));
+        assert_eq!((told(&report), near.unused()), (([moved, 10, 10], Outcome::Reached), pages(10)));
         world.validate();
         check_all(&tiles);
         drop(tiles);
@@ -168,10 +168,10 @@ impl Platform for Stubborn<'_> {
     type RawMutex = SpinRawMutex;
     type Mode = ();
     fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
-        self.0.allocate(order, cx)
+        self.0.allocate(AllocRequest::new(order), cx)
     }
     fn release(&self, block: RamBlock<PAGE>) {
-        self.0.release(block);
+        self.0.free(block);
     }
     fn before_evict(&self, id: BufferId, _: Context) -> Result<(), Busy> {
         if id != BufferId(2) {
@@ -189,7 +189,7 @@ fn who_refused_is_not_asked_again() {
         for cx in [CX, INTERRUPT] {
             let (near, far) = (near(16), far(32));
             let home: &Forebay<_, _> =
-                &Forebay::<_, _, [Place<_>; 0]>::new(Stubborn(&near, Cell::new(0)), &far, 0);
+                &Forebay::new(Stubborn(&near, Cell::new(0)), &far);
             let tiles = tiles::<8, _, _>(home, order(1));
             for _ in 0..3 {
                 home.reclaim(&tiles, ReclaimTarget::freed(ALL), how, cx);
@@ -204,7 +204,7 @@ fn who_refused_is_not_asked_again() {
 #[test]
 fn how_it_ends() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(8));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let none: [Stone; 0] = [];
     let tiles = tiles::<4, _, _>(home, order(2));
     let guards = tiles.each_ref().map(|t| t.read().unwrap());
@@ -246,7 +246,7 @@ fn only_the_difference_counts() {
     let near = near(16);
     let mut said = Settled::default();
     said.reclaimable = pages(9);
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&near, Says(said), 0);
+    let home = &Forebay::new(&near, Says(said));
     let report = home.reclaim(&[Stone], ReclaimTarget::freed(pages(4)), Evict::ANY, CX);
     assert_eq!((told(&report), report.settled.reclaimable), (([0, 0, 0], Outcome::Nothing), pages(9)));
 }
@@ -259,7 +259,7 @@ fn what_the_system_can_take_counts() {
     use forebay_backends::shmem::Arena;
     const CHUNK: usize = 16;
     let arena = Arena::builder(8 * CHUNK as u64 * 4096).chunk(CHUNK * 4096).create().unwrap();
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&arena, &arena, 0);
+    let home = &Forebay::new(&arena, &arena);
     let tiles = tiles::<6, _, _>(home, order(4));
     for round in 1..=2 {
         let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(CHUNK)), TRANSFER, CX);

@@ -60,7 +60,7 @@ fn large_blocks_go_first() {
     for how in [Evict::TRANSFER, Evict::COPY, LADDER] {
         for large in [3, 4] {
             let (world, near, far) = (World::new(Contents::Compared), near(64), far(128));
-            let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+            let home = &forebay(&near, &far, &world);
             let big = filled(home, order(large), 2);
             let small = filled(home, order(0), 64 - (2 << large));
             let all = refs(&[&small, &big]);
@@ -68,7 +68,7 @@ fn large_blocks_go_first() {
             assert_eq!(told(&report), ([1 << large; 2], Outcome::Reached), "{how:?}");
             assert_eq!((resident(&small), resident(&big)), (small.len(), 1));
             assert_eq!(
-                (near.free(), near.allocate(BIG, CX).map(|b| near.release(b))),
+                (near.unused(), near.allocate(AllocRequest::new(BIG), CX).map(|b| near.free(b))),
                 (pages(1 << large), Ok(()))
             );
             world.validate();
@@ -84,7 +84,7 @@ fn large_blocks_go_first() {
 fn who_has_no_such_block_is_not_disturbed() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (TwoZones::new(8, 8), far(64));
-    let home: &Forebay<_, _> = &forebay(Traced::new(&near, &log), &far, &world);
+    let home = &forebay(Traced::new(&near, &log), &far, &world);
     let buffer = |order, zone: Zone| {
         let buffer = Buffer::new(home, order).within(zone.only());
         fill(&buffer, 6);
@@ -117,7 +117,7 @@ fn who_has_no_such_block_is_not_disturbed() {
 fn only_large_ones_are_purged_and_dropped_clean() {
     for first in ["purged", "clean"] {
         let (world, near, far) = (World::new(Contents::Compared), near(64), far(128));
-        let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+        let home = &forebay(&near, &far, &world);
         let big = filled(home, BIG, 4);
         let small = filled(home, order(1), 16);
         for tile in [&big[2], &small[3]] {
@@ -147,13 +147,13 @@ fn only_large_ones_are_purged_and_dropped_clean() {
 fn fragmented_is_not_short() {
     for (free, leaves) in [(8, 0), (9, 0), (5, 3), (0, 8)] {
         let (world, near, far) = (World::new(Contents::Compared), near(64), far(128));
-        let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+        let home = &forebay(&near, &far, &world);
         // Of each pair of pages one is somebody else's for ever, so nothing can be joined.
         let hogged = leave(&near, (0..32).map(|n| 2 * n));
         let small = filled(home, order(0), 32 - free);
         let report = home.reclaim(&small[..], ReclaimTarget::block(BIG), LADDER, CX);
         assert_eq!(told(&report), ([leaves; 2], Outcome::Fragmented), "{free} free");
-        assert_eq!(near.free(), pages(free + leaves));
+        assert_eq!(near.unused(), pages(free + leaves));
         let again = home.reclaim(&small[..], ReclaimTarget::block(BIG), LADDER, CX);
         assert_eq!(told(&again), ([0, 0], Outcome::Fragmented));
         world.validate();
@@ -168,13 +168,13 @@ fn fragmented_is_not_short() {
 #[test]
 fn no_more_is_written_out_than_that() {
     let (world, near, far) = (World::new(Contents::Compared), near(64), region::<32>(128, 0));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let hogged = leave(&near, (0..32).map(|n| 2 * n));
     let small = filled(home, order(0), 32);
     home.reclaim(&small[..], pages(24), Evict::TRANSFER, Context::INTERRUPT);
     let report = home.reclaim(&small[..], ReclaimTarget::block(BIG), Evict::TRANSFER, CX);
     assert_eq!((report.evicted.moved(), report.outcome), (NONE, Outcome::Fragmented));
-    assert_eq!((report.settled.written, far.pending(), near.free()), (pages(8), pages(16), pages(8)));
+    assert_eq!((report.settled.written, far.pending(), near.unused()), (pages(8), pages(16), pages(8)));
     world.validate();
     small.iter().for_each(|t| check(t, 6));
     drop(small);
@@ -186,7 +186,7 @@ fn no_more_is_written_out_than_that() {
 #[test]
 fn in_a_shortage_small_ones_leave() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(64));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let small = filled(home, order(0), 16);
     let report = home.reclaim(&small[..], ReclaimTarget::block(BIG), LADDER, CX);
     assert_eq!(report.evicted.moved(), pages(8));
@@ -210,7 +210,7 @@ fn in_a_shortage_small_ones_leave() {
 #[test]
 fn in_an_interrupt_it_is_pending() {
     let (world, near, far) = (World::new(Contents::Compared), near(32), far(64));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let big = filled(home, BIG, 2);
     let small = filled(home, order(0), 16);
     let all = refs(&[&small, &big]);
@@ -231,11 +231,11 @@ fn in_an_interrupt_it_is_pending() {
 fn small_ones_on_their_way_are_not_a_block() {
     let (world, near, far) = (World::new(Contents::Compared), near(64), far(128));
     let hogged = leave(&near, (0..16).map(|n| 2 * n).chain(32..64));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let big = filled(home, BIG, 4);
     let small = filled(home, order(0), 16);
     home.reclaim(&small[..], pages(16), Evict::TRANSFER, Context::INTERRUPT);
-    assert_eq!((far.pending(), near.free()), (pages(16), NONE));
+    assert_eq!((far.pending(), near.unused()), (pages(16), NONE));
     let all = refs(&[&small, &big]);
     let report = home.reclaim(&all[..], ReclaimTarget::block(BIG), Evict::TRANSFER, CX);
     assert_eq!((report.outcome, report.evicted.moved()), (Outcome::Reached, pages(8)));
@@ -251,7 +251,7 @@ fn small_ones_on_their_way_are_not_a_block() {
 #[test]
 fn a_store_with_room_for_one() {
     let (world, near, far) = (World::new(Contents::Compared), near(32), region::<1>(64, 0));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let big = filled(home, BIG, 2);
     let small = filled(home, order(0), 16);
     assert_eq!(small[3].evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, pages(1));
@@ -273,7 +273,7 @@ fn shelves_first() {
     let big = filled(home, BIG, 2);
     let shelved = filled(home, order(0), 16);
     drop(shelved);
-    assert_eq!((near.free(), home.pool().ready()), (NONE, pages(16)));
+    assert_eq!((near.unused(), home.pool().ready()), (NONE, pages(16)));
     let report = home.reclaim(&big[..], ReclaimTarget::block(BIG), LADDER, CX);
     assert_eq!((report.outcome, report.evicted), (Outcome::Reached, Evicted::default()));
     assert_eq!((home.pool().ready(), resident(&big)), (pages(8), 2), "as far as it takes");
@@ -288,12 +288,12 @@ fn shelves_first() {
 #[test]
 fn a_source_that_does_not_say() {
     let (near, far) = (near(64), far(128));
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(LoudRam(&near), &far, 0);
+    let home = &Forebay::new(LoudRam(&near), &far);
     let hogged = leave(&near, (0..32).map(|n| 2 * n));
     let small = filled(home, order(0), 32);
     let report = home.reclaim(&small[..], ReclaimTarget::block(BIG), LADDER, CX);
     assert_eq!(told(&report), ([8, 8], Outcome::Fragmented));
-    assert_eq!(near.free(), pages(8));
+    assert_eq!(near.unused(), pages(8));
     small.iter().for_each(|t| check(t, 6));
     drop(small);
     give_back(&near, hogged);
@@ -308,7 +308,7 @@ fn a_source_that_does_not_say() {
 fn larger_than_any() {
     let world = World::new(Contents::Compared);
     let (near, far) = (TwoZones::new(8, 8), far(64));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let tiles = filled(home, order(2), 4);
     let report = home.reclaim(&tiles[..], ReclaimTarget::block(BIG), LADDER, CX);
     assert_eq!(told(&report), ([0, 0], Outcome::Nothing));
@@ -330,7 +330,7 @@ fn what_became_reclaimable_is_counted_to_the_end() {
             Capabilities::TRANSFER | Capabilities::TAKE_BACK
         }
         fn transfer(&self, block: RamBlock<PAGE>) -> Result<Handle, Refused<RamBlock<PAGE>, StoreError>> {
-            self.0.transfer(block)
+            self.0.transfer(block, None)
         }
         fn take_back(&self, h: Handle, cx: Context) -> Result<RamBlock<PAGE>, Refused<Handle, StoreError>> {
             self.0.take_back(h, cx)
@@ -345,7 +345,7 @@ fn what_became_reclaimable_is_counted_to_the_end() {
         }
     }
     let (near, far) = (near(24), Swapped(far(64)));
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&near, &far, 0);
+    let home = &Forebay::new(&near, &far);
     let big = filled(home, BIG, 1);
     let small = filled(home, order(0), 16);
     let all = refs(&[&small, &big]);

@@ -27,11 +27,11 @@ where
 fn eat(want: fn(Pages) -> ReclaimTarget, how: Evict, copies: Copies, listed: bool) {
     let world = World::new(Contents::Compared);
     let (near, far) = (TwoZones::new(12, 16), far(64));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let roster = EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(3)]);
     let buffer = |i, zones| {
         let slots = roster.list(i, [const { Slot::EMPTY }; 2]).unwrap();
-        let buffer = Buffer::of(slots, home).with_unit(order(2)).within(zones).with_id(BufferId(i));
+        let buffer = Buffer::with_slots(home, slots, order(2)).within(zones).with_id(BufferId(i));
         fill(&buffer, i as u8);
         if copies == Copies::All {
             assert_eq!(buffer.evict(ALL, Evict::COPY, CX).unwrap().copied, pages(8));
@@ -86,7 +86,7 @@ fn only_blocks_of_these_zones_leave() {
 fn a_block_in_a_zone() {
     let world = World::new(Contents::Compared);
     let (near, far) = (TwoZones::new(8, 16), far(64));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let buffer = |zone: Zone| Buffer::new(home, order(2)).within(zone.only());
     let buffers: [Buffer<'_, _, _>; 4] = [HIGH, LOW, HIGH, LOW].map(buffer);
     buffers.iter().for_each(|b| fill(b, 5));
@@ -108,7 +108,7 @@ fn a_block_in_a_zone() {
 fn a_block_elsewhere_is_none() {
     let world = World::new(Contents::Compared);
     let (near, far) = (TwoZones::new(8, 8), far(64));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let buffers: [Buffer<'_, _, _>; 2] = [(); 2].map(|()| Buffer::new(home, order(2)).within(HIGH.only()));
     buffers.iter().for_each(|b| fill(b, 5));
     let report = home.reclaim(&buffers, ReclaimTarget::block(order(2)).within(HIGH.only()), Evict::ANY, CX);

@@ -47,7 +47,7 @@ fn write_out_and_interrupt(region: &'static Small, source: &Source, order: Order
     let done: &'static Cell<bool> = Box::leak(Box::default());
     let interrupt = Box::new(move || {
         let full = region.pending() == order.pages() + order.pages();
-        match region.transfer(other).map_err(|refused| refused.why) {
+        match region.transfer(other, None).map_err(|refused| refused.why) {
             Ok(_) => assert!(!full, "three wait"),
             Err(StoreError::Backlog) if full => {}
             Err(why) => panic!("after step {n}, {order:?} into {region:?}: {why}"),
@@ -83,8 +83,8 @@ fn room_for_one_more_is_there_at_any_moment() {
             let full: Vec<_> = (0..all)
                 .map(|_| {
                     let copied = block(&source, k, 1);
-                    let handle = region.save(&copied, order(k), Context::THREAD).unwrap();
-                    source.release(copied);
+                    let handle = region.save(&copied, order(k), None, Context::THREAD).unwrap();
+                    source.free(copied);
                     handle
                 })
                 .collect();

@@ -129,7 +129,7 @@ impl Ground {
 
     /// Pages that are free, in all zones.
     pub(crate) fn free(&self) -> Pages {
-        self.zones.iter().map(|(near, _)| near.free()).sum()
+        self.zones.iter().map(|(near, _)| near.unused()).sum()
     }
 
     /// Takes pages of that zone until so many are left, those of the highest numbers; somebody else has them then.
@@ -141,9 +141,9 @@ impl Ground {
     #[track_caller]
     pub(crate) fn assert_home(&self) {
         for (near, _) in &self.zones {
-            assert_eq!(near.free(), near.total(), "frames of the source");
+            assert_eq!(near.unused(), near.total(), "frames of the source");
         }
-        assert_eq!(self.far.space(), Space::new(self.far.total(), 16), "room in the region");
+        assert_eq!(self.far.space(), Space { pages: self.far.total(), transfers: 16 }, "room in the region");
     }
 }
 
@@ -247,12 +247,12 @@ impl Platform for Card<'_> {
             return Err(AllocError::Exhausted);
         }
         let mut there = ZONES.into_iter().filter(|zone| ask.zones.contains(*zone));
-        let found = there.find_map(|zone| self.ground.near(zone).allocate(ask.order, cx).ok());
+        let found = there.find_map(|zone| self.ground.near(zone).allocate(AllocRequest::new(ask.order), cx).ok());
         found.map(Piece).ok_or(AllocError::Exhausted)
     }
     fn release(&self, block: Piece) {
         self.ground.bell.call();
-        self.ground.near(self.zone(&block)).release(block.0);
+        self.ground.near(self.zone(&block)).free(block.0);
     }
     fn available(&self, zones: Zones) -> Option<Pages> {
         let there = ZONES.into_iter().filter(|zone| zones.contains(*zone));

@@ -84,17 +84,17 @@ impl Door {
 
     /// These terms, until what this returns is dropped.
     pub(crate) fn on(&self, terms: Terms) -> OnTerms<'_> {
-        self.with(|door| door.0 = terms);
+        self.lock(|door| door.0 = terms);
         OnTerms(self)
     }
 
     /// How often it was asked since the last time.
     pub(crate) fn asked(&self) -> u32 {
-        self.with(|door| std::mem::take(&mut door.1))
+        self.lock(|door| std::mem::take(&mut door.1))
     }
 
     fn put(&self, copy: Option<Order>) -> Result<Terms, StoreError> {
-        self.with(|(terms, asked)| {
+        self.lock(|(terms, asked)| {
             *asked += 1;
             if copy.is_some_and(|order| order > terms.largest) {
                 return Err(StoreError::TooLarge);
@@ -111,7 +111,7 @@ pub(crate) struct OnTerms<'d>(&'d Door);
 
 impl Drop for OnTerms<'_> {
     fn drop(&mut self) {
-        self.0.with(|door| door.0 = Terms::ANY);
+        self.0.lock(|door| door.0 = Terms::ANY);
     }
 }
 
@@ -138,7 +138,7 @@ impl BackingStore<Piece> for Gate<'_> {
     fn save(&self, block: &Piece, order: Order, cx: Context) -> Result<Handle, StoreError> {
         let far = self.far();
         let terms = self.0.door.put(Some(order))?;
-        far.save(block, order.min(terms.short), cx)
+        far.save(block, order.min(terms.short), None, cx)
     }
     fn load(&self, handle: &Handle, block: &mut Piece, at: Pages, cx: Context) -> Result<(), StoreError> {
         self.far().load(handle, block, at, cx)
@@ -146,7 +146,7 @@ impl BackingStore<Piece> for Gate<'_> {
     fn transfer(&self, block: Piece) -> Result<Handle, Refused<Piece, StoreError>> {
         let far = self.far();
         match self.0.door.put(None) {
-            Ok(_) => far.transfer(block),
+            Ok(_) => far.transfer(block, None),
             Err(why) => Err(Refused::new(block, why)),
         }
     }
@@ -159,7 +159,7 @@ impl BackingStore<Piece> for Gate<'_> {
     fn discard(&self, handle: Handle) -> Result<Option<Piece>, Refused<Handle, StoreError>> {
         self.far().discard(handle)
     }
-    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(Piece)) -> Settled {
+    fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(Piece)) -> Settled {
         self.far().settle(budget, cx, home)
     }
 }

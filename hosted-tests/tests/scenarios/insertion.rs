@@ -33,7 +33,7 @@ impl<'r, 'w> Own<'r, 'w> {
 
     /// Is handed over; refused it is in these hands again.
     fn transfer(&mut self, block: Piece) -> Tried {
-        match self.store().transfer(block) {
+        match self.store().transfer(block, None) {
             Ok(handle) => self.handles.push(handle),
             Err(refused) => {
                 self.blocks.push(refused.item);
@@ -46,8 +46,8 @@ impl<'r, 'w> Own<'r, 'w> {
     /// A block with these bytes is copied, and goes home.
     fn save(&mut self, k: u8, seed: usize) -> Tried {
         let block = self.take(k, seed)?;
-        let saved = self.store().save(&block, block.order(), CX);
-        self.rig.pool().release(block);
+        let saved = self.store().save(&block, block.order(), None, CX);
+        self.rig.pool().free(block);
         self.handles.push(saved?);
         Ok(())
     }
@@ -81,13 +81,13 @@ impl<'r, 'w> Own<'r, 'w> {
 
     fn drop_handle(&self, handle: Handle) {
         let Ok(block) = self.store().discard(handle) else { panic!("it is stored") };
-        block.into_iter().for_each(|block| self.rig.pool().release(block));
+        block.into_iter().for_each(|block| self.rig.pool().free(block));
     }
 }
 
 impl Drop for Own<'_, '_> {
     fn drop(&mut self) {
-        self.blocks.drain(..).for_each(|block| self.rig.pool().release(block));
+        self.blocks.drain(..).for_each(|block| self.rig.pool().free(block));
         for handle in std::mem::take(&mut self.handles) {
             self.drop_handle(handle);
         }
@@ -129,29 +129,29 @@ fn refused_transfers(rig: &Rig<'_>) -> Tried {
     // Places: sixteen pages take them all, though there is room for eight more.
     for n in 0..16 {
         let page = own.take(0, n)?;
-        own.transfer(page)?;
+        own.transfer(page, None)?;
     }
     let page = own.take(0, 99)?;
-    let page = refused(page, 99, StoreError::Backlog, |block| far.transfer(block));
-    assert_eq!((far.space(), far.pending()), (Space::new(pages(8), 0), pages(16)));
+    let page = refused(page, 99, StoreError::Backlog, |block| far.transfer(block, None));
+    assert_eq!((far.space(), far.pending()), (Space { pages: pages(8), 0), transfers: pages(16)) };
     let settled = rig.home().settle(ALL, CX);
     own.blocks.push(page);
     same(settled.freed, pages(16))?;
     // Room: eight pages are left, but not in one piece once a page of them is gone.
     let page = own.blocks.remove(0);
-    own.transfer(page)?;
+    own.transfer(page, None)?;
     let large = own.take(3, 77)?;
-    let large = refused(large, 77, StoreError::Full, |block| far.transfer(block));
+    let large = refused(large, 77, StoreError::Full, |block| far.transfer(block, None));
     assert_eq!(far.space().pages, pages(7));
     let page = own.handles.pop().unwrap();
     own.drop_handle(page);
-    own.transfer(large)?;
+    own.transfer(large, None)?;
     let page = own.take(0, 98)?;
-    let page = refused(page, 98, StoreError::Full, |block| far.transfer(block));
+    let page = refused(page, 98, StoreError::Full, |block| far.transfer(block, None));
     // No memory was given to it yet, and one that only copies.
-    let page = refused(page, 98, StoreError::Full, |block| Depot::new(StoreId::DEFAULT).transfer(block));
+    let page = refused(page, 98, StoreError::Full, |block| Depot::new(StoreId::DEFAULT).transfer(block, None));
     let copies: Region<SpinRawMutex, Piece, PAGE, 0> = Region::new(StoreId::DEFAULT);
-    own.blocks.push(refused(page, 98, StoreError::Unsupported, |block| copies.transfer(block)));
+    own.blocks.push(refused(page, 98, StoreError::Unsupported, |block| copies.transfer(block, None)));
     Ok(())
 }
 
@@ -273,7 +273,7 @@ fn from_each_stage(rig: &Rig<'_>, orders: &[u8], budgets: &[usize]) -> Tried {
         written?;
         let frames = || {
             let guard = buffer.read()?;
-            let of = |block: &Piece| block.pfn().get()..block.pfn().get() + block.pages().get();
+            let of = |block: &Piece| block.pfn().get()..block.pfn().get() + block.order().pages().get();
             Tried::Ok(guard.blocks().flat_map(|(_, block)| of(block)).collect::<Vec<_>>())
         };
         let before = frames()?;
@@ -307,7 +307,7 @@ fn part_is_dropped(rig: &Rig<'_>) -> Tried {
         let mut own = Own::new(rig);
         if transferred {
             let block = own.take(2, 40)?;
-            own.transfer(block)?;
+            own.transfer(block, None)?;
             same(own.halve(0), Err(Failure::Store(StoreError::WrongKind)))?;
             assert_eq!(own.handles[0].pages(), pages(4));
             same(rig.home().settle(ALL, CX).freed, pages(4))?;

@@ -186,7 +186,7 @@ impl Crowd<'_, '_, '_> {
                 needed[n] = advice;
                 tally.add("not needed", advice == Advice::DontNeed);
             }
-            Op::Discard(n) => tally.add("copies dropped", self.buffers[n].discard().unwrap() > NONE),
+            Op::Discard(n) => tally.add("copies dropped", self.buffers[n].discard_copies().unwrap() > NONE),
             Op::Reclaim(want, how) => {
                 let report = rig.home().reclaim(&self.buffers[..], pages(want), RUNGS[how], cx);
                 tally.add("reclaimed", report.evicted.moved() > NONE);

@@ -15,7 +15,7 @@ const N: usize = 8;
 /// The frame of each page, in order.
 fn frames<'w, T: Slots<Plat<'w>>>(buffer: &Buf<'_, 'w, T>) -> Tried<Vec<usize>> {
     let guard = buffer.read()?;
-    let blocks = guard.blocks().map(|(_, block)| block.pfn().get()..block.pfn().get() + block.pages().get());
+    let blocks = guard.blocks().map(|(_, block)| block.pfn().get()..block.pfn().get() + block.order().pages().get());
     Ok(blocks.flatten().collect())
 }
 

@@ -18,7 +18,7 @@ pub(crate) fn allocated(rig: &Rig<'_>, orders: &[u8]) -> Tried {
     for (at, block) in guard.blocks() {
         assert_eq!(at, end, "a gap");
         assert!(
-            (at / PAGE).is_multiple_of(block.pages().get()),
+            (at / PAGE).is_multiple_of(block.order().pages().get()),
             "{block:?} is not aligned",
             block = block.pfn()
         );

@@ -207,7 +207,7 @@ fn interrupt<'w, T: Slots<Plat<'w>>>(rig: &Rig<'w>, buffer: &Buf<'_, 'w, T>) {
     assert_eq!(buffer.write_in(cx).map(drop), Err(AccessError::Busy));
     assert_eq!(buffer.restore(ALL, cx).why, Some(AccessError::Busy));
     assert_eq!(buffer.evict(ALL, Evict::TRANSFER, cx), Err(Busy));
-    assert_eq!((buffer.purge(cx), buffer.discard()), (Err(Busy), Err(Busy)));
+    assert_eq!((buffer.purge(cx), buffer.discard_copies()), (Err(Busy), Err(Busy)));
     assert_eq!((buffer.residency(), buffer.set_purgeable(true)), (Err(Busy), Err(Busy)));
     assert_eq!(rig.home().reclaim(&[buffer], ALL, Evict::TRANSFER, cx).evicted.moved(), NONE);
     rig.home().settle(ALL, cx);

@@ -13,7 +13,7 @@ struct Kept<'r, 'w> {
 
 impl Kept<'_, '_> {
     fn pages(&self) -> Pages {
-        self.all.iter().map(|(handle, _)| handle.pages()).sum()
+        self.all.iter().map(|(handle, _)| handle.order().pages()).sum()
     }
 
     /// The books are right: of store, source and oracle.
@@ -30,7 +30,7 @@ impl Drop for Kept<'_, '_> {
         let home = self.rig.home();
         for (handle, _) in self.all.drain(..) {
             let Ok(block) = home.store().discard(handle) else { panic!("it is stored") };
-            block.into_iter().for_each(|block| home.pool().release(block));
+            block.into_iter().for_each(|block| home.pool().free(block));
         }
     }
 }
@@ -62,14 +62,14 @@ fn store_all(kept: &mut Kept<'_, '_>, way: Way) -> Tried<Full> {
         let Ok(block) = block.into_plain(home.platform(), CX) else { panic!("it is plain") };
         let at = block.pfn();
         let stored = match way {
-            Way::Transfer => home.store().transfer(block).map_err(|refused| {
+            Way::Transfer => home.store().transfer(block, None).map_err(|refused| {
                 assert_eq!(refused.item.pfn(), at, "it comes back");
-                home.pool().release(refused.item);
+                home.pool().free(refused.item);
                 refused.why
             }),
             Way::Copy => {
-                let saved = home.store().save(&block, block.order(), CX);
-                home.pool().release(block);
+                let saved = home.store().save(&block, block.order(), None, CX);
+                home.pool().free(block);
                 saved
             }
         };
@@ -93,7 +93,7 @@ fn take_all(kept: &mut Kept<'_, '_>) -> Tried {
     let home = kept.rig.home();
     while !kept.all.is_empty() {
         let (handle, seed) = kept.all.remove(0);
-        let (pages, len) = (handle.pages(), PAGE << handle.order().get());
+        let (pages, len) = (handle.order().pages(), PAGE << handle.order().get());
         let block = match home.store().take_back(handle, CX) {
             Ok(block) => block,
             Err(refused) => {
@@ -105,9 +105,9 @@ fn take_all(kept: &mut Kept<'_, '_>) -> Tried {
             }
         };
         let mut there = vec![0; len];
-        assert_eq!((block.pages(), block.read_at(0, &mut there)), (pages, len));
+        assert_eq!((block.order().pages(), block.read_at(0, &mut there)), (pages, len));
         assert!(there == bytes(seed, len), "other bytes than were stored");
-        home.pool().release(block);
+        home.pool().free(block);
         kept.validate();
     }
     Ok(())
@@ -120,7 +120,7 @@ fn load_first(kept: &mut Kept<'_, '_>) -> Tried<Piece> {
     let fresh = home.pool().take(handle.order(), WB, CX)?;
     let Ok(mut block) = fresh.into_plain(home.platform(), CX) else { panic!("it is plain") };
     if let Err(why) = home.store().load(handle, &mut block, NONE, CX) {
-        home.pool().release(block);
+        home.pool().free(block);
         return Err(why.into());
     }
     let (handle, _) = kept.all.remove(0);

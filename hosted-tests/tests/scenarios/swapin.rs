@@ -98,7 +98,7 @@ fn no_slots(rig: &Rig<'_>) -> Tried {
         known.compare()?;
         assert_eq!(known.evict(rig, ALL, Evict::ANY)?.moved(), NONE);
         assert_eq!(known.restore(rig, ALL)?, Restored::default());
-        assert_eq!((buffer.purge(CX), buffer.discard()), (Ok(()), Ok(NONE)));
+        assert_eq!((buffer.purge(CX), buffer.discard_copies()), (Ok(()), Ok(NONE)));
         assert_eq!((buffer.residency()?, rig.in_use()), (Residency::default(), NONE));
     }
     Ok(())
@@ -175,7 +175,7 @@ fn unpopulate_empty(rig: &Rig<'_>) -> Tried {
         }
         let calls = (rig.platform().calls(), rig.store().calls());
         for _ in 0..2 {
-            assert_eq!((buffer.purge(CX), buffer.discard()), (Ok(()), Ok(NONE)));
+            assert_eq!((buffer.purge(CX), buffer.discard_copies()), (Ok(()), Ok(NONE)));
             assert_eq!(buffer.evict(ALL, Evict::ANY, CX)?, Evicted::default());
             assert_eq!(buffer.restore(ALL, CX), Restored::default());
         }

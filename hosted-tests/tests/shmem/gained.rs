@@ -25,7 +25,7 @@ fn resident(buffers: &[Pages16<'_, '_>]) -> usize {
 #[test]
 fn what_was_on_its_way_is_gained() {
     let arena = arena(2);
-    let home: &Forebay<_, _> = &Home::new(&arena, &arena, 0);
+    let home = &Home::new(&arena, &arena, 0);
     let buffers: [_; 2] = chunks(home);
     let out = buffers[0].evict(Pages::MAX, Evict::TRANSFER, INTERRUPT).expect("nobody has it");
     assert_eq!(out.transferred, Pages::new(16));
@@ -41,7 +41,7 @@ fn what_was_on_its_way_is_gained() {
 fn a_copy_is_gained_once() {
     let (arena, other) = (arena(2), self::arena(2));
     let copies = other.copies(StoreId::new(1).expect("a number"));
-    let home: &Forebay<_, _> = &Home::new(&arena, &copies, 0);
+    let home = &Home::new(&arena, &copies, 0);
     let buffers: [_; 2] = chunks(home);
     let guard = buffers[1].read().expect("it is resident");
     let report = home.reclaim(&buffers, ReclaimTarget::freed(Pages::new(32)), Evict::COPY, THREAD);
@@ -54,7 +54,7 @@ fn a_copy_is_gained_once() {
 #[test]
 fn what_is_on_its_way_is_not_nothing() {
     let arena = arena(2);
-    let home: &Forebay<_, _> = &Home::new(&arena, &arena, 0);
+    let home = &Home::new(&arena, &arena, 0);
     let buffers: [_; 1] = chunks(home);
     let want = ReclaimTarget::freed(Pages::new(32));
     let reclaim = || home.reclaim(&buffers, want, Evict::TRANSFER, INTERRUPT);
@@ -68,7 +68,7 @@ fn what_is_on_its_way_is_not_nothing() {
 #[test]
 fn a_block_costs_no_page_twice() {
     let arena = arena(3);
-    let home: &Forebay<_, _> = &Home::new(&arena, &arena, 0);
+    let home = &Home::new(&arena, &arena, 0);
     let buffers: [_; 3] = chunks(home);
     let report = home.reclaim(&buffers, ReclaimTarget::block(order(4)), Evict::TRANSFER, THREAD);
     assert_eq!(report.evicted.moved(), Pages::new(32), "what is handed over has its pages still: {report:?}");

@@ -18,7 +18,10 @@ fn exhausted() {
     let blocks = goods.fill(4 * MIB, order(9));
     let full = || {
         for order in [Order::PAGE, order(9)] {
-            assert_eq!(goods.watched().allocate(order, CX).err(), Some(AllocError::Exhausted));
+            assert_eq!(
+                goods.watched().allocate(AllocRequest::new(order), CX).err(),
+                Some(AllocError::Exhausted)
+            );
         }
     };
     full();
@@ -31,13 +34,16 @@ fn exhausted() {
     goods.check(&blocks);
     handles = goods.hand_over(blocks);
     let dropped = goods.watched().discard(handles.remove(0)).unwrap().expect("a block");
-    goods.watched().release(dropped);
-    let mut again = goods.watched().allocate(order(9), CX).expect("the addresses of what was discarded");
+    goods.watched().free(dropped);
+    let mut again = goods
+        .watched()
+        .allocate(AllocRequest::new(order(9)), CX)
+        .expect("the addresses of what was discarded");
     again.zero();
     crate::goods::assert_zeros(&again);
     let second = goods.take_back(handles).remove(0);
     compare(&second, order(9).pages().get());
-    goods.release(vec![again, second]);
+    goods.free(vec![again, second]);
     goods.all_home();
 }
 
@@ -73,7 +79,12 @@ fn limit() {
     let most = pages(2 * MIB / PAGE);
     let goods = Goods::new(Arena::builder(32 * MIB as u64).limit(most).create().unwrap());
     let first = goods.fill(2 * MIB, order(3));
-    let full = || assert_eq!(goods.watched().allocate(Order::PAGE, CX).err(), Some(AllocError::Limit));
+    let full = || {
+        assert_eq!(
+            goods.watched().allocate(AllocRequest::new(Order::PAGE), CX).err(),
+            Some(AllocError::Limit)
+        )
+    };
     full();
     let mut stored = goods.hand_over(first);
     assert_eq!(goods.settle().error, None);
@@ -88,16 +99,16 @@ fn limit() {
     compare(&back, 0);
     full();
     let refused = goods.watched().take_back(left, CX).expect_err("again one more");
-    goods.watched().release(back);
+    goods.watched().free(back);
     second.push(goods.watched().take_back(refused.item, CX).expect("there is room for one"));
     goods.check(&second);
     // Discarding is not subject to the limit.
     for handle in stored {
         let block = goods.watched().discard(handle).unwrap().expect("a block");
-        goods.watched().release(block);
+        goods.watched().free(block);
     }
     write(&mut second[0], 7);
     compare(&second[0], 7);
-    goods.release(second);
+    goods.free(second);
     goods.all_home();
 }

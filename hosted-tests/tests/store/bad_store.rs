@@ -59,7 +59,7 @@ impl BackingStore<RamBlock<PAGE>> for Bad<'_> {
         }
     }
     fn save(&self, block: &RamBlock<PAGE>, order: Order, cx: Context) -> Result<Handle, StoreError> {
-        self.copies.save(block, order, cx)
+        self.copies.save(block, order, None, cx)
     }
     fn load(
         &self,
@@ -78,7 +78,7 @@ fn bad(copies: &Far, gives: Gives, larger: bool) -> Bad<'_> {
 
 /// What is left of blocks that were lost.
 fn give_kept_back(near: &Near, store: &Bad<'_>) {
-    store.kept.lock().unwrap().drain(..).for_each(|block| near.release(block));
+    store.kept.lock().unwrap().drain(..).for_each(|block| near.free(block));
 }
 
 /// Rule: a transfer whose handle is of another order did not happen: the block comes back by a discard, and stays or is
@@ -88,9 +88,9 @@ fn a_handle_of_another_order_gives_the_block_back() {
     let (near, far) = (near(16), far(16));
     for larger in [false, true] {
         let store = bad(&far, Gives::TheBlock, larger);
-        let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&near, &store, 0);
+        let home = &Forebay::new(&near, &store);
         let mut slots = [const { Slot::EMPTY }; 8];
-        let (tile, many) = (Buffer::new(home, order(2)), Buffer::over(&mut slots, home));
+        let (tile, many) = (Buffer::new(home, order(2)), Buffer::with_slots(home, &mut slots[..], Order::PAGE));
         fill(&tile, 1);
         fill(&many, 2);
         let at = tile.read().unwrap().as_ptr();
@@ -106,7 +106,7 @@ fn a_handle_of_another_order_gives_the_block_back() {
         check(&tile, 1);
         check(&many, 2);
         drop((tile, many));
-        assert_eq!((near.free(), far.space().pages), (near.total(), far.total()));
+        assert_eq!((near.unused(), far.space().pages), (near.total(), far.total()));
     }
 }
 
@@ -125,9 +125,9 @@ fn what_a_store_keeps_is_said_to_be_lost() {
 #[track_caller]
 fn is_lost(near: &Near, far: &Far, gives: Gives, how: Evict) {
     let store = bad(far, gives, false);
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(near, &store, 0);
+    let home = &Forebay::new(near, &store);
     let mut slots = [const { Slot::EMPTY }; 4];
-    let (tile, many) = (Buffer::new(home, order(2)), Buffer::over(&mut slots, home));
+    let (tile, many) = (Buffer::new(home, order(2)), Buffer::with_slots(home, &mut slots[..], Order::PAGE));
     fill(&tile, 1);
     fill(&many, 2);
     assert_eq!(tile.evict(ALL, how, CX).unwrap().moved(), NONE, "{gives:?} {how:?}");
@@ -154,7 +154,7 @@ fn is_lost(near: &Near, far: &Far, gives: Gives, how: Evict) {
     check(&many, 3);
     drop((tile, many));
     give_kept_back(near, &store);
-    assert_eq!((near.free(), far.space().pages), (near.total(), far.total()));
+    assert_eq!((near.unused(), far.space().pages), (near.total(), far.total()));
 }
 
 /// Rule: where it does not come back whole, the contents are lost: nobody reads a part, or zeros behind it.

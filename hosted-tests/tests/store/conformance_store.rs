@@ -32,7 +32,7 @@ fn region<T: OwnedBlock, const PAGE: usize, const N: usize>(id: StoreId) -> Regi
 }
 
 fn attic<T: OwnedBlock>(id: StoreId) -> Attic<T> {
-    Attic::new(id, Space::new(Pages::new(20), 6))
+    Attic::new(id, Space { pages: Pages::new(20), transfers: 6) }
 }
 
 /// As it is, inside each middleware that does nothing, behind a reference, as a trait object; and from threads.

@@ -35,10 +35,10 @@ impl Platform for Modes {
     type RawMutex = SpinRawMutex;
     type Mode = Caching;
     fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
-        self.0.allocate(order, cx)
+        self.0.allocate(AllocRequest::new(order), cx)
     }
     fn release(&self, block: RamBlock<PAGE>) {
-        self.0.release(block);
+        self.0.free(block);
     }
     fn join(
         &self,
@@ -61,11 +61,11 @@ fn the_kth_call_of_a_store_fails_and_does_nothing() {
     for kth in 0..8 {
         store.set(ONLY_KTH(kth));
         let fails = |call: u32| call == kth;
-        let mut block = source.allocate(order(1), T).unwrap();
+        let mut block = source.allocate(AllocRequest::new(order(1)), T).unwrap();
         fill(&mut block, 1);
         let (pfn, free) = (block.pfn(), space());
         // Call 0: a transfer.
-        let handle = match store.transfer(block) {
+        let handle = match store.transfer(block, None) {
             Ok(handle) => handle,
             Err(refused) => {
                 assert!(fails(0) && refused.why == StoreError::Io && refused.item.pfn() == pfn);
@@ -76,11 +76,11 @@ fn the_kth_call_of_a_store_fails_and_does_nothing() {
         };
         let call = store.calls();
         // Settling: nothing is written out, and the error is told.
-        let settled = store.settle(Pages::MAX, T, &mut |block| source.release(block));
+        let settled = store.settle(Pages::MAX, T, &mut |block| source.free(block));
         assert_eq!(settled.error, fails(call).then_some(StoreError::Io));
         assert_eq!(settled.freed, Pages::new(if fails(call) { 0 } else { 2 }));
         assert_eq!(settled.freed + settled.pending, Pages::new(2));
-        store.settle(Pages::MAX, T, &mut |block| source.release(block));
+        store.settle(Pages::MAX, T, &mut |block| source.free(block));
         let call = store.calls();
         // Taking back and splitting: the handle comes back.
         let refused = store.take_back(handle, Context::THREAD).unwrap_err();
@@ -91,7 +91,7 @@ fn the_kth_call_of_a_store_fails_and_does_nothing() {
             store.split(refused.item).expect("only the k-th fails")
         });
         // Loading: the block is untouched.
-        let mut block = source.allocate(order(1), T).unwrap();
+        let mut block = source.allocate(AllocRequest::new(order(1)), T).unwrap();
         fill(&mut block, 2);
         let call = store.calls();
         match store.load(&upper, &mut block, Pages::ZERO, T) {
@@ -100,7 +100,7 @@ fn the_kth_call_of_a_store_fails_and_does_nothing() {
         }
         // Saving: nothing is stored.
         let (free, call) = (space(), store.calls());
-        let saved: Result<Handle, _> = store.save(&block, Order::PAGE, T);
+        let saved: Result<Handle, _> = store.save(&block, Order::PAGE, None, T);
         assert_eq!(saved.is_err(), fails(call));
         assert_eq!(space() == free, fails(call));
         // Discarding never fails, and is not counted.
@@ -108,11 +108,11 @@ fn the_kth_call_of_a_store_fails_and_does_nothing() {
         for handle in [lower, upper].into_iter().chain(saved) {
             assert!(matches!(BackingStore::<RamBlock<PAGE>>::discard(&store, handle), Ok(None)));
         }
-        source.release(block);
+        source.free(block);
         assert_eq!((store.calls(), store.failed()), (calls, u32::from(kth < calls)));
         assert!(calls >= 7 && kth <= calls);
     }
-    assert_eq!((source.free(), space().pages), (source.total(), store.inner().total()));
+    assert_eq!((source.unused(), space().pages), (source.total(), store.inner().total()));
 }
 
 /// Rule: the same of a platform: `allocate`, `set_mode` and the hooks may fail; `release` and `join` are not counted.
@@ -123,12 +123,12 @@ fn the_kth_call_of_a_platform_fails() {
         faulty.set(ONLY_KTH(kth));
         let (id, from) = (BufferId(3), Caching::CACHED);
         let mut failed = vec![faulty.before_evict(id, T).is_err(), faulty.after_restore(id, T).is_err()];
-        let block = faulty.allocate(order(1), T);
+        let block = faulty.allocate(AllocRequest::new(order(1)), T);
         failed.push(block.is_err());
-        let mut block = block.unwrap_or_else(|_| faulty.inner().allocate(order(1), T).unwrap());
+        let mut block = block.unwrap_or_else(|_| faulty.inner().allocate(AllocRequest::new(order(1)), T).unwrap());
         failed.push(faulty.set_mode(&mut block, from, Caching::Uncached, Context::THREAD).is_err());
         let (left, right) = block.split().unwrap();
-        faulty.release(faulty.join(left, right).unwrap());
+        faulty.free(faulty.join(left, right).unwrap());
         assert_eq!(failed, (0..4).map(|call| call == kth).collect::<Vec<_>>());
         assert_eq!((faulty.calls(), faulty.failed()), (4, u32::from(kth < 4)));
     }
@@ -175,19 +175,19 @@ fn every_call_of_a_platform_is_traced() {
     let faulty = Faulty::<_, SpinRawMutex>::new(Modes(source()));
     let traced = Traced::new(&faulty, |e: &Event| seen.borrow_mut().push(*e));
     let (id, plain, other) = (BufferId(9), Caching::CACHED, Caching::WriteCombined);
-    let mut block = traced.allocate(order(1), T).unwrap();
+    let mut block = traced.allocate(AllocRequest::new(order(1)), T).unwrap();
     let pfn = block.pfn();
     traced.set_mode(&mut block, plain, other, Context::THREAD).unwrap();
     traced.set_mode(&mut block, other, plain, Context::THREAD).unwrap();
     traced.before_evict(id, T).unwrap();
     traced.after_restore(id, T).unwrap();
     faulty.set(Faults { kth: None, per_mille: 1000, seed: 0 });
-    assert!(traced.allocate(order(0), T).is_err());
+    assert!(traced.allocate(AllocRequest::new(order(0)), T).is_err());
     assert!(traced.set_mode(&mut block, plain, other, Context::THREAD).is_err());
     assert!(traced.before_evict(id, T).is_err() && traced.after_restore(id, T).is_err());
     let (left, right) = block.split().unwrap();
     let (right, left) = traced.join(right, left).unwrap_err();
-    traced.release(traced.join(left, right).unwrap());
+    traced.free(traced.join(left, right).unwrap());
     let busy = Err(forebay::Busy);
     assert_eq!(
         *seen.borrow(),
@@ -215,14 +215,14 @@ fn every_call_of_a_store_is_traced() {
     let (source, faulty) = (source(), Faulty::<_, SpinRawMutex>::new(region()));
     let store = Traced::new(&faulty, |e: &Event| seen.borrow_mut().push(*e));
     let drain = || std::mem::take(&mut *seen.borrow_mut());
-    let block = source.allocate(order(1), T).unwrap();
+    let block = source.allocate(AllocRequest::new(order(1)), T).unwrap();
     let pfn = block.pfn();
-    let saved = store.save(&block, order(0), T).unwrap();
-    let handle = store.transfer(block).unwrap();
+    let saved = store.save(&block, order(0), None, T).unwrap();
+    let handle = store.transfer(block, None).unwrap();
     let block = store.take_back(handle, Context::THREAD).unwrap();
-    let handle = store.transfer(block).unwrap();
+    let handle = store.transfer(block, None).unwrap();
     let block = store.discard(handle).unwrap().expect("it waits");
-    let handle = store.transfer(block).unwrap();
+    let handle = store.transfer(block, None).unwrap();
     let (two, one) = (order(1), order(0));
     assert_eq!(
         drain(),
@@ -235,17 +235,17 @@ fn every_call_of_a_store_is_traced() {
             Event::Transfer(pfn, two, Ok(())),
         ]
     );
-    let settled = store.settle(Pages::MAX, T, &mut |block| source.release(block));
+    let settled = store.settle(Pages::MAX, T, &mut |block| source.free(block));
     let handle = store.take_back(handle, Context::THREAD).unwrap_err().item;
     let (lower, upper) = store.split(handle).unwrap();
     let lower = store.split(lower).unwrap_err().item;
-    let mut block = source.allocate(order(0), T).unwrap();
+    let mut block = source.allocate(AllocRequest::new(order(0)), T).unwrap();
     store.load(&upper, &mut block, Pages::ZERO, T).unwrap();
     let to = block.pfn();
     faulty.set(Faults { kth: None, per_mille: 1000, seed: 0 });
     assert!(store.load(&upper, &mut block, Pages::ZERO, T).is_err());
-    assert!(store.save(&block, one, T).is_err());
-    source.release(store.transfer(block).unwrap_err().item);
+    assert!(store.save(&block, one, None, T).is_err());
+    source.free(store.transfer(block, None).unwrap_err().item);
     for handle in [lower, upper, saved] {
         assert!(matches!(store.discard(handle), Ok(None)));
     }
@@ -268,5 +268,5 @@ fn every_call_of_a_store_is_traced() {
             Event::Discard(one, Ok(None)),
         ]
     );
-    assert_eq!(source.free(), source.total());
+    assert_eq!(source.unused(), source.total());
 }

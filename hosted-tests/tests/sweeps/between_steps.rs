@@ -74,7 +74,8 @@ fn region<B: OwnedBlock, const N: usize>(pages: usize) -> &'static Slow<B, N> {
 }
 
 fn block(source: &Source, k: u8, seed: u64) -> RamBlock<PAGE> {
-    let mut block = source.allocate(order(k), Context::THREAD).expect("the source has enough");
+    let mut block =
+        source.allocate(AllocRequest::new(order(k)), Context::THREAD).expect("the source has enough");
     fill(&mut block, seed);
     block
 }
@@ -89,16 +90,16 @@ fn memory_is_given_while_somebody_looks_for_it() {
         before_step(step, || {
             ram.add(memory, words(Source::metadata_words(9 * PAGE))).expect("good memory");
         });
-        let found = ram.allocate(order(1), Context::THREAD);
+        let found = ram.allocate(AllocRequest::new(order(1)), Context::THREAD);
         if none_left() {
             break;
         }
         if let Ok(mut block) = found {
             assert!(addresses.contains(&block.as_ptr()), "{block:?} is none of {addresses:?}");
             fill(&mut block, 1);
-            ram.release(block);
+            ram.free(block);
         }
-        assert_eq!(ram.free(), Pages::new(9));
+        assert_eq!(ram.unused(), Pages::new(9));
     }
 }
 
@@ -113,7 +114,7 @@ fn two_give_memory_at_once() {
         if none_left() {
             break;
         }
-        assert_eq!((ram.free(), ram.total()), (Pages::new(8), Pages::new(8)));
+        assert_eq!((ram.unused(), ram.total()), (Pages::new(8), Pages::new(8)));
         assert!(add(1).is_err());
     }
 }
@@ -182,11 +183,12 @@ fn what_another_reads_is_busy_or_there() {
     let block = |seed| Stops { block: block(source, 1, seed), there: None };
     let region = region::<Stops, 2>(8);
     let saved = block(1);
-    let handle: &'static _ = Box::leak(Box::new(region.save(&saved, order(1), Context::THREAD).unwrap()));
+    let handle: &'static _ =
+        Box::leak(Box::new(region.save(&saved, order(1), None, Context::THREAD).unwrap()));
     let load = |mut block: Stops| {
         let loaded = region.load(handle, &mut block, Pages::ZERO, Context::THREAD);
         assert!(loaded != Ok(()) || content(&block) == pattern(1, 2 * PAGE));
-        source.release(block.block);
+        source.free(block.block);
         loaded
     };
     let (mut busy, mut whole) = (0, 0);
@@ -228,9 +230,9 @@ fn room_and_entries_that_nobody_needs_are_there_for_others() {
         let _first = two.transfer(block(source, 0, 1)).unwrap();
         let next = block(source, 0, 2);
         before_step(step, move || {
-            let _second = two.transfer(next).map_err(|r| r.why).expect("one page is left");
+            let _second = two.transfer(next, None).map_err(|r| r.why).expect("one page is left");
         });
-        two.write_out_now(usize::MAX, &mut |b| source.release(b));
+        two.write_out_now(usize::MAX, &mut |b| source.free(b));
         if none_left() {
             break;
         }
@@ -239,15 +241,15 @@ fn room_and_entries_that_nobody_needs_are_there_for_others() {
     for step in 0.. {
         let region = region::<RamBlock<PAGE>, 1>(32);
         let first = region.transfer(block(source, 0, 1)).unwrap();
-        source.release(region.take_back(first, Context::THREAD).unwrap());
+        source.free(region.take_back(first, Context::THREAD).unwrap());
         let _most =
             [4, 3, 2, 1].map(|k| region.save(&block(source, k, 2), order(k), Context::THREAD).unwrap());
         let (large, next) = (block(source, 1, 3), block(source, 0, 4));
         before_step(step, move || {
-            let came = region.transfer(next).map_err(|r| r.why);
+            let came = region.transfer(next, None).map_err(|r| r.why);
             assert!(!matches!(came, Err(StoreError::Backlog)), "nothing waits: {came:?}");
         });
-        let _ = region.save(&large, order(1), Context::THREAD);
+        let _ = region.save(&large, order(1), None, Context::THREAD);
         if none_left() {
             break;
         }

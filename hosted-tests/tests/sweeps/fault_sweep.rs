@@ -53,7 +53,9 @@ impl<'b, 'h, 'w, T: Slots<Plat<'w>>> Model<'b, 'h, 'w, T> {
 /// How many calls failed, of platform and store.
 fn scenario<'w>(world: &World, near: &Near, home: &Forebay<Plat<'w>, Store<'w>>) -> [u32; 2] {
     let mut slots = [const { Slot::EMPTY }; SLOTS];
-    let many = Buffer::over(&mut slots, home).with_id(BufferId(0)).with_mode(Caching::WriteCombined);
+    let many = Buffer::with_slots(home, &mut slots[..], Order::PAGE)
+        .with_id(BufferId(0))
+        .with_mode(Caching::WriteCombined);
     let tile = Buffer::new(home, order(2)).with_id(BufferId(1));
     let page = Buffer::new(home, order(0)).with_id(BufferId(2)).with_mode(Caching::Uncached);
     let all: [&dyn Evictable; 3] = [&many, &tile, &page];

@@ -62,9 +62,9 @@ fn live(near: &Near, far: &Far, life: &Life) {
     let machine = Machine::new(near);
     let store: Scripted<_, RamBlock<PAGE>> = Scripted::new(far);
     store.answer(script(life.saves));
-    let home: &Forebay<_, _> = &forebay(&machine, &store, &world);
+    let home = &forebay(&machine, &store, &world);
     let mut slots = [const { Slot::EMPTY }; SLOTS];
-    let buffer = Buffer::over(&mut slots, home).with_mode(Caching::WriteCombined);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE).with_mode(Caching::WriteCombined);
     // Blocks of orders 2, 1, 0, 0.
     let hogged = leave(near, [0, 1, 2, 3, 4, 5, 6, 8]);
     fill(&buffer, 0x42);
@@ -163,9 +163,9 @@ fn short_copies_stop_anywhere() {
 fn rungs_alternate_within_a_buffer() {
     let (near, far) = (near(16), far(32));
     let world = World::new(Contents::Compared);
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let mut slots = [const { Slot::EMPTY }; SLOTS];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     for program in 0..6_usize.pow(4) {
         if program % 7 == 0 {
             fill(&buffer, program as u8);

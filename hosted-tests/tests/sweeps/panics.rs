@@ -24,13 +24,13 @@ fn sink(event: &Event) {
 fn what_a_panic_costs_is_said() {
     let (world, near, far) = (World::new(Contents::Ignored), near(16), far(32));
     let store = Traced::new(&far, sink as fn(&Event));
-    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let home = &forebay(&near, &store, &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 1);
     buffer.evict(pages(3), Evict::SPLIT, CX).unwrap();
     check(&buffer, 1);
-    assert_eq!(buffer.discard(), Ok(pages(3)));
+    assert_eq!(buffer.discard_copies(), Ok(pages(3)));
     PANICS.store(true, Ordering::Relaxed);
     let caught = catch_unwind(AssertUnwindSafe(|| buffer.evict(ALL, Evict::SPLIT, CX)));
     assert!(caught.is_err(), "it panicked");
@@ -60,9 +60,9 @@ fn split_sink(event: &Event) {
 fn what_a_panic_costs_on_the_way_back() {
     let (world, near, far) = (World::new(Contents::Ignored), near(16), far(32));
     let store = Traced::new(&far, split_sink as fn(&Event));
-    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let home = &forebay(&near, &store, &world);
     let mut slots = [const { Slot::EMPTY }; 4];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 1);
     assert_eq!(buffer.evict(ALL, Evict::COPY, CX).unwrap().copied, pages(4));
     let hogged = leave(&near, [0, 2, 4, 6]);
@@ -90,9 +90,9 @@ fn home_sink(event: &Event) {
 fn half_a_purge() {
     let (world, near, far) = (World::new(Contents::Ignored), near(16), far(32));
     let near = Traced::new(&near, home_sink as fn(&Event));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 6];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 1);
     HOME_PANICS.store(true, Ordering::Relaxed);
     let caught = catch_unwind(AssertUnwindSafe(|| buffer.purge(CX)));
@@ -118,9 +118,9 @@ fn discard_sink(event: &Event) {
 fn half_of_the_copies_dropped() {
     let (world, near, far) = (World::new(Contents::Ignored), near(16), far(32));
     let store = Traced::new(&far, discard_sink as fn(&Event));
-    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let home = &forebay(&near, &store, &world);
     let mut slots = [const { Slot::EMPTY }; 2];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 1);
     assert_eq!(buffer.evict(ALL, Evict::SPLIT, CX).unwrap().copied, pages(2));
     drop(buffer.read().unwrap()); // one block, and two copies
@@ -152,9 +152,9 @@ fn what_moved_before_a_panic_is_counted() {
     let (world, near, far) = (World::new(Contents::Ignored), near(16), far(32));
     let hogged = leave(&near, (0..16).step_by(2)); // single pages
     let store = Traced::new(&far, counted_sink as fn(&Event));
-    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let home = &forebay(&near, &store, &world);
     let mut slots = [const { Slot::EMPTY }; 6];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 1);
     CALLS_LEFT.store(3, Ordering::Relaxed);
     let caught = catch_unwind(AssertUnwindSafe(|| buffer.evict(ALL, Evict::TRANSFER, CX)));
@@ -219,7 +219,7 @@ fn a_lock_that_panics_makes_no_second_owner() {
         if let Some(reader) = KEPT.take() {
             kept += 1;
             assert!(TILE.write().is_err(), "a writer beside a reader, after section {section}");
-            assert!(TILE.evict(Pages::MAX, Evict::all(), CX).is_err());
+            assert!(TILE.evict(Pages::MAX, Evict::ANY, CX).is_err());
             assert!(reader.iter().all(|byte| *byte == 7));
         }
         TILE.write().expect("the reader is gone, and so is what panicked").fill(7);

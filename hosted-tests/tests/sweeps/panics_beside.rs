@@ -67,10 +67,10 @@ impl Platform for Accounts<'_> {
     type RawMutex = NoopRawMutex;
     type Mode = Caching;
     fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
-        self.machine.allocate(order, cx)
+        self.machine.allocate(AllocRequest::new(order), cx)
     }
     fn release(&self, block: RamBlock<PAGE>) {
-        self.machine.release(block);
+        self.machine.free(block);
     }
     fn set_mode(
         &self,
@@ -97,10 +97,10 @@ impl Platform for Panicky<'_> {
     type RawMutex = NoopRawMutex;
     type Mode = Caching;
     fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
-        self.inner.allocate(order, cx)
+        self.inner.allocate(AllocRequest::new(order), cx)
     }
     fn release(&self, block: RamBlock<PAGE>) {
-        self.inner.release(block);
+        self.inner.free(block);
     }
     fn keep(&self, block: &RamBlock<PAGE>, mode: Caching) -> Keep {
         self.inner.keep(block, mode)
@@ -285,14 +285,14 @@ fn a_beginning_that_panics_begins_nothing() {
         let mut arrays = arrays();
         let buffer = buffer(&home, &mut arrays, Caching::WriteBack);
         buffer.purge(CX).unwrap();
-        let block = home.platform().allocate(order(2), CX).unwrap();
-        let [lost, kept] = [(); 2].map(|()| home.store().save(&block, order(2), CX).unwrap());
+        let block = home.platform().allocate(AllocRequest::new(order(2)), CX).unwrap();
+        let [lost, kept] = [(); 2].map(|()| home.store().save(&block, order(2), None, CX).unwrap());
         home.platform().panic_in(Port::Charge, 0, when);
         panics(|| drop(buffer.attach_stored(0, lost, CX)));
         assert_eq!(buffer.residency(), residency(0, 0, 0), "{when:?}");
         buffer.attach_stored(0, kept, CX).unwrap();
         assert_mapped(&world, &buffer);
-        home.platform().release(block);
+        home.platform().free(block);
     }
 }
 

@@ -88,7 +88,7 @@ fn live<'w>(
     let modes = [Caching::WriteBack, Caching::WriteCombined, Caching::WriteBack, Caching::Uncached];
     let buffers: [Seat<'_, '_>; SEATS] = std::array::from_fn(|i| {
         let slots = roster.list(i, [const { Slot::EMPTY }; 4]).unwrap();
-        Buffer::of(slots, home).with_id(BufferId(i)).with_mode(modes[i])
+        Buffer::with_slots(home, slots, Order::PAGE).with_id(BufferId(i)).with_mode(modes[i])
     });
     let mut models = [Model { seed: None, unneeded: Advice::WillNeed }; SEATS];
     for (round, how) in RUNGS.into_iter().enumerate() {
@@ -216,7 +216,7 @@ fn reclaims_stop_anywhere() {
         let world = World::new(Contents::Compared);
         let plat = Watched::new(Faulty::new(Machine::new(&near)), &world);
         let home: Home<'_> = Forebay::new(plat, Watched::new(Faulty::new(&far), &world), 16);
-        let home: &Forebay<_, _> = &home;
+        let home = &home;
         let roster = List::new([0; EvictionIndex::<SpinRawMutex>::words(SEATS)]);
         let buffers: [Seat<'_, '_>; SEATS] = std::array::from_fn(|i| {
             let buffer = Buffer::of(roster.list(i, [const { Slot::EMPTY }; 4]).unwrap(), home);

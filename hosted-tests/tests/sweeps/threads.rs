@@ -93,7 +93,7 @@ where
     S: BackingStore<P::Block> + Sync,
 {
     let mut slots = [const { Slot::EMPTY }; 8];
-    let many = Buffer::over(&mut slots, home);
+    let many = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     let tiles: [Buffer<'_, _, _>; 5] = std::array::from_fn(|i| Buffer::new(home, order(i as u8 % 3)));
     let inside: [Inside; 6] = Default::default();
     let all: [&(dyn Evictable + Sync); 6] = [&tiles[0], &tiles[1], &many, &tiles[2], &tiles[3], &tiles[4]];
@@ -162,7 +162,10 @@ fn shrinkers_against_pins() {
     let (first, second) = (region::<3>(32, 1), far_with_id(64, 2));
     let home = Forebay::<_, _, [Place<_>; 8]>::new(&near, Tiered(&first, &second), 2);
     everybody(&home);
-    assert_eq!((near.free(), first.space().pages, second.space().pages), (pages(128), pages(32), pages(64)));
+    assert_eq!(
+        (near.unused(), first.space().pages, second.space().pages),
+        (pages(128), pages(32), pages(64))
+    );
     assert_eq!((first.space().transfers, second.space().transfers), (3, 16));
 }
 
@@ -200,7 +203,7 @@ fn a_pool_between_threads() {
     });
     pool.trim(ALL, Context::THREAD);
     world.assert_empty();
-    assert_eq!(near.free(), near.total());
+    assert_eq!(near.unused(), near.total());
 }
 
 /// Rule: one who only looks where the contents are never lets a reader in over contents that are not there.
@@ -208,9 +211,9 @@ fn a_pool_between_threads() {
 fn looking_while_others_read() {
     let (near, far) = (near(128), far(128));
     let hogged = leave(&near, (0..64).map(|n| 2 * n));
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&near, &far, 0);
+    let home = &Forebay::new(&near, &far);
     let mut slots = [const { Slot::EMPTY }; 64]; // single pages: looking takes a while
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 7);
     let ready = AtomicUsize::new(0);
     thread::scope(|s| {
@@ -240,5 +243,5 @@ fn looking_while_others_read() {
     check(&buffer, 7);
     drop(buffer);
     give_back(&near, hogged);
-    assert_eq!((near.free(), far.space().pages), (near.total(), far.total()));
+    assert_eq!((near.unused(), far.space().pages), (near.total(), far.total()));
 }

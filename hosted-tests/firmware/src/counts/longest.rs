@@ -74,27 +74,27 @@ pub fn run() -> Option<Longest> {
 fn source(m: &mut Longest, home: &'static Home, held: &mut [Option<Block>]) {
     let cx = Context::INTERRUPT;
     for order in home::orders() {
-        let block = m.of("allocate", || home.platform().allocate(black_box(order), cx));
-        block.into_iter().for_each(|block| m.of("release", || home.platform().release(block)));
+        let block = m.of("allocate", || home.platform().allocate(AllocRequest::new(black_box(order)), cx));
+        block.into_iter().for_each(|block| m.of("release", || home.platform().free(block)));
     }
-    held.fill_with(|| m.of("allocate", || home.platform().allocate(Order::PAGE, cx)).ok());
+    held.fill_with(|| m.of("allocate", || home.platform().allocate(AllocRequest::new(Order::PAGE), cx)).ok());
     let _ = m.of("free", || home.platform().free());
     for _ in 0..2 {
         for block in held.iter_mut().step_by(2).filter_map(Option::take) {
-            m.of("release", || home.platform().release(block));
+            m.of("release", || home.platform().free(block));
         }
         for order in home::orders() {
-            let block = m.of("allocate", || home.platform().allocate(black_box(order), cx));
-            block.into_iter().for_each(|block| m.of("release", || home.platform().release(block)));
+            let block = m.of("allocate", || home.platform().allocate(AllocRequest::new(black_box(order)), cx));
+            block.into_iter().for_each(|block| m.of("release", || home.platform().free(block)));
         }
         held.rotate_left(1);
     }
-    if let Ok(block) = home.platform().allocate(Order::new(3).unwrap_or(Order::PAGE), cx)
+    if let Ok(block) = home.platform().allocate(AllocRequest::new(Order::new(3).unwrap_or(Order::PAGE)), cx)
         && let Ok((lower, upper)) = block.split()
     {
         match m.of("join", || home.platform().join(lower, upper)) {
-            Ok(joined) => home.platform().release(joined),
-            Err((lower, upper)) => [lower, upper].into_iter().for_each(|half| home.platform().release(half)),
+            Ok(joined) => home.platform().free(joined),
+            Err((lower, upper)) => [lower, upper].into_iter().for_each(|half| home.platform().free(half)),
         }
     }
 }
@@ -129,12 +129,12 @@ fn region(
     handles: &mut [Option<Handle>],
 ) -> Option<()> {
     let store = home.store();
-    let page = home.platform().allocate(Order::PAGE, Context::THREAD).ok()?;
+    let page = home.platform().allocate(AllocRequest::new(Order::PAGE), Context::THREAD).ok()?;
     for _ in 0..2 {
         for order in home::orders() {
             let _ = one_block(m, home, order);
         }
-        handles.fill_with(|| m.of("save", || store.save(&page, Order::PAGE, Context::THREAD)).ok());
+        handles.fill_with(|| m.of("save", || store.save(&page, Order::PAGE, None, Context::THREAD)).ok());
         for hole in handles.iter_mut().step_by(2).filter_map(Option::take) {
             let _ = m.of("discard", || store.discard(hole));
         }
@@ -143,10 +143,10 @@ fn region(
         }
         // More than can wait.
         for (block, handle) in blocks.iter_mut().zip(handles.iter_mut().step_by(2)).take(home::WAITING + 1) {
-            *block = home.platform().allocate(Order::PAGE, Context::THREAD).ok();
-            match block.take().map(|block| m.of("transfer", || store.transfer(block))) {
+            *block = home.platform().allocate(AllocRequest::new(Order::PAGE), Context::THREAD).ok();
+            match block.take().map(|block| m.of("transfer", || store.transfer(block, None))) {
                 Some(Ok(stored)) => *handle = Some(stored),
-                Some(Err(refused)) => home.platform().release(refused.item),
+                Some(Err(refused)) => home.platform().free(refused.item),
                 None => {}
             }
         }
@@ -156,34 +156,34 @@ fn region(
         let mut engine = Cpu::IDLE;
         for _ in 0..3 {
             let _ = m.of("write_out by an engine", || {
-                store.write_out(&mut engine, PAGE / 2, &mut |block| home.take_home(block))
+                store.write_out(&mut engine, PAGE / 2, &mut |block| home.free_settled(block))
             });
         }
         m.of("write_out", || {
-            store.write_out_now(PAGE / 2, &mut |block| home.take_home(block));
-            store.write_out_now(usize::MAX, &mut |block| home.take_home(block))
+            store.write_out_now(PAGE / 2, &mut |block| home.free_settled(block));
+            store.write_out_now(usize::MAX, &mut |block| home.free_settled(block))
         });
         for handle in handles.iter_mut().filter_map(Option::take) {
             let _ = m.of("discard", || store.discard(handle));
         }
     }
-    home.platform().release(page);
+    home.platform().free(page);
     Some(())
 }
 
 /// Every way out and back, for one block; nothing, if none of that order is free.
 fn one_block(m: &mut Longest, home: &'static Home, order: Order) -> Option<()> {
     let (store, cx) = (home.store(), Context::THREAD);
-    let block = home.platform().allocate(order, cx).ok()?;
-    let block = match m.of("transfer", || store.transfer(block)) {
+    let block = home.platform().allocate(AllocRequest::new(order), cx).ok()?;
+    let block = match m.of("transfer", || store.transfer(block, None)) {
         Ok(handle) => m.of("take_back", || store.take_back(handle, cx)).ok()?,
         Err(refused) => refused.item,
     };
-    let mut block = match store.transfer(block) {
+    let mut block = match store.transfer(block, None) {
         Ok(handle) => m.of("discard", || store.discard(handle)).ok()??,
         Err(refused) => refused.item,
     };
-    if let Ok(handle) = m.of("save", || store.save(&block, order, cx)) {
+    if let Ok(handle) = m.of("save", || store.save(&block, order, None, cx)) {
         m.of("load", || store.load(&handle, &mut block, Pages::ZERO, cx)).ok()?;
         match m.of("split", || store.split(handle)) {
             Ok((lower, upper)) => {
@@ -196,12 +196,12 @@ fn one_block(m: &mut Longest, home: &'static Home, order: Order) -> Option<()> {
             }
         }
     }
-    match store.transfer(block) {
+    match store.transfer(block, None) {
         Ok(handle) => {
-            m.of("write_out", || store.write_out_now(usize::MAX, &mut |block| home.take_home(block)));
+            m.of("write_out", || store.write_out_now(usize::MAX, &mut |block| home.free_settled(block)));
             let _ = m.of("discard", || store.discard(handle));
         }
-        Err(refused) => home.platform().release(refused.item),
+        Err(refused) => home.platform().free(refused.item),
     }
     Some(())
 }
@@ -220,7 +220,7 @@ fn buffers(m: &mut Longest, home: &'static Home) {
             let _ = m.of("residency", || tile.residency());
             let _ = m.of("evict", || tile.evict(Pages::MAX, how, cx)); // clean, if it was copied
             m.of("read guard", || drop(tile.read()));
-            let _ = m.of("discard copies", || tile.discard());
+            let _ = m.of("discard copies", || tile.discard_copies());
         }
         let _ = m.of("advise", || tile.set_purgeable(true));
         let _ = m.of("evict", || tile.evict(Pages::MAX, Evict::PURGE, cx));
@@ -235,7 +235,7 @@ fn buffers(m: &mut Longest, home: &'static Home) {
 fn several_blocks(m: &mut Longest, home: &'static Home) {
     let cx = Context::THREAD;
     let mut slots = [const { Slot::<home::Fast>::EMPTY }; 16];
-    let mut buffer = Buffer::over(&mut slots, home).with_unit(Order::PAGE);
+    let mut buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     let _ = m.of("populate", || buffer.populate(Pages::MAX, cx));
     for how in [Evict::TRANSFER, Evict::COPY, Evict::ANY] {
         m.of("write guard", || drop(buffer.write()));
@@ -243,7 +243,7 @@ fn several_blocks(m: &mut Longest, home: &'static Home) {
         let _ = m.of("restore", || buffer.restore(Pages::new(5), cx));
         m.of("read guard", || drop(buffer.read()));
         let _ = m.of("residency", || buffer.residency());
-        let _ = m.of("discard copies", || buffer.discard());
+        let _ = m.of("discard copies", || buffer.discard_copies());
     }
     let _ = m.of("evict", || buffer.evict(Pages::MAX, Evict::TRANSFER, cx));
     m.of("drop a buffer", || drop(buffer));
@@ -253,9 +253,9 @@ fn several_blocks(m: &mut Longest, home: &'static Home) {
 /// A buffer that begins with what the store has.
 fn born(m: &mut Longest, home: &'static Home) -> Option<()> {
     let cx = Context::THREAD;
-    let page = home.platform().allocate(Order::PAGE, cx).ok()?;
-    let handle = home.store().save(&page, Order::PAGE, cx).ok()?;
-    home.platform().release(page);
+    let page = home.platform().allocate(AllocRequest::new(Order::PAGE), cx).ok()?;
+    let handle = home.store().save(&page, Order::PAGE, None, cx).ok()?;
+    home.platform().free(page);
     let tile = Tile::new(home, Order::PAGE);
     m.of("attach_stored", || tile.attach_stored(0, handle, cx)).ok()?;
     m.of("read guard", || drop(tile.read()));

@@ -38,16 +38,16 @@ impl Platform for Unwiping {
     type RawMutex = CriticalSectionRawMutex;
     type Mode = ();
     fn allocate(&self, order: Order, cx: Context) -> Result<Unwiped, AllocError> {
-        USUAL.platform().allocate(order, cx).map(Unwiped)
+        USUAL.platform().allocate(AllocRequest::new(order), cx).map(Unwiped)
     }
     fn release(&self, block: Unwiped) {
-        USUAL.platform().release(block.0);
+        USUAL.platform().free(block.0);
     }
 }
 
 /// Takes that many pages of a region, and gives every second one back: no two holes are neighbours.
 pub fn fragment(store: &Slow, page: &Block, kept: &mut [Option<Handle>]) {
-    kept.fill_with(|| store.save(page, Order::PAGE, Context::THREAD).ok());
+    kept.fill_with(|| store.save(page, Order::PAGE, None, Context::THREAD).ok());
     for hole in kept.iter_mut().step_by(2).filter_map(Option::take) {
         let _ = store.discard(hole);
     }

@@ -21,7 +21,7 @@ impl Platform for Card {
     const ZONES: u8 = 3;
 
     fn allocate(&self, order: Order, cx: Context) -> Result<Block, AllocError> {
-        self.0.allocate(order, cx)
+        self.0.allocate(AllocRequest::new(order), cx)
     }
     fn zone(&self, _: &Block) -> Zone {
         black_box(Zone::ONLY)
@@ -36,10 +36,10 @@ impl Platform for Card {
         black_box(Wiped::Unknown)
     }
     fn allocate(&self, ask: AllocRequest, cx: Context) -> Result<Block, AllocError> {
-        self.0.allocate(black_box(ask).order, cx)
+        self.0.allocate(AllocRequest::new(black_box(ask).order), cx)
     }
     fn release(&self, block: Block) {
-        self.0.release(block);
+        self.0.free(block);
     }
     fn join(&self, left: Block, right: Block) -> Result<Block, (Block, Block)> {
         self.0.join(left, right)

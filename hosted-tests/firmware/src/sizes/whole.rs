@@ -166,7 +166,7 @@ fn buffer(g: &mut Given) {
         .with_id(BufferId(g.at))
         .within(g.zones));
     see(Buffer::<_, _, [Slot<Plain>; 8]>::inline(g.home));
-    g.slots.take().into_iter().for_each(|slots| see(Buffer::over(slots, g.home)));
+    g.slots.take().into_iter().for_each(|slots| see(Buffer::with_slots(g.home, slots, Order::PAGE)));
     see(Addressed::new::<Plain>([const { Slot::EMPTY }; 1], g.addresses).is_ok());
     see(Charged::new::<Plain>([const { Slot::EMPTY }; 1], g.charges).is_ok());
 }
@@ -240,12 +240,12 @@ fn store(g: &mut Given) {
     let (store, cx) = (g.home.store(), g.cx);
     see(store.capabilities());
     see(BackingStore::<Block>::space(store));
-    g.block.take().into_iter().for_each(|block| see(store.transfer(block)));
+    g.block.take().into_iter().for_each(|block| see(store.transfer(block, None)));
     if let Some(handle) = g.handle.take() {
         see(store.take_back(handle, cx));
     }
     if let (Some(block), Some(handle)) = (&mut g.other, &g.handle) {
-        see(store.save(block, g.order, cx));
+        see(store.save(block, g.order, None, cx));
         see(store.load(handle, block, g.pages, cx));
     }
     if let Some(handle) = g.handle.take() {

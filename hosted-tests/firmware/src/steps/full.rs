@@ -12,7 +12,7 @@ const LARGE_BYTES: usize = if FAST_BYTES / 8 > TILE_BYTES { FAST_BYTES / 8 } els
 const LARGE_COUNT: usize = SLOW_BYTES / (PAGE << LARGE.get());
 
 /// What fills the region. It is never restored.
-static BALLAST: Buffer<Fast, Store, [Slot<Fast>; LARGE_COUNT]> = Buffer::inline(&HOME).with_unit(LARGE);
+static BALLAST: Buffer<Fast, Store, [Slot<Fast>; LARGE_COUNT]> = Buffer::inline(&HOME, Order::PAGE).with_unit(LARGE);
 
 pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     backlog()?;

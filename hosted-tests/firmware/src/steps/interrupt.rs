@@ -27,7 +27,7 @@ fn tick() {
     } else {
         Pages::ZERO
     };
-    SEEN.with(|s| {
+    SEEN.lock(|s| {
         s.ticks += 1;
         s.transferred += taken;
         s.asked = Some(asked);
@@ -35,7 +35,7 @@ fn tick() {
 }
 
 fn seen() -> Seen {
-    SEEN.with(|s| *s)
+    SEEN.lock(|s| *s)
 }
 
 pub fn step(out: &mut dyn Write) -> Result<(), Failure> {

@@ -30,7 +30,7 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     start(|| TICKS.store(ticks() + 1, Ordering::Relaxed));
     let spins = spin_until(|| ticks() >= TICKS_WANTED);
     // As many turns again under the lock: it must keep the interrupt out.
-    let held = LOCK.with(|()| {
+    let held = LOCK.lock(|()| {
         let before = ticks();
         (0..spins).for_each(|_| spin_loop());
         ticks() - before

@@ -14,10 +14,14 @@ pub(super) fn a_save_keeps_the_start_of_the_block<P: Platform, S: BackingStore<P
         for asked in (0..=k).rev() {
             let block = b.block(k, 31);
             let before = b.raw.space();
-            match b.store.save(&block, order(asked), Context::THREAD) {
+            match b.store.save(&block, order(asked), None, Context::THREAD) {
                 Ok(handle) => {
                     assert!(handle.order() <= order(asked), "more than was asked for");
-                    assert_eq!(b.raw.space().pages, before.pages - handle.pages(), "space moves in step");
+                    assert_eq!(
+                        b.raw.space().pages,
+                        before.pages - handle.order().pages(),
+                        "space moves in step"
+                    );
                     assert_eq!(b.raw.space().transfers, before.transfers, "a copy is no adoption");
                     b.loads(&handle, &b.start_of(&handle, 31));
                     b.loads(&handle, &b.start_of(&handle, 31)); // not consumed by the first
@@ -30,7 +34,7 @@ pub(super) fn a_save_keeps_the_start_of_the_block<P: Platform, S: BackingStore<P
             }
             assert_eq!(b.raw.space(), before, "space moves in step");
             assert!(content(&block) == pattern(31, block.bytes()), "a save changes no byte of the block");
-            b.release(block);
+            b.free(block);
         }
     }
 }
@@ -44,7 +48,7 @@ pub(super) fn a_copy_does_not_follow_the_block<P: Platform, S: BackingStore<P::B
     crate::conformance::fill(&mut block, 33);
     let second = b.save_start(&block, 1).expect("a nearly empty store has room");
     block.zero();
-    b.release(block);
+    b.free(block);
     b.loads(&first, &b.start_of(&first, 32));
     b.loads(&second, &b.start_of(&second, 33));
     b.discard(first);
@@ -61,13 +65,13 @@ pub(super) fn a_load_writes_its_pages_and_no_others<P: Platform, S: BackingStore
     for k in 0..=2 {
         let handle = b.save(k, 34);
         let bytes = b.start_of(&handle, 34);
-        for at in 0..=8 - handle.pages().get() {
+        for at in 0..=8 - handle.order().pages().get() {
             let mut block = b.block(3, 35);
             let mut expected = content(&block);
             expected[at * Bench::<P, S>::PAGE..][..bytes.len()].copy_from_slice(&bytes);
             assert_eq!(b.store.load(&handle, &mut block, Pages::new(at), Context::THREAD), Ok(()));
             assert!(content(&block) == expected, "a load of {handle:?} at page {at}");
-            b.release(block);
+            b.free(block);
         }
         b.discard(handle);
     }
@@ -80,7 +84,7 @@ pub(super) fn a_load_into_too_little_room_loses_nothing<P: Platform, S: BackingS
         return;
     }
     let handle = b.save(2, 36);
-    let pages = handle.pages().get();
+    let pages = handle.order().pages().get();
     let mut targets = vec![(2, 5 - pages), (2, 4), (0, 1), (0, usize::MAX)];
     if pages > 1 {
         targets.push((0, 0));
@@ -89,7 +93,7 @@ pub(super) fn a_load_into_too_little_room_loses_nothing<P: Platform, S: BackingS
         let mut block = b.block(k, 37);
         let result = b.store.load(&handle, &mut block, Pages::new(at), Context::THREAD);
         assert_eq!(result, Err(StoreError::TooLarge), "{handle:?} at page {at} of order {k}");
-        b.release(block);
+        b.free(block);
         b.loads(&handle, &b.start_of(&handle, 36));
     }
     b.discard(handle);
@@ -108,7 +112,7 @@ pub(super) fn full_means_that_nothing_was_stored<P: Platform, S: BackingStore<P:
         let before = b.raw.space();
         let result = b.save_start(&block, 1);
         assert!(content(&block) == pattern(seed, block.bytes()));
-        b.release(block);
+        b.free(block);
         match result {
             Ok(handle) => held.push((handle, seed)),
             Err(why) => {
@@ -143,7 +147,7 @@ pub(super) fn copying_needs_the_right_to<P: Platform, S: BackingStore<P::Block>>
     for cx in [Context::INTERRUPT, Context::MAY_IO, Context::NO_IO, Context::THREAD] {
         let enough = cx.contains(Context::MAY_BLOCK)
             && (cx.contains(Context::MAY_IO) || !b.can(Capabilities::NEEDS_IO));
-        match b.store.save(&block, order(0), cx) {
+        match b.store.save(&block, order(0), None, cx) {
             Ok(copy) => {
                 assert!(enough, "a save in {cx:?}");
                 b.discard(copy);
@@ -157,7 +161,7 @@ pub(super) fn copying_needs_the_right_to<P: Platform, S: BackingStore<P::Block>>
         assert!(content(&block) == pattern(seed, block.bytes()), "a load in {cx:?}");
         crate::conformance::fill(&mut block, 39);
     }
-    b.release(block);
+    b.free(block);
     b.discard(handle);
 }
 
@@ -190,8 +194,8 @@ pub(super) fn single_pages_of_a_split_come_back_and_go_alone<P: Platform, S: Bac
     let mut pages = Vec::new();
     let mut parts = vec![(0, handle)];
     while let Some((first, handle)) = parts.pop() {
-        let (single, half) = (handle.pages() == Pages::new(1), handle.pages().get() / 2);
-        let len = handle.pages().get() * Bench::<P, S>::PAGE;
+        let (single, half) = (handle.order().pages() == Pages::new(1), handle.order().pages().get() / 2);
+        let len = handle.order().pages().get() * Bench::<P, S>::PAGE;
         b.loads(&handle, &bytes[first * Bench::<P, S>::PAGE..][..len]);
         match b.store.split(handle) {
             Ok((lower, upper)) => {
@@ -210,12 +214,12 @@ pub(super) fn single_pages_of_a_split_come_back_and_go_alone<P: Platform, S: Bac
     for parity in [1, 0] {
         let (gone, stay): (Vec<_>, Vec<_>) = pages.drain(..).partition(|(first, _)| first % 2 == parity);
         for (_, handle) in gone {
-            room += handle.pages();
+            room += handle.order().pages();
             assert!(!b.discard(handle), "a copy has no block");
             assert_eq!(b.raw.space().pages, room, "its room is free at once");
         }
         for (first, handle) in &stay {
-            let len = handle.pages().get() * Bench::<P, S>::PAGE;
+            let len = handle.order().pages().get() * Bench::<P, S>::PAGE;
             b.loads(handle, &bytes[first * Bench::<P, S>::PAGE..][..len]);
         }
         pages = stay;

@@ -10,27 +10,27 @@ use forebay::{
 pub(super) fn a_transfer_comes_back_as_it_was<P: Platform, S: BackingStore<P::Block>>(b: &Bench<'_, P, S>) {
     for k in 0..=3 {
         let block = b.block(k, 3);
-        let (pfn, pages) = (block.pfn(), block.pages());
+        let (pfn, pages) = (block.pfn(), block.order().pages());
         let before = b.raw.space();
-        let handle = match b.store.transfer(block) {
+        let handle = match b.store.transfer(block, None) {
             Ok(handle) => handle,
             Err(refused) => {
                 assert!(k > 0 || !b.can(Capabilities::TRANSFER), "an empty store refuses a page");
                 assert_eq!(b.raw.space(), before, "a refusal changes nothing");
-                b.release(refused.item);
+                b.free(refused.item);
                 continue;
             }
         };
         assert_eq!(handle.order(), order(k), "a transfer is never short");
         let now = b.raw.space();
         let transfers = if before.transfers == usize::MAX { usize::MAX } else { before.transfers - 1 };
-        let expected = Space::new(before.pages - pages, transfers);
+        let expected = Space { pages: before.pages - pages, transfers: transfers };
         assert_eq!(now, expected, "space moves in step");
         if b.can(Capabilities::TAKE_BACK) {
             let block = b.store.take_back(handle, Context::THREAD).expect("nothing happened since");
             assert_eq!((block.pfn(), block.order()), (pfn, order(k)), "another block");
             assert!(content(&block) == pattern(3, block.bytes()));
-            b.release(block);
+            b.free(block);
         } else {
             b.discard(handle);
         }
@@ -49,7 +49,7 @@ pub(super) fn a_refusal_hands_back_the_block_unharmed<P: Platform, S: BackingSto
         let refused = loop {
             let block = b.block(k, held.len() as u64);
             let pfn = block.pfn();
-            match b.store.transfer(block) {
+            match b.store.transfer(block, None) {
                 Ok(handle) => held.push(handle),
                 Err(refused) => {
                     assert_eq!((refused.item.pfn(), refused.item.order()), (pfn, order(k)));
@@ -67,7 +67,7 @@ pub(super) fn a_refusal_hands_back_the_block_unharmed<P: Platform, S: BackingSto
         let space = b.raw.space();
         let mut block = refused.item;
         for _ in 0..3 {
-            let again = b.store.transfer(block).expect_err("nothing left it");
+            let again = b.store.transfer(block, None).expect_err("nothing left it");
             assert_eq!(again.why, refused.why);
             block = again.item;
         }
@@ -75,15 +75,15 @@ pub(super) fn a_refusal_hands_back_the_block_unharmed<P: Platform, S: BackingSto
         // A backlog goes away by settling.
         let settled = b.settle(Pages::MAX, Context::THREAD);
         if refused.why == StoreError::Backlog && settled.freed > Pages::ZERO {
-            match b.store.transfer(block) {
+            match b.store.transfer(block, None) {
                 Ok(handle) => assert!(b.discard(handle)),
                 Err(refused) => {
                     assert_eq!(refused.why, StoreError::Full, "after a settle it is no backlog");
-                    b.release(refused.item);
+                    b.free(refused.item);
                 }
             }
         } else {
-            b.release(block);
+            b.free(block);
         }
         let found = held.into_iter().map(|handle| b.discard(handle)).filter(|came| *came).count();
         assert_eq!(found == 0, settled.pending == Pages::ZERO, "what is pending is still a block");
@@ -95,13 +95,13 @@ pub(super) fn a_discard_of_an_adopted_block_brings_it_to_light<P: Platform, S: B
 ) {
     let block = b.block(1, 4);
     let pfn = block.pfn();
-    match b.store.transfer(block) {
+    match b.store.transfer(block, None) {
         Ok(handle) => {
             let block = b.store.discard(handle).expect("it is stored").expect("the store still has it");
             assert_eq!((block.pfn(), block.order()), (pfn, order(1)), "another block");
-            b.release(block);
+            b.free(block);
         }
-        Err(refused) => b.release(refused.item),
+        Err(refused) => b.free(refused.item),
     }
 }
 
@@ -117,7 +117,7 @@ pub(super) fn an_adopted_block_is_not_loaded_as_something_else<P: Platform, S: B
         // One tier adopts, and another copies.
         Err(why) => assert_eq!(why, StoreError::Unsupported),
     }
-    b.release(block);
+    b.free(block);
     if b.can(Capabilities::TAKE_BACK) {
         b.takes_back(handle, &pattern(5, 2 * Bench::<P, S>::PAGE));
     } else {
@@ -159,7 +159,7 @@ pub(super) fn settling_without_rights_or_budget_frees_nothing<P: Platform, S: Ba
 ) {
     let handles: Vec<_> =
         [(1, 1), (0, 2)].map(|(k, seed)| b.hand_over(k, seed)).into_iter().flatten().collect();
-    let all: Pages = handles.iter().map(|h| h.pages()).sum();
+    let all: Pages = handles.iter().map(|h| h.order().pages()).sum();
     let space = b.raw.space();
     for (budget, cx) in [
         (Pages::ZERO, Context::INTERRUPT),
@@ -190,7 +190,7 @@ pub(super) fn settling_frees_what_it_says_and_little_more_than_asked<
             .into_iter()
             .filter_map(|(k, seed)| Some((b.hand_over(k, seed)?, seed)))
             .collect();
-        let all: Pages = held.iter().map(|(h, _)| h.pages()).sum();
+        let all: Pages = held.iter().map(|(h, _)| h.order().pages()).sum();
         let room = b.raw.space().pages;
         let mut left = b.settle(Pages::ZERO, Context::THREAD);
         assert_eq!(left.pending + left.reclaimable, all);
@@ -211,8 +211,8 @@ pub(super) fn settling_frees_what_it_says_and_little_more_than_asked<
             match b.store.take_back(handle, Context::THREAD) {
                 Ok(block) => {
                     assert!(content(&block) == bytes);
-                    blocks += block.pages();
-                    b.release(block);
+                    blocks += block.order().pages();
+                    b.free(block);
                 }
                 Err(refused) => {
                     assert_eq!(refused.why, StoreError::WrongKind, "only a copy is left");

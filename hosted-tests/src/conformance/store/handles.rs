@@ -64,7 +64,7 @@ pub(super) fn handles_of_other_stores_come_back<P: Platform, S: BackingStore<P::
     assert!(!b.raw.owns(&nowhere));
     reaches_nothing(b, nowhere, &mut block, StoreError::WrongStore);
     assert!(content(&block) == pattern(53, block.bytes()), "a refused load touches no byte");
-    b.release(block);
+    b.free(block);
     for handle in adopted.into_iter().chain(copied) {
         b.discard(handle);
     }
@@ -97,7 +97,7 @@ pub(super) fn what_is_gone_is_not_stored<P: Platform, S: BackingStore<P::Block>>
         reaches_nothing(b, handle, &mut block, StoreError::NotStored);
     }
     assert!(content(&block) == pattern(56, block.bytes()), "a refused load touches no byte");
-    b.release(block);
+    b.free(block);
 }
 
 pub(super) fn a_handle_that_was_split_is_gone<P: Platform, S: BackingStore<P::Block>>(b: &Bench<'_, P, S>) {
@@ -109,7 +109,7 @@ pub(super) fn a_handle_that_was_split_is_gone<P: Platform, S: BackingStore<P::Bl
     let Ok((lower, upper)) = b.store.split(whole).map_err(|refused| b.discard(refused.item)) else { return };
     let mut block = b.block(3, 58);
     reaches_nothing(b, stale, &mut block, StoreError::NotStored);
-    b.release(block);
+    b.free(block);
     b.loads(&lower, &bytes[..bytes.len() / 2]);
     b.loads(&upper, &bytes[bytes.len() / 2..]);
     b.discard(upper);
@@ -135,7 +135,7 @@ pub(super) fn forged_handles_reach_nothing_in_an_empty_store<P: Platform, S: Bac
         }
     }
     assert!(content(&block) == pattern(59, block.bytes()), "a refused load touches no byte");
-    b.release(block);
+    b.free(block);
 }
 
 /// Those of other orders than what is there: a handle of the right value and order can't be told from the true
@@ -162,13 +162,13 @@ pub(super) fn forged_handles_do_not_disturb_what_is_stored<P: Platform, S: Backi
             }
         }
     }
-    b.release(block);
+    b.free(block);
     for (handle, seed) in live.drain(..) {
         let bytes = b.start_of(&handle, seed);
         match b.store.take_back(handle, Context::THREAD) {
             Ok(block) => {
                 assert!(content(&block) == bytes);
-                b.release(block);
+                b.free(block);
             }
             Err(refused) => {
                 b.loads(&refused.item, &bytes);

@@ -20,11 +20,11 @@ pub(super) fn anything_in_any_order<P: Platform, S: BackingStore<P::Block>>(b: &
             2 | 3 => {
                 let block = b.block(k, step);
                 let asked = rng.below(usize::from(k) + 1) as u8;
-                held.extend(b.store.save(&block, order(asked), Context::THREAD));
-                b.release(block);
+                held.extend(b.store.save(&block, order(asked), None, Context::THREAD));
+                b.free(block);
             }
             4 => match one(&mut held, &mut rng).map(|handle| b.store.take_back(handle, Context::THREAD)) {
-                Some(Ok(block)) => b.release(block),
+                Some(Ok(block)) => b.free(block),
                 Some(Err(refused)) => held.push(refused.item),
                 None => {}
             },
@@ -32,7 +32,7 @@ pub(super) fn anything_in_any_order<P: Platform, S: BackingStore<P::Block>>(b: &
                 let Some(handle) = one(&mut held, &mut rng) else { continue };
                 let mut block = b.block(handle.order().get(), step);
                 let _ = b.store.load(&handle, &mut block, Pages::ZERO, Context::THREAD);
-                b.release(block);
+                b.free(block);
                 held.push(handle);
             }
             6 => match one(&mut held, &mut rng).map(|handle| b.store.split(handle)) {
@@ -68,7 +68,7 @@ where
     S: BackingStore<P::Block> + Sync,
 {
     let start = store.space();
-    let settle = |budget, cx| store.settle(budget, cx, &mut |block| source.release(block));
+    let settle = |budget, cx| store.settle(budget, cx, &mut |block| source.free(block));
     std::thread::scope(|s| {
         for me in 0..3_u64 {
             s.spawn(move || {
@@ -90,14 +90,14 @@ where
 
 /// One block, out and back by whatever way there is.
 fn once<P: Platform, S: BackingStore<P::Block>>(source: &P, store: &S, k: u8, seed: u64) {
-    let Ok(mut block) = source.allocate(order(k), Context::THREAD) else { return };
+    let Ok(mut block) = source.allocate(AllocRequest::new(order(k)), Context::THREAD) else { return };
     fill(&mut block, seed);
-    let handle = match store.transfer(block) {
+    let handle = match store.transfer(block, None) {
         Ok(handle) => handle,
         Err(Refused { item, .. }) => {
             assert!(content(&item) == pattern(seed, item.bytes()), "a refused block is unharmed");
-            let saved = store.save(&item, order(k), Context::THREAD);
-            source.release(item);
+            let saved = store.save(&item, order(k), None, Context::THREAD);
+            source.free(item);
             match saved {
                 Ok(handle) => handle,
                 Err(_) => return,
@@ -107,11 +107,7 @@ fn once<P: Platform, S: BackingStore<P::Block>>(source: &P, store: &S, k: u8, se
     let bytes = pattern(seed, P::Block::PAGE << handle.order().get());
     std::thread::yield_now();
     if seed.is_multiple_of(5) {
-        return store
-            .discard(handle)
-            .expect("it is stored")
-            .into_iter()
-            .for_each(|block| source.release(block));
+        return store.discard(handle).expect("it is stored").into_iter().for_each(|block| source.free(block));
     }
     let mut handle = handle;
     if store.capabilities().contains(Capabilities::TAKE_BACK) {
@@ -119,7 +115,7 @@ fn once<P: Platform, S: BackingStore<P::Block>>(source: &P, store: &S, k: u8, se
             match store.take_back(handle, Context::THREAD) {
                 Ok(block) => {
                     assert!(content(&block) == bytes, "seed {seed}: other bytes came back");
-                    return source.release(block);
+                    return source.free(block);
                 }
                 Err(Refused { item, why: StoreError::Busy }) => {
                     handle = item;
@@ -134,13 +130,13 @@ fn once<P: Platform, S: BackingStore<P::Block>>(source: &P, store: &S, k: u8, se
         }
     }
     let mut block = loop {
-        match source.allocate(handle.order(), Context::THREAD) {
+        match source.allocate(AllocRequest::new(handle.order()), Context::THREAD) {
             Ok(block) => break block,
             Err(_) => std::thread::yield_now(), // others have it, and come to an end
         }
     };
     assert_eq!(store.load(&handle, &mut block, Pages::ZERO, Context::THREAD), Ok(()));
     assert!(content(&block) == bytes, "seed {seed}: other bytes were loaded");
-    source.release(block);
+    source.free(block);
     assert!(matches!(store.discard(handle), Ok(None)));
 }

@@ -125,10 +125,10 @@ impl SideTables for CopiesParts {
         self.near.total()
     }
     fn free(&self) -> Pages {
-        self.near.free()
+        self.near.unused()
     }
     fn out(&self) -> Pages {
-        self.near.total() - self.near.free()
+        self.near.total() - self.near.unused()
     }
 
     fn adopted(&self) -> Pages {

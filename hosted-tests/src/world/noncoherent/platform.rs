@@ -70,16 +70,16 @@ impl<P: Platform<Mode = ()>> Platform for NonCoherent<P> {
     const ZONES: u8 = P::ZONES;
 
     fn allocate(&self, order: Order, cx: Context) -> Result<Self::Block, AllocError> {
-        self.inner.allocate(order, cx).map(|block| self.cached(block))
+        self.inner.allocate(AllocRequest::new(order), cx).map(|block| self.cached(block))
     }
 
     fn allocate(&self, ask: AllocRequest, cx: Context) -> Result<Self::Block, AllocError> {
-        self.inner.allocate(ask, cx).map(|block| self.cached(block))
+        self.inner.allocate(AllocRequest::new(ask), cx).map(|block| self.cached(block))
     }
 
     fn release(&self, block: Self::Block) {
         self.board.lock().iommu.assert_unmapped(&block.memory(), "goes home, and a device can reach it");
-        self.inner.release(block.into_inner());
+        self.inner.free(block.into_inner());
     }
 
     fn available(&self, zones: Zones) -> Option<Pages> {

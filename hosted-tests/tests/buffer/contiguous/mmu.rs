@@ -121,7 +121,7 @@ impl Mmu {
 }
 
 fn frames(block: &Block) -> std::ops::Range<usize> {
-    block.pfn().get()..block.pfn().get() + block.pages().get()
+    block.pfn().get()..block.pfn().get() + block.order().pages().get()
 }
 
 impl Platform for Mmu {
@@ -129,11 +129,11 @@ impl Platform for Mmu {
     type RawMutex = SpinRawMutex;
     type Mode = ();
     fn allocate(&self, order: Order, cx: Context) -> Result<Block, AllocError> {
-        self.ram.allocate(order, cx)
+        self.ram.allocate(AllocRequest::new(order), cx)
     }
     fn release(&self, mut block: Block) {
         self.end(std::iter::once(&mut block)); // of a buffer that was dropped while the hook refused
-        self.ram.release(block);
+        self.ram.free(block);
     }
     fn join(&self, left: Block, right: Block) -> Result<Block, (Block, Block)> {
         self.ram.join(left, right)
@@ -186,9 +186,10 @@ fn far() -> Far {
 
 /// So much memory that only every other page is free: those from `odd` on.
 fn scatter(mmu: &Mmu, odd: usize) -> Vec<Option<Block>> {
-    let mut all: Vec<_> = std::iter::from_fn(|| mmu.ram.allocate(Order::PAGE, CX).ok()).map(Some).collect();
+    let mut all: Vec<_> =
+        std::iter::from_fn(|| mmu.ram.allocate(AllocRequest::new(Order::PAGE), CX).ok()).map(Some).collect();
     all.sort_by_key(|block| block.as_ref().map(OwnedBlock::pfn));
-    all.iter_mut().skip(odd).step_by(2).filter_map(Option::take).for_each(|block| mmu.ram.release(block));
+    all.iter_mut().skip(odd).step_by(2).filter_map(Option::take).for_each(|block| mmu.ram.free(block));
     all
 }
 
@@ -197,9 +198,9 @@ fn scatter(mmu: &Mmu, odd: usize) -> Vec<Option<Block>> {
 #[test]
 fn scattered_blocks_are_one_slice() {
     let (world, mmu, far) = (World::new(Contents::Compared), Mmu::new(32), far());
-    let home: &Forebay<_, _> = &forebay(&mmu, &far, &world);
+    let home = &forebay(&mmu, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home).with_id(BufferId(5));
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE).with_id(BufferId(5));
     for (seed, how) in (0..).zip(RUNGS) {
         let hogged = scatter(&mmu, usize::from(seed % 2));
         fill(&buffer, seed);
@@ -223,14 +224,14 @@ fn scattered_blocks_are_one_slice() {
         assert_eq!(mmu.views().len(), 0, "something left, and all of it was mapped");
         buffer.evict(ALL, how, CX).unwrap();
         home.settle(ALL, CX);
-        hogged.into_iter().flatten().for_each(|block| mmu.ram.release(block));
+        hogged.into_iter().flatten().for_each(|block| mmu.ram.free(block));
         let hogged = scatter(&mmu, usize::from((seed + 1) % 2));
         let guard = buffer.read().unwrap();
         assert!(guard.contiguous(CX).unwrap() == pattern(!seed, 8 * FRAME));
         drop(guard);
         buffer.purge(CX).unwrap();
         assert_eq!(mmu.views().len(), 0, "it was purged while it was mapped");
-        hogged.into_iter().flatten().for_each(|block| mmu.ram.release(block));
+        hogged.into_iter().flatten().for_each(|block| mmu.ram.free(block));
     }
     fill(&buffer, 1);
     assert!(buffer.read().unwrap().contiguous(CX).is_some());
@@ -252,10 +253,10 @@ fn a_refused_eviction_costs_the_mapping_only() {
     let store = Store::new(&far);
     let faulty = Faulty::<_, SpinRawMutex>::new(&mmu);
     let layered = Traced::new(&faulty, |_: &Event| ());
-    let home: &Forebay<_, _> = &forebay(layered, &store, &world);
+    let home = &forebay(layered, &store, &world);
     let hogged = scatter(&mmu, 0);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 1);
     let full = Some(StoreError::Full);
     store.answer(Script { transfer: full, save: full, ..Script::default() });
@@ -271,7 +272,7 @@ fn a_refused_eviction_costs_the_mapping_only() {
     faulty.set(Faults { kth: None, per_mille: 1000, seed: 0 });
     drop(buffer);
     assert_eq!(mmu.views().len(), 0, "the hook refused what can't be refused; and then the blocks came home");
-    hogged.into_iter().flatten().for_each(|block| mmu.ram.release(block));
+    hogged.into_iter().flatten().for_each(|block| mmu.ram.free(block));
     world.assert_empty();
 }
 
@@ -279,9 +280,9 @@ fn a_refused_eviction_costs_the_mapping_only() {
 #[test]
 fn a_mapping_outlives_a_hook_without_blocks() {
     let (mmu, far) = (Mmu::new(16), far());
-    let home = &Forebay::<_, _, [Place<&Mmu>; 0]>::new(&mmu, &far, 0);
+    let home = &Forebay::new(&mmu, &far);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 1);
     let guard = buffer.read().unwrap();
     let bytes = guard.contiguous(CX).unwrap();

@@ -124,7 +124,7 @@ fn the_cpu_reads_what_is_fresh_and_not_cached(_: &Rig, home: &Shelved<'_>) -> Se
 
 fn the_cpu_writes_uncached_and_it_is_copied(_: &Rig, home: &Shelved<'_>) -> Seen {
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home).with_mode(Caching::Uncached);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE).with_mode(Caching::Uncached);
     fill(&buffer, 1);
     assert_eq!(buffer.evict(ALL, Evict::COPY, CX).unwrap().moved(), pages(8));
     (pattern(1, BYTES), contents(&buffer))
@@ -132,7 +132,7 @@ fn the_cpu_writes_uncached_and_it_is_copied(_: &Rig, home: &Shelved<'_>) -> Seen
 
 fn an_engine_writes_out_what_no_device_saw(rig: &Rig, home: &Shelved<'_>) -> Seen {
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 1);
     assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, pages(8));
     rig.write_out(home, By::Engine);

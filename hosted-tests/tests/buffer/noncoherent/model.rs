@@ -100,7 +100,7 @@ impl<'h, 'w, T: Slots<Plat<'w>>> Driver<'h, 'w, T> {
                 Ok(())
             }
             Op::Discard => {
-                self.buffer.discard().unwrap();
+                self.buffer.discard_copies().unwrap();
                 Ok(())
             }
             Op::Purge => {
@@ -266,7 +266,7 @@ fn run(seed: u64, forgotten: Forget) -> Found {
         let mut private: Vec<_> = slots
             .iter_mut()
             .zip([Caching::WriteBack, Caching::Uncached])
-            .map(|(slots, mode)| Driver::new(Buffer::over(slots, home).with_mode(mode)))
+            .map(|(slots, mode)| Driver::new(Buffer::with_slots(home, slots, Order::PAGE).with_mode(mode)))
             .collect();
         let found = (0..STEPS).try_for_each(|step| {
             let op = OPS[rng.below(OPS.len())];

@@ -80,7 +80,7 @@ fn what_was_restored_is_there_for_a_device() {
 fn what_no_device_uses_is_kept() {
     each_way(|rig, home, mode, how, by| {
         let mut slots = [const { Slot::EMPTY }; 8];
-        let buffer = Buffer::over(&mut slots, home).with_mode(mode);
+        let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE).with_mode(mode);
         for seed in 1..3 {
             fill(&buffer, seed);
             assert_eq!(buffer.evict(ALL, how, CX).unwrap().moved(), pages(8));

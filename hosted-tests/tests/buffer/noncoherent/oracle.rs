@@ -15,7 +15,7 @@ fn it_is_a_source_like_any_other() {
 #[should_panic(expected = "shares a cache line of 1024 bytes")]
 fn blocks_are_whole_cache_lines() {
     let machine = NonCoherent::new(near(4), 2 * PAGE, Adversary::Idle);
-    let _ = machine.allocate(Order::PAGE, CX);
+    let _ = machine.allocate(AllocRequest::new(Order::PAGE), CX);
 }
 
 /// Rule: a device that uses an address of before an eviction is caught.
@@ -67,7 +67,7 @@ fn a_physical_address_is_caught() {
 #[should_panic(expected = "changes its mode, and a device can reach it")]
 fn a_mapped_block_that_changes_its_mode_is_caught() {
     let machine = NonCoherent::new(near(4), LINE, Adversary::Idle);
-    let mut block = machine.allocate(Order::PAGE, CX).unwrap();
+    let mut block = machine.allocate(AllocRequest::new(Order::PAGE), CX).unwrap();
     machine.map(&block, CX).unwrap();
     let _ = machine.set_mode(&mut block, Caching::WriteBack, Caching::Uncached, CX);
 }

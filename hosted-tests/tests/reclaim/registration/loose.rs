@@ -13,7 +13,7 @@ pub(crate) struct Loose(AtomicBool);
 // SAFETY: there is none: it breaks the second half of the guarantee. Only in tests that nobody runs without a sanitizer.
 unsafe impl RawMutex for Loose {
     const INIT: Self = Loose(AtomicBool::new(false));
-    fn with<R>(&self, f: impl FnOnce() -> R) -> R {
+    fn lock<R>(&self, f: impl FnOnce() -> R) -> R {
         while self.0.swap(true, Relaxed) {
             std::thread::yield_now();
         }
@@ -42,10 +42,10 @@ impl<L: RawMutex, P: Platform<Mode = ()>> Platform for With<L, P> {
     const MAX_ORDER: Order = P::MAX_ORDER;
 
     fn allocate(&self, order: Order, cx: Context) -> Result<P::Block, AllocError> {
-        self.inner.allocate(order, cx)
+        self.inner.allocate(AllocRequest::new(order), cx)
     }
     fn release(&self, block: P::Block) {
-        self.inner.release(block);
+        self.inner.free(block);
     }
     fn available(&self, zones: Zones) -> Option<Pages> {
         self.inner.free_pages(zones)

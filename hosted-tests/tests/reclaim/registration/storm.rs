@@ -86,7 +86,7 @@ where
                 }
             }
             let slots = self.roster.list(at, [const { Slot::EMPTY }; SLOTS]).expect("there is a seat");
-            let buffer = Buffer::of(slots, self.home).with_unit(order((n % 2) as u8)).with_id(BufferId(at));
+            let buffer = Buffer::with_slots(self.home, slots, Order::PAGE).with_unit(order((n % 2) as u8)).with_id(BufferId(at));
             let mut object = Object::new(buffer, self.seed(), self.tally);
             if n % 5 > 0 {
                 object.write(CX);
@@ -119,7 +119,7 @@ where
                 1 | 2 => object.advise(),
                 3..9 => drop(object.write(cx)),
                 9 => object.bring(pages(n % 4), cx),
-                10 => drop(object.buffer.discard()),
+                10 => drop(object.buffer.discard_copies()),
                 11 => object.inspect(SLOTS),
                 12 => object.evict(pages(1 + n % 6), how(n), cx),
                 13 | 14 => {

@@ -25,7 +25,7 @@ impl IrqGuard for Switching {
             static RANDOM: Random = Random::new(1);
         }
         let result = f();
-        if RANDOM.with(|random| random.below(8)) == 0 {
+        if RANDOM.lock(|random| random.below(8)) == 0 {
             thread::yield_now();
         }
         result
@@ -89,9 +89,9 @@ fn source<L: RawMutex>(units: usize, most: Order) -> Ram<L, PAGE, 2> {
 
 /// Takes all units, which must be there, and gives them back.
 fn units_of<P: Platform>(source: &P, most: Order) -> usize {
-    let all: Vec<_> = std::iter::from_fn(|| source.allocate(most, CX).ok()).collect();
+    let all: Vec<_> = std::iter::from_fn(|| source.allocate(AllocRequest::new(most), CX).ok()).collect();
     let units = all.len();
-    all.into_iter().for_each(|block| source.release(block));
+    all.into_iter().for_each(|block| source.free(block));
     units
 }
 
@@ -104,24 +104,24 @@ fn share_a_source<L: RawMutex + Sync>(most: Order, rounds: usize) {
                 for n in 0..rounds {
                     if mine.len() < SHARE && random.below(5) < 3 {
                         let order = random.order(most);
-                        let block = source.allocate(order, CX);
+                        let block = source.allocate(AllocRequest::new(order), CX);
                         let mut block = block.unwrap_or_else(|why| panic!("{order:?} of {source:?}: {why}"));
                         stamp(&mut block, whose(me, n));
                         mine.push((block, whose(me, n)));
                     } else if !mine.is_empty() {
                         let (block, whose) = mine.swap_remove(random.below(mine.len()));
                         is_stamped(&block, whose);
-                        source.release(block);
+                        source.free(block);
                     }
                 }
                 for (block, whose) in mine {
                     is_stamped(&block, whose);
-                    source.release(block);
+                    source.free(block);
                 }
             });
         }
     });
-    assert_eq!(source.free(), source.total());
+    assert_eq!(source.unused(), source.total());
     assert_eq!(units_of(source, most), UNITS, "not joined again");
 }
 
@@ -154,18 +154,18 @@ struct Sharer<'s, L> {
 
 impl<L: RawMutex> Sharer<'_, L> {
     fn block(&self, order: Order) -> RamBlock<PAGE> {
-        self.source.allocate(order, CX).unwrap()
+        self.source.allocate(AllocRequest::new(order), CX).unwrap()
     }
 
     fn store(&self, order: Order, whose: usize) -> Handle {
         let mut block = self.block(order);
         stamp(&mut block, whose);
         if self.random.below(4) == 0 {
-            let saved = self.region.save(&block, order, CX);
-            self.source.release(block);
+            let saved = self.region.save(&block, order, None, CX);
+            self.source.free(block);
             return saved.unwrap_or_else(|why| panic!("a copy of {order:?} into {:?}: {why}", self.region));
         }
-        match self.region.transfer(block) {
+        match self.region.transfer(block, None) {
             Ok(handle) => handle,
             Err(refused) => panic!("{:?} into {:?}: {}", order, self.region, refused.why),
         }
@@ -177,13 +177,13 @@ impl<L: RawMutex> Sharer<'_, L> {
             match self.region.take_back(handle, CX) {
                 Ok(block) => {
                     is_stamped(&block, whose);
-                    return self.source.release(block);
+                    return self.source.free(block);
                 }
                 Err(refused) if refused.why == StoreError::WrongKind => {
                     let mut block = self.block(refused.item.order());
                     self.region.load(&refused.item, &mut block, Pages::ZERO, CX).unwrap();
                     is_stamped(&block, whose);
-                    self.source.release(block);
+                    self.source.free(block);
                     return assert!(matches!(self.region.discard(refused.item), Ok(None)));
                 }
                 Err(refused) => {
@@ -197,7 +197,7 @@ impl<L: RawMutex> Sharer<'_, L> {
     }
 
     fn write_out(&self, max_bytes: usize) {
-        self.region.write_out_now(max_bytes, &mut |block| self.source.release(block));
+        self.region.write_out_now(max_bytes, &mut |block| self.source.free(block));
     }
 }
 
@@ -228,12 +228,15 @@ fn share_a_region<L: RawMutex + Sync>(most: Order, rounds: usize) {
             });
         }
     });
-    assert_eq!((region.pending(), region.space()), (pages(0), Space::new(region.total(), UNITS)));
-    assert_eq!(source.free(), source.total());
-    let block = source.allocate(most, CX).unwrap();
-    let all: Vec<_> = (0..UNITS).map(|_| region.save(&block, most, CX).unwrap()).collect();
+    assert_eq!(
+        (region.pending(), region.space()),
+        (pages(0), Space { pages: region.total(), transfers: UNITS })
+    );
+    assert_eq!(source.unused(), source.total());
+    let block = source.allocate(AllocRequest::new(most), CX).unwrap();
+    let all: Vec<_> = (0..UNITS).map(|_| region.save(&block, most, None, CX).unwrap()).collect();
     all.into_iter().for_each(|handle| assert!(matches!(region.discard(handle), Ok(None))));
-    source.release(block);
+    source.free(block);
 }
 
 /// Rule: whoever hands over, takes back and writes out between the steps of others finds his contents, and all room that is

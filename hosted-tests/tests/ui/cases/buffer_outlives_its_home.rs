@@ -7,7 +7,7 @@ type Store = RamRegion<SpinRawMutex, 512, 4>;
 fn buffer_outlives_its_home() {
     let buffer: Buffer<'_, Source, Store>;
     {
-        let home = Forebay::<_, _, [Place<_>; 0]>::new(Ram::new(), RamRegion::new(StoreId::DEFAULT), 0);
+        let home = Forebay::new(Ram::new(), RamRegion::new(StoreId::DEFAULT));
         buffer = Buffer::new(&home, Order::PAGE); //~ E0597: `home` does not live long enough
     }
     drop(buffer);

@@ -9,7 +9,7 @@ static HOME: Forebay<Source, Store, [Place<Source>; 8]> =
     Forebay::new(Ram::new(), RamRegion::new(StoreId::DEFAULT), 2);
 
 fn there_and_back(block: Block, store: &dyn BackingStore<Block>) -> Option<Block> {
-    match store.transfer(block) {
+    match store.transfer(block, None) {
         Ok(handle) => match store.take_back(handle, Context::THREAD) {
             Ok(block) => Some(block),
             Err(refused) => store.discard(refused.item).unwrap_or_default(),
@@ -29,7 +29,7 @@ fn main() {
     let home: &Forebay<Source, Store> = &HOME;
     let mut slots = [const { Slot::EMPTY }; 4];
     {
-        let mut buffer = Buffer::over(&mut slots, home);
+        let mut buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
         if let Ok(mut guard) = buffer.write() {
             guard.write_at(0, &[1]);
         }
@@ -47,7 +47,7 @@ fn main() {
     if let Ok(pooled) = home.pool().take(Order::PAGE, (), Context::THREAD) {
         if let Ok(block) = pooled.into_plain(home.platform(), Context::THREAD) {
             let block = there_and_back(block, home.store());
-            block.map(|b| home.pool().release(halves(b, home.platform())));
+            block.map(|b| home.pool().free(halves(b, home.platform())));
         }
     }
 }

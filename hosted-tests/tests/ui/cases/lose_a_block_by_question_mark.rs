@@ -4,7 +4,7 @@ use forebay_backends::*;
 type Block = RamBlock<512>;
 
 fn lose_a_block(block: Block, store: &dyn BackingStore<Block>) -> Result<Handle, StoreError> {
-    Ok(store.transfer(block)?) //~ E0277: couldn't convert the error to
+    Ok(store.transfer(block, None)?) //~ E0277: couldn't convert the error to
 }
 
 fn main() {}

@@ -3,7 +3,7 @@ use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync:
 use forebay_backends::*;
 
 fn pages_of_another_size(block: RamBlock<4096>, store: &RamRegion<SpinRawMutex, 512, 4>) {
-    let _ = store.transfer(block); //~ E0308: expected `512`, found `4096`
+    let _ = store.transfer(block, None); //~ E0308: expected `512`, found `4096`
 }
 
 fn main() {}

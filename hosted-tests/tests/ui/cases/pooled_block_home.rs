@@ -2,7 +2,7 @@
 use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 
 fn pooled_block_home<P: Platform>(pooled: PooledBlock<P>, platform: &P) {
-    platform.release(pooled); //~ E0308: expected associated type, found `PooledBlock<P>`
+    platform.free(pooled); //~ E0308: expected associated type, found `PooledBlock<P>`
 }
 
 fn main() {}

@@ -4,7 +4,7 @@ use forebay_backends::*;
 type Block = RamBlock<512>;
 
 fn pooled_block_into_store<P: Platform<Block = Block>>(pooled: PooledBlock<P>, store: &dyn BackingStore<Block>) {
-    let _ = store.transfer(pooled); //~ E0308: expected `RamBlock<512>`, found `PooledBlock<P>`
+    let _ = store.transfer(pooled, None); //~ E0308: expected `RamBlock<512>`, found `PooledBlock<P>`
 }
 
 fn main() {}

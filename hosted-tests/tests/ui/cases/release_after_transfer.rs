@@ -6,8 +6,8 @@ type Source = Ram<SpinRawMutex, 512>;
 type Store = RamRegion<SpinRawMutex, 512, 4>;
 
 fn release_after_transfer(block: Block, store: &Store, platform: &Source) {
-    let _ = store.transfer(block);
-    platform.release(block); //~ E0382: use of moved value: `block`
+    let _ = store.transfer(block, None);
+    platform.free(block); //~ E0382: use of moved value: `block`
 }
 
 fn main() {}

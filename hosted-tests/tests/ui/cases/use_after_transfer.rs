@@ -4,7 +4,7 @@ use forebay_backends::*;
 type Block = RamBlock<512>;
 
 fn use_after_transfer(block: Block, store: &dyn BackingStore<Block>) -> u8 {
-    let _ = store.transfer(block);
+    let _ = store.transfer(block, None);
     block[0] //~ E0382: borrow of moved value: `block`
 }
 

@@ -79,7 +79,7 @@ pub fn core_number() -> usize {
 /// is not.
 pub fn start_second(work: fn()) -> bool {
     const CPU_ON: u64 = 0xc400_0003;
-    WORK.with(|place| *place = Some(work));
+    WORK.lock(|place| *place = Some(work));
     let status: i64;
     // SAFETY: the call into the firmware keeps all but x0 to x17 (SMC calling convention). It starts a core that has
     // stacks of its own at `start_second`, and that sees `WORK`, written before the call (the barrier), once it has turned

@@ -56,11 +56,11 @@ impl Platform for Board {
     type Mode = Caching;
 
     fn allocate(&self, order: Order, cx: Context) -> Result<Block, AllocError> {
-        self.0.allocate(order, cx)
+        self.0.allocate(AllocRequest::new(order), cx)
     }
     fn release(&self, block: Block) {
         look_at(&block);
-        self.0.release(block);
+        self.0.free(block);
     }
     fn join(&self, left: Block, right: Block) -> Result<Block, (Block, Block)> {
         self.0.join(left, right)
@@ -102,7 +102,7 @@ impl BackingStore<Block> for Watched {
     }
     fn save(&self, block: &Block, order: Order, cx: Context) -> Result<Handle, StoreError> {
         look_at(block);
-        self.0.save(block, order, cx)
+        self.0.save(block, order, None, cx)
     }
     fn load(&self, handle: &Handle, block: &mut Block, at: Pages, cx: Context) -> Result<(), StoreError> {
         look_at(block);
@@ -111,7 +111,7 @@ impl BackingStore<Block> for Watched {
     fn transfer(&self, block: Block) -> Result<Handle, Refused<Block, StoreError>> {
         look_at(&block);
         LOGGED_AT_TRANSFER.store(machine::logged(), Ordering::Relaxed);
-        self.0.transfer(block)
+        self.0.transfer(block, None)
     }
     fn take_back(&self, handle: Handle, cx: Context) -> Result<Block, Refused<Handle, StoreError>> {
         self.0.take_back(handle, cx)
@@ -122,7 +122,7 @@ impl BackingStore<Block> for Watched {
     fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
         self.0.split(handle)
     }
-    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(Block)) -> Settled {
+    fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(Block)) -> Settled {
         self.0.settle(budget, cx, home)
     }
 }

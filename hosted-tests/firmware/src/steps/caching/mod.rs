@@ -180,7 +180,7 @@ fn there_and_back(
 fn one_completion() -> Result<(), Failure> {
     const FOUR: Pages = Pages::new(4);
     let mut slots = [const { Slot::EMPTY }; 4];
-    let buffer = Buffer::over(&mut slots, &HOME).with_unit(Order::PAGE).with_mode(Caching::WriteCombined);
+    let buffer = Buffer::with_slots(&HOME, &mut slots[..], Order::PAGE).with_mode(Caching::WriteCombined);
     let completed = |begin| machine::log_since(begin).filter(|o| *o == Operation::Refetch).count();
     let mapped = |begin| machine::log_since(begin).filter(|o| matches!(o, Operation::Map(_))).count();
 
@@ -201,7 +201,7 @@ fn a_device() -> Result<(), Failure> {
         let mut addresses = [None];
         let too_short = |_| Failure::Check("an address for a slot is too short");
         let slots = Addressed::new([Slot::EMPTY], &mut addresses).map_err(too_short)?;
-        let buffer = Buffer::of(slots, &HOME).with_unit(ORDERS[1]).with_mode(mode);
+        let buffer = Buffer::with_slots(&HOME, slots, ORDERS[1]).with_mode(mode);
 
         let begin = machine::logged();
         let mut guard = buffer.write()?;
@@ -240,10 +240,10 @@ fn all_is_home() -> Result<(), Failure> {
     HOME.pool().trim(Pages::MAX, Context::THREAD);
     let source = HOME.platform();
     let mut blocks = [const { None }; FAST_BYTES / PAGE];
-    blocks.iter_mut().for_each(|place| *place = source.allocate(Order::PAGE, Context::THREAD).ok());
+    blocks.iter_mut().for_each(|place| *place = source.allocate(AllocRequest::new(Order::PAGE), Context::THREAD).ok());
     let write_back =
         blocks.iter().flatten().filter(|block| attribute(block) == Some(Attribute::WriteBack)).count();
-    blocks.into_iter().flatten().for_each(|block| source.release(block));
+    blocks.into_iter().flatten().for_each(|block| source.free(block));
     check(source.0.free() == source.0.total(), "pages of the source are missing")?;
     check(write_back == FAST_BYTES / PAGE, "a page at home is not write-back")
 }
