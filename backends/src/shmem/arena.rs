@@ -8,7 +8,7 @@ use super::headroom::{Claim, Headroom};
 use super::ledger::{Ledger, Limit, Need, Resident};
 use super::lock::OsLock;
 use super::process::Process;
-use super::surroundings::Surroundings;
+use super::host::HostReport;
 use super::sys::{self, Populate, Window};
 use super::usage::Usage;
 use core::fmt;
@@ -92,7 +92,7 @@ pub struct Arena<const PAGE: usize = 4096, L: RawMutex = OsLock> {
     pub(super) id: StoreId,
     pub(super) headroom: Headroom,
     pub(super) scan: Option<FolioScan>,
-    pub(super) surroundings: Surroundings,
+    pub(super) surroundings: HostReport,
     pub(super) unmap: Unmap,
 }
 
@@ -106,7 +106,7 @@ impl Arena {
 
 impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
     /// What the machine offers, what it lacks, and what an administrator may do about it.
-    pub fn surroundings(&self) -> &Surroundings {
+    pub fn surroundings(&self) -> &HostReport {
         &self.surroundings
     }
 
@@ -156,7 +156,7 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
 
     /// A window: the first byte and the length. Reading and writing it is as unsafe as any memory that others use; a
     /// guest may be given it. It stays mapped as long as the arena lives. `None` if there are fewer.
-    pub fn window(&self, number: usize) -> Option<NonNull<[u8]>> {
+    pub fn mapping(&self, number: usize) -> Option<NonNull<[u8]>> {
         if !self.is_here() {
             return None; // it is not mapped in a child
         }

@@ -6,7 +6,7 @@ use super::headroom::Headroom;
 use super::ledger::Ledger;
 use super::lock::OsLock;
 use super::process::Process;
-use super::surroundings::{Features, HugePages, Surroundings};
+use super::host::{Features, HugePages, HostReport};
 use super::sys::{self, Huge, Populate, Window};
 use super::{Arena, Mapped};
 use core::fmt;
@@ -63,7 +63,7 @@ impl Builder {
     /// In how many windows it is mapped; one if left out. A pager needs two: one for the guest, one of its own. Handing
     /// over unmaps from all of them.
     #[must_use]
-    pub const fn windows(mut self, count: usize) -> Builder {
+    pub const fn mappings(mut self, count: usize) -> Builder {
         self.windows = count;
         self
     }
@@ -110,7 +110,7 @@ impl Builder {
         // First of all: the other descriptors make an arena better, but there is none without this one.
         let (memfd, noexec) = sys::create().map_err(CreateError::memfd)?;
         let headroom = Headroom::probe();
-        let mut surroundings = Surroundings::probe(&headroom, Features::empty(), HugePages::Unknown);
+        let mut surroundings = HostReport::probe(&headroom, Features::empty(), HugePages::Unknown);
         let chunk = self.chunk_bytes::<PAGE>(&surroundings)?;
         let bytes = usize::try_from(self.bytes).ok().and_then(|bytes| bytes.checked_next_multiple_of(chunk));
         let bytes = bytes.filter(|bytes| bytes / PAGE < Handle::VALUES).ok_or(CreateError::TooLarge)?;
@@ -147,7 +147,7 @@ impl Builder {
     ) -> Result<Arena<PAGE, L>, CreateError> {
         let process = Process::this().map_err(CreateError::fork)?;
         let headroom = Headroom::probe();
-        let surroundings = Surroundings::probe(&headroom, Features::empty(), HugePages::Unknown);
+        let surroundings = HostReport::probe(&headroom, Features::empty(), HugePages::Unknown);
         let chunk = self.chunk_bytes::<PAGE>(&surroundings)?;
         let Mapped { memfd, offset, windows } = mapped;
         let bytes = windows.iter().map(Window::bytes).min().unwrap_or(0) / chunk * chunk;
@@ -176,7 +176,7 @@ impl Builder {
         })
     }
 
-    fn chunk_bytes<const PAGE: usize>(&self, surroundings: &Surroundings) -> Result<usize, CreateError> {
+    fn chunk_bytes<const PAGE: usize>(&self, surroundings: &HostReport) -> Result<usize, CreateError> {
         let page = rustix::param::page_size();
         // Without huge pages: what one page of the lowest table maps, which is what a huge page would be.
         let usual = surroundings.huge_page_size.unwrap_or(page * page / size_of::<u64>());
@@ -232,7 +232,7 @@ struct SideTables {
     contents: Contents,
     process: Process,
     headroom: Headroom,
-    surroundings: Surroundings,
+    surroundings: HostReport,
 }
 
 impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {

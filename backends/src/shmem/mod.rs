@@ -1,6 +1,6 @@
 //! Memory that is shmem from birth: a page source and a store at once. Linux only, feature `shmem`.
 //!
-//! [`Arena`] is both; [`Copies`] keeps what other memory holds. [`Surroundings`] says what the machine offers.
+//! [`Arena`] is both; [`Copies`] keeps what other memory holds. [`HostReport`] says what the machine offers.
 //!
 //! | file | subject |
 //! | --- | --- |
@@ -25,7 +25,7 @@ mod ledger;
 mod lock;
 mod process;
 mod store;
-mod surroundings;
+mod host;
 mod sys;
 mod usage;
 
@@ -36,6 +36,6 @@ pub use copies::Copies;
 pub use folio::Folio;
 pub use headroom::GroupLimit;
 pub use lock::OsLock;
-pub use surroundings::{Features, HugePageSetting, HugePages, Surroundings, Swap};
+pub use host::{Features, HugePageSetting, HugePages, HostReport, Swap};
 pub use sys::Mapped;
 pub use usage::Usage;

@@ -23,8 +23,8 @@ fn usual(general: &str, size: &str) -> Tree {
     ])
 }
 
-fn around(tree: &Tree, huge_pages: HugePages) -> Surroundings {
-    Surroundings::under(tree.root(), GroupLimit::None, Features::all(), huge_pages)
+fn around(tree: &Tree, huge_pages: HugePages) -> HostReport {
+    HostReport::under(tree.root(), GroupLimit::None, Features::all(), huge_pages)
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn swaps_without_their_heading_are_something_else() {
 }
 
 /// The line about it.
-fn line(surroundings: &Surroundings, item: &str) -> String {
+fn line(surroundings: &HostReport, item: &str) -> String {
     let text = surroundings.to_string();
     let mut lines = text.lines().filter(|line| line.starts_with(item));
     let line = lines.next().expect("every item has a line").to_string();
@@ -132,8 +132,8 @@ fn nothing_to_read_is_unknown_and_has_its_lines() {
 fn a_line_for_each_item_and_what_a_lack_costs() {
     let tree = usual("never", "inherit");
     let around =
-        Surroundings::under(tree.root(), GroupLimit::Unknown, Features::empty(), HugePages::NotGranted);
-    let around = Surroundings { page_size: 4096, lockable: Some(8192), ..around };
+        HostReport::under(tree.root(), GroupLimit::Unknown, Features::empty(), HugePages::NotGranted);
+    let around = HostReport { page_size: 4096, lockable: Some(8192), ..around };
     let text = around.to_string();
     let items = [
         "page size: 4 KiB",
@@ -147,7 +147,7 @@ fn a_line_for_each_item_and_what_a_lack_costs() {
         let line = line(&around, item);
         assert!(line.contains(": no; without it") && line.contains(since), "{line}");
     }
-    let all = Surroundings { features: Features::all(), group_limit: GroupLimit::Bytes(3 << 29), ..around };
+    let all = HostReport { features: Features::all(), group_limit: GroupLimit::Bytes(3 << 29), ..around };
     assert!(line(&all, "sealing").ends_with(": yes"));
     assert!(line(&all, "memory limit").ends_with(": 1.5 GiB"));
 }
@@ -168,7 +168,7 @@ fn bytes_are_rounded_down() {
 
 #[test]
 fn the_real_machine_has_pages() {
-    let around = Surroundings::probe(&Headroom::probe(), Features::empty(), HugePages::Unknown);
+    let around = HostReport::probe(&Headroom::probe(), Features::empty(), HugePages::Unknown);
     assert_eq!(around.page_size, rustix::param::page_size());
     assert!(around.page_size.is_power_of_two());
     assert!(around.huge_page_size.is_none_or(|size| size > around.page_size));

@@ -18,7 +18,7 @@ use std::string::String;
 #[non_exhaustive]
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Surroundings {
+pub struct HostReport {
     /// Bytes of a page of the machine. Pages of the arena are as large, or larger.
     pub page_size: usize,
     /// Bytes of a huge page, if the kernel knows any.
@@ -174,12 +174,12 @@ impl defmt::Format for Features {
     }
 }
 
-impl Surroundings {
+impl HostReport {
     /// Looks around. Never fails: what can't be read is unknown. Allocates.
     ///
     /// The arena's maker says what features it found, and what became of its first huge page.
-    pub(crate) fn probe(headroom: &Headroom, features: Features, huge_pages: HugePages) -> Surroundings {
-        Surroundings::under(Path::new("/"), headroom.limit(), features, huge_pages)
+    pub(crate) fn probe(headroom: &Headroom, features: Features, huge_pages: HugePages) -> HostReport {
+        HostReport::under(Path::new("/"), headroom.limit(), features, huge_pages)
     }
 
     /// The same with the files below another root directory.
@@ -188,13 +188,13 @@ impl Surroundings {
         group_limit: GroupLimit,
         features: Features,
         huge_pages: HugePages,
-    ) -> Surroundings {
+    ) -> HostReport {
         let read = |path: &str| fs::read_to_string(root.join(path)).ok();
         let setting =
             |path: &str| read(path).map_or(HugePageSetting::Unknown, |s| HugePageSetting::parse(&s));
         let huge_page_size =
             read(&format!("{SETTINGS}/hpage_pmd_size")).and_then(|size| size.trim().parse().ok());
-        Surroundings {
+        HostReport {
             page_size: rustix::param::page_size(),
             huge_page_size,
             shmem_enabled: setting(&format!("{SETTINGS}/shmem_enabled")),
@@ -307,7 +307,7 @@ fn for_size(bytes: usize) -> String {
 }
 
 /// A line for each item, none at the end.
-impl fmt::Display for Surroundings {
+impl fmt::Display for HostReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "page size: {}", Bytes(self.page_size as u64))?;
         self.write_huge_pages(f)?;
