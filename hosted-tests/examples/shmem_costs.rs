@@ -1,7 +1,9 @@
-//! What handing 2 MiB over and taking them back cost beside copying them, on this machine as it is set: one process,
+//! What transferring 2 MiB and taking them back cost beside copying them, on this machine as it is set: one process,
 //! cases in turn, medians of CPU time, and ratios. `cargo run --release -p hosted-tests --example shmem_costs`
 
-use forebay::{BackingStore, Context, Order, OwnedBlock, Pages, Platform, StoreId, sync::SpinRawMutex};
+use forebay::{
+    AllocRequest, BackingStore, Context, FrameSource, Order, OwnedBlock, Pages, StoreId, sync::SpinRawMutex,
+};
 use forebay_backends::shmem::Arena;
 use forebay_backends::{Ram, RamBlock};
 use hosted_tests::memory::{leak, words};
@@ -55,7 +57,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut plain = take_ram();
     plain.iter_mut().for_each(|block| block.fill(1));
     let mut cases =
-        ["memcpy", "hand over", "settle", "take back", "copy in", "settle of copies", "copy back", "drop"]
+        ["memcpy", "transfer", "settle", "take back", "copy in", "settle of copies", "copy back", "drop"]
             .map(|name| Case { name, ..Case::default() });
     let [memcpy, transfer, settle, take_back, save, settle_copies, load, drop] = &mut cases;
     for _ in 0..ROUNDS {
@@ -97,7 +99,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         back.into_iter().for_each(|block| arena.free(block));
         arena.settle(Pages::ZERO, THREAD, &mut |_| {});
     }
-    println!("{}\n", arena.surroundings());
+    println!("{}\n", arena.host_report());
     let base = cases[0].median();
     for case in &mut cases {
         let ns = case.median();

@@ -3,10 +3,16 @@
 
 mod machine;
 
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
+use forebay::frame::Charge;
+use forebay::pool::FreeListArray;
+use forebay::port::{Capabilities, EvictHooks, StoreIds, WithHooks, WithLists};
+use forebay::sync::{IrqGuard, SpinRawMutex};
+use forebay::{
+    AccessError, AllocError, AllocRequest, BackingStore, Buffer, BufferId, Busy, Context, Evict, Forebay,
+    FrameSource, Handle, Order, OwnedBlock, Pages, Pfn, Refused, Report, StoreError, StoreId, Zones,
+};
 use machine::{IrqOff, Machine, PageCache, Segment};
 
-// README: kernel
 struct Frames(Segment); // the kernel's own owned, contiguous frames
 
 impl OwnedBlock for Frames {
@@ -35,19 +41,25 @@ impl IrqGuard for IrqOff {
     }
 }
 
-impl Platform for Machine {
+impl FrameSource for Machine {
     type Block = Frames;
     type RawMutex = SpinRawMutex<IrqOff>;
-    type Mode = ();
-    fn allocate(&self, order: Order, cx: Context) -> Result<Frames, AllocError> {
-        self.segment(order.pages().get(), cx.contains(Context::MAY_BLOCK))
-            .map(Frames)
-            .ok_or(AllocError::Exhausted)
+    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<Frames, AllocError> {
+        let segment = self.segment(request.order.pages().get(), cx.contains(Context::MAY_BLOCK));
+        segment.map(Frames).ok_or(AllocError::Exhausted)
     }
-    fn release(&self, block: Frames) {
-        self.free(block.0);
+    fn free(&self, block: Frames) {
+        self.put_back(block.0);
     }
-    fn before_evict(&self, id: BufferId, _: Context) -> Result<(), Busy> {
+}
+
+impl EvictHooks<Frames> for Machine {
+    fn before_evict(
+        &self,
+        id: BufferId,
+        _: &mut dyn Iterator<Item = &mut Frames>,
+        _: Context,
+    ) -> Result<(), Busy> {
         self.unmap_and_wait(id.0).map_err(|()| Busy)
     }
 }
@@ -60,7 +72,7 @@ impl BackingStore<Frames> for PageCache {
     fn capabilities(&self) -> Capabilities {
         Capabilities::TRANSFER | Capabilities::TAKE_BACK
     }
-    fn transfer(&self, block: Frames) -> Result<Handle, Refused<Frames, StoreError>> {
+    fn transfer(&self, block: Frames, _: Option<Charge>) -> Result<Handle, Refused<Frames, StoreError>> {
         let order = block.order();
         let index = self.insert(block.0).map_err(|s| Refused::new(Frames(s), StoreError::Full))?;
         Ok(Handle::new(StoreId::DEFAULT, order, index).expect("an index of the cache fits"))
@@ -73,14 +85,17 @@ impl BackingStore<Frames> for PageCache {
     }
 }
 
-static CACHE: PageCache = PageCache::new();
-static HOME: Forebay<Machine, &PageCache, [Place<Machine>; 44]> = Forebay::new(Machine::new(), &CACHE, 4); // 11 orders
+/// The frames, the mappings, and up to 4 free blocks of each of 11 orders.
+type Kernel = WithLists<WithHooks<&'static Machine, &'static Machine>, FreeListArray<Machine, 11, 4>>;
+type Home = Forebay<Kernel, PageCache>;
 
-fn shrink(objects: &[Buffer<Machine, &PageCache>], wanted: Pages, cx: Context) -> Report {
+static MACHINE: Machine = Machine::new();
+static HOME: Home =
+    Forebay::new(WithLists(WithHooks(&MACHINE, &MACHINE), FreeListArray::new()), PageCache::new());
+
+fn shrink(objects: &[Buffer<&'static Home>], wanted: Pages, cx: Context) -> Report {
     HOME.reclaim(objects, wanted, Evict::TRANSFER, cx)
 }
-
-// README: end
 
 fn main() -> Result<(), AccessError> {
     let four = Order::for_pages(Pages::new(4)).expect("4 is small");
@@ -96,7 +111,7 @@ fn main() -> Result<(), AccessError> {
     }
     println!("{:?}", HOME.stats());
     drop(objects);
-    HOME.pool().trim(Pages::MAX, Context::THREAD);
-    assert_eq!(HOME.platform().outstanding(), 0, "every frame is home");
+    HOME.pool().trim(Zones::ALL, Pages::MAX, Context::THREAD);
+    assert_eq!(MACHINE.outstanding(), 0, "every frame is returned");
     Ok(())
 }
