@@ -92,7 +92,7 @@ pub struct Arena<const PAGE: usize = 4096, L: RawMutex = OsLock> {
     pub(super) id: StoreId,
     pub(super) headroom: Headroom,
     pub(super) scan: Option<FolioScan>,
-    pub(super) surroundings: HostReport,
+    pub(super) host: HostReport,
     pub(super) unmap: Unmap,
 }
 
@@ -106,8 +106,8 @@ impl Arena {
 
 impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
     /// What the machine offers, what it lacks, and what an administrator may do about it.
-    pub fn surroundings(&self) -> &HostReport {
-        &self.surroundings
+    pub fn host_report(&self) -> &HostReport {
+        &self.host
     }
 
     /// How much of it is used for what. Nothing at all in a child after a fork.

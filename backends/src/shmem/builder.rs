@@ -110,8 +110,8 @@ impl Builder {
         // First of all: the other descriptors make an arena better, but there is none without this one.
         let (memfd, noexec) = sys::create().map_err(CreateError::memfd)?;
         let headroom = Headroom::probe();
-        let mut surroundings = HostReport::probe(&headroom, Features::empty(), HugePages::Unknown);
-        let chunk = self.chunk_bytes::<PAGE>(&surroundings)?;
+        let mut host = HostReport::probe(&headroom, Features::empty(), HugePages::Unknown);
+        let chunk = self.chunk_bytes::<PAGE>(&host)?;
         let bytes = usize::try_from(self.bytes).ok().and_then(|bytes| bytes.checked_next_multiple_of(chunk));
         let bytes = bytes.filter(|bytes| bytes / PAGE < Handle::VALUES).ok_or(CreateError::TooLarge)?;
         if bytes == 0 || self.windows == 0 {
@@ -119,11 +119,11 @@ impl Builder {
         }
         sys::lengthen(memfd.as_fd(), bytes as u64).map_err(CreateError::memfd)?;
         sys::seal(memfd.as_fd()).map_err(CreateError::seal)?;
-        surroundings.features.set(Features::NOEXEC_SEAL, noexec);
+        host.features.set(Features::NOEXEC_SEAL, noexec);
         let align = chunk.max(PAGE << 10); // so that a block of the largest order is aligned where its address is
         let map = |_| Window::map(memfd.as_fd(), 0, bytes, align).map_err(|why| CreateError::map(bytes, why));
         let windows = (0..self.windows).map(map).collect::<Result<Vec<_>, _>>()?;
-        self.finish(SideTables {
+        self.finish(Made {
             memfd,
             offset: 0,
             windows,
@@ -131,7 +131,7 @@ impl Builder {
             contents: Contents::Fresh,
             process,
             headroom,
-            surroundings,
+            host,
         })
     }
 
@@ -147,8 +147,8 @@ impl Builder {
     ) -> Result<Arena<PAGE, L>, CreateError> {
         let process = Process::this().map_err(CreateError::fork)?;
         let headroom = Headroom::probe();
-        let surroundings = HostReport::probe(&headroom, Features::empty(), HugePages::Unknown);
-        let chunk = self.chunk_bytes::<PAGE>(&surroundings)?;
+        let host = HostReport::probe(&headroom, Features::empty(), HugePages::Unknown);
+        let chunk = self.chunk_bytes::<PAGE>(&host)?;
         let Mapped { memfd, offset, windows } = mapped;
         let bytes = windows.iter().map(Window::bytes).min().unwrap_or(0) / chunk * chunk;
         if bytes == 0 {
@@ -164,7 +164,7 @@ impl Builder {
         let end = offset.checked_add(bytes as u64).ok_or(CreateError::TooLarge)?;
         sys::check(memfd.as_fd(), end).map_err(|why| CreateError::NotShmem(why.into()))?;
         sys::seal(memfd.as_fd()).map_err(CreateError::seal)?;
-        self.finish(SideTables {
+        self.finish(Made {
             memfd,
             offset,
             windows,
@@ -172,14 +172,14 @@ impl Builder {
             contents: Contents::Any,
             process,
             headroom,
-            surroundings,
+            host,
         })
     }
 
-    fn chunk_bytes<const PAGE: usize>(&self, surroundings: &HostReport) -> Result<usize, CreateError> {
+    fn chunk_bytes<const PAGE: usize>(&self, host: &HostReport) -> Result<usize, CreateError> {
         let page = rustix::param::page_size();
         // Without huge pages: what one page of the lowest table maps, which is what a huge page would be.
-        let usual = surroundings.huge_page_size.unwrap_or(page * page / size_of::<u64>());
+        let usual = host.huge_page_size.unwrap_or(page * page / size_of::<u64>());
         let chunk = self.chunk.unwrap_or(usual).max(if self.chunk.is_none() { PAGE.max(page) } else { 0 });
         let fits =
             chunk.is_power_of_two() && chunk >= PAGE && chunk >= page && chunk / PAGE <= u32::MAX as usize;
@@ -188,10 +188,10 @@ impl Builder {
 
     fn finish<const PAGE: usize, L: RawMutex>(
         &self,
-        parts: SideTables,
+        parts: Made,
     ) -> Result<Arena<PAGE, L>, CreateError> {
-        let SideTables { memfd, offset, windows, chunk, contents, process, headroom, surroundings } = parts;
-        let huge = match surroundings.huge_page_size {
+        let Made { memfd, offset, windows, chunk, contents, process, headroom, host } = parts;
+        let huge = match host.huge_page_size {
             Some(size) if chunk < size => Huge::Unwanted,
             _ => Huge::Wanted,
         };
@@ -216,7 +216,7 @@ impl Builder {
             id: self.id,
             headroom,
             scan: FolioScan::open(),
-            surroundings,
+            host,
             unmap: self.unmap,
         };
         Ok(arena.probed(contents))
@@ -224,7 +224,7 @@ impl Builder {
 }
 
 /// A memfd, mapped.
-struct SideTables {
+struct Made {
     memfd: std::os::fd::OwnedFd,
     offset: u64,
     windows: Vec<Window>,
@@ -232,14 +232,14 @@ struct SideTables {
     contents: Contents,
     process: Process,
     headroom: Headroom,
-    surroundings: HostReport,
+    host: HostReport,
 }
 
 impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
     /// Looks at the folios that the kernel really gives, in the first chunk, which is a hole again afterwards.
     fn probed(mut self, contents: Contents) -> Self {
-        let first: Range<usize> = 0..self.surroundings.huge_page_size.unwrap_or(0).min(self.chunk_bytes);
-        self.surroundings.features.set(Features::POPULATE, self.window.can_populate());
+        let first: Range<usize> = 0..self.host.huge_page_size.unwrap_or(0).min(self.chunk_bytes);
+        self.host.features.set(Features::POPULATE, self.window.can_populate());
         let wanted = contents == Contents::Fresh && !first.is_empty();
         let claim = self.headroom.claim(first.len()).filter(|_| wanted);
         if claim.is_none() {
@@ -248,12 +248,12 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
         let populated = self.window.populate(first.clone(), Populate::New);
         let kind = self.scan.as_ref().and_then(|scan| scan.kind(&self.window, first));
         let _ = self.punch(&(0..1)); // if it can't be punched, it is zeros all the same
-        self.surroundings.huge_pages = match (populated, kind) {
+        self.host.huge_pages = match (populated, kind) {
             (Ok(()), Some(Folio::Huge)) => HugePages::Granted,
             (Ok(()), Some(Folio::Small)) => HugePages::NotGranted,
             _ => HugePages::Unknown,
         };
-        self.surroundings.features.set(Features::FOLIO_SCAN, kind.is_some());
+        self.host.features.set(Features::FOLIO_SCAN, kind.is_some());
         self
     }
 }

@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | `process` `lock` | which process this is; the usual lock *(unsafe)* |
 //! | `sys` `folio` | system calls on a memfd and its windows; what folios it got *(unsafe)* |
-//! | `headroom` `surroundings` | how much more may be taken; what the machine offers |
+//! | `headroom` `host` | how much more may be taken; what the machine offers |
 //! | `chunk` `ledger` `usage` | whose each page is, and what there is to do about each chunk: numbers only |
 //! | `block` | a page number becomes an address, and bytes *(unsafe)* |
 //! | `arena` `store` `copies` | the source, the store for its own blocks, the store for others |

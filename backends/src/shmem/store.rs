@@ -78,7 +78,7 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
             return settled;
         }
         if cx.contains(Context::MAY_BLOCK) {
-            let unmapped = match (self.unmap, &self.surroundings.swap) {
+            let unmapped = match (self.unmap, &self.host.swap) {
                 (Unmap::WithSwap, Swap::None) => Ok(()),
                 _ => self.unmap_queued(),
             };
