@@ -1,11 +1,9 @@
 //! The passes of a reclaim: what is not needed, what is clean and cold, the rest. Who is looked at, who is asked and how
 //! often, and who stays.
 
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::walkers::*;
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, World};
 use proptest::prelude::*;
 use std::cell::RefCell;
 
@@ -13,7 +11,7 @@ const TRANSFER: Evict = Evict::TRANSFER;
 const PURGE: Evict = Evict::PURGE;
 
 /// Resident, and the store has a copy; lately used.
-fn make_clean<P: Platform, S: BackingStore<P::Block>, T: Slots<P>>(tile: &Buffer<'_, P, S, T>, seed: u8) {
+fn make_clean<H: Home, T: Slots<Platform = H::Platform>>(tile: &Buffer<H, T>, seed: u8) {
     fill(tile, seed);
     let pages = tile.evict(ALL, Evict::COPY, CX).unwrap().copied;
     check(tile, seed);
@@ -21,11 +19,11 @@ fn make_clean<P: Platform, S: BackingStore<P::Block>, T: Slots<P>>(tile: &Buffer
 }
 
 /// From now on it is not lately used.
-fn cool<P: Platform, S: BackingStore<P::Block>, T: Slots<P>>(tile: &Buffer<'_, P, S, T>) {
+fn cool<H: Home, T: Slots<Platform = H::Platform>>(tile: &Buffer<H, T>) {
     assert_eq!(tile.evict_if_idle(EvictRequest::new(NONE, TRANSFER, CX)), Evicted::default());
 }
 
-fn is_resident<P: Platform, S: BackingStore<P::Block>>(tile: &Buffer<'_, P, S>) -> bool {
+fn is_resident<H: Home>(tile: &Buffer<H>) -> bool {
     tile.residency().unwrap().resident > NONE
 }
 
@@ -36,7 +34,7 @@ fn purgeable_before_clean_before_the_rest() {
     for want in 1..=3 {
         let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
         let home = &forebay(&near, &far, &world);
-        let tiles = tiles::<3, _, _>(home, order(0));
+        let tiles = tiles::<3, _>(home, order(0));
         let [dirty, clean, unneeded] = &tiles;
         make_clean(clean, 1);
         let _ = unneeded.set_purgeable(true).unwrap();
@@ -51,7 +49,7 @@ fn purgeable_before_clean_before_the_rest() {
         check(dirty, 0);
         check(clean, 1);
         drop(tiles);
-        all_home(&world, &near, &far);
+        all_returned(&world, &near, &far);
     }
 }
 
@@ -61,7 +59,7 @@ fn purgeable_before_clean_before_the_rest() {
 fn clean_and_lately_used_keeps_its_second_chance() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let home = &forebay(&near, &far, &world);
-    let tiles = tiles::<2, _, _>(home, order(0));
+    let tiles = tiles::<2, _>(home, order(0));
     let [dirty, clean] = &tiles;
     make_clean(clean, 1);
     for round in 0..5 {
@@ -80,7 +78,7 @@ fn clean_and_lately_used_keeps_its_second_chance() {
     );
     check(clean, 1);
     drop(tiles);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: the pass for clean ones looks at 32 and no more, and the next one goes on behind them.
@@ -88,7 +86,7 @@ fn clean_and_lately_used_keeps_its_second_chance() {
 fn the_clean_pass_looks_at_a_few_and_goes_on() {
     let (world, near, far) = (World::new(Contents::Ignored), near(128), far(128));
     let home = &forebay(&near, &far, &world);
-    let tiles = tiles::<100, _, _>(home, order(0));
+    let tiles = tiles::<100, _>(home, order(0));
     for (i, tile) in tiles.iter().enumerate() {
         make_clean(tile, i as u8);
     }
@@ -122,7 +120,7 @@ fn a_hook_that_refuses_is_asked_once() {
         let (near, far) = (near(32), far(32));
         let machine = Machine::new(&near);
         let home = &forebay(Traced::new(&machine, &log), &far, &world);
-        let tiles = tiles::<4, _, _>(home, order(1));
+        let tiles = tiles::<4, _>(home, order(1));
         for i in [1, 3] {
             make_clean(&tiles[i], i as u8);
         }
@@ -153,7 +151,7 @@ fn a_hook_that_refuses_is_asked_once() {
         machine.say_no(No::Never);
         (0..4).for_each(|i| check(&tiles[i], i as u8));
         drop(tiles);
-        all_home(&world, &near, &far);
+        all_returned(&world, &near, &far);
     }
 }
 
@@ -164,7 +162,7 @@ fn clean_blocks_are_overshot_by_less_than_one() {
     let home = &forebay(&near, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 11];
     let many = Buffer::with_slots(home, &mut slots[..], Order::PAGE); // blocks of orders 3, 1, 0
-    let tiles: [Buffer<'_, _, _>; 2] = [0, 1].map(|n| Buffer::new(home, order(n)));
+    let tiles: [Buffer<_>; 2] = [0, 1].map(|n| Buffer::new(home, order(n)));
     let all: [&dyn Evictable; 3] = [&tiles[0], &many, &tiles[1]];
     for want in 0..=15 {
         for tile in &tiles {
@@ -183,7 +181,7 @@ fn clean_blocks_are_overshot_by_less_than_one() {
         check(&many, 2);
     }
     drop((tiles, many));
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: what one buffer gave is not asked of the next one again: of single pages exactly so many leave as are wanted.
@@ -210,7 +208,7 @@ fn single_pages_are_not_overshot() {
     }
     drop(buffers);
     give_back(&near, hogged);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: what is dirty is not refused by the pass for what is clean: it leaves after that, by the same reclaim.
@@ -232,7 +230,7 @@ fn what_is_clean_in_part_leaves_as_a_whole() {
     check(&buffer, 8);
     drop(buffer);
     give_back(&near, hogged);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: a purge drops whole buffers, one after the other, and no other one once enough is gone.
@@ -240,7 +238,7 @@ fn what_is_clean_in_part_leaves_as_a_whole() {
 fn purges_end_when_enough_is_gone() {
     let (world, near, far) = (World::new(Contents::Compared), near(64), far(64));
     let home = &forebay(&near, &far, &world);
-    let tiles = tiles::<4, _, _>(home, order(2));
+    let tiles = tiles::<4, _>(home, order(2));
     for want in [1, 4, 5, 8, 9, 100] {
         for (i, tile) in tiles.iter().enumerate() {
             fill(tile, i as u8);
@@ -252,7 +250,7 @@ fn purges_end_when_enough_is_gone() {
         world.validate();
     }
     drop(tiles);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: a walk that looks for what is not needed, or for what is clean, holds no other buffer, so that nobody is told
@@ -261,7 +259,7 @@ fn purges_end_when_enough_is_gone() {
 fn a_walk_for_others_holds_nobody() {
     let (near, far) = (near(64), far(64));
     let home = &Forebay::new(LoudRam(&near), &far);
-    let tiles = tiles::<9, _, _>(home, order(0));
+    let tiles = tiles::<9, _>(home, order(0));
     let none: [Stone; 0] = [];
     for how in [PURGE, Evict::empty()] {
         let (_, empty) = sections(|| home.reclaim(&none, ALL, how, CX));
@@ -277,7 +275,7 @@ fn a_walk_for_others_holds_nobody() {
 fn purges_take_no_second_chance() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let home = &forebay(&near, &far, &world);
-    let tiles = tiles::<3, _, _>(home, order(0));
+    let tiles = tiles::<3, _>(home, order(0));
     let [hot, unneeded, cold] = &tiles;
     cool(cold);
     for how in [PURGE, Evict::ANY] {
@@ -290,7 +288,7 @@ fn purges_take_no_second_chance() {
     check(hot, 0);
     check(cold, 2);
     drop(tiles);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 const SEATS: usize = 6;
@@ -310,7 +308,7 @@ proptest! {
         let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
         let home = &forebay(&near, &far, &world);
         let roster = EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(SEATS)]);
-        let buffers: [Buffer<'_, _, _, _>; SEATS] =
+        let buffers: [Buffer<_, _>; SEATS] =
             std::array::from_fn(|i| Buffer::of(roster.list(i, [Slot::EMPTY]).unwrap(), home));
         let seats = if listed { roster.of(&buffers) } else { (&buffers).into() };
         fill(&buffers[idle], idle as u8);
@@ -340,6 +338,6 @@ proptest! {
         prop_assert!(left, "it stayed, and others left (others are here: {others})");
         check(&buffers[idle], idle as u8);
         drop(buffers);
-        all_home(&world, &near, &far);
+        all_returned(&world, &near, &far);
     }
 }

@@ -1,12 +1,10 @@
 //! The walk: a clock with a second chance over buffers of any shape, and the settling after it.
 
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::walkers::tiles;
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, World};
 
-fn resident<P: Platform, S: BackingStore<P::Block>>(tiles: &[Buffer<'_, P, S>]) -> Vec<bool> {
+fn resident<H: Home>(tiles: &[Buffer<H>]) -> Vec<bool> {
     tiles.iter().map(|t| t.residency().is_ok_and(|r| r.resident > NONE)).collect()
 }
 
@@ -23,7 +21,7 @@ fn what_was_used_lately_gets_a_second_chance() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(32));
     let home = &forebay(Traced::new(&near, &log), &far, &world);
-    let tiles = tiles::<4, _, _>(home, order(0));
+    let tiles = tiles::<4, _>(home, order(0));
     let reclaim = || {
         log.take();
         assert_eq!(home.reclaim(&tiles, pages(1), Evict::TRANSFER, CX).evicted.transferred, pages(1));
@@ -40,7 +38,7 @@ fn what_was_used_lately_gets_a_second_chance() {
         check(tile, i as u8);
     }
     drop(tiles);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: no buffer is taken twice before each had its turn: the hand does not begin anew with each call.
@@ -49,7 +47,7 @@ fn the_hand_stays_where_it_stopped() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(32));
     let home = &forebay(Traced::new(&near, &log), &far, &world);
-    let tiles = tiles::<5, _, _>(home, order(0));
+    let tiles = tiles::<5, _>(home, order(0));
     home.reclaim(&tiles, NONE, Evict::TRANSFER, CX); // wants nothing: no hand moves
     let mut order = Vec::new();
     for _ in 0..10 {
@@ -67,7 +65,7 @@ fn the_hand_stays_where_it_stopped() {
     home.reclaim(&tiles[4..], pages(1), Evict::TRANSFER, CX);
     assert_eq!(victims(&log), [4]);
     drop(tiles);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: what is in use is passed over; one bad buffer does not end the walk (B19: xe's walk ended at the
@@ -77,7 +75,7 @@ fn the_walk_passes_over_busy_and_bad_buffers() {
     let (world, near, far) = (World::new(Contents::Compared), near(32), far(32));
     let machine = Machine::new(&near);
     let home = &forebay(&machine, &far, &world);
-    let tiles = tiles::<4, _, _>(home, order(1));
+    let tiles = tiles::<4, _>(home, order(1));
     let reader = tiles[0].read().unwrap();
     let writer = tiles[2].write().unwrap();
     let report = home.reclaim(&tiles, ALL, Evict::ANY, CX);
@@ -100,7 +98,7 @@ fn the_walk_passes_over_busy_and_bad_buffers() {
     assert_eq!(report.evicted.why, Some(RefusalReason::Store(StoreError::TooLarge)));
     all.iter().for_each(|b| check(b, 9));
     drop(all);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: the walk ends though nothing can be evicted: two rounds, no more.
@@ -110,7 +108,7 @@ fn the_walk_is_bounded() {
     let (near, far) = (near(32), far(32));
     let store: Scripted<_, RamBlock<PAGE>> = Scripted::new(&far);
     let home = &forebay(&near, Traced::new(&store, &log), &world);
-    let tiles = tiles::<6, _, _>(home, order(0));
+    let tiles = tiles::<6, _>(home, order(0));
     store.answer(Script { transfer: Some(StoreError::Backlog), ..Script::default() });
     log.take();
     for _ in 0..3 {
@@ -124,7 +122,7 @@ fn the_walk_is_bounded() {
         check(tile, i as u8);
     }
     drop(tiles);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: at least what is wanted leaves, if there is so much, and less than one block more (B15: pages, not
@@ -152,7 +150,7 @@ fn what_is_wanted_is_overshot_by_less_than_a_block() {
         }
     }
     drop((tiles, many));
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: the store is settled once at the end of each walk, and nothing is written out by it; only `settle`
@@ -162,11 +160,11 @@ fn the_store_is_settled_once_and_not_written_out() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(32));
     let home = &forebay(&near, Traced::new(&far, &log), &world);
-    let tiles = tiles::<4, _, _>(home, order(1));
+    let tiles = tiles::<4, _>(home, order(1));
     let none: [&dyn Evictable; 0] = [];
     let settles = |log: &Log| {
         let events = log.take();
-        assert!(!events.iter().any(|e| matches!(e, Event::Home(..))), "written out by a reclaim");
+        assert!(!events.iter().any(|e| matches!(e, Event::Returned(..))), "written out by a reclaim");
         let of = |e: &Event| if let Event::Settle(s) = e { Some(*s) } else { None };
         events.iter().filter_map(of).collect::<Vec<_>>()
     };
@@ -194,7 +192,7 @@ fn the_store_is_settled_once_and_not_written_out() {
         check(tile, i as u8);
     }
     drop(tiles);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: a reclaim for an interrupt copies nothing, takes no memory, and allocates no frame.
@@ -203,7 +201,7 @@ fn a_reclaim_in_an_interrupt_only_hands_over() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(32));
     let home = &forebay(Traced::new(&near, &log), Traced::new(&far, &log), &world);
-    let tiles = tiles::<4, _, _>(home, order(2));
+    let tiles = tiles::<4, _>(home, order(2));
     log.take();
     world.begin_shrink();
     let report = home.reclaim(&tiles, ALL, Evict::ANY, Context::INTERRUPT);
@@ -217,7 +215,7 @@ fn a_reclaim_in_an_interrupt_only_hands_over() {
     }
     give_back(&near, hogged);
     drop(tiles);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: small walks go on with the same buffer, so that few are left in pieces.
@@ -239,7 +237,7 @@ fn small_walks_go_on_with_the_same_buffer() {
     buffers.iter().for_each(|b| check(b, 1));
     drop(buffers);
     give_back(&near, hogged);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: what stays is counted once, though the walk comes by twice.
@@ -248,7 +246,7 @@ fn what_stays_is_counted_once() {
     let (world, near, far) = (World::new(Contents::Compared), near(32), far(32));
     let store: Scripted<_, RamBlock<PAGE>> = Scripted::new(&far);
     let home = &forebay(&near, &store, &world);
-    let tiles = tiles::<3, _, _>(home, order(2));
+    let tiles = tiles::<3, _>(home, order(2));
     store.answer(Script { transfer: Some(StoreError::Io), ..Script::default() });
     for used in [true, false] {
         if !used {
@@ -261,7 +259,7 @@ fn what_stays_is_counted_once() {
         assert_eq!((report.evicted.moved(), report.evicted.refused), (NONE, pages(12)), "used: {used}");
     }
     drop(tiles);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: a store with a backlog is not asked for another transfer in that walk, neither for the next block nor for the
@@ -305,7 +303,7 @@ fn a_buffer_without_blocks_costs_no_call() {
     let home = &forebay(Traced::new(&near, &log), Traced::new(&far, &log), &world);
     let mut slots = [const { Slot::EMPTY }; 8];
     let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
-    for state in ["empty", "handed over", "written out", "copied", "purged"] {
+    for state in ["empty", "transferred", "written out", "copied", "purged"] {
         match state {
             "empty" => {}
             "purged" => buffer.purge(CX).unwrap(),
@@ -319,7 +317,7 @@ fn a_buffer_without_blocks_costs_no_call() {
             home.settle(ALL, CX);
         }
         log.take();
-        for how in RUNGS {
+        for how in METHODS {
             for _ in 0..2 {
                 assert_eq!(
                     buffer.evict_if_idle(EvictRequest::new(ALL, how, CX)),
@@ -334,7 +332,7 @@ fn a_buffer_without_blocks_costs_no_call() {
         assert!(events.iter().all(|e| matches!(e, Event::Settle(_))), "{state}: {events:?}");
     }
     drop(buffer);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: a store that says `Backlog` is not asked for another transfer in this walk, also where copies take the place of
@@ -347,7 +345,7 @@ fn a_backlog_ends_the_transfers_of_a_walk_that_copies_too() {
     let backlog = Some(StoreError::Backlog);
     store.answer(Script { transfer: backlog, with: Capabilities::TRANSFER, ..Script::default() });
     let home = &forebay(&near, Traced::new(&store, &log), &world);
-    let tiles: [Buffer<'_, _, _>; 4] = std::array::from_fn(|_| Buffer::new(home, order(0)));
+    let tiles: [Buffer<_>; 4] = std::array::from_fn(|_| Buffer::new(home, order(0)));
     tiles.iter().for_each(|t| fill(t, 1));
     let report = home.reclaim(&tiles, ALL, Evict::ANY, CX);
     assert_eq!(report.evicted.copied, pages(4));

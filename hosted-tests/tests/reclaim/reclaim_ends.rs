@@ -1,7 +1,6 @@
 //! What a reclaim promises however store, source and others behave: it ends, it counts what is so, and it takes no more than
 //! was wanted.
 
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use std::collections::HashMap;
@@ -142,7 +141,7 @@ fn bare(near: &Near, settles: Settles) -> Bare<'_> {
     Forebay::new(Plain::new(near), Sys::new(settles), 0)
 }
 
-fn is_here<P: Platform, S: BackingStore<P::Block>>(tile: &Buffer<'_, P, S>) -> bool {
+fn is_here<H: Home>(tile: &Buffer<H>) -> bool {
     tile.residency().unwrap().resident > NONE
 }
 
@@ -151,13 +150,13 @@ fn is_here<P: Platform, S: BackingStore<P::Block>>(tile: &Buffer<'_, P, S>) -> b
 fn a_block_from_the_shelves_is_tried_for() {
     let near = near(4);
     let home = &Forebay::<_, _, [Place<&Near>; 16]>::new(&near, Null, 4);
-    let taken: Vec<_> = (0..4).map(|_| home.pool().take(order(0), (), CX).unwrap()).collect();
-    taken.into_iter().for_each(|block| home.pool().give(block, CX).unwrap());
+    let taken: Vec<_> = (0..4).map(|_| home.pool().take(AllocRequest::new(order(0)), (), CX).unwrap()).collect();
+    taken.into_iter().for_each(|block| home.pool().put(block, CX).unwrap());
     let idle = [Buffer::new(home, order(0))];
     let mut tries = 0;
     let got = home.or_reclaim(&idle, ReclaimTarget::block(order(2)), Evict::ANY, CX, || {
         tries += 1;
-        home.pool().take(order(2), (), CX)
+        home.pool().take(AllocRequest::new(order(2)), (), CX)
     });
     assert!(got.is_ok(), "{:?} after {tries} tries, and {:?} are free", got.err(), near.unused());
 }
@@ -310,7 +309,7 @@ fn who_refused_is_asked_once() {
 fn a_reclaim_ends_while_others_take_back() {
     let near = forever(near(8));
     let home: &'static Forebay<_, _> = forever(bare(near, Settles::Never));
-    let tiles: &'static [Buffer<'_, _, _>; 1] = forever([Buffer::new(home, order(0))]);
+    let tiles: &'static [Buffer<_>; 1] = forever([Buffer::new(home, order(0))]);
     fill(&tiles[0], 1);
     // Another core reads it, each time between two passes.
     *home.store().meanwhile.lock().unwrap() = Some(Box::new(|| drop(tiles[0].read().unwrap())));
@@ -411,14 +410,14 @@ fn what_is_on_shelves_is_freed_for_others() {
     let machine = Machine::new(&near);
     let home = &Forebay::<_, _, [Place<_>; 16]>::new(&machine, Null, 4);
     let taken: Vec<_> =
-        (0..4).map(|_| home.pool().take(order(0), Caching::WriteCombined, CX).unwrap()).collect();
+        (0..4).map(|_| home.pool().take(AllocRequest::new(order(0)), Caching::WriteCombined, CX).unwrap()).collect();
     let hogs: Vec<_> = (0..4).map(|_| near.allocate(AllocRequest::new(order(0)), CX).unwrap()).collect();
-    taken.into_iter().for_each(|block| home.pool().give(block, CX).unwrap());
-    assert_eq!((near.unused(), home.pool().ready()), (NONE, pages(4)));
+    taken.into_iter().for_each(|block| home.pool().put(block, CX).unwrap());
+    assert_eq!((near.unused(), home.pool().ready(Zones::ALL)), (NONE, pages(4)));
     let tiles = [0, 1].map(|_| Buffer::new(home, order(0)));
     let got = home.or_reclaim(&tiles, pages(1), Evict::ANY, CX, || tiles[0].write().map(drop));
     hogs.into_iter().for_each(|block| near.free(block));
-    assert_eq!(got, Ok(()), "and {:?} are ready for nobody", home.pool().ready());
+    assert_eq!(got, Ok(()), "and {:?} are ready for nobody", home.pool().ready(Zones::ALL));
 }
 
 /// Rule: what is gained is what this call gained: others who take back of what was reclaimable make nobody leave.
@@ -426,9 +425,9 @@ fn what_is_on_shelves_is_freed_for_others() {
 fn what_others_take_back_makes_nobody_leave() {
     let near = forever(near(24));
     let home: &'static Forebay<_, _> = forever(bare(near, Settles::Reclaimable));
-    let tiles: &'static [Buffer<'_, _, _>; 20] =
+    let tiles: &'static [Buffer<_>; 20] =
         forever(std::array::from_fn(|_| Buffer::new(home, order(0))));
-    let theirs: &'static Buffer<'_, _, _> = forever(Buffer::new(home, order(2)));
+    let theirs: &'static Buffer<_> = forever(Buffer::new(home, order(2)));
     tiles.iter().chain([theirs]).for_each(|b| fill(b, 1));
     theirs.evict(ALL, Evict::TRANSFER, CX).unwrap();
     home.settle(NONE, CX); // 4 are reclaimable

@@ -1,8 +1,6 @@
 //! Why blocks stayed, counted: every reason there is.
 
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, World};
 
 const ANSWERS: [StoreError; 14] = [
     StoreError::Unsupported,
@@ -130,7 +128,7 @@ fn what_is_not_permitted_is_no_answer_of_the_store() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
     let store = Scripted::new(&far);
     let home = &forebay(&near, &store, &world);
-    let buffers: [Buffer<'_, _, _>; 4] = [(); 4].map(|()| Buffer::new(home, order(0)));
+    let buffers: [Buffer<_>; 4] = [(); 4].map(|()| Buffer::new(home, order(0)));
     buffers.iter().for_each(|buffer| fill(buffer, 1));
     store.answer(Script { transfer: Some(StoreError::Backlog), ..Script::default() });
     assert_eq!(home.reclaim(&buffers, ALL, Evict::TRANSFER, CX).evicted.refused, pages(1));

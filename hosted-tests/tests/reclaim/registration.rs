@@ -9,7 +9,6 @@ mod loose;
 mod model;
 mod storm;
 
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::shmem::Arena;
 use forebay_backends::*;
 use hosted_tests::kit::*;
@@ -61,7 +60,7 @@ where
     let ground = Ground::<L, Source, Store>::new(72);
     let home = Forebay::<_, _, [Place<_>; 8]>::new(&ground.near, &ground.far, 2);
     storm::<_, _, Seat, List>(&home, length);
-    home.pool().trim(ALL, CX);
+    home.pool().trim(Zones::ALL, ALL, CX);
     ground.is_home();
 }
 
@@ -92,7 +91,7 @@ fn registration_and_teardown_over_tiers() {
     let (first, second) = (region::<3>(24, 1), far_with_id(80, 2));
     let home = Forebay::<_, _, [Place<_>; 8]>::new(&near, Tiered(&first, &second), 2);
     storm::<_, _, SpinRawMutex, SpinRawMutex>(&home, FEW);
-    home.pool().trim(ALL, CX);
+    home.pool().trim(Zones::ALL, ALL, CX);
     assert_eq!(
         (near.unused(), first.space(), second.space()),
         (pages(72), Space { pages: pages(24), 3), Space::new(pages(80), transfers: 16) }
@@ -106,8 +105,8 @@ fn registration_and_teardown_watched() {
     let (world, near, far) = (World::new(Contents::Ignored), near(72), far(108));
     let home = Forebay::<_, _, [Place<_>; 8]>::new(Watched::new(&near, &world), &far, 2);
     storm::<_, _, SpinRawMutex, SpinRawMutex>(&home, FEW);
-    home.pool().trim(ALL, CX);
-    all_home(&world, &near, &far);
+    home.pool().trim(Zones::ALL, ALL, CX);
+    all_returned(&world, &near, &far);
 }
 
 /// The same over an arena, source and store in one, with chunks that come and go.
@@ -117,7 +116,7 @@ fn registration_and_teardown_in_an_arena() {
     let arena = Arena::builder(16 * chunk).chunk(chunk as usize).limit(pages(72)).create().expect("an arena");
     let home = Forebay::<_, _, [Place<_>; 8]>::new(&arena, &arena, 2);
     storm::<_, _, SpinRawMutex, SpinRawMutex>(&home, FEW);
-    home.pool().trim(ALL, CX);
+    home.pool().trim(Zones::ALL, ALL, CX);
     let settled = home.settle(ALL, CX);
     assert_eq!((settled.pending, settled.reclaimable, settled.error), (NONE, NONE, None));
     assert_eq!((arena.resident(), arena.stored(), arena.unused()), (NONE, NONE, arena.total()));

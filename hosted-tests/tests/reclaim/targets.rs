@@ -1,10 +1,8 @@
 //! What a reclaim reaches for: pages that left, or pages that are free; how it ends where the store can't follow.
 
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::walkers::*;
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, World};
 use std::cell::Cell;
 
 const TRANSFER: Evict = Evict::TRANSFER;
@@ -23,7 +21,7 @@ fn told(report: &Report) -> ([usize; 3], Outcome) {
 fn moved_or_freed() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let home = &forebay(&near, &far, &world);
-    let tiles = tiles::<8, _, _>(home, order(1));
+    let tiles = tiles::<8, _>(home, order(1));
     let report = home.reclaim(&tiles, ReclaimTarget::moved(pages(4)), TRANSFER, CX);
     assert_eq!((told(&report), near.unused()), (([4, 0, 4], Outcome::Reached), NONE));
     assert_eq!(report.settled.pending, pages(4));
@@ -40,7 +38,7 @@ fn moved_or_freed() {
     world.validate();
     check_all(&tiles);
     drop(tiles);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: every block that is written out in pieces is written to its end.
@@ -48,22 +46,22 @@ fn moved_or_freed() {
 fn a_block_is_written_to_its_end() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let home = &forebay(&near, &far, &world);
-    let tiles = tiles::<2, _, _>(home, order(3));
+    let tiles = tiles::<2, _>(home, order(3));
     let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(1)), TRANSFER, CX);
     assert_eq!((told(&report), near.unused()), (([8, 8, 8], Outcome::Reached), pages(8)));
     check_all(&tiles);
     drop(tiles);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
-/// Rule: where the context does not permit to write out, what was handed over is not yet reclaimable: it says so, takes no
+/// Rule: where the context does not permit to write out, what was transferred is not yet reclaimable: it says so, takes no
 /// more than was wanted, also not the next time, and settles a few times only.
 #[test]
 fn in_an_interrupt_it_is_pending() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let store = Settles::new(&far);
     let home = &forebay(&near, &store, &world);
-    let tiles = tiles::<8, _, _>(home, order(1));
+    let tiles = tiles::<8, _>(home, order(1));
     for (moved, pending) in [(4, 4), (0, 4), (0, 4)] {
         let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(3)), Evict::ANY, INTERRUPT);
         assert_eq!(told(&report), ([moved, 0, 0], Outcome::Pending));
@@ -79,7 +77,7 @@ fn in_an_interrupt_it_is_pending() {
     world.validate();
     check_all(&tiles);
     drop(tiles);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: what is copied is free at once, and the store is not asked to write out.
@@ -87,7 +85,7 @@ fn in_an_interrupt_it_is_pending() {
 fn what_is_copied_is_free_at_once() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let home = &forebay(&near, &far, &world);
-    let tiles = tiles::<8, _, _>(home, order(1));
+    let tiles = tiles::<8, _>(home, order(1));
     for (want, gained, outcome) in [
         (3, 4, Outcome::Reached),
         (0, 0, Outcome::Reached),
@@ -101,7 +99,7 @@ fn what_is_copied_is_free_at_once() {
     assert_eq!(near.unused(), pages(16));
     check_all(&tiles);
     drop(tiles);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: a store that takes one block at a time is settled after each, until enough is free; where it can't be settled, the
@@ -111,7 +109,7 @@ fn a_store_with_room_for_one() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), region::<1>(32, 0));
     let store = Settles::new(&far);
     let home = &forebay(&near, &store, &world);
-    let tiles = tiles::<8, _, _>(home, order(1));
+    let tiles = tiles::<8, _>(home, order(1));
     let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(9)), TRANSFER, CX);
     assert_eq!((told(&report), near.unused()), (([10, 10, 10], Outcome::Reached), pages(10)));
     store.times();
@@ -134,7 +132,7 @@ fn a_store_that_can_not_settle_ends_it() {
         let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
         let store = Settles::new(&far);
         let home = &forebay(&near, &store, &world);
-        let tiles = tiles::<8, _, _>(home, order(1));
+        let tiles = tiles::<8, _>(home, order(1));
         store.how.set(how);
         // One that fails is given no more; one that only does not come nearer may wait for what is not there yet.
         let lies = how == Settling::Lies;
@@ -156,7 +154,7 @@ fn a_store_that_can_not_settle_ends_it() {
         world.validate();
         check_all(&tiles);
         drop(tiles);
-        all_home(&world, &near, &far);
+        all_returned(&world, &near, &far);
     }
 }
 
@@ -190,7 +188,7 @@ fn who_refused_is_not_asked_again() {
             let (near, far) = (near(16), far(32));
             let home: &Forebay<_, _> =
                 &Forebay::new(Stubborn(&near, Cell::new(0)), &far);
-            let tiles = tiles::<8, _, _>(home, order(1));
+            let tiles = tiles::<8, _>(home, order(1));
             for _ in 0..3 {
                 home.reclaim(&tiles, ReclaimTarget::freed(ALL), how, cx);
                 assert_eq!(home.platform().1.take(), usize::from(how != COPY || cx == CX), "{how:?} {cx:?}");
@@ -206,7 +204,7 @@ fn how_it_ends() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(8));
     let home = &forebay(&near, &far, &world);
     let none: [Stone; 0] = [];
-    let tiles = tiles::<4, _, _>(home, order(2));
+    let tiles = tiles::<4, _>(home, order(2));
     let guards = tiles.each_ref().map(|t| t.read().unwrap());
     for measure in [ReclaimTarget::moved, ReclaimTarget::freed] {
         for (want, outcome) in [(0, Outcome::Reached), (1, Outcome::Nothing)] {
@@ -260,7 +258,7 @@ fn what_the_system_can_take_counts() {
     const CHUNK: usize = 16;
     let arena = Arena::builder(8 * CHUNK as u64 * 4096).chunk(CHUNK * 4096).create().unwrap();
     let home = &Forebay::new(&arena, &arena);
-    let tiles = tiles::<6, _, _>(home, order(4));
+    let tiles = tiles::<6, _>(home, order(4));
     for round in 1..=2 {
         let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(CHUNK)), TRANSFER, CX);
         assert_eq!(told(&report), ([CHUNK, 0, CHUNK], Outcome::Reached));

@@ -1,9 +1,7 @@
 //! A reclaim for some zones: what is elsewhere stays, and is found again.
 
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use hosted_tests::kit::walkers::*;
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, World};
 
 /// What the store has of the buffers before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,7 +86,7 @@ fn a_block_in_a_zone() {
     let (near, far) = (TwoZones::new(8, 16), far(64));
     let home = &forebay(&near, &far, &world);
     let buffer = |zone: Zone| Buffer::new(home, order(2)).within(zone.only());
-    let buffers: [Buffer<'_, _, _>; 4] = [HIGH, LOW, HIGH, LOW].map(buffer);
+    let buffers: [Buffer<_>; 4] = [HIGH, LOW, HIGH, LOW].map(buffer);
     buffers.iter().for_each(|b| fill(b, 5));
     let block = ReclaimTarget::block(order(2));
     let report = home.reclaim(&buffers, block.within(HIGH.only()), Evict::ANY, CX);
@@ -109,7 +107,7 @@ fn a_block_elsewhere_is_none() {
     let world = World::new(Contents::Compared);
     let (near, far) = (TwoZones::new(8, 8), far(64));
     let home = &forebay(&near, &far, &world);
-    let buffers: [Buffer<'_, _, _>; 2] = [(); 2].map(|()| Buffer::new(home, order(2)).within(HIGH.only()));
+    let buffers: [Buffer<_>; 2] = [(); 2].map(|()| Buffer::new(home, order(2)).within(HIGH.only()));
     buffers.iter().for_each(|b| fill(b, 5));
     let report = home.reclaim(&buffers, ReclaimTarget::block(order(2)).within(HIGH.only()), Evict::ANY, CX);
     assert_eq!((report.gained, report.outcome), (pages(4), Outcome::Reached));

@@ -3,7 +3,6 @@
 //! Ignored, as they are wrong on purpose; `hosted-tests/tsan` runs them, and fails if one of them is not reported.
 
 use super::{FEW, over_a_region};
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 

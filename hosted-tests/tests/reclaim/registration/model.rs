@@ -1,6 +1,5 @@
 //! What a test knows of a buffer that several threads use, without ordering them.
 
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use hosted_tests::kit::CX;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 

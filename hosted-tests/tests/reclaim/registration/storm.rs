@@ -1,8 +1,7 @@
 //! Everybody at once.
 
 use super::model::{Object, Tally, one};
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
-use hosted_tests::kit::{ALL, CX, NONE, RUNGS, order, pages};
+use hosted_tests::kit::{ALL, CX, NONE, METHODS, order, pages};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
@@ -43,8 +42,8 @@ struct Stage<'h, P: Platform, S: BackingStore<P::Block>, Seat: RawMutex, List: R
 fn how(n: usize) -> Evict {
     match n % 8 {
         6 => Evict::PURGE,
-        7 => RUNGS[n / 8 % 6] | Evict::PURGE,
-        k => RUNGS[k],
+        7 => METHODS[n / 8 % 6] | Evict::PURGE,
+        k => METHODS[k],
     }
 }
 
@@ -165,7 +164,7 @@ where
             let settled = self.home.settle(pages(n % 5), CX);
             assert_eq!(settled.error, None);
             self.settled.fetch_add(settled.freed.get(), Relaxed);
-            self.home.pool().trim(pages(n % 3), CX);
+            self.home.pool().trim(Zones::ALL, pages(n % 3), CX);
             thread::yield_now();
         }
     }

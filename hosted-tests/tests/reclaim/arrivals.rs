@@ -1,8 +1,6 @@
 //! Places for buffers that come and go while others walk by.
 
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, World};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
@@ -45,7 +43,7 @@ fn in_and_out() {
     assert_eq!(world.frames_out(), pages(2));
     check(places[1].get().unwrap().as_ref().unwrap(), 3);
     drop(places);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: while somebody uses what is in a place, or its emptiness, nothing is taken out or put in; others use it too, and a
@@ -73,7 +71,7 @@ fn in_use() {
     places[1].put(refused.item).unwrap();
     check(places[1].get().unwrap().as_ref().unwrap(), 2);
     drop(places);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Tries, while it is asked for pages, what others may do with the places: its own is the first.
@@ -131,7 +129,7 @@ fn dropping_gives_all_back() {
                 check(place.get().unwrap().as_ref().unwrap(), i as u8);
             }
             drop(places);
-            all_home(&world, &near, &far);
+            all_returned(&world, &near, &far);
         }
     }
 }
@@ -159,7 +157,7 @@ fn places_on_a_roster() {
         assert_eq!(home.reclaim(roster.of(&places), ALL, Evict::ANY, CX).evicted, Evicted::default());
     }
     drop(places);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 const ROUNDS: usize = 3000;
@@ -178,7 +176,7 @@ fn buffers_come_and_go_while_others_walk() {
     let (home, roster, places, stop, moved, lives, reads) =
         (home, &roster, &places, &stop, &moved, &lives, &reads);
     // Every byte of a buffer is the same number; nobody sees a mixture.
-    let look = |buffer: &Buffer<'_, _, _, _>| {
+    let look = |buffer: &Buffer<_, _>| {
         let Ok(guard) = buffer.read() else { return };
         let mut bytes = vec![0; guard.bytes()];
         guard.read_at(0, &mut bytes);
@@ -190,7 +188,7 @@ fn buffers_come_and_go_while_others_walk() {
             s.spawn(move || {
                 for n in (k..).take_while(|_| !stop.load(Ordering::Relaxed)) {
                     let want = [ReclaimTarget::moved(pages(3)), ReclaimTarget::freed(pages(2))][n % 2];
-                    let how = RUNGS[n % 6];
+                    let how = METHODS[n % 6];
                     let report = match n % 3 {
                         0 => home.reclaim(places, want, how, CX),
                         _ => home.reclaim(roster.of(places), want, how, CX),

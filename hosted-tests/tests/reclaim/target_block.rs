@@ -1,13 +1,10 @@
 //! A block of some order is wanted, not just pages: fragmentation and shortage are told apart (`ttm-semantics.md` B9).
 
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::walkers::*;
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, Watched, World};
 
 const BIG: Order = Order::new(3).expect("an order");
-const LADDER: Evict = Evict::ANY;
 
 fn filled<'h, P: Platform, S: BackingStore<P::Block>>(
     home: &'h Forebay<P, S>,
@@ -19,7 +16,7 @@ fn filled<'h, P: Platform, S: BackingStore<P::Block>>(
     tiles
 }
 
-fn resident<P: Platform, S: BackingStore<P::Block>>(tiles: &[Buffer<'_, P, S>]) -> usize {
+fn resident<H: Home>(tiles: &[Buffer<H>]) -> usize {
     tiles.iter().filter(|t| t.residency().is_ok_and(|r| r.resident > NONE)).count()
 }
 
@@ -39,25 +36,25 @@ fn what_is_there_costs_nothing() {
     let (world, near, far) = (World::new(Contents::Compared), near(32), far(64));
     let home: &Forebay<_, _> =
         &Forebay::<_, _, [Place<_>; 4]>::new(Watched::new(&near, &world), Watched::new(&far, &world), 1);
-    home.pool().give(home.pool().take(order(1), (), CX).unwrap(), CX).unwrap();
+    home.pool().put(home.pool().take(AllocRequest::new(order(1)), (), CX).unwrap(), CX).unwrap();
     let tiles = filled(home, order(0), 4);
     let _ = tiles[0].set_purgeable(true).unwrap();
-    let ready = home.pool().ready();
+    let ready = home.pool().ready(Zones::ALL);
     for _ in 0..3 {
-        let report = home.reclaim(&tiles[..], ReclaimTarget::block(BIG), LADDER, CX);
+        let report = home.reclaim(&tiles[..], ReclaimTarget::block(BIG), Evict::ANY, CX);
         assert_eq!(told(&report), ([0, 0], Outcome::Reached));
-        assert_eq!((report.evicted, home.pool().ready(), resident(&tiles)), (Evicted::default(), ready, 4));
+        assert_eq!((report.evicted, home.pool().ready(Zones::ALL), resident(&tiles)), (Evicted::default(), ready, 4));
     }
     tiles.iter().for_each(|t| check(t, 6));
     drop(tiles);
-    home.pool().trim(ALL, CX);
-    all_home(&world, &near, &far);
+    home.pool().trim(Zones::ALL, ALL, CX);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: blocks of that order or above go first, one is enough, and the small ones stay, wherever they are in the walk.
 #[test]
 fn large_blocks_go_first() {
-    for how in [Evict::TRANSFER, Evict::COPY, LADDER] {
+    for how in [Evict::TRANSFER, Evict::COPY, Evict::ANY] {
         for large in [3, 4] {
             let (world, near, far) = (World::new(Contents::Compared), near(64), far(128));
             let home = &forebay(&near, &far, &world);
@@ -74,7 +71,7 @@ fn large_blocks_go_first() {
             world.validate();
             all.iter().for_each(|t| check(t, 6));
             drop((big, small));
-            all_home(&world, &near, &far);
+            all_returned(&world, &near, &far);
         }
     }
 }
@@ -90,18 +87,18 @@ fn who_has_no_such_block_is_not_disturbed() {
         fill(&buffer, 6);
         buffer
     };
-    let small: [Buffer<'_, _, _>; 4] = std::array::from_fn(|_| buffer(order(1), LOW));
+    let small: [Buffer<_>; 4] = std::array::from_fn(|_| buffer(order(1), LOW));
     let high = [buffer(order(2), HIGH), buffer(order(2), HIGH)];
     small[2].evict(ALL, Evict::COPY, CX).unwrap();
     check(&small[2], 6); // clean
     log.take();
     let all = refs(&[&small, &high]);
     let hooks = || log.count(|e| matches!(e, Event::BeforeEvict(..) | Event::AfterRestore(..)));
-    let report = home.reclaim(&all[..], ReclaimTarget::moved(ALL).within(HIGH.only()), LADDER, CX);
+    let report = home.reclaim(&all[..], ReclaimTarget::moved(ALL).within(HIGH.only()), Evict::ANY, CX);
     assert_eq!((report.evicted.moved(), hooks()), (pages(8), 2));
     let low: Vec<_> = small.iter().collect();
     let guard = small[0].read().unwrap(); // so that the shortage lasts
-    home.reclaim(&low[..], ReclaimTarget::block(order(2)).within(HIGH.only()), LADDER, CX);
+    home.reclaim(&low[..], ReclaimTarget::block(order(2)).within(HIGH.only()), Evict::ANY, CX);
     assert_eq!(hooks(), 0);
     let report =
         home.reclaim(&low[..], ReclaimTarget::block(order(2)).within(LOW.only()), Evict::TRANSFER, CX);
@@ -126,18 +123,18 @@ fn only_large_ones_are_purged_and_dropped_clean() {
             } else {
                 tile.evict(ALL, Evict::COPY, CX).unwrap();
                 check(tile, 6);
-                tile.evict_if_idle(EvictRequest::new(NONE, LADDER, CX));
+                tile.evict_if_idle(EvictRequest::new(NONE, Evict::ANY, CX));
             }
         }
         let all = refs(&[&small, &big]);
-        let report = home.reclaim(&all[..], ReclaimTarget::block(BIG), LADDER, CX);
+        let report = home.reclaim(&all[..], ReclaimTarget::block(BIG), Evict::ANY, CX);
         assert_eq!(told(&report), ([8, 8], Outcome::Reached), "{first}");
         assert_eq!((resident(&small), resident(&big)), (16, 3));
         assert_eq!(big[2].residency().unwrap().resident, NONE, "{first}");
         assert_eq!(report.evicted.clean + report.evicted.purged, pages(8));
         small.iter().for_each(|t| check(t, 6));
         drop((big, small));
-        all_home(&world, &near, &far);
+        all_returned(&world, &near, &far);
     }
 }
 
@@ -151,16 +148,16 @@ fn fragmented_is_not_short() {
         // Of each pair of pages one is somebody else's for ever, so nothing can be joined.
         let hogged = leave(&near, (0..32).map(|n| 2 * n));
         let small = filled(home, order(0), 32 - free);
-        let report = home.reclaim(&small[..], ReclaimTarget::block(BIG), LADDER, CX);
+        let report = home.reclaim(&small[..], ReclaimTarget::block(BIG), Evict::ANY, CX);
         assert_eq!(told(&report), ([leaves; 2], Outcome::Fragmented), "{free} free");
         assert_eq!(near.unused(), pages(free + leaves));
-        let again = home.reclaim(&small[..], ReclaimTarget::block(BIG), LADDER, CX);
+        let again = home.reclaim(&small[..], ReclaimTarget::block(BIG), Evict::ANY, CX);
         assert_eq!(told(&again), ([0, 0], Outcome::Fragmented));
         world.validate();
         small.iter().for_each(|t| check(t, 6));
         drop(small);
         give_back(&near, hogged);
-        all_home(&world, &near, &far);
+        all_returned(&world, &near, &far);
     }
 }
 
@@ -188,22 +185,22 @@ fn in_a_shortage_small_ones_leave() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(64));
     let home = &forebay(&near, &far, &world);
     let small = filled(home, order(0), 16);
-    let report = home.reclaim(&small[..], ReclaimTarget::block(BIG), LADDER, CX);
+    let report = home.reclaim(&small[..], ReclaimTarget::block(BIG), Evict::ANY, CX);
     assert_eq!(report.evicted.moved(), pages(8));
     assert!(matches!(report.outcome, Outcome::Reached | Outcome::Fragmented));
     let guards: Vec<_> = small.iter().map(|t| t.read()).collect(); // eight of them are in use, and that's all there is
-    let report = home.reclaim(&small[..], ReclaimTarget::block(BIG), LADDER, CX);
+    let report = home.reclaim(&small[..], ReclaimTarget::block(BIG), Evict::ANY, CX);
     assert_eq!(told(&report), ([0, 0], Outcome::Nothing));
     drop(guards);
     drop(small[0].write().unwrap());
     let guards: Vec<_> = small[1..].iter().map(|t| t.read()).collect();
-    let report = home.reclaim(&small[..], ReclaimTarget::block(BIG), LADDER, CX);
+    let report = home.reclaim(&small[..], ReclaimTarget::block(BIG), Evict::ANY, CX);
     assert_eq!(told(&report), ([1, 1], Outcome::Short), "the rest is in use");
     drop(guards);
     world.validate();
     small.iter().for_each(|t| check(t, 6));
     drop(small);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: in an interrupt such a block is not yet to be had, and a second call takes no more.
@@ -215,15 +212,15 @@ fn in_an_interrupt_it_is_pending() {
     let small = filled(home, order(0), 16);
     let all = refs(&[&small, &big]);
     for moved in [8, 0, 0] {
-        let report = home.reclaim(&all[..], ReclaimTarget::block(BIG), LADDER, Context::INTERRUPT);
+        let report = home.reclaim(&all[..], ReclaimTarget::block(BIG), Evict::ANY, Context::INTERRUPT);
         assert_eq!(told(&report), ([moved, 0], Outcome::Pending));
         assert_eq!((resident(&small), resident(&big)), (16, 1));
     }
-    let report = home.reclaim(&all[..], ReclaimTarget::block(BIG), LADDER, CX);
+    let report = home.reclaim(&all[..], ReclaimTarget::block(BIG), Evict::ANY, CX);
     assert_eq!(told(&report), ([0, 8], Outcome::Reached));
     all.iter().for_each(|t| check(t, 6));
     drop((big, small));
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: small blocks that are on their way do not stand for a large one: that goes too.
@@ -244,7 +241,7 @@ fn small_ones_on_their_way_are_not_a_block() {
     all.iter().for_each(|t| check(t, 6));
     drop((big, small));
     give_back(&near, hogged);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: a store that takes one block at a time is settled between.
@@ -273,14 +270,14 @@ fn shelves_first() {
     let big = filled(home, BIG, 2);
     let shelved = filled(home, order(0), 16);
     drop(shelved);
-    assert_eq!((near.unused(), home.pool().ready()), (NONE, pages(16)));
-    let report = home.reclaim(&big[..], ReclaimTarget::block(BIG), LADDER, CX);
+    assert_eq!((near.unused(), home.pool().ready(Zones::ALL)), (NONE, pages(16)));
+    let report = home.reclaim(&big[..], ReclaimTarget::block(BIG), Evict::ANY, CX);
     assert_eq!((report.outcome, report.evicted), (Outcome::Reached, Evicted::default()));
-    assert_eq!((home.pool().ready(), resident(&big)), (pages(8), 2), "as far as it takes");
+    assert_eq!((home.pool().ready(Zones::ALL), resident(&big)), (pages(8), 2), "as far as it takes");
     big.iter().for_each(|t| check(t, 6));
     drop(big);
-    home.pool().trim(ALL, CX);
-    all_home(&world, &near, &far);
+    home.pool().trim(Zones::ALL, ALL, CX);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: where the source does not say how much is free, what this call freed stands for it: as many pages leave as the
@@ -291,14 +288,14 @@ fn a_source_that_does_not_say() {
     let home = &Forebay::new(LoudRam(&near), &far);
     let hogged = leave(&near, (0..32).map(|n| 2 * n));
     let small = filled(home, order(0), 32);
-    let report = home.reclaim(&small[..], ReclaimTarget::block(BIG), LADDER, CX);
+    let report = home.reclaim(&small[..], ReclaimTarget::block(BIG), Evict::ANY, CX);
     assert_eq!(told(&report), ([8, 8], Outcome::Fragmented));
     assert_eq!(near.unused(), pages(8));
     small.iter().for_each(|t| check(t, 6));
     drop(small);
     give_back(&near, hogged);
     let big = filled(home, BIG, 8);
-    let report = home.reclaim(&big[..], ReclaimTarget::block(BIG), LADDER, CX);
+    let report = home.reclaim(&big[..], ReclaimTarget::block(BIG), Evict::ANY, CX);
     assert_eq!(told(&report), ([8, 8], Outcome::Reached));
     big.iter().for_each(|t| check(t, 6));
 }
@@ -310,7 +307,7 @@ fn larger_than_any() {
     let (near, far) = (TwoZones::new(8, 8), far(64));
     let home = &forebay(&near, &far, &world);
     let tiles = filled(home, order(2), 4);
-    let report = home.reclaim(&tiles[..], ReclaimTarget::block(BIG), LADDER, CX);
+    let report = home.reclaim(&tiles[..], ReclaimTarget::block(BIG), Evict::ANY, CX);
     assert_eq!(told(&report), ([0, 0], Outcome::Nothing));
     assert_eq!(resident(&tiles), 4);
     drop(tiles);
@@ -320,7 +317,7 @@ fn larger_than_any() {
 /// Rule: what became reclaimable by the system counts once, also where small blocks had to follow.
 #[test]
 fn what_became_reclaimable_is_counted_to_the_end() {
-    /// Whatever is handed over the system can have at once.
+    /// Whatever is transferred the system can have at once.
     struct Swapped(Far);
     impl BackingStore<RamBlock<PAGE>> for Swapped {
         fn ids(&self) -> StoreIds {
@@ -349,7 +346,7 @@ fn what_became_reclaimable_is_counted_to_the_end() {
     let big = filled(home, BIG, 1);
     let small = filled(home, order(0), 16);
     let all = refs(&[&small, &big]);
-    let report = home.reclaim(&all[..], ReclaimTarget::block(BIG), LADDER, CX);
+    let report = home.reclaim(&all[..], ReclaimTarget::block(BIG), Evict::ANY, CX);
     assert_eq!(told(&report), ([16, 16], Outcome::Short), "the system has the pages, the source no block");
     all.iter().for_each(|t| check(t, 6));
 }

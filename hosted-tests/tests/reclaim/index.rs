@@ -1,11 +1,9 @@
 //! A roster says what buffers are, whatever is done to them; a walk by it visits those and no others, and costs what it
 //! finds.
 
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::walkers::*;
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, Watched, World};
 use proptest::prelude::*;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -115,7 +113,7 @@ fn live<'h, P, S, T, W>(
         match op {
             Op::Fill => fill(buffer, i as u8),
             Op::Read => drop(contents(buffer)),
-            Op::Evict(n, how) => drop(buffer.evict(pages(n), RUNGS[how], CX).unwrap()),
+            Op::Evict(n, how) => drop(buffer.evict(pages(n), METHODS[how], CX).unwrap()),
             Op::Restore(n) => drop(buffer.restore(pages(n), CX).into_result().unwrap()),
             Op::Populate(n) => drop(buffer.populate(pages(n), CX).into_result().unwrap()),
             Op::Purge => buffer.purge(CX).unwrap(),
@@ -127,7 +125,7 @@ fn live<'h, P, S, T, W>(
             Op::Settle => drop(home.settle(pages(3), CX)),
             Op::Reclaim(n, how) => {
                 let all: Vec<_> = buffers.iter().flatten().collect();
-                home.reclaim(roster.of(&all), pages(n), RUNGS[how], CX);
+                home.reclaim(roster.of(&all), pages(n), METHODS[how], CX);
             }
             Op::Replace => {}
         }
@@ -178,7 +176,7 @@ proptest! {
             }
         }
         prop_assert!(words.iter().all(|word| *word == 0));
-        all_home(&world, &near, &far);
+        all_returned(&world, &near, &far);
     }
 }
 
@@ -219,7 +217,7 @@ fn on_two_rosters() {
     check(&buffer, 1);
     drop(buffer);
     assert_eq!(resident(), [[0; 0]; 2]);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 static CALLS_LEFT: AtomicU32 = AtomicU32::new(u32::MAX);
@@ -315,7 +313,7 @@ fn a_walk_visits_those_that_are_listed() {
     members.iter().for_each(|i| check(&buffers[*i], 1));
     drop((seats, other_seats));
     drop((buffers, others));
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: there is no seat past the end; a slice may be shorter than its roster, or longer: only what is in both is walked.
@@ -383,5 +381,5 @@ fn a_million_seats() {
     buffers.iter().for_each(|b| check(b, 4));
     drop(seats);
     drop(buffers);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
