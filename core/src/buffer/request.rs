@@ -43,12 +43,12 @@ impl EvictRequest {
         self.purges(class) || self.phase != Phase::Purge && class.contains(self.class())
     }
 
-    /// Whether a buffer is skipped, as it was used or refused since the last look. A buffer that was not purged yet is purged
-    /// even if it was used.
+    /// Whether a buffer is skipped, as it was used or refused since the last look. Purging pays no regard to use, unless the
+    /// buffer was purged before and is resident again.
     pub(crate) fn skips(&self, class: Class, reference: Reference) -> bool {
         match reference {
             Reference::Idle => false,
-            Reference::Used => !self.purges(class) || class.contains(Class::PURGED),
+            Reference::Used => !self.purges(class) || class.contains(Class::PURGED | Class::RESIDENT),
             Reference::Refused => true,
         }
     }

@@ -97,19 +97,19 @@ macro_rules! tuple {
         impl<$($list: Candidates),*> Sealed for ($($list,)*) {}
         impl<$($list: Candidates),*> Candidates for ($($list,)*) {
             fn candidate_count(&self) -> usize {
-                0 $(+ self.$n.candidate_count())*
+                0_usize$(.saturating_add(self.$n.candidate_count()))*
             }
             fn find_candidate(&self, class: Class, range: Range<usize>) -> Option<usize> {
-                let before = 0;
+                let before = 0_usize;
                 $(
                     let len = self.$n.candidate_count();
-                    let (start, end) = (range.start.max(before), range.end.min(before + len));
+                    let (start, end) = (range.start.max(before), range.end.min(before.saturating_add(len)));
                     if start < end {
                         if let Some(n) = self.$n.find_candidate(class, start - before..end - before) {
                             return Some(before + n);
                         }
                     }
-                    let before = before + len;
+                    let before = before.saturating_add(len);
                 )*
                 let _ = before;
                 None

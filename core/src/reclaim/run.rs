@@ -1,6 +1,6 @@
 //! One reclaim: its phases, and when it gives up.
 
-use crate::buffer::{EvictRequest, Phase};
+use crate::buffer::{Class, EvictRequest, Phase};
 use crate::forebay::{Forebay, Hands};
 use crate::frame::{AllocRequest, Context, Evict, Order, Pages};
 use crate::port::{BackingStore, FrameSource, OwnedBlock, Platform, Settled};
@@ -86,17 +86,31 @@ impl<'f, P: Platform, S: BackingStore<P::Block>, C: Candidates> Run<'f, P, S, C>
     }
 
     pub(super) fn run(mut self) -> Report {
-        self.report.outcome = match (self.target.order, self.target.measure) {
-            (Some(order), _) => self.free_a_block(order),
-            (None, Measure::Freed) => {
-                self.count_before();
-                self.free()
+        for attempt in 1..=2 {
+            self.report.outcome = match (self.target.order, self.target.measure) {
+                (Some(order), _) => self.free_a_block(order),
+                (None, Measure::Freed) => {
+                    self.count_before();
+                    self.free()
+                }
+                (None, Measure::Moved) => self.move_out(),
+            };
+            if attempt == 2 || self.report.outcome != Outcome::Nothing || !self.may_have_missed() {
+                break;
             }
-            (None, Measure::Moved) => self.move_out(),
-        };
+            self.methods = self.how;
+        }
         self.report.gained = self.gained();
         stats::send(Event::Reclaimed(self.report));
         self.report
+    }
+
+    /// Whether a second attempt may find something: a backlog ended the transfers of the first, before everything was asked.
+    /// Since then the store made room, or it has room for other blocks; or something may be purged that was skipped.
+    fn may_have_missed(&self) -> bool {
+        let purgeable = || self.over.find_candidate(Class::PURGEABLE, 0..self.over.candidate_count()).is_some();
+        self.report.evicted.backlogs > 0
+            && (self.forebay.store().space().transfers > 0 || self.how.contains(Evict::PURGE) && purgeable())
     }
 
     /// Until the goal left its buffers.
