@@ -64,12 +64,11 @@ impl<const PAGE: usize> defmt::Format for HeapBlock<PAGE> {
     }
 }
 
-/// A source over one range of RAM without any metadata beside it: the list of free pieces lies **in the free
-/// memory itself**. For a program that has such a heap anyway.
+/// A source over one range of RAM without separate metadata: the list of free parts lies **in the free memory itself**. For a
+/// program that has such a heap already.
 ///
-/// First fit over a sorted list: O(free pieces) under the lock for every call, so never on an eviction path that
-/// must be quick; and natural alignment may leave gaps that no large block fits into. [`Ram`](super::Ram) has
-/// neither fault. A block can't be split, so it is evicted whole or not at all.
+/// First fit over a sorted list: O(free parts) under the lock for every call, so it does not fit an eviction path that must
+/// be quick; and natural alignment may leave gaps that fit no large block. [`Ram`](super::Ram) has neither fault. A block can't be split, so it is evicted whole or not at all.
 pub struct HeapSource<L, const PAGE: usize>(Mutex<L, Heap>);
 
 impl<L: RawMutex, const PAGE: usize> HeapSource<L, PAGE> {
@@ -79,7 +78,7 @@ impl<L: RawMutex, const PAGE: usize> HeapSource<L, PAGE> {
         HeapSource(Mutex::new(Heap::empty()))
     }
 
-    /// Gives it its memory; returns how many bytes of it are in whole, aligned pages.
+    /// Adds the memory. Returns how many bytes of it are in whole, aligned pages.
     ///
     /// # Errors
     /// The memory, untouched: [`MemoryError::Already`] after the first time, [`MemoryError::NoWholePage`].
@@ -101,7 +100,7 @@ impl<L: RawMutex, const PAGE: usize> HeapSource<L, PAGE> {
         })
     }
 
-    /// Bytes that are free, though perhaps in pieces.
+    /// Bytes that are free, perhaps not contiguous.
     pub fn free_bytes(&self) -> usize {
         self.0.lock(|heap| heap.free())
     }
@@ -128,7 +127,7 @@ impl<L: RawMutex, const PAGE: usize> FrameSource for HeapSource<L, PAGE> {
         }
     }
 
-    /// A block of another heap is leaked, never mixed in.
+    /// A block of another heap is leaked.
     fn free(&self, block: HeapBlock<PAGE>) {
         let (at, Some(layout)) = (block.0.base(), Self::layout(block.order())) else { return };
         self.0.lock(|heap| {
@@ -142,7 +141,7 @@ impl<L: RawMutex, const PAGE: usize> FrameSource for HeapSource<L, PAGE> {
 }
 
 impl<L: RawMutex, const PAGE: usize> HeapSource<L, PAGE> {
-    /// Whole pages' worth of free bytes.
+    /// Free bytes in pages, perhaps not contiguous.
     pub fn unused(&self) -> Pages {
         Pages::new(self.free_bytes() / PAGE)
     }

@@ -1,7 +1,7 @@
 //! The region as a store.
 
 use super::table::{Adopted, Asked, Found, Place, Table, Waiting};
-use crate::ram::{Piece, PutAway};
+use crate::ram::{KeepsStored, RamRange};
 use crate::{MemoryError, MemoryRefused, RamBlock};
 use core::fmt;
 use forebay::{
@@ -38,7 +38,7 @@ use forebay::{
 /// Everything but copying: O(orders · log pages) for the room; nothing is searched. Transferring a block of an order that was
 /// written out or taken back before finds its room ready, unless room is short: O(1). A lock is held for a few dozen instructions at a time.
 pub struct Region<L, B, const PAGE: usize, const N: usize> {
-    pub(super) memory: Piece<L, PAGE>,
+    pub(super) memory: RamRange<L, PAGE>,
     pub(super) table: Mutex<L, Table<B, PAGE, N>>,
     id: StoreId,
 }
@@ -50,12 +50,12 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
     /// A region without memory.
     pub const fn new(id: StoreId) -> Self {
         const { assert!(B::PAGE == PAGE, "the region's pages are as large as the blocks'") }
-        Region { memory: Piece::new(), table: Mutex::new(Table::new()), id }
+        Region { memory: RamRange::new(), table: Mutex::new(Table::new()), id }
     }
 
     /// Words of metadata for a range of `bytes` bytes: about four bits a page.
     pub const fn metadata_words(bytes: usize) -> usize {
-        Piece::<L, PAGE>::words_with_away(bytes)
+        RamRange::<L, PAGE>::words_with_stored(bytes)
     }
 
     /// Gives it its memory; returns how many bytes of it are usable. Ragged ends are trimmed. The bytes are not
@@ -74,7 +74,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
         if let Err(why) = self.check(memory, meta) {
             return Err(Refused::new((memory, meta), why));
         }
-        let pages = self.memory.init(memory, meta, PutAway::Possible)?;
+        let pages = self.memory.init(memory, meta, KeepsStored::Yes)?;
         Ok(pages.get() * PAGE)
     }
 
@@ -83,7 +83,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
     /// # Errors
     /// What it would say.
     pub fn check(&self, memory: &[u8], meta: &[usize]) -> Result<(), MemoryError> {
-        let pages = self.memory.check(memory, meta, PutAway::Possible)?;
+        let pages = self.memory.check(memory, meta, KeepsStored::Yes)?;
         match pages.checked_mul(N + 1) {
             Some(values) if values <= Handle::VALUES => Ok(()),
             _ => Err(MemoryError::TooLarge),
@@ -127,7 +127,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
 
     /// What is in it is stored contents.
     pub(super) fn keep(&self, room: RamBlock<PAGE>) {
-        let _ = self.memory.put_away(room); // it was cut from there
+        let _ = self.memory.mark_stored(room); // it was cut from there
     }
 
     /// A free entry, and room of that order, where none is ready.
@@ -202,7 +202,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
         match self.table.lock(|t| t.find(place)) {
             Found::Adopted => Err(StoreError::WrongKind),
             Found::Out => Err(StoreError::Busy),
-            Found::Elsewhere(_) if self.memory.is_away(page, place.order) => Ok(page),
+            Found::Elsewhere(_) if self.memory.is_stored(page, place.order) => Ok(page),
             // It may be that, read by somebody else meanwhile.
             Found::Elsewhere(returned) if self.table.lock(|t| t.lent_since(returned)) => {
                 Err(StoreError::Busy)
@@ -303,7 +303,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
         }
         let page = self.stored(handle)?;
         self.table.lock(|t| t.lend()); // before it can't be found: who looks for it meanwhile hears that it is busy
-        let Some(from) = self.memory.fetch(page, handle.order()) else {
+        let Some(from) = self.memory.take_stored(page, handle.order()) else {
             self.table.lock(|t| t.give_back());
             return Err(StoreError::Busy);
         };
@@ -318,7 +318,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
             Ok(page) => page,
             Err(why) => return Err(Refused::new(handle, why)),
         };
-        match self.memory.fetch(page, handle.order()).map(OwnedBlock::split) {
+        match self.memory.take_stored(page, handle.order()).map(OwnedBlock::split) {
             Some(Ok((lower, upper))) => {
                 let order = lower.order();
                 let both = self.handle(&lower, order, N).zip(self.handle(&upper, order, N));
@@ -337,7 +337,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
         let why = match self.adopted(&handle, Asked::Drop) {
             Ok(None) => match self.stored(&handle) {
-                Ok(page) => match self.memory.fetch(page, handle.order()) {
+                Ok(page) => match self.memory.take_stored(page, handle.order()) {
                     Some(room) => {
                         self.free(room);
                         return Ok(None);

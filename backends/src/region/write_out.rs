@@ -130,7 +130,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
         self.keep(to);
         let dropped = self.table.lock(|t| t.leave(entry)) == Asked::Drop;
         owner(from);
-        match page.filter(|_| dropped).and_then(|page| self.memory.fetch(page, order)) {
+        match page.filter(|_| dropped).and_then(|page| self.memory.take_stored(page, order)) {
             Some(room) => self.free(room),
             None => self.make_ready(order),
         }

@@ -3,10 +3,10 @@
 use super::block::Contents;
 use super::folio::{Folio, FolioScan};
 use super::headroom::Headroom;
+use super::host::{Features, HostReport, HugePages};
 use super::ledger::Ledger;
 use super::lock::OsLock;
 use super::process::Process;
-use super::host::{Features, HugePages, HostReport};
 use super::sys::{self, Huge, Populate, Window};
 use super::{Arena, Mapped};
 use core::fmt;
@@ -164,16 +164,7 @@ impl Builder {
         let end = offset.checked_add(bytes as u64).ok_or(CreateError::TooLarge)?;
         sys::check(memfd.as_fd(), end).map_err(|why| CreateError::NotShmem(why.into()))?;
         sys::seal(memfd.as_fd()).map_err(CreateError::seal)?;
-        self.finish(Made {
-            memfd,
-            offset,
-            windows,
-            chunk,
-            contents: Contents::Any,
-            process,
-            headroom,
-            host,
-        })
+        self.finish(Made { memfd, offset, windows, chunk, contents: Contents::Any, process, headroom, host })
     }
 
     fn chunk_bytes<const PAGE: usize>(&self, host: &HostReport) -> Result<usize, CreateError> {
@@ -186,10 +177,7 @@ impl Builder {
         if fits { Ok(chunk) } else { Err(CreateError::Chunk { least: PAGE.max(page) }) }
     }
 
-    fn finish<const PAGE: usize, L: RawMutex>(
-        &self,
-        parts: Made,
-    ) -> Result<Arena<PAGE, L>, CreateError> {
+    fn finish<const PAGE: usize, L: RawMutex>(&self, parts: Made) -> Result<Arena<PAGE, L>, CreateError> {
         let Made { memfd, offset, windows, chunk, contents, process, headroom, host } = parts;
         let huge = match host.huge_page_size {
             Some(size) if chunk < size => Huge::Unwanted,

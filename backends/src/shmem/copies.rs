@@ -86,7 +86,7 @@ impl<const PAGE: usize, L: RawMutex> Room<'_, PAGE, L> {
     /// What is in it is stored from now on.
     fn keep(mut self, id: StoreId) -> Result<Handle, StoreError> {
         let block = self.block.take().ok_or(StoreError::Full)?; // it is there until the end
-        self.arena.put_away(block, id).map_err(|refused| {
+        self.arena.mark_stored(block, id).map_err(|refused| {
             self.block = Some(refused.item);
             refused.why
         })

@@ -183,12 +183,7 @@ impl HostReport {
     }
 
     /// The same with the files below another root directory.
-    fn under(
-        root: &Path,
-        group_limit: GroupLimit,
-        features: Features,
-        huge_pages: HugePages,
-    ) -> HostReport {
+    fn under(root: &Path, group_limit: GroupLimit, features: Features, huge_pages: HugePages) -> HostReport {
         let read = |path: &str| fs::read_to_string(root.join(path)).ok();
         let setting =
             |path: &str| read(path).map_or(HugePageSetting::Unknown, |s| HugePageSetting::parse(&s));

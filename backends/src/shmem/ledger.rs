@@ -3,7 +3,7 @@
 use super::block::Contents;
 use super::chunk::{Chunk, Chunks, Mapping, State, Sums, boxed};
 use super::folio::Folio;
-use crate::frames::{Away, Buddy, bitmap, runs};
+use crate::frames::{Buddy, StoredSet, bitmap, runs};
 use core::ops::Range;
 use forebay::{AllocError, Order, Pages, Pfn, StoreError};
 use std::boxed::Box;
@@ -46,9 +46,9 @@ pub(crate) struct Resident {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     free: Buddy<Words>,
-    away: Away<Words>,
+    stored: StoredSet<Words>,
     /// Blocks that are stored, and resident while somebody reads them.
-    lent: Away<Words>,
+    lent: StoredSet<Words>,
     chunks: Chunks,
     /// A bit for each page.
     stale: Words,
@@ -62,8 +62,9 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// Bytes that a ledger takes, about.
     pub(crate) const fn bytes(pages: usize, per_chunk: usize) -> usize {
-        let words =
-            Buddy::<Words>::words(pages) + 2 * Away::<Words>::words(pages) + pages / 4 / size_of::<usize>();
+        let words = Buddy::<Words>::words(pages)
+            + 2 * StoredSet::<Words>::words(pages)
+            + pages / 4 / size_of::<usize>();
         words * size_of::<usize>() + pages / per_chunk * size_of::<Chunk>()
     }
 
@@ -84,8 +85,8 @@ impl Ledger {
         let bits = if contents == Contents::Any { usize::MAX } else { 0 };
         Some(Ledger {
             free: Buddy::whole(frames.clone(), boxed(0, Buddy::<Words>::words(pages))?),
-            away: Away::new(frames.clone(), boxed(0, Away::<Words>::words(pages))?),
-            lent: Away::new(frames, boxed(0, Away::<Words>::words(pages))?),
+            stored: StoredSet::new(frames.clone(), boxed(0, StoredSet::<Words>::words(pages))?),
+            lent: StoredSet::new(frames, boxed(0, StoredSet::<Words>::words(pages))?),
             chunks,
             stale: boxed(bits, bitmap::plain_words(pages))?,
             exported: boxed(0, bitmap::plain_words(pages))?,
@@ -117,7 +118,7 @@ impl Ledger {
 
     /// The first page of a block in the arena, if the arena has such a block.
     pub(crate) fn index(&self, pfn: Pfn, order: Order) -> Option<usize> {
-        self.away.has(pfn, order).then(|| pfn.get() - self.free.frames().start)
+        self.stored.has(pfn, order).then(|| pfn.get() - self.free.frames().start)
     }
 
     /// The frame with that number in the arena.
@@ -155,9 +156,9 @@ impl Ledger {
     }
 
     /// Resident pages become stored; their number in the arena.
-    pub(crate) fn put_away(&mut self, pages: Resident) -> usize {
+    pub(crate) fn mark_stored(&mut self, pages: Resident) -> usize {
         let Resident { pfn, order, .. } = pages;
-        self.away.mark(pfn, order);
+        self.stored.mark(pfn, order);
         self.count(pfn, order, |chunk, pages| {
             chunk.resident -= pages;
             chunk.stored += pages;
@@ -173,7 +174,7 @@ impl Ledger {
         if limit == Limit::Held && self.is_over(order.pages()) {
             return Err(StoreError::Limit);
         }
-        self.away.unmark(pfn, order);
+        self.stored.unmark(pfn, order);
         self.count(pfn, order, |chunk, pages| {
             chunk.claim(pages);
             chunk.stored -= pages;
@@ -195,7 +196,7 @@ impl Ledger {
     pub(crate) fn join(&self, left: Resident, right: Resident) -> Result<Resident, (Resident, Resident)> {
         let next = left.pfn.get() + left.order.pages().get() == right.pfn.get();
         match left.order.higher().filter(|_| next && left.order == right.order) {
-            Some(order) if self.away.has(left.pfn, order) => {
+            Some(order) if self.stored.has(left.pfn, order) => {
                 let fresh = left.contents == Contents::Fresh && right.contents == Contents::Fresh;
                 let contents = if fresh { Contents::Fresh } else { Contents::Any };
                 Ok(Resident { pfn: left.pfn, order, contents })
@@ -217,16 +218,16 @@ impl Ledger {
     /// What was lent is stored again.
     pub(crate) fn give_back(&mut self, pages: Resident) {
         self.lent.unmark(pages.pfn, pages.order);
-        self.put_away(pages);
+        self.mark_stored(pages);
     }
 
     pub(crate) fn is_stored(&self, pfn: Pfn, order: Order) -> bool {
-        self.away.is_marked(pfn, order)
+        self.stored.is_marked(pfn, order)
     }
 
     /// A stored block is nobody's any more. Whether there was one.
     pub(crate) fn discard(&mut self, pfn: Pfn, order: Order) -> bool {
-        let stored = self.away.unmark(pfn, order);
+        let stored = self.stored.unmark(pfn, order);
         if stored {
             self.count(pfn, order, |chunk, pages| chunk.stored -= pages);
             self.bury(pfn, order, Contents::Any);
@@ -240,9 +241,9 @@ impl Ledger {
             return Err(StoreError::NotStored);
         }
         let half = order.lower().ok_or(StoreError::TooLarge)?;
-        self.away.unmark(pfn, order);
-        self.away.mark(pfn, half);
-        self.away.mark(Pfn::new(pfn.get() + half.pages().get()), half);
+        self.stored.unmark(pfn, order);
+        self.stored.mark(pfn, half);
+        self.stored.mark(Pfn::new(pfn.get() + half.pages().get()), half);
         Ok(half)
     }
 

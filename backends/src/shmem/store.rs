@@ -36,7 +36,7 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
     }
 
     /// Puts a block away, as the contents under a handle of that store.
-    pub(super) fn put_away(
+    pub(super) fn mark_stored(
         &self,
         block: ArenaBlock<PAGE>,
         id: StoreId,
@@ -48,7 +48,7 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
         let index = if block.is_here() { self.ledger.lock(|l| l.index(pfn, order)) } else { None };
         match index.and_then(|index| Handle::new(id, order, index)) {
             Some(handle) => {
-                self.ledger.lock(|l| l.put_away(block.into_resident()));
+                self.ledger.lock(|l| l.mark_stored(block.into_resident()));
                 Ok(handle)
             }
             None => Err(Refused::new(block, StoreError::WrongStore)),
@@ -166,7 +166,7 @@ impl<const PAGE: usize, L: RawMutex> BackingStore<ArenaBlock<PAGE>> for Arena<PA
         block: ArenaBlock<PAGE>,
         _: Option<Charge>,
     ) -> Result<Handle, Refused<ArenaBlock<PAGE>, StoreError>> {
-        self.put_away(block, self.id)
+        self.mark_stored(block, self.id)
     }
 
     /// Brings in the whole chunk if it was unmapped; that needs the right to block.
@@ -182,7 +182,7 @@ impl<const PAGE: usize, L: RawMutex> BackingStore<ArenaBlock<PAGE>> for Arena<PA
             Ok(pages) => match self.bring_in(pages.pfn, pages.order, cx) {
                 Ok(()) => return Ok(self.block(pages)),
                 Err(why) => {
-                    self.ledger.lock(|l| l.put_away(pages));
+                    self.ledger.lock(|l| l.mark_stored(pages));
                     why
                 }
             },

@@ -1,7 +1,7 @@
 //! The sources over plain RAM: what they say to bad memory, and the buddy against a simple model.
 #![allow(unsafe_code)]
 
-use forebay::{AllocError, Context, Order, OwnedBlock, Pages, Platform, sync::SpinRawMutex};
+use forebay::{AllocError, AllocRequest, Context, FrameSource, Order, OwnedBlock, Pages, sync::SpinRawMutex};
 use forebay_backends::{HeapSource, MemoryError, Ram, RamBlock};
 use hosted_tests::conformance::{content, fill, order};
 use hosted_tests::memory::{leak, words};
@@ -31,7 +31,7 @@ fn is_refused(ram: &Two, memory: &'static mut [u8], meta: &'static mut [usize], 
 /// `bytes` bytes from offset `at` of memory that a source has already.
 fn again(memory: &mut [u8], at: isize, bytes: usize) -> &'static mut [u8] {
     // SAFETY: inside one allocation that is never given back, as the callers choose the numbers. It shares bytes with
-    // what the source has, and that is the point: it is refused, and nobody reads or writes through it.
+    // what the source has, and that is the point: it is refused, and nothing reads or writes through it.
     unsafe { std::slice::from_raw_parts_mut(memory.as_mut_ptr().offset(at), bytes) }
 }
 
@@ -81,16 +81,16 @@ fn bad_memory_comes_back() {
     is_refused(&ram, leak(65 * PAGE, 1), words(enough - 1), MemoryError::Metadata { words: enough });
     assert_eq!(ram.add(leak(65 * PAGE, 1), words(enough)).unwrap(), 64 * PAGE);
     assert_eq!(ram.add(leak(3 * PAGE + 5, PAGE - 5), words(9)).unwrap(), 3 * PAGE);
-    is_refused(&ram, leak(PAGE, 0), meta(PAGE), MemoryError::TooManyPieces);
+    is_refused(&ram, leak(PAGE, 0), meta(PAGE), MemoryError::TooManyRanges);
     assert_eq!((ram.total(), ram.unused()), (Pages::new(67), Pages::new(67)));
     let none = Ram::<SpinRawMutex, PAGE, 0>::new();
     let refused = none.add(leak(PAGE, 0), meta(PAGE)).unwrap_err();
-    assert_eq!(refused.why, MemoryError::TooManyPieces);
+    assert_eq!(refused.why, MemoryError::TooManyRanges);
 }
 
 /// Rule: metadata may hold anything before, and more of it than needed does no harm.
 #[test]
-fn metadata_is_wiped_and_may_be_long() {
+fn metadata_is_zeroed_and_may_be_long() {
     let ram = Two::new();
     let long = words(1000);
     long.fill(usize::MAX);
@@ -101,9 +101,9 @@ fn metadata_is_wiped_and_may_be_long() {
     assert_eq!(ram.unused(), Pages::ZERO);
 }
 
-/// Rule: the bytes are not touched by adding, and handed out as they are.
+/// Rule: the bytes are not touched by adding, and allocated as they are.
 #[test]
-fn memory_is_handed_out_as_it_is() {
+fn memory_is_allocated_as_it_is() {
     let memory = leak(16 * PAGE, 0);
     memory.fill(0x5a);
     let ram = Two::new();
@@ -157,7 +157,7 @@ fn a_block_of_another_source_is_leaked() {
     };
     let (one, other) = (ram(2), ram(2));
     one.free(other.allocate(AllocRequest::new(order(1)), Context::THREAD).unwrap());
-    assert_eq!((one.free(), one.total(), other.free()), (Pages::new(2), Pages::new(2), Pages::ZERO));
+    assert_eq!((one.unused(), one.total(), other.unused()), (Pages::new(2), Pages::new(2), Pages::ZERO));
     let heap = || {
         let heap = HeapSource::<SpinRawMutex, PAGE>::new();
         heap.init(leak(8 * PAGE, 0)).unwrap();
@@ -340,12 +340,12 @@ fn a_block_that_ends_outside_is_of_no_piece() {
     mine.sort_by_key(|block| block.pfn());
     let (left, right) =
         (mine.pop().unwrap(), d.allocate(AllocRequest::new(Order::PAGE), Context::THREAD).unwrap());
-    // It lies in `a` with its first page only: there it is nobody's, and leaked.
+    // It lies in `a` with its first page only: there it is no block, and leaked.
     let Ok(both) = whole.join(left, right) else { panic!("neighbours of one piece are joined") };
     mine.split_off(mine.len() - 4).into_iter().for_each(|block| a.free(block));
-    let free = a.free();
+    let free = a.unused();
     a.free(both);
-    assert_eq!(a.free(), free, "nothing of it is free in `a`");
+    assert_eq!(a.unused(), free, "nothing of it is free in `a`");
     let again: Vec<_> =
         std::iter::from_fn(|| a.allocate(AllocRequest::new(order(2)), Context::THREAD).ok()).collect();
     assert_eq!(again.len(), 1, "the four pages that came back");

@@ -1,4 +1,4 @@
-//! A buddy that somebody has for himself: whole operations, and runs of frames.
+//! A buddy with one owner: whole operations, and runs of frames.
 
 use super::bitmap::Bit;
 use super::{Buddy, ORDERS, Words, blocks, steps};
@@ -6,7 +6,7 @@ use core::ops::Range;
 use forebay::{Order, Pfn};
 
 impl<W: Words> Buddy<W> {
-    /// All of `frames` free.
+    /// All of `frames` are free.
     pub(crate) fn whole(frames: Range<usize>, words: W) -> Self {
         let mut buddy = Self::new(frames.clone(), words);
         buddy.put_run(frames);
@@ -18,13 +18,13 @@ impl<W: Words> Buddy<W> {
         steps::take(&mut { self }, order)
     }
 
-    /// Takes back a block of frames of this range that are not free. Joins it with its free buddies. O(orders ·
+    /// Frees a block of this range whose frames are not free. Joins it with its free buddies. O(orders ·
     /// log pages).
     pub(crate) fn put(&mut self, pfn: Pfn, order: Order) {
         steps::put(&mut { self }, pfn, order);
     }
 
-    /// Takes a run of frames back, none of which is free, in the largest blocks that they make.
+    /// Frees a run of frames, none of which is free, in the largest blocks that they make.
     pub(crate) fn put_run(&mut self, run: Range<usize>) {
         steps::put_run(&mut { self }, run);
     }
@@ -78,7 +78,7 @@ mod tests {
         Order::new(n).unwrap()
     }
 
-    /// Rule: whatever is taken and in whatever order it comes back, the end is the set of free blocks of the start.
+    /// Rule: blocks that are taken and freed in any order give the same set of free blocks as at the start.
     #[test]
     fn everything_back_joins_to_the_same_blocks() {
         for frames in [0..1, 5..6, 0..1024, 3..1029, 1000..1100, 0..4096, 77..5000] {
@@ -116,7 +116,7 @@ mod tests {
         }
     }
 
-    /// Rule: a part of a block may come home by itself.
+    /// Rule: a part of a block may be freed by itself.
     #[test]
     fn halves_come_back_one_by_one() {
         let mut b = buddy(0..16);

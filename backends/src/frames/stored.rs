@@ -1,21 +1,21 @@
-//! Which blocks were put away: what makes a forged number no second owner.
+//! Which blocks were put stored: what makes a forged number no second owner.
 
 use super::bitmap::{self, Bit};
 use super::{ORDERS, Words};
 use core::ops::Range;
 use forebay::{Order, Pfn};
 
-/// A mark for each naturally aligned block of a range, of each order: just this was put away. Two bits a page.
+/// A mark for each naturally aligned block of a range, of each order: exactly this block is stored. Two bits a page.
 ///
-/// They lie as the nodes of a binary tree do that is walked in order: between the marks of the two halves of a block is its
-/// own. So where a mark is follows from number and order alone.
+/// The marks lie like the nodes of a binary tree in order: the mark of a block is between the marks of its halves. So the place
+/// of a mark follows from number and order.
 #[derive(Debug)]
-pub(crate) struct Away<W> {
+pub(crate) struct StoredSet<W> {
     words: W,
     frames: Range<usize>,
 }
 
-impl<W: Words> Away<W> {
+impl<W: Words> StoredSet<W> {
     /// Words that a range of `pages` pages needs.
     pub(crate) const fn words(pages: usize) -> usize {
         bitmap::plain_words(2 * pages)
@@ -24,20 +24,20 @@ impl<W: Words> Away<W> {
     /// Nothing is marked. Without words, nothing ever is.
     pub(crate) fn new(frames: Range<usize>, mut words: W) -> Self {
         words.as_mut().fill(0);
-        Away { words, frames }
+        StoredSet { words, frames }
     }
 
     /// No frames at all.
     pub(crate) const fn without(words: W) -> Self {
-        Away { words, frames: 0..0 }
+        StoredSet { words, frames: 0..0 }
     }
 
-    /// Those whose blocks may be marked.
+    /// The frames whose blocks may be marked.
     pub(crate) fn frames(&self) -> Range<usize> {
         self.frames.clone()
     }
 
-    /// Where the mark of a block is, if such frames have it: aligned, and wholly inside.
+    /// The place of the mark of a block, if the block is aligned and inside of these frames.
     pub(crate) fn mark_of(frames: &Range<usize>, pfn: Pfn, order: Order) -> Option<Bit> {
         if usize::from(order.get()) >= ORDERS || !pfn.is_aligned(order) {
             return None;
@@ -52,7 +52,7 @@ impl<W: Words> Away<W> {
         mark.set(self.words.as_mut());
     }
 
-    /// Clears a mark of these frames; whether it was set.
+    /// Clears a mark of these frames. Returns whether it was set.
     pub(crate) fn clear(&mut self, mark: Bit) -> bool {
         let was = self.is_set(mark);
         mark.clear(self.words.as_mut());
@@ -65,9 +65,9 @@ impl<W: Words> Away<W> {
     }
 }
 
-/// By block, for one who has all of it for himself.
+/// By block, for a set with one owner.
 #[cfg(all(feature = "shmem", target_os = "linux"))]
-impl<W: Words> Away<W> {
+impl<W: Words> StoredSet<W> {
     /// Marks a block, if the range has it.
     pub(crate) fn mark(&mut self, pfn: Pfn, order: Order) {
         if let Some(mark) = self.bit(pfn, order) {
@@ -75,7 +75,7 @@ impl<W: Words> Away<W> {
         }
     }
 
-    /// Takes a mark away; whether there was one.
+    /// Removes a mark. Returns whether there was one.
     pub(crate) fn unmark(&mut self, pfn: Pfn, order: Order) -> bool {
         self.bit(pfn, order).is_some_and(|mark| self.clear(mark))
     }
@@ -85,7 +85,7 @@ impl<W: Words> Away<W> {
         self.bit(pfn, order).is_some_and(|mark| self.is_set(mark))
     }
 
-    /// Whether the range has such a block: aligned, and wholly inside.
+    /// Whether the range has such a block: aligned, and inside of it.
     pub(crate) fn has(&self, pfn: Pfn, order: Order) -> bool {
         self.bit(pfn, order).is_some()
     }
