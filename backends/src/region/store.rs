@@ -1,6 +1,6 @@
 //! The region as a store.
 
-use super::table::{Adopted, Asked, Found, Place, Table, Waiting};
+use super::table::{Asked, Found, Place, Table, Transferred, Waiting};
 use crate::ram::{KeepsStored, RamRange};
 use crate::{MemoryError, MemoryRefused, RamBlock};
 use core::fmt;
@@ -11,18 +11,17 @@ use forebay::{
     sync::{Mutex, RawMutex},
 };
 
-/// A store over one range of RAM that is slower and larger than the pool's; pages of `PAGE` bytes, the same as the
-/// blocks'.
+/// A store over one range of RAM that is slower and larger than the pool's; pages of `PAGE` bytes, the same as the blocks'.
 ///
-/// Transferring a block makes the region adopt it: it reserves room and puts the block into a table, and that is all;
-/// an interrupt may do it. Until it is written out ([`write_out`](Region::write_out), [`settle`](BackingStore::settle))
-/// nothing counts as freed, and taking it back is free and cancels the write-out, half copied or not. `N` blocks at
-/// most are adopted at a time; one more is refused with [`StoreError::Backlog`], which is not
-/// [`StoreError::Full`] (no room to reserve) and not [`StoreError::Busy`] (its bytes are with an engine this moment).
+/// A transfer reserves room and puts the block into a table; an interrupt may do it. Until the block is written out
+/// ([`write_out`](Region::write_out), [`settle`](BackingStore::settle)) nothing counts as freed, and taking it back copies nothing and
+/// cancels the write-out, half copied or not. At most `N` transferred blocks wait at a time. One more is refused with
+/// [`StoreError::Backlog`], which is not [`StoreError::Full`] (no room to reserve) and not [`StoreError::Busy`] (its bytes are in
+/// flight this moment).
 ///
-/// Since room is reserved at the transfer, writing out never fails for want of it: what was accepted is safe.
+/// Since room is reserved at the transfer, writing out never fails for lack of it.
 ///
-/// What another call has in its hands counts as taken: in a region that is nearly full, [`StoreError::Full`] may be said a moment
+/// Room that another call is moving counts as taken: in a region that is nearly full, [`StoreError::Full`] may be returned a moment
 /// before there is room, and [`space`](BackingStore::space) is no picture of one moment.
 ///
 /// | call | thread | interrupt | another core at once |
@@ -35,15 +34,15 @@ use forebay::{
 /// The table of `N` entries is inside the value, so a large region belongs into a `static`. With `N = 0` it only copies.
 ///
 /// # Complexity
-/// Everything but copying: O(orders · log pages) for the room; nothing is searched. Transferring a block of an order that was
-/// written out or taken back before finds its room ready, unless room is short: O(1). A lock is held for a few dozen instructions at a time.
+/// Everything but copying: O(orders · log pages) for the room; nothing is searched. A block of an order that was written out or
+/// taken back before finds its room ready, unless room is short: O(1). A lock is held for a few dozen instructions at a time.
 pub struct Region<L, B, const PAGE: usize, const N: usize> {
     pub(super) memory: RamRange<L, PAGE>,
     pub(super) table: Mutex<L, Table<B, PAGE, N>>,
     id: StoreId,
 }
 
-/// The usual region: what it adopts is plain RAM too.
+/// The usual region: it takes blocks of plain RAM.
 pub type RamRegion<L, const PAGE: usize, const N: usize> = Region<L, RamBlock<PAGE>, PAGE, N>;
 
 impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, PAGE, N> {
@@ -58,11 +57,11 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
         RamRange::<L, PAGE>::words_with_stored(bytes)
     }
 
-    /// Gives it its memory; returns how many bytes of it are usable. Ragged ends are trimmed. The bytes are not
-    /// touched before something is written out to them.
+    /// Adds the memory. Returns how many bytes of it are usable. Ragged ends are trimmed. The bytes are not touched before contents
+    /// are written out to them.
     ///
     /// # Errors
-    /// [`MemoryError`]; memory and metadata come back.
+    /// [`MemoryError`]; memory and metadata are handed back.
     ///
     /// # Context
     /// For start-up: linear in the metadata.
@@ -78,10 +77,10 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
         Ok(pages.get() * PAGE)
     }
 
-    /// Whether [`init`](Region::init) would accept these; nothing changes.
+    /// Checks whether [`init`](Region::init) would accept these; nothing changes.
     ///
     /// # Errors
-    /// What it would say.
+    /// As `init`.
     pub fn check(&self, memory: &[u8], meta: &[usize]) -> Result<(), MemoryError> {
         let pages = self.memory.check(memory, meta, KeepsStored::Yes)?;
         match pages.checked_mul(N + 1) {
@@ -90,17 +89,17 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
         }
     }
 
-    /// Pages that it has in all.
+    /// All pages.
     pub fn total(&self) -> Pages {
         self.memory.pages()
     }
 
-    /// Pages adopted and not written out yet.
+    /// Pages that were transferred and are not written out yet.
     pub fn pending(&self) -> Pages {
         self.table.lock(|t| t.pending())
     }
 
-    /// Room for `2^order` pages; what free entries have, if there is no other.
+    /// Room for `2^order` pages; the room of free entries, if there is no other.
     fn room(&self, order: Order) -> Result<RamBlock<PAGE>, StoreError> {
         if order > Order::TEN || order.pages() > self.memory.pages() {
             return Err(self.no_room(order));
@@ -125,12 +124,12 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
         let _ = self.memory.put(room); // it was cut from there
     }
 
-    /// What is in it is stored contents.
+    /// The room has stored contents now.
     pub(super) fn keep(&self, room: RamBlock<PAGE>) {
         let _ = self.memory.mark_stored(room); // it was cut from there
     }
 
-    /// A free entry, and room of that order, where none is ready.
+    /// A free entry and room of that order, where none is ready.
     #[cold]
     fn entry_and_room(&self, order: Order) -> Result<(usize, RamBlock<PAGE>), StoreError> {
         let room = match self.room(order) {
@@ -154,8 +153,8 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
         }
     }
 
-    /// The entry's block is gone: its room is ready for the next one, as long as no more than a sixteenth of the region is. The
-    /// rest joins its neighbours, so that no large room is missing for small ones, and the lowest is taken first.
+    /// The block of an entry has left: its room is ready for the next one, as long as no more than a sixteenth of the region is
+    /// ready. The rest joins its neighbours, so that no large room is missing for small ones.
     pub(super) fn keep_ready(&self, entry: usize, room: RamBlock<PAGE>) {
         let most = self.most_ready();
         if let Err(room) = self.table.lock(|t| t.put_ready(entry, room, most)) {
@@ -163,8 +162,8 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
         }
     }
 
-    /// Makes room of that order ready for the next block, before it comes: if it may be kept, and as much as may be kept is free
-    /// besides. (While it is on its way into an entry, nobody else finds it, so it must not be the last.)
+    /// Makes room of that order ready for the next block: if it may be kept, and as much as may be kept is free besides. (While
+    /// it moves into an entry no other call finds it, so it must not be the last.)
     pub(super) fn make_ready(&self, order: Order) {
         let (ready, _) = self.table.lock(|t| t.spare());
         let (most, more) = (self.most_ready(), order.pages());
@@ -177,7 +176,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
         }
     }
 
-    /// Pages that free entries may have.
+    /// Pages of room that free entries may keep.
     fn most_ready(&self) -> Pages {
         Pages::new(self.memory.pages().get() / 16)
     }
@@ -186,7 +185,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
         Handle::new(self.id, order, self.memory.index(room)? * (N + 1) + entry)
     }
 
-    /// Splits a handle's value: what it says of the table, and the page.
+    /// Splits the value of a handle: what it says of the table, and the page.
     fn place(&self, handle: &Handle) -> Result<(Place, usize), StoreError> {
         if handle.store() != self.id {
             return Err(StoreError::WrongStore);
@@ -200,10 +199,10 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
     fn stored(&self, handle: &Handle) -> Result<usize, StoreError> {
         let (place, page) = self.place(handle)?;
         match self.table.lock(|t| t.find(place)) {
-            Found::Adopted => Err(StoreError::WrongKind),
+            Found::Transferred => Err(StoreError::WrongKind),
             Found::Out => Err(StoreError::Busy),
             Found::Elsewhere(_) if self.memory.is_stored(page, place.order) => Ok(page),
-            // It may be that, read by somebody else meanwhile.
+            // It may be that, read by another call meanwhile.
             Found::Elsewhere(returned) if self.table.lock(|t| t.lent_since(returned)) => {
                 Err(StoreError::Busy)
             }
@@ -211,16 +210,16 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
         }
     }
 
-    /// The adopted block under a handle; `what` is asked of what is out. `None`: neither.
-    fn adopted(&self, handle: &Handle, what: Asked) -> Result<Option<B>, StoreError> {
+    /// The transferred block under a handle; `what` is noted for one that is in flight. `None`: neither.
+    fn transferred(&self, handle: &Handle, what: Asked) -> Result<Option<B>, StoreError> {
         let (place, _) = self.place(handle)?;
         match self.table.lock(|t| t.take_adopted(place, what)) {
-            Adopted::Back(Waiting { from, to, .. }) => {
+            Transferred::Back(Waiting { from, to, .. }) => {
                 self.keep_ready(place.entry, to);
                 Ok(Some(from))
             }
-            Adopted::Out => Err(StoreError::Busy),
-            Adopted::Not => Ok(None),
+            Transferred::Out => Err(StoreError::Busy),
+            Transferred::Not => Ok(None),
         }
     }
 }
@@ -253,7 +252,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
             return Err(Refused::new(block, StoreError::Unsupported));
         }
         let order = block.order();
-        // Room is reserved now, so that writing out can't fail for want of it.
+        // Room is reserved now, so that writing out can't fail for lack of it.
         let (entry, to) = match self.table.lock(|t| t.take_ready(order)) {
             Some(ready) => ready,
             None => match self.entry_and_room(order) {
@@ -270,7 +269,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
     }
 
     fn take_back(&self, handle: Handle, _: Context) -> Result<B, Refused<Handle, StoreError>> {
-        let why = match self.adopted(&handle, Asked::Back) {
+        let why = match self.transferred(&handle, Asked::Back) {
             Ok(Some(block)) => return Ok(block),
             Ok(None) => self.stored(&handle).map_or_else(|why| why, |_| StoreError::WrongKind),
             Err(why) => why,
@@ -335,7 +334,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
     }
 
     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
-        let why = match self.adopted(&handle, Asked::Drop) {
+        let why = match self.transferred(&handle, Asked::Drop) {
             Ok(None) => match self.stored(&handle) {
                 Ok(page) => match self.memory.take_stored(page, handle.order()) {
                     Some(room) => {
@@ -346,14 +345,14 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
                 },
                 Err(why) => why,
             },
-            Ok(adopted) => return Ok(adopted),
+            Ok(transferred) => return Ok(transferred),
             Err(StoreError::Busy) => return Ok(None), // it goes home when the engine is done with it
             Err(why) => why,
         };
         Err(Refused::new(handle, why))
     }
 
-    /// Writes out with the CPU where `cx` permits to take that long; else it only counts.
+    /// Writes out with the CPU where `cx` permits what takes so long; else it only counts.
     fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(B)) -> Settled {
         let mut settled = Settled::default();
         if cx.contains(Context::MAY_BLOCK) && budget > Pages::ZERO {
@@ -371,7 +370,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
     }
 }
 
-/// Room of the region that is in use outside the lock; it goes back even if a block's own code panics.
+/// Room of the region that is in use outside of the lock; it is returned even if the block's own code panics.
 struct Room<'r, L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> {
     region: &'r Region<L, B, PAGE, N>,
     block: Option<RamBlock<PAGE>>,
@@ -379,9 +378,9 @@ struct Room<'r, L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> {
 }
 
 enum AtEnd {
-    /// It becomes stored contents.
+    /// It has stored contents now.
     Keep,
-    /// It is stored contents that were lent.
+    /// It has stored contents that were lent.
     Return,
     /// It is free.
     Free,

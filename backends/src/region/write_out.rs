@@ -1,4 +1,4 @@
-//! Moving adopted blocks into the region, a bounded piece at a time.
+//! Writing out transferred blocks to the region, a bounded part at a time.
 
 use super::engine::{CopyEngine, Job};
 use super::store::Region;
@@ -14,20 +14,19 @@ pub(super) struct Progress {
 }
 
 impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, PAGE, N> {
-    /// Takes what the engine finished, and starts the next piece of at most `max_bytes` bytes (0 counts as 1). The
-    /// block that waits longest comes first (with one engine), unless somebody asked for it in vain while the engine
-    /// had it: then it goes to the end, once, so that he gets it. A piece may end inside a block. Frames of finished
-    /// blocks go to `owner`.
+    /// Collects what the engine finished, and starts the next part of at most `max_bytes` bytes (0 counts as 1). Oldest first; a
+    /// block whose recall failed while in flight is requeued last, once. A part may end inside a block. Finished blocks go to
+    /// `owner`.
     ///
     /// `Pending`: the engine is at work, or there is more to do; call again. `Ready(Ok)`: nothing waits.
     ///
     /// # Errors
-    /// The engine also serves another region, and gave back a job of that: it is returned, for the other's
-    /// [`finish`](Region::finish).
+    /// The engine also serves another region, and handed back a job of that: it is returned, for [`finish`](Region::finish) of the
+    /// other.
     ///
     /// # Context
-    /// Copies nothing itself, so it is fit for an interrupt if the engine's two calls and `owner` are. O(orders · log
-    /// pages): at the end of a block it looks for room for the next one.
+    /// Copies nothing itself, so it is fit for an interrupt if the engine's two calls and `owner` are. O(orders · log pages): at
+    /// the end of a block it looks for room for the next one.
     pub fn write_out(
         &self,
         engine: &mut impl CopyEngine<B, PAGE>,
@@ -48,7 +47,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
             Next::PassedOver => return Poll::Pending,
             Next::Nothing => return Poll::Ready(Ok(())),
         }
-        // An engine that copies at once has nothing to keep: so it may be made for this one call.
+        // An engine that copies at once keeps nothing: so it may be made for this one call.
         match engine.poll() {
             Poll::Ready(Some(job)) => match self.finish(job, owner) {
                 Ok(()) => Poll::Pending,
@@ -58,10 +57,10 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
         }
     }
 
-    /// Takes back a job that is done, or as far as it was done. What it did not copy stays pending.
+    /// Collects a job that is done, or as far as it was done. What it did not copy stays pending.
     ///
     /// # Errors
-    /// The job, if it is of another region.
+    /// The job, if it belongs to another region.
     ///
     /// # Context
     /// As [`write_out`](Region::write_out), without the engine.
@@ -69,8 +68,8 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
         self.take_in(job, owner).map(|_| ())
     }
 
-    /// Writes out up to `max_bytes` bytes with the CPU; returns how many. It may end inside a block, and does end at
-    /// one that somebody asked for while it was being copied.
+    /// Writes out up to `max_bytes` bytes with the CPU. Returns how many. It may end inside a block, and ends at a block that was
+    /// recalled while it was copied.
     ///
     /// # Context
     /// Linear in `max_bytes`; no lock is held while it copies.
@@ -125,7 +124,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
             }
             return Ok(Came::Unwanted);
         }
-        // It is stored before it leaves its entry, so that there is no moment when it can't be found.
+        // It is stored before it leaves its entry, so it is found at every moment.
         let page = self.memory.index(&to);
         self.keep(to);
         let dropped = self.table.lock(|t| t.leave(entry)) == Asked::Drop;
@@ -153,7 +152,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Drop for InH
     }
 }
 
-/// Whether somebody asked for a block while it was out.
+/// Whether a block was recalled while it was in flight.
 enum Came {
     Wanted,
     Unwanted,
