@@ -3,35 +3,35 @@
 use forebay::sync::{Mutex, RawMutex};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Everything, for a lock that threads may share.
+/// Everything, for a raw mutex that threads may share.
 ///
 /// # Panics
 /// If a rule is broken.
-pub fn suite<L: RawMutex + Sync + Send>() {
-    single_thread::<L>();
-    only_one_is_inside::<L>();
-    what_one_wrote_the_next_reads::<L>();
+pub fn suite<R: RawMutex + Sync + Send>() {
+    single_thread::<R>();
+    only_one_is_inside::<R>();
+    what_one_wrote_the_next_reads::<R>();
 }
 
-/// What holds for a lock of a single thread too.
+/// What holds for a raw mutex of a single thread too.
 ///
 /// # Panics
 /// If a rule is broken.
-pub fn single_thread<L: RawMutex>() {
-    init_is_an_unlocked_constant::<L>();
-    the_closure_runs_once_and_its_value_comes_back::<L>();
-    a_panic_inside_does_not_poison::<L>();
-    the_value_may_be_unsized::<L>();
+pub fn single_thread<R: RawMutex>() {
+    init_is_an_unlocked_constant::<R>();
+    the_closure_runs_once_and_its_value_comes_back::<R>();
+    a_panic_inside_does_not_poison::<R>();
+    the_value_may_be_unsized::<R>();
 }
 
-/// For a lock that its own context may enter again: the second entry panics (with debug assertions), its closure
+/// For a raw mutex that its own context may enter again: the second entry panics (with debug assertions), its closure
 /// never runs, and the lock works afterwards.
 ///
 /// # Panics
 /// If a rule is broken.
 #[cfg(debug_assertions)]
-pub fn entering_twice_panics<L: RawMutex>() {
-    let lock = Mutex::<L, u32>::new(1);
+pub fn entering_twice_panics<R: RawMutex>() {
+    let lock = Mutex::<R, u32>::new(1);
     let inner_ran = std::cell::Cell::new(false);
     let entered = catch_unwind(AssertUnwindSafe(|| {
         lock.lock(|outer| {
@@ -53,33 +53,33 @@ pub fn entering_twice_panics<L: RawMutex>() {
     assert_eq!(lock.lock(|v| *v), 7);
 }
 
-fn init_is_an_unlocked_constant<L: RawMutex>() {
-    let raw = const { L::INIT };
+fn init_is_an_unlocked_constant<R: RawMutex>() {
+    let raw = const { R::INIT };
     assert_eq!(raw.lock(|| 1), 1);
-    let lock = const { Mutex::<L, u32>::new(2) };
+    let lock = const { Mutex::<R, u32>::new(2) };
     assert_eq!(lock.lock(|v| *v), 2);
     // Two constants are two locks: one inside the other is no second entry.
-    let other = const { Mutex::<L, u32>::new(3) };
-    if size_of::<L>() > 0 {
+    let other = const { Mutex::<R, u32>::new(3) };
+    if size_of::<R>() > 0 {
         assert_eq!(lock.lock(|a| other.lock(|b| *a + *b)), 5);
     }
 }
 
-fn the_closure_runs_once_and_its_value_comes_back<L: RawMutex>() {
-    let mut lock = Mutex::<L, Vec<u32>>::new(Vec::new());
-    let gift = vec![1, 2]; // moved in: FnOnce
-    let back = lock.with(move |v| {
-        v.extend(gift);
+fn the_closure_runs_once_and_its_value_comes_back<R: RawMutex>() {
+    let mut lock = Mutex::<R, Vec<u32>>::new(Vec::new());
+    let moved = vec![1, 2]; // moved in: FnOnce
+    let back = lock.lock(move |v| {
+        v.extend(moved);
         v.len().to_string()
     });
     assert_eq!(back, "2");
     lock.get_mut().push(3);
-    assert_eq!(lock.with(std::mem::take), [1, 2, 3]);
+    assert_eq!(lock.lock(std::mem::take), [1, 2, 3]);
     assert_eq!(lock.lock(|v| v.len()), 0);
 }
 
-fn a_panic_inside_does_not_poison<L: RawMutex>() {
-    let lock = Mutex::<L, u32>::new(0);
+fn a_panic_inside_does_not_poison<R: RawMutex>() {
+    let lock = Mutex::<R, u32>::new(0);
     for _ in 0..3 {
         let result = catch_unwind(AssertUnwindSafe(|| {
             lock.lock(|v| {
@@ -92,26 +92,26 @@ fn a_panic_inside_does_not_poison<L: RawMutex>() {
     assert_eq!(lock.lock(|v| *v), 3, "unlocked, and what was written before the panic stays");
 }
 
-fn the_value_may_be_unsized<L: RawMutex>() {
-    let sized = Mutex::<L, [u8; 4]>::new([1, 2, 3, 4]);
-    let lock: &Mutex<L, [u8]> = &sized;
+fn the_value_may_be_unsized<R: RawMutex>() {
+    let sized = Mutex::<R, [u8; 4]>::new([1, 2, 3, 4]);
+    let lock: &Mutex<R, [u8]> = &sized;
     assert_eq!(lock.lock(|v| v.iter().sum::<u8>()), 10);
 }
 
 const THREADS: usize = 4;
 const ROUNDS: usize = 2000;
 
-fn only_one_is_inside<L: RawMutex + Sync + Send>() {
-    /// Equal numbers whenever nobody is inside, and no atomics: one that is not alone sees them differ or
+fn only_one_is_inside<R: RawMutex + Sync + Send>() {
+    /// Equal numbers whenever no thread is inside, and no atomics: a thread that is not alone sees them differ, or
     /// loses a count.
     struct Twins(usize, usize);
-    let lock = Mutex::<L, Twins>::new(Twins(0, 0));
+    let lock = Mutex::<R, Twins>::new(Twins(0, 0));
     std::thread::scope(|s| {
         for _ in 0..THREADS {
             s.spawn(|| {
                 for round in 0..ROUNDS {
                     lock.lock(|v| {
-                        assert_eq!(v.0, v.1, "somebody else is inside");
+                        assert_eq!(v.0, v.1, "another thread is inside");
                         v.0 += 1;
                         if round % 64 == 0 {
                             std::thread::yield_now(); // half done, and the others want in
@@ -125,9 +125,9 @@ fn only_one_is_inside<L: RawMutex + Sync + Send>() {
     assert_eq!(lock.lock(|v| (v.0, v.1)), (THREADS * ROUNDS, THREADS * ROUNDS));
 }
 
-fn what_one_wrote_the_next_reads<L: RawMutex + Sync + Send>() {
-    // A box goes round: whoever sees the token of its turn must see all that was written with it.
-    let lock = Mutex::<L, (usize, Vec<usize>)>::new((0, Vec::new()));
+fn what_one_wrote_the_next_reads<R: RawMutex + Sync + Send>() {
+    // Threads take turns: one that sees its turn must see all that was written with it.
+    let lock = Mutex::<R, (usize, Vec<usize>)>::new((0, Vec::new()));
     std::thread::scope(|s| {
         for me in 0..THREADS {
             let lock = &lock;

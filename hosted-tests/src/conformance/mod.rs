@@ -1,8 +1,17 @@
 //! Suites that every implementation of a port goes through, wrapped in middleware or not.
 //!
+//! | port | suite |
+//! | --- | --- |
+//! | `FrameSource`, and `DmaMap`, `EvictHooks`, `Accounting`, `LinearMap` of the platform around it | [`platform::suite`], [`platform::threads`] |
+//! | `CachingControl` | [`platform::modes`], given the modes |
+//! | `FreeLists` | [`lists::suite`] |
+//! | `BackingStore` | [`store::suite`], [`store::threads`] |
+//! | `RawMutex`, and the `Mutex` over it | [`lock::suite`] |
+//!
 //! A suite knows nothing of what it tests but the port: it is led by what the implementation says that it can do.
 //! Each rule of a suite is a function whose name is the rule; after each, everything has to be as at the start.
 
+pub mod lists;
 pub mod lock;
 pub mod other;
 pub mod platform;

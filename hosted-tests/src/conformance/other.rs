@@ -1,5 +1,6 @@
 //! Stores for tests only, with the capabilities that the ones of the backends don't have.
 
+use forebay::frame::Charge;
 use forebay::{
     BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, StoreId,
     port::{Capabilities, Settled, Space, StoreIds},
@@ -19,7 +20,7 @@ pub enum Takes {
     Page,
 }
 
-/// A store that only copies. It cuts handles only if it takes blocks whole.
+/// A store that only copies. It splits handles only if it takes blocks whole.
 #[derive(Debug)]
 pub struct CopyStore {
     id: StoreId,
@@ -89,7 +90,7 @@ impl<B: OwnedBlock> BackingStore<B> for CopyStore {
         Space { pages: self.lock().free, transfers: 0 }
     }
 
-    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
+    fn save(&self, block: &B, order: Order, _: Option<Charge>, cx: Context) -> Result<Handle, StoreError> {
         self.check(cx)?;
         let order = match self.takes {
             Takes::Whole => order,
@@ -152,8 +153,8 @@ impl<B: OwnedBlock> BackingStore<B> for CopyStore {
     }
 }
 
-/// A store that only adopts, up to so many pages and blocks, and keeps the blocks for ever. It cuts them in two
-/// if they can be cut.
+/// A store that only takes blocks, up to so many pages and blocks, and never settles. It splits them if they can be
+/// split.
 pub struct Attic<B> {
     id: StoreId,
     state: Mutex<Kept<B>>,
@@ -211,9 +212,9 @@ impl<B: OwnedBlock> BackingStore<B> for Attic<B> {
         self.lock().space
     }
 
-    fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
+    fn transfer(&self, block: B, _: Option<Charge>) -> Result<Handle, Refused<B, StoreError>> {
         let mut s = self.lock();
-        let Space { pages, transfers, .. } = s.space;
+        let Space { pages, transfers } = s.space;
         if pages < block.order().pages() {
             return Err(Refused::new(block, StoreError::Full));
         }
@@ -239,7 +240,7 @@ impl<B: OwnedBlock> BackingStore<B> for Attic<B> {
         match block.split() {
             Ok((lower, upper)) => Ok((s.put(self.id, lower), s.put(self.id, upper))),
             Err(block) => {
-                // Under its old number, as if nothing had been.
+                // Under its old number, as before.
                 s.space.pages -= block.order().pages();
                 s.space.transfers -= 1;
                 s.blocks.insert((handle.value(), handle.order()), block);
@@ -253,7 +254,7 @@ impl<B: OwnedBlock> BackingStore<B> for Attic<B> {
     }
 
     fn settle(&self, _: Pages, _: Context, _: &mut dyn FnMut(B)) -> Settled {
-        let pending = self.lock().blocks.values().map(OwnedBlock::pages).sum();
+        let pending = self.lock().blocks.values().map(|block| block.order().pages()).sum();
         let mut settled = Settled::default();
         settled.pending = pending;
         settled

@@ -1,7 +1,6 @@
-//! Blocks with a will of their own: some can't be split, some notice who looks.
+//! Blocks that can't be split, and blocks that notice a look.
 
-use super::{Near, PAGE, order};
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
+use super::*;
 use forebay_backends::RamBlock;
 use std::cell::Cell;
 
@@ -40,17 +39,16 @@ pub struct StiffRam {
     pub joins: bool,
 }
 
-impl Platform for StiffRam {
+impl FrameSource for StiffRam {
     type Block = Stiff;
     type RawMutex = SpinRawMutex;
-    type Mode = ();
-    fn allocate(&self, order: Order, cx: Context) -> Result<Stiff, AllocError> {
-        self.ram.allocate(AllocRequest::new(order), cx).map(Stiff)
+    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<Stiff, AllocError> {
+        self.ram.allocate(request, cx).map(Stiff)
     }
-    fn release(&self, block: Stiff) {
+    fn free(&self, block: Stiff) {
         self.ram.free(block.0);
     }
-    fn available(&self, zones: Zones) -> Option<Pages> {
+    fn free_pages(&self, zones: Zones) -> Option<Pages> {
         self.ram.free_pages(zones)
     }
     fn join(&self, left: Stiff, right: Stiff) -> Result<Stiff, (Stiff, Stiff)> {
@@ -62,13 +60,13 @@ impl Platform for StiffRam {
 }
 
 thread_local! {
-    /// What another thread does while somebody looks at a [`Seen`], once; in a known order.
+    /// What another thread does during a look at a [`Seen`], once; in a known order.
     pub static MEANWHILE: Cell<Option<&'static dyn Fn()>> = const { Cell::new(None) };
-    /// How often somebody looked at a [`Seen`].
+    /// How often the order of a [`Seen`] was asked for.
     pub static LOOKS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// A block that notices when somebody looks how large it is.
+/// A block that notices when it is asked for its order.
 #[derive(Debug)]
 pub struct Seen(RamBlock<PAGE>);
 
@@ -99,14 +97,13 @@ impl OwnedBlock for Seen {
 #[derive(Debug)]
 pub struct SeenRam(pub Near);
 
-impl Platform for SeenRam {
+impl FrameSource for SeenRam {
     type Block = Seen;
     type RawMutex = SpinRawMutex;
-    type Mode = ();
-    fn allocate(&self, order: Order, cx: Context) -> Result<Seen, AllocError> {
-        self.0.allocate(AllocRequest::new(order), cx).map(Seen)
+    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<Seen, AllocError> {
+        self.0.allocate(request, cx).map(Seen)
     }
-    fn release(&self, block: Seen) {
+    fn free(&self, block: Seen) {
         self.0.free(block.0);
     }
 }

@@ -3,11 +3,12 @@
 use super::Bench;
 use crate::conformance::{Rng, content, fill, order, pattern};
 use forebay::{
-    BackingStore, Context, Handle, OwnedBlock, Pages, Platform, Refused, StoreError, port::Capabilities,
+    AllocRequest, BackingStore, Context, FrameSource, Handle, OwnedBlock, Pages, Refused, StoreError,
+    port::Capabilities,
 };
 
-/// The oracle compares every byte that comes back, and knows whose each frame is.
-pub(super) fn anything_in_any_order<P: Platform, S: BackingStore<P::Block>>(b: &Bench<'_, P, S>) {
+/// The oracle compares every byte that comes back, and knows the owner of each frame.
+pub(super) fn anything_in_any_order<P: FrameSource, S: BackingStore<P::Block>>(b: &Bench<'_, P, S>) {
     let mut rng = Rng::new(70);
     let mut held: Vec<Handle> = Vec::new();
     for step in 0..250 {
@@ -16,7 +17,7 @@ pub(super) fn anything_in_any_order<P: Platform, S: BackingStore<P::Block>>(b: &
             (!held.is_empty()).then(|| held.swap_remove(rng.below(held.len())))
         };
         match rng.below(9) {
-            0 | 1 => held.extend(b.hand_over(k, step)),
+            0 | 1 => held.extend(b.transfer(k, step)),
             2 | 3 => {
                 let block = b.block(k, step);
                 let asked = rng.below(usize::from(k) + 1) as u8;
@@ -64,7 +65,7 @@ pub(super) fn anything_in_any_order<P: Platform, S: BackingStore<P::Block>>(b: &
 /// If a rule is broken.
 pub fn threads<P, S>(source: &P, store: &S)
 where
-    P: Platform<Block: Send> + Sync,
+    P: FrameSource<Block: Send> + Sync,
     S: BackingStore<P::Block> + Sync,
 {
     let start = store.space();
@@ -89,7 +90,7 @@ where
 }
 
 /// One block, out and back by whatever way there is.
-fn once<P: Platform, S: BackingStore<P::Block>>(source: &P, store: &S, k: u8, seed: u64) {
+fn once<P: FrameSource, S: BackingStore<P::Block>>(source: &P, store: &S, k: u8, seed: u64) {
     let Ok(mut block) = source.allocate(AllocRequest::new(order(k)), Context::THREAD) else { return };
     fill(&mut block, seed);
     let handle = match store.transfer(block, None) {

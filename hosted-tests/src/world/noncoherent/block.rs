@@ -35,6 +35,10 @@ impl<B: OwnedBlock> CachedBlock<B> {
         &self.inner
     }
 
+    pub(super) fn inner_mut(&mut self) -> &mut B {
+        &mut self.inner
+    }
+
     pub(super) fn board(&self) -> &Arc<Board> {
         &self.board
     }
