@@ -4,7 +4,7 @@ use crate::frame::Pages;
 use crate::port::{FreeListCounts, FreeListId, FreeLists, Platform, PooledBlock};
 use crate::sync::Mutex;
 use core::fmt;
-use heapless::Vec;
+use heapless::Deque;
 
 /// Up to `DEPTH` blocks of each kind, for as many kinds as there are `LISTS`: give it `orders × modes × zones`. No allocation.
 ///
@@ -27,9 +27,10 @@ pub struct FreeListArray<P: Platform, const LISTS: usize, const DEPTH: usize> {
 }
 
 /// # Invariant
-/// `ready` is the sum of the pages of all blocks in the lists.
+/// `kept` is the sum of the pages of all blocks in the lists and of all reserved places: the limit holds also if all of those
+/// come back.
 struct Lists<P: Platform, const LISTS: usize, const DEPTH: usize> {
-    ready: Pages,
+    kept: Pages,
     lists: [List<P, DEPTH>; LISTS],
 }
 
@@ -38,7 +39,7 @@ struct Lists<P: Platform, const LISTS: usize, const DEPTH: usize> {
 /// # Invariant
 /// The blocks and the reserved places are at most `DEPTH` together.
 struct List<P: Platform, const DEPTH: usize> {
-    blocks: Vec<PooledBlock<P::Block, P::Mode>, DEPTH>,
+    blocks: Deque<PooledBlock<P::Block, P::Mode>, DEPTH>,
     reserved: u16,
     hits: u32,
     misses: u32,
@@ -55,8 +56,8 @@ impl<P: Platform, const LISTS: usize, const DEPTH: usize> FreeListArray<P, LISTS
     #[expect(clippy::new_without_default, reason = "it is made in a static")]
     pub const fn new() -> Self {
         const { assert!(DEPTH < u16::MAX as usize, "DEPTH: at most 65534 blocks of a kind") }
-        let lists = [const { List { blocks: Vec::new(), reserved: 0, hits: 0, misses: 0 } }; LISTS];
-        FreeListArray { limit: Pages::MAX, lists: Mutex::new(Lists { ready: Pages::ZERO, lists }) }
+        let lists = [const { List { blocks: Deque::new(), reserved: 0, hits: 0, misses: 0 } }; LISTS];
+        FreeListArray { limit: Pages::MAX, lists: Mutex::new(Lists { kept: Pages::ZERO, lists }) }
     }
 
     /// The most pages that are kept at a time. A block that would exceed it is returned to the source.
@@ -68,7 +69,7 @@ impl<P: Platform, const LISTS: usize, const DEPTH: usize> FreeListArray<P, LISTS
 
     /// One lock section over one list.
     fn with<R>(&self, id: FreeListId, f: impl FnOnce(&mut List<P, DEPTH>, &mut Pages) -> R) -> Option<R> {
-        self.lists.lock(|all| Some(f(all.lists.get_mut(id.number)?, &mut all.ready)))
+        self.lists.lock(|all| Some(f(all.lists.get_mut(id.number)?, &mut all.kept)))
     }
 }
 
@@ -77,12 +78,12 @@ impl<P: Platform, const LISTS: usize, const DEPTH: usize> FreeLists<P::Block, P:
 {
     fn take(&self, list: FreeListId) -> Option<PooledBlock<P::Block, P::Mode>> {
         let pages = list.order.pages();
-        self.with(list, |list, ready| {
-            let block = list.blocks.pop();
+        self.with(list, |list, kept| {
+            let block = list.blocks.pop_back();
             match block {
                 Some(_) => {
                     list.hits = list.hits.saturating_add(1);
-                    *ready -= pages;
+                    *kept -= pages;
                 }
                 None => list.misses = list.misses.saturating_add(1),
             }
@@ -97,9 +98,9 @@ impl<P: Platform, const LISTS: usize, const DEPTH: usize> FreeLists<P::Block, P:
     ) -> Result<(), PooledBlock<P::Block, P::Mode>> {
         let (pages, limit) = (list.order.pages(), self.limit);
         self.lists.lock(|all| match all.lists.get_mut(list.number) {
-            Some(list) if list.has_room() && all.ready + pages <= limit => {
-                list.blocks.push(block)?;
-                all.ready += pages;
+            Some(list) if list.has_room() && all.kept + pages <= limit => {
+                list.blocks.push_back(block)?;
+                all.kept += pages;
                 Ok(())
             }
             _ => Err(block),
@@ -108,22 +109,20 @@ impl<P: Platform, const LISTS: usize, const DEPTH: usize> FreeLists<P::Block, P:
 
     /// The block that waited longest.
     fn take_reserved(&self, list: FreeListId) -> Option<PooledBlock<P::Block, P::Mode>> {
-        let pages = list.order.pages();
-        self.with(list, |list, ready| {
-            let block = (!list.blocks.is_empty()).then(|| list.blocks.remove(0))?;
+        self.with(list, |list, _| {
+            let block = list.blocks.pop_front()?;
             list.reserved += 1;
-            *ready -= pages;
             Some(block)
         })?
     }
 
     fn unreserve(&self, list: FreeListId, block: Option<PooledBlock<P::Block, P::Mode>>) {
         let pages = list.order.pages();
-        self.with(list, |list, ready| {
+        self.with(list, |list, kept| {
             list.reserved = list.reserved.saturating_sub(1);
             // There is room, by the invariant; without a reservation the block would be dropped, and leaked.
-            if block.is_some_and(|block| list.blocks.push(block).is_ok()) {
-                *ready += pages;
+            if !block.is_some_and(|block| list.blocks.push_back(block).is_ok()) {
+                *kept -= pages;
             }
         });
     }
