@@ -3,7 +3,7 @@
 use core::fmt;
 use forebay::{
     BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, StoreId,
-    port::{Capabilities, StoreIds},
+    port::{Capabilities, Space, StoreIds},
 };
 
 /// Bytes that never change, as a store: buffers begin in it
@@ -54,6 +54,11 @@ impl<B: OwnedBlock, const PAGE: usize> BackingStore<B> for Rom<'_, PAGE> {
 
     fn capabilities(&self) -> Capabilities {
         Capabilities::LOAD | Capabilities::SPLIT
+    }
+
+    /// It takes nothing.
+    fn space(&self) -> Space {
+        Space::default()
     }
 
     fn room_of(&self, _: &Handle) -> Pages {

@@ -11,14 +11,14 @@ use forebay::{
     sync::RawMutex,
 };
 
-/// A store that copies blocks of any kind, with pages of `PAGE` bytes, into an [`Arena`], through the window that it has
-/// anyway: so copies are made of huge pages where there are any, which `write(2)` would not do.
+/// A store that copies blocks of any kind, with pages of `PAGE` bytes, into an [`Arena`], through the arena's mapping: so copies
+/// consist of huge pages where there are any, which `write(2)` would not do.
 ///
-/// For memory that is not shmem, and so can't be handed over. Copying in needs memory, a chunk at a time, and there must
-/// be head-room for it ([`StoreError::NoHeadroom`]); the arena's limit on resident pages does not apply. A settle
-/// unmaps the copies, so that the system can reclaim them; its counts are those of the whole arena.
+/// For memory that is not shmem, and so can't be transferred. Copying needs memory, a chunk at a time, and head-room for it
+/// ([`StoreError::NoHeadroom`]); the arena's limit on resident pages does not apply. A settle unmaps the copies, so that the system
+/// can reclaim them; its counts are those of the whole arena.
 ///
-/// [`Arena::copies`] makes one. It is two words, and may be made as often as one likes.
+/// [`Arena::copies`] makes one. It is two words.
 pub struct Copies<'a, const PAGE: usize, L: RawMutex> {
     arena: &'a Arena<PAGE, L>,
     id: StoreId,
@@ -37,7 +37,7 @@ impl<const PAGE: usize, L: RawMutex> defmt::Format for Copies<'_, PAGE, L> {
     }
 }
 
-/// Bytes that are copied at once, by way of the stack: what others may write is never behind a reference.
+/// Bytes that are copied at once, on the stack: memory that others may write is never behind a reference.
 const PIECE: usize = 4096;
 
 impl<'a, const PAGE: usize, L: RawMutex> Copies<'a, PAGE, L> {
@@ -45,7 +45,7 @@ impl<'a, const PAGE: usize, L: RawMutex> Copies<'a, PAGE, L> {
         Copies { arena, id }
     }
 
-    /// The arena that has the copies.
+    /// The arena with the copies.
     pub const fn arena(&self) -> &'a Arena<PAGE, L> {
         self.arena
     }
@@ -63,7 +63,7 @@ impl<'a, const PAGE: usize, L: RawMutex> Copies<'a, PAGE, L> {
     }
 }
 
-/// Pages of the arena while they are copied to or from; they go back even if a block's own code panics.
+/// Pages of the arena while they are copied to or from; they are returned even if the block's own code panics.
 struct Room<'a, const PAGE: usize, L: RawMutex> {
     arena: &'a Arena<PAGE, L>,
     block: Option<ArenaBlock<PAGE>>,
@@ -71,19 +71,19 @@ struct Room<'a, const PAGE: usize, L: RawMutex> {
 }
 
 enum AtEnd {
-    /// Nobody's.
+    /// To no owner.
     Release,
-    /// Stored again: they were only lent.
+    /// To the store: they were lent.
     Return,
 }
 
 impl<const PAGE: usize, L: RawMutex> Room<'_, PAGE, L> {
-    /// Fills it with the start of a block; whether that had so much.
+    /// Fills it with the start of a block. Returns whether the block has as many bytes.
     fn fill_from(&mut self, from: &impl OwnedBlock) -> bool {
         self.block.as_mut().is_some_and(|to| copy(from, to, to.bytes(), 0))
     }
 
-    /// What is in it is stored from now on.
+    /// Its contents are stored from now on.
     fn keep(mut self, id: StoreId) -> Result<Handle, StoreError> {
         let block = self.block.take().ok_or(StoreError::Full)?; // it is there until the end
         self.arena.mark_stored(block, id).map_err(|refused| {
@@ -103,7 +103,7 @@ impl<const PAGE: usize, L: RawMutex> Drop for Room<'_, PAGE, L> {
     }
 }
 
-/// Copies the first `bytes` bytes of `from` to `at` in `to`; whether there were so many, and room for them.
+/// Copies the first `bytes` bytes of `from` to `at` in `to`. Returns whether both have so many.
 fn copy(from: &impl OwnedBlock, to: &mut impl OwnedBlock, bytes: usize, at: usize) -> bool {
     let mut piece = [0; PIECE];
     (0..bytes).step_by(PIECE).all(|done| {
@@ -148,10 +148,10 @@ impl<const PAGE: usize, L: RawMutex, B: OwnedBlock> BackingStore<B> for Copies<'
             return Err(StoreError::Context);
         }
         let (pfn, order) = self.arena.name(handle, self.id)?;
-        // While it is read it is not stored, so that even a forged handle gives nobody a second block of it.
+        // While it is read it is not stored, so even a forged handle gives no second block of it.
         let lent = self.arena.ledger.lock(|l| l.lend(pfn, order))?;
         let room = Room { arena: self.arena, block: Some(self.arena.block(lent)), at_end: AtEnd::Return };
-        self.arena.bring_in(pfn, order, cx)?;
+        self.arena.populate_chunks(pfn, order, cx)?;
         let at = at.get().saturating_mul(PAGE);
         match room.block.as_ref().is_some_and(|from| copy(from, block, from.bytes(), at)) {
             true => Ok(()),

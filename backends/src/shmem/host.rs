@@ -13,8 +13,8 @@ use std::string::String;
 
 /// What the machine offers an arena, as it was when the arena was made.
 ///
-/// As text (`Display`) it is for whoever runs the program: a line for each item, and with what is missing, what that
-/// costs and what an administrator may set.
+/// `Display` prints it for the user of the program: a line for each item, and for what is missing, what that costs and what an
+/// administrator may set.
 #[non_exhaustive]
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -53,9 +53,9 @@ pub enum HugePageSetting {
     Advise,
     /// As the setting for all sizes says.
     Inherit,
-    /// For nobody.
+    /// For no memory.
     Never,
-    /// For nobody, whatever the settings of single sizes or mounts say.
+    /// For no memory, whatever the settings of single sizes or mounts say.
     Deny,
     /// For all memory, whatever mounts say.
     Force,
@@ -104,7 +104,7 @@ pub enum HugePages {
     Granted,
     /// It was not.
     NotGranted,
-    /// Nobody looked, or the kernel does not tell.
+    /// It was not looked at, or the kernel does not tell.
     Unknown,
 }
 
@@ -162,7 +162,7 @@ bitflags! {
         const POPULATE = 1;
         /// `PAGEMAP_SCAN`, since Linux 6.7: which memory is in huge pages.
         const FOLIO_SCAN = 2;
-        /// `MFD_NOEXEC_SEAL`, since Linux 6.3: nobody can run the arena's memory as a program.
+        /// `MFD_NOEXEC_SEAL`, since Linux 6.3: the arena's memory can't be run as a program.
         const NOEXEC_SEAL = 4;
     }
 }
@@ -175,9 +175,9 @@ impl defmt::Format for Features {
 }
 
 impl HostReport {
-    /// Looks around. Never fails: what can't be read is unknown. Allocates.
+    /// Looks at the machine. Never fails: what can't be read is unknown. Allocates.
     ///
-    /// The arena's maker says what features it found, and what became of its first huge page.
+    /// The maker of the arena passes the features that it found, and what became of its first huge page.
     pub(crate) fn probe(headroom: &Headroom, features: Features, huge_pages: HugePages) -> HostReport {
         HostReport::under(Path::new("/"), headroom.limit(), features, huge_pages)
     }
@@ -245,7 +245,7 @@ impl HostReport {
                 };
                 writeln!(
                     f,
-                    "huge pages: not granted ({known}); an administrator may set {file} to {word}: then handing over \
+                    "huge pages: not granted ({known}); an administrator may set {file} to {word}: then a transfer \
                      {size}, or taking it back, changes one entry of a page table and not one for each page"
                 )
             }
@@ -254,7 +254,7 @@ impl HostReport {
             }
             (HugePages::NotGranted, _) => writeln!(
                 f,
-                "huge pages: not granted, although the setting is {setting}: memory was in pieces, the control group \
+                "huge pages: not granted, although the setting is {setting}: memory was fragmented, the control group \
                  nearly full, or they are disabled for the process; {SMALL_PAGES}"
             ),
             (HugePages::Unknown, _) => {
@@ -273,7 +273,7 @@ impl HostReport {
             (
                 Features::FOLIO_SCAN,
                 "looking for huge pages (PAGEMAP_SCAN)",
-                "without it nobody knows which were granted; Linux 6.7 has it",
+                "without it it is unknown which were granted; Linux 6.7 has it",
             ),
             (
                 Features::NOEXEC_SEAL,
@@ -295,7 +295,7 @@ impl HostReport {
 /// Where the settings are, from the root.
 const SETTINGS: &str = "sys/kernel/mm/transparent_hugepage";
 
-const SMALL_PAGES: &str = "handing over and taking back change an entry of a page table for each page";
+const SMALL_PAGES: &str = "transferring and taking back change an entry of a page table for each page";
 
 fn for_size(bytes: usize) -> String {
     format!("{SETTINGS}/hugepages-{}kB/shmem_enabled", bytes / 1024)
@@ -309,7 +309,7 @@ impl fmt::Display for HostReport {
         match self.swap {
             Swap::None => writeln!(
                 f,
-                "swap: none; what is handed over stays in RAM, owned by the store, and an administrator may add a swap \
+                "swap: none; stored pages stay in RAM, owned by the store, and an administrator may add a swap \
                  partition or zram: then the kernel can write it out"
             ),
             Swap::Device { total, free } => {
@@ -323,10 +323,7 @@ impl fmt::Display for HostReport {
                 Bytes(total)
             ),
             Swap::Unknown => {
-                writeln!(
-                    f,
-                    "swap: unknown; without any, what is handed over stays in RAM, owned by the store"
-                )
+                writeln!(f, "swap: unknown; without any, stored pages stay in RAM, owned by the store")
             }
         }?;
         match self.lockable {

@@ -4,13 +4,13 @@
 use forebay::sync::RawMutex;
 use std::sync::{Mutex, PoisonError};
 
-/// The standard library's mutex: who finds it taken sleeps. The usual lock of a hosted program.
+/// The mutex of the standard library: a thread that finds it locked sleeps. The usual raw mutex of a hosted program.
 ///
 /// It must not be shared with a signal handler.
 #[derive(Debug)]
 pub struct OsLock(Mutex<()>);
 
-// SAFETY: the mutex admits one at a time, and taking it synchronises with giving it back.
+// SAFETY: the mutex admits one at a time, and locking synchronises with the last unlock.
 unsafe impl RawMutex for OsLock {
     const INIT: Self = OsLock(Mutex::new(()));
     fn lock<R>(&self, f: impl FnOnce() -> R) -> R {

@@ -5,7 +5,7 @@
 //! | file | subject |
 //! | --- | --- |
 //! | `process` `lock` | which process this is; the usual lock *(unsafe)* |
-//! | `sys` `folio` | system calls on a memfd and its windows; what folios it got *(unsafe)* |
+//! | `sys` `folio` | system calls on a memfd and its mappings; what folios it got *(unsafe)* |
 //! | `headroom` `host` | how much more may be taken; what the machine offers |
 //! | `chunk` `ledger` `usage` | whose each page is, and what there is to do about each chunk: numbers only |
 //! | `block` | a page number becomes an address, and bytes *(unsafe)* |

@@ -12,7 +12,7 @@ use forebay::{
     sync::RawMutex,
 };
 
-/// Chunks that are unmapped or punched by one call at most, so that nobody waits long for a lock of the kernel.
+/// Chunks that are unmapped or punched by one call at most, so that no thread waits long for a lock of the kernel.
 const RUN: usize = 64;
 
 impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
@@ -35,7 +35,7 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
         pfn.map(|pfn| (pfn, handle.order())).ok_or(StoreError::NotStored)
     }
 
-    /// Puts a block away, as the contents under a handle of that store.
+    /// Stores a block, under a handle of that store.
     pub(super) fn mark_stored(
         &self,
         block: ArenaBlock<PAGE>,
@@ -70,7 +70,7 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
         handles.map_err(|why| Refused::new(handle, why))
     }
 
-    /// Unmaps what is stored and punches what nobody wants, if `cx` permits; counts.
+    /// Unmaps stored chunks and punches dead ones, if `cx` permits; counts.
     pub(super) fn flush(&self, cx: Context) -> Settled {
         let mut settled = Settled::default();
         if !self.is_here() {
@@ -92,14 +92,14 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
         settled
     }
 
-    /// Takes queued chunks out of every window. What fails stays queued.
+    /// Unmaps queued chunks from every mapping. What fails stays queued.
     fn unmap_queued(&self) -> Result<(), StoreError> {
         let (mut at, mut result) = (0, Ok(()));
         while let Some(run) = self.ledger.lock(|l| l.begin_unmap(at, RUN)) {
             at = run.end;
             let done = self.unmap_everywhere(&run);
             let mapping =
-                |done: Result<(), StoreError>, then| if done.is_ok() { then } else { Mapping::Partly };
+                |done: Result<(), StoreError>, then| if done.is_ok() { then } else { Mapping::Unknown };
             for chunk in run {
                 let unmapped = mapping(done, Mapping::Unmapped);
                 if self.ledger.lock(|l| l.end_unmap(chunk, unmapped)) == Wanted::Again {
@@ -113,17 +113,17 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
         result
     }
 
-    /// Somebody took a page of a chunk back while it was unmapped. It should be in memory, so this takes none.
+    /// A page of the chunk was given out while it was unmapped: populates it again. Its memory is resident, so this takes none.
     pub(super) fn bring_again(&self, chunk: usize) -> Result<(), StoreError> {
         let range = self.bytes_of(&(chunk..chunk + 1));
         let _until_it_is_there = self.claim(&range, Populate::Back).ok_or(StoreError::NoHeadroom)?;
-        self.window.populate(range, Populate::Back).map_err(|_| StoreError::Io)
+        self.mapping.populate(range, Populate::Back).map_err(|_| StoreError::Io)
     }
 
     fn unmap_everywhere(&self, chunks: &Range<usize>) -> Result<(), StoreError> {
         let range = self.bytes_of(chunks);
-        let windows = core::iter::once(&self.window).chain(&self.aliases);
-        let mut results = windows.map(|window| window.unmap(range.clone()).map_err(|_| StoreError::Io));
+        let mappings = core::iter::once(&self.mapping).chain(&self.aliases);
+        let mut results = mappings.map(|mapping| mapping.unmap(range.clone()).map_err(|_| StoreError::Io));
         results.try_for_each(|result| result)
     }
 
@@ -134,8 +134,8 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
             at = run.end;
             let done = self.punch(&run).map_err(|_| StoreError::Io);
             for chunk in run {
-                // It may have been unmapped, or not: that is not known any more.
-                let mapping = if done.is_ok() { Mapping::Hole } else { Mapping::Partly };
+                // It may have been unmapped, or not: that is unknown now.
+                let mapping = if done.is_ok() { Mapping::Hole } else { Mapping::Unknown };
                 self.ledger.lock(|l| l.end_punch(chunk, mapping));
             }
             result = result.and(done);
@@ -149,12 +149,12 @@ impl<const PAGE: usize, L: RawMutex> BackingStore<ArenaBlock<PAGE>> for Arena<PA
         self.id.only()
     }
 
-    /// No copying: it would only move pages from the arena to the arena.
+    /// No copying: it would only move pages inside of the arena.
     fn capabilities(&self) -> Capabilities {
         Capabilities::TRANSFER | Capabilities::TAKE_BACK | Capabilities::SPLIT
     }
 
-    /// Everything that is not stored yet could be.
+    /// Everything that is not stored yet.
     fn space(&self) -> Space {
         let usage = self.usage();
         Space { pages: usage.total - usage.retired - usage.stored(), transfers: usize::MAX }
@@ -169,7 +169,7 @@ impl<const PAGE: usize, L: RawMutex> BackingStore<ArenaBlock<PAGE>> for Arena<PA
         self.mark_stored(block, self.id)
     }
 
-    /// Brings in the whole chunk if it was unmapped; that needs the right to block.
+    /// Populates the whole chunk if it was unmapped; that needs the right to block.
     fn take_back(
         &self,
         handle: Handle,
@@ -179,7 +179,7 @@ impl<const PAGE: usize, L: RawMutex> BackingStore<ArenaBlock<PAGE>> for Arena<PA
             .find(&handle, self.id)
             .and_then(|(pfn, order)| self.ledger.lock(|l| l.take_back(pfn, order, Limit::Held)));
         let why = match taken {
-            Ok(pages) => match self.bring_in(pages.pfn, pages.order, cx) {
+            Ok(pages) => match self.populate_chunks(pages.pfn, pages.order, cx) {
                 Ok(()) => return Ok(self.block(pages)),
                 Err(why) => {
                     self.ledger.lock(|l| l.mark_stored(pages));
@@ -195,15 +195,15 @@ impl<const PAGE: usize, L: RawMutex> BackingStore<ArenaBlock<PAGE>> for Arena<PA
         self.halve(handle, self.id)
     }
 
-    /// The block is not brought in for it: whoever keeps it instead of releasing it has it brought in by touching it. So
-    /// what else is stored in its chunk is pending until the next settle.
+    /// Does not populate. A later access may fault pages in, so the chunk becomes `Unknown`: its stored pages are pending until the
+    /// next settle.
     fn discard(&self, handle: Handle) -> Result<Option<ArenaBlock<PAGE>>, Refused<Handle, StoreError>> {
         let pages =
             self.find(&handle, self.id).and_then(|(pfn, order)| self.ledger.lock(|l| l.take_out(pfn, order)));
         pages.map(|pages| Some(self.block(pages))).map_err(|why| Refused::new(handle, why))
     }
 
-    /// Nothing is written out, so the budget is of no account, and nothing goes home.
+    /// Nothing is written out, so the budget is ignored, and no block is returned.
     fn settle(&self, _: Pages, cx: Context, _: &mut dyn FnMut(ArenaBlock<PAGE>)) -> Settled {
         self.flush(cx)
     }

@@ -83,7 +83,7 @@ fn no_head_room_in_a_settle() {
     arena.free(block);
 }
 
-/// An arena of four chunks, the second of which can be brought in only by half, as if some of it were broken: the window
+/// An arena of four chunks, the second of which can be brought in only by half, as if some of it were broken: the mapping
 /// is over a file that ends there. Aligned to the four, so that the second is had after the first.
 fn broken() -> Arena {
     let memfd = |bytes: usize| {
@@ -92,8 +92,8 @@ fn broken() -> Arena {
         memfd
     };
     let (whole, short) = (memfd(4 * CHUNK), memfd(CHUNK + CHUNK / 2));
-    let window = Window::map(short.as_fd(), 0, 4 * CHUNK, 4 * CHUNK).expect("a window");
-    let mapped = sys::Mapped { memfd: whole, offset: 0, windows: std::vec![window] };
+    let mapping = Mapping::map(short.as_fd(), 0, 4 * CHUNK, 4 * CHUNK).expect("a mapping");
+    let mapped = sys::Mapped { memfd: whole, offset: 0, mappings: std::vec![mapping] };
     let arena = Arena::builder(0).chunk(CHUNK).create_over(mapped).expect("an arena");
     assert_eq!(arena.settle(Pages::ZERO, THREAD, &mut |_| {}).error, None); // what was in it is gone: all are holes
     arena
@@ -101,7 +101,7 @@ fn broken() -> Arena {
 
 /// Rule: what could be brought in only by half has memory, so it is punched, and brought in from the start.
 #[test]
-fn brought_in_by_half() {
+fn populated_by_half() {
     let arena = broken();
     let order = Order::new(4).expect("an order");
     let block = arena.allocate(AllocRequest::new(order), THREAD).expect("this one is whole");

@@ -22,14 +22,14 @@ fn state(l: &Ledger, chunk: usize) -> State {
 /// Reserves a block and says that its chunks were brought in.
 fn take(l: &mut Ledger, k: u8) -> Resident {
     let pages = l.reserve(order(k), Limit::Held).expect("there is room");
-    bring_in(l, &pages);
+    populate_chunks(l, &pages);
     pages
 }
 
-fn bring_in(l: &mut Ledger, pages: &Resident) {
+fn populate_chunks(l: &mut Ledger, pages: &Resident) {
     for chunk in l.chunks_of(pages.pfn, pages.order) {
         if l.need(chunk) != Need::Nothing {
-            l.brought_in(chunk, None);
+            l.populated(chunk, None);
         }
         assert_eq!(l.need(chunk), Need::Nothing);
     }
@@ -75,7 +75,7 @@ fn a_chunk_goes_round() {
     assert_eq!((l.sums().pending, l.sums().reclaimable), (0, 8));
     let back = l.take_back(a.0, a.1, Limit::Held).expect("it is stored");
     assert_eq!((l.need(0), state(&l, 0)), (Need::Mapping, State::Open));
-    bring_in(&mut l, &back);
+    populate_chunks(&mut l, &back);
     assert_eq!((l.sums().pending, l.sums().reclaimable, l.sums().resident), (4, 0, 4), "b is pending again");
     assert_eq!(l.begin_unmap(0, 9), None);
     l.release(back);
@@ -156,10 +156,10 @@ fn a_flush_is_disturbed_by_anybody() {
 }
 
 /// Rule: what was not brought in again is brought in by whoever wants it next; what could not be unmapped, and was taken
-/// back meanwhile, is brought in again too, since some window may have lost it.
+/// back meanwhile, is brought in again too, since some mapping may have lost it.
 #[test]
 fn a_flush_that_fails_half_way() {
-    for (first, then) in [(Mapping::Unmapped, Mapping::Partly), (Mapping::Partly, Mapping::Mapped)] {
+    for (first, then) in [(Mapping::Unmapped, Mapping::Unknown), (Mapping::Unknown, Mapping::Mapped)] {
         let mut l = ledger(1);
         let (a, b) = (take(&mut l, 2), take(&mut l, 2));
         let (a, b) = (mark_stored(&mut l, a), mark_stored(&mut l, b));
@@ -167,7 +167,7 @@ fn a_flush_that_fails_half_way() {
         let back = l.take_back(a.0, a.1, Limit::Held).expect("it is stored");
         assert_eq!(l.end_unmap(0, first), Wanted::Again);
         l.end_again(0, then);
-        let need = if then == Mapping::Partly { Need::Mapping } else { Need::Nothing };
+        let need = if then == Mapping::Unknown { Need::Mapping } else { Need::Nothing };
         assert_eq!((state(&l, 0), l.need(0)), (State::Open, need));
         l.release(back);
         assert!(l.discard(b.0, b.1));
@@ -197,7 +197,7 @@ fn what_fails_stays_queued() {
     let a = take(&mut l, 2);
     let a = mark_stored(&mut l, a);
     assert_eq!(l.begin_unmap(0, 9), Some(0..1));
-    assert_eq!(l.end_unmap(0, Mapping::Partly), Wanted::No);
+    assert_eq!(l.end_unmap(0, Mapping::Unknown), Wanted::No);
     assert_eq!((state(&l, 0), l.sums().pending), (State::Queued, 4));
     assert!(l.discard(a.0, a.1));
     assert_eq!(l.begin_punch(0, 9), Some(0..1));
@@ -210,7 +210,7 @@ fn what_fails_stays_queued() {
 /// Rule: what was brought in half way has memory, so it is unmapped or punched as if it were all there, and whoever
 /// wants it next brings in the rest.
 #[test]
-fn brought_in_half_way() {
+fn populated_half_way() {
     let mut l = ledger(1);
     let a = l.reserve(order(2), Limit::Held).expect("there is room");
     l.touched(0);
@@ -218,7 +218,7 @@ fn brought_in_half_way() {
     assert_eq!(state(&l, 0), State::Dead);
     let a = l.reserve(order(2), Limit::Held).expect("there is room");
     assert_eq!(l.need(0), Need::Mapping);
-    bring_in(&mut l, &a);
+    populate_chunks(&mut l, &a);
     let a = mark_stored(&mut l, a);
     unmap(&mut l);
     let back = l.take_back(a.0, a.1, Limit::Held).expect("it is stored");
@@ -250,14 +250,14 @@ fn folios() {
     let counts = |l: &Ledger| (l.sums().huge, l.sums().small);
     let (a, b) =
         (l.reserve(order(3), Limit::Held).expect("room"), l.reserve(order(3), Limit::Held).expect("room"));
-    l.brought_in(0, Some(Folio::Small));
-    l.brought_in(1, Some(Folio::Huge));
+    l.populated(0, Some(Folio::Small));
+    l.populated(1, Some(Folio::Huge));
     assert_eq!(counts(&l), (1, 1));
     let a = mark_stored(&mut l, a);
     unmap(&mut l);
     assert_eq!(counts(&l), (1, 1));
     let a = l.take_back(a.0, a.1, Limit::Held).expect("it is stored");
-    bring_in(&mut l, &a); // nobody looks again
+    populate_chunks(&mut l, &a); // nobody looks again
     assert_eq!(counts(&l), (1, 1));
     l.release(a);
     l.release(b);
@@ -375,7 +375,7 @@ fn anything_in_any_order() {
                     if let Ok(r) = l.reserve(order((rng >> 8) as u8 % 5), Limit::Held) {
                         assert!(pages[range(r.pfn, r.order)].iter().all(|p| p.0 == Page::Free), "two owners");
                         pages[range(r.pfn, r.order)].iter_mut().for_each(|p| p.0 = Page::Resident);
-                        bring_in(&mut l, &r);
+                        populate_chunks(&mut l, &r);
                         out.push(r);
                     }
                 }
@@ -388,7 +388,7 @@ fn anything_in_any_order() {
                     let (pfn, order) = stored.swap_remove(pick % stored.len());
                     let r = l.take_back(pfn, order, Limit::Held).expect("it is stored");
                     pages[range(pfn, order)].iter_mut().for_each(|p| p.0 = Page::Resident);
-                    bring_in(&mut l, &r);
+                    populate_chunks(&mut l, &r);
                     out.push(r);
                 }
                 6 if !out.is_empty() || !stored.is_empty() => {
