@@ -1,24 +1,24 @@
-//! Page sources and backing stores for [`forebay`]. No heap: all metadata is the caller's, sized by `const fn`.
+//! Sources and backing stores for [`forebay`]. No heap, except for Linux shmem: all metadata is the caller's, sized by `const fn`.
 //!
-//! | platform | blocks | metadata | for |
+//! | source | blocks | metadata | for |
 //! | --- | --- | --- | --- |
-//! | [`Ram`] | [`RamBlock`]: bytes | two bits a page, in words of the caller | RAM in pieces of any size |
-//! | [`HeapSource`] | [`HeapBlock`]: bytes, never split | in the free memory itself | a program with such a heap |
-//! | `shmem::Arena` (Linux, feature `shmem`) | `shmem::ArenaBlock`: copies only | its own, a byte a page | virtual machine monitors and other programs |
+//! | [`Ram`] | [`RamBlock`]: bytes | two bits a page, in words of the caller | RAM in ranges of any size |
+//! | `HeapSource` (feature `heap`) | bytes, never split | in the free memory itself | a program with such a heap |
+//! | `shmem::Arena` (Linux, feature `shmem`) | `shmem::ArenaBlock`: copies only | its own, a byte a page | monitors and other programs |
 //!
 //! | store | copy | transfer | take back | split | contents end up |
 //! | --- | --- | --- | --- | --- | --- |
 //! | [`Region`] | yes | yes | until written out | yes | in slow RAM |
 //! | `shmem::Arena` | no | yes | yes | yes | where they are, unmapped; in swap, if there is any |
 //! | `shmem::Copies` | yes | no | no | yes | in an arena |
-//! | [`Tiered`] | as its two stores | | | | wherever the first one was willing, then the second |
-//! | [`Rom`] | out only | no | no | yes | where they were from the beginning: flash, a mapped file |
+//! | [`Tiered`] | as its two stores | | | | in the first that takes them |
+//! | [`Rom`] | out only | no | no | yes | where they were: flash, a mapped file |
 //! | [`Null`] | no | no | no | no | nowhere |
 //!
-//! Around either: [`Faulty`] fails calls on purpose, [`Traced`] reports every call.
+//! Around a source or a store: [`Faulty`] fails calls on purpose, [`Traced`] reports every call.
 //!
-//! **For a firmware: [`RamForebay`]** is a pool over fast RAM, a region over slow RAM and what joins them, in one `static`;
-//! no trait to implement. The same, put together one by one:
+//! **For firmware: [`RamForebay`]** is a pool over fast RAM, a region over slow RAM and the forebay that joins them, in one
+//! `static`; no trait to implement. The same, made from its parts:
 //!
 //! ```
 //! use forebay::{Buffer, Context, Evict, Forebay, Order, Pages, StoreId, sync::NoopRawMutex};
@@ -36,7 +36,7 @@
 //! slow.init(memory(64 * 1024), words(Slow::metadata_words(64 * 1024))).expect("whole pages");
 //! let home = Forebay::new(fast, slow);
 //!
-//! let tile = Buffer::new(&home, Order::new(2).unwrap()); // 2 KiB in one piece
+//! let tile = Buffer::new(&home, Order::new(2).unwrap()); // 2 KiB, contiguous
 //! tile.write()?.fill(7);
 //!
 //! // Under pressure the region takes the block itself; its frames are free once it is written out.
@@ -50,6 +50,7 @@
 //! ```
 #![no_std]
 #![deny(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(all(feature = "shmem", target_os = "linux"))]
 extern crate std;

@@ -1,8 +1,11 @@
 //! A store that takes nothing.
 
-use forebay::{BackingStore, Handle, OwnedBlock, Refused, StoreError, port::{Space, StoreIds}};
+use forebay::{
+    BackingStore, Handle, OwnedBlock, Refused, StoreError,
+    port::{Space, StoreIds},
+};
 
-/// Refuses everything: for a pool whose buffers are never evicted, only purged. Also the simplest store there is.
+/// Refuses everything: for a pool whose buffers are never evicted, only purged. Also the simplest store.
 #[derive(Clone, Copy, Debug, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Null;

@@ -1,4 +1,4 @@
-//! Contents that are there already: flash, a file that is mapped, a snapshot.
+//! Contents that exist already: flash, a mapped file, a snapshot.
 
 use core::fmt;
 use forebay::{
@@ -6,11 +6,11 @@ use forebay::{
     port::{Capabilities, Space, StoreIds},
 };
 
-/// Bytes that never change, as a store: buffers begin in it
-/// ([`Buffer::attach_stored`](forebay::Buffer::attach_stored)), and come back to it for nothing as long as they are only read.
+/// Bytes that never change, as a store: buffers begin with them ([`Buffer::attach_stored`](forebay::Buffer::attach_stored)), and are
+/// evicted without copying as long as they are only read.
 ///
-/// It takes nothing: put it behind a store that does ([`Tiered`](crate::Tiered)), and what was written to goes there.
-/// Anything may be born from the same bytes as often as one likes: what is stored here is never used up.
+/// It takes nothing: put it behind a store that does ([`Tiered`](crate::Tiered)), which takes what was written. Any number of buffers
+/// may begin with the same bytes.
 #[derive(Clone, Copy)]
 pub struct Rom<'m, const PAGE: usize> {
     bytes: &'m [u8],
@@ -23,18 +23,17 @@ impl<'m, const PAGE: usize> Rom<'m, PAGE> {
         Rom { bytes, id }
     }
 
-    /// How many pages there are.
+    /// The number of pages.
     pub const fn pages(&self) -> Pages {
         Pages::new(self.bytes.len().div_ceil(PAGE))
     }
 
-    /// The handle of `2^order` pages from page `at` on. What is past the last page reads as zeros. `None` if nothing of it
-    /// is there.
+    /// The handle of `2^order` pages from page `at` on. Pages past the last one read as zeros. `None` if all of them are past it.
     pub const fn handle(&self, at: Pages, order: Order) -> Option<Handle> {
         if at.get() < self.pages().get() { Handle::new(self.id, order, at.get()) } else { None }
     }
 
-    /// The page at which something begins.
+    /// The page at which the contents of a handle begin.
     fn find(&self, handle: &Handle) -> Result<usize, StoreError> {
         if handle.store() != self.id {
             return Err(StoreError::WrongStore);

@@ -1,4 +1,4 @@
-//! What is promised of sizes, as far as the compiler knows them: whoever compiles this for a target has checked them there.
+//! Promised sizes, checked by the compiler for each target.
 //!
 //! On 64 bits a block and an optional one are 16 bytes at most, and a slot 16 with one caching mode and 24 with several; on
 //! 32 bits a block is 4, and a slot 8 with one mode and 12 with several. Metadata is a thousandth of the memory at most, also with a pool in
@@ -70,13 +70,13 @@ const _: () = {
 
 const MIB: usize = 1 << 20;
 
-/// Bytes that the caller gives to a source of so many bytes.
+/// Bytes of metadata for a source of so many bytes.
 const fn lent<const PAGE: usize>(bytes: usize) -> usize {
     Source::<PAGE>::metadata_words(bytes) * size_of::<usize>()
 }
 
-/// From `least` bytes up to a GiB: what is lent and the source itself are a thousandth of the memory at most, from
-/// `with_pool` on also together with a pool.
+/// From `least` bytes up to a GiB: metadata and the source itself are a thousandth of the memory at most, from `with_pool` on also
+/// together with a pool.
 const fn a_thousandth<const PAGE: usize>(least: usize, with_pool: usize) {
     let mut bytes = least;
     while bytes <= 1024 * MIB {

@@ -6,10 +6,10 @@ use forebay::{
     port::{Capabilities, Settled, Space, StoreIds},
 };
 
-/// What the first store refuses goes to the second: with the very block that came back.
+/// What the first store refuses goes to the second: the same block.
 ///
-/// The two need different [`StoreId`](forebay::StoreId)s; with the same, nothing is taken
-/// ([`StoreError::SameId`]). A tier may be tiers itself.
+/// The two need different [`StoreId`](forebay::StoreId)s; with the same, everything is refused ([`StoreError::SameId`]). A tier may
+/// consist of tiers.
 #[derive(Clone, Copy, Debug, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Tiered<A, B>(pub A, pub B);
@@ -47,7 +47,8 @@ impl<T: OwnedBlock, A: BackingStore<T>, B: BackingStore<T>> BackingStore<T> for 
         self.0.ids().union(self.1.ids())
     }
 
-    /// What either can do; a single handle can do what its own tier can. [`Capabilities::NEEDS_IO`] only if both need it: each checks the context itself.
+    /// What either can do; a handle can do what its own tier can. [`Capabilities::NEEDS_IO`] only if both need it: each store checks
+    /// the context itself.
     fn capabilities(&self) -> Capabilities {
         let (a, b) = (self.0.capabilities(), self.1.capabilities());
         let copies = |c: Capabilities| c.contains(Capabilities::COPY);
@@ -139,8 +140,8 @@ impl<T: OwnedBlock, A: BackingStore<T>, B: BackingStore<T>> BackingStore<T> for 
     }
 }
 
-/// The answer that helps the caller most: a smaller piece would fit, else a store that would take it later, else
-/// what the second said, unless that store never does this.
+/// The answer that helps the caller most: a smaller part would fit, else a store would take it later, else the answer of the
+/// second, unless that store never does this.
 fn worse(first: StoreError, second: StoreError) -> StoreError {
     use StoreError::{Backlog, Busy, TooLarge, Unsupported};
     [TooLarge, Backlog, Busy].into_iter().find(|e| *e == first || *e == second).unwrap_or(match second {

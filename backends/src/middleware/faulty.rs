@@ -18,9 +18,9 @@ use forebay::{
 pub struct Faults {
     /// Exactly this call fails, counted from 0.
     pub kth: Option<u32>,
-    /// Of a thousand calls, about so many fail, drawn from `seed`.
+    /// About this many of a thousand calls fail, drawn from `seed`.
     pub per_mille: u16,
-    /// Where the drawing begins. The same seed gives the same faults.
+    /// The same seed gives the same faults.
     pub seed: u32,
 }
 
@@ -69,7 +69,7 @@ impl<T, L: RawMutex> Faulty<T, L> {
         self.state.lock(|s| s.error = Some(error));
     }
 
-    /// What it stands around.
+    /// The platform or store inside.
     pub const fn inner(&self) -> &T {
         &self.inner
     }

@@ -15,9 +15,9 @@ use forebay::{
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Event {
-    /// A source gave a block of that order, or had none.
+    /// A source allocated a block of that order, or had none.
     Allocate(Order, Result<Pfn, AllocError>),
-    /// A source took one back.
+    /// A source freed a block.
     Free(Pfn, Order),
     /// Two neighbours were joined, or not.
     Join(Order, Result<Pfn, ()>),
@@ -25,15 +25,15 @@ pub enum Event {
     SetMode(Pfn, usize, Result<(), ModeRefused>),
     /// The changes of mode were flushed.
     Flush,
-    /// A block was to get an address for devices.
+    /// A block was mapped for devices, or refused.
     Map(Pfn, Order, Option<DmaAddr>),
     /// A block lost its address.
     Unmap(Pfn, Order, DmaAddr),
-    /// Bytes of a block, from an offset on so many, were made visible to devices.
+    /// Bytes of a block, an offset and a length, were made visible to devices.
     SyncForDevice(Pfn, usize, usize),
-    /// Bytes of a block, from an offset on so many, were made visible to the CPU.
+    /// Bytes of a block, an offset and a length, were made visible to the CPU.
     SyncForCpu(Pfn, usize, usize),
-    /// The bytes of a buffer were to be had as one slice; it has so many.
+    /// The bytes of a buffer were requested as one slice; its length, if there is one.
     Contiguous(BufferId, Option<usize>),
     /// New contents of a buffer were charged, or its payer was at its limit.
     Charge(BufferId, Pages, Option<Charge>),
@@ -43,13 +43,13 @@ pub enum Event {
     BeforeEvict(BufferId, Result<(), Busy>),
     /// The hook after a restore.
     AfterRestore(BufferId, Result<(), Busy>),
-    /// So many pages of a block were to be copied in; so many were.
+    /// A prefix of a block was to be copied in; the order that was copied.
     Save(Pfn, Order, Result<Order, StoreError>),
-    /// So much was to be copied out to that block.
+    /// Contents of that order were to be loaded into that block.
     Load(Order, Pfn, Result<(), StoreError>),
     /// A block was transferred, or refused.
     Transfer(Pfn, Order, Result<(), StoreError>),
-    /// So much was taken back; that block came.
+    /// Contents of that order were to be taken back; their block.
     TakeBack(Order, Result<Pfn, StoreError>),
     /// A handle was split.
     Split(Order, Result<(), StoreError>),
@@ -61,12 +61,12 @@ pub enum Event {
     Returned(Pfn, Order),
 }
 
-/// Where events go. Any `Fn(&Event)` is one, for example `|e| defmt::trace!("{}", e)`.
+/// Receives events. Any `Fn(&Event)` is one, for example `|e| defmt::trace!("{}", e)`.
 ///
 /// Called outside every lock of forebay, in whatever context the traced call was made, so perhaps from an
 /// interrupt.
 pub trait Sink {
-    /// Takes note of an event.
+    /// Receives an event.
     fn event(&self, event: &Event);
 }
 
@@ -91,7 +91,7 @@ impl<T, O: Sink> Traced<T, O> {
         Traced { inner, sink }
     }
 
-    /// What it stands around.
+    /// The platform or store inside.
     pub const fn inner(&self) -> &T {
         &self.inner
     }
@@ -309,7 +309,7 @@ impl<B: OwnedBlock, S: BackingStore<B>, O: Sink> BackingStore<B> for Traced<S, O
     }
 }
 
-/// The sink is mostly a closure, which has nothing to show.
+/// The sink is mostly a closure, which can't be formatted.
 #[cfg(feature = "defmt")]
 impl<T: defmt::Format, O> defmt::Format for Traced<T, O> {
     fn format(&self, f: defmt::Formatter<'_>) {
