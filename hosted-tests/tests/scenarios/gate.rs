@@ -2,11 +2,15 @@
 //! region takes anything.
 
 use crate::card::*;
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
+use forebay::{
+    BackingStore, Context, Handle, Order, Pages, Refused, StoreError,
+    frame::Charge,
+    port::{Capabilities, Settled, Space, StoreIds},
+};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Rings once, at one call of platform or store, and waits for whoever comes.
+/// Rings once, at one call of platform or store, and waits for what comes.
 #[derive(Default)]
 pub(crate) struct Bell(Mutex<Option<Ring>>);
 
@@ -46,7 +50,7 @@ impl Bell {
         };
         if let Some(Ring { rings, done, .. }) = ring {
             let _ = rings.send(());
-            let _ = done.recv(); // who came may have panicked, and is joined later
+            let _ = done.recv(); // what came may have panicked, and is joined later
         }
     }
 }
@@ -84,17 +88,17 @@ impl Door {
 
     /// These terms, until what this returns is dropped.
     pub(crate) fn on(&self, terms: Terms) -> OnTerms<'_> {
-        self.lock(|door| door.0 = terms);
+        self.with(|door| door.0 = terms);
         OnTerms(self)
     }
 
     /// How often it was asked since the last time.
     pub(crate) fn asked(&self) -> u32 {
-        self.lock(|door| std::mem::take(&mut door.1))
+        self.with(|door| std::mem::take(&mut door.1))
     }
 
     fn put(&self, copy: Option<Order>) -> Result<Terms, StoreError> {
-        self.lock(|(terms, asked)| {
+        self.with(|(terms, asked)| {
             *asked += 1;
             if copy.is_some_and(|order| order > terms.largest) {
                 return Err(StoreError::TooLarge);
@@ -111,7 +115,7 @@ pub(crate) struct OnTerms<'d>(&'d Door);
 
 impl Drop for OnTerms<'_> {
     fn drop(&mut self) {
-        self.0.lock(|door| door.0 = Terms::ANY);
+        self.0.with(|door| door.0 = Terms::ANY);
     }
 }
 
@@ -135,18 +139,24 @@ impl BackingStore<Piece> for Gate<'_> {
     fn space(&self) -> Space {
         self.0.far.space()
     }
-    fn save(&self, block: &Piece, order: Order, cx: Context) -> Result<Handle, StoreError> {
+    fn save(
+        &self,
+        block: &Piece,
+        order: Order,
+        payer: Option<Charge>,
+        cx: Context,
+    ) -> Result<Handle, StoreError> {
         let far = self.far();
         let terms = self.0.door.put(Some(order))?;
-        far.save(block, order.min(terms.short), None, cx)
+        far.save(block, order.min(terms.short), payer, cx)
     }
     fn load(&self, handle: &Handle, block: &mut Piece, at: Pages, cx: Context) -> Result<(), StoreError> {
         self.far().load(handle, block, at, cx)
     }
-    fn transfer(&self, block: Piece) -> Result<Handle, Refused<Piece, StoreError>> {
+    fn transfer(&self, block: Piece, payer: Option<Charge>) -> Result<Handle, Refused<Piece, StoreError>> {
         let far = self.far();
         match self.0.door.put(None) {
-            Ok(_) => far.transfer(block, None),
+            Ok(_) => far.transfer(block, payer),
             Err(why) => Err(Refused::new(block, why)),
         }
     }
@@ -160,6 +170,6 @@ impl BackingStore<Piece> for Gate<'_> {
         self.far().discard(handle)
     }
     fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(Piece)) -> Settled {
-        self.far().settle(budget, cx, home)
+        self.far().settle(budget, cx, owner)
     }
 }
