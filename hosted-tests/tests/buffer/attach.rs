@@ -1,10 +1,8 @@
-//! Buffers that begin stored: the first access restores them, what is only read leaves again for nothing, what was
-//! written to goes to a store that takes it.
+//! Buffers that begin with stored contents: the first access restores them, what is only read is evicted again without
+//! copying, what was written goes to a store that takes it.
 
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, Watched, World};
 
 const FLASH: StoreId = StoreId::new(7).unwrap();
 type Flash<'m> = Rom<'m, PAGE>;
@@ -29,18 +27,18 @@ fn known<S: BackingStore<RamBlock<PAGE>>>(
     handle
 }
 
-/// Rule: the first access restores it; read as often as one likes, it leaves for nothing: nothing is ever saved, and no
-/// store has to take it.
+/// Rule: the first access restores it. However often it is read, it is evicted without copying: nothing is ever saved, and
+/// no store has to take it.
 #[test]
 fn what_is_only_read_is_never_saved() {
     let (near, world) = (near(16), World::new(Contents::Compared));
     let bytes = pattern(3, 4 * PAGE);
     let flash = Flash::new(FLASH, &bytes);
     let home = forebay(&near, &flash, &world);
-    let buffer: Buffer<'_, _, _> = Buffer::new(&home, order(2));
+    let buffer = Buffer::new(&home, order(2));
     buffer.attach_stored(0, known(home.store(), &flash, &bytes, 0, 2), CX).unwrap();
     assert_eq!((buffer.residency(), world.frames_out()), (residency(0, 0, 4), NONE));
-    for how in RUNGS {
+    for how in METHODS {
         assert!(contents(&buffer) == bytes);
         assert_eq!(buffer.residency(), residency(4, 4, 4 - 4));
         let evicted = buffer.evict(ALL, how, CX).unwrap();
@@ -52,17 +50,17 @@ fn what_is_only_read_is_never_saved() {
     world.assert_empty();
 }
 
-/// Rule: what was written to goes to the store that takes it, and is that from then on; the flash stays as it was, for
-/// whoever else begins in it.
+/// Rule: what was written goes to the store that takes it, and is its contents from then on. The flash stays as it was, for
+/// other buffers that begin with it.
 #[test]
 fn what_was_written_goes_elsewhere() {
-    for how in RUNGS {
+    for how in METHODS {
         let (near, far) = (near(16), far(16));
         let world = World::new(Contents::Compared);
         let bytes = pattern(9, 4 * PAGE);
         let flash = Flash::new(FLASH, &bytes);
         let home = forebay(&near, Tiered(&far, &flash), &world);
-        let buffer: Buffer<'_, _, _> = Buffer::new(&home, order(2));
+        let buffer = Buffer::new(&home, order(2));
         buffer.attach_stored(0, known(home.store(), &flash, &bytes, 0, 2), CX).unwrap();
         assert_eq!(buffer.write().unwrap().write_at(5, b"changed"), 7);
         let mut changed = bytes.clone();
@@ -70,15 +68,15 @@ fn what_was_written_goes_elsewhere() {
         assert_eq!(buffer.evict(ALL, how, CX).unwrap().moved(), pages(4));
         home.settle(ALL, CX);
         assert!(contents(&buffer) == changed);
-        let second: Buffer<'_, _, _> = Buffer::new(&home, order(2));
+        let second = Buffer::new(&home, order(2));
         second.attach_stored(0, known(home.store(), &flash, &bytes, 0, 2), CX).unwrap();
         assert!(contents(&second) == bytes);
         drop((buffer, second));
-        all_home(&world, &near, &far);
+        all_returned(&world, &near, &far);
     }
 }
 
-/// Rule: copies in the flash are kept even if the store is full, since dropping them gives no room; copies in a full region
+/// Rule: copies in the flash are kept even if the store is full, since dropping them gives no room. Copies in a full region
 /// are not.
 #[test]
 fn a_full_store_keeps_what_takes_no_room() {
@@ -86,23 +84,23 @@ fn a_full_store_keeps_what_takes_no_room() {
     let bytes = pattern(1, 4 * PAGE);
     let flash = Flash::new(FLASH, &bytes);
     let home = forebay(&near, Tiered(&far, &flash), &world);
-    let mut filler: Buffer<'_, _, _> = Buffer::new(&home, order(2));
+    let mut filler = Buffer::new(&home, order(2));
     fill(&filler, 8);
     assert_eq!(filler.evict_mut(ALL, Evict::COPY, CX).copied, pages(4));
     assert_eq!(home.store().space().pages, NONE);
-    let buffer: Buffer<'_, _, _> = Buffer::new(&home, order(2));
+    let buffer = Buffer::new(&home, order(2));
     buffer.attach_stored(0, known(home.store(), &flash, &bytes, 0, 2), CX).unwrap();
     assert!(contents(&buffer) == bytes);
     assert_eq!(buffer.residency(), residency(4, 4, 0));
     check(&filler, 8);
     assert_eq!(filler.residency(), residency(4, 0, 0), "its copy made room");
     drop((buffer, filler));
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
-/// Rule: pieces go where they belong; what has none reads as zeros; large ones come back into small frames if need be.
+/// Rule: each part goes to its slots. Slots without one read as zeros. Large ones come back into small blocks if need be.
 #[test]
-fn pieces_go_where_they_belong() {
+fn parts_go_to_their_slots() {
     for scattered in [0, 1] {
         let (near, world) = (near(32), World::new(Contents::Compared));
         let hogged = leave(&near, (0..32).step_by(1 + scattered));
@@ -127,7 +125,7 @@ fn pieces_go_where_they_belong() {
     }
 }
 
-/// Rule: where the bytes end, zeros begin, and nobody else's bytes.
+/// Rule: where the bytes end, zeros begin, and never bytes of another buffer.
 #[test]
 fn past_the_end_there_are_zeros() {
     let (near, world) = (near(16), World::new(Contents::Compared));
@@ -139,7 +137,7 @@ fn past_the_end_there_are_zeros() {
         let flash = Flash::new(FLASH, &bytes);
         assert_eq!(flash.pages(), pages(len.div_ceil(PAGE)));
         let home = forebay(&near, &flash, &world);
-        let buffer: Buffer<'_, _, _> = Buffer::new(&home, order(2));
+        let buffer = Buffer::new(&home, order(2));
         buffer.attach_stored(0, known(home.store(), &flash, &bytes, 0, 2), CX).unwrap();
         let mut expected = bytes.clone();
         expected.resize(4 * PAGE, 0);
@@ -148,25 +146,25 @@ fn past_the_end_there_are_zeros() {
     world.assert_empty();
 }
 
-/// Rule: what a store took for somebody else may be the beginning of a buffer: a copy is loaded, a block taken back.
+/// Rule: what a store took from another caller may be attached to a buffer: a copy is loaded, a block taken back.
 #[test]
-fn what_another_stored_is_a_beginning() {
+fn what_another_caller_stored_may_be_attached() {
     let (near, far, world) = (near(16), far(16), World::new(Contents::Compared));
     let home = forebay(&near, &far, &world);
     let bytes = pattern(2, 4 * PAGE);
     let mut block = home.platform().allocate(AllocRequest::new(order(2)), CX).unwrap();
     block.copy_from_slice(&bytes);
     let copy = home.store().save(&block, order(2), None, CX).unwrap();
-    let handed = home.store().transfer(block, None).unwrap();
-    let [first, second]: [Buffer<'_, _, _>; 2] = [(); 2].map(|()| Buffer::new(&home, order(2)));
+    let transferred = home.store().transfer(block, None).unwrap();
+    let [first, second] = [(); 2].map(|()| Buffer::new(&home, order(2)));
     first.attach_stored(0, copy, Context::INTERRUPT).unwrap();
-    second.attach_stored(0, handed, Context::INTERRUPT).unwrap();
+    second.attach_stored(0, transferred, Context::INTERRUPT).unwrap();
     assert_eq!(first.read_in(Context::INTERRUPT).err(), Some(AccessError::Context), "it has to be copied");
     drop(second.read_in(Context::INTERRUPT).unwrap());
     assert!(contents(&first) == bytes && contents(&second) == bytes);
     assert_eq!((world.counts().loaded, world.counts().taken_back), (4, 4));
     drop((first, second));
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: what does not fit is refused, with the handle, and changes nothing.
@@ -185,44 +183,45 @@ fn what_does_not_fit_comes_back() {
         assert_eq!(Some(refused.item), copy);
         refused.why
     };
-    let piece = |k| flash.handle(at(0), order(k)).unwrap();
+    let part = |k| flash.handle(at(0), order(k)).unwrap();
     let foreign = Handle::new(StoreId::new(3).unwrap(), order(1), 0).unwrap();
     assert_eq!(refused(0, foreign), AttachError::WrongStore);
-    assert_eq!(refused(0, piece(0)), AttachError::DoesNotFit, "smaller than the unit");
-    assert_eq!(refused(0, piece(11)), AttachError::DoesNotFit, "larger than any block");
-    assert_eq!(refused(1, piece(2)), AttachError::DoesNotFit, "not at a multiple of its size");
-    assert_eq!(refused(8, piece(1)), AttachError::DoesNotFit, "past the end");
-    assert_eq!(refused(4, piece(4)), AttachError::DoesNotFit, "reaches past the end");
-    assert_eq!(refused(usize::MAX, piece(1)), AttachError::DoesNotFit);
+    assert_eq!(refused(0, part(0)), AttachError::DoesNotFit, "smaller than the unit");
+    assert_eq!(refused(0, part(11)), AttachError::DoesNotFit, "larger than any block");
+    assert_eq!(refused(1, part(2)), AttachError::DoesNotFit, "not at a multiple of its size");
+    assert_eq!(refused(8, part(1)), AttachError::DoesNotFit, "past the end");
+    assert_eq!(refused(4, part(4)), AttachError::DoesNotFit, "reaches past the end");
+    assert_eq!(refused(usize::MAX, part(1)), AttachError::DoesNotFit);
     assert_eq!(buffer.residency(), residency(0, 0, 0));
-    buffer.attach_stored(2, piece(2), CX).unwrap();
+    buffer.attach_stored(2, part(2), CX).unwrap();
     for (at, k) in [(2, 2), (2, 1), (3, 1), (0, 3), (0, 4)] {
-        assert_eq!(refused(at, piece(k)), AttachError::Occupied, "{k} at {at}");
+        assert_eq!(refused(at, part(k)), AttachError::Occupied, "{k} at {at}");
     }
     let guard = buffer.read().unwrap();
-    assert_eq!(refused(0, piece(1)), AttachError::Busy);
+    assert_eq!(refused(0, part(1)), AttachError::Busy);
     drop(guard);
     for at in 0..8 {
-        assert_eq!(refused(at, piece(1)), AttachError::Occupied, "zeros are contents, once somebody looked");
+        assert_eq!(refused(at, part(1)), AttachError::Occupied, "zeros are contents, once they were read");
     }
     buffer.purge(CX).unwrap();
-    buffer.attach_stored(0, piece(3), CX).unwrap();
+    buffer.attach_stored(0, part(3), CX).unwrap();
     let mut expected = bytes.clone();
     expected.resize(16 * PAGE, 0);
     assert!(contents(&buffer) == expected);
     assert!(AttachError::Occupied.to_string().contains("purge it first"));
 }
 
-/// Rule: whoever has the buffer pays for what it begins with, and not at all if that is refused.
+/// Rule: the payer of the buffer is charged for what it begins with, and not at all if that is refused.
 #[test]
-fn what_it_begins_with_is_paid_for() {
+fn what_it_begins_with_is_charged() {
     let (near, world) = (near(16), World::new(Contents::Compared));
     let bytes = pattern(2, 8 * PAGE);
     let flash = Flash::new(FLASH, &bytes);
     let home = forebay(&near, &flash, &world);
     let (mut slots, mut charges) = ([const { Slot::EMPTY }; 8], [None; 8]);
     let slots: &mut [Slot<_>] = &mut slots;
-    let buffer = Buffer::of(Charged::new(slots, &mut charges).unwrap(), &home).with_id(BufferId(5));
+    let buffer = Buffer::with_slots(&home, Charged::new(slots, &mut charges).unwrap(), Order::PAGE)
+        .with_id(BufferId(5));
     let payer = Charge::new(5).unwrap();
     buffer.attach_stored(0, known(home.store(), &flash, &bytes, 0, 2), CX).unwrap();
     assert_eq!(world.charged(payer), pages(4));
@@ -234,10 +233,11 @@ fn what_it_begins_with_is_paid_for() {
     world.assert_empty();
     let (mut slots, mut charges) = ([const { Slot::EMPTY }; 8], [None; 8]);
     let slots: &mut [Slot<_>] = &mut slots;
-    let nobody = Buffer::of(Charged::new(slots, &mut charges).unwrap(), &home).with_id(BufferId(usize::MAX));
-    let refused = nobody.attach_stored(0, flash.handle(at(0), order(0)).unwrap(), CX).unwrap_err();
+    let unpayable = Buffer::with_slots(&home, Charged::new(slots, &mut charges).unwrap(), Order::PAGE)
+        .with_id(BufferId(usize::MAX));
+    let refused = unpayable.attach_stored(0, flash.handle(at(0), order(0)).unwrap(), CX).unwrap_err();
     assert_eq!(refused.why, AttachError::OverLimit);
-    assert_eq!(nobody.residency(), residency(0, 0, 0));
+    assert_eq!(unpayable.residency(), residency(0, 0, 0));
 }
 
 /// Rule: a load that fails loses nothing; the next access tries again.
@@ -298,8 +298,8 @@ fn flash_is_a_store() {
     source.free(block);
 }
 
-/// Rule: discarding copies is for room in the store: those that take none, as in flash, are kept, and the buffer leaves
-/// again for nothing.
+/// Rule: discarding copies is for room in the store: those that take none, as in flash, are kept, and the buffer is evicted
+/// again without copying.
 #[test]
 fn copies_that_take_no_room_are_not_discarded() {
     let (near, far, world) = (near(16), far(16), World::new(Contents::Compared));
@@ -307,7 +307,7 @@ fn copies_that_take_no_room_are_not_discarded() {
     let flash = Flash::new(FLASH, &bytes);
     let home = forebay(&near, Tiered(&far, &flash), &world);
     let mut slots = [const { Slot::EMPTY }; 2];
-    let buffer = Buffer::of(&mut slots[..], &home).with_unit(order(2));
+    let buffer = Buffer::with_slots(&home, &mut slots[..], order(2));
     buffer.attach_stored(1, known(home.store(), &flash, &bytes, 0, 2), CX).unwrap();
     let hogged = leave(&near, (0..4).chain(8..12)); // a block for each slot
     let expected: Vec<u8> = std::iter::repeat_n(0, 4 * PAGE).chain(bytes.iter().copied()).collect();

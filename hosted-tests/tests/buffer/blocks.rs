@@ -1,11 +1,9 @@
-//! What a guard says of the blocks under it.
+//! The blocks of a guard.
 
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, World};
 
 /// Rule: the blocks of a guard cover the buffer from end to end, in order, each aligned to its size, with the bytes that
-/// the guard shows there; so frames and orders are a scatter list for a device that sees physical memory.
+/// the guard shows there. So frames and orders are a scatter list for a device that sees physical memory.
 #[test]
 fn blocks_cover_the_buffer() {
     let (world, near, far) = (World::new(Contents::Compared), near(32), far(32));
@@ -34,5 +32,5 @@ fn blocks_cover_the_buffer() {
     }
     drop(buffer);
     give_back(&near, hogged);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }

@@ -1,11 +1,11 @@
-//! Buffers by themselves: reading, writing, guards, purging, dropping.
+//! Single buffers: reading, writing, guards, purging, dropping.
 
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
+use super::complete;
 use forebay_backends::*;
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, World, memory};
+use hosted_tests::memory;
 
-/// Rule: a buffer begins empty, reads as zeros, and takes memory at its first use only. Evicting nothing is
+/// Rule: a buffer begins empty, reads as zeros, and takes memory at its first use only. Evicting an empty buffer does
 /// nothing.
 #[test]
 fn an_empty_buffer_is_zeros_without_memory() {
@@ -14,20 +14,20 @@ fn an_empty_buffer_is_zeros_without_memory() {
     let mut slots = [const { Slot::EMPTY }; 6];
     let many = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     let one = Buffer::new(home, order(2));
-    for how in RUNGS {
+    for how in METHODS {
         assert_eq!(many.evict(ALL, how, CX), Ok(Evicted::default()));
     }
-    assert_eq!(many.restore(ALL, CX).into_result(), Ok(Restored::default()));
+    assert_eq!(many.restore(ALL, CX), Restored::default());
     assert_eq!((many.residency(), world.frames_out()), (residency(0, 0, 0), NONE));
     assert!(contents(&many) == vec![0; 6 * PAGE] && contents(&one) == vec![0; 4 * PAGE]);
     assert_eq!((many.residency(), one.residency()), (residency(6, 0, 0), residency(4, 0, 0)));
     assert_eq!(world.frames_out(), pages(10));
     assert_eq!(home.stats().restored.populated, pages(10));
     drop((many, one));
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
-/// Rule: contiguous memory that nobody else writes is simply bytes.
+/// Rule: contiguous memory that nothing else writes derefs to bytes.
 #[test]
 fn a_contiguous_buffer_derefs_to_bytes() {
     let (world, near, far) = (World::new(Contents::Compared), near(32), far(32));
@@ -40,13 +40,13 @@ fn a_contiguous_buffer_derefs_to_bytes() {
     guard.copy_from_slice(&text);
     assert!(guard[..] == text[..]);
     drop(guard);
-    for how in RUNGS {
+    for how in METHODS {
         assert_eq!(tile.evict(ALL, how, CX).unwrap().moved(), pages(8));
         world.validate();
         assert!(tile.read().unwrap()[..] == text[..]);
     }
     drop(tile);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: bytes are copied across blocks at every offset, and short only at the end.
@@ -85,7 +85,7 @@ fn copies_reach_across_blocks() {
     assert_eq!(buffer.residency(), residency(8, 0, 0));
     drop(buffer);
     give_back(&near, hogged);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: with a larger unit no block of the buffer is smaller, and each slot is that many pages.
@@ -93,12 +93,12 @@ fn copies_reach_across_blocks() {
 fn a_unit_is_the_least_block() {
     let (world, near, far) = (World::new(Contents::Compared), near(32), far(64));
     let log = Log::default();
-    let home = &forebay(Traced::new(&near, &log), &far, &world);
+    let home = &forebay(AllPorts(Traced::new(&near, &log)), &far, &world);
     let mut slots = [const { Slot::EMPTY }; 3];
     let buffer = Buffer::with_slots(home, &mut slots[..], order(2));
     fill(&buffer, 4);
     assert_eq!(buffer.read().unwrap().bytes(), 3 * 4 * PAGE);
-    for how in RUNGS {
+    for how in METHODS {
         assert_eq!(buffer.evict(pages(1), how, CX).unwrap().moved().get() % 4, 0);
         buffer.evict(ALL, how, CX).unwrap();
         home.settle(ALL, CX);
@@ -106,13 +106,13 @@ fn a_unit_is_the_least_block() {
         check(&buffer, 4);
         world.validate();
     }
-    let small = |e: &Event| matches!(e, Event::Allocate(o, _) | Event::Release(_, o) if *o < order(2));
+    let small = |e: &Event| matches!(e, Event::Allocate(o, _) | Event::Free(_, o) if *o < order(2));
     assert_eq!(log.count(small), 0);
     drop(buffer);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
-/// Rule: readers join, a writer is alone, everybody else is told `Busy` and nothing changes. Nobody waits.
+/// Rule: readers join, a writer is alone, every other caller receives `Busy` and nothing changes. No context waits.
 #[test]
 fn guards_exclude_each_other() {
     let (world, near, far) = (World::new(Contents::Compared), near(8), far(8));
@@ -122,16 +122,16 @@ fn guards_exclude_each_other() {
     let refuses = |write: Option<AccessError>| {
         assert_eq!(tile.write().err(), write);
         assert_eq!(tile.purge(Context::THREAD), Err(Busy));
-        assert_eq!(tile.restore(ALL, CX).into_result(), Err(AccessError::Busy));
+        assert_eq!(tile.restore(ALL, CX).why, Some(AccessError::Busy));
         assert_eq!(tile.evict(ALL, Evict::ANY, CX), Err(Busy));
-        assert_eq!(tile.evict_if_idle(EvictRequest::new(ALL, Evict::ANY, CX)), Evicted::default());
+        assert_eq!(tile.evict_if_idle(&EvictRequest::new(ALL, Evict::ANY, CX)), Evicted::default());
     };
     let first = tile.read().unwrap();
     let second = tile.read_in(Context::INTERRUPT).unwrap();
     refuses(Some(AccessError::Busy));
     drop(first);
     refuses(Some(AccessError::Busy)); // the second still reads
-    assert_eq!(tile.residency(), residency(2, 0, 0)); // looks on as a reader
+    assert_eq!(tile.residency(), residency(2, 0, 0)); // joins as a reader
     assert!(second[..] == pattern(8, 2 * PAGE)[..]);
     drop(second);
     let writer = tile.write().unwrap();
@@ -141,14 +141,14 @@ fn guards_exclude_each_other() {
     check(&tile, 8);
     world.validate();
     drop(tile);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// The states that a buffer of eight slots can be brought into, by name.
 const STATES: [&str; 9] = [
     "empty",
     "resident",
-    "handed over",
+    "transferred",
     "written out",
     "half written out",
     "copied",
@@ -157,7 +157,7 @@ const STATES: [&str; 9] = [
     "part clean",
 ];
 
-fn bring_into<P, S>(state: &str, home: &Forebay<P, S>, buffer: &Buffer<'_, P, S, &mut [Slot<P>]>)
+fn bring_into<P, S>(state: &str, home: &Forebay<P, S>, buffer: &Buffer<&Forebay<P, S>, &mut [Slot<P>]>)
 where
     P: Platform,
     S: BackingStore<P::Block>,
@@ -168,7 +168,7 @@ where
     fill(buffer, 0x21);
     let evict = |n, how| buffer.evict(n, how, CX).unwrap();
     match state {
-        "handed over" => assert_eq!(evict(ALL, Evict::TRANSFER).transferred, pages(8)),
+        "transferred" => assert_eq!(evict(ALL, Evict::TRANSFER).transferred, pages(8)),
         "written out" | "half written out" => {
             evict(ALL, Evict::TRANSFER);
             let pages = if state == "written out" { ALL } else { pages(3) };
@@ -198,7 +198,7 @@ fn a_buffer_may_be_dropped_in_any_state() {
         bring_into(state, home, &buffer);
         world.validate();
         drop(buffer);
-        all_home(&world, &near, &far);
+        all_returned(&world, &near, &far);
     }
 }
 
@@ -214,7 +214,7 @@ fn a_purged_buffer_reads_as_zeros() {
         bring_into(state, home, &buffer);
         buffer.purge(Context::THREAD).unwrap();
         assert_eq!(buffer.residency(), residency(0, 0, 0), "{state}");
-        all_home(&world, &near, &far);
+        all_returned(&world, &near, &far);
         assert!(contents(&buffer).iter().all(|b| *b == 0), "{state}");
         buffer.purge(Context::THREAD).unwrap();
     }
@@ -242,10 +242,10 @@ fn reading_keeps_the_copy_and_writing_drops_it() {
     assert_eq!(buffer.evict(ALL, Evict::COPY, CX).unwrap().copied, pages(8));
     check(&buffer, 2);
     drop(buffer);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
-/// Rule: clean blocks go home without a word to the store, and are no reason to ask it for the others twice.
+/// Rule: clean blocks are returned to the source without a call of the store, and each other block is saved once.
 #[test]
 fn a_partly_clean_buffer_copies_only_the_rest() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
@@ -266,7 +266,7 @@ fn a_partly_clean_buffer_copies_only_the_rest() {
     check(&buffer, 1);
     drop(buffer);
     give_back(&near, hogged);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: copies of what is resident are kept only while the store has room for as much again.
@@ -282,11 +282,10 @@ fn copies_are_not_kept_in_a_store_that_is_nearly_full() {
     assert_eq!(tile.evict(ALL, Evict::COPY, CX).unwrap().copied, pages(8));
     check(&tile, 1);
     drop(tile);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
-/// Rule: a leaked guard keeps its buffer busy for ever, and that is all: the owner's `&mut` and the drop
-/// forgive it.
+/// Rule: a leaked guard keeps its buffer busy, and does nothing else: an owner's `&mut` and the drop forget it.
 #[test]
 fn a_leaked_guard_loses_nothing() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
@@ -310,11 +309,10 @@ fn a_leaked_guard_loses_nothing() {
     std::mem::forget(read.read().unwrap());
     std::mem::forget(written.write().unwrap());
     drop((read, written));
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
-/// Rule: a leaked buffer leaks its memory, and never more: the slots may serve another one, which begins
-/// empty.
+/// Rule: a leaked buffer leaks its memory, and nothing else: another buffer may have its slots, and begins empty.
 #[test]
 fn slots_of_a_leaked_buffer_begin_empty() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
@@ -338,15 +336,15 @@ fn slots_of_a_leaked_buffer_begin_empty() {
     assert_eq!((world.frames_out(), world.stored()), (frames, stored), "only what was leaked is gone");
 }
 
-/// Rule: a buffer without frames is an error that changes nothing and passes.
+/// Rule: when no frame is free, a guard is refused. Nothing else changes, and it succeeds once there are frames.
 #[test]
-fn out_of_frames_passes() {
+fn a_shortage_of_frames_passes() {
     let (world, near, far) = (World::new(Contents::Compared), near(8), far(16));
     let home = &forebay(&near, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 8];
     let (tile, many) = (Buffer::new(home, order(2)), Buffer::with_slots(home, &mut slots[..], Order::PAGE));
     fill(&tile, 3);
-    let out = Some(AccessError::Alloc(AllocError::AllocError(forebay::AllocError::Exhausted)));
+    let out = Some(AccessError::Alloc(AllocError::Exhausted));
     assert_eq!((many.read().err(), many.write().err()), (out, out));
     assert_eq!(many.residency(), residency(4, 0, 0), "what it got so far stays");
     tile.evict(ALL, Evict::COPY, CX).unwrap();
@@ -355,11 +353,11 @@ fn out_of_frames_passes() {
     many.purge(Context::THREAD).unwrap();
     check(&tile, 3);
     drop((tile, many));
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
-/// Rule: unit, mode and number are for a buffer that was not used yet; later they change nothing, or its blocks would
-/// be of the wrong size, in the wrong mode, or unmapped under a number and mapped under another.
+/// Rule: mode, zones and number are for a buffer that was not used yet. Later they change nothing, or its blocks would be
+/// in the wrong mode, in the wrong zone, or unmapped under one number and mapped under another.
 #[test]
 fn a_buffer_in_use_stays_as_it_was_made() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
@@ -372,7 +370,8 @@ fn a_buffer_in_use_stays_as_it_was_made() {
         fill(&buffer, 1);
         buffer.evict(evicted, Evict::SPLIT, CX).unwrap();
         let there = buffer.residency();
-        let buffer = buffer.with_unit(order(1)).with_mode(Caching::Uncached).with_id(BufferId(77));
+        let elsewhere = Zones::of(5); // the source has no such zone
+        let buffer = buffer.with_zones(elsewhere).with_mode(Caching::Uncached).with_id(BufferId(77));
         assert_eq!((buffer.id(), buffer.residency()), (id, there));
         check(&buffer, 1);
         assert_eq!(buffer.read().unwrap().bytes(), 4 * PAGE);
@@ -380,25 +379,20 @@ fn a_buffer_in_use_stays_as_it_was_made() {
         drop(buffer);
         world.validate();
     }
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: a buffer of many slots may be in a static, its slots inside it.
 #[test]
 fn a_buffer_of_many_slots_in_a_static() {
-    static HOME: Forebay<Near, Far, [Place<Near>; 0]> =
-        Forebay::new(Near::new(), Far::new(StoreId::DEFAULT), 0);
-    static BUFFER: Buffer<'static, Near, Far, [Slot<Near>; 6]> = Buffer::inline(&HOME, Order::PAGE);
-    assert_eq!(
-        BUFFER.read().err(),
-        Some(AccessError::Alloc(AllocError::AllocError(forebay::AllocError::Exhausted))),
-        "no memory yet"
-    );
+    static HOME: Forebay<Near, Far> = Forebay::new(Near::new(), Far::new(StoreId::DEFAULT));
+    static BUFFER: Buffer<&Forebay<Near, Far>, [Slot<Near>; 6]> = Buffer::inline(&HOME, Order::PAGE);
+    assert_eq!(BUFFER.read().err(), Some(AccessError::Alloc(AllocError::Exhausted)), "no memory yet");
     let (bytes, words) = (16 * PAGE, Near::metadata_words(16 * PAGE));
     HOME.platform().add(memory::leak(bytes, 0), memory::words(words)).unwrap();
     let words = Far::metadata_words(bytes);
     HOME.store().init(memory::leak(bytes, 0), memory::words(words)).unwrap();
-    for (how, seed) in RUNGS.into_iter().zip(0..) {
+    for (how, seed) in METHODS.into_iter().zip(0..) {
         fill(&BUFFER, seed);
         assert_eq!(BUFFER.read().unwrap().bytes(), 6 * PAGE);
         assert_eq!(HOME.reclaim(&[&BUFFER], ALL, how, CX).evicted.moved(), pages(6));
@@ -406,11 +400,11 @@ fn a_buffer_of_many_slots_in_a_static() {
         check(&BUFFER, seed);
     }
     BUFFER.purge(CX).unwrap();
-    assert_eq!((HOME.platform().free(), HOME.store().space().pages), (pages(16), pages(16)));
+    assert_eq!((HOME.platform().unused(), HOME.store().space().pages), (pages(16), pages(16)));
 }
 
-/// Rule: discarding drops the store's copies of what is resident, which makes room there; the contents stay, and are
-/// copied again the next time. What is in the store only is no copy.
+/// Rule: discarding drops the store's copies of what is resident, which makes room there. The contents stay, and are
+/// copied again the next time. What is in the store only stays there.
 #[test]
 fn discarding_makes_clean_dirty_and_gives_the_store_room() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
@@ -441,11 +435,11 @@ fn discarding_makes_clean_dirty_and_gives_the_store_room() {
     give_back(&near, hogged);
     check(&buffer, 1);
     drop(buffer);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
-/// Rule: populating goes step by step, in blocks no larger than the budget; what is stored comes back before anything is wiped, and in
-/// an interrupt nothing is.
+/// Rule: populating goes step by step, in blocks no larger than the budget. What is stored comes back before anything is
+/// zeroed, and in an interrupt nothing is.
 #[test]
 fn populating_goes_step_by_step() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
@@ -457,7 +451,7 @@ fn populating_goes_step_by_step() {
     assert_eq!((refused.total(), refused.why), (NONE, Some(AccessError::Context)));
     assert_eq!(buffer.populate(NONE, CX), Restored::default());
     let step = || {
-        let step = buffer.populate(pages(2), CX).into_result().unwrap();
+        let step = complete(buffer.populate(pages(2), CX));
         world.validate();
         (step.loaded.get(), step.populated.get())
     };
@@ -469,5 +463,5 @@ fn populating_goes_step_by_step() {
     assert!(contents(&buffer).iter().all(|b| *b == 0));
     drop(buffer);
     give_back(&near, hogged);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }

@@ -1,7 +1,7 @@
 //! Buffers: how they are made, filled, evicted, restored, shared with devices and ended.
 
+mod attach;
 mod blocks;
-mod born;
 mod buffer;
 mod charge;
 mod contiguous;
@@ -15,3 +15,12 @@ mod residency;
 mod restore;
 mod short_copy;
 mod walk;
+
+use forebay::stats::Restored;
+
+/// A restore that reports no error.
+#[track_caller]
+fn complete(restored: Restored) -> Restored {
+    assert_eq!(restored.why, None);
+    restored
+}

@@ -1,10 +1,8 @@
 //! A store that stops in the middle of a block (`ttm-semantics.md` rules 33, 51 to 53, 55; §5.4 d; B6): what it got stays
-//! stored, the block is cut there, the walk goes on; no progress ends it.
+//! stored, the block is split there, and the walk goes on until there is no progress.
 
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, World};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
@@ -47,7 +45,13 @@ impl BackingStore<RamBlock<PAGE>> for Medium {
             None => Err(Refused::new(handle, StoreError::NotStored)),
         }
     }
-    fn save(&self, block: &RamBlock<PAGE>, order: Order, _: Context) -> Result<Handle, StoreError> {
+    fn save(
+        &self,
+        block: &RamBlock<PAGE>,
+        order: Order,
+        _: Option<Charge>,
+        _: Context,
+    ) -> Result<Handle, StoreError> {
         self.saves.set(self.saves.get() + 1);
         let written = order.pages().get().min(self.room.get());
         let kept = Order::new(written.checked_ilog2().ok_or(StoreError::Full)? as u8).unwrap();
@@ -74,8 +78,8 @@ impl BackingStore<RamBlock<PAGE>> for Medium {
 
 const SLOTS: usize = 16;
 
-/// Rule: wherever it stops, so many pages are stored and no more; the rest stays, as it was; what is said to be copied is
-/// (B6); and when there is room again, the rest goes too.
+/// Rule: wherever it stops, so many pages are stored and no more. The rest stays, as it was. What counts as copied is
+/// copied (B6). When there is room again, the rest leaves too.
 #[test]
 fn it_may_stop_after_any_page() {
     for room in 0..=SLOTS {
@@ -89,7 +93,7 @@ fn it_may_stop_after_any_page() {
         assert_eq!(evicted.why.is_some(), room < SLOTS, "{evicted:?}");
         assert_eq!((world.stored(), world.frames_out()), (pages(room), pages(SLOTS - room)));
         assert_eq!(buffer.residency(), residency(SLOTS - room, 0, room));
-        // Each piece was tried once: two for each cut, and the last one.
+        // Each part was tried once: two for each split, and the last one.
         assert!(medium.saves.get() <= 2 * evicted.splits + 1, "{} saves, {evicted:?}", medium.saves.get());
         medium.room.set(SLOTS);
         let again = buffer.evict(ALL, Evict::COPY | Evict::SPLIT, CX).unwrap();
@@ -103,7 +107,7 @@ fn it_may_stop_after_any_page() {
     }
 }
 
-/// Rule: what is stored in part comes back, and goes again, and may be dropped, from wherever it stopped.
+/// Rule: what is stored in part comes back, and leaves again, and may be dropped, from wherever it stopped.
 #[test]
 fn it_may_turn_round_wherever_it_stopped() {
     for room in 0..=SLOTS {

@@ -10,8 +10,8 @@ const STEPS: usize = 1500;
 type Found = Result<(), String>;
 
 /// A buffer, what its bytes have to be, and what its driver knows.
-struct Driver<'h, 'w, T: Slots<Plat<'w>>> {
-    buffer: Buffer<'h, Plat<'w>, Store<'w>, T>,
+struct Driver<'h, 'w, T: Slots<Platform = Plat<'w>>> {
+    buffer: Buffer<&'h Pooled<'w>, T>,
     bytes: Vec<u8>,
     /// Bytes that the CPU wrote, and that may not be in memory.
     unclean: Vec<bool>,
@@ -25,7 +25,7 @@ enum Op {
     CpuReads,
     CpuWrites,
     DeviceReads,
-    /// What nobody wrote since it was mapped, without a sync.
+    /// What was not written since it was mapped, without a sync.
     DeviceReadsAtOnce,
     DeviceWrites,
     DeviceWritesAfterTheGuard,
@@ -64,8 +64,8 @@ const OPS: [Op; 22] = [
     Op::Purge,
 ];
 
-impl<'h, 'w, T: Slots<Plat<'w>>> Driver<'h, 'w, T> {
-    fn new(buffer: Buffer<'h, Plat<'w>, Store<'w>, T>) -> Self {
+impl<'h, 'w, T: Slots<Platform = Plat<'w>>> Driver<'h, 'w, T> {
+    fn new(buffer: Buffer<&'h Pooled<'w>, T>) -> Self {
         Driver { buffer, bytes: vec![0; BYTES], unclean: vec![false; BYTES], untold: Vec::new() }
     }
 
@@ -205,12 +205,12 @@ impl<'h, 'w, T: Slots<Plat<'w>>> Driver<'h, 'w, T> {
         if rng.below(2) == 0 {
             return Ok(());
         }
-        self.evict(rng); // before anybody told the CPU
+        self.evict(rng); // before a sync for the CPU
         self.cpu_reads(range)
     }
 
     fn evict(&mut self, rng: &mut Rng) {
-        let how = RUNGS[rng.below(RUNGS.len())];
+        let how = METHODS[rng.below(METHODS.len())];
         let budget = if rng.below(2) == 0 { ALL } else { pages(1 + rng.below(8)) };
         self.buffer.evict(budget, how, CX).unwrap();
         if self.buffer.residency().unwrap().resident == NONE {
@@ -275,7 +275,7 @@ fn run(seed: u64, forgotten: Forget) -> Found {
                 Some(driver) => driver.step(op, &rig, &mut rng),
                 None => private[n - 3].step(op, &rig, &mut rng),
             };
-            rig.write_out(home, [By::Nobody, By::Nobody, By::Cpu, By::Engine][rng.below(4)]);
+            rig.write_out(home, [By::None, By::None, By::Cpu, By::Engine][rng.below(4)]);
             found.map_err(|what| format!("seed {seed}, step {step}: buffer {n}: {op:?}: {what}"))
         });
         found.and_then(|()| {

@@ -1,14 +1,14 @@
-//! Each way out and back: what CPU and device wrote is there for both, without a sync for what forebay sees to.
+//! Each way out and back: what CPU and device wrote is there for both, without a sync where forebay does it.
 
 use super::*;
 
 /// Each way out, each way of writing out, each mode, with and without a busy cache.
-fn each_way(test: impl Fn(&Rig, &Shelved<'_>, Caching, Evict, By)) {
+fn each_way(test: impl Fn(&Rig, &Pooled<'_>, Caching, Evict, By)) {
     for adversary in adversaries() {
         let rig = Rig::new(adversary);
         for mode in MODES {
-            for how in RUNGS {
-                for by in [By::Nobody, By::Cpu, By::Engine] {
+            for how in METHODS {
+                for by in [By::None, By::Cpu, By::Engine] {
                     rig.run(|home| test(&rig, home, mode, how, by));
                 }
             }
@@ -16,8 +16,8 @@ fn each_way(test: impl Fn(&Rig, &Shelved<'_>, Caching, Evict, By)) {
     }
 }
 
-/// Whoever has the free frames next leaves other bytes in them, so that what comes back is not there already.
-fn scribble(home: &Shelved<'_>, mode: Caching) {
+/// Another buffer leaves other bytes in the free frames, so that what comes back is not there already.
+fn scribble(home: &Pooled<'_>, mode: Caching) {
     let mut arrays = arrays();
     fill(&shared(home, &mut arrays).with_mode(mode), 99);
 }
@@ -75,7 +75,8 @@ fn what_was_restored_is_there_for_a_device() {
     });
 }
 
-/// Rule: what the CPU alone uses is kept too: by the engine, which cleans, and by the mode, which leaves nothing stale.
+/// Rule: what only the CPU uses is kept too: by the engine, which cleans, and by the mode change, which leaves nothing
+/// stale.
 #[test]
 fn what_no_device_uses_is_kept() {
     each_way(|rig, home, mode, how, by| {
@@ -105,14 +106,14 @@ fn fresh_blocks_are_zeros_for_a_device() {
                     assert!(seen_by(&device, &buffer) == [0; BYTES], "in round {round}");
                     overwrite(&device, &buffer, 5);
                     let other = shared(home, &mut others).with_mode(mode);
-                    fill(&other, 6); // its frames are another's in the next round
+                    fill(&other, 6); // another buffer has its frames in the next round
                 }
             });
         }
     }
 }
 
-/// Rule: what is purged is gone for both: dirty lines of before don't come to light.
+/// Rule: what is purged is gone for both: no dirty line from before appears.
 #[test]
 fn what_is_purged_is_zeros_for_both() {
     for adversary in adversaries() {
@@ -139,7 +140,7 @@ fn what_is_purged_is_zeros_for_both() {
 fn a_part_that_was_evicted_is_there_for_a_device_again() {
     for adversary in adversaries() {
         let rig = Rig::new(adversary);
-        for (mode, how) in MODES.into_iter().flat_map(|mode| RUNGS.map(|how| (mode, how))) {
+        for (mode, how) in MODES.into_iter().flat_map(|mode| METHODS.map(|how| (mode, how))) {
             let device = rig.machine.device();
             let hogged = leave(rig.near, [0, 1, 4, 5, 6, 7, 10, 13, 16, 18, 20, 22]); // 4, 2, and single pages
             rig.run(|home| {
@@ -169,9 +170,9 @@ fn a_refused_eviction_leaves_what_both_wrote() {
     let refusals = [
         Refuse::Nothing, // but the store takes nothing
         Refuse::ModeTo(Caching::WriteBack),
-        Refuse::ModeTo(Caching::WriteCombined), // it can't be undone that it was made plain
+        Refuse::ModeTo(Caching::WriteCombined), // that it was made cached can't be undone
         Refuse::ModeTo(Caching::Uncached),
-        Refuse::Map, // nor that it was unmapped
+        Refuse::Map, // that it was unmapped can't be undone
     ];
     for adversary in adversaries() {
         let rig = Rig::new(adversary);
@@ -269,7 +270,7 @@ fn a_sync_of_any_bytes_keeps_the_bytes_beside_them() {
 fn neighbours_share_nothing() {
     for adversary in adversaries() {
         let rig = Rig::new(adversary);
-        for how in RUNGS {
+        for how in METHODS {
             let device = rig.machine.device();
             let hogged = leave(rig.near, 0..16);
             rig.run(|home| {

@@ -1,4 +1,4 @@
-//! What the simulated machine itself keeps: it is a source like any other, and catches what can't be right.
+//! Rules of the simulated machine itself: it is a source like any other, and finds what can't be right.
 
 use super::*;
 use hosted_tests::conformance::platform::{Joins, suite};
@@ -43,7 +43,7 @@ fn a_device_that_goes_past_the_end_is_caught() {
         let mut arrays = arrays();
         let buffer = shared(home, &mut arrays);
         let first = list(&buffer)[0].address;
-        rig.machine.device().write(first.checked_add(PAGE as u64 - 1).unwrap(), &[0; 2]);
+        rig.machine.device().write(DmaAddr::new(first.get() + PAGE as u64 - 1).unwrap(), &[0; 2]);
     });
     give_back(rig.near, hogged);
 }
