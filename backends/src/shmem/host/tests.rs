@@ -99,7 +99,7 @@ fn one_swap_file_among_devices_counts_as_a_file() {
     let zram = "/dev/zram0                              partition\t2048\t\t1024\t\t100\n";
     let file = "/my\\040swap                              file\t\t4096\t\t0\t\t-2\n";
     for (areas, swap, says) in [
-        ("", Swap::None, "swap: none; what is handed over stays in RAM, owned by the store"),
+        ("", Swap::None, "swap: none; stored pages stay in RAM, owned by the store"),
         (zram, Swap::Device { total: 2 * MIB, free: MIB }, "swap: block devices, 1 MiB free of 2 MiB"),
         (file, Swap::File { total: 4 * MIB, free: 4 * MIB }, "swap: a file, 4 MiB free of 4 MiB"),
         (
