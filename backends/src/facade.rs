@@ -1,7 +1,7 @@
 //! Everything in one static, for a firmware with fast RAM in front of slow RAM.
 
-use crate::ram::overlap;
-use crate::{MemoryError, Ram, RamRegion};
+use crate::ram::{MemoryError, Ram, overlap};
+use crate::region::RamRegion;
 use core::fmt;
 use core::ops::Deref;
 use forebay::{

@@ -58,21 +58,17 @@ extern crate std;
 mod facade;
 mod frames;
 mod middleware;
-mod null;
 mod ram;
 mod region;
-mod rom;
 #[cfg(all(feature = "shmem", target_os = "linux"))]
 pub mod shmem;
 mod sizes;
-mod tiered;
+mod stores;
 
 pub use facade::{InitError, InitErrorKind, RamBuffer, RamForebay};
 pub use middleware::{Event, Faults, Faulty, Sink, Traced};
-pub use null::Null;
 #[cfg(feature = "heap")]
 pub use ram::{HeapBlock, HeapSource};
 pub use ram::{MemoryError, MemoryRefused, Ram, RamBlock};
 pub use region::{CopyEngine, Cpu, Job, RamRegion, Region};
-pub use rom::Rom;
-pub use tiered::Tiered;
+pub use stores::{Null, Rom, Tiered};

@@ -4,9 +4,10 @@
 //! 32 bits a block is 4, and a slot 8 with one mode and 12 with several. Metadata is a thousandth of the memory at most, also with a pool in
 //! front of it.
 
+use crate::facade::RamBuffer;
 #[cfg(feature = "heap")]
-use crate::HeapBlock;
-use crate::{Ram, RamBlock, RamBuffer};
+use crate::ram::HeapBlock;
+use crate::ram::{Ram, RamBlock};
 use forebay::frame::{Mode, ModeRefused};
 use forebay::pool::{FreeListArray, Pool};
 use forebay::port::{CachingControl, WithCaching, WithLists};

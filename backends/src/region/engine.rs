@@ -1,6 +1,6 @@
 //! Copying by another device: a DMA controller in two calls.
 
-use crate::RamBlock;
+use crate::ram::RamBlock;
 use core::fmt;
 use core::task::Poll;
 use forebay::OwnedBlock;

@@ -1,8 +1,7 @@
 //! The region as a store.
 
 use super::table::{Asked, Found, Place, Table, Transferred, Waiting};
-use crate::ram::{KeepsStored, RamRange};
-use crate::{MemoryError, MemoryRefused, RamBlock};
+use crate::ram::{KeepsStored, MemoryError, MemoryRefused, RamBlock, RamRange};
 use core::fmt;
 use forebay::{
     BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, StoreId,

@@ -9,7 +9,7 @@
 //! taken from there.
 
 use super::list::Lists;
-use crate::RamBlock;
+use crate::ram::RamBlock;
 use core::mem::replace;
 use forebay::{Order, OwnedBlock, Pages, Pfn};
 
