@@ -3,7 +3,7 @@
 //! The lock is free between two steps, so anything may happen there. Here it does, before each step in turn.
 
 use forebay::{
-    BackingStore, Context, Order, OwnedBlock, Pages, Pfn, Platform, StoreError, StoreId,
+    AllocRequest, BackingStore, Context, FrameSource, Order, OwnedBlock, Pages, Pfn, StoreError, StoreId,
     sync::{IrqGuard, SpinRawMutex},
 };
 use forebay_backends::{Ram, RamBlock, Region};
@@ -46,9 +46,9 @@ impl IrqGuard for Between {
     }
 }
 
-type RawMutex = SpinRawMutex<Between>;
-type Source = Ram<Lock, PAGE>;
-type Slow<B, const N: usize> = Region<Lock, B, PAGE, N>;
+type Raw = SpinRawMutex<Between>;
+type Source = Ram<Raw, PAGE>;
+type Slow<B, const N: usize> = Region<Raw, B, PAGE, N>;
 
 /// Before step number `step` of what follows.
 fn before_step(step: usize, come_in: impl FnOnce() + 'static) {
@@ -80,9 +80,9 @@ fn block(source: &Source, k: u8, seed: u64) -> RamBlock<PAGE> {
     block
 }
 
-/// Rule: memory may be given while somebody else looks for some: he finds it or not, and never anything else.
+/// Rule: memory may be given while another context looks for some: that finds it or not, and never anything else.
 #[test]
-fn memory_is_given_while_somebody_looks_for_it() {
+fn memory_is_given_while_another_looks_for_it() {
     for step in 0.. {
         let ram: &'static Source = Box::leak(Box::new(Source::new()));
         let memory = leak(9 * PAGE, 0);
@@ -119,7 +119,7 @@ fn two_give_memory_at_once() {
     }
 }
 
-/// Rule: a region has one piece of memory, whoever gives it, and what comes too late comes back whole.
+/// Rule: a region has one piece of memory, from the first that gives it, and what comes too late comes back whole.
 #[test]
 fn two_give_a_region_memory_at_once() {
     for step in 0.. {
@@ -200,12 +200,12 @@ fn what_another_reads_is_busy_or_there() {
         before_step(begins, move || {
             let other = thread::spawn(move || load(other));
             if is_there.recv().is_err() {
-                assert_eq!(other.join().unwrap(), Err(StoreError::Busy), "it was read when he came");
+                assert_eq!(other.join().unwrap(), Err(StoreError::Busy), "it was being read already");
                 return;
             }
             before_step(ends - begins, move || {
                 go_on.send(()).unwrap();
-                assert_eq!(other.join().unwrap(), Ok(()), "nobody else has it");
+                assert_eq!(other.join().unwrap(), Ok(()), "no other has it");
             });
         });
         match load(mine) {
@@ -220,14 +220,14 @@ fn what_another_reads_is_busy_or_there() {
     assert!(busy > 2 && whole > 0, "{busy} {whole}");
 }
 
-/// Rule: what is free is there for whoever comes in between, but for what the other keeps: no more entries, no more room.
+/// Rule: what is free is there for all that comes in between, but for what the other keeps: no more entries, no more room.
 #[test]
-fn room_and_entries_that_nobody_needs_are_there_for_others() {
+fn room_and_entries_that_are_free_are_there_for_others() {
     let source = source(1 << 14);
     // A write-out ends while one page is left.
     for step in 0.. {
         let two = region::<_, 2>(2);
-        let _first = two.transfer(block(source, 0, 1)).unwrap();
+        let _first = two.transfer(block(source, 0, 1), None).unwrap();
         let next = block(source, 0, 2);
         before_step(step, move || {
             let _second = two.transfer(next, None).map_err(|r| r.why).expect("one page is left");
@@ -240,10 +240,10 @@ fn room_and_entries_that_nobody_needs_are_there_for_others() {
     // A save takes the room that an entry had, not the entry.
     for step in 0.. {
         let region = region::<RamBlock<PAGE>, 1>(32);
-        let first = region.transfer(block(source, 0, 1)).unwrap();
+        let first = region.transfer(block(source, 0, 1), None).unwrap();
         source.free(region.take_back(first, Context::THREAD).unwrap());
         let _most =
-            [4, 3, 2, 1].map(|k| region.save(&block(source, k, 2), order(k), Context::THREAD).unwrap());
+            [4, 3, 2, 1].map(|k| region.save(&block(source, k, 2), order(k), None, Context::THREAD).unwrap());
         let (large, next) = (block(source, 1, 3), block(source, 0, 4));
         before_step(step, move || {
             let came = region.transfer(next, None).map_err(|r| r.why);

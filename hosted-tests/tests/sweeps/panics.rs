@@ -1,9 +1,7 @@
 //! A port that panics costs what it was doing, and never shows a buffer with holes.
 
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, World};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
@@ -48,7 +46,7 @@ fn what_a_panic_costs_is_said() {
 
 static SPLIT_PANICS: AtomicBool = AtomicBool::new(false);
 
-/// Panics when a handle is in pieces that nobody has yet.
+/// Panics when a handle is in pieces that no slot has yet.
 fn split_sink(event: &Event) {
     if matches!(event, Event::Split(..)) && SPLIT_PANICS.swap(false, Ordering::Relaxed) {
         panic!("a store's own fault");
@@ -76,11 +74,11 @@ fn what_a_panic_costs_on_the_way_back() {
     drop(buffer);
 }
 
-static HOME_PANICS: AtomicBool = AtomicBool::new(false);
+static FREE_PANICS: AtomicBool = AtomicBool::new(false);
 
-/// Panics when a block is home.
-fn home_sink(event: &Event) {
-    if matches!(event, Event::Release(..)) && HOME_PANICS.swap(false, Ordering::Relaxed) {
+/// Panics when a block is in the source again.
+fn free_sink(event: &Event) {
+    if matches!(event, Event::Free(..)) && FREE_PANICS.swap(false, Ordering::Relaxed) {
         panic!("a platform's own fault");
     }
 }
@@ -89,12 +87,12 @@ fn home_sink(event: &Event) {
 #[test]
 fn half_a_purge() {
     let (world, near, far) = (World::new(Contents::Ignored), near(16), far(32));
-    let near = Traced::new(&near, home_sink as fn(&Event));
+    let near = Traced::new(&near, free_sink as fn(&Event));
     let home = &forebay(&near, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 6];
     let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 1);
-    HOME_PANICS.store(true, Ordering::Relaxed);
+    FREE_PANICS.store(true, Ordering::Relaxed);
     let caught = catch_unwind(AssertUnwindSafe(|| buffer.purge(CX)));
     assert!(caught.is_err(), "it panicked");
     assert_eq!(buffer.read().err(), Some(AccessError::Lost));
@@ -176,13 +174,12 @@ fn what_moved_before_a_panic_is_counted() {
 thread_local! {
     /// So many more sections until one takes a guard and panics; 0 for never.
     static COUNTDOWN: Cell<u32> = const { Cell::new(0) };
-    static KEPT: RefCell<Option<ReadGuard<'static, Source, [Slot<Source>; 1]>>> = const { RefCell::new(None) };
+    static KEPT: RefCell<Option<ReadGuard<'static, &'static Home>>> = const { RefCell::new(None) };
 }
 
 /// Something that masks interrupts, and has a fault of its own after it unmasked them: an interrupt took a guard by then.
 struct Faulted;
 
-type Source = Ram<SpinRawMutex<Faulted>, 512>;
 type Home = RamForebay<SpinRawMutex<Faulted>, 512, 4>;
 static HOME: Home = Home::new();
 static TILE: LazyLock<RamBuffer<SpinRawMutex<Faulted>, 512, 4>> = LazyLock::new(|| HOME.buffer::<512>());

@@ -89,7 +89,7 @@ impl Core {
         self.stored.borrow_mut().push(Rc::new(Stored { handle, bytes }));
     }
 
-    /// Something that nobody else has in hand.
+    /// Something that no other call has in hand.
     fn any(&self) -> Option<Stored> {
         let mut stored = self.stored.borrow_mut();
         let n = stored.len() as u64;
@@ -100,7 +100,7 @@ impl Core {
         Rc::into_inner(stored.swap_remove(at))
     }
 
-    /// Whether somebody may be writing something out.
+    /// Whether another call may be writing something out.
     fn is_out(&self) -> bool {
         self.writers.get() > 0 || self.engines.borrow().iter().any(|engine| engine.job.is_some())
     }
@@ -239,7 +239,7 @@ impl Core {
         }
     }
 
-    /// Nobody comes in any more: everything is there, byte by byte, and then all is free.
+    /// Nothing comes in any more: everything is there, byte by byte, and then all is free.
     fn end(&self) {
         while self.region.pending() > Pages::ZERO || self.is_out() {
             self.write_out();
@@ -247,7 +247,7 @@ impl Core {
         assert_eq!(self.region.space().transfers, ENTRIES);
         let mut pages = self.region.space().pages;
         for stored in self.stored.take() {
-            let Stored { handle, bytes } = Rc::into_inner(stored).expect("nobody reads it");
+            let Stored { handle, bytes } = Rc::into_inner(stored).expect("no call reads it");
             let mut block = self.source.allocate(AllocRequest::new(handle.order()), Context::THREAD).unwrap();
             assert_eq!(self.region.load(&handle, &mut block, Pages::ZERO, Context::THREAD), Ok(()));
             self.same(block, &bytes);
@@ -259,7 +259,7 @@ impl Core {
     }
 }
 
-/// Rule: whoever comes in between two steps of whatever else, each handle stands for its contents, an error is one that its
+/// Rule: whatever comes in between two steps of whatever else, each handle stands for its contents, an error is one that its
 /// call may give, and in the end all room is free, in one piece.
 #[test]
 fn calls_between_the_steps_of_others() {

@@ -4,9 +4,8 @@
 //! more blocks than units, there is room for one more, of whatever order: a refusal is a bug. And no thread has to wait for
 //! that: between two steps of one who is not running, everything that is free is there for the others.
 
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
-use hosted_tests::kit::{CX, PAGE, order, pages};
+use hosted_tests::kit::*;
 use hosted_tests::memory::{leak, words};
 use std::cell::Cell;
 use std::thread;
@@ -25,7 +24,7 @@ impl IrqGuard for Switching {
             static RANDOM: Random = Random::new(1);
         }
         let result = f();
-        if RANDOM.lock(|random| random.below(8)) == 0 {
+        if RANDOM.with(|random| random.below(8)) == 0 {
             thread::yield_now();
         }
         result
@@ -68,7 +67,7 @@ fn stamp(block: &mut RamBlock<PAGE>, whose: usize) {
 fn is_stamped(block: &RamBlock<PAGE>, whose: usize) {
     for (n, page) in block.chunks(PAGE).enumerate() {
         let bytes = (whose + n).to_le_bytes();
-        assert!(page[..8] == bytes && page[PAGE - 8..] == bytes, "page {n} of {block:?} is somebody else's");
+        assert!(page[..8] == bytes && page[PAGE - 8..] == bytes, "page {n} of {block:?} is of another");
     }
 }
 
@@ -88,7 +87,7 @@ fn source<L: RawMutex>(units: usize, most: Order) -> Ram<L, PAGE, 2> {
 }
 
 /// Takes all units, which must be there, and gives them back.
-fn units_of<P: Platform>(source: &P, most: Order) -> usize {
+fn units_of<S: FrameSource>(source: &S, most: Order) -> usize {
     let all: Vec<_> = std::iter::from_fn(|| source.allocate(AllocRequest::new(most), CX).ok()).collect();
     let units = all.len();
     all.into_iter().for_each(|block| source.free(block));
@@ -125,9 +124,9 @@ fn share_a_source<L: RawMutex + Sync>(most: Order, rounds: usize) {
     assert_eq!(units_of(source, most), UNITS, "not joined again");
 }
 
-/// Rule: whoever takes and gives between the steps of others finds each frame once, and all that is free.
+/// Rule: each thread that takes and frees between the steps of others finds each frame once, and all that is free.
 #[test]
-fn nobody_is_refused_his_share_of_a_source() {
+fn no_thread_is_refused_its_share_of_a_source() {
     for (most, rounds) in [(0, 20_000), (2, 20_000), (5, 10_000), (10, 1_000)] {
         share_a_source::<SpinRawMutex>(order(most), rounds);
         share_a_source::<SpinRawMutex<Switching>>(order(most), rounds / 40);
@@ -187,7 +186,7 @@ impl<L: RawMutex> Sharer<'_, L> {
                     return assert!(matches!(self.region.discard(refused.item), Ok(None)));
                 }
                 Err(refused) => {
-                    assert_eq!(refused.why, StoreError::Busy); // somebody writes it out just now
+                    assert_eq!(refused.why, StoreError::Busy); // another thread writes it out just now
                     handle = refused.item;
                     thread::yield_now();
                 }
@@ -202,7 +201,7 @@ impl<L: RawMutex> Sharer<'_, L> {
 }
 
 fn share_a_region<L: RawMutex + Sync>(most: Order, rounds: usize) {
-    // What is handed over and not written out yet, and a block at a time outside.
+    // What is transferred and not written out yet, and a block at a time outside.
     let (source, region) = (&source::<L>(2 * UNITS + THREADS, most), &region::<L>(most));
     thread::scope(|s| {
         for me in 0..THREADS {
@@ -239,10 +238,10 @@ fn share_a_region<L: RawMutex + Sync>(most: Order, rounds: usize) {
     source.free(block);
 }
 
-/// Rule: whoever hands over, takes back and writes out between the steps of others finds his contents, and all room that is
+/// Rule: each thread that transfers, takes back and writes out between the steps of others finds its contents, and all room that is
 /// free, whether an entry keeps it ready or not.
 #[test]
-fn nobody_is_refused_his_share_of_a_region() {
+fn no_thread_is_refused_its_share_of_a_region() {
     for (most, rounds) in [(0, 10_000), (2, 10_000), (5, 5_000)] {
         share_a_region::<SpinRawMutex>(order(most), rounds);
         share_a_region::<SpinRawMutex<Switching>>(order(most), rounds / 40);
