@@ -117,7 +117,7 @@ impl<'f, P: Platform, S: BackingStore<P::Block>, C: Candidates> Run<'f, P, S, C>
     fn move_out(&mut self) -> Outcome {
         self.cheap_phases(Order::PAGE);
         let mut scan = self.begin(Phase::Evict);
-        self.evict(&mut scan, self.missing(), Order::PAGE, Backlog::Passed);
+        self.scan(&mut scan, self.missing(), Order::PAGE, Backlog::Passed);
         self.settle(Pages::ZERO);
         self.ended()
     }
@@ -142,7 +142,7 @@ impl<'f, P: Platform, S: BackingStore<P::Block>, C: Candidates> Run<'f, P, S, C>
             }
             let short = self.missing() - if stuck { Pages::ZERO } else { pending };
             let moved = self.report.evicted.moved();
-            backlog = self.evict(&mut scan, short.min(most - moved), Order::PAGE, Backlog::Ends);
+            backlog = self.scan(&mut scan, short.min(most - moved), Order::PAGE, Backlog::Ends);
             goes_on = settled || self.report.evicted.moved() > moved || backlog == Backlog::Ends;
         }
         self.ended()
@@ -193,7 +193,7 @@ impl<'f, P: Platform, S: BackingStore<P::Block>, C: Candidates> Run<'f, P, S, C>
             let moved = self.report.evicted.moved();
             // What can't be settled now may be such a block.
             let waits = if settled { moved } else { moved.max(self.report.settled.pending) };
-            self.evict(&mut scan, order.pages() - waits, order, Backlog::Passed);
+            self.scan(&mut scan, order.pages() - waits, order, Backlog::Passed);
             let moves = self.report.evicted.moved();
             if moves == moved && !(settled && moves > Pages::ZERO) {
                 return;
@@ -224,9 +224,14 @@ impl<'f, P: Platform, S: BackingStore<P::Block>, C: Candidates> Run<'f, P, S, C>
         }
     }
 
-    /// A scan from where the last one ended. Purges need no second round, unless nothing else is permitted.
+    /// A scan from where the last one ended. Purges need no second round, unless nothing else is permitted; then the last phase
+    /// has none.
     fn begin(&self, phase: Phase) -> Scan {
-        let rounds = if phase == Phase::Evict || self.how == Evict::PURGE { 2 } else { 1 };
+        let rounds = match (phase, self.how) {
+            (Phase::Evict, Evict::PURGE) => 0,
+            (Phase::Evict, _) | (_, Evict::PURGE) => 2,
+            _ => 1,
+        };
         let left = self.over.candidate_count().saturating_mul(rounds);
         Scan { phase, at: self.hand(phase).load(Relaxed), left }
     }
@@ -238,14 +243,6 @@ impl<'f, P: Platform, S: BackingStore<P::Block>, C: Candidates> Run<'f, P, S, C>
             Phase::Purge => purge,
             Phase::Clean => clean,
             Phase::Evict => evict,
-        }
-    }
-
-    /// The last phase, if more than purging is permitted.
-    fn evict(&mut self, scan: &mut Scan, budget: Pages, least: Order, backlog: Backlog) -> Backlog {
-        match self.how {
-            Evict::PURGE => Backlog::Passed,
-            _ => self.scan(scan, budget, least, backlog),
         }
     }
 
