@@ -7,12 +7,15 @@ mod charge;
 mod contiguous;
 mod dma;
 mod evict;
+mod frames;
 mod modes_and_hooks;
 mod noncoherent;
+mod owners;
 mod partial_states;
 mod purgeable;
 mod residency;
 mod restore;
+mod sections;
 mod short_copy;
 mod walk;
 
