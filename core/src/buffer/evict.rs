@@ -306,15 +306,13 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
                 break;
             };
             let tables = contents.slots.side_tables();
-            let Some(block) = tables.slots.get_mut(slot).and_then(|slot| slot.block.as_mut()) else {
-                continue;
-            };
-            let (mode, order) = (block.mode, block.order());
+            let Some(Slot { block, .. }) = tables.slots.get_mut(slot) else { continue };
+            let Some((mode, order)) = block.as_ref().map(|block| (block.mode, block.order())) else { continue };
             let mapped = unmap_at(platform, tables.addresses, slot..end, block);
             if mapped == Mapped::Yes {
                 contents.pending.add();
             }
-            match contents.pending.set_mode(platform, block, <ModeOf<T>>::CACHED, eviction.cx) {
+            match contents.pending.set_mode_in(block, platform, <ModeOf<T>>::CACHED, eviction.cx) {
                 Ok(()) => {
                     pages += order.pages();
                     let _ = batch.push(Staged { slot, end, mode, mapped }); // there is room
@@ -339,9 +337,8 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     ) {
         let platform = self.platform();
         for staged in batch {
-            let slot = contents.slots.slots_mut().get_mut(staged.slot);
-            let Some(block) = slot.and_then(|slot| slot.block.as_mut()) else { continue };
-            if contents.pending.set_mode(platform, block, staged.mode, eviction.cx).is_err() {
+            let Some(slot) = contents.slots.slots_mut().get_mut(staged.slot) else { continue };
+            if contents.pending.set_mode_in(&mut slot.block, platform, staged.mode, eviction.cx).is_err() {
                 eviction.disturbed = true;
             }
         }

@@ -5,6 +5,7 @@ use crate::buffer::slot::{slots_of, span_at};
 use crate::buffer::{Buffer, SideTables, Slots};
 use crate::forebay::Home;
 use crate::frame::{Charge, Context, DmaAddr, Pages};
+use crate::pool::BlockOf;
 use crate::port::{Accounting, CachingControl, DmaMap, OwnedBlock, Platform};
 use crate::stats::AccessError;
 use core::ops::Range;
@@ -17,52 +18,64 @@ pub(super) enum Mapped {
 }
 
 /// Removes the address of the block in these slots, if it has one. The caller owes a flush if it had.
+///
+/// If the platform panics, the slot is empty and the block is leaked: a device may still reach it, so it must not reach a
+/// source.
 pub(super) fn unmap_at<P: Platform>(
     platform: &P,
     addresses: &mut [Option<DmaAddr>],
     slots: Range<usize>,
-    block: &P::Block,
+    slot: &mut Option<BlockOf<P>>,
 ) -> Mapped {
     let Some(Some(at)) = addresses.get(slots.start).copied() else { return Mapped::No };
     addresses.iter_mut().take(slots.end).skip(slots.start).for_each(|address| *address = None);
-    platform.dma().unmap(block, at); // after that: a panic leaves no address of a block that left
+    let Some(block) = slot.take() else { return Mapped::No };
+    platform.dma().unmap(&block, at);
+    *slot = Some(block);
     Mapped::Yes
 }
 
 impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     /// Gives every block an address, if the buffer keeps them; or, if one is refused, none.
     pub(super) fn map_all(&self, contents: &mut Contents<T>, cx: Context) -> Result<(), AccessError> {
-        let mut tables = contents.slots.side_tables();
-        let mut i = 0;
-        while i < tables.addresses.len() {
+        let mut changing = Changing::new(contents);
+        let mut tables = changing.slots.side_tables();
+        let (mut i, mut result) = (0, Ok(()));
+        while i < tables.addresses.len() && result.is_ok() {
             if tables.addresses.get(i) == Some(&None) {
-                if let Err(refused) = self.map_at(&mut tables, i, cx) {
-                    self.unmap_all(contents, cx);
-                    return Err(refused);
-                }
+                result = self.map_at(&mut tables, i, cx);
             }
             i += span_at(tables.slots, i, self.unit);
         }
-        Ok(())
+        changing.done();
+        if result.is_err() {
+            self.unmap_all(contents, cx);
+        }
+        result
     }
 
-    /// Gives the block in slot `i` its address, and each slot that it covers its part of it.
+    /// Gives the block in slot `i` its address, and each slot that it covers its part of it. If the platform panics, the block
+    /// is leaked, as in [`unmap_at`].
     pub(super) fn map_at(
         &self,
         tables: &mut SideTables<'_, H::Platform>,
         i: usize,
         cx: Context,
     ) -> Result<(), AccessError> {
-        let Some(block) = tables.slots.get(i).and_then(|slot| slot.block.as_ref()) else { return Ok(()) };
-        let platform = self.platform();
-        let at = platform.dma().map(block, cx).ok_or(AccessError::MapRefused)?;
-        if at.checked_add(block.bytes() as u64 - 1).is_none() {
-            platform.dma().unmap(block, at); // it would end past the last address
-            platform.caching().flush(cx);
-            return Err(AccessError::MapRefused);
+        let Some(slot) = tables.slots.get_mut(i) else { return Ok(()) };
+        let Some(block) = slot.block.take() else { return Ok(()) };
+        let (bytes, order) = (block.bytes() as u64, block.order());
+        let dma = self.platform().dma();
+        let mut at = dma.map(&block, cx);
+        if let Some(past) = at.filter(|at| at.checked_add(bytes - 1).is_none()) {
+            dma.unmap(&block, past); // it would end past the last address
+            self.platform().caching().flush(cx);
+            at = None;
         }
+        slot.block = Some(block);
+        let at = at.ok_or(AccessError::MapRefused)?;
         let per_slot = (H::Block::PAGE as u64) << self.unit.get();
-        let covered = tables.addresses.iter_mut().skip(i).take(slots_of(block.order(), self.unit));
+        let covered = tables.addresses.iter_mut().skip(i).take(slots_of(order, self.unit));
         for (address, n) in covered.zip(0..) {
             *address = at.checked_add(n * per_slot);
         }
@@ -71,18 +84,19 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
 
     /// Removes the addresses of all blocks.
     pub(super) fn unmap_all(&self, contents: &mut Contents<T>, cx: Context) {
-        let tables = contents.slots.side_tables();
+        let mut changing = Changing::new(contents);
+        let Contents { slots, pending, .. } = &mut *changing;
+        let tables = slots.side_tables();
         let mut i = 0;
         while i < tables.addresses.len() {
-            let Some(slot) = tables.slots.get(i) else { break };
+            let Some(slot) = tables.slots.get_mut(i) else { break };
             let end = i + slot.span(self.unit);
-            if let Some(block) = &slot.block {
-                if unmap_at(self.platform(), tables.addresses, i..end, block) == Mapped::Yes {
-                    contents.pending.add();
-                }
+            if unmap_at(self.platform(), tables.addresses, i..end, &mut slot.block) == Mapped::Yes {
+                pending.add();
             }
             i = end;
         }
+        changing.done();
         contents.pending.flush(self.platform(), cx);
     }
 
@@ -94,19 +108,14 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         pages: Pages,
         cx: Context,
     ) -> Result<(), AccessError> {
-        let mut changing = Changing::new(contents);
-        let result = match changing.slots.side_tables().charges.get_mut(slots) {
+        match contents.slots.side_tables().charges.get_mut(slots) {
             Some([]) | None => Ok(()),
-            Some(charges) => match self.platform().accounting().charge(self.id, pages, cx) {
-                Some(payer) => {
-                    charges.fill(Some(payer));
-                    Ok(())
-                }
-                None => Err(AccessError::OverLimit),
-            },
-        };
-        changing.done();
-        result
+            Some(charges) => {
+                let payer = self.platform().accounting().charge(self.id, pages, cx);
+                charges.fill(Some(payer.ok_or(AccessError::OverLimit)?));
+                Ok(())
+            }
+        }
     }
 
     /// Ends the charges of all slots without a block.

@@ -90,11 +90,14 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         contents.marks.remove(Marks::READY);
         self.unmap_all(contents, cx);
         let mut stuck = Pages::ZERO;
-        for block in contents.slots.slots_mut().iter_mut().filter_map(|slot| slot.block.as_mut()) {
-            if contents.pending.set_mode(self.platform(), block, <ModeOf<T>>::CACHED, cx).is_err() {
-                stuck += block.order().pages();
+        let mut changing = Changing::new(contents);
+        let Contents { slots, pending, .. } = &mut *changing;
+        for Slot { block, .. } in slots.slots_mut() {
+            if pending.set_mode_in(block, self.platform(), <ModeOf<T>>::CACHED, cx).is_err() {
+                stuck += block.as_ref().map_or(Pages::ZERO, |block| block.order().pages());
             }
         }
+        changing.done();
         contents.pending.flush(self.platform(), cx);
         stuck
     }

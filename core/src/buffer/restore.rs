@@ -362,10 +362,13 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         let block = forebay.pool().take_up_to(most, request, self.mode, Fill::Zeros, cx)?;
         let order = block.order();
         let end = i + slots_of(order, self.unit);
-        if let Some(slot) = contents.slots.slots_mut().get_mut(i) {
+        let mut changing = Changing::new(contents); // after a panic, no guard shows what has no payer
+        if let Some(slot) = changing.slots.slots_mut().get_mut(i) {
             slot.block = Some(block);
         }
-        if let Err(why) = self.charge(contents, i..end, order.pages(), cx) {
+        let charged = self.charge(&mut changing, i..end, order.pages(), cx);
+        changing.done();
+        if let Err(why) = charged {
             let block = contents.slots.slots_mut().get_mut(i).and_then(|slot| slot.block.take());
             block.into_iter().for_each(|block| forebay.put_or_leak(block, cx));
             return Err(why);
@@ -378,12 +381,14 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     /// and the next guard tries again.
     fn apply_mode(&self, contents: &mut Contents<T>, cx: Context) -> Result<(), AccessError> {
         let mut result = Ok(());
-        let mut cursor = Cursor::default();
-        while let (Ok(()), Some(i)) = (result, cursor.next(contents, self.unit)) {
-            if let Some(block) = contents.slots.slots_mut().get_mut(i).and_then(|slot| slot.block.as_mut()) {
-                result = contents.pending.set_mode(self.platform(), block, self.mode, cx);
+        let (mut changing, mut cursor) = (Changing::new(contents), Cursor::default());
+        while let (Ok(()), Some(i)) = (result, cursor.next(&mut changing, self.unit)) {
+            let Contents { slots, pending, .. } = &mut *changing;
+            if let Some(slot) = slots.slots_mut().get_mut(i) {
+                result = pending.set_mode_in(&mut slot.block, self.platform(), self.mode, cx);
             }
         }
+        changing.done();
         contents.pending.flush(self.platform(), cx);
         result.map_err(|refused| AccessError::Alloc(refused.into()))
     }

@@ -65,8 +65,8 @@ impl<P: Platform> Pool<P> {
             if batch.blocks.push((list, Some(block))).is_err() {
                 break; // not reached: it is not full
             }
-            let Some((_, Some(block))) = batch.blocks.last_mut() else { break };
-            if !block.is_cached() && pending.set_mode(platform, block, P::Mode::CACHED, cx).is_err() {
+            let Some((_, slot)) = batch.blocks.last_mut() else { break };
+            if pending.set_mode_in(slot, platform, P::Mode::CACHED, cx).is_err() {
                 if let Some((list, block)) = batch.blocks.pop() {
                     platform.lists().unreserve(list, block);
                 }

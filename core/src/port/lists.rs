@@ -59,16 +59,15 @@ impl<B: OwnedBlock, M: Mode> defmt::Format for PooledBlock<B, M> {
 
 /// Changes of mode and unmappings that wait for one flush.
 ///
-/// The one place where modes are changed: a block is changed where it lies, so one that refuses stays there, in the mode
-/// that it had. Whoever uses changed blocks flushes before. The value outlives a panic of a port, so the flush is not
-/// forgotten.
+/// The one place where modes are changed. A block that refuses is where it was, in the mode that it had. What uses changed
+/// blocks flushes before. The value outlives a panic of a port, so the flush is not forgotten.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PendingFlush(bool);
 
 impl PendingFlush {
     pub(crate) const NONE: PendingFlush = PendingFlush(false);
 
-    /// Changes the mode of a block; does nothing if it is in that mode.
+    /// Changes the mode of a block in no slot; does nothing if it is in that mode.
     pub(crate) fn set_mode<P: Platform>(
         &mut self,
         platform: &P,
@@ -82,6 +81,21 @@ impl PendingFlush {
             block.mode = to;
         }
         Ok(())
+    }
+
+    /// The same for a block in a slot. If the platform panics, the slot is empty and the block is leaked: its mode is not
+    /// known, so it must not reach a source.
+    pub(crate) fn set_mode_in<P: Platform>(
+        &mut self,
+        slot: &mut Option<PooledBlock<P::Block, P::Mode>>,
+        platform: &P,
+        to: P::Mode,
+        cx: Context,
+    ) -> Result<(), ModeRefused> {
+        let Some(mut block) = slot.take_if(|block| !block.is_in(to)) else { return Ok(()) };
+        let result = self.set_mode(platform, &mut block, to, cx);
+        *slot = Some(block);
+        result
     }
 
     /// Something else waits for the flush.

@@ -365,3 +365,31 @@ fn a_charge_that_panics_costs_no_block() {
         assert_eq!(world.frames_out(), NONE, "{when:?}");
     }
 }
+
+/// Rule: a guard whose making panics, in a change of mode or in a mapping, leaves no address and no block in a mode that is not
+/// known; a block that was in the platform's hands is said to be lost.
+#[test]
+fn a_guard_whose_making_panics_leaves_no_address() {
+    for (port, calls) in [(Port::SetMode, 8), (Port::Flush, 1), (Port::Map, 8)] {
+        for (nth, when) in (0..calls).flat_map(|n| [(n, When::Before), (n, When::After)]) {
+            let (near, far, world) = (near(24), far(16), World::new(Contents::Compared));
+            let home = home(&near, &far, &world);
+            let mut arrays = arrays();
+            let buffer = buffer(&home, &mut arrays, Caching::WriteCombined);
+            buffer.evict(ALL, Evict::TRANSFER, CX).unwrap();
+            home.platform().panic_in(port, nth, when);
+            panics(|| buffer.read().map(drop).unwrap());
+            match port {
+                Port::Flush => check(&buffer, 1), // every block is in its slot
+                _ => {
+                    assert_eq!(buffer.read().err(), Some(AccessError::Lost), "{port:?} {nth} {when:?}");
+                    if nth % 2 == 0 {
+                        buffer.evict(ALL, Evict::TRANSFER, CX).unwrap(); // it may be tried: the oracle looks
+                    }
+                    buffer.purge(CX).unwrap();
+                }
+            }
+            assert_mapped(&world, &buffer);
+        }
+    }
+}
