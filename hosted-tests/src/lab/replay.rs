@@ -8,7 +8,7 @@ use super::machine::{Chunk, ChunkSlot, Figures, Machine, OpenError, Rig, RoomErr
 use super::options::{EvictKind, PAGE, StoreKind, parse_share};
 #[cfg(target_os = "linux")]
 use super::parts::{ArenaParts, CopiesParts};
-use super::parts::{RamParts, SideTables};
+use super::parts::{Parts, RamParts};
 use super::policy::{Outcome, Policy, simulate};
 use super::shape::{MachineError, Shape};
 use super::trace::{Access, Touch, Trace};
@@ -25,7 +25,7 @@ pub struct ReplayOptions {
     #[arg(long, value_enum, default_value_t = StoreKind::Ram)]
     pub store: StoreKind,
 
-    /// How contents leave: hand the block over, copy it whole, or split it and copy page by page
+    /// How contents leave: transfer the block, copy it whole, or split it and copy page by page
     #[arg(long, value_enum, default_value_t = EvictKind::Copy)]
     pub evict: EvictKind,
 
@@ -91,7 +91,7 @@ pub struct ReplayReport {
     pub lru: Outcome,
     /// What is possible at all with the same memory.
     pub ideal: Outcome,
-    /// Pages whose blocks were handed over.
+    /// Pages whose blocks were transferred.
     pub transferred_pages: usize,
     /// Pages that were copied into the store by evicting them.
     pub copied_pages: usize,
@@ -103,7 +103,7 @@ pub struct ReplayReport {
     pub mismatches: usize,
     /// The first of them.
     pub first_mismatch: Option<String>,
-    /// Frames that never came home, and pages of the store that stayed taken.
+    /// Frames that were never returned, and pages of the store that stayed taken.
     pub leaked_pages: usize,
     /// Counts that contradict each other.
     pub disagreements: Vec<String>,
@@ -166,7 +166,7 @@ impl ReplayReport {
         }
         let misses = self.forebay.cold_misses + self.forebay.other_misses;
         for (what, own, seen) in [
-            ("handed over", self.transferred_pages, counts.transferred),
+            ("transferred", self.transferred_pages, counts.transferred),
             ("copied", self.copied_pages, counts.saved),
             ("taken back", self.taken_back_pages, counts.taken_back),
             ("loaded", stats.restored.loaded.get(), counts.loaded),
@@ -184,7 +184,7 @@ impl ReplayReport {
 enum ReplayError {
     /// There was no room for a page.
     Room(RoomError),
-    /// A page that nobody had touched can't be had.
+    /// A page that was not touched before can't be had.
     New(AccessError),
 }
 
@@ -231,7 +231,7 @@ pub fn replay(trace: &Trace, options: &ReplayOptions) -> Result<ReplayReport, Ma
 }
 
 /// The same, over these parts.
-fn over<T: SideTables>(trace: &Trace, options: &ReplayOptions) -> Result<ReplayReport, MachineError> {
+fn over<T: Parts>(trace: &Trace, options: &ReplayOptions) -> Result<ReplayReport, MachineError> {
     let memory = options.memory(trace);
     let shape = Shape::new(trace.pages(), Some(memory.saturating_mul(PAGE) as u64), None);
     let slots = shape.data.saturating_mul(size_of::<ChunkSlot<'_, T>>() + size_of::<Chunk<'_, '_, T>>());
@@ -275,7 +275,7 @@ fn over<T: SideTables>(trace: &Trace, options: &ReplayOptions) -> Result<ReplayR
 }
 
 /// A replay under way.
-struct Run<'r, 'h, 'w, T: SideTables> {
+struct Run<'r, 'h, 'w, T: Parts> {
     machine: &'r Machine<'h, 'w, T>,
     /// One for each page.
     buffers: Vec<Chunk<'h, 'w, T>>,
@@ -288,7 +288,7 @@ struct Run<'r, 'h, 'w, T: SideTables> {
     report: &'r mut ReplayReport,
 }
 
-impl<'h, 'w, T: SideTables> Run<'_, 'h, 'w, T> {
+impl<'h, 'w, T: Parts> Run<'_, 'h, 'w, T> {
     /// All of it. The buffers are dropped at the end.
     fn go(mut self, accesses: &[Access]) {
         let started = Instant::now();
@@ -366,7 +366,7 @@ fn contents(page: u32, version: u32, to: &mut [u8]) {
 mod tests {
     use super::*;
 
-    /// Rule: no two pages, and no two versions of one, have the same bytes; what nobody touched is zeros.
+    /// Rule: no two pages, and no two versions of one, have the same bytes; what was never touched is zeros.
     #[test]
     fn bytes() {
         let of = |page, version| {

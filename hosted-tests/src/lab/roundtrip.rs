@@ -8,7 +8,7 @@ use super::options::{Options, OptionsError, PAGE, StoreKind};
 use super::output::{Output, OutputError};
 #[cfg(target_os = "linux")]
 use super::parts::{ArenaParts, CopiesParts};
-use super::parts::{RamParts, SideTables};
+use super::parts::{Parts, RamParts};
 use super::report::{Oddness, Report};
 use super::run::{Observer, Run, pages};
 use super::shape::{MachineError, Shape};
@@ -79,7 +79,7 @@ pub fn roundtrip(input: &Input, options: &Options, observer: &mut dyn Observer) 
 }
 
 /// The same, over these parts.
-fn over<T: SideTables>(
+fn over<T: Parts>(
     tree: &Tree,
     shape: &Shape,
     options: &Options,
@@ -124,7 +124,7 @@ fn over<T: SideTables>(
     report.leaked_pages = machine.leaked().get();
     let (own, seen) = machine.missing();
     if own != seen {
-        report.disagreements.push(format!("pages not home: the source misses {own}, the oracle {seen}"));
+        report.disagreements.push(format!("pages not returned: the source misses {own}, the oracle {seen}"));
     }
     report.seconds = started.elapsed().as_secs_f64();
     if report.files == 0 && report.is_good() {

@@ -4,7 +4,7 @@ use super::files::{self, Found, Stamp, Tree};
 use super::machine::{Chunk, ChunkSlot, Machine, OpenError, RoomError};
 use super::options::PAGE;
 use super::output::{Output, OutputError};
-use super::parts::SideTables;
+use super::parts::Parts;
 use super::report::{Oddness, Report};
 use super::system::Usage;
 use super::text::shown;
@@ -25,7 +25,7 @@ pub enum Phase {
     ReadingBack,
 }
 
-/// Somebody who watches, or meddles with the files meanwhile. `()` does neither.
+/// Watches, or meddles with the files meanwhile. `()` does neither.
 pub trait Observer {
     /// A phase begins, over so many bytes. The files are listed by then.
     fn begin(&mut self, phase: Phase, bytes: u64) {
@@ -76,7 +76,7 @@ impl std::error::Error for RunError {}
 enum NotLoaded {
     /// It can't be read.
     Skipped(io::Error),
-    /// Somebody changed it meanwhile, in this way.
+    /// It changed meanwhile, in this way.
     Changed(&'static str),
     /// Nothing more can be loaded at all.
     Over(RunError),
@@ -104,7 +104,7 @@ fn sum(bytes: &[u8]) -> u64 {
 }
 
 /// A round trip under way.
-pub(super) struct Run<'r, 'h, 'w, T: SideTables> {
+pub(super) struct Run<'r, 'h, 'w, T: Parts> {
     pub(super) machine: &'r Machine<'h, 'w, T>,
     pub(super) tree: &'r Tree,
     /// Bytes of the largest buffer.
@@ -123,7 +123,7 @@ pub(super) struct Run<'r, 'h, 'w, T: SideTables> {
     pub(super) report: &'r mut Report,
 }
 
-impl<T: SideTables> Run<'_, '_, '_, T> {
+impl<T: Parts> Run<'_, '_, '_, T> {
     /// All of it. The buffers are dropped at the end.
     pub(super) fn go(mut self, seed: u64) {
         let all = self.tree.files.iter().map(|file| file.stamp.size).sum();
