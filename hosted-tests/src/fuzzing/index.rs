@@ -1,138 +1,87 @@
-//! The roster of a machine, the layer of a buffer's slots that is on it, and what it says of each seat.
+//! The eviction index of a machine: where each buffer is in it, and what it says of each entry.
 
-use super::pages;
+use super::buffers::AnyBuffer;
 use super::plants::Plant;
 use super::platform::SMALL;
 use forebay::{
-    Class, Context, Evict, Evictable, Forebay, Platform, Slot,
-    buffer::{EvictRequest, SideTables, Slots},
-    frame::DmaAddr,
+    Candidates, Evictable, Forebay,
+    buffer::Class,
     reclaim::{EvictionIndex, Indexed},
-    stats::Evicted,
     sync::NoopRawMutex,
 };
 use forebay_backends::{Null, Ram};
 use std::cell::Cell;
 
 /// More than there are buffers, so that words have none, one or two.
-pub(super) const SEATS: usize = 200;
-const WORDS: usize = EvictionIndex::<NoopRawMutex>::words(SEATS);
+pub(super) const ENTRIES: usize = 200;
+const WORDS: usize = EvictionIndex::<NoopRawMutex>::words(ENTRIES);
 type Words = [usize; WORDS];
 
-/// Where a buffer sits: at both ends of a word, among the last; in the second of the two while its predecessor is still there.
-fn seats(buffer: usize) -> [usize; 2] {
-    [[0, 1], [63, 62], [64, 65], [90, 91], [SEATS - 1, SEATS - 2]][buffer % 5]
+/// A forebay without memory.
+pub(super) type Nowhere = Forebay<Ram<NoopRawMutex, SMALL>, Null>;
+
+/// Where a buffer is: at both ends of a word, among the last; in the second of the two while its predecessor is still there.
+fn entries(buffer: usize) -> [usize; 2] {
+    [[0, 1], [63, 62], [64, 65], [90, 91], [ENTRIES - 1, ENTRIES - 2]][buffer % 5]
 }
 
-/// Slots that are on the roster, or not.
-pub(super) enum Seat<'r, T> {
-    None(T),
-    Indexed(Indexed<'r, T, NoopRawMutex, Words>),
-    /// For [`Plant::MissesABit`].
-    Misses(Indexed<'r, T, NoopRawMutex, Words>),
-}
-
-impl<'r, T> Seat<'r, T> {
-    /// Those of that buffer: on the roster, if there is a book.
-    pub(super) fn of(book: Option<&'r Book>, buffer: usize, slots: T) -> Self {
-        let Some(book) = book else { return Seat::None(slots) };
-        let [first, second] = seats(buffer);
-        book.taken.set(buffer % 5, first);
-        let listed = book.roster.list(first, slots).or_else(|refused| {
-            book.taken.set(buffer % 5, second);
-            book.roster.list(second, refused.item)
-        });
-        let Ok(listed) = listed else { panic!("one of two seats is free") };
-        if book.plant == Plant::MissesABit { Seat::Misses(listed) } else { Seat::Indexed(listed) }
-    }
-}
-
-impl<P: Platform, T: Slots<P>> Slots<P> for Seat<'_, T> {
-    fn slots(&self) -> &[Slot<P>] {
-        match self {
-            Seat::None(slots) => slots.slots(),
-            Seat::Indexed(slots) | Seat::Misses(slots) => slots.slots(),
-        }
-    }
-    fn parts(&mut self) -> SideTables<'_, P> {
-        match self {
-            Seat::None(slots) => slots.parts(),
-            Seat::Indexed(slots) | Seat::Misses(slots) => slots.parts(),
-        }
-    }
-    fn addresses(&self) -> &[Option<DmaAddr>] {
-        match self {
-            Seat::None(slots) => slots.addresses(),
-            Seat::Indexed(slots) | Seat::Misses(slots) => slots.addresses(),
-        }
-    }
-    fn sorted(&self, class: Class) {
-        match self {
-            Seat::None(slots) => slots.sorted(class),
-            Seat::Indexed(slots) => slots.sorted(class),
-            Seat::Misses(slots) if class.contains(Class::CLEAN) => slots.sorted(class - Class::RESIDENT),
-            Seat::Misses(slots) => slots.sorted(class),
-        }
-    }
-}
-
-/// The roster, and the means to see what is on it.
-pub(super) struct Book {
-    pub(super) roster: EvictionIndex<NoopRawMutex, Words>,
-    /// Reclaims from those who give nothing.
-    taken: Taken,
-    looker: Forebay<Ram<NoopRawMutex, SMALL>, Null, [Place<Ram<NoopRawMutex, SMALL>>; 0]>,
+/// The index, and the means to see what it says.
+pub(super) struct Index {
+    pub(super) index: EvictionIndex<NoopRawMutex, Words>,
+    /// The entry of each buffer that was indexed last.
+    taken: [Cell<usize>; 5],
+    /// For buffers that stand at entries without one.
+    pub(super) nowhere: Nowhere,
     pub(super) plant: Plant,
 }
 
-/// The seat of each buffer that was listed last.
-#[derive(Default)]
-struct Taken([Cell<usize>; 5]);
-
-impl Taken {
-    fn set(&self, buffer: usize, seat: usize) {
-        self.0[buffer].set(seat);
-    }
-}
-
-impl Book {
+impl Index {
     pub(super) fn new(plant: Plant) -> Self {
-        let (roster, taken) = (EvictionIndex::new([0; WORDS]), Taken::default());
-        Book { roster, taken, looker: Forebay::new(Ram::new(), Null, 0), plant }
+        let nowhere = Forebay::new(Ram::new(), Null);
+        Index { index: EvictionIndex::new([0; WORDS]), taken: Default::default(), nowhere, plant }
     }
 
-    /// Where a buffer sits.
-    pub(super) fn seat(&self, buffer: usize) -> usize {
-        self.taken.0[buffer % 5].get()
+    /// Slots of that buffer, indexed.
+    pub(super) fn slots<T>(&self, buffer: usize, slots: T) -> Indexed<'_, T, NoopRawMutex, Words> {
+        let [first, second] = entries(buffer);
+        self.taken[buffer % 5].set(first);
+        let indexed = self.index.indexed(first, slots).or_else(|refused| {
+            self.taken[buffer % 5].set(second);
+            self.index.indexed(second, refused.item)
+        });
+        indexed.unwrap_or_else(|_| panic!("one of two entries is free"))
     }
 
-    /// What the roster says of each seat. It leaves no trace: hands go round until they are where they were.
+    /// Where a buffer is.
+    pub(super) fn entry(&self, buffer: usize) -> usize {
+        self.taken[buffer % 5].get()
+    }
+
+    /// What the index says of each entry. It leaves no trace.
     pub(super) fn look(&self) -> Vec<Class> {
-        let [all, purgeable] = [Evict::TRANSFER, Evict::PURGE].map(|how| {
-            let seats: Vec<Looked> = (0..SEATS).map(|_| Looked::default()).collect();
-            self.looker.reclaim(self.roster.of(&seats), pages(1), how, Context::THREAD);
-            seats
-        });
-        let classes = all.iter().zip(&purgeable).map(|(all, purgeable)| {
-            // Once by the pass for what is clean, and in each of two rounds by the last one.
-            let looks = all.0.get();
-            let mut class = Class::empty();
-            class.set(Class::CLEAN, looks % 2 == 1);
-            class.set(Class::RESIDENT, looks >= 2);
-            class.set(Class::PURGEABLE, purgeable.0.get() > 0);
-            class
-        });
-        classes.collect()
+        let candidates = self.index.candidates::<&dyn Evictable>(&[]);
+        let mut classes = vec![Class::empty(); ENTRIES];
+        for list in [Class::RESIDENT, Class::CLEAN, Class::PURGEABLE] {
+            let mut at = 0;
+            while let Some(found) = candidates.find_candidate(list, at..ENTRIES) {
+                classes[found] |= list;
+                at = found + 1;
+            }
+        }
+        if self.plant == Plant::MissesABit {
+            let clean = classes.iter_mut().filter(|class| class.contains(Class::CLEAN));
+            clean.for_each(|class| class.remove(Class::RESIDENT));
+        }
+        classes
     }
 }
 
-/// A seat that a walk comes by.
-#[derive(Default)]
-struct Looked(Cell<u8>);
-
-impl Evictable for Looked {
-    fn evict_if_idle(&self, _: EvictRequest) -> Evicted {
-        self.0.set(self.0.get() + 1);
-        Evicted::default()
-    }
+/// A buffer for each entry: those that are there, and `blank` elsewhere.
+pub(super) fn in_order<'b>(
+    buffers: impl Iterator<Item = (usize, &'b dyn AnyBuffer)>,
+    blank: &'b dyn Evictable,
+) -> Vec<&'b dyn Evictable> {
+    let mut all = vec![blank; ENTRIES];
+    buffers.for_each(|(entry, buffer)| all[entry] = buffer);
+    all
 }

@@ -6,6 +6,7 @@ mod alias;
 mod buffers;
 mod direct;
 mod engine;
+mod index;
 mod memfd;
 mod ops;
 mod parts;
@@ -14,35 +15,40 @@ mod platform;
 mod reclaims;
 mod rig;
 mod rooms;
-mod seats;
 mod steps;
 mod stores;
 mod tally;
 
 use arbitrary::Unstructured;
-use forebay::{BackingStore, Context, Forebay, Pages, Platform, StoreId, port::StoreIds, sync::NoopRawMutex};
+use forebay::{
+    AllocRequest, BackingStore, Context, Forebay, FrameSource, Pages, StoreId,
+    port::{AllPorts, StoreIds, WithLists},
+    sync::NoopRawMutex,
+};
 use forebay_backends::{Faulty, HeapSource, Null, Ram, Region, Tiered};
+use index::Index;
 use memfd::{Inspector, Memfd, Offer};
 use ops::{Machine, Op, SourceKind, StoreKind};
-use parts::SideTables;
+use parts::Parts;
 pub use plants::Plant;
 use plants::Planted;
-use platform::{Hooked, Hooks, LARGE, SMALL, Source, Stubborn};
+use platform::{Hooked, Hooks, LARGE, Lists, SMALL, Source, Stubborn};
 use rig::{Quiet, Rig, Seen};
 use rooms::Rooms;
-use seats::Book;
 use std::slice;
 use stores::Copying;
 use tally::Tally;
 
 use crate::{Contents, Watched, World};
 
-/// Blocks that a region adopts.
-const ADOPTIONS: usize = 3;
-type Swap<B, const PAGE: usize> = Region<NoopRawMutex, B, PAGE, ADOPTIONS>;
-/// What a pool looks at: the source, its hooks, faults, and the oracle in front.
-type Site<'w, S> = Watched<'w, Faulty<Hooked<'w, S>, NoopRawMutex>>;
-type Home<'w, S> = Forebay<Site<'w, S>, Tally<'w, <S as Platform>::Block>>;
+/// Transferred blocks that wait in a region, at most.
+const TRANSFERS: usize = 3;
+type Swap<B, const PAGE: usize> = Region<NoopRawMutex, B, PAGE, TRANSFERS>;
+/// The source, its hooks, faults, and the oracle in front.
+type Site<'w, S> = AllPorts<Watched<'w, AllPorts<Faulty<AllPorts<Hooked<'w, S>>, NoopRawMutex>>>>;
+/// The same with free lists.
+type Machinery<'w, S> = WithLists<Site<'w, S>, Lists<Site<'w, S>>>;
+type Home<'w, S> = Forebay<Machinery<'w, S>, Tally<'w, <S as FrameSource>::Block>>;
 
 /// Operations of one input at most: an input that does more is slow and shows nothing new.
 const OPERATIONS: usize = 160;
@@ -87,7 +93,7 @@ fn on_memory<const PAGE: usize>(
     machine: &Machine,
     ops: &[Op],
     plant: Plant,
-    mut parts: SideTables,
+    mut parts: Parts,
     offer: &impl Offer,
 ) {
     match machine.source {
@@ -109,7 +115,7 @@ fn on_memory<const PAGE: usize>(
 }
 
 /// Two odd pieces.
-fn ram<const PAGE: usize>(machine: &Machine, parts: &mut SideTables) -> Ram<NoopRawMutex, PAGE> {
+fn ram<const PAGE: usize>(machine: &Machine, parts: &mut Parts) -> Ram<NoopRawMutex, PAGE> {
     let ram = Ram::new();
     for pages in [machine.first_piece(), machine.second_piece()] {
         let bytes = pages * PAGE + machine.skew();
@@ -125,7 +131,7 @@ fn on_source<S: Source, const PAGE: usize>(
     machine: &Machine,
     ops: &[Op],
     plant: Plant,
-    mut parts: SideTables,
+    mut parts: Parts,
     memfd: Option<Memfd<'_, S::Block>>,
 ) {
     let second = StoreId::new(u8::from(!machine.same_id)).unwrap_or(StoreId::DEFAULT);
@@ -168,14 +174,14 @@ fn on_source<S: Source, const PAGE: usize>(
     let store: &dyn BackingStore<S::Block> = if plant == Plant::Nothing { leaf } else { &planted };
     let world = World::new(Contents::Compared);
     let hooks = Hooks::default();
-    let total = source.free_pages();
-    let site = Watched::new(Faulty::new(Hooked::new(source, &hooks)), &world);
+    let total = source.unused();
+    let site = Watched::platform(AllPorts(Faulty::new(AllPorts(Hooked::new(source, &hooks)))), &world);
     let tally = Tally::new(Watched::new(Faulty::new(store), &world), plant == Plant::FlipsPastTheOracle);
-    let book = Book::new(plant);
-    let seen = Seen { world: &world, hooks: &hooks, book: &book };
+    let index = Index::new(plant);
+    let seen = Seen { world: &world, hooks: &hooks, index: &index };
     let inspector = memfd.map(|memfd| Inspector::new::<S>(memfd, machine, plant));
     {
-        let home = Quiet::new(Forebay::<_, _, [Place<_>; 26]>::new(site, tally, machine.depth()));
+        let home = Quiet::new(Forebay::new(WithLists(site, Lists::new(machine.depth())), tally));
         Rig::<S, PAGE>::new(&*home, seen, source, in_use, inspector, machine).run(machine, ops);
     }
     rig::assert_nothing_left(&world, source, total, in_use, &copying);

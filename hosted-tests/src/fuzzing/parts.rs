@@ -16,12 +16,12 @@ thread_local! {
 }
 
 /// What is not given to a source or a store yet.
-pub(super) struct SideTables {
+pub(super) struct Parts {
     memory: &'static mut [u8],
     meta: &'static mut [usize],
 }
 
-impl SideTables {
+impl Parts {
     /// `bytes` bytes, after a gap of `skip`, so that pieces begin at odd places and never touch.
     pub(super) fn memory(&mut self, bytes: usize, skip: usize) -> &'static mut [u8] {
         let (_, rest) = take(&mut self.memory).split_at_mut(skip + 1);
@@ -43,8 +43,8 @@ impl SideTables {
 ///
 /// `f` must drop or forget all that it makes from the parts before it returns. Every machine of this module does: all
 /// it makes are locals of the function that `f` calls, whether that returns or unwinds, and the oracle found every
-/// frame at home and no handle left. The parts must not be put into a `static` or sent to another thread.
-pub(super) fn with(f: impl FnOnce(SideTables)) {
+/// frame in the source and no handle left. The parts must not be put into a `static` or sent to another thread.
+pub(super) fn with(f: impl FnOnce(Parts)) {
     PARTS.with_borrow_mut(|parts| {
         let (memory, meta) = parts.get_or_insert_with(|| (Reused::new(MEMORY), Reused::new(META)));
         // SAFETY: the `RefCell` admits one borrower at a time, and `f` of every earlier call has ended. By the rule
@@ -53,6 +53,6 @@ pub(super) fn with(f: impl FnOnce(SideTables)) {
         meta.fill(STALE);
         // SAFETY: any bytes are a word, and the slice is used as words only from here on.
         let (_, words, _) = unsafe { meta.align_to_mut::<usize>() };
-        f(SideTables { memory, meta: words });
+        f(Parts { memory, meta: words });
     });
 }

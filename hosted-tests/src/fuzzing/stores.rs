@@ -1,8 +1,9 @@
-//! Stores of the harness's own: one that only copies, often less than it is asked to; and one with a bug.
+//! A store of the harness's own, which only copies, often less than it is asked to.
 
 use super::ops::{self, CopyingKind};
 use forebay::{
     BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, StoreId,
+    frame::Charge,
     port::{Capabilities, Space, StoreIds},
 };
 use std::cell::RefCell;
@@ -73,7 +74,7 @@ impl<B: OwnedBlock> BackingStore<B> for Copying {
         Space { pages: Pages::new(self.room() - self.used()), transfers: 0 }
     }
 
-    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
+    fn save(&self, block: &B, order: Order, _: Option<Charge>, cx: Context) -> Result<Handle, StoreError> {
         self.permits(cx)?;
         let most = ops::order(self.kind.most % 4);
         let order = match order.lower() {
