@@ -19,3 +19,10 @@ bitflags! {
         const READY = 16;
     }
 }
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Class {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Class({=u8:b})", self.bits());
+    }
+}

@@ -34,10 +34,12 @@ impl<A: sealed::Access> Access for A {}
 
 /// Access for reading; any number at a time.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Shared {}
 
 /// Access for writing; one at a time.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Exclusive {}
 
 /// Holds the contents resident for reading. Any number at a time.

@@ -34,7 +34,7 @@ impl ReclaimTarget {
     /// already, and with no more than is missing. Where the context does not permit that, the reclaim ends with
     /// [`Outcome::Pending`](crate::Outcome::Pending).
     ///
-    /// Counts pages this call makes reclaimable, whoever transferred them. A copied page counts once.
+    /// Counts pages that this call makes reclaimable, also those that other callers transferred. A copied page counts once.
     pub const fn freed(pages: Pages) -> ReclaimTarget {
         ReclaimTarget { pages, measure: Measure::Freed, order: None, zones: Zones::ALL }
     }

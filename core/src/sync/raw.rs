@@ -118,6 +118,13 @@ unsafe impl RawMutex for CriticalSectionRawMutex {
 #[derive(Debug)]
 pub struct EmbassyRawMutex<R>(R);
 
+#[cfg(all(feature = "embassy-sync", feature = "defmt"))]
+impl<R> defmt::Format for EmbassyRawMutex<R> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "EmbassyRawMutex");
+    }
+}
+
 #[cfg(feature = "embassy-sync")]
 // SAFETY: the contract of embassy's `RawMutex` is that of this one.
 unsafe impl<M: embassy_sync::blocking_mutex::raw::RawMutex> RawMutex for EmbassyRawMutex<M> {
@@ -131,6 +138,13 @@ unsafe impl<M: embassy_sync::blocking_mutex::raw::RawMutex> RawMutex for Embassy
 #[cfg(feature = "mutex-traits")]
 #[derive(Debug)]
 pub struct ScopedRawMutex<R>(R);
+
+#[cfg(all(feature = "mutex-traits", feature = "defmt"))]
+impl<R> defmt::Format for ScopedRawMutex<R> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "ScopedRawMutex");
+    }
+}
 
 #[cfg(feature = "mutex-traits")]
 // SAFETY: `mutex_traits::ScopedRawMutex` excludes every other context while the closure runs, by its contract.

@@ -1,27 +1,20 @@
 //! The sizes that the README promises, in words.
 
 use forebay::{
-    AllocError, Caching, Context, Handle, Order, Platform, Slot,
+    Caching, Context, Handle, Slot,
     frame::{Mode, ModeRefused},
+    port::{CachingControl, WithCaching},
     sync::SpinRawMutex,
 };
 use forebay_backends::{Ram, RamBlock, RamBuffer, RamRegion};
 
 const WORD: usize = size_of::<usize>();
 
-/// Plain RAM with three caching modes.
-struct Modes(Ram<SpinRawMutex, 512>);
+/// Three caching modes.
+struct Modes;
 
-impl Platform for Modes {
-    type Block = RamBlock<512>;
-    type RawMutex = SpinRawMutex;
+impl CachingControl<RamBlock<512>> for Modes {
     type Mode = Caching;
-    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<512>, AllocError> {
-        self.0.allocate(AllocRequest::new(order), cx)
-    }
-    fn release(&self, block: RamBlock<512>) {
-        self.0.free(block);
-    }
     fn set_mode(&self, _: &mut RamBlock<512>, _: Caching, _: Caching, _: Context) -> Result<(), ModeRefused> {
         Ok(())
     }
@@ -33,7 +26,7 @@ fn blocks_handles_and_slots() {
     assert_eq!((size_of::<RamBlock<512>>(), size_of::<Option<RamBlock<512>>>()), (WORD, WORD));
     assert_eq!((size_of::<Handle>(), size_of::<Option<Handle>>()), (WORD, WORD));
     assert_eq!(size_of::<Slot<Ram<SpinRawMutex, 512>>>(), 2 * WORD);
-    assert_eq!(size_of::<Slot<Modes>>(), 3 * WORD);
+    assert_eq!(size_of::<Slot<WithCaching<Ram<SpinRawMutex, 512>, Modes>>>(), 3 * WORD);
     assert_eq!(Caching::COUNT, 3);
 }
 
@@ -48,9 +41,9 @@ fn metadata() {
     assert!((3 * pages..=pages * 41 / 10).contains(&slow), "{slow} bits for {pages} pages");
 }
 
-/// Rule: a contiguous buffer is at most ten words, and an adopted block that waits costs the region five.
+/// Rule: a contiguous buffer is at most ten words, and a transferred block that waits costs the region five.
 #[test]
-fn buffers_and_adoptions() {
+fn buffers_and_transfers() {
     assert!(
         size_of::<RamBuffer<SpinRawMutex, 512, 16>>() <= 10 * WORD,
         "{}",

@@ -1,9 +1,7 @@
 //! The shortest way through everything.
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
-use hosted_tests::{Contents, Watched, World, memory};
-
-type Near = Ram<SpinRawMutex, 512>;
+use hosted_tests::kit::*;
+use hosted_tests::memory;
 
 fn ram(pages: usize) -> Near {
     let r = Near::new();
@@ -24,8 +22,7 @@ fn smoke() {
             memory::words(RamRegion::<SpinRawMutex, 512, 4>::metadata_words(64 * 512)),
         )
         .unwrap();
-    let home: &Forebay<_, _> =
-        &Forebay::<_, _, [Place<_>; 8]>::new(Watched::new(ram(32), &world), Watched::new(&region, &world), 2);
+    let home = &forebay_with_lists::<_, _, 4, 2>(ram(32), &region, &world);
     let mut slots = [const { Slot::EMPTY }; 16];
     let big = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     let tile = Buffer::new(home, Order::new(2).unwrap());
@@ -47,7 +44,7 @@ fn smoke() {
     }
     println!("{home:?}");
     drop((big, tile));
-    home.pool().trim(Pages::MAX, Context::THREAD);
+    home.pool().trim(Zones::ALL, Pages::MAX, Context::THREAD);
     world.assert_empty();
     assert_eq!(region.space().pages, region.total());
 }
