@@ -395,7 +395,7 @@ fn a_buffer_of_many_slots_in_a_static() {
     for (how, seed) in METHODS.into_iter().zip(0..) {
         fill(&BUFFER, seed);
         assert_eq!(BUFFER.read().unwrap().bytes(), 6 * PAGE);
-        assert_eq!(HOME.reclaim(&[&BUFFER], ALL, how, CX).evicted.moved(), pages(6));
+        assert_eq!(HOME.reclaim([&BUFFER], ALL, how, CX).evicted.moved(), pages(6));
         assert_eq!(BUFFER.residency(), residency(0, 0, 6));
         check(&BUFFER, seed);
     }

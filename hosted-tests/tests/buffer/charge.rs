@@ -142,7 +142,7 @@ fn the_owner_pays_whichever_client_reclaims() {
         fill(&theirs, 2);
         drop(mine.read().unwrap()); // lately used
         let all = [&mine, &theirs];
-        let report = home.reclaim(&all, pages(8), how, CX); // the second client reclaims, and the first is first in the list
+        let report = home.reclaim(all, pages(8), how, CX); // the second client reclaims, and the first is first in the list
         assert_eq!(report.evicted.moved(), pages(8));
         assert_eq!(world.stored_for(client(1)), mine.residency().unwrap().stored);
         assert_eq!(world.stored_for(client(2)), theirs.residency().unwrap().stored);

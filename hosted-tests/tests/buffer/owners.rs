@@ -244,7 +244,7 @@ where
         for _ in 0..3 {
             buffer.evict(pages(1), Evict::TRANSFER, CX).unwrap();
         }
-        home.reclaim(&[&buffer], ALL, Evict::TRANSFER, CX);
+        home.reclaim([&buffer], ALL, Evict::TRANSFER, CX);
         assert_eq!(buffer.residency(), residency(0, 0, 6));
         assert_eq!(hooks.0.take(), [("before", BufferId(7), 6)]);
         complete(buffer.restore(pages(1), CX));
@@ -299,8 +299,8 @@ fn slots_may_lie_on_the_heap() {
 
 fn owned_slots_move_between_threads(slots: Box<[Slot<Near>]>) {
     let home = Arc::new(Forebay::new(near(8), far(8)));
-    let buffer: Buffer<Arc<Forebay<Near, Far>>, Box<[Slot<Near>]>> =
-        Buffer::with_slots(home, slots, Order::PAGE);
+    let buffer = Buffer::with_slots(home, slots, Order::PAGE);
+    is_static(&buffer);
     fill(&buffer, 9);
     thread::spawn(move || {
         assert_eq!(buffer.evict(ALL, Evict::SPLIT, CX).unwrap().copied, pages(8));
@@ -309,3 +309,5 @@ fn owned_slots_move_between_threads(slots: Box<[Slot<Near>]>) {
     .join()
     .unwrap();
 }
+
+fn is_static<T: Send + Sync + 'static>(_: &T) {}

@@ -432,7 +432,7 @@ fn what_was_purged_in_part_is_populated_with_zeros() {
         complete(buffer.restore(pages(part / 2), CX));
         assert_eq!(buffer.set_purgeable(true), Ok(true));
         let before = world.frames_out();
-        let report = home.reclaim(&[&buffer], pages(1), Evict::PURGE, CX);
+        let report = home.reclaim([&buffer], pages(1), Evict::PURGE, CX);
         assert_eq!((report.evicted.purged, world.frames_out()), (before, NONE), "{how:?}, {part}");
         assert_eq!((buffer.residency(), world.stored()), (residency(0, 0, 0), NONE));
         gone();

@@ -32,12 +32,12 @@ fn what_is_not_needed_is_dropped() {
     });
     assert!(dont_need(&dropped));
     for how in METHODS {
-        let moved = home.reclaim(&[&kept, &dropped], ALL, how - PURGE, CX).evicted.moved();
+        let moved = home.reclaim([&kept, &dropped], ALL, how - PURGE, CX).evicted.moved();
         assert_eq!(moved, NONE, "{how:?} does not permit it");
     }
     check(&dropped, 7);
     let before = world.frames_out();
-    let report = home.reclaim(&[&kept, &dropped], pages(1), PURGE, CX);
+    let report = home.reclaim([&kept, &dropped], pages(1), PURGE, CX);
     assert_eq!(
         (report.evicted.purged, report.freed()),
         (pages(4), pages(4)),
@@ -62,7 +62,7 @@ fn the_answer_stays_until_the_next_write() {
     fill(&buffer, 1);
     dont_need(&buffer);
     assert!(need(&buffer));
-    assert_eq!(home.reclaim(&[&buffer], ALL, PURGE, CX).evicted.moved(), NONE);
+    assert_eq!(home.reclaim([&buffer], ALL, PURGE, CX).evicted.moved(), NONE);
     check(&buffer, 1);
     dont_need(&buffer);
     assert_eq!(buffer.evict(ALL, Evict::ANY, CX).unwrap().purged, pages(4));
@@ -89,7 +89,7 @@ fn what_is_stored_is_dropped_too() {
         assert_eq!(buffer.evict(ALL, how, CX).unwrap().moved(), pages(4));
         assert!(dont_need(&buffer));
         let before = world.frames_out();
-        let report = home.reclaim(&[&buffer], ALL, PURGE, CX);
+        let report = home.reclaim([&buffer], ALL, PURGE, CX);
         assert_eq!((report.evicted.purged, before - world.frames_out()), (pages(frees), pages(frees)));
         assert!(!need(&buffer));
         assert_eq!(world.stored(), NONE);
@@ -114,8 +114,8 @@ fn lately_used_or_not() {
         NONE,
         "from now on it is not lately used"
     );
-    assert_eq!(home.reclaim(&[&hot, &cold, &dropped], pages(1), PURGE, CX).evicted.purged, pages(4));
-    let report = home.reclaim(&[&hot, &cold, &dropped], pages(1), Evict::TRANSFER, CX);
+    assert_eq!(home.reclaim([&hot, &cold, &dropped], pages(1), PURGE, CX).evicted.purged, pages(4));
+    let report = home.reclaim([&hot, &cold, &dropped], pages(1), Evict::TRANSFER, CX);
     assert_eq!((report.evicted.transferred, cold.residency()), (pages(4), residency(0, 0, 4)));
     assert_eq!(hot.residency(), residency(4, 0, 0), "it kept its second chance");
     drop((hot, cold, dropped));
@@ -136,7 +136,7 @@ fn a_backlog_keeps_neither_what_is_clean_nor_what_is_not_needed() {
     check(&clean, 3);
     dont_need(&dropped);
     store.answer(Script { transfer: Some(StoreError::Backlog), ..Script::default() });
-    let evicted = home.reclaim(&[&dirty, &clean, &dropped], ALL, Evict::TRANSFER | PURGE, CX).evicted;
+    let evicted = home.reclaim([&dirty, &clean, &dropped], ALL, Evict::TRANSFER | PURGE, CX).evicted;
     assert_eq!((evicted.backlogs, evicted.clean, evicted.purged), (1, pages(1), pages(1)));
     store.answer(Script::default());
     check(&dirty, 3);
@@ -157,10 +157,10 @@ fn what_is_in_use_stays() {
     dont_need(&buffer);
     let guard = buffer.read().unwrap();
     assert_eq!(buffer.set_purgeable(false), Err(Busy));
-    assert_eq!(home.reclaim(&[&buffer], ALL, Evict::ANY, CX).evicted.moved(), NONE);
+    assert_eq!(home.reclaim([&buffer], ALL, Evict::ANY, CX).evicted.moved(), NONE);
     drop(guard);
     machine.say_no(No::Before);
-    let report = home.reclaim(&[&buffer], ALL, PURGE, CX);
+    let report = home.reclaim([&buffer], ALL, PURGE, CX);
     assert_eq!((report.evicted.moved(), report.evicted.why), (NONE, Some(RefusalReason::Hook)));
     machine.say_no(No::Never);
     check(&buffer, 4);
@@ -180,14 +180,14 @@ fn where_no_block_may_leave_the_contents_stay() {
     dont_need(&buffer);
     machine.say_no(No::Mode);
     for _ in 0..3 {
-        let evicted = home.reclaim(&[&buffer], ALL, PURGE, CX).evicted;
+        let evicted = home.reclaim([&buffer], ALL, PURGE, CX).evicted;
         assert_eq!((evicted.purged, evicted.refused), (NONE, pages(4)), "tried once in each reclaim");
         assert_eq!(evicted.why, Some(RefusalReason::Mode(ModeRefused)));
     }
     check(&buffer, 4);
     assert!(dont_need(&buffer));
     machine.say_no(No::Never);
-    assert_eq!(home.reclaim(&[&buffer], ALL, PURGE, CX).evicted.purged, pages(4));
+    assert_eq!(home.reclaim([&buffer], ALL, PURGE, CX).evicted.purged, pages(4));
     assert!(!dont_need(&buffer));
     drop(buffer);
     all_returned(&world, &near, &far);
@@ -207,20 +207,20 @@ fn a_block_that_cannot_leave_is_zeroed() {
     let _ = buffer.set_purgeable(true).unwrap();
     let stuck = buffer.read().unwrap().blocks().next().unwrap().1.pfn();
     machine.say_no(No::ModeAt(stuck));
-    let evicted = home.reclaim(&[&buffer], ALL, PURGE, CX).evicted;
+    let evicted = home.reclaim([&buffer], ALL, PURGE, CX).evicted;
     assert_eq!((evicted.purged, evicted.refused), (pages(4), pages(4)));
     assert_eq!(
         (evicted.why, buffer.residency()),
         (Some(RefusalReason::Mode(ModeRefused)), residency(4, 0, 0))
     );
     for _ in 0..3 {
-        let evicted = home.reclaim(&[&buffer], ALL, PURGE, CX).evicted;
+        let evicted = home.reclaim([&buffer], ALL, PURGE, CX).evicted;
         assert_eq!((evicted.purged, evicted.refused), (NONE, pages(4)));
     }
     machine.say_no(No::Never);
     assert_eq!(buffer.set_purgeable(true), Ok(false));
     assert!(contents(&buffer).iter().all(|byte| *byte == 0));
-    assert_eq!(home.reclaim(&[&buffer], ALL, PURGE, CX).evicted.purged, pages(8));
+    assert_eq!(home.reclaim([&buffer], ALL, PURGE, CX).evicted.purged, pages(8));
     drop(buffer);
     give_back(&near, hogged);
     all_returned(&world, &near, &far);
@@ -237,7 +237,7 @@ fn zeros_read_after_a_purge_are_dropped_too() {
         fill(&buffer, 1);
         dont_need(&buffer);
         for _ in 0..3 {
-            assert_eq!(home.reclaim(&[&buffer], ALL, how, CX).evicted.purged, pages(4), "{how:?}");
+            assert_eq!(home.reclaim([&buffer], ALL, how, CX).evicted.purged, pages(4), "{how:?}");
             assert_eq!((dont_need(&buffer), world.frames_out()), (false, NONE));
             assert!(contents(&buffer).iter().all(|byte| *byte == 0));
         }
@@ -260,7 +260,7 @@ fn what_was_dropped_is_no_longer_charged() {
     assert_eq!(buffer.evict(pages(1), Evict::SPLIT, CX).unwrap().copied, pages(1));
     assert_eq!(world.charged(payer), pages(8));
     let _ = buffer.set_purgeable(true).unwrap();
-    assert_eq!(home.reclaim(&[&buffer], pages(1), PURGE, Context::INTERRUPT).evicted.purged, pages(7));
+    assert_eq!(home.reclaim([&buffer], pages(1), PURGE, Context::INTERRUPT).evicted.purged, pages(7));
     assert_eq!((world.charged(payer), world.mapped(), world.stored()), (NONE, NONE, NONE));
     drop(buffer);
     all_returned(&world, &near, &far);

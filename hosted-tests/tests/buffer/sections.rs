@@ -76,7 +76,7 @@ fn a_reclaim_locks_a_few_times() {
             let request = EvictRequest::new(pages(1), TRANSFER, INTERRUPT);
             assert_eq!(buffer.evict_if_idle(&request).moved(), NONE, "from now on it is idle");
         }
-        let taken = moves_one(&home, &[&buffer], how);
+        let taken = moves_one(&home, [&buffer], how);
         assert!(taken <= 8, "{taken}");
         check(&buffer, 1);
     }
@@ -111,7 +111,7 @@ fn candidates_with_nothing_to_give_take_no_lock() {
     }
     fill(&mover, 1);
     let alone = {
-        let (report, taken) = sections(|| home.reclaim(&[&mover], pages(1), TRANSFER, INTERRUPT));
+        let (report, taken) = sections(|| home.reclaim([&mover], pages(1), TRANSFER, INTERRUPT));
         assert_eq!(report.evicted.transferred, pages(1));
         taken
     };
