@@ -54,12 +54,11 @@ fn what_is_on_its_way_counts() {
     all_returned(&world, &near, &far);
 }
 
-/// Rule: what is ready on the shelves is free.
+/// Rule: what is ready in free lists is free.
 #[test]
-fn shelves_count() {
+fn free_lists_count() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(64));
-    let home: &Forebay<_, _> =
-        &Forebay::<_, _, [Place<_>; 8]>::new(Watched::new(&near, &world), Watched::new(&far, &world), 8);
+    let home = &forebay_with_lists::<_, _, 1, 8>(&near, &far, &world);
     let tiles = tiles::<10, _>(home, order(0));
     drop(self::tiles::<6, _>(home, order(0)));
     assert_eq!((near.unused(), home.pool().ready(Zones::ALL)), (NONE, pages(6)));
@@ -85,10 +84,10 @@ fn a_source_that_does_not_say() {
 
 /// Rule: nothing is reclaimed for an allocation that did not ask for it.
 #[test]
-fn nobody_reclaims_unasked() {
+fn nothing_is_reclaimed_unasked() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(8), far(64));
-    let home = &forebay(Traced::new(&near, &log), Traced::new(&far, &log), &world);
+    let home = &forebay(AllPorts(Traced::new(&near, &log)), Traced::new(&far, &log), &world);
     let tiles = tiles::<8, _>(home, order(0));
     let _ = tiles[0].set_purgeable(true).unwrap();
     let one_more = Buffer::new(home, order(0));
@@ -140,10 +139,10 @@ fn it_ends_when_nothing_helps() {
     let tries = Cell::new(0);
     let attempt = || {
         tries.set(tries.get() + 1);
-        Err::<(), _>(AllocError::Exhausted)
+        Err::<(), _>(EXHAUSTED)
     };
     let calls = |candidates: &[Buffer<_>], how, cx| {
-        assert_eq!(home.or_reclaim(candidates, pages(1), how, cx, attempt), Err(AllocError::Exhausted));
+        assert_eq!(home.or_reclaim(candidates, pages(1), how, cx, attempt), Err(EXHAUSTED));
         tries.take()
     };
     assert_eq!(calls(&[], Evict::ANY, CX), 1, "no candidates");
@@ -170,9 +169,9 @@ fn at_most_once_for_each_candidate_and_once_more() {
     let result = home.or_reclaim(&tiles, pages(1), TRANSFER, CX, || {
         tries.set(tries.get() + 1);
         check_all(&tiles); // whatever left is back
-        Err::<(), _>(AllocError::Limit)
+        Err::<(), _>(AccessError::Alloc(AllocError::Limit))
     });
-    assert_eq!((result, tries.get()), (Err(AllocError::Limit), 5));
+    assert_eq!((result, tries.get()), (Err(AccessError::Alloc(AllocError::Limit)), 5));
     drop(tiles);
     all_returned(&world, &near, &far);
 }
@@ -209,13 +208,12 @@ fn what_is_no_shortage_comes_back_at_once() {
     }
 }
 
-/// Rule: a reclaim that found all that was wanted without taking it from anybody, on the shelves say, is worth one more
-/// try, and no second one.
+/// Rule: a reclaim that found all that was wanted without taking it from a buffer, in free lists say, is worth one more try,
+/// and no second one.
 #[test]
-fn what_was_on_the_shelves_helps() {
+fn what_was_in_free_lists_helps() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(64));
-    let home: &Forebay<_, _> =
-        &Forebay::<_, _, [Place<_>; 16]>::new(Watched::new(&near, &world), Watched::new(&far, &world), 16);
+    let home = &forebay_with_lists::<_, _, 4, 16>(&near, &far, &world);
     let kept = tiles::<1, _>(home, order(3));
     drop(tiles::<8, _>(home, order(0)));
     let large = Buffer::new(home, order(3));
@@ -229,13 +227,9 @@ fn what_was_on_the_shelves_helps() {
     let many = [(); 20].map(|()| Buffer::new(home, order(0)));
     let result = home.or_reclaim(&many, ReclaimTarget::block(order(3)), Evict::ANY, CX, || {
         tries.set(tries.get() + 1);
-        Err::<(), _>(AllocError::Exhausted)
+        Err::<(), _>(EXHAUSTED)
     });
-    assert_eq!(
-        (result, tries.get()),
-        (Err(AllocError::Exhausted), 2),
-        "the source has one, and it is of no use"
-    );
+    assert_eq!((result, tries.get()), (Err(EXHAUSTED), 2), "the source has one, and it is of no use");
     check_all(&kept);
     drop((kept, many));
     home.pool().trim(Zones::ALL, ALL, CX);

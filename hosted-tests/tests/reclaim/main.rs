@@ -1,4 +1,4 @@
-//! Reclaiming: which buffers leave, how many, in which order, and who is looked at.
+//! Reclaiming: which buffers leave, how many, in which order, and which ones are looked at.
 
 mod arrivals;
 mod candidates;
@@ -9,9 +9,8 @@ mod reclaim;
 mod reclaim_ends;
 mod refusals;
 mod registration;
-
-mod targets;
 mod target_block;
+mod targets;
 mod zones;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -20,7 +20,7 @@ fn victims(log: &Log) -> Vec<usize> {
 fn what_was_used_lately_gets_a_second_chance() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(32));
-    let home = &forebay(Traced::new(&near, &log), &far, &world);
+    let home = &forebay(AllPorts(Traced::new(&near, &log)), &far, &world);
     let tiles = tiles::<4, _>(home, order(0));
     let reclaim = || {
         log.take();
@@ -46,7 +46,7 @@ fn what_was_used_lately_gets_a_second_chance() {
 fn the_hand_stays_where_it_stopped() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(32));
-    let home = &forebay(Traced::new(&near, &log), &far, &world);
+    let home = &forebay(AllPorts(Traced::new(&near, &log)), &far, &world);
     let tiles = tiles::<5, _>(home, order(0));
     home.reclaim(&tiles, NONE, Evict::TRANSFER, CX); // wants nothing: no hand moves
     let mut order = Vec::new();
@@ -180,7 +180,7 @@ fn the_store_is_settled_once_and_not_written_out() {
     assert_eq!((empty.evicted, empty.settled.pending), (Evicted::default(), pages(8)));
     assert_eq!(settles(&log).len(), 1);
 
-    // Written out in pieces; nothing is said to be freed before it is home.
+    // Written out in pieces; nothing counts as freed before it is returned.
     assert_eq!(home.settle(ALL, Context::INTERRUPT).freed, NONE);
     let settled = home.settle(pages(3), CX);
     assert_eq!((settled.freed, settled.pending, near.unused()), (pages(2), pages(6), pages(10)));
@@ -197,10 +197,10 @@ fn the_store_is_settled_once_and_not_written_out() {
 
 /// Rule: a reclaim for an interrupt copies nothing, takes no memory, and allocates no frame.
 #[test]
-fn a_reclaim_in_an_interrupt_only_hands_over() {
+fn a_reclaim_in_an_interrupt_only_transfers() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(32));
-    let home = &forebay(Traced::new(&near, &log), Traced::new(&far, &log), &world);
+    let home = &forebay(AllPorts(Traced::new(&near, &log)), Traced::new(&far, &log), &world);
     let tiles = tiles::<4, _>(home, order(2));
     log.take();
     world.begin_shrink();
@@ -252,7 +252,7 @@ fn what_stays_is_counted_once() {
         if !used {
             // Then the first round tries them already.
             tiles.iter().for_each(|t| {
-                assert_eq!(t.evict_if_idle(EvictRequest::new(NONE, Evict::TRANSFER, CX)).moved(), NONE)
+                assert_eq!(t.evict_if_idle(&EvictRequest::new(NONE, Evict::TRANSFER, CX)).moved(), NONE)
             });
         }
         let report = home.reclaim(&tiles, pages(1), Evict::TRANSFER, CX);
@@ -287,7 +287,7 @@ fn a_backlog_ends_the_transfers_of_a_walk() {
     let report = home.reclaim(&buffers[..], ALL, Evict::TRANSFER, CX);
     assert_eq!((report.evicted.moved(), transfers()), (pages(1), vec![Ok(()), backlog]));
     let report = home.reclaim(&buffers[..], ALL, Evict::TRANSFER | Evict::COPY, CX);
-    assert_eq!(report.evicted.copied, pages(4), "the other rungs go on");
+    assert_eq!(report.evicted.copied, pages(4), "the other methods go on");
     buffers.iter().for_each(|b| check(b, 1));
     drop(buffers);
     give_back(&near, hogged);
@@ -300,7 +300,7 @@ fn a_backlog_ends_the_transfers_of_a_walk() {
 fn a_buffer_without_blocks_costs_no_call() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(32));
-    let home = &forebay(Traced::new(&near, &log), Traced::new(&far, &log), &world);
+    let home = &forebay(AllPorts(Traced::new(&near, &log)), Traced::new(&far, &log), &world);
     let mut slots = [const { Slot::EMPTY }; 8];
     let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     for state in ["empty", "transferred", "written out", "copied", "purged"] {
@@ -320,7 +320,7 @@ fn a_buffer_without_blocks_costs_no_call() {
         for how in METHODS {
             for _ in 0..2 {
                 assert_eq!(
-                    buffer.evict_if_idle(EvictRequest::new(ALL, how, CX)),
+                    buffer.evict_if_idle(&EvictRequest::new(ALL, how, CX)),
                     Evicted::default(),
                     "{state}"
                 );
@@ -374,7 +374,7 @@ fn what_the_store_said_last_is_counted() {
     let mut said = Settled::default();
     (said.pending, said.reclaimable, said.held) = (pages(1), pages(2), pages(3));
     let home = &Forebay::new(&near, Says(said));
-    let now = |home: &Forebay<_, _>| {
+    let now = |home: &Forebay<&Near, Says>| {
         let stats = home.stats();
         [stats.pending, stats.reclaimable, stats.held].map(Pages::get)
     };

@@ -6,11 +6,7 @@ use hosted_tests::kit::*;
 
 const BIG: Order = Order::new(3).expect("an order");
 
-fn filled<'h, P: Platform, S: BackingStore<P::Block>>(
-    home: &'h Forebay<P, S>,
-    order: Order,
-    count: usize,
-) -> Vec<Buffer<'h, P, S>> {
+fn filled<H: Home + Copy>(home: H, order: Order, count: usize) -> Vec<Buffer<H>> {
     let tiles: Vec<_> = (0..count).map(|_| Buffer::new(home, order)).collect();
     tiles.iter().for_each(|t| fill(t, 6));
     tiles
@@ -20,9 +16,7 @@ fn resident<H: Home>(tiles: &[Buffer<H>]) -> usize {
     tiles.iter().filter(|t| t.residency().is_ok_and(|r| r.resident > NONE)).count()
 }
 
-fn refs<'b, P: Platform, S: BackingStore<P::Block>>(
-    parts: &[&'b [Buffer<'b, P, S>]],
-) -> Vec<&'b Buffer<'b, P, S>> {
+fn refs<'b, H: Home>(parts: &[&'b [Buffer<H>]]) -> Vec<&'b Buffer<H>> {
     parts.iter().copied().flatten().collect()
 }
 
@@ -30,12 +24,11 @@ fn told(report: &Report) -> ([usize; 2], Outcome) {
     ([report.evicted.moved().get(), report.gained.get()], report.outcome)
 }
 
-/// Rule: if the source has such a block nothing is done: no buffer loses anything, and no shelf.
+/// Rule: if the source has such a block nothing is done: no buffer loses anything, and no free list.
 #[test]
 fn what_is_there_costs_nothing() {
     let (world, near, far) = (World::new(Contents::Compared), near(32), far(64));
-    let home: &Forebay<_, _> =
-        &Forebay::<_, _, [Place<_>; 4]>::new(Watched::new(&near, &world), Watched::new(&far, &world), 1);
+    let home = &forebay_with_lists::<_, _, 4, 1>(&near, &far, &world);
     home.pool().put(home.pool().take(AllocRequest::new(order(1)), (), CX).unwrap(), CX).unwrap();
     let tiles = filled(home, order(0), 4);
     let _ = tiles[0].set_purgeable(true).unwrap();
@@ -76,14 +69,14 @@ fn large_blocks_go_first() {
     }
 }
 
-/// Rule: who has no such block is not disturbed: no hook runs, whatever there is to find, or not.
+/// Rule: a buffer without such a block is not disturbed: no hook runs, whatever there is to find, or not.
 #[test]
-fn who_has_no_such_block_is_not_disturbed() {
+fn a_buffer_without_such_a_block_is_not_disturbed() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (TwoZones::new(8, 8), far(64));
-    let home = &forebay(Traced::new(&near, &log), &far, &world);
-    let buffer = |order, zone: Zone| {
-        let buffer = Buffer::new(home, order).within(zone.only());
+    let home = &forebay(AllPorts(Traced::new(&near, &log)), &far, &world);
+    let buffer = |order, zone: u8| {
+        let buffer = Buffer::new(home, order).with_zones(Zones::of(zone));
         fill(&buffer, 6);
         buffer
     };
@@ -94,14 +87,14 @@ fn who_has_no_such_block_is_not_disturbed() {
     log.take();
     let all = refs(&[&small, &high]);
     let hooks = || log.count(|e| matches!(e, Event::BeforeEvict(..) | Event::AfterRestore(..)));
-    let report = home.reclaim(&all[..], ReclaimTarget::moved(ALL).within(HIGH.only()), Evict::ANY, CX);
+    let report = home.reclaim(&all[..], ReclaimTarget::moved(ALL).within(Zones::of(HIGH)), Evict::ANY, CX);
     assert_eq!((report.evicted.moved(), hooks()), (pages(8), 2));
     let low: Vec<_> = small.iter().collect();
     let guard = small[0].read().unwrap(); // so that the shortage lasts
-    home.reclaim(&low[..], ReclaimTarget::block(order(2)).within(HIGH.only()), Evict::ANY, CX);
+    home.reclaim(&low[..], ReclaimTarget::block(order(2)).within(Zones::of(HIGH)), Evict::ANY, CX);
     assert_eq!(hooks(), 0);
     let report =
-        home.reclaim(&low[..], ReclaimTarget::block(order(2)).within(LOW.only()), Evict::TRANSFER, CX);
+        home.reclaim(&low[..], ReclaimTarget::block(order(2)).within(Zones::of(LOW)), Evict::TRANSFER, CX);
     assert_eq!((report.evicted.moved(), hooks()), (pages(4), 2), "as a shortage, two of them");
     drop(guard);
     all.iter().for_each(|t| check(t, 6));
@@ -123,7 +116,7 @@ fn only_large_ones_are_purged_and_dropped_clean() {
             } else {
                 tile.evict(ALL, Evict::COPY, CX).unwrap();
                 check(tile, 6);
-                tile.evict_if_idle(EvictRequest::new(NONE, Evict::ANY, CX));
+                tile.evict_if_idle(&EvictRequest::new(NONE, Evict::ANY, CX));
             }
         }
         let all = refs(&[&small, &big]);
@@ -145,7 +138,7 @@ fn fragmented_is_not_short() {
     for (free, leaves) in [(8, 0), (9, 0), (5, 3), (0, 8)] {
         let (world, near, far) = (World::new(Contents::Compared), near(64), far(128));
         let home = &forebay(&near, &far, &world);
-        // Of each pair of pages one is somebody else's for ever, so nothing can be joined.
+        // Of each pair of pages one is in other hands for ever, so nothing can be joined.
         let hogged = leave(&near, (0..32).map(|n| 2 * n));
         let small = filled(home, order(0), 32 - free);
         let report = home.reclaim(&small[..], ReclaimTarget::block(BIG), Evict::ANY, CX);
@@ -261,15 +254,14 @@ fn a_store_with_room_for_one() {
     world.assert_empty();
 }
 
-/// Rule: shelves are emptied before anybody's contents leave.
+/// Rule: free lists are emptied before any contents leave.
 #[test]
-fn shelves_first() {
+fn free_lists_first() {
     let (world, near, far) = (World::new(Contents::Compared), near(32), far(64));
-    let home: &Forebay<_, _> =
-        &Forebay::<_, _, [Place<_>; 16]>::new(Watched::new(&near, &world), Watched::new(&far, &world), 16);
+    let home = &forebay_with_lists::<_, _, 4, 16>(&near, &far, &world);
     let big = filled(home, BIG, 2);
-    let shelved = filled(home, order(0), 16);
-    drop(shelved);
+    let pooled = filled(home, order(0), 16);
+    drop(pooled);
     assert_eq!((near.unused(), home.pool().ready(Zones::ALL)), (NONE, pages(16)));
     let report = home.reclaim(&big[..], ReclaimTarget::block(BIG), Evict::ANY, CX);
     assert_eq!((report.outcome, report.evicted), (Outcome::Reached, Evicted::default()));
@@ -300,7 +292,7 @@ fn a_source_that_does_not_say() {
     big.iter().for_each(|t| check(t, 6));
 }
 
-/// Rule: a block larger than the source ever gives costs nobody anything.
+/// Rule: a block larger than the source ever gives costs nothing.
 #[test]
 fn larger_than_any() {
     let world = World::new(Contents::Compared);
@@ -326,7 +318,11 @@ fn what_became_reclaimable_is_counted_to_the_end() {
         fn capabilities(&self) -> Capabilities {
             Capabilities::TRANSFER | Capabilities::TAKE_BACK
         }
-        fn transfer(&self, block: RamBlock<PAGE>) -> Result<Handle, Refused<RamBlock<PAGE>, StoreError>> {
+        fn transfer(
+            &self,
+            block: RamBlock<PAGE>,
+            _: Option<Charge>,
+        ) -> Result<Handle, Refused<RamBlock<PAGE>, StoreError>> {
             self.0.transfer(block, None)
         }
         fn take_back(&self, h: Handle, cx: Context) -> Result<RamBlock<PAGE>, Refused<Handle, StoreError>> {

@@ -9,14 +9,14 @@ const TRANSFER: Evict = Evict::TRANSFER;
 const COPY: Evict = Evict::COPY;
 const INTERRUPT: Context = Context::INTERRUPT;
 
-/// What left, what was given home by settling, what counts, and how it ended.
+/// What left, what settling returned, what counts, and how it ended.
 fn told(report: &Report) -> ([usize; 3], Outcome) {
     let counts = [report.evicted.moved(), report.settled.freed, report.gained];
     (counts.map(Pages::get), report.outcome)
 }
 
-/// Rule: what is to move is done when it left; what is to be free, when its frames are home. What is on its way comes
-/// first: it costs nobody their contents.
+/// Rule: what is to move is done when it left; what is to be free, when its frames are in the source. What is on its way comes
+/// first: it costs no buffer its contents.
 #[test]
 fn moved_or_freed() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
@@ -158,40 +158,36 @@ fn a_store_that_can_not_settle_ends_it() {
     }
 }
 
-/// A source whose hook refuses one buffer, and counts how often it was asked for it.
-struct Stubborn<'n>(&'n Near, Cell<usize>);
+/// A hook that refuses one buffer, and counts how often it was asked for it.
+struct Stubborn(Cell<usize>);
 
-impl Platform for Stubborn<'_> {
-    type Block = RamBlock<PAGE>;
-    type RawMutex = SpinRawMutex;
-    type Mode = ();
-    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
-        self.0.allocate(AllocRequest::new(order), cx)
-    }
-    fn release(&self, block: RamBlock<PAGE>) {
-        self.0.free(block);
-    }
-    fn before_evict(&self, id: BufferId, _: Context) -> Result<(), Busy> {
+impl EvictHooks<RamBlock<PAGE>> for Stubborn {
+    fn before_evict(
+        &self,
+        id: BufferId,
+        _: &mut dyn Iterator<Item = &mut RamBlock<PAGE>>,
+        _: Context,
+    ) -> Result<(), Busy> {
         if id != BufferId(2) {
             return Ok(());
         }
-        self.1.set(self.1.get() + 1);
+        self.0.set(self.0.get() + 1);
         Err(Busy)
     }
 }
 
-/// Rule: who refused is not asked again by the same reclaim, though it goes on settling for what the others gave.
+/// Rule: what refused is not asked again by the same reclaim, though it goes on settling for what the others gave.
 #[test]
-fn who_refused_is_not_asked_again() {
+fn what_refused_is_not_asked_again() {
     for how in [TRANSFER, COPY, Evict::ANY] {
         for cx in [CX, INTERRUPT] {
             let (near, far) = (near(16), far(32));
-            let home: &Forebay<_, _> =
-                &Forebay::new(Stubborn(&near, Cell::new(0)), &far);
+            let hooks = Stubborn(Cell::new(0));
+            let home = &Forebay::new(WithHooks(&near, &hooks), &far);
             let tiles = tiles::<8, _>(home, order(1));
             for _ in 0..3 {
                 home.reclaim(&tiles, ReclaimTarget::freed(ALL), how, cx);
-                assert_eq!(home.platform().1.take(), usize::from(how != COPY || cx == CX), "{how:?} {cx:?}");
+                assert_eq!(hooks.0.take(), usize::from(how != COPY || cx == CX), "{how:?} {cx:?}");
             }
             check_all(&tiles);
         }
@@ -203,14 +199,14 @@ fn who_refused_is_not_asked_again() {
 fn how_it_ends() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(8));
     let home = &forebay(&near, &far, &world);
-    let none: [Stone; 0] = [];
     let tiles = tiles::<4, _>(home, order(2));
+    let stones: [_; 3] = std::array::from_fn(|_| stone(home));
     let guards = tiles.each_ref().map(|t| t.read().unwrap());
     for measure in [ReclaimTarget::moved, ReclaimTarget::freed] {
         for (want, outcome) in [(0, Outcome::Reached), (1, Outcome::Nothing)] {
-            assert_eq!(home.reclaim(&none, measure(pages(want)), Evict::ANY, CX).outcome, outcome);
+            assert_eq!(home.reclaim(&tiles[..0], measure(pages(want)), Evict::ANY, CX).outcome, outcome);
             assert_eq!(home.reclaim(&tiles, measure(pages(want)), Evict::ANY, CX).outcome, outcome);
-            assert_eq!(home.reclaim(&[Stone, Stone, Stone], measure(pages(want)), COPY, CX).outcome, outcome);
+            assert_eq!(home.reclaim(&stones, measure(pages(want)), COPY, CX).outcome, outcome);
         }
     }
     drop(guards);
@@ -245,7 +241,7 @@ fn only_the_difference_counts() {
     let mut said = Settled::default();
     said.reclaimable = pages(9);
     let home = &Forebay::new(&near, Says(said));
-    let report = home.reclaim(&[Stone], ReclaimTarget::freed(pages(4)), Evict::ANY, CX);
+    let report = home.reclaim(&[stone(home)], ReclaimTarget::freed(pages(4)), Evict::ANY, CX);
     assert_eq!((told(&report), report.settled.reclaimable), (([0, 0, 0], Outcome::Nothing), pages(9)));
 }
 

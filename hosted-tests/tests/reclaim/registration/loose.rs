@@ -1,15 +1,16 @@
 //! That ThreadSanitizer would notice: a lock that excludes and does not order, in the place of each lock that there is.
 //!
-//! Ignored, as they are wrong on purpose; `hosted-tests/tsan` runs them, and fails if one of them is not reported.
+//! Ignored, as they are wrong on purpose; `cargo xtask tsan` runs them, and fails if one of them is not reported.
 
 use super::{FEW, over_a_region};
+use hosted_tests::kit::*;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// One at a time, as far as anybody can see on most machines; but nobody is promised what the one before wrote.
+/// One at a time, as far as can be seen on most machines; but none is promised what the one before wrote.
 pub(crate) struct Loose(AtomicBool);
 
-// SAFETY: there is none: it breaks the second half of the guarantee. Only in tests that nobody runs without a sanitizer.
+// SAFETY: there is none: it breaks the second half of the guarantee. Only in tests that are not run without a sanitizer.
 unsafe impl RawMutex for Loose {
     const INIT: Self = Loose(AtomicBool::new(false));
     fn lock<R>(&self, f: impl FnOnce() -> R) -> R {
@@ -22,7 +23,7 @@ unsafe impl RawMutex for Loose {
     }
 }
 
-/// A platform with another lock for what forebay keeps of it.
+/// A source with another lock for what forebay keeps of it.
 pub(crate) struct With<L, P> {
     pub(crate) inner: P,
     lock: PhantomData<fn() -> L>,
@@ -34,19 +35,18 @@ impl<L, P> With<L, P> {
     }
 }
 
-impl<L: RawMutex, P: Platform<Mode = ()>> Platform for With<L, P> {
+impl<L: RawMutex, P: FrameSource> FrameSource for With<L, P> {
     type Block = P::Block;
     type RawMutex = L;
-    type Mode = ();
     const MAX_ORDER: Order = P::MAX_ORDER;
 
-    fn allocate(&self, order: Order, cx: Context) -> Result<P::Block, AllocError> {
-        self.inner.allocate(AllocRequest::new(order), cx)
+    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<P::Block, AllocError> {
+        self.inner.allocate(request, cx)
     }
-    fn release(&self, block: P::Block) {
+    fn free(&self, block: P::Block) {
         self.inner.free(block);
     }
-    fn available(&self, zones: Zones) -> Option<Pages> {
+    fn free_pages(&self, zones: Zones) -> Option<Pages> {
         self.inner.free_pages(zones)
     }
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
@@ -56,35 +56,28 @@ impl<L: RawMutex, P: Platform<Mode = ()>> Platform for With<L, P> {
 
 /// Rule: each of these locks orders, and a sanitizer sees whether it does.
 #[test]
-#[ignore = "a race on purpose: for hosted-tests/tsan"]
+#[ignore = "a race on purpose: for `cargo xtask tsan`"]
 fn buffers() {
-    over_a_region::<Loose, SpinRawMutex, SpinRawMutex, SpinRawMutex, SpinRawMutex>(FEW);
+    over_a_region::<Loose, SpinRawMutex, SpinRawMutex, SpinRawMutex>(FEW);
 }
 
 /// Rule: as above.
 #[test]
-#[ignore = "a race on purpose: for hosted-tests/tsan"]
+#[ignore = "a race on purpose: for `cargo xtask tsan`"]
 fn sources() {
-    over_a_region::<SpinRawMutex, Loose, SpinRawMutex, SpinRawMutex, SpinRawMutex>(FEW);
+    over_a_region::<SpinRawMutex, Loose, SpinRawMutex, SpinRawMutex>(FEW);
 }
 
 /// Rule: as above.
 #[test]
-#[ignore = "a race on purpose: for hosted-tests/tsan"]
+#[ignore = "a race on purpose: for `cargo xtask tsan`"]
 fn regions() {
-    over_a_region::<SpinRawMutex, SpinRawMutex, Loose, SpinRawMutex, SpinRawMutex>(FEW);
+    over_a_region::<SpinRawMutex, SpinRawMutex, Loose, SpinRawMutex>(FEW);
 }
 
 /// Rule: as above.
 #[test]
-#[ignore = "a race on purpose: for hosted-tests/tsan"]
-fn berths() {
-    over_a_region::<SpinRawMutex, SpinRawMutex, SpinRawMutex, Loose, SpinRawMutex>(FEW);
-}
-
-/// Rule: as above.
-#[test]
-#[ignore = "a race on purpose: for hosted-tests/tsan"]
-fn rosters() {
-    over_a_region::<SpinRawMutex, SpinRawMutex, SpinRawMutex, SpinRawMutex, Loose>(FEW);
+#[ignore = "a race on purpose: for `cargo xtask tsan`"]
+fn indices() {
+    over_a_region::<SpinRawMutex, SpinRawMutex, SpinRawMutex, Loose>(FEW);
 }
