@@ -14,7 +14,7 @@ use forebay::{
     Handle, Order, OwnedBlock, Pages, Pfn,
     frame::{Charge, DmaAddr},
 };
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 
 /// Whether contents are compared too; that costs a copy of everything stored.
@@ -57,14 +57,14 @@ fn key(h: &Handle) -> Key {
 
 #[derive(Debug, Default)]
 struct State {
-    frames: HashMap<usize, Frame>,
+    frames: BTreeMap<usize, Frame>,
     /// Frames whose mode was changed, or which were unmapped, and no flush came yet.
-    unflushed: HashSet<usize>,
+    unflushed: BTreeSet<usize>,
     /// Frames that a device can reach: the block that was mapped, and its address.
-    mapped: HashMap<usize, (Pfn, Order, DmaAddr)>,
+    mapped: BTreeMap<usize, (Pfn, Order, DmaAddr)>,
     /// How many pages each payer pays for.
-    charged: HashMap<Charge, usize>,
-    stored: HashMap<Key, Stored>,
+    charged: BTreeMap<Charge, usize>,
+    stored: BTreeMap<Key, Stored>,
     pool_frames: usize,
     stored_pages: usize,
     peak_frames: usize,

@@ -1,7 +1,7 @@
 //! Cache lines: what memory has, what the cache has, and what a CPU does to both on its own.
 
 use crate::conformance::Rng;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// What the CPU does to its cache unasked.
@@ -72,7 +72,7 @@ impl Line {
 #[derive(Debug)]
 pub(super) struct Cache {
     line: usize,
-    lines: HashMap<usize, Line>,
+    lines: BTreeMap<usize, Line>,
     /// The numbers of all lines, to choose from.
     numbers: Vec<usize>,
     adversary: Adversary,
@@ -82,7 +82,7 @@ impl Cache {
     /// Lines of so many bytes.
     pub(super) fn new(line: usize, adversary: Adversary) -> Cache {
         assert!(line.is_power_of_two(), "a cache line of {line} bytes");
-        Cache { line, lines: HashMap::new(), numbers: Vec::new(), adversary }
+        Cache { line, lines: BTreeMap::new(), numbers: Vec::new(), adversary }
     }
 
     /// Bytes of a line.
