@@ -1,7 +1,7 @@
 //! What a log says of a program, and that nobody holds a lock while it is said. With the feature `log`:
 //! `cargo test -p hosted-tests --features log --test events`.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::{Faults, Faulty, Ram, RamBlock, RamRegion};
 use hosted_tests::kit::*;
 use hosted_tests::memory;
@@ -62,7 +62,7 @@ fn lines() -> Vec<String> {
 /// Around the locks of everything in here.
 struct Noticing;
 
-impl Section for Noticing {
+impl IrqGuard for Noticing {
     fn with<R>(f: impl FnOnce() -> R) -> R {
         LOCKS.set(LOCKS.get() + 1);
         ENTERED.set(ENTERED.get() + 1);
@@ -72,7 +72,7 @@ impl Section for Noticing {
     }
 }
 
-type Lock = Spin<Noticing>;
+type RawMutex = SpinRawMutex<Noticing>;
 type Source = Machine<Ram<Lock, PAGE>>;
 type Store = Faulty<Scripted<RamRegion<Lock, PAGE, 16>, RamBlock<PAGE>>, Lock>;
 
@@ -96,7 +96,7 @@ fn refuses(why: StoreError) -> Script {
 
 /// Out by every rung, back both ways, and whatever else is told of a buffer that loses nothing.
 fn out_and_back() {
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<Source>; 9]>::new(source(), store(), 1);
+    let home = &Forebay::<_, _, [Place<Source>; 9]>::new(source(), store(), 1);
     let tile = Buffer::new(home, order(1)).with_id(BufferId(7));
     fill(&tile, 1);
     assert_eq!(home.reclaim(&[&tile], pages(2), Evict::TRANSFER, CX).evicted.moved(), pages(2));
@@ -167,18 +167,18 @@ impl BackingStore<RamBlock<PAGE>> for Forgetful {
 /// A store that takes what it does not keep, one that gives back less than it took, and a block that its mode keeps
 /// from going anywhere.
 fn losses() {
-    let forgetful: &Forebay<_, _> = &Forebay::<_, _, [Place<Source>; 0]>::new(source(), Forgetful, 0);
+    let forgetful = &Forebay::new(source(), Forgetful);
     let tile = Buffer::new(forgetful, order(1)).with_id(BufferId(1));
     fill(&tile, 1);
     tile.evict(ALL, Evict::TRANSFER, CX).unwrap();
 
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<Source>; 0]>::new(source(), store(), 0);
+    let home = &Forebay::new(source(), store());
     let tile = Buffer::new(home, order(1)).with_id(BufferId(2));
     fill(&tile, 1);
     tile.evict(ALL, Evict::TRANSFER, CX).unwrap();
     home.store().inner().answer(Script { steals: true, ..Script::default() });
     for _ in 0..2 {
-        assert_eq!(tile.read().err(), Some(PinError::Lost)); // told once
+        assert_eq!(tile.read().err(), Some(AccessError::Lost)); // told once
     }
 
     let tile = Buffer::new(home, order(2)).with_id(BufferId(3)).with_mode(Caching::Uncached);
@@ -201,7 +201,7 @@ fn losses_are_warnings() {
             "TRACE forebay: buffer 2: evicted: 2 pages handed over",
             "WARN forebay: buffer 2: contents lost by the store",
             "TRACE forebay: buffer 3: restored: 4 pages populated",
-            "WARN forebay: 4 pages stranded: their caching mode can't be undone",
+            "WARN forebay: 4 pages leaked: their caching mode can't be undone",
         ]
     );
 }
@@ -209,17 +209,17 @@ fn losses_are_warnings() {
 /// Rule: what did nothing is not worth a line, except for a reclaim: that somebody asked for one is.
 #[test]
 fn nothing_is_said_of_nothing() {
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<Source>; 9]>::new(source(), store(), 1);
+    let home = &Forebay::<_, _, [Place<Source>; 9]>::new(source(), store(), 1);
     let (tile, empty) = (Buffer::new(home, order(1)), Buffer::new(home, order(1)));
     fill(&tile, 1);
     listen();
     check(&tile, 1);
     assert!(tile.restore(ALL, CX).why.is_none());
-    assert_eq!(empty.evict(ALL, Evict::LADDER, CX), Ok(Evicted::default()));
+    assert_eq!(empty.evict(ALL, Evict::ANY, CX), Ok(Evicted::default()));
     assert_eq!((home.settle(ALL, CX), home.pool().trim(ALL, CX)), (Settled::default(), NONE));
     let guard = tile.read().unwrap();
-    assert!(tile.evict(ALL, Evict::LADDER, CX).is_err() && tile.purge(CX).is_err());
-    let report = home.reclaim(&[&tile], ALL, Evict::LADDER, CX);
+    assert!(tile.evict(ALL, Evict::ANY, CX).is_err() && tile.purge(CX).is_err());
+    let report = home.reclaim(&[&tile], ALL, Evict::ANY, CX);
     assert_eq!((report.evicted, report.outcome), (Evicted::default(), Outcome::Nothing));
     drop(guard);
     let nothing = Outcome::Nothing;

@@ -2,7 +2,7 @@
 //! writing out, restoring, purging or dropping; nor by a refusal or a fault. The allocator of this binary
 //! counts.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use hosted_tests::memory;
@@ -20,7 +20,7 @@ struct Counting;
 fn count() {
     // A thread that ends has no such variables any more, and is not armed.
     if ARMED.try_with(Cell::get) == Ok(true) {
-        COUNT.with(|c| c.set(c.get() + 1));
+        COUNT.lock(|c| c.set(c.get() + 1));
     }
 }
 
@@ -64,7 +64,7 @@ fn put<P: Platform, S: BackingStore<P::Block>, T: Slots<P>>(buffer: &Buffer<'_, 
     let mut guard = buffer.write().expect("room");
     for at in (0..guard.bytes()).step_by(16) {
         let piece: [u8; 16] = std::array::from_fn(|i| byte(seed, at + i));
-        assert_eq!(guard.copy_in(at, &piece), 16);
+        assert_eq!(guard.write_at(at, &piece), 16);
     }
 }
 
@@ -72,7 +72,7 @@ fn same<P: Platform, S: BackingStore<P::Block>, T: Slots<P>>(buffer: &Buffer<'_,
     let guard = buffer.read().expect("room");
     for at in (0..guard.bytes()).step_by(16) {
         let mut piece = [0; 16];
-        assert_eq!(guard.copy_out(at, &mut piece), 16);
+        assert_eq!(guard.read_at(at, &mut piece), 16);
         assert!(piece.iter().enumerate().all(|(i, b)| *b == byte(seed, at + i)), "other bytes at {at}");
     }
 }
@@ -93,7 +93,7 @@ where
     P: Platform<Mode = ()>,
     S: BackingStore<P::Block>,
 {
-    let many = Buffer::over(slots, home);
+    let many = Buffer::with_slots(home, slots, Order::PAGE);
     let tiles: [Buffer<'_, _, _>; 2] = std::array::from_fn(|i| Buffer::new(home, order(i as u8)));
     let all: [&dyn Evictable; 3] = [&many, &tiles[0], &tiles[1]];
     for (n, how) in RUNGS.into_iter().enumerate() {
@@ -108,13 +108,13 @@ where
         let _ = many.restore(pages(1), CX).into_result();
         same(&many, seed);
         tiles.iter().for_each(|t| same(t, seed));
-        home.reclaim(&all, pages(5), Evict::LADDER, CX); // clean ones too
+        home.reclaim(&all, pages(5), Evict::ANY, CX); // clean ones too
         same(&many, seed);
-        home.reclaim(&all, Want::freed(pages(3)), how, CX);
-        home.reclaim(&all, Want::freed(pages(2)), how, Context::INTERRUPT);
-        home.reclaim(&all, Want::block(order(4)), how, CX);
+        home.reclaim(&all, ReclaimTarget::freed(pages(3)), how, CX);
+        home.reclaim(&all, ReclaimTarget::freed(pages(2)), how, Context::INTERRUPT);
+        home.reclaim(&all, ReclaimTarget::block(order(4)), how, CX);
         let _ = home.keep_free(&all, pages(30), how, CX);
-        assert!(home.or_reclaim(&all, pages(2), Evict::LADDER, CX, || many.read().map(drop)).is_ok());
+        assert!(home.or_reclaim(&all, pages(2), Evict::ANY, CX, || many.read().map(drop)).is_ok());
         same(&many, seed);
         assert!(tiles[n % 2].purge(Context::THREAD).is_ok());
         home.pool().trim(pages(2), Context::THREAD);
@@ -138,12 +138,12 @@ fn a_region_allocates_nothing() {
     let home = Forebay::<_, _, [Place<_>; 12]>::new(&near, &far, 3);
     let mut slots = [const { Slot::EMPTY }; 8];
     let allocations = counted(|| {
-        let home: &Forebay<_, _> = &home;
+        let home = &home;
         let mut engine = Cpu::IDLE;
-        while far.write_out(&mut engine, 700, &mut |b| near.release(b)).is_pending() {}
+        while far.write_out(&mut engine, 700, &mut |b| near.free(b)).is_pending() {}
         live(home, &mut slots, || {
             let mut engine = Cpu::IDLE;
-            while far.write_out(&mut engine, 700, &mut |b| near.release(b)).is_pending() {}
+            while far.write_out(&mut engine, 700, &mut |b| near.free(b)).is_pending() {}
         });
         let mut text = Length(0);
         write!(text, "{}", home.snapshot()).expect("it only counts");
@@ -151,7 +151,7 @@ fn a_region_allocates_nothing() {
     });
     assert_eq!(allocations, 0);
     assert_eq!(counted(|| drop(home)), 0);
-    assert_eq!((near.free(), far.space().pages), (near.total(), far.total()));
+    assert_eq!((near.unused(), far.space().pages), (near.total(), far.total()));
 }
 
 /// Rule: the same for buffers on a roster, in places that they come to and go from, in the caller's memory.
@@ -160,10 +160,10 @@ fn rosters_and_berths_allocate_nothing() {
     const SEATS: usize = 70;
     let (near, far) = (near(32), far(64));
     let home = Forebay::<_, _, [Place<_>; 12]>::new(&near, &far, 3);
-    let home: &Forebay<_, _> = &home;
+    let home = &home;
     let allocations = counted(|| {
-        let roster = Roster::<Spin, _>::new([0; Roster::<Spin>::words(SEATS)]);
-        let places = [const { Berth::<Spin, Buffer<'_, _, _, _>>::new() }; SEATS];
+        let roster = EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(SEATS)]);
+        let places = [const { Berth::<SpinRawMutex, Buffer<'_, _, _, _>>::new() }; SEATS];
         for round in 0..3 {
             for i in [1, 64, 69] {
                 let buffer = Buffer::of(roster.list(i, [Slot::EMPTY]).expect("a seat"), home);
@@ -171,7 +171,7 @@ fn rosters_and_berths_allocate_nothing() {
                 assert!(places[i].put(buffer).is_ok());
             }
             for (n, how) in RUNGS.into_iter().enumerate() {
-                home.reclaim(roster.of(&places), Want::freed(pages(n)), how, CX);
+                home.reclaim(roster.of(&places), ReclaimTarget::freed(pages(n)), how, CX);
                 home.reclaim(&places, pages(n), how, Context::INTERRUPT);
             }
             for i in [1, 64, 69] {
@@ -181,7 +181,7 @@ fn rosters_and_berths_allocate_nothing() {
         }
     });
     assert_eq!(allocations, 0);
-    assert_eq!((near.free() + home.pool().ready(), far.space().pages), (near.total(), far.total()));
+    assert_eq!((near.unused() + home.pool().ready(), far.space().pages), (near.total(), far.total()));
 }
 
 /// Rule: the same for tiers, of which one is full, and under faults and a trace.
@@ -190,14 +190,14 @@ fn tiers_and_middleware_allocate_nothing() {
     let (near, first, second) = (near(32), region::<2>(4, 1), far_with_id(64, 2));
     let seen = Cell::new(0);
     let note = |_: &Event| seen.set(seen.get() + 1);
-    let store = Faulty::<_, Spin>::new(Tiered(&first, &second));
-    let home = Forebay::<_, _, [Place<_>; 0]>::new(Traced::new(&near, &note), Traced::new(&store, &note), 0);
+    let store = Faulty::<_, SpinRawMutex>::new(Tiered(&first, &second));
+    let home = Forebay::new(Traced::new(&near, &note), Traced::new(&store, &note));
     let mut slots = [const { Slot::EMPTY }; 8];
     let allocations = counted(|| {
         live(&home, &mut slots, || ());
         // And what is refused, now and then.
-        let home: &Forebay<_, _> = &home;
-        let buffer = Buffer::over(&mut slots, home);
+        let home = &home;
+        let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
         for seed in 1..50 {
             put(&buffer, seed as u8);
             store.set(Faults { kth: None, per_mille: 300, seed });
@@ -211,14 +211,14 @@ fn tiers_and_middleware_allocate_nothing() {
     assert_eq!(allocations, 0);
     assert!(seen.get() > 100);
     drop(home);
-    assert_eq!((near.free(), first.space().pages, second.space().pages), (pages(32), pages(4), pages(64)));
+    assert_eq!((near.unused(), first.space().pages, second.space().pages), (pages(32), pages(4), pages(64)));
 }
 
 /// Rule: the same over a heap source, whose blocks are never split.
 #[test]
 fn a_heap_source_allocates_nothing() {
-    type Heap = HeapSource<CriticalSection, PAGE>;
-    type HeapFar = Region<CriticalSection, HeapBlock<PAGE>, PAGE, 8>;
+    type Heap = HeapSource<CriticalSectionRawMutex, PAGE>;
+    type HeapFar = Region<CriticalSectionRawMutex, HeapBlock<PAGE>, PAGE, 8>;
     let (near, far) = (Heap::new(), HeapFar::new(StoreId::DEFAULT));
     near.init(memory::leak(64 * PAGE, 0)).unwrap();
     far.init(memory::leak(64 * PAGE, 0), memory::words(HeapFar::metadata_words(64 * PAGE))).unwrap();
@@ -230,13 +230,13 @@ fn a_heap_source_allocates_nothing() {
     assert_eq!((near.free_bytes(), far.space().pages), (free, far.total()));
 }
 
-static HOME: RamForebay<CriticalSection, PAGE, 4> = RamForebay::new();
-static TILES: [RamBuffer<CriticalSection, PAGE, 4>; 3] = [const { HOME.buffer::<{ 2 * PAGE }>() }; 3];
+static HOME: RamForebay<CriticalSectionRawMutex, PAGE, 4> = RamForebay::new();
+static TILES: [RamBuffer<CriticalSectionRawMutex, PAGE, 4>; 3] = [const { HOME.buffer::<{ 2 * PAGE }>() }; 3];
 
 /// Rule: the same for the facade in a static, from `init` on.
 #[test]
 fn the_facade_allocates_nothing() {
-    let words = RamForebay::<CriticalSection, PAGE, 4>::metadata_words(4 * PAGE, 16 * PAGE);
+    let words = RamForebay::<CriticalSectionRawMutex, PAGE, 4>::metadata_words(4 * PAGE, 16 * PAGE);
     let (fast, slow, meta) = (memory::leak(4 * PAGE, 0), memory::leak(16 * PAGE, 0), memory::words(words));
     let allocations = counted(|| {
         assert!(HOME.init(fast, slow, meta).is_ok());

@@ -34,8 +34,9 @@ enum Seen {
 /// window, but in memory; the resident set shrinks by just that; the memfd neither grows nor shrinks.
 fn out_and_back(arena: &Arena, order: Order, count: usize) -> Seen {
     let pages = order.pages().get() * 4096 / page_size() * count;
-    let mut blocks: Vec<_> =
-        (0..count).map(|_| arena.allocate(order, Context::THREAD).expect("there is room")).collect();
+    let mut blocks: Vec<_> = (0..count)
+        .map(|_| arena.allocate(AllocRequest::new(order), Context::THREAD).expect("there is room"))
+        .collect();
     let bytes: Vec<_> = blocks.iter_mut().zip(7..).map(|(block, seed)| fill(block, seed)).collect();
     let ranges: Vec<_> = blocks.iter().map(|block| range(arena, 0, block)).collect();
     let alias = range(arena, 1, &blocks[0]);
@@ -49,7 +50,8 @@ fn out_and_back(arena: &Arena, order: Order, count: usize) -> Seen {
     let rss = || resident_bytes(base).expect("there are smaps").expect("the window is a mapping");
     let (rss_before, memory) = (rss(), arena.memory_bytes().expect("a descriptor"));
 
-    let handles: Vec<_> = blocks.into_iter().map(|b| arena.transfer(b).expect("it takes all")).collect();
+    let handles: Vec<_> =
+        blocks.into_iter().map(|b| arena.transfer(b, None).expect("it takes all")).collect();
     assert!(ranges.iter().all(|r| frames(*r).iter().all(|e| e.present)), "a transfer touches no page table");
     let settled = arena.settle(Pages::ZERO, Context::THREAD, &mut |_| panic!("nothing goes home"));
     assert_eq!(settled.error, None);
@@ -71,7 +73,7 @@ fn out_and_back(arena: &Arena, order: Order, count: usize) -> Seen {
     assert_eq!(arena.memory_bytes().expect("a descriptor"), memory);
     for (block, bytes) in back.into_iter().zip(bytes) {
         assert!(content(&block) == bytes, "other bytes came back");
-        arena.release(block);
+        arena.free(block);
     }
     match () {
         () if before.iter().all(|entry| entry.frame == 0) => Seen::Hidden,
@@ -83,7 +85,7 @@ fn out_and_back(arena: &Arena, order: Order, count: usize) -> Seen {
 #[test]
 fn a_transferred_block_keeps_its_frames_and_leaves_the_page_tables() {
     let arena = Arena::builder(64 << 20).windows(2).create().expect("an arena");
-    let chunk = Order::holding(Pages::new(arena.chunk_bytes() / 4096)).expect("a chunk is a block");
+    let chunk = Order::for_pages(Pages::new(arena.chunk_bytes() / 4096)).expect("a chunk is a block");
     let small = order(4);
     let in_a_chunk = 1 << (chunk.get() - 4);
     for (order, count) in

@@ -1,4 +1,4 @@
-//! For tests: a root directory of one's own, with what a kernel would show in it.
+//! For tests: a root directory with what a kernel would show in it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ impl Tree {
         tree
     }
 
-    /// Makes a file, or replaces what it says. Who has it open sees the new text.
+    /// Makes a file, or replaces its text. Open descriptors see the new text.
     pub(super) fn write(&self, path: &str, text: &str) {
         let path = self.0.join(path);
         fs::create_dir_all(path.parent().expect("it is below the root")).expect("a directory");

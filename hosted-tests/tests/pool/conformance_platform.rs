@@ -1,6 +1,9 @@
 //! Every source of the backends, wrapped in middleware or not, goes through the suite for platforms.
 
-use forebay::{CriticalSection, Platform, RawLock, Spin};
+use forebay::{
+    Platform,
+    sync::{CriticalSectionRawMutex, RawMutex, SpinRawMutex},
+};
 use forebay_backends::shmem::Arena;
 use forebay_backends::{Event, Faulty, HeapSource, Ram, Traced};
 use hosted_tests::conformance::platform::{Joins, suite, threads};
@@ -10,21 +13,21 @@ use hosted_tests::memory::{leak, words};
 fn through_everything<P: Platform<Block: Send> + Sync>(source: &P, stranger: &P, joins: Joins) {
     suite(source, stranger, joins);
     suite(&source, &stranger, joins);
-    suite(&Faulty::<_, Spin>::new(source), &Faulty::new(stranger), joins);
+    suite(&Faulty::<_, SpinRawMutex>::new(source), &Faulty::new(stranger), joins);
     let sink = |_: &Event| ();
     suite(&Traced::new(source, sink), &Traced::new(stranger, sink), joins);
     threads(source);
-    threads(&Traced::new(Faulty::<_, Spin>::new(source), sink));
+    threads(&Traced::new(Faulty::<_, SpinRawMutex>::new(source), sink));
 }
 
-fn add<L: RawLock, const PAGE: usize>(ram: &Ram<L, PAGE>, bytes: usize, skew: usize) {
+fn add<L: RawMutex, const PAGE: usize>(ram: &Ram<L, PAGE>, bytes: usize, skew: usize) {
     let meta = words(Ram::<L, PAGE>::metadata_words(bytes));
     let usable = ram.add(leak(bytes, skew), meta).expect("good memory");
     assert!(usable + 2 * PAGE > bytes);
 }
 
 /// Two pieces with ragged ends at odd addresses.
-fn odd<L: RawLock, const PAGE: usize>(pages: usize) -> Ram<L, PAGE> {
+fn odd<L: RawMutex, const PAGE: usize>(pages: usize) -> Ram<L, PAGE> {
     let ram = Ram::new();
     add(&ram, pages * PAGE, 7);
     add(&ram, pages / 2 * PAGE + PAGE / 2, 3 * PAGE + 1);
@@ -33,7 +36,7 @@ fn odd<L: RawLock, const PAGE: usize>(pages: usize) -> Ram<L, PAGE> {
 
 fn ram_in_one_piece<const PAGE: usize>() {
     let one = || {
-        let ram = Ram::<Spin, PAGE>::new();
+        let ram = Ram::<SpinRawMutex, PAGE>::new();
         add(&ram, 48 * PAGE, 0);
         ram
     };
@@ -41,14 +44,14 @@ fn ram_in_one_piece<const PAGE: usize>() {
 }
 
 fn ram_in_two_odd_pieces<const PAGE: usize>() {
-    through_everything(&odd::<Spin, PAGE>(45), &odd(13), Joins::Always);
-    through_everything(&odd::<CriticalSection, PAGE>(17), &odd(5), Joins::Always);
+    through_everything(&odd::<SpinRawMutex, PAGE>(45), &odd(13), Joins::Always);
+    through_everything(&odd::<CriticalSectionRawMutex, PAGE>(17), &odd(5), Joins::Always);
 }
 
 fn heap<const PAGE: usize>() {
     for skew in [0, 24, PAGE - 8] {
         let heap = |bytes| {
-            let heap = HeapSource::<Spin, PAGE>::new();
+            let heap = HeapSource::<SpinRawMutex, PAGE>::new();
             heap.init(leak(bytes, skew)).expect("good memory");
             heap
         };
@@ -60,9 +63,9 @@ fn heap<const PAGE: usize>() {
 fn two_pieces_that_touch<const PAGE: usize>() {
     let ram = |skew| {
         let (low, high) = leak(40 * PAGE, skew).split_at_mut(17 * PAGE);
-        let ram = Ram::<Spin, PAGE>::new();
+        let ram = Ram::<SpinRawMutex, PAGE>::new();
         for piece in [low, high] {
-            let meta = words(Ram::<Spin, PAGE>::metadata_words(piece.len()));
+            let meta = words(Ram::<SpinRawMutex, PAGE>::metadata_words(piece.len()));
             ram.add(piece, meta).expect("good memory");
         }
         ram
@@ -76,7 +79,7 @@ fn shmem<const PAGE: usize>() {
         let arena = |bytes| {
             let builder = Arena::builder(bytes);
             let builder = chunk.map_or(builder.clone(), |bytes| builder.chunk(bytes));
-            builder.create_as::<PAGE, Spin>().expect("an arena")
+            builder.create_as::<PAGE, SpinRawMutex>().expect("an arena")
         };
         through_everything(&arena(40 * PAGE as u64), &arena(PAGE as u64), Joins::Always);
     }
@@ -117,9 +120,9 @@ at_every_page_size! { ram_in_one_piece ram_in_two_odd_pieces heap two_pieces_tha
 #[test]
 fn every_order_up_to_the_largest() {
     fn all<const PAGE: usize>(pages: usize) {
-        let ram = Ram::<Spin, PAGE>::new();
+        let ram = Ram::<SpinRawMutex, PAGE>::new();
         add(&ram, pages * PAGE, PAGE / 2);
-        let small = odd::<Spin, PAGE>(8);
+        let small = odd::<SpinRawMutex, PAGE>(8);
         suite(&ram, &small, Joins::Always);
         let had = hosted_tests::conformance::platform::capacity(&ram);
         assert_eq!(had.len(), 11);

@@ -1,6 +1,6 @@
 //! The pool: take, give and trim, by caching mode and order. What comes from TTM's tests is in `scenarios.rs`.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};
@@ -34,7 +34,7 @@ fn a_full_shelf_sends_home() {
         matches!(events[..], [Event::SetMode(a, 0, Ok(())), Event::FlushModes, Event::Release(b, o)] if a == b && o == order(1))
     );
     assert_eq!(
-        (pool.ready(), near.free(), machine(pool).in_mode(Caching::WriteCombined)),
+        (pool.ready(), near.unused(), machine(pool).in_mode(Caching::WriteCombined)),
         (pages(2), pages(30), 2)
     );
     pool.trim(ALL, Context::THREAD);
@@ -63,7 +63,7 @@ fn a_pool_may_have_no_shelves() {
     assert_eq!(through(&Pool::<_, [Place<_>; 9]>::new(new(), 1), &world), pages(1));
     // Not even order 0 has all of its places: those of the first mode only.
     assert_eq!(through(&Pool::<_, [Place<_>; 1]>::new(new(), 1), &world), NONE);
-    assert_eq!(near.free(), near.total());
+    assert_eq!(near.unused(), near.total());
 }
 
 /// Rule: what a taker gets is zeros, from the shelf as from the platform, in every mode (TTM zeroes on give
@@ -72,7 +72,7 @@ fn a_pool_may_have_no_shelves() {
 fn a_taken_block_has_nobodys_secrets() {
     let (world, log, near) = (World::new(Contents::Compared), Log::default(), near(8));
     let pool: &Pool<_> = &Pool::<_, [Place<_>; 12]>::new(modal(&near, &world, &log), 1);
-    let zero = |b: &Pooled<Modal<'_>>| b.block().iter().all(|b| *b == 0);
+    let zero = |b: &PooledBlock<Modal<'_>>| b.block().iter().all(|b| *b == 0);
     for mode in MODES {
         // The whole source is one secret now, and so is the shelf after the second round.
         for _ in 0..2 {
@@ -116,7 +116,7 @@ fn trim_ends_when_modes_cannot_be_undone() {
 #[test]
 fn a_dropped_pool_tries_twice() {
     let (world, near) = (World::new(Contents::Compared), near(64));
-    let machine = Watched::new(Faulty::<_, Spin>::new(Machine::new(&near)), &world);
+    let machine = Watched::new(Faulty::<_, SpinRawMutex>::new(Machine::new(&near)), &world);
     let blocks = 6;
     for kth in (0..blocks).map(Some) {
         let pool = Pool::<_, [Place<_>; 18]>::new(&machine, 2);
@@ -129,7 +129,7 @@ fn a_dropped_pool_tries_twice() {
         assert_eq!((machine.inner().failed(), machine.inner().calls()), (1, blocks + 1));
         machine.inner().set(Faults::default());
         world.assert_empty();
-        assert_eq!(near.free(), near.total());
+        assert_eq!(near.unused(), near.total());
     }
 }
 
@@ -140,13 +140,13 @@ fn a_refused_mode_on_take_changes_nothing() {
     let (world, log, near) = (World::new(Contents::Compared), Log::default(), near(8));
     let pool: &Pool<_> = &Pool::<_, [Place<_>; 9]>::new(modal(&near, &world, &log), 1);
     machine(pool).say_no(No::Mode);
-    assert_eq!(pool.take(order(2), Caching::Uncached, CX).err(), Some(TakeError::ModeRefused));
+    assert_eq!(pool.take(order(2), Caching::Uncached, CX).err(), Some(AllocError::ModeRefused));
     assert_eq!(
         pool.take_up_to(order(2), order(0), Caching::Uncached, CX).err(),
-        Some(TakeError::ModeRefused)
+        Some(AllocError::ModeRefused)
     );
     world.assert_empty();
-    assert_eq!((near.free(), pool.ready()), (near.total(), NONE));
+    assert_eq!((near.unused(), pool.ready()), (near.total(), NONE));
     let plain = pool.take(order(2), Caching::WriteBack, CX).unwrap(); // needs no change
     pool.give(plain, Context::THREAD).unwrap();
     machine(pool).say_no(No::Never);
@@ -189,7 +189,7 @@ fn halves_go_home_one_by_one() {
         "in order, without a gap"
     );
     for block in [a, lower, b] {
-        pool.release(block);
+        pool.free(block);
         world.validate();
     }
     let whole = pool.take(order(3), (), CX).unwrap();
@@ -210,7 +210,7 @@ fn nothing_below_the_least_is_taken() {
     let none = pool.take_up_to(order(1), order(2), Caching::WriteBack, CX);
     assert_eq!(
         none.err(),
-        Some(TakeError::OutOfFrames(forebay::OutOfFrames::Exhausted)),
+        Some(AllocError::AllocError(forebay::AllocError::Exhausted)),
         "there are single pages, and they are too small"
     );
     pool.give(block, CX).unwrap();

@@ -1,8 +1,8 @@
 //! Kinds of blocks: by zone and mode, what a source is asked for, the limit, wiping, and runs of mode changes.
 
 use forebay::{
-    Ask, Buffer, Caching, Context, Effort, Evict, Forebay, Keep, ModeRefused, Order, OutOfFrames, OwnedBlock,
-    Pages, Place, Platform, Pool, Slot, Spin, TakeError, Wipe, Zone, Zones,
+    AllocError, AllocRequest, Buffer, Caching, Context, Evict, Forebay, Order, OwnedBlock, Pages, Platform,
+    Slot, Zones, frame::ModeRefused, pool::Pool, sync::SpinRawMutex,
 };
 use forebay_backends::{Ram, RamBlock};
 use hosted_tests::conformance::{content, order};
@@ -23,21 +23,21 @@ fn pages(n: usize) -> Pages {
 }
 
 /// So many pages, and their frame numbers.
-fn ram(pages: usize) -> (Ram<Spin, PAGE>, Range<usize>) {
+fn ram(pages: usize) -> (Ram<SpinRawMutex, PAGE>, Range<usize>) {
     let memory = leak(pages * PAGE, 0);
     let first = memory.as_ptr().addr() / PAGE;
     let ram = Ram::new();
-    ram.add(memory, words(Ram::<Spin, PAGE>::metadata_words(pages * PAGE))).expect("good memory");
+    ram.add(memory, words(Ram::<SpinRawMutex, PAGE>::metadata_words(pages * PAGE))).expect("good memory");
     (ram, first..first + pages)
 }
 
 /// Two zones. Only the high one can be uncached; plain blocks are not worth keeping if `keeps_plain` says so.
 struct Zoned {
-    low: Ram<Spin, PAGE>,
+    low: Ram<SpinRawMutex, PAGE>,
     low_frames: Range<usize>,
-    high: Ram<Spin, PAGE>,
+    high: Ram<SpinRawMutex, PAGE>,
     keep_plain: Keep,
-    asked: RefCell<Vec<Ask>>,
+    asked: RefCell<Vec<AllocRequest>>,
     flushes: Cell<usize>,
     changes: Cell<usize>,
     /// What it does instead of changing a mode.
@@ -76,21 +76,23 @@ impl Zoned {
 
 impl Platform for Zoned {
     type Block = RamBlock<PAGE>;
-    type Lock = Spin;
+    type RawMutex = SpinRawMutex;
     type Mode = Caching;
     const ZONES: u8 = 2;
 
-    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
-        self.allocate_for(Ask::of(order), cx)
+    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
+        self.allocate(AllocRequest::new(order), cx)
     }
-    fn allocate_for(&self, ask: Ask, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
+    fn allocate(&self, ask: AllocRequest, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
         self.asked.borrow_mut().push(ask);
         let zones = [(LOW, &self.low), (HIGH, &self.high)];
         let mut there = zones.into_iter().filter(|(zone, _)| ask.zones.contains(*zone));
-        there.find_map(|(_, ram)| ram.allocate(ask.order, cx).ok()).ok_or(OutOfFrames::Exhausted)
+        there
+            .find_map(|(_, ram)| ram.allocate(AllocRequest::new(ask.order), cx).ok())
+            .ok_or(AllocError::Exhausted)
     }
     fn release(&self, block: RamBlock<PAGE>) {
-        if self.zone(&block) == LOW { self.low.release(block) } else { self.high.release(block) }
+        if self.zone(&block) == LOW { self.low.free(block) } else { self.high.free(block) }
     }
     fn zone(&self, block: &RamBlock<PAGE>) -> Zone {
         if self.low_frames.contains(&block.pfn().get()) { LOW } else { HIGH }
@@ -118,7 +120,7 @@ impl Platform for Zoned {
         self.changes.set(self.changes.get() + 1);
         Ok(())
     }
-    fn flush_modes(&self, _: Context) {
+    fn flush(&self, _: Context) {
         self.flushes.set(self.flushes.get() + 1);
     }
 }
@@ -126,8 +128,8 @@ impl Platform for Zoned {
 /// Orders 0 to 3, three modes, two zones, two of each.
 type Shelves<'p> = Pool<&'p Zoned, [Place<&'p Zoned>; 48]>;
 
-fn ask(k: u8, zones: Zones) -> Ask {
-    Ask::of(order(k)).within(zones)
+fn ask(k: u8, zones: Zones) -> AllocRequest {
+    AllocRequest::new(order(k)).within(zones)
 }
 
 /// Rule: a block is found in the zone that it is in, whoever gives it back; one of another zone will not do, and the
@@ -171,11 +173,8 @@ fn modes_that_are_fixed_to_zones() {
     let pool = Shelves::new(&machine, 2);
     let block = pool.take(Order::PAGE, UC, CX).expect("there is room");
     assert_eq!(machine.zone(block.block()), HIGH);
-    assert_eq!(pool.take(Order::PAGE, UC, CX).err(), Some(TakeError::OutOfFrames(OutOfFrames::Exhausted)));
-    assert_eq!(
-        pool.take_for(ask(0, LOW.only()), UC, CX).err(),
-        Some(TakeError::OutOfFrames(OutOfFrames::Exhausted))
-    );
+    assert_eq!(pool.take(Order::PAGE, UC, CX).err(), Some(AllocError::Exhausted));
+    assert_eq!(pool.take_for(ask(0, LOW.only()), UC, CX).err(), Some(AllocError::Exhausted));
     assert_eq!(machine.free(), (4, 0));
     pool.give(block, CX).expect("there is a shelf");
 
@@ -183,14 +182,14 @@ fn modes_that_are_fixed_to_zones() {
     struct Careless<'m>(&'m Zoned);
     impl Platform for Careless<'_> {
         type Block = RamBlock<PAGE>;
-        type Lock = Spin;
+        type RawMutex = SpinRawMutex;
         type Mode = Caching;
         const ZONES: u8 = 2;
-        fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
-            self.0.low.allocate(order, cx)
+        fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
+            self.0.low.allocate(AllocRequest::new(order), cx)
         }
         fn release(&self, block: RamBlock<PAGE>) {
-            self.0.release(block);
+            self.0.free(block);
         }
         fn zone(&self, block: &RamBlock<PAGE>) -> Zone {
             self.0.zone(block)
@@ -198,7 +197,7 @@ fn modes_that_are_fixed_to_zones() {
     }
     let pool = Pool::<_, [Place<_>; 0]>::new(Careless(&machine), 0);
     let refused = pool.take_for(ask(0, HIGH.only()), WB, CX);
-    assert_eq!(refused.err(), Some(TakeError::OutOfFrames(OutOfFrames::Exhausted)));
+    assert_eq!(refused.err(), Some(AllocError::Exhausted));
     assert_eq!(machine.low.free(), pages(4), "it is home again");
 }
 
@@ -224,15 +223,15 @@ fn what_a_source_may_do() {
     worth.give(worth.take(order(2), WB, CX).expect("there is room"), CX).expect("it goes home");
     assert_eq!(machine.asked.take()[0].effort, Effort::RECLAIM, "also if just that order will do");
     // Falling back asks for each order what that order may have.
-    let hogged = machine.allocate(order(5), CX).expect("there is room");
-    let hogged = [hogged, machine.allocate(order(4), CX).expect("there is room")];
+    let hogged = machine.allocate(AllocRequest::new(order(5)), CX).expect("there is room");
+    let hogged = [hogged, machine.allocate(AllocRequest::new(order(4)), CX).expect("there is room")];
     machine.asked.take();
     let block = worth.take_up_to(order(5), Order::PAGE, WB, CX).expect("smaller ones are free");
     assert_eq!(block.block().order(), order(4));
     let asked: Vec<_> = machine.asked.take().iter().map(|ask| (ask.order.get(), ask.effort)).collect();
     assert_eq!(asked, [(5, none), (4, none)]);
     worth.give(block, CX).expect("it goes home");
-    hogged.into_iter().for_each(|block| machine.release(block));
+    hogged.into_iter().for_each(|block| machine.free(block));
 }
 
 /// Rule: after a block was given, no more is ready than the limit permits, in whichever zone it is; what goes home goes
@@ -269,8 +268,8 @@ fn buffers_use_the_pool_as_it_was_made() {
     let pool = Shelves::new(&machine, 2).with_limit(pages(5)).with_beneficial_order(order(2));
     let home = Forebay::of(pool.with_wipe(Wipe::OnGive), &far);
     let mut slots = [const { Slot::EMPTY }; 7]; // blocks of orders 2, 1 and 0
-    let buffer = Buffer::over(&mut slots, &home).with_mode(WC);
-    buffer.write().expect("there is room").copy_in(0, &[0x5e; 7 * PAGE]);
+    let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE).with_mode(WC);
+    buffer.write().expect("there is room").write_at(0, &[0x5e; 7 * PAGE]);
     let asked: Vec<_> = machine.asked.take().iter().map(|ask| (ask.order.get(), ask.effort)).collect();
     assert_eq!(asked, [(2, Effort::RECLAIM), (1, Effort::empty()), (0, Effort::all())]);
     buffer.purge(CX).expect("nobody has it");
@@ -375,31 +374,33 @@ fn shelves_count() {
 #[test]
 fn one_flush_for_a_run() {
     let machine = Zoned::new(64, 0x10);
-    let far = forebay_backends::RamRegion::<Spin, PAGE, 32>::new(forebay::StoreId::DEFAULT);
+    let far = forebay_backends::RamRegion::<SpinRawMutex, PAGE, 32>::new(forebay::StoreId::DEFAULT);
     let bytes = 64 * PAGE;
-    let meta = words(forebay_backends::RamRegion::<Spin, PAGE, 32>::metadata_words(bytes));
+    let meta = words(forebay_backends::RamRegion::<SpinRawMutex, PAGE, 32>::metadata_words(bytes));
     far.init(leak(bytes, 0), meta).expect("good memory");
-    let home = Forebay::<_, _, [Place<_>; 0]>::new(&machine, &far, 0);
+    let home = Forebay::new(&machine, &far);
     // Twelve single pages: odd ones are hogged.
-    let hogged: Vec<_> =
-        (0..24).map(|_| machine.low.allocate(Order::PAGE, CX).expect("there is room")).collect();
-    let rest = machine.low.allocate(order(5), CX).expect("there is room");
-    let more: Vec<_> =
-        (0..8).map(|_| machine.low.allocate(Order::PAGE, CX).expect("there is room")).collect();
-    let high = machine.high.allocate(order(4), CX).expect("there is room");
+    let hogged: Vec<_> = (0..24)
+        .map(|_| machine.low.allocate(AllocRequest::new(Order::PAGE), CX).expect("there is room"))
+        .collect();
+    let rest = machine.low.allocate(AllocRequest::new(order(5)), CX).expect("there is room");
+    let more: Vec<_> = (0..8)
+        .map(|_| machine.low.allocate(AllocRequest::new(Order::PAGE), CX).expect("there is room"))
+        .collect();
+    let high = machine.high.allocate(AllocRequest::new(order(4)), CX).expect("there is room");
     let mut kept = Vec::new();
     for (n, block) in hogged.into_iter().enumerate() {
-        if n % 2 == 0 { machine.release(block) } else { kept.push(block) }
+        if n % 2 == 0 { machine.free(block) } else { kept.push(block) }
     }
     let mut slots = [const { Slot::EMPTY }; 12];
-    let buffer = Buffer::over(&mut slots, &home).with_mode(WC);
+    let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE).with_mode(WC);
     let counted = || (machine.changes.take(), machine.flushes.take());
     drop(buffer.write().expect("there is room"));
     assert_eq!(counted(), (12, 1), "one flush for all of a guard's");
     drop(buffer.read().expect("it is resident"));
     assert_eq!(counted(), (0, 0));
     let evicted = buffer.evict(Pages::MAX, Evict::TRANSFER, CX).expect("nobody has it");
-    assert_eq!(evicted.handed_over, pages(12));
+    assert_eq!(evicted.transferred, pages(12));
     assert_eq!(counted(), (12, 2), "runs of eight");
     drop(buffer.read().expect("the region has the blocks"));
     assert_eq!(counted(), (12, 1));
@@ -408,12 +409,12 @@ fn one_flush_for_a_run() {
     drop(buffer);
     home.settle(Pages::MAX, CX);
     for block in kept.into_iter().chain(more).chain([rest, high]) {
-        machine.release(block);
+        machine.free(block);
     }
     assert_eq!(machine.free(), (64, 16));
 }
 
-type Far = forebay_backends::RamRegion<Spin, PAGE, 32>;
+type Far = forebay_backends::RamRegion<SpinRawMutex, PAGE, 32>;
 
 fn far(pages: usize) -> Far {
     let far = Far::new(forebay::StoreId::DEFAULT);
@@ -426,10 +427,10 @@ fn far(pages: usize) -> Far {
 #[test]
 fn a_block_behind_one_that_is_cut_is_tried_once() {
     let (machine, far) = (Zoned::new(16, 0x10), far(64));
-    let home = Forebay::<_, _, [Place<_>; 0]>::new(&machine, &far, 0);
+    let home = Forebay::new(&machine, &far);
     let mut slots = [const { Slot::EMPTY }; 14];
-    let buffer = Buffer::over(&mut slots, &home).with_mode(WC);
-    buffer.write().expect("there is room").copy_in(0, &[0xC7; 14 * PAGE]);
+    let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE).with_mode(WC);
+    buffer.write().expect("there is room").write_at(0, &[0xC7; 14 * PAGE]);
     let guard = buffer.read().expect("it is there");
     let all: Vec<_> = guard.blocks().map(|(_, block)| (block.order().get(), block.pfn().get())).collect();
     drop(guard);
@@ -442,7 +443,7 @@ fn a_block_behind_one_that_is_cut_is_tried_once() {
     assert_eq!((machine.changes.take(), machine.flushes.take()), (2, 1), "a run, none of which stayed");
     machine.no.set(No::Never);
     let mut seen = [0; 14 * PAGE];
-    buffer.read().expect("it is stored").copy_out(0, &mut seen);
+    buffer.read().expect("it is stored").read_at(0, &mut seen);
     assert_eq!(seen, [0xC7; 14 * PAGE]);
     drop(buffer);
     assert_eq!(machine.free(), (16, 16));
@@ -452,9 +453,9 @@ fn a_block_behind_one_that_is_cut_is_tried_once() {
 #[test]
 fn a_piece_that_stays_is_tried_once() {
     let (machine, far) = (Zoned::new(16, 0x10), far(3));
-    let home = Forebay::<_, _, [Place<_>; 0]>::new(&machine, &far, 0);
+    let home = Forebay::new(&machine, &far);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, &home).with_mode(WC);
+    let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE).with_mode(WC);
     drop(buffer.write().expect("there is room"));
     let evicted = buffer.evict(pages(8), Evict::SPLIT, CX).expect("nobody has it");
     assert_eq!((evicted.copied, evicted.refused, evicted.splits), (pages(3), pages(5), 4));
@@ -467,16 +468,16 @@ fn a_piece_that_stays_is_tried_once() {
 #[test]
 fn a_platform_that_panics_in_a_restore() {
     let (machine, far) = (Zoned::new(16, 0x10), far(64));
-    let home = Forebay::<_, _, [Place<_>; 0]>::new(&machine, &far, 0);
+    let home = Forebay::new(&machine, &far);
     let mut slots = [const { Slot::EMPTY }; 6];
-    let buffer = Buffer::over(&mut slots, &home).with_mode(WC);
-    buffer.write().expect("there is room").copy_in(0, &[0xC7; 6 * PAGE]);
+    let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE).with_mode(WC);
+    buffer.write().expect("there is room").write_at(0, &[0xC7; 6 * PAGE]);
     assert_eq!(buffer.evict(Pages::MAX, Evict::TRANSFER, CX).expect("nobody has it").moved(), pages(6));
     machine.no.set(No::Panic);
     let read = std::panic::AssertUnwindSafe(|| buffer.read().map(drop));
     assert!(std::panic::catch_unwind(read).is_err(), "it panicked");
     machine.no.set(No::Never);
-    assert_eq!(buffer.read().err(), Some(forebay::PinError::Lost));
+    assert_eq!(buffer.read().err(), Some(forebay::AccessError::Lost));
     buffer.purge(CX).expect("nobody has it");
     assert!(buffer.read().is_ok());
 }
@@ -487,9 +488,9 @@ fn a_platform_that_panics_in_a_restore() {
 fn what_was_populated_is_in_its_mode() {
     let (machine, far) = (Zoned::new(16, 0x10), far(64));
     machine.no.set(No::Interrupt);
-    let home = Forebay::<_, _, [Place<_>; 0]>::new(&machine, &far, 0);
+    let home = Forebay::new(&machine, &far);
     let mut slots = [const { Slot::EMPTY }; 6];
-    let buffer = Buffer::over(&mut slots, &home).with_mode(WC);
+    let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE).with_mode(WC);
     assert_eq!(buffer.populate(pages(4), CX).total(), pages(4));
     assert_eq!(buffer.populate(Pages::MAX, CX).into_result().expect("there is room").populated, pages(2));
     assert_eq!((machine.changes.take(), machine.flushes.take()), (2, 1));
@@ -522,16 +523,16 @@ fn wiping_is_better_than_losing() {
 /// Rule: a block is on no shelf of another order, whatever zone a platform says that it is in.
 #[test]
 fn a_zone_that_there_is_not() {
-    struct Liar(Ram<Spin, PAGE>);
+    struct Liar(Ram<SpinRawMutex, PAGE>);
     impl Platform for Liar {
         type Block = RamBlock<PAGE>;
-        type Lock = Spin;
+        type RawMutex = SpinRawMutex;
         type Mode = ();
-        fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
-            self.0.allocate(order, cx)
+        fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
+            self.0.allocate(AllocRequest::new(order), cx)
         }
         fn release(&self, block: RamBlock<PAGE>) {
-            self.0.release(block);
+            self.0.free(block);
         }
         fn zone(&self, _: &RamBlock<PAGE>) -> Zone {
             HIGH
@@ -548,8 +549,8 @@ fn a_zone_that_there_is_not() {
 #[test]
 fn buffers_stay_in_their_zones() {
     let machine = Zoned::new(16, 16);
-    let far = forebay_backends::RamRegion::<Spin, PAGE, 4>::new(forebay::StoreId::DEFAULT);
-    let meta = words(forebay_backends::RamRegion::<Spin, PAGE, 4>::metadata_words(64 * PAGE));
+    let far = forebay_backends::RamRegion::<SpinRawMutex, PAGE, 4>::new(forebay::StoreId::DEFAULT);
+    let meta = words(forebay_backends::RamRegion::<SpinRawMutex, PAGE, 4>::metadata_words(64 * PAGE));
     far.init(leak(64 * PAGE, 0), meta).expect("good memory");
     let home = Forebay::<_, _, [Place<_>; 48]>::new(&machine, &far, 2);
     for zone in [HIGH, LOW, HIGH] {
@@ -561,12 +562,12 @@ fn buffers_stay_in_their_zones() {
                 .map(|(_, block)| machine.zone(block))
                 .collect::<Vec<_>>()
         };
-        tile.write().expect("there is room").copy_in(0, b"here");
+        tile.write().expect("there is room").write_at(0, b"here");
         assert_eq!(place(&tile), [zone]);
         assert_eq!(tile.evict(Pages::MAX, Evict::COPY, CX).expect("nobody has it").copied, pages(4));
         assert_eq!(place(&tile), [zone], "loaded");
         let mut text = [0; 4];
-        tile.read().expect("it is resident").copy_out(0, &mut text);
+        tile.read().expect("it is resident").read_at(0, &mut text);
         assert_eq!(&text, b"here");
     }
     let uncached = Buffer::new(&home, Order::PAGE).within(LOW.only()).with_mode(UC);
@@ -593,27 +594,28 @@ fn a_platform_that_panics_in_a_trim() {
 #[test]
 fn what_is_refused_changes_back_in_runs() {
     let machine = Zoned::new(16, 0x10);
-    let far = forebay_backends::RamRegion::<Spin, PAGE, 32>::new(forebay::StoreId::DEFAULT);
-    let meta = words(forebay_backends::RamRegion::<Spin, PAGE, 32>::metadata_words(PAGE));
+    let far = forebay_backends::RamRegion::<SpinRawMutex, PAGE, 32>::new(forebay::StoreId::DEFAULT);
+    let meta = words(forebay_backends::RamRegion::<SpinRawMutex, PAGE, 32>::metadata_words(PAGE));
     far.init(leak(PAGE, 0), meta).expect("a page");
-    let home = Forebay::<_, _, [Place<_>; 0]>::new(&machine, &far, 0);
-    let kept: Vec<_> =
-        (0..16).map(|_| machine.low.allocate(Order::PAGE, CX).expect("there is room")).collect();
+    let home = Forebay::new(&machine, &far);
+    let kept: Vec<_> = (0..16)
+        .map(|_| machine.low.allocate(AllocRequest::new(Order::PAGE), CX).expect("there is room"))
+        .collect();
     let (odd, even): (Vec<_>, Vec<_>) = kept.into_iter().partition(|block| block.pfn().get() % 2 == 1);
-    even.into_iter().for_each(|block| machine.release(block));
+    even.into_iter().for_each(|block| machine.free(block));
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, &home).with_mode(WC).within(LOW.only());
-    buffer.write().expect("there is room").copy_in(0, &[7; 8 * PAGE]);
+    let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE).with_mode(WC).within(LOW.only());
+    buffer.write().expect("there is room").write_at(0, &[7; 8 * PAGE]);
     machine.changes.take();
     machine.flushes.take();
     let evicted = buffer.evict(Pages::MAX, Evict::TRANSFER, CX).expect("nobody has it");
-    assert_eq!((evicted.handed_over, evicted.refused), (pages(1), pages(7)), "the region has one page");
+    assert_eq!((evicted.transferred, evicted.refused), (pages(1), pages(7)), "the region has one page");
     assert_eq!((machine.changes.take(), machine.flushes.take()), (8 + 7, 2));
     let mut bytes = [0; 8 * PAGE];
-    buffer.read().expect("the region has the block").copy_out(0, &mut bytes);
+    buffer.read().expect("the region has the block").read_at(0, &mut bytes);
     assert!(bytes == [7; 8 * PAGE]);
     assert_eq!((machine.changes.take(), machine.flushes.take()), (1, 1), "just the one that was away");
     drop(buffer);
-    odd.into_iter().for_each(|block| machine.release(block));
+    odd.into_iter().for_each(|block| machine.free(block));
     assert_eq!(machine.free(), (16, 16));
 }

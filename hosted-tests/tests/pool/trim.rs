@@ -2,7 +2,7 @@
 //!
 //! After TTM's `ttm_pool_shrink` and its bugs B15 and B16 (`ttm-semantics.md` §6).
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use hosted_tests::memory::{leak, words};
@@ -65,21 +65,23 @@ impl Zoned {
 
 impl Platform for Zoned {
     type Block = RamBlock<PAGE>;
-    type Lock = Spin;
+    type RawMutex = SpinRawMutex;
     type Mode = Caching;
     const ZONES: u8 = 2;
 
-    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
-        self.allocate_for(Ask::of(order), cx)
+    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
+        self.allocate(AllocRequest::new(order), cx)
     }
-    fn allocate_for(&self, ask: Ask, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
+    fn allocate(&self, ask: AllocRequest, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
         let zones = [(LOW, &self.low), (HIGH, &self.high)];
         let mut there = zones.into_iter().filter(|(zone, _)| ask.zones.contains(*zone));
-        there.find_map(|(_, ram)| ram.allocate(ask.order, cx).ok()).ok_or(OutOfFrames::Exhausted)
+        there
+            .find_map(|(_, ram)| ram.allocate(AllocRequest::new(ask.order), cx).ok())
+            .ok_or(AllocError::Exhausted)
     }
     fn release(&self, block: RamBlock<PAGE>) {
         self.is_due(Panics::Release(0), Panics::Release(0));
-        if self.zone(&block) == LOW { self.low.release(block) } else { self.high.release(block) }
+        if self.zone(&block) == LOW { self.low.free(block) } else { self.high.free(block) }
     }
     fn zone(&self, block: &RamBlock<PAGE>) -> Zone {
         if self.low_frames.contains(&block.pfn().get()) { LOW } else { HIGH }
@@ -94,7 +96,7 @@ impl Platform for Zoned {
         self.is_due(Panics::SetMode(0), Panics::SetMode(0));
         if self.stuck.get() == Some(block.pfn().get()) { Err(ModeRefused) } else { Ok(()) }
     }
-    fn flush_modes(&self, _: Context) {
+    fn flush(&self, _: Context) {
         self.is_due(Panics::Flush, Panics::Flush);
     }
 }
@@ -111,7 +113,7 @@ fn machine<'p, const N: usize>(pool: &'p Shelves<'_, N>) -> &'p Zoned {
 /// So many blocks of that kind onto the shelf; their frames.
 #[track_caller]
 fn stock<const N: usize>(pool: &Shelves<'_, N>, n: usize, k: u8, mode: Caching, zone: Zone) -> Vec<usize> {
-    let ask = Ask::of(order(k)).within(zone.only());
+    let ask = AllocRequest::new(order(k)).within(zone.only());
     let blocks: Vec<_> = (0..n).map(|_| pool.take_for(ask, mode, CX).unwrap()).collect();
     let frames = blocks.iter().map(|block| block.block().pfn().get()).collect();
     blocks.into_iter().for_each(|block| pool.give(block, CX).unwrap());
@@ -139,7 +141,7 @@ fn an_outer_shrinker_asks_by_zone() {
     assert_eq!(pool.trim_within(LOW.only(), ALL, CX), pages(8));
     assert_eq!([count(LOW.only()), count(HIGH.only()), count(Zones::ALL)], [0, 24, 24]);
     assert_eq!(pool.trim_within(LOW.only(), pages(1), CX), NONE, "it ends, with the other zone full");
-    let elsewhere = Zone::new(2).unwrap().only();
+    let elsewhere = Zones::of(2);
     for zones in [elsewhere, LOW.only().intersection(HIGH.only())] {
         assert_eq!((count(zones), pool.trim_within(zones, ALL, CX)), (0, NONE));
     }
@@ -198,7 +200,7 @@ fn a_refused_block_is_tried_once() {
     let log = Log::default();
     let zoned = Traced::new(Zoned::new(8), &log);
     let pool = Pool::<_, [Place<_>; 3]>::new(Watched::new(zoned, &world), 1); // plain in both zones, and WC in one
-    let block = pool.take_for(Ask::of(order(0)).within(LOW.only()), WC, CX).unwrap();
+    let block = pool.take_for(AllocRequest::new(order(0)).within(LOW.only()), WC, CX).unwrap();
     let zoned = pool.platform().inner().inner();
     zoned.stuck.set(Some(block.block().pfn().get()));
     pool.give(block, CX).unwrap();
@@ -254,7 +256,7 @@ fn the_limit_flushes_once() {
     let world = World::new(Contents::Ignored);
     let pool = Shelves::<{ KINDS * 6 }>::new(Watched::new(Zoned::new(64), &world), 6).with_limit(pages(8));
     stock(&pool, 6, 0, WC, HIGH);
-    let ask = Ask::of(order(2)).within(LOW.only());
+    let ask = AllocRequest::new(order(2)).within(LOW.only());
     let large = pool.take_for(ask, Caching::WriteBack, CX).unwrap();
     let before = flushes(&world);
     pool.give(large, CX).unwrap(); // 10 pages, of which 2 have to go
@@ -290,7 +292,7 @@ fn a_refused_block_stays_out_of_the_run() {
     assert_eq!(pool.trim(pages(8), CX), pages(8));
     assert_eq!((flushes(&world) - before, pool.ready()), (1, pages(4)));
     assert_eq!((pool.trim(ALL, CX), pool.ready()), (pages(3), pages(1)));
-    let ask = Ask::of(order(0)).within(LOW.only());
+    let ask = AllocRequest::new(order(0)).within(LOW.only());
     let same = pool.take_for(ask, WC, CX).unwrap();
     assert_eq!((same.block().pfn().get(), same.mode()), (frames[2], WC));
     machine(&pool).stuck.set(None);
@@ -336,19 +338,19 @@ fn what_a_panic_left_is_flushed_before_it_is_used() {
         let (world, far) = (World::new(Contents::Ignored), far(16));
         let platform = Watched::new(Zoned::new(64), &world);
         let home = Forebay::<_, _, [Place<_>; KINDS * 4]>::new(platform, Watched::new(&far, &world), 4);
-        let home: &Forebay<_, _> = &home;
-        let ask = Ask::of(order(0)).within(LOW.only());
+        let home = &home;
+        let ask = AllocRequest::new(order(0)).within(LOW.only());
         let blocks = [(); 4].map(|()| home.pool().take_for(ask, WC, CX).unwrap());
         blocks.into_iter().for_each(|block| home.pool().give(block, CX).unwrap());
         home.platform().inner().panics.set(panics);
         assert!(catch_unwind(AssertUnwindSafe(|| home.pool().trim(ALL, CX))).is_err(), "it panicked");
         home.platform().inner().panics.set(Panics::Never);
         let mut slots = [const { Slot::EMPTY }; 8];
-        let buffer = Buffer::over(&mut slots, home).with_mode(WC).within(LOW.only());
+        let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE).with_mode(WC).within(LOW.only());
         for _ in 0..left {
             assert_eq!(buffer.populate(pages(1), CX).populated, pages(1));
         }
-        assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over, pages(left));
+        assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, pages(left));
     }
 }
 
@@ -358,19 +360,19 @@ struct Interrupted<'n> {
     /// How many pages the interrupt wants, once.
     wants: Cell<Option<usize>>,
     /// What the interrupt gives back, once; the mode that is changed then is refused.
-    gives: Cell<Option<Pooled<&'n Interrupted<'n>>>>,
+    gives: Cell<Option<PooledBlock<&'n Interrupted<'n>>>>,
     pool: Cell<Option<&'n Pool<&'n Interrupted<'n>>>>,
 }
 
 impl Platform for Interrupted<'_> {
     type Block = RamBlock<PAGE>;
-    type Lock = Spin;
+    type RawMutex = SpinRawMutex;
     type Mode = Caching;
-    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
-        self.near.allocate(order, cx)
+    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
+        self.near.allocate(AllocRequest::new(order), cx)
     }
     fn release(&self, block: RamBlock<PAGE>) {
-        self.near.release(block);
+        self.near.free(block);
     }
     fn set_mode(
         &self,
@@ -412,8 +414,8 @@ fn a_place_is_kept_for_a_block_that_stays() {
     pool.give(first, CX).unwrap();
     machine.gives.set(Some(second));
     assert_eq!(pool.trim(ALL, CX), NONE);
-    assert_eq!((pool.ready(), near.free()), (pages(1), pages(31)));
-    assert_eq!((pool.trim(ALL, CX), near.free()), (pages(1), pages(32)));
+    assert_eq!((pool.ready(), near.unused()), (pages(1), pages(31)));
+    assert_eq!((pool.trim(ALL, CX), near.unused()), (pages(1), pages(32)));
 }
 
 /// Rule: each place is looked at once, whoever else trims meanwhile: an interrupt that can't send a block home makes nobody
@@ -427,7 +429,7 @@ fn trims_that_overlap_miss_nothing() {
         blocks.into_iter().for_each(|block| pool.give(block, CX).unwrap());
         machine.wants.set(Some(wants));
         pool.trim(ALL, CX);
-        assert_eq!((pool.ready(), near.free()), (NONE, pages(32)), "an interrupt wanted {wants}");
+        assert_eq!((pool.ready(), near.unused()), (NONE, pages(32)), "an interrupt wanted {wants}");
     }
 }
 
@@ -475,7 +477,7 @@ proptest! {
         for op in ops {
             match op {
                 Op::Take(k, mode, zone) => {
-                    let ask = Ask::of(order(k)).within(ZONES[zone].only());
+                    let ask = AllocRequest::new(order(k)).within(ZONES[zone].only());
                     held.extend(pool.take_for(ask, MODES[mode], CX));
                 }
                 Op::Give(_) if held.is_empty() => {}

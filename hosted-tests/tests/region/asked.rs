@@ -24,7 +24,7 @@ fn who_asked_gets_it_when_the_engine_is_done_with_the_piece() {
     for asked in 1..3 {
         let one = block(&source, 2, 1);
         let pfn = one.pfn();
-        let mut handle = region.transfer(one).unwrap();
+        let mut handle = region.transfer(one, None).unwrap();
         let mut engine = after(2);
         assert!(region.write_out(&mut engine, PAGE, &mut no).is_pending());
         for _ in 0..asked {
@@ -39,7 +39,7 @@ fn who_asked_gets_it_when_the_engine_is_done_with_the_piece() {
         assert_eq!(engine.log, [(pfn, 0, PAGE)]);
         let back = region.take_back(handle, Context::THREAD).unwrap();
         assert!(back.pfn() == pfn && content(&back) == pattern(1, 4 * PAGE));
-        source.release(back);
+        source.free(back);
         assert_eq!((region.pending(), region.space().pages), (Pages::ZERO, region.total()));
         assert_eq!(drain(&region, &mut engine, PAGE, &source), 1);
     }
@@ -57,7 +57,7 @@ fn if_nobody_comes_it_is_written_out_later() {
         assert!(region.write_out(&mut engine, 100, &mut no).is_pending());
         assert_eq!((engine.log.len(), region.pending()), (1, Pages::new(2)));
         if by_cpu {
-            let rest = region.write_out_now(usize::MAX, &mut |block| source.release(block));
+            let rest = region.write_out_now(usize::MAX, &mut |block| source.free(block));
             assert_eq!(rest, 2 * PAGE - 100);
         } else {
             drain(&region, &mut engine, PAGE, &source);
@@ -66,7 +66,7 @@ fn if_nobody_comes_it_is_written_out_later() {
         }
         holds(&region, &source, &handle, 2);
         region.discard(handle).unwrap();
-        assert_eq!(source.free(), source.total());
+        assert_eq!(source.unused(), source.total());
     }
 }
 
@@ -106,7 +106,7 @@ fn several_are_passed_over_at_once() {
         holds(&region, &source, &handle, seed);
         region.discard(handle).unwrap();
     }
-    back.into_iter().for_each(|block| source.release(block));
+    back.into_iter().for_each(|block| source.free(block));
     assert_eq!(region.space().pages, region.total());
 }
 
@@ -117,13 +117,13 @@ fn who_always_asks_and_never_comes_starves_nobody() {
     let (source, region) = (source(), region::<4>(16));
     let one = block(&source, 2, 3);
     let pfn = one.pfn();
-    let (mut first, other) = (region.transfer(one).unwrap(), adopt(&region, &source, 2, 4));
+    let (mut first, other) = (region.transfer(one, None).unwrap(), adopt(&region, &source, 2, 4));
     let mut engine = after(1);
     let mut calls = 0;
     while region.pending() > Pages::ZERO {
         calls += 1;
         assert!(calls < 50, "it never ends");
-        let _ = region.write_out(&mut engine, PAGE, &mut |block| source.release(block)).is_pending();
+        let _ = region.write_out(&mut engine, PAGE, &mut |block| source.free(block)).is_pending();
         // Only while the engine has that one.
         if engine.job.as_ref().is_some_and(|job| job.from().pfn() == pfn) {
             first = match region.take_back(first, Context::THREAD) {
@@ -149,7 +149,7 @@ fn after_the_last_piece_there_is_a_copy() {
     let handle = busy(&region, handle);
     drain(&region, &mut engine, PAGE, &source);
     let refused = region.take_back(handle, Context::THREAD).unwrap_err();
-    assert_eq!((refused.why, source.free()), (StoreError::OtherWay, source.total()));
+    assert_eq!((refused.why, source.unused()), (StoreError::WrongKind, source.total()));
     holds(&region, &source, &refused.item, 5);
     region.discard(refused.item).unwrap();
 }
@@ -164,13 +164,13 @@ fn an_engine_may_be_made_for_one_call() {
         let mut engine = Cpu::IDLE;
         let step = region.write_out(&mut engine, PAGE, &mut |block| {
             home += 1;
-            source.release(block);
+            source.free(block);
         });
         assert!(step.is_pending(), "there may be more");
         assert_eq!((region.pending(), home), (Pages::new(4 - pieces / 2 * 2), pieces / 2));
     }
     assert!(matches!(region.write_out(&mut { Cpu::IDLE }, PAGE, &mut no), Poll::Ready(Ok(()))));
-    assert_eq!((source.free(), region.space().adoptions), (source.total(), 4));
+    assert_eq!((source.unused(), region.space().transfers), (source.total(), 4));
     for (handle, seed) in handles.into_iter().zip(6..) {
         holds(&region, &source, &handle, seed);
         region.discard(handle).unwrap();
@@ -200,10 +200,10 @@ fn a_block_that_fails_does_not_keep_the_others_waiting() {
     let (source, region) = (source(), region::<4>(8));
     let one = block(&source, 1, 8);
     let mut engine = Bad(one.pfn(), None);
-    let bad = region.transfer(one).unwrap();
+    let bad = region.transfer(one, None).unwrap();
     let good = [9, 10].map(|seed| adopt(&region, &source, 1, seed));
     for _ in 0..10 {
-        assert!(region.write_out(&mut engine, PAGE, &mut |block| source.release(block)).is_pending());
+        assert!(region.write_out(&mut engine, PAGE, &mut |block| source.free(block)).is_pending());
     }
     assert_eq!(region.pending(), Pages::new(2), "two blocks of two pieces each, and tries of the bad one");
     for (handle, seed) in good.into_iter().zip(9..) {
@@ -212,5 +212,5 @@ fn a_block_that_fails_does_not_keep_the_others_waiting() {
     }
     let back = region.take_back(bad, Context::THREAD).unwrap();
     assert!(back.pfn() == engine.0 && content(&back) == pattern(8, 2 * PAGE));
-    source.release(back);
+    source.free(back);
 }

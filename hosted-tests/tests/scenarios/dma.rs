@@ -1,10 +1,9 @@
-//! Addresses for devices: where blocks have one from birth, and where they are mapped. After `ttm_pool_test.c` (scenarios 4
-//! to 6).
+//! Addresses for devices: where blocks have one from the beginning, and where they are mapped. After `ttm_pool_test.c`
+//! (scenarios 4 to 6).
 
 use crate::card::*;
 use crate::rig::*;
 use crate::stops::*;
-use forebay::*;
 use hosted_tests::kit::*;
 
 /// The cases of this file.
@@ -12,11 +11,11 @@ pub(crate) const CASES: [fn(&Rig<'_>) -> Tried; 3] =
     [one_coherent_page, above_the_largest_order_coherent, first_and_last_address];
 
 /// A buffer for a device, in blocks of these orders: each block has an address, of which its pages have their parts.
-fn addressed(rig: &Rig<'_>, orders: &[u8], mode: Caching, zone: Zone) -> Tried {
+fn addressed(rig: &Rig<'_>, orders: &[u8], mode: Caching, zone: u8) -> Tried {
     let n: usize = orders.iter().map(|k| 1 << k).sum();
     let (mut slots, mut addresses) = (slots(n), vec![None; n]);
     let beside = Addressed::new(&mut slots[..], &mut addresses).unwrap();
-    let buffer = rig.buffer(beside).within(zone.only()).with_mode(mode);
+    let buffer = rig.buffer(beside).with_zones(Zones::of(zone)).with_mode(mode);
     rig.card().maps();
     write(&buffer, 3)?;
     for there_and_back in [false, true] {
@@ -36,10 +35,11 @@ fn addressed(rig: &Rig<'_>, orders: &[u8], mode: Caching, zone: Zone) -> Tried {
         for ((at, block), segment) in guard.blocks().zip(guard.segments()) {
             assert_eq!((segment.at, segment.bytes), (at, block.bytes()));
             if zone == COHERENT {
-                assert_eq!(Some(segment.address), Card::birth(block), "it has one from birth");
+                assert_eq!(Some(segment.address), Card::fixed(block), "it has one from the beginning");
             }
             for page in (0..block.bytes()).step_by(PAGE) {
-                assert_eq!(guard.address(at + page), segment.address.checked_add(page as u64));
+                let address = DmaAddr::new(segment.address.get() + page as u64);
+                assert_eq!(guard.address(at + page), address);
             }
         }
         for at in [0, (n - 1) * PAGE] {
@@ -55,7 +55,7 @@ fn addressed(rig: &Rig<'_>, orders: &[u8], mode: Caching, zone: Zone) -> Tried {
     Ok(())
 }
 
-/// Rule: a coherent page has the address that it was born with.
+/// Rule: a coherent page has the address that it had from the beginning.
 #[test]
 fn scenario_04_one_coherent_page() {
     let at_least = Calls { platform: 5, store: 2, ..Calls::default() };

@@ -3,9 +3,7 @@
 
 use crate::card::*;
 use crate::rig::*;
-use forebay::*;
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, World};
 use std::cell::Cell;
 use std::ops::AddAssign;
 use std::sync::mpsc::channel;
@@ -64,9 +62,12 @@ pub(crate) struct Stopped {
 }
 
 /// A buffer, and what should be in it.
-pub(crate) struct Known<'b, 'h, 'w, T: Slots<Plat<'w>>>(pub(crate) &'b Buf<'h, 'w, T>, pub(crate) &'b [u8]);
+pub(crate) struct Known<'b, 'h, 'w, T: Slots<Platform = Plat<'w>>>(
+    pub(crate) &'b Buf<'h, 'w, T>,
+    pub(crate) &'b [u8],
+);
 
-impl<'w, T: Slots<Plat<'w>>> Known<'_, '_, 'w, T> {
+impl<'w, T: Slots<Platform = Plat<'w>>> Known<'_, '_, 'w, T> {
     /// Once they can be reached, its contents are what they should be.
     pub(crate) fn compare(&self) -> Tried {
         let there = read(self.0)?;
@@ -75,7 +76,7 @@ impl<'w, T: Slots<Plat<'w>>> Known<'_, '_, 'w, T> {
     }
 }
 
-impl<'w, T: Slots<Plat<'w>> + Send + Sync> Known<'_, '_, 'w, T> {
+impl<'w, T: Slots<Platform = Plat<'w>> + Send + Sync> Known<'_, '_, 'w, T> {
     /// As [`Buffer::evict`], and stopped where a sweep wants it.
     pub(crate) fn evict(&self, rig: &Rig<'w>, budget: Pages, how: Evict) -> Tried<Evicted> {
         let evict = |budget| {
@@ -105,7 +106,7 @@ impl<'w, T: Slots<Plat<'w>> + Send + Sync> Known<'_, '_, 'w, T> {
 
     fn away(&self) -> Tried {
         let there = self.0.residency()?;
-        let evicted = self.0.evict(ALL, Evict::LADDER, CX)?;
+        let evicted = self.0.evict(ALL, Evict::ANY, CX)?;
         let after = self.0.residency()?;
         assert_eq!((after.resident, after.stored), (evicted.refused, there.stored + evicted.moved()));
         Ok(())
@@ -165,7 +166,7 @@ impl<'w, T: Slots<Plat<'w>> + Send + Sync> Known<'_, '_, 'w, T> {
     }
 }
 
-/// Who waits goes away when this is dropped, however it comes.
+/// The thread that waits ends when this is dropped, however that comes.
 struct Armed<'r, 'w>(&'r Rig<'w>);
 
 impl Drop for Armed<'_, '_> {
@@ -177,7 +178,7 @@ impl Drop for Armed<'_, '_> {
 /// Does `act`; after so many calls an interrupt comes. How many calls are left still, if none came.
 ///
 /// The interrupt is another thread, for which the call waits: as one would look to the code that it interrupts.
-pub(crate) fn interrupted<'w, T: Slots<Plat<'w>> + Send + Sync, R>(
+pub(crate) fn interrupted<'w, T: Slots<Platform = Plat<'w>> + Send + Sync, R>(
     rig: &Rig<'w>,
     buffer: &Buf<'_, 'w, T>,
     left: u32,
@@ -200,21 +201,21 @@ pub(crate) fn interrupted<'w, T: Slots<Plat<'w>> + Send + Sync, R>(
     })
 }
 
-/// What an interrupt does while somebody moves that buffer: it is told that it can't have it; everything else works.
-fn interrupt<'w, T: Slots<Plat<'w>>>(rig: &Rig<'w>, buffer: &Buf<'_, 'w, T>) {
+/// What an interrupt does while another context moves that buffer: it is told that it can't have it; everything else works.
+fn interrupt<'w, T: Slots<Platform = Plat<'w>>>(rig: &Rig<'w>, buffer: &Buf<'_, 'w, T>) {
     let cx = Context::INTERRUPT;
-    assert_eq!(buffer.read_in(cx).map(drop), Err(PinError::Busy));
-    assert_eq!(buffer.write_in(cx).map(drop), Err(PinError::Busy));
-    assert_eq!(buffer.restore(ALL, cx).why, Some(PinError::Busy));
+    assert_eq!(buffer.read_in(cx).map(drop), Err(AccessError::Busy));
+    assert_eq!(buffer.write_in(cx).map(drop), Err(AccessError::Busy));
+    assert_eq!(buffer.restore(ALL, cx).why, Some(AccessError::Busy));
     assert_eq!(buffer.evict(ALL, Evict::TRANSFER, cx), Err(Busy));
-    assert_eq!((buffer.purge(cx), buffer.discard()), (Err(Busy), Err(Busy)));
-    assert_eq!((buffer.residency(), buffer.advise(Advice::DontNeed)), (Err(Busy), Err(Busy)));
+    assert_eq!((buffer.purge(cx), buffer.discard_copies()), (Err(Busy), Err(Busy)));
+    assert_eq!((buffer.residency(), buffer.set_purgeable(true)), (Err(Busy), Err(Busy)));
     assert_eq!(rig.home().reclaim(&[buffer], ALL, Evict::TRANSFER, cx).evicted.moved(), NONE);
     rig.home().settle(ALL, cx);
-    if let Ok(block) = rig.pool().take(Order::PAGE, Caching::Uncached, cx) {
-        assert!(rig.pool().give(block, cx).is_ok());
+    if let Ok(block) = rig.pool().take(AllocRequest::new(Order::PAGE), Caching::Uncached, cx) {
+        assert!(rig.pool().put(block, cx).is_ok());
     }
-    rig.pool().trim(ALL, cx);
+    rig.pool().trim(Zones::ALL, ALL, cx);
 }
 
 struct Trial(Plan);
@@ -268,7 +269,7 @@ fn one_stops(ground: &Ground, trial: &Trial, scenario: &impl Fn(&Rig<'_>) -> Tri
     let stopped = state.stopped;
     match (outcome, trial.0.then) {
         (outcome, Then::Destroy) if stopped => assert_eq!(outcome, Err(Failure::Stopped)),
-        (Err(Failure::Differs(_) | Failure::Pin(_)), Then::TurnRound) if stopped => {}
+        (Err(Failure::Differs(_) | Failure::Access(_)), Then::TurnRound) if stopped => {}
         (outcome, _) => assert_eq!(outcome, Ok(())),
     }
     rig.clear();

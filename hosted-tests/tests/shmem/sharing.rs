@@ -27,13 +27,13 @@ fn everybody_sees_the_same_bytes() {
         // SAFETY: as above.
         unsafe { there.add(at as usize + 5).write_volatile(window as u8) };
         let mut byte = [0];
-        assert_eq!((block.copy_out(5, &mut byte), byte[0]), (1, window as u8));
+        assert_eq!((block.read_at(5, &mut byte), byte[0]), (1, window as u8));
     }
     file.write_all_at(b"from outside", at + 100).expect("it is in the file");
     let mut text = [0; 12];
-    block.copy_out(100, &mut text);
+    block.read_at(100, &mut text);
     assert_eq!(&text, b"from outside");
-    block.copy_in(100, b"from  within");
+    block.write_at(100, b"from  within");
     file.read_exact_at(&mut text, at + 100).expect("it is in the file");
     assert_eq!(&text, b"from  within");
     // Nobody can take pages away from under the mapping.
@@ -43,8 +43,8 @@ fn everybody_sees_the_same_bytes() {
     let flags =
         flags.lines().find_map(|line| line.strip_prefix("flags:")).expect("it has flags").trim().to_owned();
     assert!(u32::from_str_radix(&flags, 8).expect("octal") & libc::O_CLOEXEC as u32 != 0, "closed on exec");
-    arena.release(other);
-    arena.release(block);
+    arena.free(other);
+    arena.free(block);
 }
 
 /// Rule: the windows are neither in children nor in core dumps, and ask for huge pages, unless one would be larger than a
@@ -78,19 +78,19 @@ fn what_was_exported_has_no_second_owner() {
     settles(&arena, 0, 4, 0);
     let (lower, upper) = arena.split(handle).expect("it is stored");
     let lower = arena.take_back(lower, THREAD).expect("it is stored");
-    arena.release(arena.discard(upper).expect("it is stored").expect("a block"));
+    arena.free(arena.discard(upper).expect("it is stored").expect("a block"));
     assert_eq!(arena.usage().retired, Pages::new(2));
-    arena.release(lower);
+    arena.free(lower);
     assert_eq!(arena.usage().retired, Pages::new(4));
     for _ in 0..3 {
         let mut all = Vec::new();
-        while let Ok(mut block) = arena.allocate(Order::PAGE, THREAD) {
+        while let Ok(mut block) = arena.allocate(AllocRequest::new(Order::PAGE), THREAD) {
             assert!(!gone.contains(&arena.offset(&block).expect("it is of this arena")), "a second owner");
             fill(&mut block, 4);
             all.push(block);
         }
         assert_eq!(all.len(), 32 - 4);
-        all.into_iter().for_each(|block| arena.release(block));
+        all.into_iter().for_each(|block| arena.free(block));
         settles(&arena, 0, 0, 0);
         assert_eq!(arena.memory_bytes().expect("a descriptor"), 0, "also that of the retired pages");
     }
@@ -113,7 +113,7 @@ fn what_was_exported_goes_to_no_shelf() {
 #[test]
 fn what_a_guest_wrote_is_wiped() {
     let arena = arena(1);
-    let pool = forebay::Pool::<_, [Place<_>; 1]>::new(&arena, 1);
+    let pool = forebay::pool::Pool::<_, [Place<_>; 1]>::new(&arena, 1);
     let block = pool.take(Order::PAGE, (), THREAD).expect("there is room");
     let first = range(&arena, block.block()).cast::<u8>();
     // SAFETY: the range is mapped, and nobody else is at it.
@@ -129,7 +129,7 @@ fn what_a_guest_wrote_is_wiped() {
 #[test]
 fn what_others_wrote_is_wiped() {
     let arena = arena(1);
-    let mut block = arena.allocate(Order::PAGE, THREAD).expect("there is room");
+    let mut block = arena.allocate(AllocRequest::new(Order::PAGE), THREAD).expect("there is room");
     let first = range(&arena, &block).cast::<u8>();
     // SAFETY: the range is mapped, and nobody else is at it.
     unsafe { first.write_volatile(7) };
@@ -190,14 +190,14 @@ fn over_memory_of_somebody_else() {
         (arena.total(), arena.window(0), arena.window(1)),
         (Pages::new(1024), Some(maps[0]), Some(maps[1]))
     );
-    let mut block = arena.allocate(order(8), THREAD).expect("there is room");
+    let mut block = arena.allocate(AllocRequest::new(order(8)), THREAD).expect("there is room");
     assert_eq!(arena.offset(&block), Some(MIB as u64));
     block.zero();
     assert!(content(&block).iter().all(|byte| *byte == 0), "what was there before");
-    let mut next = arena.allocate(order(8), THREAD).expect("there is room");
+    let mut next = arena.allocate(AllocRequest::new(order(8)), THREAD).expect("there is room");
     next.zero();
     assert!(content(&next).iter().all(|byte| *byte == 0), "what was there before");
-    arena.release(next);
+    arena.free(next);
     let bytes = fill(&mut block, 5);
     let mut seen = vec![0; MIB];
     outside.read_exact_at(&mut seen, MIB as u64).expect("it is in the file");
@@ -206,7 +206,7 @@ fn over_memory_of_somebody_else() {
     let settled = settle(&arena);
     assert_eq!((settled.reclaimable, settled.held, settled.error), (Pages::new(256), Pages::ZERO, None));
     assert!(maps.iter().all(|map| !is_mapped(*map)));
-    arena.release(comes_back(&arena, handle, &bytes));
+    arena.free(comes_back(&arena, handle, &bytes));
     settle(&arena);
     outside.read_exact_at(&mut seen, 0).expect("it is in the file");
     assert!(seen == [7; MIB], "what lies before the arena is not its own");

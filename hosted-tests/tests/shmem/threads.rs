@@ -59,7 +59,7 @@ fn reclaimable_means_not_mapped() {
             while !settling.is_finished() {
                 let again = |handle| match arena.take_back(handle, INTERRUPT) {
                     Ok(mut block) => {
-                        block.copy_in(0, &[1]);
+                        block.write_at(0, &[1]);
                         handed(&arena, block)
                     }
                     Err(refused) => refused.item,
@@ -74,7 +74,7 @@ fn reclaimable_means_not_mapped() {
             "round {round}: reclaimable, and in a page table"
         );
         for handle in handles {
-            arena.release(arena.discard(handle).expect("it is stored").expect("the same block"));
+            arena.free(arena.discard(handle).expect("it is stored").expect("the same block"));
         }
         settles(&arena, 0, 0, 0);
     }
@@ -97,10 +97,10 @@ fn taken_back_means_mapped() {
             assert_eq!(settling.join().expect("it does not panic").error, None);
             for block in back.into_iter().map(|block| block.expect("it is one")) {
                 assert!(is_mapped(range(&arena, &block)), "round {round}: resident, and not in a page table");
-                arena.release(block);
+                arena.free(block);
             }
             for handle in left.into_iter().map(|refused| refused.expect_err("it is one").item) {
-                arena.release(arena.discard(handle).expect("it is stored").expect("the same block"));
+                arena.free(arena.discard(handle).expect("it is stored").expect("the same block"));
             }
         });
         settles(&arena, 0, 0, 0);
@@ -133,7 +133,7 @@ fn resident_means_mapped() {
         );
         for (block, bytes) in back {
             assert!(content(&block) == bytes);
-            arena.release(block);
+            arena.free(block);
         }
     }
 }

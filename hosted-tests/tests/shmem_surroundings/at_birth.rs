@@ -110,7 +110,7 @@ fn fallbacks() {
     assert_eq!(report.huge_pages, HugePages::Unknown);
     assert!(!report.features.contains(Features::FOLIO_SCAN));
     let blocks = goods.fill(2 * MIB, order(9));
-    goods.release(blocks);
+    goods.free(blocks);
     goods.all_home();
 
     for call in [

@@ -4,7 +4,7 @@ use crate::alone::{Case, Place};
 use crate::common::{ALL, CX, order};
 use crate::goods::{Block, Goods, MIB, PAGE, compare, page, write};
 use crate::raw::in_fork;
-use forebay::{BackingStore, Handle, Order, OutOfFrames, OwnedBlock, Platform, StoreError, StoreId};
+use forebay::{AllocError, BackingStore, Handle, Order, OwnedBlock, Platform, StoreError, StoreId};
 use forebay_backends::shmem::Arena;
 
 pub(crate) const CASES: &[Case] = &[
@@ -27,7 +27,7 @@ impl Estate {
     fn new() -> Estate {
         let arena = Arena::builder(32 * MIB as u64).windows(2).create().unwrap();
         let block = |n: usize| {
-            let mut block = arena.allocate(order(3), CX).unwrap();
+            let mut block = arena.allocate(AllocRequest::new(order(3)), CX).unwrap();
             write(&mut block, n * 8);
             block
         };
@@ -36,8 +36,8 @@ impl Estate {
         let copies = arena.copies(COPIES);
         let copied = (512..520).map(|n| {
             let source = block(n);
-            let handle = BackingStore::save(&copies, &source, order(3), CX).unwrap();
-            arena.release(source);
+            let handle = BackingStore::save(&copies, &source, order(3), None, CX).unwrap();
+            arena.free(source);
             handle
         });
         let copied = copied.collect();
@@ -56,15 +56,15 @@ impl Estate {
         blocks.extend(stored.into_iter().map(|handle| arena.take_back(handle, CX).unwrap()));
         for (n, handle) in copied.into_iter().enumerate() {
             let copies = arena.copies(COPIES);
-            let mut target = arena.allocate(order(3), CX).unwrap();
+            let mut target = arena.allocate(AllocRequest::new(order(3)), CX).unwrap();
             BackingStore::load(&copies, &handle, &mut target, crate::common::NONE, CX).unwrap();
             compare(&target, (512 + n) * 8);
-            arena.release(target);
+            arena.free(target);
             assert!(BackingStore::<Block>::discard(&copies, handle).unwrap().is_none());
         }
         for (n, block) in blocks.into_iter().enumerate() {
             compare(&block, n * 8);
-            arena.release(block);
+            arena.free(block);
         }
         assert_eq!(arena.settle(ALL, CX, &mut |_| ()).error, None);
         crate::goods::empty(&arena);
@@ -84,7 +84,7 @@ fn child(estate: Estate, f: impl FnOnce(Estate)) -> Estate {
 fn no_rights() {
     let estate = child(Estate::new(), |estate| {
         let Estate { arena, mut resident, mut stored, mut copied } = estate;
-        assert_eq!(arena.allocate(Order::PAGE, CX).err(), Some(OutOfFrames::Unavailable));
+        assert_eq!(arena.allocate(AllocRequest::new(Order::PAGE), CX).err(), Some(AllocError::Unavailable));
         unreachable_bytes(&mut resident[0]);
         assert_eq!((arena.offset(&resident[0]), arena.export(&resident[0])), (None, None));
 
@@ -94,8 +94,8 @@ fn no_rights() {
         assert_eq!((refused.item.pfn(), refused.item.order()), (pfn, order));
         let (left, right) = refused.item.split().unwrap();
         let (left, right) = arena.join(left, right).expect_err("nor joined");
-        arena.release(left);
-        arena.release(right);
+        arena.free(left);
+        arena.free(right);
 
         let refused = arena.take_back(stored.remove(0), CX).unwrap_err();
         assert_eq!(refused.why, StoreError::Unavailable);
@@ -108,7 +108,7 @@ fn no_rights() {
 
         let copies = arena.copies(COPIES);
         let mut block = resident.remove(0);
-        let saved = BackingStore::save(&copies, &block, Order::PAGE, CX);
+        let saved = BackingStore::save(&copies, &block, Order::PAGE, None, CX);
         assert_eq!(saved.unwrap_err(), StoreError::Unavailable);
         let loaded = BackingStore::load(&copies, &copied[0], &mut block, crate::common::NONE, CX);
         assert_eq!(loaded.unwrap_err(), StoreError::Unavailable);
@@ -123,7 +123,7 @@ fn no_rights() {
 
 fn unreachable_bytes(block: &mut Block) {
     let mut bytes = [0xA5; PAGE];
-    assert_eq!((block.copy_out(0, &mut bytes), block.copy_in(0, &page(0))), (0, 0));
+    assert_eq!((block.read_at(0, &mut bytes), block.write_at(0, &page(0))), (0, 0));
     block.zero();
     assert!(bytes == [0xA5; PAGE], "something was read");
 }
@@ -138,13 +138,16 @@ fn dropped() {
     });
     let estate = child(estate, |estate| {
         let Estate { arena, resident, .. } = estate;
-        resident.into_iter().for_each(|block| arena.release(block));
+        resident.into_iter().for_each(|block| arena.free(block));
         drop(arena);
     });
     // A child's child has no more.
     let estate = child(estate, |estate| {
         let (estate, ended) = in_fork(estate, |mut estate| {
-            assert_eq!(estate.arena.allocate(Order::PAGE, CX).err(), Some(OutOfFrames::Unavailable));
+            assert_eq!(
+                estate.arena.allocate(AllocRequest::new(Order::PAGE), CX).err(),
+                Some(AllocError::Unavailable)
+            );
             unreachable_bytes(&mut estate.resident[0]);
         });
         assert_eq!(ended, 0);
@@ -161,8 +164,11 @@ fn own() {
             let refused = mine.transfer(estate.resident.pop().unwrap()).unwrap_err();
             assert_eq!(refused.why, StoreError::WrongStore, "a block of the parent's");
             assert_eq!(mine.offset(&refused.item), None);
-            mine.release(refused.item);
-            assert_eq!(estate.arena.allocate(Order::PAGE, CX).err(), Some(OutOfFrames::Unavailable));
+            mine.free(refused.item);
+            assert_eq!(
+                estate.arena.allocate(AllocRequest::new(Order::PAGE), CX).err(),
+                Some(AllocError::Unavailable)
+            );
         };
         let goods = Goods::usual();
         theirs(&mut estate, &goods.arena);
@@ -171,7 +177,10 @@ fn own() {
         goods.round();
         // And one of its child's.
         let (kept, ended) = in_fork(kept, |_| {
-            assert_eq!(goods.arena.allocate(Order::PAGE, CX).err(), Some(OutOfFrames::Unavailable));
+            assert_eq!(
+                goods.arena.allocate(AllocRequest::new(Order::PAGE), CX).err(),
+                Some(AllocError::Unavailable)
+            );
             let own = Goods::usual();
             own.round();
             own.all_home();

@@ -3,7 +3,7 @@
 use crate::alone::{Case, Place};
 use crate::common::{ALL, CX, NONE, forebay, order, pages};
 use crate::goods::{Goods, MIB, PAGE, compare, write};
-use forebay::{BackingStore, Buffer, Evict, Order, OutOfFrames, OwnedBlock, Platform, StoreError};
+use forebay::{AllocError, BackingStore, Buffer, Evict, Order, OwnedBlock, Platform, StoreError};
 use forebay_backends::shmem::Arena;
 
 pub(crate) const CASES: &[Case] = &[
@@ -18,7 +18,10 @@ fn exhausted() {
     let blocks = goods.fill(4 * MIB, order(9));
     let full = || {
         for order in [Order::PAGE, order(9)] {
-            assert_eq!(goods.watched().allocate(order, CX).err(), Some(OutOfFrames::Exhausted));
+            assert_eq!(
+                goods.watched().allocate(AllocRequest::new(order), CX).err(),
+                Some(AllocError::Exhausted)
+            );
         }
     };
     full();
@@ -31,13 +34,16 @@ fn exhausted() {
     goods.check(&blocks);
     handles = goods.hand_over(blocks);
     let dropped = goods.watched().discard(handles.remove(0)).unwrap().expect("a block");
-    goods.watched().release(dropped);
-    let mut again = goods.watched().allocate(order(9), CX).expect("the addresses of what was discarded");
+    goods.watched().free(dropped);
+    let mut again = goods
+        .watched()
+        .allocate(AllocRequest::new(order(9)), CX)
+        .expect("the addresses of what was discarded");
     again.zero();
     crate::goods::assert_zeros(&again);
     let second = goods.take_back(handles).remove(0);
     compare(&second, order(9).pages().get());
-    goods.release(vec![again, second]);
+    goods.free(vec![again, second]);
     goods.all_home();
 }
 
@@ -51,7 +57,7 @@ fn reclaimed() {
         crate::common::fill(buffer, seed);
     }
     assert!(buffers[2].write().is_err(), "there is no address for a third");
-    assert_eq!(bay.reclaim(&buffers, ALL, Evict::LADDER, CX).evicted.handed_over, arena.total());
+    assert_eq!(bay.reclaim(&buffers, ALL, Evict::ANY, CX).evicted.transferred, arena.total());
     assert_eq!((bay.settle(ALL, CX).error, arena.stored()), (None, arena.total()));
     assert!(buffers[2].write().is_err(), "nor after a walk");
     crate::common::check(&buffers[0], 1);
@@ -73,7 +79,12 @@ fn limit() {
     let most = pages(2 * MIB / PAGE);
     let goods = Goods::new(Arena::builder(32 * MIB as u64).limit(most).create().unwrap());
     let first = goods.fill(2 * MIB, order(3));
-    let full = || assert_eq!(goods.watched().allocate(Order::PAGE, CX).err(), Some(OutOfFrames::Limit));
+    let full = || {
+        assert_eq!(
+            goods.watched().allocate(AllocRequest::new(Order::PAGE), CX).err(),
+            Some(AllocError::Limit)
+        )
+    };
     full();
     let mut stored = goods.hand_over(first);
     assert_eq!(goods.settle().error, None);
@@ -88,16 +99,16 @@ fn limit() {
     compare(&back, 0);
     full();
     let refused = goods.watched().take_back(left, CX).expect_err("again one more");
-    goods.watched().release(back);
+    goods.watched().free(back);
     second.push(goods.watched().take_back(refused.item, CX).expect("there is room for one"));
     goods.check(&second);
     // Discarding is not subject to the limit.
     for handle in stored {
         let block = goods.watched().discard(handle).unwrap().expect("a block");
-        goods.watched().release(block);
+        goods.watched().free(block);
     }
     write(&mut second[0], 7);
     compare(&second[0], 7);
-    goods.release(second);
+    goods.free(second);
     goods.all_home();
 }

@@ -1,7 +1,7 @@
 //! An arena with contents that are known byte by byte, watched by the oracle.
 
 use crate::common::{ALL, CX, NONE, order, pages};
-use forebay::{BackingStore, Handle, Order, OwnedBlock, Platform, Settled, Spin};
+use forebay::{BackingStore, Handle, Order, OwnedBlock, Platform, port::Settled, sync::SpinRawMutex};
 use forebay_backends::Ram;
 use forebay_backends::shmem::{Arena, ArenaBlock};
 use hosted_tests::{Contents, Watched, World, memory};
@@ -27,25 +27,25 @@ pub(crate) fn page(number: usize) -> [u8; PAGE] {
 /// Writes a block whose first page has that number.
 #[track_caller]
 pub(crate) fn write(block: &mut impl OwnedBlock, number: usize) {
-    for n in 0..block.pages().get() {
-        assert_eq!(block.copy_in(n * PAGE, &page(number + n)), PAGE, "a short block");
+    for n in 0..block.order().pages().get() {
+        assert_eq!(block.write_at(n * PAGE, &page(number + n)), PAGE, "a short block");
     }
 }
 
 /// Compares every byte of a block.
 #[track_caller]
 pub(crate) fn compare(block: &impl OwnedBlock, number: usize) {
-    for n in 0..block.pages().get() {
+    for n in 0..block.order().pages().get() {
         let mut bytes = [0xA5; PAGE];
-        assert_eq!(block.copy_out(n * PAGE, &mut bytes), PAGE, "a short block");
+        assert_eq!(block.read_at(n * PAGE, &mut bytes), PAGE, "a short block");
         assert!(bytes == page(number + n), "page {} has other bytes than were written", number + n);
     }
 }
 
 /// Plain memory, so many pages.
-pub(crate) fn ram(pages: usize) -> Ram<Spin, PAGE> {
+pub(crate) fn ram(pages: usize) -> Ram<SpinRawMutex, PAGE> {
     let ram = Ram::new();
-    let words = memory::words(Ram::<Spin, PAGE>::metadata_words(pages * PAGE));
+    let words = memory::words(Ram::<SpinRawMutex, PAGE>::metadata_words(pages * PAGE));
     ram.add(memory::leak(pages * PAGE, 0), words).expect("good memory");
     ram
 }
@@ -85,7 +85,7 @@ impl Goods {
 
     #[track_caller]
     fn fresh(&self, number: usize, order: Order) -> Block {
-        let mut block = self.watched().allocate(order, CX).expect("there is memory");
+        let mut block = self.watched().allocate(AllocRequest::new(order), CX).expect("there is memory");
         block.zero();
         assert_zeros(&block);
         write(&mut block, number);
@@ -97,14 +97,17 @@ impl Goods {
         let mut number = 0;
         for block in blocks {
             compare(block, number);
-            number += block.pages().get();
+            number += block.order().pages().get();
         }
     }
 
     #[track_caller]
     pub(crate) fn hand_over(&self, blocks: Vec<Block>) -> Vec<Handle> {
         let store = self.watched();
-        blocks.into_iter().map(|block| store.transfer(block).expect("an arena takes its blocks")).collect()
+        blocks
+            .into_iter()
+            .map(|block| store.transfer(block, None).expect("an arena takes its blocks"))
+            .collect()
     }
 
     #[track_caller]
@@ -131,11 +134,11 @@ impl Goods {
         assert_eq!((settled.reclaimable, settled.pending), (stored, NONE));
         let blocks = self.take_back(handles);
         self.check(&blocks);
-        self.release(blocks);
+        self.free(blocks);
     }
 
     pub(crate) fn release(&self, blocks: Vec<Block>) {
-        blocks.into_iter().for_each(|block| self.watched().release(block));
+        blocks.into_iter().for_each(|block| self.watched().free(block));
     }
 
     /// Some in blocks and some handed over, in chunks of their own.
@@ -154,7 +157,7 @@ impl Goods {
         self.check(&kept.resident);
         let mut number = 0;
         for handle in &kept.stored {
-            for n in 0..handle.pages().get() {
+            for n in 0..handle.order().pages().get() {
                 let bytes = self.in_memfd(handle.value() + n);
                 assert!(bytes == page(number), "page {number}, which is stored, has other bytes");
                 number += 1;
@@ -177,8 +180,8 @@ impl Goods {
         self.intact(&kept);
         let blocks = self.take_back(kept.stored);
         self.check(&blocks);
-        self.release(blocks);
-        self.release(kept.resident);
+        self.free(blocks);
+        self.free(kept.resident);
         self.all_home();
     }
 
@@ -214,8 +217,8 @@ pub(crate) fn empty(arena: &Arena) {
 #[track_caller]
 pub(crate) fn assert_zeros(block: &impl OwnedBlock) {
     let mut bytes = [0xA5; PAGE];
-    for n in 0..block.pages().get() {
-        assert_eq!(block.copy_out(n * PAGE, &mut bytes), PAGE, "a short block");
+    for n in 0..block.order().pages().get() {
+        assert_eq!(block.read_at(n * PAGE, &mut bytes), PAGE, "a short block");
         assert!(bytes == [0; PAGE], "page {n} of a zeroed block has old bytes");
     }
 }

@@ -5,7 +5,7 @@ use crate::alone::{Case, Place};
 use crate::common::{ALL, CX, NONE, order, pages};
 use crate::filter::{Refuse, refused};
 use crate::goods::{Goods, MIB, PAGE, assert_zeros, compare, empty, page, ram, write};
-use forebay::{BackingStore, Context, Order, OutOfFrames, OwnedBlock, Platform, StoreError};
+use forebay::{AllocError, BackingStore, Context, Order, OwnedBlock, Platform, StoreError};
 use forebay_backends::shmem::{Arena, Usage};
 use hosted_tests::pages::entries;
 use rustix::io::Errno;
@@ -37,9 +37,10 @@ fn populate() {
         let mut kept = goods.keep();
         let before = goods.arena.usage();
         refused(&POPULATE.map(|advice| Refuse::advice(advice, why)), || {
-            let fresh = goods.watched().allocate(order(9), CX).expect_err("there is no memory");
+            let fresh =
+                goods.watched().allocate(AllocRequest::new(order(9)), CX).expect_err("there is no memory");
             let full = why == Errno::NOMEM;
-            assert_eq!(fresh, if full { OutOfFrames::NoHeadroom } else { OutOfFrames::Failed });
+            assert_eq!(fresh, if full { AllocError::NoHeadroom } else { AllocError::Failed });
             let refused = goods.watched().take_back(Goods::pick(&mut kept), CX).expect_err("nor here");
             let expected = if full { StoreError::NoHeadroom } else { StoreError::Io };
             assert_eq!(refused.why, expected, "{why}");
@@ -48,8 +49,8 @@ fn populate() {
             goods.intact(&kept);
             // A copy needs memory too.
             let copies = goods.arena.copies(forebay::StoreId::new(1).unwrap());
-            let source = ram(1).allocate(Order::PAGE, CX).unwrap();
-            let error = BackingStore::save(&copies, &source, Order::PAGE, CX).expect_err("nor here");
+            let source = ram(1).allocate(AllocRequest::new(Order::PAGE), CX).unwrap();
+            let error = BackingStore::save(&copies, &source, Order::PAGE, None, CX).expect_err("nor here");
             assert_eq!(error, expected);
             assert_eq!(owners(goods.arena.usage()), owners(before));
         });
@@ -84,7 +85,7 @@ fn unmap() {
         assert_eq!((settled.error, settled.pending), (None, NONE));
         let blocks = goods.take_back(more);
         goods.check(&blocks);
-        goods.release(blocks);
+        goods.free(blocks);
         goods.bring_home(kept);
     }
 }
@@ -93,12 +94,12 @@ fn unmap() {
 /// waits for that.
 fn unmap_from_some_windows() {
     let arena = Arena::builder(32 * MIB as u64).windows(3).create().unwrap();
-    let mut block = arena.allocate(order(9), CX).unwrap();
+    let mut block = arena.allocate(AllocRequest::new(order(9)), CX).unwrap();
     write(&mut block, 0);
     let at = arena.offset(&block).unwrap() as usize;
     let address =
         |window| arena.window(window).unwrap().cast::<u8>().map_addr(|a| a.checked_add(at).unwrap());
-    let handle = arena.transfer(block).unwrap();
+    let handle = arena.transfer(block, None).unwrap();
     let second = Refuse::advice(libc::MADV_DONTNEED, Errno::PERM).at(address(1).addr().get());
     refused(&[second], || {
         let settled = arena.settle(ALL, CX, &mut |_| ());
@@ -110,7 +111,7 @@ fn unmap_from_some_windows() {
     let range = NonNull::slice_from_raw_parts(address(0), block.bytes());
     assert!(entries(range).unwrap().iter().all(|entry| entry.present), "it was brought in");
     compare(&block, 0);
-    arena.release(block);
+    arena.free(block);
     assert_eq!(arena.settle(ALL, CX, &mut |_| ()).error, None);
     empty(&arena);
 }
@@ -121,15 +122,16 @@ fn drop_memory() {
     let kept = goods.keep();
     let secret = goods.fill(2 * MIB, order(9));
     let at = goods.arena.offset(&secret[0]).expect("its block") as usize / PAGE;
-    goods.release(secret);
+    goods.free(secret);
     let fallocate = Refuse::new(libc::SYS_fallocate, Errno::OPNOTSUPP);
     refused(&[fallocate], || {
         let settled = goods.settle();
         assert_eq!(settled.error, Some(StoreError::Io));
         assert_eq!(settled.held, pages(2 * MIB / PAGE), "it still has its memory");
         assert!(goods.in_memfd(at) == page(0), "and its bytes");
-        let mut blocks: Vec<_> =
-            (0..2 * MIB / PAGE).map(|_| goods.watched().allocate(Order::PAGE, CX).unwrap()).collect();
+        let mut blocks: Vec<_> = (0..2 * MIB / PAGE)
+            .map(|_| goods.watched().allocate(AllocRequest::new(Order::PAGE), CX).unwrap())
+            .collect();
         let again = blocks.iter().filter(|b| goods.arena.offset(b) >= Some((at * PAGE) as u64)).count();
         assert_eq!(again, blocks.len(), "the same pages are in use again");
         for block in &mut blocks {
@@ -137,7 +139,7 @@ fn drop_memory() {
             assert_zeros(block);
         }
         goods.intact(&kept);
-        goods.release(blocks);
+        goods.free(blocks);
     });
     goods.bring_home(kept);
     assert!(goods.in_memfd(at) == [0; PAGE], "the system has it back");
@@ -151,20 +153,20 @@ fn dropped_and_unmapped() {
     assert_eq!(goods.settle().error, None);
     for handle in stored {
         let block = goods.watched().discard(handle).unwrap().expect("it is a block");
-        goods.watched().release(block);
+        goods.watched().free(block);
     }
     refused(&[Refuse::new(libc::SYS_fallocate, Errno::OPNOTSUPP)], || {
         assert_eq!(goods.settle().error, Some(StoreError::Io));
     });
-    let now = goods.watched().allocate(Order::PAGE, Context::INTERRUPT);
-    assert_eq!(now.expect_err("its memory may be in swap"), OutOfFrames::Exhausted);
+    let now = goods.watched().allocate(AllocRequest::new(Order::PAGE), Context::INTERRUPT);
+    assert_eq!(now.expect_err("its memory may be in swap"), AllocError::Exhausted);
     let populate = POPULATE.map(|advice| Refuse::advice(advice, Errno::NOMEM));
-    let fresh = refused(&populate, || goods.watched().allocate(Order::PAGE, CX).err());
-    assert_eq!(fresh, Some(OutOfFrames::NoHeadroom));
-    let mut block = goods.watched().allocate(Order::PAGE, CX).unwrap();
+    let fresh = refused(&populate, || goods.watched().allocate(AllocRequest::new(Order::PAGE), CX).err());
+    assert_eq!(fresh, Some(AllocError::NoHeadroom));
+    let mut block = goods.watched().allocate(AllocRequest::new(Order::PAGE), CX).unwrap();
     block.zero();
     assert_zeros(&block);
-    goods.watched().release(block);
+    goods.watched().free(block);
     goods.all_home();
 }
 
@@ -188,7 +190,7 @@ fn everything() {
     let spare = goods.fill(MIB, order(3));
     let spare = refused(&calls.map(|call| Refuse::new(call, Errno::PERM)), || {
         assert!(goods.arena.memory_bytes().is_err());
-        assert_eq!(goods.watched().allocate(order(9), CX).err(), Some(OutOfFrames::Failed));
+        assert_eq!(goods.watched().allocate(AllocRequest::new(order(9)), CX).err(), Some(AllocError::Failed));
         let refused = goods.watched().take_back(Goods::pick(&mut kept), CX).unwrap_err();
         Goods::put(&mut kept, refused.item);
         // No system is needed for these.
@@ -206,6 +208,6 @@ fn everything() {
     });
     let blocks = goods.take_back(spare);
     goods.check(&blocks);
-    goods.release(blocks);
+    goods.free(blocks);
     goods.bring_home(kept);
 }

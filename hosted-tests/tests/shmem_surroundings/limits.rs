@@ -73,7 +73,7 @@ fn descriptors() {
                 assert_eq!(goods.settle().error, None);
                 let blocks = goods.take_back(handles);
                 goods.check(&blocks);
-                goods.release(blocks);
+                goods.free(blocks);
                 goods.all_home();
                 limit(Resource::Nofile, 64);
             }

@@ -80,7 +80,7 @@ fn small() {
         let block = goods.fill(4 * MIB, order(9));
         let usage = goods.arena.usage();
         assert_eq!((usage.huge_chunks, usage.small_chunks), (0, 2));
-        goods.release(block);
+        goods.free(block);
     }
     goods.round();
     goods.all_home();
@@ -115,7 +115,7 @@ fn small_chunks() {
         let goods = Goods::new(Arena::builder(32 * MIB as u64).chunk(chunk).windows(2).create().unwrap());
         let block = goods.fill(PAGE, order(0));
         assert_eq!(goods.arena.memory_bytes().unwrap(), chunk as u64);
-        goods.release(block);
+        goods.free(block);
         goods.all_home();
         let kept = goods.keep();
         assert_eq!(goods.arena.memory_bytes().unwrap(), 6 * MIB as u64);

@@ -1,6 +1,6 @@
 //! A store that breaks its contract: what it was given comes back, or is said to be lost. Never is it zeros.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use std::sync::Mutex;
@@ -59,7 +59,7 @@ impl BackingStore<RamBlock<PAGE>> for Bad<'_> {
         }
     }
     fn save(&self, block: &RamBlock<PAGE>, order: Order, cx: Context) -> Result<Handle, StoreError> {
-        self.copies.save(block, order, cx)
+        self.copies.save(block, order, None, cx)
     }
     fn load(
         &self,
@@ -78,7 +78,7 @@ fn bad(copies: &Far, gives: Gives, larger: bool) -> Bad<'_> {
 
 /// What is left of blocks that were lost.
 fn give_kept_back(near: &Near, store: &Bad<'_>) {
-    store.kept.lock().unwrap().drain(..).for_each(|block| near.release(block));
+    store.kept.lock().unwrap().drain(..).for_each(|block| near.free(block));
 }
 
 /// Rule: a transfer whose handle is of another order did not happen: the block comes back by a discard, and stays or is
@@ -88,25 +88,25 @@ fn a_handle_of_another_order_gives_the_block_back() {
     let (near, far) = (near(16), far(16));
     for larger in [false, true] {
         let store = bad(&far, Gives::TheBlock, larger);
-        let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&near, &store, 0);
+        let home = &Forebay::new(&near, &store);
         let mut slots = [const { Slot::EMPTY }; 8];
-        let (tile, many) = (Buffer::new(home, order(2)), Buffer::over(&mut slots, home));
+        let (tile, many) = (Buffer::new(home, order(2)), Buffer::with_slots(home, &mut slots[..], Order::PAGE));
         fill(&tile, 1);
         fill(&many, 2);
         let at = tile.read().unwrap().as_ptr();
         let evicted = tile.evict(ALL, Evict::TRANSFER, CX).unwrap();
         assert_eq!((evicted.moved(), evicted.refused), (NONE, pages(4)));
-        assert_eq!(evicted.why, Some(StayReason::Store(StoreError::Io)));
+        assert_eq!(evicted.why, Some(RefusalReason::Store(StoreError::Io)));
         assert_eq!((tile.residency(), tile.read().unwrap().as_ptr()), (residency(4, 0, 0), at));
         check(&tile, 1);
         for buffer in [&many as &dyn Evictable, &tile] {
-            let copied = home.reclaim(&[buffer], ALL, Evict::LADDER, CX).evicted.copied;
+            let copied = home.reclaim(&[buffer], ALL, Evict::ANY, CX).evicted.copied;
             assert!(copied == pages(8) || copied == pages(4));
         }
         check(&tile, 1);
         check(&many, 2);
         drop((tile, many));
-        assert_eq!((near.free(), far.space().pages), (near.total(), far.total()));
+        assert_eq!((near.unused(), far.space().pages), (near.total(), far.total()));
     }
 }
 
@@ -116,7 +116,7 @@ fn a_handle_of_another_order_gives_the_block_back() {
 fn what_a_store_keeps_is_said_to_be_lost() {
     let (near, far) = (near(16), far(16));
     for gives in [Gives::Nothing, Gives::AnError] {
-        for how in [Evict::TRANSFER, Evict::LADDER] {
+        for how in [Evict::TRANSFER, Evict::ANY] {
             is_lost(&near, &far, gives, how);
         }
     }
@@ -125,20 +125,26 @@ fn what_a_store_keeps_is_said_to_be_lost() {
 #[track_caller]
 fn is_lost(near: &Near, far: &Far, gives: Gives, how: Evict) {
     let store = bad(far, gives, false);
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(near, &store, 0);
+    let home = &Forebay::new(near, &store);
     let mut slots = [const { Slot::EMPTY }; 4];
-    let (tile, many) = (Buffer::new(home, order(2)), Buffer::over(&mut slots, home));
+    let (tile, many) = (Buffer::new(home, order(2)), Buffer::with_slots(home, &mut slots[..], Order::PAGE));
     fill(&tile, 1);
     fill(&many, 2);
     assert_eq!(tile.evict(ALL, how, CX).unwrap().moved(), NONE, "{gives:?} {how:?}");
     assert_eq!(many.evict(ALL, how, CX).unwrap().moved(), NONE, "{gives:?} {how:?}");
     let counted: Vec<_> = home.stats().refusals.iter().collect();
-    assert_eq!(counted, [(StayReason::Store(StoreError::Io), 2)], "one for each block");
+    assert_eq!(counted, [(RefusalReason::Store(StoreError::Io), 2)], "one for each block");
     for _ in 0..2 {
-        assert_eq!((tile.read().err(), tile.write().err()), (Some(PinError::Lost), Some(PinError::Lost)));
-        assert_eq!((many.read().err(), many.write().err()), (Some(PinError::Lost), Some(PinError::Lost)));
-        assert_eq!(many.restore(ALL, CX).why, Some(PinError::Lost));
-        assert_eq!(many.populate(ALL, CX).why, Some(PinError::Lost));
+        assert_eq!(
+            (tile.read().err(), tile.write().err()),
+            (Some(AccessError::Lost), Some(AccessError::Lost))
+        );
+        assert_eq!(
+            (many.read().err(), many.write().err()),
+            (Some(AccessError::Lost), Some(AccessError::Lost))
+        );
+        assert_eq!(many.restore(ALL, CX).why, Some(AccessError::Lost));
+        assert_eq!(many.populate(ALL, CX).why, Some(AccessError::Lost));
     }
     tile.purge(CX).unwrap();
     many.purge(CX).unwrap();
@@ -148,14 +154,14 @@ fn is_lost(near: &Near, far: &Far, gives: Gives, how: Evict) {
     check(&many, 3);
     drop((tile, many));
     give_kept_back(near, &store);
-    assert_eq!((near.free(), far.space().pages), (near.total(), far.total()));
+    assert_eq!((near.unused(), far.space().pages), (near.total(), far.total()));
 }
 
 /// Rule: where it does not come back whole, the contents are lost: nobody reads a part, or zeros behind it.
 #[test]
 fn half_of_a_block_is_not_the_contents() {
     let (near, far) = (near(16), far(16));
-    for how in [Evict::TRANSFER, Evict::LADDER] {
+    for how in [Evict::TRANSFER, Evict::ANY] {
         is_lost(&near, &far, Gives::Half, how);
     }
 }

@@ -1,8 +1,10 @@
 //! Faults on purpose, and the trace of every call.
 
 use forebay::{
-    BackingStore, BufferId, Caching, Context, Handle, Mode, ModeRefused, Order, OutOfFrames, OwnedBlock,
-    Pages, Platform, Spin, StoreError, StoreId,
+    AllocError, BackingStore, BufferId, Caching, Context, Handle, Order, OwnedBlock, Pages, Platform,
+    StoreError, StoreId,
+    frame::{Mode, ModeRefused},
+    sync::SpinRawMutex,
 };
 use forebay_backends::{Event, Faults, Faulty, Ram, RamBlock, RamRegion, Traced};
 use hosted_tests::conformance::{content, fill, order, pattern};
@@ -10,8 +12,8 @@ use hosted_tests::memory::{leak, words};
 use std::cell::RefCell;
 
 const PAGE: usize = 512;
-type Source = Ram<Spin, PAGE>;
-type Slow = RamRegion<Spin, PAGE, 4>;
+type Source = Ram<SpinRawMutex, PAGE>;
+type Slow = RamRegion<SpinRawMutex, PAGE, 4>;
 
 fn source() -> Source {
     let ram = Source::new();
@@ -30,13 +32,13 @@ struct Modes(Source);
 
 impl Platform for Modes {
     type Block = RamBlock<PAGE>;
-    type Lock = Spin;
+    type RawMutex = SpinRawMutex;
     type Mode = Caching;
-    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
-        self.0.allocate(order, cx)
+    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
+        self.0.allocate(AllocRequest::new(order), cx)
     }
     fn release(&self, block: RamBlock<PAGE>) {
-        self.0.release(block);
+        self.0.free(block);
     }
     fn join(
         &self,
@@ -54,16 +56,16 @@ const T: Context = Context::THREAD;
 /// what was handed in is with the caller.
 #[test]
 fn the_kth_call_of_a_store_fails_and_does_nothing() {
-    let (source, store) = (source(), Faulty::<_, Spin>::new(region()));
+    let (source, store) = (source(), Faulty::<_, SpinRawMutex>::new(region()));
     let space = || BackingStore::<RamBlock<PAGE>>::space(&store);
     for kth in 0..8 {
         store.set(ONLY_KTH(kth));
         let fails = |call: u32| call == kth;
-        let mut block = source.allocate(order(1), T).unwrap();
+        let mut block = source.allocate(AllocRequest::new(order(1)), T).unwrap();
         fill(&mut block, 1);
         let (pfn, free) = (block.pfn(), space());
         // Call 0: a transfer.
-        let handle = match store.transfer(block) {
+        let handle = match store.transfer(block, None) {
             Ok(handle) => handle,
             Err(refused) => {
                 assert!(fails(0) && refused.why == StoreError::Io && refused.item.pfn() == pfn);
@@ -74,22 +76,22 @@ fn the_kth_call_of_a_store_fails_and_does_nothing() {
         };
         let call = store.calls();
         // Settling: nothing is written out, and the error is told.
-        let settled = store.settle(Pages::MAX, T, &mut |block| source.release(block));
+        let settled = store.settle(Pages::MAX, T, &mut |block| source.free(block));
         assert_eq!(settled.error, fails(call).then_some(StoreError::Io));
         assert_eq!(settled.freed, Pages::new(if fails(call) { 0 } else { 2 }));
         assert_eq!(settled.freed + settled.pending, Pages::new(2));
-        store.settle(Pages::MAX, T, &mut |block| source.release(block));
+        store.settle(Pages::MAX, T, &mut |block| source.free(block));
         let call = store.calls();
         // Taking back and splitting: the handle comes back.
         let refused = store.take_back(handle, Context::THREAD).unwrap_err();
-        assert_eq!(refused.why, if fails(call) { StoreError::Io } else { StoreError::OtherWay });
+        assert_eq!(refused.why, if fails(call) { StoreError::Io } else { StoreError::WrongKind });
         let call = store.calls();
         let (lower, upper) = store.split(refused.item).unwrap_or_else(|refused| {
             assert!(fails(call) && refused.why == StoreError::Io);
             store.split(refused.item).expect("only the k-th fails")
         });
         // Loading: the block is untouched.
-        let mut block = source.allocate(order(1), T).unwrap();
+        let mut block = source.allocate(AllocRequest::new(order(1)), T).unwrap();
         fill(&mut block, 2);
         let call = store.calls();
         match store.load(&upper, &mut block, Pages::ZERO, T) {
@@ -98,7 +100,7 @@ fn the_kth_call_of_a_store_fails_and_does_nothing() {
         }
         // Saving: nothing is stored.
         let (free, call) = (space(), store.calls());
-        let saved: Result<Handle, _> = store.save(&block, Order::PAGE, T);
+        let saved: Result<Handle, _> = store.save(&block, Order::PAGE, None, T);
         assert_eq!(saved.is_err(), fails(call));
         assert_eq!(space() == free, fails(call));
         // Discarding never fails, and is not counted.
@@ -106,27 +108,27 @@ fn the_kth_call_of_a_store_fails_and_does_nothing() {
         for handle in [lower, upper].into_iter().chain(saved) {
             assert!(matches!(BackingStore::<RamBlock<PAGE>>::discard(&store, handle), Ok(None)));
         }
-        source.release(block);
+        source.free(block);
         assert_eq!((store.calls(), store.failed()), (calls, u32::from(kth < calls)));
         assert!(calls >= 7 && kth <= calls);
     }
-    assert_eq!((source.free(), space().pages), (source.total(), store.inner().total()));
+    assert_eq!((source.unused(), space().pages), (source.total(), store.inner().total()));
 }
 
 /// Rule: the same of a platform: `allocate`, `set_mode` and the hooks may fail; `release` and `join` are not counted.
 #[test]
 fn the_kth_call_of_a_platform_fails() {
-    let faulty = Faulty::<_, Spin>::new(Modes(source()));
+    let faulty = Faulty::<_, SpinRawMutex>::new(Modes(source()));
     for kth in 0..5 {
         faulty.set(ONLY_KTH(kth));
-        let (id, from) = (BufferId(3), Caching::PLAIN);
+        let (id, from) = (BufferId(3), Caching::CACHED);
         let mut failed = vec![faulty.before_evict(id, T).is_err(), faulty.after_restore(id, T).is_err()];
-        let block = faulty.allocate(order(1), T);
+        let block = faulty.allocate(AllocRequest::new(order(1)), T);
         failed.push(block.is_err());
-        let mut block = block.unwrap_or_else(|_| faulty.inner().allocate(order(1), T).unwrap());
+        let mut block = block.unwrap_or_else(|_| faulty.inner().allocate(AllocRequest::new(order(1)), T).unwrap());
         failed.push(faulty.set_mode(&mut block, from, Caching::Uncached, Context::THREAD).is_err());
         let (left, right) = block.split().unwrap();
-        faulty.release(faulty.join(left, right).unwrap());
+        faulty.free(faulty.join(left, right).unwrap());
         assert_eq!(failed, (0..4).map(|call| call == kth).collect::<Vec<_>>());
         assert_eq!((faulty.calls(), faulty.failed()), (4, u32::from(kth < 4)));
     }
@@ -134,7 +136,7 @@ fn the_kth_call_of_a_platform_fails() {
 }
 
 fn drawn(per_mille: u16, seed: u32) -> Vec<bool> {
-    let faulty = Faulty::<_, Spin>::new(source());
+    let faulty = Faulty::<_, SpinRawMutex>::new(source());
     faulty.set(Faults { kth: None, per_mille, seed });
     let failed: Vec<_> = (0..1000).map(|_| faulty.before_evict(BufferId(0), T).is_err()).collect();
     assert_eq!(failed.iter().filter(|f| **f).count(), faulty.failed() as usize);
@@ -155,7 +157,7 @@ fn so_many_of_a_thousand_fail() {
     }
     assert_ne!(drawn(500, 1), drawn(500, 9), "another seed, the same faults");
     // Setting begins again.
-    let faulty = Faulty::<_, Spin>::new(source());
+    let faulty = Faulty::<_, SpinRawMutex>::new(source());
     let faults = Faults { kth: Some(2), per_mille: 300, seed: 5 };
     let run = || {
         faulty.set(faults);
@@ -170,22 +172,22 @@ fn so_many_of_a_thousand_fail() {
 #[test]
 fn every_call_of_a_platform_is_traced() {
     let seen = RefCell::new(Vec::new());
-    let faulty = Faulty::<_, Spin>::new(Modes(source()));
+    let faulty = Faulty::<_, SpinRawMutex>::new(Modes(source()));
     let traced = Traced::new(&faulty, |e: &Event| seen.borrow_mut().push(*e));
-    let (id, plain, other) = (BufferId(9), Caching::PLAIN, Caching::WriteCombined);
-    let mut block = traced.allocate(order(1), T).unwrap();
+    let (id, plain, other) = (BufferId(9), Caching::CACHED, Caching::WriteCombined);
+    let mut block = traced.allocate(AllocRequest::new(order(1)), T).unwrap();
     let pfn = block.pfn();
     traced.set_mode(&mut block, plain, other, Context::THREAD).unwrap();
     traced.set_mode(&mut block, other, plain, Context::THREAD).unwrap();
     traced.before_evict(id, T).unwrap();
     traced.after_restore(id, T).unwrap();
     faulty.set(Faults { kth: None, per_mille: 1000, seed: 0 });
-    assert!(traced.allocate(order(0), T).is_err());
+    assert!(traced.allocate(AllocRequest::new(order(0)), T).is_err());
     assert!(traced.set_mode(&mut block, plain, other, Context::THREAD).is_err());
     assert!(traced.before_evict(id, T).is_err() && traced.after_restore(id, T).is_err());
     let (left, right) = block.split().unwrap();
     let (right, left) = traced.join(right, left).unwrap_err();
-    traced.release(traced.join(left, right).unwrap());
+    traced.free(traced.join(left, right).unwrap());
     let busy = Err(forebay::Busy);
     assert_eq!(
         *seen.borrow(),
@@ -195,7 +197,7 @@ fn every_call_of_a_platform_is_traced() {
             Event::SetMode(pfn, 0, Ok(())),
             Event::BeforeEvict(id, Ok(())),
             Event::AfterRestore(id, Ok(())),
-            Event::Allocate(order(0), Err(OutOfFrames::Exhausted)),
+            Event::Allocate(order(0), Err(AllocError::Exhausted)),
             Event::SetMode(pfn, 1, Err(ModeRefused)),
             Event::BeforeEvict(id, busy),
             Event::AfterRestore(id, busy),
@@ -210,17 +212,17 @@ fn every_call_of_a_platform_is_traced() {
 #[test]
 fn every_call_of_a_store_is_traced() {
     let seen = RefCell::new(Vec::new());
-    let (source, faulty) = (source(), Faulty::<_, Spin>::new(region()));
+    let (source, faulty) = (source(), Faulty::<_, SpinRawMutex>::new(region()));
     let store = Traced::new(&faulty, |e: &Event| seen.borrow_mut().push(*e));
     let drain = || std::mem::take(&mut *seen.borrow_mut());
-    let block = source.allocate(order(1), T).unwrap();
+    let block = source.allocate(AllocRequest::new(order(1)), T).unwrap();
     let pfn = block.pfn();
-    let saved = store.save(&block, order(0), T).unwrap();
-    let handle = store.transfer(block).unwrap();
+    let saved = store.save(&block, order(0), None, T).unwrap();
+    let handle = store.transfer(block, None).unwrap();
     let block = store.take_back(handle, Context::THREAD).unwrap();
-    let handle = store.transfer(block).unwrap();
+    let handle = store.transfer(block, None).unwrap();
     let block = store.discard(handle).unwrap().expect("it waits");
-    let handle = store.transfer(block).unwrap();
+    let handle = store.transfer(block, None).unwrap();
     let (two, one) = (order(1), order(0));
     assert_eq!(
         drain(),
@@ -233,17 +235,17 @@ fn every_call_of_a_store_is_traced() {
             Event::Transfer(pfn, two, Ok(())),
         ]
     );
-    let settled = store.settle(Pages::MAX, T, &mut |block| source.release(block));
+    let settled = store.settle(Pages::MAX, T, &mut |block| source.free(block));
     let handle = store.take_back(handle, Context::THREAD).unwrap_err().item;
     let (lower, upper) = store.split(handle).unwrap();
     let lower = store.split(lower).unwrap_err().item;
-    let mut block = source.allocate(order(0), T).unwrap();
+    let mut block = source.allocate(AllocRequest::new(order(0)), T).unwrap();
     store.load(&upper, &mut block, Pages::ZERO, T).unwrap();
     let to = block.pfn();
     faulty.set(Faults { kth: None, per_mille: 1000, seed: 0 });
     assert!(store.load(&upper, &mut block, Pages::ZERO, T).is_err());
-    assert!(store.save(&block, one, T).is_err());
-    source.release(store.transfer(block).unwrap_err().item);
+    assert!(store.save(&block, one, None, T).is_err());
+    source.free(store.transfer(block, None).unwrap_err().item);
     for handle in [lower, upper, saved] {
         assert!(matches!(store.discard(handle), Ok(None)));
     }
@@ -254,7 +256,7 @@ fn every_call_of_a_store_is_traced() {
         [
             Event::Home(pfn, two),
             Event::Settle(settled),
-            Event::TakeBack(two, Err(StoreError::OtherWay)),
+            Event::TakeBack(two, Err(StoreError::WrongKind)),
             Event::Split(two, Ok(())),
             Event::Split(one, Err(StoreError::TooLarge)),
             Event::Load(one, to, Ok(())),
@@ -266,5 +268,5 @@ fn every_call_of_a_store_is_traced() {
             Event::Discard(one, Ok(None)),
         ]
     );
-    assert_eq!(source.free(), source.total());
+    assert_eq!(source.unused(), source.total());
 }

@@ -1,12 +1,12 @@
 //! A handle that is given to the wrong store: a clear error, the handle back, and nothing lost.
 
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use hosted_tests::{Contents, Watched, World};
 
 fn filled(near: &Watched<'_, &Near>, n: u8, seed: u8) -> RamBlock<PAGE> {
-    let mut block = near.allocate(order(n), CX).unwrap();
+    let mut block = near.allocate(AllocRequest::new(order(n)), CX).unwrap();
     let bytes = pattern(seed, block.bytes());
     block.copy_from_slice(&bytes);
     block
@@ -27,8 +27,8 @@ fn a_foreign_handle_comes_back() {
             a.transfer(filled(&source, 1, 1)).unwrap()
         } else {
             let block = filled(&source, 1, 1);
-            let handle = a.save(&block, order(1), CX).unwrap();
-            source.release(block);
+            let handle = a.save(&block, order(1), None, CX).unwrap();
+            source.free(block);
             handle
         };
         assert!(a.owns(&handle) && !b.owns(&handle));
@@ -37,27 +37,27 @@ fn a_foreign_handle_comes_back() {
         let refused = b.split(refused.item).unwrap_err();
         assert_eq!(refused.why, StoreError::WrongStore);
         let handle = refused.item;
-        let mut block = source.allocate(order(1), CX).unwrap();
+        let mut block = source.allocate(AllocRequest::new(order(1)), CX).unwrap();
         block.fill(0xEE);
         assert_eq!(b.load(&handle, &mut block, NONE, CX), Err(StoreError::WrongStore));
         assert!(block.iter().all(|b| *b == 0xEE));
-        source.release(block);
+        source.free(block);
         world.validate();
 
         let block = match a.take_back(handle, Context::THREAD) {
             Ok(block) => block,
             Err(Refused { item, why }) => {
-                assert_eq!((adopted, why), (false, StoreError::OtherWay));
-                let mut block = source.allocate(order(1), CX).unwrap();
+                assert_eq!((adopted, why), (false, StoreError::WrongKind));
+                let mut block = source.allocate(AllocRequest::new(order(1)), CX).unwrap();
                 a.load(&item, &mut block, NONE, CX).unwrap();
                 assert!(matches!(a.discard(item), Ok(None)));
                 block
             }
         };
         assert!(block[..] == pattern(1, 2 * PAGE)[..]);
-        source.release(block);
+        source.free(block);
     }
-    source.release(b.take_back(others, Context::THREAD).unwrap());
+    source.free(b.take_back(others, Context::THREAD).unwrap());
     all_home(&world, &near, &first);
     all_home(&world, &near, &second);
 }
@@ -67,7 +67,7 @@ fn a_foreign_handle_comes_back() {
 fn discarding_a_foreign_handle_drops_nothing() {
     let (near, first, second) = (near(16), far_with_id(16, 1), far_with_id(16, 2));
     let mut blocks = [1, 2].map(|seed| {
-        let mut block = near.allocate(order(1), CX).unwrap();
+        let mut block = near.allocate(AllocRequest::new(order(1)), CX).unwrap();
         block.fill(seed);
         Some(block)
     });
@@ -79,8 +79,8 @@ fn discarding_a_foreign_handle_drops_nothing() {
     assert_eq!((first.pending(), second.pending()), (pages(2), pages(2)));
     let block = second.take_back(kept, CX).unwrap();
     assert!(block.iter().all(|b| *b == 2));
-    near.release(block);
-    near.release(
+    near.free(block);
+    near.free(
         first.discard(refused.item).unwrap().expect("it came back, and its own store has the block"),
     );
 }
@@ -91,7 +91,7 @@ fn a_forged_handle_reaches_nothing() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
     let (source, store) = (Watched::new(&near, &world), Watched::new(&far, &world));
     let real = store.transfer(filled(&source, 1, 1)).unwrap();
-    let mut block = source.allocate(order(2), CX).unwrap();
+    let mut block = source.allocate(AllocRequest::new(order(2)), CX).unwrap();
     for value in (0..17 * 20).chain([Handle::VALUES - 1]).filter(|v| *v != real.value()) {
         for n in 0..3 {
             let forged = || Handle::new(StoreId::DEFAULT, order(n), value).unwrap();
@@ -102,11 +102,11 @@ fn a_forged_handle_reaches_nothing() {
             assert_eq!(far.discard(forged()).unwrap_err().why, StoreError::NotStored);
         }
     }
-    source.release(block);
+    source.free(block);
     assert_eq!(far.pending(), pages(2));
     let block = store.take_back(real, Context::THREAD).unwrap();
     assert!(block[..] == pattern(1, 2 * PAGE)[..]);
-    source.release(block);
+    source.free(block);
     all_home(&world, &near, &far);
 }
 
@@ -116,11 +116,11 @@ fn a_tier_knows_its_handles() {
     let (world, near) = (World::new(Contents::Compared), near(32));
     let (first, second, third) = (region::<1>(4, 1), region::<4>(32, 2), far_with_id(16, 3));
     let tiers = Tiered(&first, &second);
-    let home: &Forebay<_, _> = &forebay(&near, tiers, &world);
+    let home = &forebay(&near, tiers, &world);
     let tiles = [0, 1, 2].map(|i| Buffer::new(home, order(i)));
     for (i, tile) in tiles.iter().enumerate() {
         fill(tile, i as u8);
-        assert_eq!(tile.evict(ALL, Evict::TRANSFER, CX).unwrap().handed_over, order(i as u8).pages());
+        assert_eq!(tile.evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, order(i as u8).pages());
     }
     assert_eq!(
         (first.pending(), second.pending()),
@@ -137,7 +137,7 @@ fn a_tier_knows_its_handles() {
     assert_eq!(foreign.why, StoreError::WrongStore);
     let foreign = BackingStore::<RamBlock<PAGE>>::split(&tiers, foreign.item).unwrap_err();
     assert_eq!(foreign.why, StoreError::WrongStore);
-    source.release(Watched::new(&third, &world).take_back(foreign.item, Context::THREAD).unwrap());
+    source.free(Watched::new(&third, &world).take_back(foreign.item, Context::THREAD).unwrap());
     drop(tiles);
     all_home(&world, &near, &third);
     assert_eq!((first.space().pages, second.space().pages), (pages(4), pages(32)));
@@ -149,24 +149,24 @@ fn a_tier_knows_its_handles() {
 fn a_tier_of_one_number_takes_nothing() {
     let (world, near) = (World::new(Contents::Compared), near(16));
     let (first, second) = (far_with_id(16, 4), far_with_id(16, 4));
-    let home: &Forebay<_, _> = &forebay(&near, Tiered(&first, &second), &world);
+    let home = &forebay(&near, Tiered(&first, &second), &world);
     let tile = Buffer::new(home, order(2));
     fill(&tile, 1);
     let at = tile.read().unwrap().as_ptr();
     for how in RUNGS {
         let evicted = tile.evict(ALL, how, CX).unwrap();
         assert_eq!((evicted.moved(), evicted.refused), (NONE, pages(4)));
-        assert_eq!(evicted.why, Some(StayReason::Store(StoreError::SameId)), "{how:?}");
+        assert_eq!(evicted.why, Some(RefusalReason::Store(StoreError::SameId)), "{how:?}");
         assert_eq!(tile.read().unwrap().as_ptr(), at);
         check(&tile, 1);
         world.validate();
     }
     // Also where the two with one number are further inside.
     let other = far_with_id(16, 5);
-    let inside: &Forebay<_, _> = &forebay(&near, Tiered(&first, Tiered(&other, &second)), &world);
+    let inside = &forebay(&near, Tiered(&first, Tiered(&other, &second)), &world);
     let deep = Buffer::new(inside, order(0));
     fill(&deep, 2);
-    assert_eq!(deep.evict(ALL, Evict::LADDER, CX).unwrap().why, Some(StayReason::Store(StoreError::SameId)));
+    assert_eq!(deep.evict(ALL, Evict::ANY, CX).unwrap().why, Some(RefusalReason::Store(StoreError::SameId)));
     check(&deep, 2);
     drop((tile, deep));
     all_home(&world, &near, &first);

@@ -2,7 +2,7 @@
 
 use crate::bare;
 use core::cell::Cell;
-use forebay::{Buffer, CriticalSection, Forebay, Order, Place, StoreId};
+use forebay::{Buffer, Forebay, Order, StoreId, sync::CriticalSectionRawMutex};
 use forebay_backends::{Ram, RamBlock, RamForebay, RamRegion};
 use static_cell::ConstStaticCell;
 
@@ -15,8 +15,8 @@ pub const DEPTH: usize = 4;
 const ORDERS: usize = 11;
 pub const PLACES: usize = ORDERS * DEPTH;
 
-pub type Fast = Ram<CriticalSection, PAGE>;
-pub type Slow = RamRegion<CriticalSection, PAGE, WAITING>;
+pub type Fast = Ram<CriticalSectionRawMutex, PAGE>;
+pub type Slow = RamRegion<CriticalSectionRawMutex, PAGE, WAITING>;
 pub type Block = RamBlock<PAGE>;
 pub type Home = Forebay<Fast, Slow, [Place<Fast>; PLACES]>;
 pub type Tile = Buffer<'static, Fast, Slow>;
@@ -28,12 +28,12 @@ pub static HOMES: [Home; SIZES.len()] =
     [const { Home::new(Fast::new(), Slow::new(StoreId::DEFAULT), DEPTH) }; SIZES.len()];
 
 /// A firmware's: no shelves, so a block comes from its source.
-pub static FIRMWARE: RamForebay<CriticalSection, PAGE, WAITING> = RamForebay::new();
+pub static FIRMWARE: RamForebay<CriticalSectionRawMutex, PAGE, WAITING> = RamForebay::new();
 const FIRMWARE_BYTES: (usize, usize) = (96 << 10, 1 << 20);
 
 const fn metadata() -> usize {
     let (mut words, mut n) =
-        (RamForebay::<CriticalSection, PAGE, WAITING>::metadata_words(FIRMWARE_BYTES.0, FIRMWARE_BYTES.1), 0);
+        (RamForebay::<CriticalSectionRawMutex, PAGE, WAITING>::metadata_words(FIRMWARE_BYTES.0, FIRMWARE_BYTES.1), 0);
     while n < SIZES.len() {
         words += Fast::metadata_words(SIZES[n].0) + Slow::metadata_words(SIZES[n].1);
         n += 1;

@@ -5,10 +5,7 @@ use crate::noted::longest_masked;
 use core::array;
 use core::fmt::Write;
 use core::hint::black_box;
-use forebay::{
-    Advice, BackingStore, Berth, Buffer, Candidates, Context, CriticalSection, Evict, Handle, Listed, Order,
-    OwnedBlock, Pages, Platform, Roster, Slot, Want, Zones,
-};
+use forebay::{BackingStore, Buffer, Candidates, Context, Evict, Handle, Order, OwnedBlock, Pages, Platform, Slot, ReclaimTarget, Zones, reclaim::{Indexed, EvictionIndex}, sync::CriticalSectionRawMutex};
 use forebay_backends::Cpu;
 use static_cell::ConstStaticCell;
 
@@ -77,27 +74,27 @@ pub fn run() -> Option<Longest> {
 fn source(m: &mut Longest, home: &'static Home, held: &mut [Option<Block>]) {
     let cx = Context::INTERRUPT;
     for order in home::orders() {
-        let block = m.of("allocate", || home.platform().allocate(black_box(order), cx));
-        block.into_iter().for_each(|block| m.of("release", || home.platform().release(block)));
+        let block = m.of("allocate", || home.platform().allocate(AllocRequest::new(black_box(order)), cx));
+        block.into_iter().for_each(|block| m.of("release", || home.platform().free(block)));
     }
-    held.fill_with(|| m.of("allocate", || home.platform().allocate(Order::PAGE, cx)).ok());
+    held.fill_with(|| m.of("allocate", || home.platform().allocate(AllocRequest::new(Order::PAGE), cx)).ok());
     let _ = m.of("free", || home.platform().free());
     for _ in 0..2 {
         for block in held.iter_mut().step_by(2).filter_map(Option::take) {
-            m.of("release", || home.platform().release(block));
+            m.of("release", || home.platform().free(block));
         }
         for order in home::orders() {
-            let block = m.of("allocate", || home.platform().allocate(black_box(order), cx));
-            block.into_iter().for_each(|block| m.of("release", || home.platform().release(block)));
+            let block = m.of("allocate", || home.platform().allocate(AllocRequest::new(black_box(order)), cx));
+            block.into_iter().for_each(|block| m.of("release", || home.platform().free(block)));
         }
         held.rotate_left(1);
     }
-    if let Ok(block) = home.platform().allocate(Order::new(3).unwrap_or(Order::PAGE), cx)
+    if let Ok(block) = home.platform().allocate(AllocRequest::new(Order::new(3).unwrap_or(Order::PAGE)), cx)
         && let Ok((lower, upper)) = block.split()
     {
         match m.of("join", || home.platform().join(lower, upper)) {
-            Ok(joined) => home.platform().release(joined),
-            Err((lower, upper)) => [lower, upper].into_iter().for_each(|half| home.platform().release(half)),
+            Ok(joined) => home.platform().free(joined),
+            Err((lower, upper)) => [lower, upper].into_iter().for_each(|half| home.platform().free(half)),
         }
     }
 }
@@ -132,12 +129,12 @@ fn region(
     handles: &mut [Option<Handle>],
 ) -> Option<()> {
     let store = home.store();
-    let page = home.platform().allocate(Order::PAGE, Context::THREAD).ok()?;
+    let page = home.platform().allocate(AllocRequest::new(Order::PAGE), Context::THREAD).ok()?;
     for _ in 0..2 {
         for order in home::orders() {
             let _ = one_block(m, home, order);
         }
-        handles.fill_with(|| m.of("save", || store.save(&page, Order::PAGE, Context::THREAD)).ok());
+        handles.fill_with(|| m.of("save", || store.save(&page, Order::PAGE, None, Context::THREAD)).ok());
         for hole in handles.iter_mut().step_by(2).filter_map(Option::take) {
             let _ = m.of("discard", || store.discard(hole));
         }
@@ -146,10 +143,10 @@ fn region(
         }
         // More than can wait.
         for (block, handle) in blocks.iter_mut().zip(handles.iter_mut().step_by(2)).take(home::WAITING + 1) {
-            *block = home.platform().allocate(Order::PAGE, Context::THREAD).ok();
-            match block.take().map(|block| m.of("transfer", || store.transfer(block))) {
+            *block = home.platform().allocate(AllocRequest::new(Order::PAGE), Context::THREAD).ok();
+            match block.take().map(|block| m.of("transfer", || store.transfer(block, None))) {
                 Some(Ok(stored)) => *handle = Some(stored),
-                Some(Err(refused)) => home.platform().release(refused.item),
+                Some(Err(refused)) => home.platform().free(refused.item),
                 None => {}
             }
         }
@@ -159,34 +156,34 @@ fn region(
         let mut engine = Cpu::IDLE;
         for _ in 0..3 {
             let _ = m.of("write_out by an engine", || {
-                store.write_out(&mut engine, PAGE / 2, &mut |block| home.take_home(block))
+                store.write_out(&mut engine, PAGE / 2, &mut |block| home.free_settled(block))
             });
         }
         m.of("write_out", || {
-            store.write_out_now(PAGE / 2, &mut |block| home.take_home(block));
-            store.write_out_now(usize::MAX, &mut |block| home.take_home(block))
+            store.write_out_now(PAGE / 2, &mut |block| home.free_settled(block));
+            store.write_out_now(usize::MAX, &mut |block| home.free_settled(block))
         });
         for handle in handles.iter_mut().filter_map(Option::take) {
             let _ = m.of("discard", || store.discard(handle));
         }
     }
-    home.platform().release(page);
+    home.platform().free(page);
     Some(())
 }
 
 /// Every way out and back, for one block; nothing, if none of that order is free.
 fn one_block(m: &mut Longest, home: &'static Home, order: Order) -> Option<()> {
     let (store, cx) = (home.store(), Context::THREAD);
-    let block = home.platform().allocate(order, cx).ok()?;
-    let block = match m.of("transfer", || store.transfer(block)) {
+    let block = home.platform().allocate(AllocRequest::new(order), cx).ok()?;
+    let block = match m.of("transfer", || store.transfer(block, None)) {
         Ok(handle) => m.of("take_back", || store.take_back(handle, cx)).ok()?,
         Err(refused) => refused.item,
     };
-    let mut block = match store.transfer(block) {
+    let mut block = match store.transfer(block, None) {
         Ok(handle) => m.of("discard", || store.discard(handle)).ok()??,
         Err(refused) => refused.item,
     };
-    if let Ok(handle) = m.of("save", || store.save(&block, order, cx)) {
+    if let Ok(handle) = m.of("save", || store.save(&block, order, None, cx)) {
         m.of("load", || store.load(&handle, &mut block, Pages::ZERO, cx)).ok()?;
         match m.of("split", || store.split(handle)) {
             Ok((lower, upper)) => {
@@ -199,12 +196,12 @@ fn one_block(m: &mut Longest, home: &'static Home, order: Order) -> Option<()> {
             }
         }
     }
-    match store.transfer(block) {
+    match store.transfer(block, None) {
         Ok(handle) => {
-            m.of("write_out", || store.write_out_now(usize::MAX, &mut |block| home.take_home(block)));
+            m.of("write_out", || store.write_out_now(usize::MAX, &mut |block| home.free_settled(block)));
             let _ = m.of("discard", || store.discard(handle));
         }
-        Err(refused) => home.platform().release(refused.item),
+        Err(refused) => home.platform().free(refused.item),
     }
     Some(())
 }
@@ -215,7 +212,7 @@ fn buffers(m: &mut Longest, home: &'static Home) {
     for order in home::orders() {
         let tile = Tile::new(home, order);
         let _ = m.of("populate", || tile.populate(Pages::MAX, cx));
-        for how in [Evict::TRANSFER, Evict::COPY, Evict::SPLIT, Evict::LADDER] {
+        for how in [Evict::TRANSFER, Evict::COPY, Evict::SPLIT, Evict::ANY] {
             m.of("write guard", || drop(tile.write()));
             let _ = m.of("evict", || tile.evict(Pages::MAX, how, cx));
             let _ = m.of("restore", || tile.restore(Pages::MAX, cx));
@@ -223,9 +220,9 @@ fn buffers(m: &mut Longest, home: &'static Home) {
             let _ = m.of("residency", || tile.residency());
             let _ = m.of("evict", || tile.evict(Pages::MAX, how, cx)); // clean, if it was copied
             m.of("read guard", || drop(tile.read()));
-            let _ = m.of("discard copies", || tile.discard());
+            let _ = m.of("discard copies", || tile.discard_copies());
         }
-        let _ = m.of("advise", || tile.advise(Advice::DontNeed));
+        let _ = m.of("advise", || tile.set_purgeable(true));
         let _ = m.of("evict", || tile.evict(Pages::MAX, Evict::PURGE, cx));
         m.of("write guard", || drop(tile.write()));
         let _ = m.of("purge", || tile.purge(cx));
@@ -238,15 +235,15 @@ fn buffers(m: &mut Longest, home: &'static Home) {
 fn several_blocks(m: &mut Longest, home: &'static Home) {
     let cx = Context::THREAD;
     let mut slots = [const { Slot::<home::Fast>::EMPTY }; 16];
-    let mut buffer = Buffer::over(&mut slots, home).with_unit(Order::PAGE);
+    let mut buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     let _ = m.of("populate", || buffer.populate(Pages::MAX, cx));
-    for how in [Evict::TRANSFER, Evict::COPY, Evict::LADDER] {
+    for how in [Evict::TRANSFER, Evict::COPY, Evict::ANY] {
         m.of("write guard", || drop(buffer.write()));
-        let _ = m.of("evict", || buffer.evict_now(Pages::MAX, how, cx));
+        let _ = m.of("evict", || buffer.evict_mut(Pages::MAX, how, cx));
         let _ = m.of("restore", || buffer.restore(Pages::new(5), cx));
         m.of("read guard", || drop(buffer.read()));
         let _ = m.of("residency", || buffer.residency());
-        let _ = m.of("discard copies", || buffer.discard());
+        let _ = m.of("discard copies", || buffer.discard_copies());
     }
     let _ = m.of("evict", || buffer.evict(Pages::MAX, Evict::TRANSFER, cx));
     m.of("drop a buffer", || drop(buffer));
@@ -256,18 +253,18 @@ fn several_blocks(m: &mut Longest, home: &'static Home) {
 /// A buffer that begins with what the store has.
 fn born(m: &mut Longest, home: &'static Home) -> Option<()> {
     let cx = Context::THREAD;
-    let page = home.platform().allocate(Order::PAGE, cx).ok()?;
-    let handle = home.store().save(&page, Order::PAGE, cx).ok()?;
-    home.platform().release(page);
+    let page = home.platform().allocate(AllocRequest::new(Order::PAGE), cx).ok()?;
+    let handle = home.store().save(&page, Order::PAGE, None, cx).ok()?;
+    home.platform().free(page);
     let tile = Tile::new(home, Order::PAGE);
-    m.of("begin_stored", || tile.begin_stored(0, handle, cx)).ok()?;
+    m.of("attach_stored", || tile.attach_stored(0, handle, cx)).ok()?;
     m.of("read guard", || drop(tile.read()));
     Some(())
 }
 
 const SEATS: usize = 4096;
-type Seats = [usize; Roster::<CriticalSection>::words(SEATS)];
-type Sitting<'r> = Listed<'r, [Slot<home::Fast>; 1], CriticalSection, Seats>;
+type Seats = [usize; EvictionIndex::<CriticalSectionRawMutex>::words(SEATS)];
+type Sitting<'r> = Indexed<'r, [Slot<home::Fast>; 1], CriticalSectionRawMutex, Seats>;
 type Seated<'r> = forebay::Buffer<'static, home::Fast, home::Slow, Sitting<'r>>;
 
 /// Many buffers: as a slice, in berths, and on a roster.
@@ -276,18 +273,18 @@ fn reclaims(m: &mut Longest, home: &'static Home) {
         array::from_fn(|n| Tile::new(home, Order::new(n as u8 % 3).unwrap_or(Order::PAGE)));
     reclaim(m, home, &tiles, (&tiles).into());
 
-    let berths: [Berth<CriticalSection, Tile>; 16] = [const { Berth::new() }; 16];
+    let berths: [Berth<CriticalSectionRawMutex, Tile>; 16] = [const { Berth::new() }; 16];
     for berth in &berths {
         let _ = m.of("berth", || berth.put(Tile::new(home, Order::PAGE)));
         let _ = m.of("berth", || berth.get().map(|guest| guest.as_ref().map(|tile| tile.write().is_ok())));
     }
     let _ =
-        m.of("reclaim over berths", || home.reclaim(&berths, Pages::new(4), Evict::LADDER, Context::THREAD));
+        m.of("reclaim over berths", || home.reclaim(&berths, Pages::new(4), Evict::ANY, Context::THREAD));
     for berth in &berths {
         let _ = m.of("berth", || berth.take());
     }
 
-    let roster = Roster::<CriticalSection, Seats>::new([0; Roster::<CriticalSection>::words(SEATS)]);
+    let roster = EvictionIndex::<CriticalSectionRawMutex, Seats>::new([0; EvictionIndex::<CriticalSectionRawMutex>::words(SEATS)]);
     m.of("roster", || roster.seats());
     let seated = |n: usize| {
         let slots = roster.list(n * 97, [Slot::EMPTY]).ok()?; // far apart
@@ -302,9 +299,9 @@ fn reclaims(m: &mut Longest, home: &'static Home) {
     for tile in tiles.iter().flatten() {
         m.of("roster", || drop(tile.write()));
     }
-    for want in [Want::moved(Pages::new(3)), Want::freed(Pages::new(3)), Want::block(Order::PAGE)] {
+    for want in [ReclaimTarget::moved(Pages::new(3)), ReclaimTarget::freed(Pages::new(3)), ReclaimTarget::block(Order::PAGE)] {
         m.of("reclaim by a roster", || {
-            home.reclaim(roster.of(&maybes), want, Evict::LADDER, Context::THREAD)
+            home.reclaim(roster.of(&maybes), want, Evict::ANY, Context::THREAD)
         });
     }
     m.of("roster", || drop(tiles));
@@ -314,7 +311,7 @@ fn reclaims(m: &mut Longest, home: &'static Home) {
 struct Maybe<'b, 'r>(Option<&'b Seated<'r>>);
 
 impl forebay::Evictable for Maybe<'_, '_> {
-    fn evict_if_idle(&self, step: forebay::Step) -> forebay::Evicted {
+    fn evict_if_idle(&self, step: forebay::buffer::EvictRequest) -> forebay::stats::Evicted {
         self.0.map_or_else(Default::default, |tile| tile.evict_if_idle(step))
     }
 }
@@ -322,17 +319,17 @@ impl forebay::Evictable for Maybe<'_, '_> {
 fn reclaim(m: &mut Longest, home: &'static Home, tiles: &[Tile], over: Candidates<'_, Tile>) {
     let cx = Context::THREAD;
     let pages = Pages::new(5);
-    for want in [Want::moved(pages), Want::freed(pages), Want::block(Order::new(2).unwrap_or(Order::PAGE))] {
-        for how in [Evict::TRANSFER, Evict::COPY, Evict::LADDER] {
+    for want in [ReclaimTarget::moved(pages), ReclaimTarget::freed(pages), ReclaimTarget::block(Order::new(2).unwrap_or(Order::PAGE))] {
+        for how in [Evict::TRANSFER, Evict::COPY, Evict::ANY] {
             tiles.iter().for_each(|tile| drop(tile.write()));
             m.of("reclaim", || home.reclaim(over, want, how, cx));
             m.of("settle", || home.settle(Pages::new(2), cx));
             m.of("settle", || home.settle(Pages::MAX, cx));
         }
     }
-    m.of("keep_free", || home.keep_free(over, home.platform().total(), Evict::LADDER, cx));
+    m.of("keep_free", || home.keep_free(over, home.platform().total(), Evict::ANY, cx));
     let _ =
-        m.of("or_reclaim", || home.or_reclaim(over, pages, Evict::LADDER, cx, || tiles[0].write().map(drop)));
+        m.of("or_reclaim", || home.or_reclaim(over, pages, Evict::ANY, cx, || tiles[0].write().map(drop)));
     m.of("stats", || home.stats());
     m.of("snapshot", || black_box(home.snapshot().shelves().count()));
 }

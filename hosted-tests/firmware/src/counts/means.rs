@@ -6,7 +6,7 @@ use crate::usual::{self, UNWIPED, USUAL};
 use core::array;
 use core::fmt::{self, Write};
 use core::hint::black_box;
-use forebay::{BackingStore, Context, Evict, Mode, Order, Pages, Places, Platform, Pool};
+use forebay::{BackingStore, Context, Evict, Order, Pages, Platform, frame::Mode, pool::Pool};
 use forebay_backends::RamBuffer;
 
 const TIMES: usize = 1000;
@@ -27,11 +27,11 @@ pub fn run(out: &mut dyn Write) -> Option<Found> {
     let [take, give] = shelves(out)?;
     let fresh = transfers(home);
     let mut kept = [const { None }; 8192];
-    let page = home.platform().allocate(Order::PAGE, Context::THREAD).ok()?;
+    let page = home.platform().allocate(AllocRequest::new(Order::PAGE), Context::THREAD).ok()?;
     usual::fragment(home.store(), &page, &mut kept);
     let in_pieces = transfers(home); // of each order, room is ready from the first time
     kept.iter_mut().filter_map(Option::take).for_each(|kept| drop(home.store().discard(kept)));
-    home.platform().release(page);
+    home.platform().free(page);
     for order in home::orders() {
         let Moved { first, .. } = &fresh[usize::from(order.get())];
         row(out, format_args!("the first `BackingStore::transfer`, order {}", order.get()), first)?;
@@ -46,7 +46,7 @@ pub fn run(out: &mut dyn Write) -> Option<Found> {
             row(out, format_args!("restore step by taking back, {what}"), restore)?;
         }
     }
-    handed_over(out)?;
+    transferred(out)?;
     for order in home::orders() {
         copies(out, home, order)?;
     }
@@ -74,7 +74,7 @@ fn shelves(out: &mut dyn Write) -> Option<[Cost; 2]> {
             UNWIPED.trim(Pages::MAX, cx);
             let block = take.of(|| UNWIPED.take(black_box(order), (), cx)).ok()?;
             // As a full shelf sends it.
-            give.of(|| block.into_plain(UNWIPED.platform(), cx).map(|block| UNWIPED.release(block))).ok()?;
+            give.of(|| block.into_plain(UNWIPED.platform(), cx).map(|block| UNWIPED.free(block))).ok()?;
         }
         row(out, format_args!("`Pool::take` from the source, order {}, without wiping", order.get()), &take)?;
         row(out, format_args!("`Pool::release` to the source, order {}", order.get()), &give)?;
@@ -85,10 +85,10 @@ fn shelves(out: &mut dyn Write) -> Option<[Cost; 2]> {
 /// To take a page from a shelf, and to give it back.
 fn ready<P: Platform, M: Places<P> + ?Sized>(pool: &Pool<P, M>) -> Option<[Cost; 2]> {
     let (mut take, mut give) = (Cost::new(), Cost::new());
-    pool.give(pool.take(Order::PAGE, P::Mode::PLAIN, Context::THREAD).ok()?, Context::THREAD).ok()?;
+    pool.give(pool.take(Order::PAGE, P::Mode::CACHED, Context::THREAD).ok()?, Context::THREAD).ok()?;
     for _ in 0..TIMES {
         let order = black_box(Order::PAGE);
-        let block = take.of(|| pool.take(order, P::Mode::PLAIN, Context::THREAD)).ok()?;
+        let block = take.of(|| pool.take(order, P::Mode::CACHED, Context::THREAD)).ok()?;
         give.of(|| pool.give(block, Context::THREAD)).ok()?;
     }
     Some([take, give])
@@ -108,7 +108,7 @@ fn transfers(home: &'static Home) -> [Moved; 11] {
     array::from_fn(|order| {
         let order = Order::new(order as u8).unwrap_or(Order::TEN);
         let (mut first, mut transfer, mut take_back) = (Cost::new(), Cost::new(), Cost::new());
-        let mut block = home.platform().allocate(order, Context::THREAD).ok();
+        let mut block = home.platform().allocate(AllocRequest::new(order), Context::THREAD).ok();
         for n in 0..=TIMES {
             let cost = if n == 0 { &mut first } else { &mut transfer };
             let Some(handle) =
@@ -118,7 +118,7 @@ fn transfers(home: &'static Home) -> [Moved; 11] {
             };
             block = take_back.of(|| home.store().take_back(black_box(handle), Context::INTERRUPT)).ok();
         }
-        block.into_iter().for_each(|block| home.platform().release(block));
+        block.into_iter().for_each(|block| home.platform().free(block));
 
         let (mut evict, mut restore) = (Cost::new(), Cost::new());
         let tile = Tile::new(home, order);
@@ -128,7 +128,7 @@ fn transfers(home: &'static Home) -> [Moved; 11] {
         for _ in 0..TIMES {
             let left = evict.of(|| tile.evict(black_box(Pages::MAX), Evict::TRANSFER, Context::INTERRUPT));
             let came = restore.of(|| tile.restore(black_box(Pages::MAX), Context::INTERRUPT));
-            if left.map(|left| left.handed_over) != Ok(order.pages()) || came.taken_back != order.pages() {
+            if left.map(|left| left.transferred) != Ok(order.pages()) || came.taken_back != order.pages() {
                 return Moved { first, transfer, take_back, evict: Cost::new(), restore }; // noticed by its count
             }
         }
@@ -137,7 +137,7 @@ fn transfers(home: &'static Home) -> [Moved; 11] {
 }
 
 /// What a buffer costs that a timer hands over, among many.
-fn handed_over(out: &mut dyn Write) -> Option<()> {
+fn transferred(out: &mut dyn Write) -> Option<()> {
     let tiles: [RamBuffer<_, { home::PAGE }, WAITING>; 64] =
         array::from_fn(|_| FIRMWARE.buffer::<{ home::PAGE }>());
     let (mut used, mut idle) = (Cost::new(), Cost::new());
@@ -146,7 +146,7 @@ fn handed_over(out: &mut dyn Write) -> Option<()> {
         for time in 0..4 {
             let cost = if time == 0 { &mut used } else { &mut idle };
             cost.of_several(|| {
-                FIRMWARE.hand_over(black_box(&tiles), WAITING * home::PAGE).evicted.handed_over.get()
+                FIRMWARE.hand_over(black_box(&tiles), WAITING * home::PAGE).evicted.transferred.get()
             });
             FIRMWARE.write_out(usize::MAX);
         }
@@ -167,15 +167,15 @@ fn copies(out: &mut dyn Write, home: &'static Home, order: Order) -> Option<()> 
     for _ in 0..TIMES {
         let left = evict.of(|| tile.evict(black_box(Pages::MAX), Evict::COPY, Context::THREAD)).ok()?;
         let came = restore.of(|| tile.restore(black_box(Pages::MAX), Context::THREAD));
-        tile.discard().ok()?; // or it would leave without copying
+        tile.discard_copies().ok()?; // or it would leave without copying
         (left.copied == order.pages() && came.loaded == order.pages()).then_some(())?;
     }
     let (mut to, from) = (block(home, order)?, block(home, order)?);
     for _ in 0..TIMES {
         copy.of(|| black_box(&mut *to).copy_from_slice(black_box(&from)));
     }
-    home.platform().release(to);
-    home.platform().release(from);
+    home.platform().free(to);
+    home.platform().free(from);
     let order = order.get();
     row(out, format_args!("evict step by copying, order {order}"), &evict)?;
     row(out, format_args!("restore step by loading, order {order}"), &restore)?;
@@ -185,7 +185,7 @@ fn copies(out: &mut dyn Write, home: &'static Home, order: Order) -> Option<()> 
 }
 
 fn block(home: &Home, order: Order) -> Option<Block> {
-    home.platform().allocate(order, Context::THREAD).ok()
+    home.platform().allocate(AllocRequest::new(order), Context::THREAD).ok()
 }
 
 /// What is there is looked at.

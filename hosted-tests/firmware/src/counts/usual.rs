@@ -1,10 +1,7 @@
 //! The home that costs are taken at: its blocks without the wiping, and its region in pieces.
 
 use crate::home::{Block, DEPTH, HOMES, Home, PAGE, PLACES, Slow};
-use forebay::{
-    BackingStore, Context, CriticalSection, Handle, Order, OutOfFrames, OwnedBlock, Pfn, Place, Platform,
-    Pool,
-};
+use forebay::{BackingStore, Context, Handle, Order, AllocError, OwnedBlock, Pfn, Platform, pool::Pool, sync::CriticalSectionRawMutex};
 
 pub static USUAL: &Home = &HOMES[2];
 
@@ -27,30 +24,30 @@ impl OwnedBlock for Unwiped {
     fn split(self) -> Result<(Self, Self), Self> {
         Err(self)
     }
-    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
-        self.0.copy_out(at, to)
+    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
+        self.0.read_at(at, to)
     }
-    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
-        self.0.copy_in(at, from)
+    fn write_at(&mut self, at: usize, from: &[u8]) -> usize {
+        self.0.write_at(at, from)
     }
     fn zero(&mut self) {}
 }
 
 impl Platform for Unwiping {
     type Block = Unwiped;
-    type Lock = CriticalSection;
+    type RawMutex = CriticalSectionRawMutex;
     type Mode = ();
-    fn allocate(&self, order: Order, cx: Context) -> Result<Unwiped, OutOfFrames> {
-        USUAL.platform().allocate(order, cx).map(Unwiped)
+    fn allocate(&self, order: Order, cx: Context) -> Result<Unwiped, AllocError> {
+        USUAL.platform().allocate(AllocRequest::new(order), cx).map(Unwiped)
     }
     fn release(&self, block: Unwiped) {
-        USUAL.platform().release(block.0);
+        USUAL.platform().free(block.0);
     }
 }
 
 /// Takes that many pages of a region, and gives every second one back: no two holes are neighbours.
 pub fn fragment(store: &Slow, page: &Block, kept: &mut [Option<Handle>]) {
-    kept.fill_with(|| store.save(page, Order::PAGE, Context::THREAD).ok());
+    kept.fill_with(|| store.save(page, Order::PAGE, None, Context::THREAD).ok());
     for hole in kept.iter_mut().step_by(2).filter_map(Option::take) {
         let _ = store.discard(hole);
     }

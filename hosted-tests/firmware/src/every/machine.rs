@@ -3,28 +3,25 @@
 use core::hint::black_box;
 use core::ops::Range;
 use critical_section::RawRestoreState;
-use forebay::{
-    Ask, BufferId, Busy, Caching, Charge, Context, CriticalSection, DmaAddr, Keep, MapRefused, ModeRefused,
-    Order, OutOfFrames, OverLimit, Pages, Platform, Wiped, Zone, Zones,
-};
+use forebay::{AllocRequest, BufferId, Busy, Caching, Context, Order, AllocError, Pages, Platform, Zones, frame::{Charge, DmaAddr, ModeRefused}, sync::CriticalSectionRawMutex};
 use forebay_backends::{Ram, RamBlock, RamRegion, Rom, Tiered};
 
 pub const PAGE: usize = 512;
 pub type Block = RamBlock<PAGE>;
-pub type Plain = Ram<CriticalSection, PAGE>;
-pub type Slow = RamRegion<CriticalSection, PAGE, 16>;
+pub type Plain = Ram<CriticalSectionRawMutex, PAGE>;
+pub type Slow = RamRegion<CriticalSectionRawMutex, PAGE, 16>;
 pub type Tiers = Tiered<Slow, Rom<'static, PAGE>>;
 
 pub struct Card(pub Plain);
 
 impl Platform for Card {
     type Block = Block;
-    type Lock = CriticalSection;
+    type RawMutex = CriticalSectionRawMutex;
     type Mode = Caching;
     const ZONES: u8 = 3;
 
-    fn allocate(&self, order: Order, cx: Context) -> Result<Block, OutOfFrames> {
-        self.0.allocate(order, cx)
+    fn allocate(&self, order: Order, cx: Context) -> Result<Block, AllocError> {
+        self.0.allocate(AllocRequest::new(order), cx)
     }
     fn zone(&self, _: &Block) -> Zone {
         black_box(Zone::ONLY)
@@ -38,11 +35,11 @@ impl Platform for Card {
     fn wiped(&self, _: &Block) -> Wiped {
         black_box(Wiped::Unknown)
     }
-    fn allocate_for(&self, ask: Ask, cx: Context) -> Result<Block, OutOfFrames> {
-        self.0.allocate(black_box(ask).order, cx)
+    fn allocate(&self, ask: AllocRequest, cx: Context) -> Result<Block, AllocError> {
+        self.0.allocate(AllocRequest::new(black_box(ask).order), cx)
     }
     fn release(&self, block: Block) {
-        self.0.release(block);
+        self.0.free(block);
     }
     fn join(&self, left: Block, right: Block) -> Result<Block, (Block, Block)> {
         self.0.join(left, right)
@@ -50,7 +47,7 @@ impl Platform for Card {
     fn set_mode(&self, _: &mut Block, _: Caching, _: Caching, _: Context) -> Result<(), ModeRefused> {
         black_box(Ok(()))
     }
-    fn flush_modes(&self, cx: Context) {
+    fn flush(&self, cx: Context) {
         black_box(cx);
     }
     fn map(&self, _: &Block, _: Context) -> Result<DmaAddr, MapRefused> {

@@ -6,7 +6,7 @@ use core::fmt::Display;
 use core::ops::{Deref, DerefMut};
 use core::slice::{Iter, IterMut};
 use core::task::Poll;
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 
 pub fn everything() {
@@ -44,13 +44,13 @@ fn ram() {
     keep([<Block as Deref>::deref as At, <Block as DerefMut>::deref_mut as At]);
     keep([<Block as OwnedBlock>::pfn as At, <Block as OwnedBlock>::order as At]);
     keep([<Block as OwnedBlock>::split as At, <Block as OwnedBlock>::zero as At]);
-    keep([<Block as OwnedBlock>::copy_out as At, <Block as OwnedBlock>::copy_in as At]);
+    keep([<Block as OwnedBlock>::read_at as At, <Block as OwnedBlock>::write_at as At]);
 
     type Whole = HeapBlock<PAGE>;
     keep([<Whole as Deref>::deref as At, <Whole as DerefMut>::deref_mut as At]);
     keep([<Whole as OwnedBlock>::pfn as At, <Whole as OwnedBlock>::order as At]);
     keep([<Whole as OwnedBlock>::split as At, <Whole as OwnedBlock>::zero as At]);
-    keep([<Whole as OwnedBlock>::copy_out as At, <Whole as OwnedBlock>::copy_in as At]);
+    keep([<Whole as OwnedBlock>::read_at as At, <Whole as OwnedBlock>::write_at as At]);
 }
 
 fn region() {
@@ -103,8 +103,8 @@ fn null() {
 }
 
 fn facade() {
-    type All = RamForebay<CriticalSection, PAGE, 16>;
-    type Tile = RamBuffer<CriticalSection, PAGE, 16>;
+    type All = RamForebay<CriticalSectionRawMutex, PAGE, 16>;
+    type Tile = RamBuffer<CriticalSectionRawMutex, PAGE, 16>;
     keep([All::new as At, All::metadata_words as At, All::init as At, All::buffer::<8192> as At]);
     keep([All::free as At, All::pending as At, All::write_out as At, All::home as At]);
     let make_room: fn(&All, Candidates<'static, Tile>, usize) -> usize = All::make_room;

@@ -8,7 +8,7 @@ use core::iter::Sum;
 use core::ops::{Add, AddAssign, Deref, DerefMut, Sub, SubAssign};
 use core::ptr::drop_in_place;
 use core::slice::{Iter, IterMut};
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::{HeapSource, Null};
 
 /// On plain RAM, as the firmware has it.
@@ -44,28 +44,28 @@ pub fn again() {
     slots::<Card>();
     rosters::<Card>();
     berth::<Card, Tiers>();
-    buffer::<Card, Tiers, Listed<Addressed<&mut [Slot<Card>]>, <Card as Platform>::Lock, [usize; 16]>>();
+    buffer::<Card, Tiers, Indexed<Addressed<&mut [Slot<Card>]>, <Card as Platform>::Lock, [usize; 16]>>();
 }
 
 /// As text.
 pub fn shown() {
-    keep([<BornError as Display>::fmt as At, <Busy as Display>::fmt as At]);
+    keep([<AttachError as Display>::fmt as At, <Busy as Display>::fmt as At]);
     keep([<Evicted as Display>::fmt as At, <MapRefused as Display>::fmt as At]);
-    keep([<ModeRefused as Display>::fmt as At, <OutOfFrames as Display>::fmt as At]);
+    keep([<ModeRefused as Display>::fmt as At, <AllocError as Display>::fmt as At]);
     keep([<OverLimit as Display>::fmt as At, <Pages as Display>::fmt as At]);
-    keep([<PinError as Display>::fmt as At, <PoolTable<Plain> as Display>::fmt as At]);
+    keep([<AccessError as Display>::fmt as At, <PoolTable<Plain> as Display>::fmt as At]);
     keep([<Refusals as Display>::fmt as At, <Refused<Handle, StoreError> as Display>::fmt as At]);
     keep([<Report as Display>::fmt as At, <Restored as Display>::fmt as At]);
     keep([<Settled as Display>::fmt as At, <Snapshot<Plain> as Display>::fmt as At]);
-    keep([<Stats as Display>::fmt as At, <StayReason as Display>::fmt as At]);
-    keep([<StoreError as Display>::fmt as At, <TakeError as Display>::fmt as At]);
+    keep([<Stats as Display>::fmt as At, <RefusalReason as Display>::fmt as At]);
+    keep([<StoreError as Display>::fmt as At, <AllocError as Display>::fmt as At]);
     keep([<TooShort as Display>::fmt as At, <Outcome as Display>::fmt as At]);
-    keep([<NoSeat as Display>::fmt as At]);
+    keep([<IndexFull as Display>::fmt as At]);
 }
 
 fn values() {
     keep([Pfn::new as At, Pfn::get as At, Pfn::is_aligned as At]);
-    keep([Order::new as At, Order::holding as At, Order::get as At, Order::pages as At]);
+    keep([Order::new as At, Order::for_pages as At, Order::get as At, Order::pages as At]);
     keep([Order::lower as At, Order::higher as At]);
     keep([Pages::new as At, Pages::get as At]);
     keep([<Pages as Add>::add as At, <Pages as AddAssign>::add_assign as At]);
@@ -74,7 +74,7 @@ fn values() {
     keep([Zone::new as At, Zone::get as At, Zone::only as At]);
     keep([Zones::union as At, Zones::intersection as At, Zones::contains as At, Zones::is_empty as At]);
     keep([<Zones as Default>::default as At]);
-    keep([Ask::of as At, Ask::within as At, Ask::worth_reclaiming_at as At]);
+    keep([AllocRequest::of as At, AllocRequest::within as At, AllocRequest::worth_reclaiming_at as At]);
     keep([DmaAddr::new as At, DmaAddr::get as At, DmaAddr::checked_add as At]);
     keep([Charge::new as At, Charge::get as At]);
     keep([StoreId::new as At, StoreId::get as At, StoreId::only as At]);
@@ -86,8 +86,8 @@ fn values() {
     keep([Evicted::moved as At, Evicted::freed as At, <Evicted as AddAssign>::add_assign as At]);
     keep([Restored::total as At, Restored::into_result as At, <Restored as AddAssign>::add_assign as At]);
     keep([Report::freed as At, Stats::freed as At]);
-    keep([Want::moved as At, Want::freed as At, Want::block as At, Want::within as At, Step::new as At]);
-    keep([<Want as From<Pages>>::from as At]);
+    keep([ReclaimTarget::moved as At, ReclaimTarget::freed as At, ReclaimTarget::block as At, ReclaimTarget::within as At, EvictRequest::new as At]);
+    keep([<ReclaimTarget as From<Pages>>::from as At]);
     let iter: fn(&Refusals) = |refusals| each(Refusals::iter(refusals));
     keep([Refusals::of as At, iter as At, <Refusals as AddAssign>::add_assign as At]);
 }
@@ -125,26 +125,26 @@ fn errors() {
     let map: fn(Refused<Handle, StoreError>) -> Refused<usize, StoreError> =
         |refused| Refused::map(refused, black_box(|handle: Handle| handle.value()));
     keep([Refused::<Block, StoreError>::new as At, map as At]);
-    keep([<PinError as From<Busy>>::from as At, <PinError as From<MapRefused>>::from as At]);
-    keep([<PinError as From<OverLimit>>::from as At, <PinError as From<StoreError>>::from as At]);
-    keep([<PinError as From<TakeError>>::from as At]);
-    keep([<BornError as From<Busy>>::from as At, <BornError as From<OverLimit>>::from as At]);
-    keep([<TakeError as From<OutOfFrames>>::from as At]);
-    keep([<OutOfFrames as Shortage>::is_shortage as At, <TakeError as Shortage>::is_shortage as At]);
-    keep([<PinError as Shortage>::is_shortage as At]);
+    keep([<AccessError as From<Busy>>::from as At, <AccessError as From<MapRefused>>::from as At]);
+    keep([<AccessError as From<OverLimit>>::from as At, <AccessError as From<StoreError>>::from as At]);
+    keep([<AccessError as From<AllocError>>::from as At]);
+    keep([<AttachError as From<Busy>>::from as At, <AttachError as From<OverLimit>>::from as At]);
+    keep([<AllocError as From<AllocError>>::from as At]);
+    keep([<AllocError as Shortage>::is_shortage as At, <AllocError as Shortage>::is_shortage as At]);
+    keep([<AccessError as Shortage>::is_shortage as At]);
 }
 
 fn locks() {
-    let section: fn(fn() -> usize) -> usize = <() as Section>::with;
+    let section: fn(fn() -> usize) -> usize = <() as IrqGuard>::with;
     keep([section as At]);
-    lock::<NoLock>(<NoLock as RawLock>::with);
-    lock::<Spin>(<Spin as RawLock>::with);
-    lock::<CriticalSection>(<CriticalSection as RawLock>::with);
+    lock::<NoopRawMutex>(<NoopRawMutex as RawMutex>::with);
+    lock::<SpinRawMutex>(<SpinRawMutex as RawMutex>::with);
+    lock::<CriticalSectionRawMutex>(<CriticalSectionRawMutex as RawMutex>::with);
 }
 
-fn lock<L: RawLock>(with: fn(&L, fn() -> usize) -> usize) {
-    let locked: fn(&Locked<L, usize>) -> usize = |locked| Locked::with(locked, |n| black_box(*n));
-    keep([with as At, locked as At, Locked::<L, usize>::new as At, Locked::<L, usize>::get_mut as At]);
+fn lock<L: RawMutex>(with: fn(&L, fn() -> usize) -> usize) {
+    let locked: fn(&Mutex<L, usize>) -> usize = |locked| Mutex::with(locked, |n| black_box(*n));
+    keep([with as At, locked as At, Mutex::<L, usize>::new as At, Mutex::<L, usize>::get_mut as At]);
 }
 
 fn blocks() {
@@ -166,11 +166,11 @@ impl OwnedBlock for Little {
     fn split(self) -> Result<(Self, Self), Self> {
         Err(self)
     }
-    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
-        self.0.copy_out(at, to)
+    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
+        self.0.read_at(at, to)
     }
-    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
-        self.0.copy_in(at, from)
+    fn write_at(&mut self, at: usize, from: &[u8]) -> usize {
+        self.0.write_at(at, from)
     }
 }
 
@@ -184,9 +184,9 @@ fn pool<P: Platform<Block: DerefMut<Target = [u8]>>, const N: usize>() {
     keep([Pool::<P>::give as At, Pool::<P>::trim as At, Pool::<P>::trim_within as At]);
     keep([Pool::<P>::ready as At, Pool::<P>::ready_within as At, Pool::<P>::shelf as At]);
     keep([drop_in_place::<Pool<P, [Place<P>; N]>> as At]);
-    keep([Pooled::<P>::plain as At, Pooled::<P>::block as At, Pooled::<P>::copy_in as At]);
-    keep([Pooled::<P>::zero as At, Pooled::<P>::bytes_mut as At, Pooled::<P>::mode as At]);
-    keep([Pooled::<P>::into_mode as At, Pooled::<P>::into_plain as At]);
+    keep([PooledBlock::<P>::plain as At, PooledBlock::<P>::block as At, PooledBlock::<P>::write_at as At]);
+    keep([PooledBlock::<P>::zero as At, PooledBlock::<P>::bytes_mut as At, PooledBlock::<P>::mode as At]);
+    keep([PooledBlock::<P>::into_mode as At, PooledBlock::<P>::into_plain as At]);
 }
 
 /// One slice of several blocks, and what ends it: functions with a parameter whose type can't be named there.
@@ -207,7 +207,7 @@ fn platform<P: Platform + 'static>() {
     keep([<&P as Platform>::release as At, <&P as Platform>::join as At, <&P as Platform>::zone as At]);
     keep([<&P as Platform>::zones_for as At, <&P as Platform>::keep as At, <&P as Platform>::wiped as At]);
     keep([<&P as Platform>::available as At]);
-    keep([<&P as Platform>::set_mode as At, <&P as Platform>::flush_modes as At]);
+    keep([<&P as Platform>::set_mode as At, <&P as Platform>::flush as At]);
     keep([<&P as Platform>::map as At, <&P as Platform>::unmap as At]);
     keep([<&P as Platform>::sync_for_device as At, <&P as Platform>::sync_for_cpu as At]);
     keep([<&P as Platform>::charge as At, <&P as Platform>::uncharge as At]);
@@ -222,9 +222,9 @@ fn provided() {
     keep([view as At, view_mut as At, before as At]);
     keep([<Plain as Platform>::zone as At, <Plain as Platform>::zones_for as At]);
     keep([<Plain as Platform>::keep as At, <Plain as Platform>::wiped as At]);
-    keep([<Plain as Platform>::allocate_for as At, <HeapSource<NoLock, PAGE> as Platform>::join as At]);
-    keep([<HeapSource<NoLock, PAGE> as Platform>::available as At]);
-    keep([<Plain as Platform>::set_mode as At, <Plain as Platform>::flush_modes as At]);
+    keep([<Plain as Platform>::allocate_for as At, <HeapSource<NoopRawMutex, PAGE> as Platform>::join as At]);
+    keep([<HeapSource<NoopRawMutex, PAGE> as Platform>::available as At]);
+    keep([<Plain as Platform>::set_mode as At, <Plain as Platform>::flush as At]);
     keep([<Plain as Platform>::map as At, <Plain as Platform>::unmap as At]);
     keep([<Plain as Platform>::sync_for_device as At, <Plain as Platform>::sync_for_cpu as At]);
     keep([<Plain as Platform>::charge as At, <Plain as Platform>::uncharge as At]);
@@ -263,7 +263,7 @@ fn forebay<P: Platform, S: BackingStore<P::Block>, const N: usize>() {
 /// They take whatever becomes candidates, so they have no address without that.
 fn reclaim<P: Platform, S: BackingStore<P::Block>>(
     home: &Forebay<P, S>,
-    (over, want, how, cx): (Many<'static>, Want, Evict, Context),
+    (over, want, how, cx): (Many<'static>, ReclaimTarget, Evict, Context),
 ) -> Report {
     Forebay::reclaim(home, over, want, how, cx)
 }
@@ -277,9 +277,9 @@ fn keep_free<P: Platform, S: BackingStore<P::Block>>(
 
 fn or_reclaim<P: Platform, S: BackingStore<P::Block>>(
     home: &Forebay<P, S>,
-    (over, want, how, cx): (Many<'static>, Want, Evict, Context),
-    attempt: fn() -> Result<usize, PinError>,
-) -> Result<usize, PinError> {
+    (over, want, how, cx): (Many<'static>, ReclaimTarget, Evict, Context),
+    attempt: fn() -> Result<usize, AccessError>,
+) -> Result<usize, AccessError> {
     Forebay::or_reclaim(home, over, want, how, cx, attempt)
 }
 
@@ -289,31 +289,31 @@ type Many<'h> = Candidates<'h, &'h dyn Evictable>;
 fn rosters<P: Platform + 'static>() {
     roster::<P, &mut [usize]>();
     roster::<P, [usize; 16]>();
-    keep([Roster::<P::Lock>::words as At]);
+    keep([EvictionIndex::<P::RawMutex>::words as At]);
 }
 
 fn roster<P: Platform + 'static, W: AsRef<[usize]> + AsMut<[usize]> + 'static>() {
-    keep([Roster::<P::Lock, W>::new as At, Roster::<P::Lock, W>::seats as At]);
+    keep([EvictionIndex::<P::RawMutex, W>::new as At, EvictionIndex::<P::RawMutex, W>::seats as At]);
     keep([
-        Roster::<P::Lock, W>::list::<[Slot<P>; 4]> as At,
-        Roster::<P::Lock, W>::of::<&dyn Evictable> as At,
+        EvictionIndex::<P::RawMutex, W>::list::<[Slot<P>; 4]> as At,
+        EvictionIndex::<P::RawMutex, W>::of::<&dyn Evictable> as At,
     ]);
-    keep([<Listed<[Slot<P>; 4], P::Lock, W> as Slots<P>>::slots as At]);
-    keep([<Listed<[Slot<P>; 4], P::Lock, W> as Slots<P>>::parts as At]);
-    keep([<Listed<[Slot<P>; 4], P::Lock, W> as Slots<P>>::addresses as At]);
-    keep([<Listed<[Slot<P>; 4], P::Lock, W> as Slots<P>>::sorted as At]);
+    keep([<Indexed<[Slot<P>; 4], P::RawMutex, W> as Slots<P>>::slots as At]);
+    keep([<Indexed<[Slot<P>; 4], P::RawMutex, W> as Slots<P>>::parts as At]);
+    keep([<Indexed<[Slot<P>; 4], P::RawMutex, W> as Slots<P>>::addresses as At]);
+    keep([<Indexed<[Slot<P>; 4], P::RawMutex, W> as Slots<P>>::sorted as At]);
 }
 
 fn berth<P: Platform + 'static, S: BackingStore<P::Block> + 'static>() {
     keep([
-        Berth::<P::Lock, Buffer<P, S>>::new as At,
-        <Berth<P::Lock, Buffer<P, S>> as Default>::default as At,
+        Berth::<P::RawMutex, Buffer<P, S>>::new as At,
+        <Berth<P::RawMutex, Buffer<P, S>> as Default>::default as At,
     ]);
-    keep([Berth::<P::Lock, Buffer<P, S>>::put as At, Berth::<P::Lock, Buffer<P, S>>::take as At]);
-    keep([Berth::<P::Lock, Buffer<P, S>>::get as At]);
-    keep([<Guest<P::Lock, Buffer<P, S>> as Deref>::deref as At]);
-    keep([<Berth<P::Lock, Buffer<P, S>> as Evictable>::evict_if_idle as At]);
-    keep([drop_in_place::<Berth<P::Lock, Buffer<P, S>>> as At]);
+    keep([Berth::<P::RawMutex, Buffer<P, S>>::put as At, Berth::<P::RawMutex, Buffer<P, S>>::take as At]);
+    keep([Berth::<P::RawMutex, Buffer<P, S>>::get as At]);
+    keep([<Guest<P::RawMutex, Buffer<P, S>> as Deref>::deref as At]);
+    keep([<Berth<P::RawMutex, Buffer<P, S>> as Evictable>::evict_if_idle as At]);
+    keep([drop_in_place::<Berth<P::RawMutex, Buffer<P, S>>> as At]);
 }
 
 fn buffer<P: Platform + 'static, S: BackingStore<P::Block> + 'static, T: Slots<P> + 'static>() {
@@ -323,22 +323,22 @@ fn buffer<P: Platform + 'static, S: BackingStore<P::Block> + 'static, T: Slots<P
     keep([Buffer::<P, S, T>::read as At, Buffer::<P, S, T>::read_in as At]);
     keep([Buffer::<P, S, T>::write as At, Buffer::<P, S, T>::write_in as At]);
     keep([Buffer::<P, S, T>::restore as At, Buffer::<P, S, T>::populate as At]);
-    keep([Buffer::<P, S, T>::evict as At, Buffer::<P, S, T>::evict_now as At]);
+    keep([Buffer::<P, S, T>::evict as At, Buffer::<P, S, T>::evict_mut as At]);
     keep([Buffer::<P, S, T>::advise as At, Buffer::<P, S, T>::purge as At, Buffer::<P, S, T>::discard as At]);
-    keep([Buffer::<P, S, T>::begin_stored as At, Buffer::<P, S, T>::residency as At]);
+    keep([Buffer::<P, S, T>::attach_stored as At, Buffer::<P, S, T>::residency as At]);
     keep([<Buffer<P, S, T> as Evictable>::evict_if_idle as At, drop_in_place::<Buffer<P, S, T>> as At]);
     keep([<&Buffer<P, S, T> as Evictable>::evict_if_idle as At]);
 
     let blocks: fn(&Read<P, T>) = |guard| each(Read::blocks(guard));
     let segments: fn(&Read<P, T>) = |guard| each(Read::segments(guard));
-    keep([Read::<P, T>::copy_out as At, Read::<P, T>::bytes as At, Read::<P, T>::address as At]);
+    keep([Read::<P, T>::read_at as At, Read::<P, T>::bytes as At, Read::<P, T>::address as At]);
     keep([Read::<P, T>::sync_for_device as At, Read::<P, T>::sync_for_cpu as At]);
     keep([Read::<P, T>::contiguous as At]);
     keep([blocks as At, segments as At, drop_in_place::<Read<P, T>> as At]);
 
     let blocks: fn(&Write<P, T>) = |guard| each(Write::blocks(guard));
     let segments: fn(&Write<P, T>) = |guard| each(Write::segments(guard));
-    keep([Write::<P, T>::copy_out as At, Write::<P, T>::copy_in as At, Write::<P, T>::bytes as At]);
+    keep([Write::<P, T>::read_at as At, Write::<P, T>::write_at as At, Write::<P, T>::bytes as At]);
     keep([Write::<P, T>::sync_for_device as At, Write::<P, T>::sync_for_cpu as At]);
     keep([Write::<P, T>::contiguous as At, Write::<P, T>::contiguous_mut as At]);
     keep([blocks as At, segments as At, Write::<P, T>::address as At, drop_in_place::<Write<P, T>> as At]);

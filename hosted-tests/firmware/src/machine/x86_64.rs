@@ -227,7 +227,7 @@ extern "C" fn _Unwind_Resume() -> ! {
 }
 
 /// What excludes the interrupts.
-pub type Lock = forebay::CriticalSection;
+pub type RawMutex = forebay::sync::CriticalSectionRawMutex;
 
 /// Bytes of a page.
 pub const PAGE: usize = 512;

@@ -14,16 +14,16 @@ use core::arch::global_asm;
 use core::hint::black_box;
 use core::mem::forget;
 use core::ops::{Deref, DerefMut};
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::{Cpu, Job, Ram, RamBlock, RamBuffer, RamForebay, RamRegion};
 
 const PAGE: usize = 512;
 #[cfg(not(any(feature = "no-lock", feature = "spin-lock")))]
-type Lock = CriticalSection;
+type RawMutex = CriticalSectionRawMutex;
 #[cfg(feature = "no-lock")]
-type Lock = NoLock;
+type RawMutex = NoopRawMutex;
 #[cfg(feature = "spin-lock")]
-type Lock = Spin;
+type RawMutex = SpinRawMutex;
 type Plain = Ram<Lock, PAGE>;
 type Slow = RamRegion<Lock, PAGE, 16>;
 type Block = RamBlock<PAGE>;
@@ -31,7 +31,7 @@ type Home = Forebay<Plain, Slow>;
 type All = RamForebay<Lock, PAGE, 16>;
 type Tile = RamBuffer<Lock, PAGE, 16>;
 type Slots1 = [Slot<Plain>; 1];
-type List = Roster<Lock, &'static mut [usize]>;
+type List = EvictionIndex<Lock, &'static mut [usize]>;
 type Place1 = Berth<Lock, Tile>;
 
 // What a program keeps in statics, beside its metadata: symbols of that value, for `sizes`.
@@ -60,9 +60,9 @@ struct Given {
     how: Evict,
     cx: Context,
     advice: Advice,
-    want: Want,
-    step: Step,
-    ask: Ask,
+    want: ReclaimTarget,
+    step: EvictRequest,
+    ask: AllocRequest,
     at: usize,
     bytes: &'static mut [u8],
     memory: [Option<&'static mut [u8]>; 2],
@@ -72,7 +72,7 @@ struct Given {
     charges: &'static mut [Option<Charge>],
     block: Option<Block>,
     other: Option<Block>,
-    pooled: Option<Pooled<Plain>>,
+    pooled: Option<PooledBlock<Plain>>,
     handle: Option<Handle>,
     engine: Cpu<Block, PAGE>,
     job: Option<Job<Block, PAGE>>,
@@ -108,16 +108,16 @@ fn pool(g: &mut Given) {
     see(Pool::take_for(pool, g.ask, (), cx));
     see(Pool::take_up_to(pool, g.order, Order::PAGE, (), cx));
     if let Some(mut block) = g.pooled.take() {
-        see(Pooled::copy_in(&mut block, g.at, g.bytes));
-        Pooled::zero(&mut block);
-        see(Pooled::bytes_mut(&mut block).len());
+        see(PooledBlock::write_at(&mut block, g.at, g.bytes));
+        PooledBlock::zero(&mut block);
+        see(PooledBlock::bytes_mut(&mut block).len());
         see(Pool::give(pool, block, cx));
     }
     if let Some(block) = g.pooled.take() {
-        see(Pooled::into_mode(block, Pool::platform(pool), (), cx));
+        see(PooledBlock::into_mode(block, Pool::platform(pool), (), cx));
     }
     if let Some(block) = g.pooled.take() {
-        see(Pooled::into_plain(block, Pool::platform(pool), cx));
+        see(PooledBlock::into_plain(block, Pool::platform(pool), cx));
     }
     g.block.take().into_iter().for_each(|block| Pool::release(pool, block));
     see(Pool::trim(pool, g.pages, cx));
@@ -148,13 +148,13 @@ fn buffer(g: &mut Given) {
     see(Buffer::restore(tile, pages, cx));
     see(Buffer::populate(tile, pages, cx));
     see(Buffer::evict(tile, pages, how, cx));
-    see(Buffer::evict_now(tile, pages, how, cx));
+    see(Buffer::evict_mut(tile, pages, how, cx));
     see(Buffer::advise(tile, g.advice));
     see(Buffer::purge(tile, cx));
     see(Buffer::discard(tile));
     see(Buffer::residency(tile));
     if let Some(handle) = g.handle.take() {
-        see(Buffer::begin_stored(tile, g.at, handle, cx));
+        see(Buffer::attach_stored(tile, g.at, handle, cx));
     }
     see((Buffer::id(tile), Buffer::unit(tile)));
     see(<Tile as Evictable>::evict_if_idle(tile, g.step));
@@ -166,7 +166,7 @@ fn buffer(g: &mut Given) {
         .with_id(BufferId(g.at))
         .within(g.zones));
     see(Buffer::<_, _, [Slot<Plain>; 8]>::inline(g.home));
-    g.slots.take().into_iter().for_each(|slots| see(Buffer::over(slots, g.home)));
+    g.slots.take().into_iter().for_each(|slots| see(Buffer::with_slots(g.home, slots, Order::PAGE)));
     see(Addressed::new::<Plain>([const { Slot::EMPTY }; 1], g.addresses).is_ok());
     see(Charged::new::<Plain>([const { Slot::EMPTY }; 1], g.charges).is_ok());
 }
@@ -175,7 +175,7 @@ fn guards(g: &mut Given) {
     let (tile, cx, at) = (&g.tile, g.cx, g.at);
     see(Buffer::read(tile).is_ok());
     if let Ok(guard) = Buffer::read_in(tile, cx) {
-        see(Read::copy_out(&guard, at, g.bytes));
+        see(Read::read_at(&guard, at, g.bytes));
         see(Read::bytes(&guard));
         see(Read::blocks(&guard).map(|(at, block)| at + block.len()).sum::<usize>());
         see(Read::contiguous(&guard, cx).is_some());
@@ -186,8 +186,8 @@ fn guards(g: &mut Given) {
     }
     see(Buffer::write(tile).is_ok());
     if let Ok(mut guard) = Buffer::write_in(tile, cx) {
-        see(Write::copy_out(&guard, at, g.bytes));
-        see(Write::copy_in(&mut guard, at, g.bytes));
+        see(Write::read_at(&guard, at, g.bytes));
+        see(Write::write_at(&mut guard, at, g.bytes));
         see(Write::bytes(&guard));
         see(Write::blocks(&guard).map(|(at, block)| at + block.len()).sum::<usize>());
         see(Write::contiguous(&guard, cx).is_some());
@@ -205,13 +205,13 @@ fn many(g: &mut Given) {
     see(Berth::take(berth));
     see(Berth::get(berth).is_ok_and(|guest| guest.is_some()));
     see(<Place1 as Evictable>::evict_if_idle(berth, g.step));
-    see(Roster::seats(roster));
-    if let Ok(listed) = Roster::list(roster, g.at, [const { Slot::<Plain>::EMPTY }; 1]) {
+    see(EvictionIndex::seats(roster));
+    if let Ok(listed) = EvictionIndex::list(roster, g.at, [const { Slot::<Plain>::EMPTY }; 1]) {
         see(Slots::<Plain>::slots(&listed).len());
         Slots::<Plain>::sorted(&listed, Class::all());
         drop(listed);
     }
-    see(Forebay::reclaim(g.home, Roster::of(roster, &*g.tiles), g.want, g.how, g.cx));
+    see(Forebay::reclaim(g.home, EvictionIndex::of(roster, &*g.tiles), g.want, g.how, g.cx));
 }
 
 fn source(g: &mut Given) {
@@ -230,7 +230,7 @@ fn source(g: &mut Given) {
     }
     g.block.take().into_iter().for_each(|block| see(Block::split(block)));
     g.other.take().into_iter().for_each(|mut block| {
-        see(Block::copy_out(&block, g.at, g.bytes) + Block::copy_in(&mut block, g.at, g.bytes));
+        see(Block::read_at(&block, g.at, g.bytes) + Block::write_at(&mut block, g.at, g.bytes));
         Block::zero(&mut block);
         see((Block::pfn(&block), block));
     });
@@ -240,12 +240,12 @@ fn store(g: &mut Given) {
     let (store, cx) = (g.home.store(), g.cx);
     see(store.capabilities());
     see(BackingStore::<Block>::space(store));
-    g.block.take().into_iter().for_each(|block| see(store.transfer(block)));
+    g.block.take().into_iter().for_each(|block| see(store.transfer(block, None)));
     if let Some(handle) = g.handle.take() {
         see(store.take_back(handle, cx));
     }
     if let (Some(block), Some(handle)) = (&mut g.other, &g.handle) {
-        see(store.save(block, g.order, cx));
+        see(store.save(block, g.order, None, cx));
         see(store.load(handle, block, g.pages, cx));
     }
     if let Some(handle) = g.handle.take() {

@@ -3,14 +3,14 @@
 use super::home::{self, Fast, HOME, PIECES, TILE_PAGES, TILES};
 use super::{Failure, check, pattern};
 use core::fmt::Write;
-use forebay::{Context, Order, Pages, Pooled};
+use forebay::{Context, Order, Pages, pool::PooledBlock};
 
 /// Such pages lie before the first boundary of each piece, and behind the last.
 const SCRAPS: usize = 2 * PIECES * (TILE_PAGES.get() - 1);
 
 pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     let tiles = home::fill(&TILES, 1000)?;
-    let mut scraps: [Option<Pooled<Fast>>; SCRAPS] = [const { None }; SCRAPS];
+    let mut scraps: [Option<PooledBlock<Fast>>; SCRAPS] = [const { None }; SCRAPS];
     let mut count = 0;
     for (n, place) in scraps.iter_mut().enumerate() {
         let Ok(mut page) = HOME.pool().take(Order::PAGE, (), Context::THREAD) else { break };

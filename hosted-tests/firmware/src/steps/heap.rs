@@ -4,7 +4,7 @@ use super::home::{self, HOME, TILE_PAGES, TILES, Tile};
 use super::{Failure, check, flash, pattern};
 use crate::machine::{Lock, PAGE};
 use core::fmt::Write;
-use forebay::{Buffer, Context, Evict, Forebay, Order, Pages, Place, Pooled, Write as WriteGuard};
+use forebay::{Buffer, Context, Evict, Forebay, Order, Pages, Write as WriteGuard, pool::PooledBlock};
 use forebay_backends::{HeapSource, Rom};
 use static_cell::StaticCell;
 
@@ -32,7 +32,7 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     let free = HEAP.platform().free_bytes();
 
     // Pages out of the heap, until it is empty; then they go back.
-    let mut pages: [Option<Pooled<Heap>>; COUNT] = [const { None }; COUNT];
+    let mut pages: [Option<PooledBlock<Heap>>; COUNT] = [const { None }; COUNT];
     let mut count = 0;
     for (n, place) in pages.iter_mut().enumerate() {
         let Ok(mut page) = HEAP.pool().take(Order::PAGE, (), Context::THREAD) else { break };
@@ -49,9 +49,9 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     // A buffer of the heap's, with what is in flash. It leaves for nothing.
     let table =
         HEAP.store().handle(Pages::ZERO, Order::PAGE).ok_or(Failure::Check("the table has no handle"))?;
-    BORN.begin_stored(0, table, Context::THREAD)?;
+    BORN.attach_stored(0, table, Context::THREAD)?;
     wrong += BORN.read()?.iter().zip(&flash::TABLE).filter(|(is, was)| is != was).count();
-    let report = HEAP.reclaim(&[&BORN], Pages::new(1), Evict::LADDER, Context::THREAD);
+    let report = HEAP.reclaim(&[&BORN], Pages::new(1), Evict::ANY, Context::THREAD);
 
     // The pool goes on beside it, and passes the heap's tile over.
     home::fill(&TILES[..1], 8500)?;
@@ -66,7 +66,7 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     )?;
     check(count == bytes / PAGE && count < COUNT, "another number of pages fits into the heap")?;
     check(report.evicted.clean == Pages::new(1), "what is in flash did not leave")?;
-    check(pool.evicted.handed_over == TILE_PAGES, "the pool took the heap's tile, or not the other")?;
+    check(pool.evicted.transferred == TILE_PAGES, "the pool took the heap's tile, or not the other")?;
     check(HEAP.platform().free_bytes() == free, "bytes of the heap are missing")?;
     check(wrong == 0, "bytes are wrong")
 }

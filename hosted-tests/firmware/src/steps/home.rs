@@ -3,7 +3,7 @@
 use super::pattern;
 use super::{Failure, check, flash};
 use crate::machine::{FAST_BYTES, Lock, Memory, PAGE, SLOW_BYTES};
-use forebay::{Buffer, Context, Forebay, Order, OutOfFrames, Pages, PinError, Place, StoreId, TakeError};
+use forebay::{Buffer, Context, Forebay, Order, AllocError, Pages, AccessError, StoreId};
 use forebay_backends::{Faulty, Ram, RamRegion, Rom, Tiered};
 use static_cell::ConstStaticCell;
 
@@ -70,7 +70,7 @@ pub fn fill(tiles: &[Tile], seed: usize) -> Result<usize, Failure> {
     for (n, tile) in tiles.iter().enumerate() {
         match tile.write() {
             Ok(mut bytes) => pattern::fill(&mut bytes, seed + n),
-            Err(PinError::Take(TakeError::OutOfFrames(OutOfFrames::Exhausted))) => return Ok(n),
+            Err(AccessError::Alloc(AllocError::Exhausted)) => return Ok(n),
             Err(why) => return Err(why.into()),
         }
     }

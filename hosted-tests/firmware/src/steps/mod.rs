@@ -25,13 +25,13 @@ mod two_cores;
 use crate::log;
 use crate::machine::{self, Memory, PAGE};
 use core::fmt::{self, Write};
-use forebay::{BackingStore, BornError, Busy, Handle, Pages, PinError, Refused, StoreError};
+use forebay::{BackingStore, AttachError, Busy, Handle, Pages, AccessError, Refused, StoreError};
 use forebay_backends::{InitError, MemoryError};
 use home::HOME;
 
-type Step = fn(&mut dyn Write) -> Result<(), Failure>;
+type EvictRequest = fn(&mut dyn Write) -> Result<(), Failure>;
 
-const STEPS: &[(&str, Step)] = &[
+const STEPS: &[(&str, EvictRequest)] = &[
     ("timer", timer::step),
     ("fill", fill::step),
     ("transfer", transfer::step),
@@ -54,9 +54,9 @@ const STEPS: &[(&str, Step)] = &[
 enum Failure {
     /// What should not be so.
     Check(&'static str),
-    Pin(PinError),
+    Pin(AccessError),
     Store(StoreError),
-    Born(BornError),
+    Born(AttachError),
     Memory(MemoryError),
     Init(InitError),
 }
@@ -72,7 +72,7 @@ pub fn run(out: &mut dyn Write, mut memory: Memory) -> bool {
     if !ended(out, "begin", begun) {
         return false;
     }
-    let passes = |(name, step): &&(&str, Step)| {
+    let passes = |(name, step): &&(&str, EvictRequest)| {
         let _ = write!(out, "{name}: ");
         let result = step(out).and_then(|()| everything_is_home());
         ended(out, name, result)
@@ -156,8 +156,8 @@ impl From<fmt::Error> for Failure {
     }
 }
 
-impl From<PinError> for Failure {
-    fn from(why: PinError) -> Self {
+impl From<AccessError> for Failure {
+    fn from(why: AccessError) -> Self {
         Failure::Pin(why)
     }
 }
@@ -174,8 +174,8 @@ impl From<StoreError> for Failure {
     }
 }
 
-impl From<Refused<Handle, BornError>> for Failure {
-    fn from(refused: Refused<Handle, BornError>) -> Self {
+impl From<Refused<Handle, AttachError>> for Failure {
+    fn from(refused: Refused<Handle, AttachError>) -> Self {
         Failure::Born(refused.why)
     }
 }

@@ -12,10 +12,7 @@ use core::array;
 use core::fmt::Write;
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use forebay::{
-    BackingStore, Buffer, Context, Evict, Forebay, Order, Pages, PinError, Place, Pooled, Section, Spin,
-    StoreId, TakeError,
-};
+use forebay::{BackingStore, Buffer, Context, Evict, Forebay, Order, Pages, AccessError, StoreId, AllocError, pool::PooledBlock, sync::{IrqGuard, SpinRawMutex}};
 use forebay_backends::{Ram, RamRegion};
 use static_cell::ConstStaticCell;
 
@@ -37,7 +34,7 @@ const MEETINGS: u32 = 200;
 const OPERATIONS_AT_MOST: u32 = 4_000_000;
 const TIMER_HZ: u32 = 1000;
 
-type Lock = Spin<Counted>;
+type RawMutex = SpinRawMutex<Counted>;
 type Source = Ram<Lock, PAGE, 1>;
 type Store = RamRegion<Lock, PAGE, BACKLOG>;
 type Tile = Buffer<'static, Source, Store>;
@@ -87,7 +84,7 @@ struct Counted;
 static AT_A_LOCK: AtomicUsize = AtomicUsize::new(0);
 static AT_LOCKS_TOGETHER: AtomicU32 = AtomicU32::new(0);
 
-impl Section for Counted {
+impl IrqGuard for Counted {
     fn with<R>(f: impl FnOnce() -> R) -> R {
         Masked::with(|| {
             if AT_A_LOCK.fetch_add(1, Ordering::Relaxed) > 0 {
@@ -114,7 +111,7 @@ struct Tally {
     from_the_other: AtomicU32,
     ticks: AtomicU32,
     /// Pages that its interrupt handed over.
-    handed_over: AtomicU32,
+    transferred: AtomicU32,
     wrong_bytes: AtomicU32,
     /// Answers that must not be.
     errors: AtomicU32,
@@ -132,7 +129,7 @@ static TALLIES: [Tally; 2] = [const {
         busy: ZERO,
         from_the_other: ZERO,
         ticks: ZERO,
-        handed_over: ZERO,
+        transferred: ZERO,
         wrong_bytes: ZERO,
         errors: ZERO,
         finished: ZERO,
@@ -177,7 +174,7 @@ impl Random {
 }
 
 /// A block that a core holds, and what it wrote there.
-type Held = Option<(Pooled<Source>, u32)>;
+type Held = Option<(PooledBlock<Source>, u32)>;
 
 /// What a core does until both have done enough, and met often enough.
 fn work() {
@@ -211,7 +208,7 @@ fn tick() {
     let tally = Tally::mine();
     add(&tally.ticks);
     let report = HOME.reclaim(&TILES, Pages::new(2), Evict::TRANSFER, Context::INTERRUPT);
-    tally.handed_over.fetch_add(report.evicted.handed_over.get() as u32, Ordering::Relaxed);
+    tally.transferred.fetch_add(report.evicted.transferred.get() as u32, Ordering::Relaxed);
 }
 
 fn take_or_give(held: &mut Held, me: usize, random: &mut Random) {
@@ -225,7 +222,7 @@ fn take_or_give(held: &mut Held, me: usize, random: &mut Random) {
             pattern::fill(block.bytes_mut(), version as usize);
             *held = Some((block, version));
         }
-        Err(why) => judge::<()>(Err(PinError::Take(why))),
+        Err(why) => judge::<()>(Err(AccessError::Alloc(why))),
     }
 }
 
@@ -270,7 +267,7 @@ fn meet(tile: usize, me: usize) {
 }
 
 fn evict(tile: usize, how: Evict) {
-    judge(TILES[tile].evict(Pages::MAX, how, Context::THREAD).map_err(PinError::from));
+    judge(TILES[tile].evict(Pages::MAX, how, Context::THREAD).map_err(AccessError::from));
 }
 
 fn settle() {
@@ -280,12 +277,12 @@ fn settle() {
 }
 
 /// Busy and out of frames are answers; anything else is an error. For want of frames it makes room.
-fn judge<T>(result: Result<T, PinError>) {
+fn judge<T>(result: Result<T, AccessError>) {
     match result {
         Ok(_) => {}
-        Err(PinError::Busy) => add(&Tally::mine().busy),
-        Err(PinError::Take(TakeError::OutOfFrames(_))) => {
-            HOME.reclaim(&TILES, Pages::new(4), Evict::LADDER, Context::THREAD);
+        Err(AccessError::Busy) => add(&Tally::mine().busy),
+        Err(AccessError::Alloc(_)) => {
+            HOME.reclaim(&TILES, Pages::new(4), Evict::ANY, Context::THREAD);
             settle();
         }
         Err(_) => add(&Tally::mine().errors),
@@ -327,7 +324,7 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
         "the cores did not meet often enough",
     )?;
     check(both(|t| &t.ticks).iter().all(|ticks| *ticks > 0), "a core was not interrupted")?;
-    check(both(|t| &t.handed_over).iter().all(|pages| *pages > 0), "an interrupt handed nothing over")?;
+    check(both(|t| &t.transferred).iter().all(|pages| *pages > 0), "an interrupt handed nothing over")?;
     check(sum(|t| &t.taken) == sum(|t| &t.given), "not every block was given back")?;
     let written: u32 = WRITTEN.iter().map(|count| count.load(Ordering::Relaxed)).sum();
     check(written == sum(|t| &t.writes), "writes are missing")?;
@@ -343,17 +340,17 @@ fn counts_add_up() -> Result<(), Failure> {
     for tile in &TILES {
         resident += tile.residency()?.resident;
     }
-    let each_way = [evicted.handed_over, evicted.copied, evicted.clean, restored.taken_back, restored.loaded];
+    let each_way = [evicted.transferred, evicted.copied, evicted.clean, restored.taken_back, restored.loaded];
     check(each_way.iter().all(|pages| *pages > Pages::ZERO), "a way out or back was never gone")?;
     let away = restored.taken_back + stats.settled + HOME.store().pending();
-    check(evicted.handed_over == away, "what was handed over does not add up")?;
+    check(evicted.transferred == away, "what was handed over does not add up")?;
     check(restored.total() == evicted.moved() + resident, "what is resident does not add up")
 }
 
 /// Each buffer is read once more; then all are dropped, and source and store have every page again.
 fn all_comes_home() -> Result<(), Failure> {
     for (tile, written) in TILES.iter().zip(&WRITTEN) {
-        HOME.reclaim(&TILES, Pages::new(8), Evict::LADDER, Context::THREAD);
+        HOME.reclaim(&TILES, Pages::new(8), Evict::ANY, Context::THREAD);
         settle();
         compare(&*tile.read()?, written.load(Ordering::Relaxed));
     }

@@ -1,10 +1,10 @@
 //! A read guard does not write.
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
-type Source = Ram<Spin, 512>;
+type Source = Ram<SpinRawMutex, 512>;
 
-fn copy_in_through_a_read_guard(guard: Read<'_, Source>) {
-    guard.copy_in(0, &[1]); //~ E0599: no method named `copy_in`
+fn copy_in_through_a_read_guard(guard: ReadGuard<'_, Source>) {
+    guard.write_at(0, &[1]); //~ E0599: no method named `write_at`
 }
 
 fn main() {}

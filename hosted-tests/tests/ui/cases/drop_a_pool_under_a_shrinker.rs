@@ -1,7 +1,7 @@
 //! A pool is there for as long as a shrinker is at it.
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
-type Source = Ram<Spin, 512>;
+type Source = Ram<SpinRawMutex, 512>;
 
 fn drop_a_pool_under_a_shrinker(pool: Pool<Source, [Place<Source>; 8]>) {
     let unsized_pool: &Pool<Source> = &pool;

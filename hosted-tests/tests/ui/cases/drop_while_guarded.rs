@@ -1,8 +1,8 @@
 //! A guard keeps its buffer alive.
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
-type Source = Ram<Spin, 512>;
-type Store = RamRegion<Spin, 512, 4>;
+type Source = Ram<SpinRawMutex, 512>;
+type Store = RamRegion<SpinRawMutex, 512, 4>;
 
 fn drop_while_guarded(buffer: Buffer<'_, Source, Store>) {
     let guard = buffer.read();

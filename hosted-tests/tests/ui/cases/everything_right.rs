@@ -1,15 +1,15 @@
 //! The right use of everything that the others misuse.
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 type Block = RamBlock<512>;
-type Source = Ram<Spin, 512>;
-type Store = RamRegion<Spin, 512, 4>;
+type Source = Ram<SpinRawMutex, 512>;
+type Store = RamRegion<SpinRawMutex, 512, 4>;
 
 static HOME: Forebay<Source, Store, [Place<Source>; 8]> =
     Forebay::new(Ram::new(), RamRegion::new(StoreId::DEFAULT), 2);
 
 fn there_and_back(block: Block, store: &dyn BackingStore<Block>) -> Option<Block> {
-    match store.transfer(block) {
+    match store.transfer(block, None) {
         Ok(handle) => match store.take_back(handle, Context::THREAD) {
             Ok(block) => Some(block),
             Err(refused) => store.discard(refused.item).unwrap_or_default(),
@@ -29,11 +29,11 @@ fn main() {
     let home: &Forebay<Source, Store> = &HOME;
     let mut slots = [const { Slot::EMPTY }; 4];
     {
-        let mut buffer = Buffer::over(&mut slots, home);
+        let mut buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
         if let Ok(mut guard) = buffer.write() {
-            guard.copy_in(0, &[1]);
+            guard.write_at(0, &[1]);
         }
-        buffer.evict_now(Pages::MAX, Evict::LADDER, Context::THREAD);
+        buffer.evict_mut(Pages::MAX, Evict::ANY, Context::THREAD);
     }
     slots[0] = Slot::EMPTY;
     assert_eq!(slots.len(), 4);
@@ -42,12 +42,12 @@ fn main() {
         guard[0] = guard[1];
     }
     std::thread::scope(|s| {
-        s.spawn(|| home.reclaim(&[&tile], Pages::MAX, Evict::LADDER, Context::THREAD));
+        s.spawn(|| home.reclaim(&[&tile], Pages::MAX, Evict::ANY, Context::THREAD));
     });
     if let Ok(pooled) = home.pool().take(Order::PAGE, (), Context::THREAD) {
         if let Ok(block) = pooled.into_plain(home.platform(), Context::THREAD) {
             let block = there_and_back(block, home.store());
-            block.map(|b| home.pool().release(halves(b, home.platform())));
+            block.map(|b| home.pool().free(halves(b, home.platform())));
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Taking back consumes the handle.
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 type Block = RamBlock<512>;
 

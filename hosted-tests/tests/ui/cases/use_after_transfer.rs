@@ -1,10 +1,10 @@
 //! After a transfer the bytes are the store's.
-use forebay::*;
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 type Block = RamBlock<512>;
 
 fn use_after_transfer(block: Block, store: &dyn BackingStore<Block>) -> u8 {
-    let _ = store.transfer(block);
+    let _ = store.transfer(block, None);
     block[0] //~ E0382: borrow of moved value: `block`
 }
 

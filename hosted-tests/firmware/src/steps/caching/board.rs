@@ -3,10 +3,7 @@
 use crate::machine::{self, Attribute, Lock, PAGE};
 use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use forebay::{
-    BackingStore, Caching, Capabilities, Context, DmaAddr, Handle, MapRefused, ModeRefused, Order,
-    OutOfFrames, Pages, Platform, Refused, Settled, Space, StoreError, StoreIds,
-};
+use forebay::{BackingStore, Caching, Context, Handle, Order, AllocError, Pages, Platform, Refused, StoreError, frame::{DmaAddr, ModeRefused}, port::{Capabilities, Settled, Space, StoreIds}};
 use forebay_backends::{Ram, RamBlock, RamRegion};
 
 pub type Block = RamBlock<PAGE>;
@@ -55,15 +52,15 @@ pub struct Board(pub Source);
 
 impl Platform for Board {
     type Block = Block;
-    type Lock = Lock;
+    type RawMutex = Lock;
     type Mode = Caching;
 
-    fn allocate(&self, order: Order, cx: Context) -> Result<Block, OutOfFrames> {
-        self.0.allocate(order, cx)
+    fn allocate(&self, order: Order, cx: Context) -> Result<Block, AllocError> {
+        self.0.allocate(AllocRequest::new(order), cx)
     }
     fn release(&self, block: Block) {
         look_at(&block);
-        self.0.release(block);
+        self.0.free(block);
     }
     fn join(&self, left: Block, right: Block) -> Result<Block, (Block, Block)> {
         self.0.join(left, right)
@@ -72,7 +69,7 @@ impl Platform for Board {
         machine::set_attribute(block, attribute_of(to));
         Ok(())
     }
-    fn flush_modes(&self, _: Context) {
+    fn flush(&self, _: Context) {
         machine::complete_attributes();
     }
     fn map(&self, block: &Block, _: Context) -> Result<DmaAddr, MapRefused> {
@@ -105,7 +102,7 @@ impl BackingStore<Block> for Watched {
     }
     fn save(&self, block: &Block, order: Order, cx: Context) -> Result<Handle, StoreError> {
         look_at(block);
-        self.0.save(block, order, cx)
+        self.0.save(block, order, None, cx)
     }
     fn load(&self, handle: &Handle, block: &mut Block, at: Pages, cx: Context) -> Result<(), StoreError> {
         look_at(block);
@@ -114,7 +111,7 @@ impl BackingStore<Block> for Watched {
     fn transfer(&self, block: Block) -> Result<Handle, Refused<Block, StoreError>> {
         look_at(&block);
         LOGGED_AT_TRANSFER.store(machine::logged(), Ordering::Relaxed);
-        self.0.transfer(block)
+        self.0.transfer(block, None)
     }
     fn take_back(&self, handle: Handle, cx: Context) -> Result<Block, Refused<Handle, StoreError>> {
         self.0.take_back(handle, cx)
@@ -125,7 +122,7 @@ impl BackingStore<Block> for Watched {
     fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
         self.0.split(handle)
     }
-    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(Block)) -> Settled {
+    fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(Block)) -> Settled {
         self.0.settle(budget, cx, home)
     }
 }

@@ -10,10 +10,7 @@ use crate::machine::{self, Attribute, LINE, Operation, PAGE};
 use board::{Board, Region, Source, Watched, address, attribute, attribute_of, logged_at_transfer, seen};
 use core::fmt::Write;
 use core::ops::Range;
-use forebay::{
-    Addressed, Buffer, Caching, Context, Evict, Forebay, Order, Pages, PinError, Place, Platform, Pooled,
-    Slot, StoreId,
-};
+use forebay::{Buffer, Caching, Context, Evict, Forebay, Order, Pages, AccessError, Platform, Slot, StoreId, buffer::Addressed, pool::PooledBlock};
 use static_cell::ConstStaticCell;
 
 const FAST_BYTES: usize = 32 * PAGE;
@@ -90,11 +87,11 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     check(blocks > 0 && wrong == 0, "a block left in another mode")
 }
 
-fn take(order: Order, mode: Caching) -> Result<Pooled<Board>, Failure> {
-    Ok(HOME.pool().take(order, mode, Context::THREAD).map_err(PinError::Take)?)
+fn take(order: Order, mode: Caching) -> Result<PooledBlock<Board>, Failure> {
+    Ok(HOME.pool().take(order, mode, Context::THREAD).map_err(AccessError::Alloc)?)
 }
 
-fn give(block: Pooled<Board>) -> Result<(), Failure> {
+fn give(block: PooledBlock<Board>) -> Result<(), Failure> {
     HOME.pool().give(block, Context::THREAD).map_err(|_| Failure::Check("a mode was refused"))
 }
 
@@ -183,7 +180,7 @@ fn there_and_back(
 fn one_completion() -> Result<(), Failure> {
     const FOUR: Pages = Pages::new(4);
     let mut slots = [const { Slot::EMPTY }; 4];
-    let buffer = Buffer::over(&mut slots, &HOME).with_unit(Order::PAGE).with_mode(Caching::WriteCombined);
+    let buffer = Buffer::with_slots(&HOME, &mut slots[..], Order::PAGE).with_mode(Caching::WriteCombined);
     let completed = |begin| machine::log_since(begin).filter(|o| *o == Operation::Refetch).count();
     let mapped = |begin| machine::log_since(begin).filter(|o| matches!(o, Operation::Map(_))).count();
 
@@ -192,7 +189,7 @@ fn one_completion() -> Result<(), Failure> {
     check((mapped(begin), completed(begin)) == (4, 1), "four fresh blocks were not completed together")?;
     let begin = machine::logged();
     let evicted = buffer.evict(Pages::MAX, Evict::TRANSFER, Context::THREAD)?;
-    check(evicted.handed_over == FOUR && mapped(begin) == 4, "not all four were reset")?;
+    check(evicted.transferred == FOUR && mapped(begin) == 4, "not all four were reset")?;
     let begin = machine::logged();
     check(buffer.restore(Pages::MAX, Context::THREAD).taken_back == FOUR, "not all four came back")?;
     check((mapped(begin), completed(begin)) == (4, 1), "four restored blocks were not completed together")
@@ -204,7 +201,7 @@ fn a_device() -> Result<(), Failure> {
         let mut addresses = [None];
         let too_short = |_| Failure::Check("an address for a slot is too short");
         let slots = Addressed::new([Slot::EMPTY], &mut addresses).map_err(too_short)?;
-        let buffer = Buffer::of(slots, &HOME).with_unit(ORDERS[1]).with_mode(mode);
+        let buffer = Buffer::with_slots(&HOME, slots, ORDERS[1]).with_mode(mode);
 
         let begin = machine::logged();
         let mut guard = buffer.write()?;
@@ -227,7 +224,7 @@ fn a_device() -> Result<(), Failure> {
 
         let begin = machine::logged();
         let evicted = buffer.evict(Pages::MAX, Evict::TRANSFER, Context::THREAD)?;
-        check(evicted.handed_over == ORDERS[1].pages(), "it did not leave")?;
+        check(evicted.transferred == ORDERS[1].pages(), "it did not leave")?;
         check(logged_at_transfer() == machine::logged(), "something was done after the store had the block")?;
         let reset = change(at.clone()).filter(|_| mode != Caching::WriteBack);
         let unmapped = all_clean_and_invalid(at).chain(reset).chain(COMPLETE);
@@ -243,10 +240,10 @@ fn all_is_home() -> Result<(), Failure> {
     HOME.pool().trim(Pages::MAX, Context::THREAD);
     let source = HOME.platform();
     let mut blocks = [const { None }; FAST_BYTES / PAGE];
-    blocks.iter_mut().for_each(|place| *place = source.allocate(Order::PAGE, Context::THREAD).ok());
+    blocks.iter_mut().for_each(|place| *place = source.allocate(AllocRequest::new(Order::PAGE), Context::THREAD).ok());
     let write_back =
         blocks.iter().flatten().filter(|block| attribute(block) == Some(Attribute::WriteBack)).count();
-    blocks.into_iter().flatten().for_each(|block| source.release(block));
+    blocks.into_iter().flatten().for_each(|block| source.free(block));
     check(source.0.free() == source.0.total(), "pages of the source are missing")?;
     check(write_back == FAST_BYTES / PAGE, "a page at home is not write-back")
 }

@@ -1,0 +1,144 @@
+//! Zones, and what a pool asks its source for.
+
+use crate::frame::{ModeRefused, Order};
+use core::fmt;
+
+/// A set of memory zones: a node, a bank of SRAM, what lies below an address. The source numbers its zones from 0 to 15.
+///
+/// Lower numbers are preferred, so a scarce zone gets a high number. A block lies in one zone, and so does every part of
+/// it. (One notion for three of TTM: `DMA32`, the node, a device's own pools.)
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Zones(u16);
+
+impl Zones {
+    /// All zones.
+    pub const ALL: Zones = Zones(u16::MAX);
+
+    /// The set with just this zone; the empty set if `zone` is above 15.
+    pub const fn of(zone: u8) -> Zones {
+        if zone < 16 { Zones(1 << zone) } else { Zones(0) }
+    }
+
+    /// All zones that are in either set.
+    pub const fn union(self, other: Zones) -> Zones {
+        Zones(self.0 | other.0)
+    }
+
+    /// All zones that are in both sets.
+    pub const fn intersection(self, other: Zones) -> Zones {
+        Zones(self.0 & other.0)
+    }
+
+    /// Whether this zone is in the set.
+    pub const fn contains(self, zone: u8) -> bool {
+        self.0 & Self::of(zone).0 != 0
+    }
+
+    /// Its zones below `count`, the preferred one first.
+    pub(crate) fn below(self, count: u8) -> impl Iterator<Item = u8> {
+        (0..count.min(16)).filter(move |zone| self.contains(*zone))
+    }
+}
+
+impl Default for Zones {
+    fn default() -> Self {
+        Zones::ALL
+    }
+}
+
+/// What a source is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub struct AllocRequest {
+    /// The size of the block.
+    pub order: Order,
+    /// Where the block may lie.
+    pub zones: Zones,
+    /// Whether the source may reclaim or compact memory for it, within the rights of the context. Otherwise it gives up
+    /// at once: a smaller block will do.
+    pub may_reclaim: bool,
+}
+
+impl AllocRequest {
+    /// A block of this order, from any zone. Only single pages are worth reclaiming for: several small blocks replace a
+    /// large one. (TTM's `ttm_pool_alloc_page` sets its flags by the same rule.)
+    pub const fn new(order: Order) -> AllocRequest {
+        AllocRequest { order, zones: Zones::ALL, may_reclaim: order.get() == 0 }
+    }
+
+    /// The same request within these zones.
+    #[must_use]
+    pub const fn within(mut self, zones: Zones) -> AllocRequest {
+        self.zones = zones;
+        self
+    }
+}
+
+/// Why no block was allocated. Nothing changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum AllocError {
+    /// No block of that order is free now. A smaller one may be.
+    Exhausted,
+    /// The source's own limit is reached: evict something, then try again.
+    Limit,
+    /// Memory for the block would, as far as the source can see, exceed what the machine or its control group has.
+    /// Evicting helps as far as it frees that memory.
+    NoHeadroom,
+    /// The memory can't be mapped or populated: it is broken, or the system refuses. Reclaiming does not help.
+    Failed,
+    /// The source can't be used from here, ever: it belongs to another process (after a fork).
+    Unavailable,
+    /// The platform refused the caching mode. The block was returned to the source.
+    ModeRefused,
+}
+
+impl AllocError {
+    /// Whether a reclaim may help.
+    pub(crate) const fn is_shortage(self) -> bool {
+        matches!(self, AllocError::Exhausted | AllocError::Limit | AllocError::NoHeadroom)
+    }
+}
+
+impl From<ModeRefused> for AllocError {
+    fn from(_: ModeRefused) -> Self {
+        AllocError::ModeRefused
+    }
+}
+
+impl fmt::Display for AllocError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AllocError::Exhausted => {
+                "no block of that order is free: reclaim, ask for a smaller order, or give the source more memory"
+            }
+            AllocError::Limit => "the source's own limit is reached: reclaim, then try again",
+            AllocError::NoHeadroom => {
+                "the machine, or its control group, has no memory for one more block: free some, or raise the limit"
+            }
+            AllocError::Failed => {
+                "the source's memory failed, or the system refuses to map it: look at the system's log"
+            }
+            AllocError::Unavailable => "the source belongs to another process: make one in this process",
+            AllocError::ModeRefused => return ModeRefused.fmt(f),
+        })
+    }
+}
+
+impl core::error::Error for AllocError {}
+
+/// In use; nothing changed; try again later.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Busy;
+
+impl fmt::Display for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("in use: try again later")
+    }
+}
+
+impl core::error::Error for Busy {}

@@ -1,0 +1,121 @@
+//! The handle of something stored: one word, move-only.
+
+use crate::frame::Order;
+use core::fmt;
+use core::num::NonZeroUsize;
+
+/// The number of a store, 0 to 15. Stores that are used together need different ones.
+///
+/// By it a store notices a handle of another store, and a tier finds the store of a handle.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct StoreId(u8);
+
+impl StoreId {
+    /// For the one store of a simple program.
+    pub const DEFAULT: StoreId = StoreId(0);
+
+    /// The store with this number, or `None` above 15.
+    pub const fn new(number: u8) -> Option<StoreId> {
+        if number < 16 { Some(StoreId(number)) } else { None }
+    }
+
+    /// The number.
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+
+    /// The set of just this one.
+    pub const fn only(self) -> StoreIds {
+        StoreIds(1 << self.0)
+    }
+}
+
+/// A set of [`StoreId`]s.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct StoreIds(u16);
+
+impl StoreIds {
+    /// The empty set.
+    pub const NONE: StoreIds = StoreIds(0);
+
+    /// All stores that are in either set.
+    pub const fn union(self, other: StoreIds) -> StoreIds {
+        StoreIds(self.0 | other.0)
+    }
+
+    /// Whether the sets share a store.
+    pub const fn overlaps(self, other: StoreIds) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Whether this store is in the set.
+    pub const fn contains(self, id: StoreId) -> bool {
+        self.overlaps(id.only())
+    }
+}
+
+const ORDER_BITS: u32 = 4;
+const STORE_BITS: u32 = 4;
+const VALUE_BITS: u32 = usize::BITS - ORDER_BITS - STORE_BITS;
+
+/// Stored contents: `2^order` pages in one store, owned by the holder of this handle.
+///
+/// One word with a niche, so `Option<Handle>` is one word too. It is not `Clone`: contents are taken back, split or
+/// discarded once. Dropping a handle loses the contents and leaks their room in the store, but never memory safety. A
+/// buffer discards its handles by itself.
+///
+/// The store chooses the value. A store must check every value that it receives, because [`Handle::new`] is public: a
+/// forged handle may reach wrong contents, never foreign memory.
+#[must_use = "dropping a handle loses what is stored"]
+#[derive(PartialEq, Eq)]
+pub struct Handle(NonZeroUsize);
+
+impl Handle {
+    /// The largest value of a handle plus one: 2^24 − 1 where a word has 32 bits.
+    pub const VALUES: usize = (1 << VALUE_BITS) - 1;
+
+    /// For stores: a handle for contents that the store took. `None` if `value` is not below [`Handle::VALUES`].
+    pub const fn new(store: StoreId, order: Order, value: usize) -> Option<Handle> {
+        if value >= Self::VALUES {
+            return None;
+        }
+        let kind = ((store.0 as usize) << ORDER_BITS) | order.get() as usize;
+        match NonZeroUsize::new((kind << VALUE_BITS) | (value + 1)) {
+            Some(word) => Some(Handle(word)),
+            None => None,
+        }
+    }
+
+    /// The store that made it.
+    pub const fn store(&self) -> StoreId {
+        StoreId((self.0.get() >> (VALUE_BITS + ORDER_BITS)) as u8)
+    }
+
+    /// The size of the stored contents.
+    pub const fn order(&self) -> Order {
+        match Order::new((self.0.get() >> VALUE_BITS) as u8 & 15) {
+            Some(order) => order,
+            None => Order::PAGE, // four bits are an order
+        }
+    }
+
+    /// The value that the store chose.
+    pub const fn value(&self) -> usize {
+        (self.0.get() & Self::VALUES) - 1
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "H{}:{:?}:{:x}", self.store().get(), self.order(), self.value())
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Handle {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "H{=u8}:{}:{=usize:x}", self.store().get(), self.order(), self.value());
+    }
+}
