@@ -90,7 +90,7 @@ mod tests {
                 rng ^= rng << 13;
                 rng ^= rng >> 7;
                 rng ^= rng << 17;
-                if !rng.is_multiple_of(3) {
+                if rng % 3 != 0 {
                     let o = order((rng >> 8) as u8 % 11);
                     if let Some(pfn) = b.take(o) {
                         assert!(pfn.is_aligned(o) && frames.contains(&pfn.get()));

@@ -247,7 +247,7 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
         self.headroom.claim(range.len()).or_else(|| match how {
             Populate::New => None,
             Populate::Back => match range.len() - self.mapping.in_memory(range.clone()) {
-                0 => Some(Claim::NONE),
+                0 => Some(Claim::none()),
                 missing => self.headroom.claim(missing),
             },
         })

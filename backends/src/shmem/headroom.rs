@@ -62,7 +62,9 @@ pub(crate) struct Claim {
 
 impl Claim {
     /// Nothing is taken.
-    pub(crate) const NONE: Claim = Claim { all: &CLAIMED, bytes: 0 };
+    pub(crate) fn none() -> Claim {
+        Claim { all: &CLAIMED, bytes: 0 }
+    }
 }
 
 impl Drop for Claim {

@@ -67,7 +67,7 @@ impl<R: RawMutex, T> SharedCell<R, T> {
     }
 
     /// Forgets a leaked guard, which can't be alive. It did not say what it left, so the class is everything but ready.
-    pub(crate) const fn forgive(&mut self) {
+    pub(crate) fn forgive(&mut self) {
         if *self.users.get_mut() != 0 {
             *self.users.get_mut() = 0;
             self.class = AtomicU8::new(Class::all().difference(Class::READY).bits());

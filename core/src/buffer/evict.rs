@@ -307,7 +307,9 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             };
             let tables = contents.slots.side_tables();
             let Some(Slot { block, .. }) = tables.slots.get_mut(slot) else { continue };
-            let Some((mode, order)) = block.as_ref().map(|block| (block.mode, block.order())) else { continue };
+            let Some((mode, order)) = block.as_ref().map(|block| (block.mode, block.order())) else {
+                continue;
+            };
             let mapped = unmap_at(platform, tables.addresses, slot..end, block);
             if mapped == Mapped::Yes {
                 contents.pending.add();

@@ -135,7 +135,6 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     }
 
     const fn is_unused(&mut self) -> bool {
-        self.cell.forgive();
         let advice = Marks::PURGEABLE.union(Marks::PURGED);
         self.cell.get_mut().marks.difference(advice).is_empty()
     }

@@ -108,7 +108,8 @@ impl<'f, P: Platform, S: BackingStore<P::Block>, C: Candidates> Run<'f, P, S, C>
     /// Whether a second attempt may find something: a backlog ended the transfers of the first, before everything was asked.
     /// Since then the store made room, or it has room for other blocks; or something may be purged that was skipped.
     fn may_have_missed(&self) -> bool {
-        let purgeable = || self.over.find_candidate(Class::PURGEABLE, 0..self.over.candidate_count()).is_some();
+        let purgeable =
+            || self.over.find_candidate(Class::PURGEABLE, 0..self.over.candidate_count()).is_some();
         self.report.evicted.backlogs > 0
             && (self.forebay.store().space().transfers > 0 || self.how.contains(Evict::PURGE) && purgeable())
     }

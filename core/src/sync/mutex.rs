@@ -107,7 +107,7 @@ impl<R: RawMutex, T: Copy> MutexCell<R, T> {
         })
     }
 
-    pub(crate) const fn get_mut(&mut self) -> &mut T {
+    pub(crate) fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()
     }
 }

@@ -164,7 +164,8 @@ impl BackingStore<RamBlock<PAGE>> for Sys {
             _ => {}
         }
         for (block, reclaimable) in kept.blocks.values() {
-            *(if *reclaimable { &mut settled.reclaimable } else { &mut settled.pending }) += block.order().pages();
+            *(if *reclaimable { &mut settled.reclaimable } else { &mut settled.pending }) +=
+                block.order().pages();
         }
         settled
     }
@@ -185,7 +186,8 @@ fn is_here<H: Home>(tile: &Buffer<H>) -> bool {
 fn a_block_from_the_free_lists_is_tried_for() {
     let near = near(4);
     let home = &Forebay::new(with_lists::<_, 4, 4>(&near), Null);
-    let taken: Vec<_> = (0..4).map(|_| home.pool().take(AllocRequest::new(order(0)), (), CX).unwrap()).collect();
+    let taken: Vec<_> =
+        (0..4).map(|_| home.pool().take(AllocRequest::new(order(0)), (), CX).unwrap()).collect();
     taken.into_iter().for_each(|block| home.pool().put(block, CX).unwrap());
     let idle = [Buffer::new(home, order(0))];
     let mut tries = 0;
@@ -438,8 +440,9 @@ fn what_is_in_free_lists_is_freed_for_others() {
     let near = near(8);
     let machine = Machine::new(&near);
     let home = &Forebay::new(with_lists::<_, 3, 4>(&machine), Null);
-    let taken: Vec<_> =
-        (0..4).map(|_| home.pool().take(AllocRequest::new(order(0)), Caching::WriteCombined, CX).unwrap()).collect();
+    let taken: Vec<_> = (0..4)
+        .map(|_| home.pool().take(AllocRequest::new(order(0)), Caching::WriteCombined, CX).unwrap())
+        .collect();
     let hogs: Vec<_> = (0..4).map(|_| near.allocate(AllocRequest::new(order(0)), CX).unwrap()).collect();
     taken.into_iter().for_each(|block| home.pool().put(block, CX).unwrap());
     assert_eq!((near.unused(), home.pool().ready(Zones::ALL)), (NONE, pages(4)));
@@ -454,8 +457,7 @@ fn what_is_in_free_lists_is_freed_for_others() {
 fn what_others_take_back_makes_nothing_leave() {
     let near = forever(near(24));
     let home: &'static Bare<'static> = forever(bare(near, Settles::Reclaimable));
-    let tiles: &'static [Buffer<_>; 20] =
-        forever(std::array::from_fn(|_| Buffer::new(home, order(0))));
+    let tiles: &'static [Buffer<_>; 20] = forever(std::array::from_fn(|_| Buffer::new(home, order(0))));
     let theirs: &'static Buffer<_> = forever(Buffer::new(home, order(2)));
     tiles.iter().chain([theirs]).for_each(|b| fill(b, 1));
     theirs.evict(ALL, Evict::TRANSFER, CX).unwrap();

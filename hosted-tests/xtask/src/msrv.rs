@@ -22,12 +22,10 @@ const LLVM: &str = "libllvm19";
 const PACKAGES: &str = "-p forebay -p forebay-backends";
 
 /// Commands of cargo and sets of features. Each logger is by itself: they exclude each other.
-const RUNS: [&str; 5] = [
+const RUNS: [&str; 3] = [
     "check",
-    "check --features forebay/spin,forebay/critical-section,forebay-backends/shmem,forebay-backends/defmt",
-    "check --features forebay/spin,forebay/critical-section,forebay-backends/shmem,forebay-backends/log",
-    "test",
-    "test --features forebay/spin,forebay/critical-section,forebay-backends/shmem,forebay-backends/log",
+    "check --features forebay/embassy-sync,forebay-backends/defmt",
+    "test --features forebay/alloc,forebay/spin,forebay/critical-section,forebay/mutex-traits,forebay-backends/heap,forebay-backends/shmem,forebay-backends/log",
 ];
 
 pub(crate) fn main() -> Result {

@@ -392,7 +392,7 @@ fn anything_in_any_order() {
                     out.push(r);
                 }
                 6 if !out.is_empty() || !stored.is_empty() => {
-                    let (pfn, order) = if pick.is_multiple_of(2) && !out.is_empty() {
+                    let (pfn, order) = if pick % 2 == 0 && !out.is_empty() {
                         let r = out.swap_remove(pick % out.len());
                         let named = (r.pfn, r.order);
                         if step % 7 == 0 {

@@ -6,7 +6,7 @@ use crate::failure::{Failure, Result};
 use crate::tally::Tally;
 use crate::tools::{self, Tool};
 use std::time::Instant;
-pub(crate) use steps::{STEPS, Step, When};
+pub(crate) use steps::{STEPS, Step};
 
 /// Runs the steps in their order: all, or only those that are named.
 pub(crate) fn main(only: &[String]) -> Result {
@@ -14,10 +14,7 @@ pub(crate) fn main(only: &[String]) -> Result {
         // It is better to know it now than after ten minutes.
         tools::need(&Tool::ALL)?;
     }
-    let wanted = |step: &&Step| match only {
-        [] => step.when == When::Always,
-        names => names.iter().any(|name| name == step.name),
-    };
+    let wanted = |step: &&Step| only.is_empty() || only.iter().any(|name| name == step.name);
     let mut tally = Tally::default();
     let end = STEPS.iter().filter(wanted).try_for_each(|step| {
         println!("=== {}: {}", step.name, step.about);
@@ -41,9 +38,5 @@ fn named(step: &Step, end: Result) -> Result {
 
 /// The names of all steps, a line for each.
 pub(crate) fn list() -> String {
-    let line = |step: &Step| match step.when {
-        When::Always => format!("{:12} {}\n", step.name, step.about),
-        When::IfAsked => format!("{:12} {} (only with --only {0})\n", step.name, step.about),
-    };
-    STEPS.iter().map(line).collect()
+    STEPS.iter().map(|step| format!("{:12} {}\n", step.name, step.about)).collect()
 }

@@ -13,45 +13,34 @@ pub(crate) struct Step {
     /// As one types it.
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
-    pub(crate) when: When,
     pub(crate) run: fn() -> Result,
 }
 
-/// When a step is run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum When {
-    Always,
-    /// Only if its name is given.
-    IfAsked,
-}
-
-/// To be changed to `When::Always` when the code builds with the oldest compiler.
-const MSRV: When = When::IfAsked;
-
-const fn always(name: &'static str, about: &'static str, run: fn() -> Result) -> Step {
-    Step { name, about, when: When::Always, run }
+const fn step(name: &'static str, about: &'static str, run: fn() -> Result) -> Step {
+    Step { name, about, run }
 }
 
 /// In this order.
 pub(crate) const STEPS: &[Step] = &[
-    always("test", "cargo test --workspace", test),
-    always("events", "what a logger is told", events),
-    always("lint", "format and clippy, of all packages", lint),
-    always("features", "each feature alone, and all that go together", features),
-    always("panic-free", "no public function may panic", panics),
-    always("counts", "what operations cost in instructions", counts::main),
-    always("sizes", "text and static memory", sizes::main),
-    always("docs", "the documentation of all packages", docs),
-    always("examples", "the examples run", examples),
-    always("firmware", "the firmware passes on every machine", boots),
-    always("fails", "a firmware that fails is seen to fail", firmware::fails),
-    always("lab", "real files and traces, with less memory than they want", lab),
-    always("fuzz", "the corpus, and so many runs from one seed", fuzz::repeat),
-    Step { name: "msrv", about: "the oldest compiler builds and tests it", when: MSRV, run: msrv::main },
+    step("test", "cargo test --workspace", test),
+    step("events", "what a logger is told", events),
+    step("lint", "format and clippy, of all packages", lint),
+    step("features", "each feature alone, and all that go together", features),
+    step("panic-free", "no public function may panic", panics),
+    step("counts", "what operations cost in instructions", counts::main),
+    step("sizes", "text and static memory", sizes::main),
+    step("docs", "the documentation of all packages", docs),
+    step("examples", "the examples run", examples),
+    step("firmware", "the firmware passes on every machine", boots),
+    step("fails", "a firmware that fails is seen to fail", firmware::fails),
+    step("lab", "real files and traces, with less memory than they want", lab),
+    step("fuzz", "the corpus, and so many runs from one seed", fuzz::repeat),
+    step("msrv", "the oldest compiler builds and tests it", msrv::main),
 ];
 
 /// All that goes together but the logger: `defmt` and `log` exclude each other.
-const EVERYTHING: &str = "forebay/spin,forebay/critical-section,forebay-backends/shmem";
+const EVERYTHING: &str = "forebay/alloc,forebay/spin,forebay/critical-section,forebay/embassy-sync,forebay/mutex-traits,\
+     forebay-backends/heap,forebay-backends/shmem";
 
 const LOGGERS: [&str; 2] = ["defmt", "log"];
 
@@ -100,16 +89,14 @@ fn features() -> Result {
         cargo.args(["--features", features]);
         cargo
     };
-    let both = ["", "spin", "critical-section", "defmt", "log"];
-    let together = ["spin,critical-section,defmt", "spin,critical-section,log"];
-    for package in ["forebay", "forebay-backends"] {
-        for features in both.iter().chain(&together) {
+    let core = ["embassy-sync", "mutex-traits"];
+    let both = ["", "alloc", "spin", "critical-section", "defmt", "log"];
+    let backends = ["heap", "shmem", "heap,shmem,defmt", "heap,shmem,log"];
+    for (package, own) in [("forebay", &core[..]), ("forebay-backends", &backends)] {
+        for features in both.iter().chain(own) {
             run(&mut check(package, features))?;
         }
         refused("forebay tells its events to one logger", &mut check(package, "defmt,log"))?;
-    }
-    for features in ["shmem", "shmem,defmt", "shmem,log"] {
-        run(&mut check("forebay-backends", features))?;
     }
     Ok(())
 }
@@ -129,6 +116,11 @@ fn docs() -> Result {
 
 fn examples() -> Result {
     cargos(&[
+        "run -q -p forebay --features alloc,spin --example own_frames",
+        "run -q -p forebay-backends --example dma",
+        "run -q -p forebay-backends --example many_buffers",
+        "run -q -p forebay-backends --features spin --example firmware",
+        "run -q -p forebay-backends --features shmem --example monitor",
         "run -q -p hosted-tests --example kernel",
         "run -q -p hosted-tests --example vmm",
         "run -q --release -p hosted-tests --example shmem_costs",
