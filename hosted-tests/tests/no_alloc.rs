@@ -1,8 +1,6 @@
-//! After initialisation nothing is allocated: not by populating, evicting by any rung, reclaiming, settling,
-//! writing out, restoring, purging or dropping; nor by a refusal or a fault. The allocator of this binary
-//! counts.
+//! After initialisation nothing is allocated: not by populating, evicting by any method, reclaiming, settling, writing out,
+//! restoring, purging or dropping; nor by a refusal or a fault. The allocator of this binary counts.
 
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use hosted_tests::memory;
@@ -20,7 +18,7 @@ struct Counting;
 fn count() {
     // A thread that ends has no such variables any more, and is not armed.
     if ARMED.try_with(Cell::get) == Ok(true) {
-        COUNT.lock(|c| c.set(c.get() + 1));
+        COUNT.with(|c| c.set(c.get() + 1));
     }
 }
 
@@ -60,7 +58,7 @@ fn byte(seed: u8, at: usize) -> u8 {
     ((at as u32).wrapping_mul(2_654_435_761) >> 24) as u8 ^ seed
 }
 
-fn put<P: Platform, S: BackingStore<P::Block>, T: Slots<P>>(buffer: &Buffer<'_, P, S, T>, seed: u8) {
+fn put<H: Home, T: Slots<Platform = H::Platform>>(buffer: &Buffer<H, T>, seed: u8) {
     let mut guard = buffer.write().expect("room");
     for at in (0..guard.bytes()).step_by(16) {
         let piece: [u8; 16] = std::array::from_fn(|i| byte(seed, at + i));
@@ -68,7 +66,7 @@ fn put<P: Platform, S: BackingStore<P::Block>, T: Slots<P>>(buffer: &Buffer<'_, 
     }
 }
 
-fn same<P: Platform, S: BackingStore<P::Block>, T: Slots<P>>(buffer: &Buffer<'_, P, S, T>, seed: u8) {
+fn same<H: Home, T: Slots<Platform = H::Platform>>(buffer: &Buffer<H, T>, seed: u8) {
     let guard = buffer.read().expect("room");
     for at in (0..guard.bytes()).step_by(16) {
         let mut piece = [0; 16];
@@ -94,9 +92,9 @@ where
     S: BackingStore<P::Block>,
 {
     let many = Buffer::with_slots(home, slots, Order::PAGE);
-    let tiles: [Buffer<'_, _, _>; 2] = std::array::from_fn(|i| Buffer::new(home, order(i as u8)));
+    let tiles: [Buffer<_>; 2] = std::array::from_fn(|i| Buffer::new(home, order(i as u8)));
     let all: [&dyn Evictable; 3] = [&many, &tiles[0], &tiles[1]];
-    for (n, how) in RUNGS.into_iter().enumerate() {
+    for (n, how) in METHODS.into_iter().enumerate() {
         let seed = n as u8;
         put(&many, seed);
         tiles.iter().for_each(|t| put(t, seed));
@@ -105,10 +103,11 @@ where
         home.reclaim(&all, ALL, how, Context::INTERRUPT);
         home.settle(pages(2), CX);
         write_out();
-        let _ = many.restore(pages(1), CX).into_result();
+        let _ = many.restore(pages(1), CX);
         same(&many, seed);
         tiles.iter().for_each(|t| same(t, seed));
         home.reclaim(&all, pages(5), Evict::ANY, CX); // clean ones too
+        home.reclaim((&tiles, Clock::new([&many])), pages(3), how, CX);
         same(&many, seed);
         home.reclaim(&all, ReclaimTarget::freed(pages(3)), how, CX);
         home.reclaim(&all, ReclaimTarget::freed(pages(2)), how, Context::INTERRUPT);
@@ -117,10 +116,10 @@ where
         assert!(home.or_reclaim(&all, pages(2), Evict::ANY, CX, || many.read().map(drop)).is_ok());
         same(&many, seed);
         assert!(tiles[n % 2].purge(Context::THREAD).is_ok());
-        home.pool().trim(pages(2), Context::THREAD);
+        home.pool().trim(Zones::ALL, pages(2), Context::THREAD);
     }
     drop((many, tiles));
-    home.pool().trim(ALL, Context::THREAD);
+    home.pool().trim(Zones::ALL, ALL, Context::THREAD);
 }
 
 /// Rule: the counter counts, or the other tests would prove nothing.
@@ -130,12 +129,12 @@ fn the_allocator_counts() {
     assert_eq!(counted(|| ()), 0);
 }
 
-/// Rule: nothing is allocated after initialisation, with a region, by any rung, with an engine, up to the
+/// Rule: nothing is allocated after initialisation, with a region, by any method, with an engine, up to the
 /// drop of the pool.
 #[test]
 fn a_region_allocates_nothing() {
     let (near, far) = (near(32), far(64));
-    let home = Forebay::<_, _, [Place<_>; 12]>::new(&near, &far, 3);
+    let home = Forebay::new(with_lists::<_, 4, 3>(&near), &far);
     let mut slots = [const { Slot::EMPTY }; 8];
     let allocations = counted(|| {
         let home = &home;
@@ -146,7 +145,7 @@ fn a_region_allocates_nothing() {
             while far.write_out(&mut engine, 700, &mut |b| near.free(b)).is_pending() {}
         });
         let mut text = Length(0);
-        write!(text, "{}", home.snapshot()).expect("it only counts");
+        write!(text, "{}", home).expect("it only counts");
         assert!(text.0 > 100);
     });
     assert_eq!(allocations, 0);
@@ -154,34 +153,35 @@ fn a_region_allocates_nothing() {
     assert_eq!((near.unused(), far.space().pages), (near.total(), far.total()));
 }
 
-/// Rule: the same for buffers on a roster, in places that they come to and go from, in the caller's memory.
+/// Rule: the same for buffers in an index that come and go, in the caller's memory.
 #[test]
-fn rosters_and_berths_allocate_nothing() {
-    const SEATS: usize = 70;
+fn an_index_allocates_nothing() {
+    const ENTRIES: usize = 70;
     let (near, far) = (near(32), far(64));
-    let home = Forebay::<_, _, [Place<_>; 12]>::new(&near, &far, 3);
+    let home = Forebay::new(with_lists::<_, 4, 3>(&near), &far);
     let home = &home;
     let allocations = counted(|| {
-        let roster = EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(SEATS)]);
-        let places = [const { Berth::<SpinRawMutex, Buffer<'_, _, _, _>>::new() }; SEATS];
+        let index = EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(ENTRIES)]);
+        let empty = Buffer::new(home, Order::PAGE);
         for round in 0..3 {
-            for i in [1, 64, 69] {
-                let buffer = Buffer::of(roster.list(i, [Slot::EMPTY]).expect("a seat"), home);
-                put(&buffer, round);
-                assert!(places[i].put(buffer).is_ok());
+            let at = [1, 64, 69];
+            let buffers = at.map(|i| {
+                let slots = index.indexed(i, [Slot::EMPTY]).expect("an entry");
+                Buffer::with_slots(home, slots, Order::PAGE)
+            });
+            buffers.iter().for_each(|buffer| put(buffer, round));
+            let mut all: [&dyn Evictable; ENTRIES] = [&empty; ENTRIES];
+            at.iter().zip(&buffers).for_each(|(i, buffer)| all[*i] = buffer);
+            for (n, how) in METHODS.into_iter().enumerate() {
+                home.reclaim(index.candidates(&all), ReclaimTarget::freed(pages(n)), how, CX);
+                home.reclaim(&all, pages(n), how, Context::INTERRUPT);
             }
-            for (n, how) in RUNGS.into_iter().enumerate() {
-                home.reclaim(roster.of(&places), ReclaimTarget::freed(pages(n)), how, CX);
-                home.reclaim(&places, pages(n), how, Context::INTERRUPT);
-            }
-            for i in [1, 64, 69] {
-                let buffer = places[i].take().ok().flatten();
-                same(buffer.as_ref().expect("it was put there"), round);
-            }
+            buffers.iter().for_each(|buffer| same(buffer, round));
         }
     });
     assert_eq!(allocations, 0);
-    assert_eq!((near.unused() + home.pool().ready(), far.space().pages), (near.total(), far.total()));
+    let ready = home.pool().ready(Zones::ALL);
+    assert_eq!((near.unused() + ready, far.space().pages), (near.total(), far.total()));
 }
 
 /// Rule: the same for tiers, of which one is full, and under faults and a trace.
@@ -191,7 +191,7 @@ fn tiers_and_middleware_allocate_nothing() {
     let seen = Cell::new(0);
     let note = |_: &Event| seen.set(seen.get() + 1);
     let store = Faulty::<_, SpinRawMutex>::new(Tiered(&first, &second));
-    let home = Forebay::new(Traced::new(&near, &note), Traced::new(&store, &note));
+    let home = Forebay::new(AllPorts(Traced::new(&near, &note)), Traced::new(&store, &note));
     let mut slots = [const { Slot::EMPTY }; 8];
     let allocations = counted(|| {
         live(&home, &mut slots, || ());
@@ -201,9 +201,9 @@ fn tiers_and_middleware_allocate_nothing() {
         for seed in 1..50 {
             put(&buffer, seed as u8);
             store.set(Faults { kth: None, per_mille: 300, seed });
-            let _ = buffer.evict(ALL, RUNGS[seed as usize % 6], CX);
+            let _ = buffer.evict(ALL, METHODS[seed as usize % 6], CX);
             let _ = buffer.read().is_ok();
-            let _ = buffer.restore(ALL, CX).into_result();
+            let _ = buffer.restore(ALL, CX);
             store.set(Faults::default());
             same(&buffer, seed as u8);
         }
@@ -223,7 +223,7 @@ fn a_heap_source_allocates_nothing() {
     near.init(memory::leak(64 * PAGE, 0)).unwrap();
     far.init(memory::leak(64 * PAGE, 0), memory::words(HeapFar::metadata_words(64 * PAGE))).unwrap();
     let free = near.free_bytes();
-    let home = Forebay::<_, _, [Place<_>; 4]>::new(&near, &far, 1);
+    let home = Forebay::new(with_lists::<_, 4, 1>(&near), &far);
     let mut slots = [const { Slot::EMPTY }; 8];
     assert_eq!(counted(|| live(&home, &mut slots, || ())), 0);
     drop(home);
@@ -242,14 +242,14 @@ fn the_facade_allocates_nothing() {
         assert!(HOME.init(fast, slow, meta).is_ok());
         for round in 0..4 {
             for (i, tile) in TILES.iter().enumerate() {
-                HOME.hand_over(&TILES, 2 * PAGE);
+                HOME.transfer(&TILES, 2 * PAGE);
                 HOME.write_out(2 * PAGE);
                 put(tile, (round + i) as u8);
             }
             for (i, tile) in TILES.iter().enumerate() {
                 for _ in 0..4 {
                     if tile.read().is_err() {
-                        HOME.hand_over(&TILES, 2 * PAGE);
+                        HOME.transfer(&TILES, 2 * PAGE);
                         HOME.write_out(2 * PAGE);
                     }
                 }
@@ -259,5 +259,5 @@ fn the_facade_allocates_nothing() {
         TILES.iter().for_each(|t| assert!(t.purge(Context::THREAD).is_ok()));
     });
     assert_eq!(allocations, 0);
-    assert_eq!(HOME.platform().free(), HOME.platform().total());
+    assert_eq!(HOME.platform().unused(), HOME.platform().total());
 }

@@ -80,7 +80,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Evictable for Buffer<H, T> {
     }
 }
 
-/// What one eviction may do, and did. What it did is counted when it is dropped, also by a panic of a port.
+/// What one eviction may do, and did. What it does is counted at once: a later panic of a port loses no count.
 pub(super) struct Eviction<'f, H: Home> {
     pub(super) forebay: &'f Forebay<H::Platform, H::Store>,
     /// The methods that are left.
@@ -91,7 +91,7 @@ pub(super) struct Eviction<'f, H: Home> {
     pub(super) cx: Context,
     least: Order,
     zones: Zones,
-    pub(super) sum: Evicted,
+    pub(super) sum: &'f mut Evicted,
     /// The class of the blocks that were skipped or refused.
     left: Class,
     /// A refused block changed its mode, or is in parts now.
@@ -125,7 +125,16 @@ impl<H: Home> Eviction<'_, H> {
     pub(super) fn refuse(&mut self, pages: Pages, why: RefusalReason) {
         self.sum.refused += pages;
         self.sum.why = self.sum.why.or(Some(why));
-        self.forebay.count(|stats| stats.refusals.add(why));
+        self.forebay.count(|stats| {
+            stats.evicted.refused += pages;
+            stats.refusals.add(why);
+        });
+    }
+
+    /// Counts what was done, for the caller and for the forebay.
+    pub(super) fn count(&mut self, add: impl Fn(&mut Evicted)) {
+        add(self.sum);
+        self.forebay.count(|stats| add(&mut stats.evicted));
     }
 
     /// Whether the rest of the slots need not be looked at.
@@ -135,24 +144,19 @@ impl<H: Home> Eviction<'_, H> {
     }
 }
 
-impl<H: Home> Drop for Eviction<'_, H> {
-    fn drop(&mut self) {
-        let sum = Evicted { why: None, ..self.sum };
-        self.forebay.count(|stats| stats.evicted += sum);
-    }
-}
-
 impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     /// Blocks that share one flush.
     const BATCH: usize = if T::ONE { 1 } else { BATCH };
 
     /// Evicts block after block until the budget is reached or another context wants the buffer. If nothing left, everything is
     /// as it was.
+    #[inline(never)] // else the counts are copied once more into the caller's result
     pub(super) fn evict_held(&self, contents: &mut Contents<T>, request: &EvictRequest) -> Evicted {
+        let mut sum = Evicted::default();
         let purges = request.how.contains(Evict::PURGE) && contents.marks.may_be_purged();
         let moves = request.phase != Phase::Purge && contents.marks.contains(Marks::BLOCKS);
         if request.budget == Pages::ZERO || !(purges || moves) {
-            return Evicted::default();
+            return sum;
         }
         let EvictRequest { budget, cx, least, zones, .. } = *request;
         let methods = (request.how - Evict::PURGE) & self.possible(cx);
@@ -164,7 +168,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             cx,
             least,
             zones,
-            sum: Evicted::default(),
+            sum: &mut sum,
             left: Class::empty(),
             disturbed: false,
             lost: false,
@@ -177,8 +181,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         } else {
             self.evict_blocks(contents, &mut eviction);
         }
-        let (sum, lost) = (eviction.sum, eviction.lost);
-        drop(eviction);
+        let lost = eviction.lost;
         stats::send(Event::Evicted(self.id, sum));
         if lost {
             stats::send(Event::Lost(self.id));
@@ -299,7 +302,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     ) -> (Vec<Staged<ModeOf<T>>, BATCH>, bool) {
         let (mut batch, mut pages, platform) = (Vec::new(), Pages::ZERO, self.platform());
         let budget = eviction.budget - eviction.sum.moved();
-        let mut seen_all = false;
+        let mut seen_all = T::ONE;
         while batch.len() < Self::BATCH && pages < budget {
             let Some((slot, end)) = self.next_meant(contents, cursor, eviction) else {
                 seen_all = true;
@@ -321,8 +324,10 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
                 }
                 Err(why) => {
                     eviction.refuse(order.pages(), RefusalReason::Mode(why));
-                    contents.pending.flush(platform, eviction.cx);
-                    self.map_again(contents.slots.side_tables(), slot, mapped, eviction);
+                    if mapped == Mapped::Yes {
+                        contents.pending.flush(platform, eviction.cx);
+                        self.map_again(contents.slots.side_tables(), slot, mapped, eviction);
+                    }
                 }
             }
         }

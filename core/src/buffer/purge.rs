@@ -72,13 +72,15 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             let pages = block.order().pages();
             let freed = self.forebay().pool().free(block, cx);
             match &freed {
-                Ok(()) => eviction.sum.purged += pages,
+                Ok(()) => eviction.count(|sum| sum.purged += pages),
                 Err(refused) => eviction.refuse(pages, RefusalReason::Mode(refused.why)),
             }
             freed
         });
-        eviction.sum.purged += from_store;
-        eviction.sum.purged_from_store += from_store;
+        eviction.count(|sum| {
+            sum.purged += from_store;
+            sum.purged_from_store += from_store;
+        });
         if gone {
             contents.marks.insert(Marks::PURGED);
         }

@@ -411,8 +411,7 @@ impl<H: Home> Restoring<'_, H> {
 impl<H: Home> Drop for Restoring<'_, H> {
     fn drop(&mut self) {
         if self.sum.total() > Pages::ZERO {
-            let sum = Restored { why: None, ..self.sum };
-            self.forebay.count(|stats| stats.restored += sum);
+            self.forebay.count(|stats| stats.restored.add_counts(&self.sum));
         }
     }
 }

@@ -28,8 +28,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         let (pfn, order) = (block.pfn(), block.order());
         if slot.copy.is_some() {
             forebay.source().free(block);
-            eviction.sum.clean += order.pages();
-            return;
+            return eviction.count(|sum| sum.clean += order.pages());
         }
         let mut why = eviction.why_none.unwrap_or(RefusalReason::NotPermitted);
 
@@ -38,8 +37,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             let back = match store.transfer(block, payer) {
                 Ok(handle) if handle.order() == order => {
                     slot.copy = Some(handle);
-                    eviction.sum.transferred += order.pages();
-                    return;
+                    return eviction.count(|sum| sum.transferred += order.pages());
                 }
                 // A handle for something else: the store has to give the block back.
                 Ok(other) => {
@@ -50,7 +48,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
                     why = RefusalReason::Store(refused.why);
                     if refused.why == StoreError::Backlog {
                         eviction.why_none = Some(why);
-                        eviction.sum.backlogs += 1;
+                        eviction.count(|sum| sum.backlogs = sum.backlogs.saturating_add(1));
                         eviction.methods.remove(Evict::TRANSFER); // it would not take the next one either
                     }
                     Some(refused.item)
@@ -94,8 +92,10 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         let refused = match copy {
             Some(handle) => match self.cut(slots, i, block, handle.order()) {
                 Ok((part, splits)) => {
-                    eviction.sum.splits += splits;
-                    eviction.sum.copied += handle.order().pages();
+                    eviction.count(|sum| {
+                        sum.splits = sum.splits.saturating_add(splits);
+                        sum.copied += handle.order().pages();
+                    });
                     if let Some(slot) = slots.get_mut(i) {
                         slot.copy = Some(handle);
                     }

@@ -143,24 +143,41 @@ impl<P: Platform> Pool<P> {
         mode: P::Mode,
         cx: Context,
     ) -> Result<(BlockOf<P>, bool), AllocError> {
-        let Pool { platform, .. } = self;
-        let zones = request.zones.intersection(platform.caching().zones_for(mode));
-        if P::Lists::ENABLED {
-            let mut lists = zones.below(P::Source::ZONES).map(|zone| self.list(request.order, mode, zone));
-            if let Some(block) = lists.find_map(|list| platform.lists().take(list?)) {
+        let zones = request.zones.intersection(self.platform.caching().zones_for(mode));
+        match self.find_ready(request.order, zones, mode, cx) {
+            Some(block) => Ok((block, false)),
+            None => self.find_fresh(request.within(zones), cx),
+        }
+    }
+
+    /// A block from the lists.
+    fn find_ready(&self, order: Order, zones: Zones, mode: P::Mode, cx: Context) -> Option<BlockOf<P>> {
+        if !P::Lists::ENABLED {
+            return None;
+        }
+        for zone in 0..P::Source::ZONES {
+            let list = if zones.contains(zone) { self.list(order, mode, zone) } else { None };
+            if let Some(block) = list.and_then(|list| self.platform.lists().take(list)) {
                 if !block.is_in(mode) {
-                    platform.caching().flush(cx); // a trim that panicked changed it, perhaps without a flush
+                    self.platform.caching().flush(cx); // a trim that panicked changed it, perhaps without a flush
                 }
-                return Ok((block, false));
+                return Some(block);
             }
         }
-        let block = platform.source().allocate(request.within(zones), cx)?;
+        None
+    }
+
+    /// A block from the source.
+    #[inline(never)] // so that the way to a list is short
+    fn find_fresh(&self, request: AllocRequest, cx: Context) -> Result<(BlockOf<P>, bool), AllocError> {
+        let source = self.platform.source();
+        let block = source.allocate(request, cx)?;
         // A block of another size would cover the slots behind its own, or leave a hole there.
-        if block.order() == request.order && zones.contains(platform.source().zone(&block)) {
-            let zeroed = platform.source().is_zeroed(&block);
+        if block.order() == request.order && request.zones.contains(source.zone(&block)) {
+            let zeroed = source.is_zeroed(&block);
             return Ok((PooledBlock::cached(block), zeroed));
         }
-        platform.source().free(block);
+        source.free(block);
         Err(AllocError::Exhausted)
     }
 
@@ -192,6 +209,7 @@ impl<P: Platform> Pool<P> {
     }
 
     /// Returns a block to the source, past the lists.
+    #[inline(never)] // so that the way to a list is short
     pub(crate) fn free(
         &self,
         mut block: BlockOf<P>,

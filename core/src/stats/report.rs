@@ -94,13 +94,18 @@ impl Restored {
     pub(crate) fn fail(&mut self, why: AccessError) {
         self.why = self.why.or(Some(why));
     }
+
+    /// Adds everything but the reason.
+    pub(crate) fn add_counts(&mut self, other: &Restored) {
+        self.taken_back += other.taken_back;
+        self.loaded += other.loaded;
+        self.populated += other.populated;
+    }
 }
 
 impl AddAssign for Restored {
     fn add_assign(&mut self, other: Restored) {
-        self.taken_back += other.taken_back;
-        self.loaded += other.loaded;
-        self.populated += other.populated;
+        self.add_counts(&other);
         self.why = self.why.or(other.why);
     }
 }

@@ -1,6 +1,5 @@
 //! A source that breaks its contract: what it gives is not believed, and what is stored stays so.
 
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use std::cell::Cell;
@@ -11,22 +10,21 @@ struct Careless {
     gives: Cell<Option<Order>>,
 }
 
-impl Platform for Careless {
+impl FrameSource for Careless {
     type Block = RamBlock<PAGE>;
     type RawMutex = SpinRawMutex;
-    type Mode = ();
-    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
-        self.ram.allocate(AllocRequest::new(self.gives.get().unwrap_or(order)), cx)
+    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
+        self.ram.allocate(AllocRequest::new(self.gives.get().unwrap_or(request.order)), cx)
     }
-    fn release(&self, block: RamBlock<PAGE>) {
+    fn free(&self, block: RamBlock<PAGE>) {
         self.ram.free(block);
     }
 }
 
-/// Rule: a block that is larger or smaller than it was asked for goes home. (A larger one would reach past the end of its
-/// buffer, and loading what is stored into it was tried for ever.)
+/// Rule: a block that is larger or smaller than was asked for is returned at once. (A larger one would reach past the end of
+/// its buffer, and loading what is stored into it was tried for ever.)
 #[test]
-fn a_block_of_another_order_goes_home() {
+fn a_block_of_another_order_is_returned() {
     let (machine, far) = (Careless { ram: near(32), gives: Cell::new(None) }, far(32));
     let home = &Forebay::new(&machine, &far);
     let (free, none) = (machine.ram.unused(), AccessError::Alloc(AllocError::Exhausted));
@@ -37,7 +35,7 @@ fn a_block_of_another_order_goes_home() {
             machine.gives.set(Some(order(other)));
             assert_eq!((buffer.read().err(), buffer.write().err()), (Some(none), Some(none)));
             assert_eq!(buffer.residency().map(|r| (r.resident, r.stored)), Ok((NONE, stored)));
-            assert_eq!(machine.ram.unused(), free, "it is home again");
+            assert_eq!(machine.ram.unused(), free, "it was returned");
         }
         machine.gives.set(None);
         if stored == NONE {

@@ -4,6 +4,7 @@
 use forebay_backends::*;
 use hosted_tests::kit::walkers::stone;
 use hosted_tests::kit::*;
+use proptest::prelude::*;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -569,6 +570,7 @@ fn a_backlog_hides_no_purge() {
     let how = Evict::TRANSFER | Evict::PURGE;
     assert_eq!(home.reclaim(&all, pages(1), how, CX).evicted.purged, pages(2));
     assert!(contents(&unneeded).iter().all(|byte| *byte == 0)); // resident, and used
+    dirty.evict_if_idle(&EvictRequest::new(NONE, how, CX)); // not lately used, so it meets the backlog first
     for (gained, outcome) in [(2, Outcome::Short), (0, Outcome::Nothing)] {
         let report = nothing_is_nothing(|| home.reclaim(&all, pages(12), how, Context::INTERRUPT));
         assert_eq!((report.gained, report.outcome), (pages(gained), outcome));
@@ -594,5 +596,109 @@ fn what_is_stored_is_purged_at_once() {
         let report = nothing_is_nothing(|| home.reclaim(&[&buffer], pages(2), how, CX));
         assert_eq!((report.evicted.purged, report.outcome), (pages(2), Outcome::Reached), "{how:?}");
         assert_eq!((near.unused(), far.pending()), (near.total(), NONE));
+    }
+}
+
+/// One thing that is done to one of a few buffers.
+#[derive(Clone, Copy, Debug)]
+enum Op {
+    Write,
+    Read,
+    Evict(usize, usize),
+    Restore(usize),
+    SetPurgeable(bool),
+    Cool,
+    Settle(usize),
+    Hook(bool),
+    Reclaim { pages: usize, kind: usize, how: u16, interrupt: bool },
+}
+
+const COUNT: usize = 6;
+
+fn ops() -> impl Strategy<Value = Vec<(usize, Op)>> {
+    let op = prop_oneof![
+        3 => Just(Op::Write),
+        2 => Just(Op::Read),
+        2 => (1_usize..6, 0_usize..6).prop_map(|(n, how)| Op::Evict(n, how)),
+        1 => (1_usize..6).prop_map(Op::Restore),
+        2 => any::<bool>().prop_map(Op::SetPurgeable),
+        2 => Just(Op::Cool),
+        1 => (0_usize..6).prop_map(Op::Settle),
+        1 => any::<bool>().prop_map(Op::Hook),
+        4 => (1_usize..14, 0_usize..4, 0_u16..16, any::<bool>())
+            .prop_map(|(pages, kind, how, interrupt)| Op::Reclaim { pages, kind, how, interrupt }),
+    ];
+    proptest::collection::vec((0..COUNT, op), 1..60)
+}
+
+/// A hook that refuses the buffer with an odd number, when it is told to.
+#[derive(Default)]
+struct Odd(std::sync::atomic::AtomicBool);
+
+impl EvictHooks<RamBlock<PAGE>> for Odd {
+    fn before_evict(
+        &self,
+        id: BufferId,
+        _: &mut dyn Iterator<Item = &mut RamBlock<PAGE>>,
+        _: Context,
+    ) -> Result<(), Busy> {
+        if self.0.load(Relaxed) && id.0 % 2 == 1 { Err(Busy) } else { Ok(()) }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Rule: whatever was done before, and whichever methods there are: if nothing left and nothing was gained, the same call at
+    /// once does no better. An outcome is what the numbers say.
+    #[test]
+    fn nothing_helps_after_nothing(ops in ops()) {
+        let (near, hooks) = (near(24), Odd::default());
+        let (small, large) = (region::<2>(6, 1), region::<1>(16, 2));
+        let home = &Forebay::new(WithHooks(&near, &hooks), Tiered(&small, &large));
+        let buffers: [_; COUNT] = std::array::from_fn(|i| {
+            let slots = [2, 1, 4, 1, 8, 3][i];
+            let unit = order([0, 1, 0, 2, 0, 0][i]);
+            let slots: Vec<_> = (0..slots).map(|_| Slot::EMPTY).collect();
+            Buffer::with_slots(home, slots, unit).with_id(BufferId(i))
+        });
+        for (i, op) in ops {
+            let buffer = &buffers[i];
+            match op {
+                Op::Write => drop(buffer.write().map(|mut guard| guard.write_at(0, &[i as u8 + 1; 8 * PAGE]))),
+                Op::Read => drop(buffer.read()),
+                Op::Evict(n, how) => drop(buffer.evict(pages(n), METHODS[how], CX)),
+                Op::Restore(n) => drop(buffer.restore(pages(n), CX)),
+                Op::SetPurgeable(purgeable) => drop(buffer.set_purgeable(purgeable)),
+                Op::Cool => drop(buffer.evict_if_idle(&EvictRequest::new(NONE, Evict::TRANSFER, CX))),
+                Op::Settle(n) => drop(home.settle(pages(n), CX)),
+                Op::Hook(refuses) => hooks.0.store(refuses, Relaxed),
+                Op::Reclaim { pages: n, kind, how, interrupt } => {
+                    let (how, cx) = (Evict::from_bits_truncate(how), if interrupt { Context::INTERRUPT } else { CX });
+                    let target = match kind {
+                        0 | 1 => ReclaimTarget::moved(pages(n)),
+                        2 => ReclaimTarget::freed(pages(n)),
+                        _ => ReclaimTarget::block(order((n % 4) as u8)),
+                    };
+                    let report = home.reclaim(&buffers, target, how, cx);
+                    let moved = report.evicted.moved();
+                    match report.outcome {
+                        Outcome::Nothing => {
+                            prop_assert_eq!((moved, report.gained), (NONE, NONE));
+                            let again = home.reclaim(&buffers, target, how, cx);
+                            prop_assert_eq!((again.evicted.moved(), again.gained), (NONE, NONE), "{:?}: {:?}", op, again);
+                        }
+                        Outcome::Reached if kind < 3 => prop_assert!(report.gained >= pages(n), "{:?}", report),
+                        Outcome::Short => prop_assert!(moved + report.gained > NONE, "{:?}", report),
+                        Outcome::Pending => prop_assert!(report.settled.pending > NONE, "{:?}", report),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        drop(buffers);
+        prop_assert_eq!(near.unused(), near.total());
+        prop_assert_eq!(small.space(), Space { pages: small.total(), transfers: 2 });
+        prop_assert_eq!(large.space(), Space { pages: large.total(), transfers: 1 });
     }
 }

@@ -1,4 +1,4 @@
-//! Asking back what an engine has: whoever asks gets it next, and nobody's block waits for ever for that.
+//! Asking back what an engine has: who asks gets it next, and no block waits for ever for that.
 
 use super::*;
 
@@ -16,7 +16,7 @@ fn after(polls: u32) -> Dma {
     Dma { polls, ..Dma::default() }
 }
 
-/// Rule: what somebody asked back while the engine had it is passed over by the next write-out, so that taking back
+/// Rule: what was asked back while the engine had it is passed over by the next write-out, so that taking back
 /// wins: the same block, with its bytes, and the room is free.
 #[test]
 fn who_asked_gets_it_when_the_engine_is_done_with_the_piece() {
@@ -45,12 +45,12 @@ fn who_asked_gets_it_when_the_engine_is_done_with_the_piece() {
     }
 }
 
-/// Rule: it is passed over once: if nobody comes, the write-out goes on where it stopped.
+/// Rule: it is passed over once: if it is not fetched, the write-out goes on where it stopped.
 #[test]
-fn if_nobody_comes_it_is_written_out_later() {
+fn if_it_is_not_fetched_it_is_written_out_later() {
     let (source, region) = (source(), region::<4>(8));
     for by_cpu in [false, true] {
-        let mut handle = adopt(&region, &source, 1, 2);
+        let mut handle = transferred(&region, &source, 1, 2);
         let mut engine = after(1);
         assert!(region.write_out(&mut engine, 100, &mut no).is_pending());
         handle = busy(&region, handle);
@@ -70,11 +70,11 @@ fn if_nobody_comes_it_is_written_out_later() {
     }
 }
 
-/// Rule: several may be asked for at once; each is passed over, and what nobody asked for goes out meanwhile.
+/// Rule: several may be asked for at once; each is passed over, and what was not asked for goes out meanwhile.
 #[test]
 fn several_are_passed_over_at_once() {
     let (source, region) = (source(), region::<4>(16));
-    let mut handles: Vec<_> = (0..4).map(|seed| adopt(&region, &source, 1, seed)).collect();
+    let mut handles: Vec<_> = (0..4).map(|seed| transferred(&region, &source, 1, seed)).collect();
     let mut engines = [after(1), after(1), after(1)];
     for engine in &mut engines {
         assert!(region.write_out(engine, PAGE, &mut no).is_pending());
@@ -83,14 +83,14 @@ fn several_are_passed_over_at_once() {
     let two = busy(&region, handles.remove(2));
     let zero = busy(&region, handles.remove(0));
     let mut engine = after(0);
-    let mut home = Vec::new();
+    let mut freed = Vec::new();
     for done in &mut engines {
         let Poll::Ready(Some(job)) = done.poll() else { panic!("its one poll is over") };
         region.finish(job, &mut no).expect("its own");
     }
-    // Nobody asked for 1, which was begun, nor for 3.
+    // 1, which was begun, and 3 are not asked for.
     for _ in 0..3 {
-        assert!(region.write_out(&mut engine, PAGE, &mut |block| home.push(block.pfn())).is_pending());
+        assert!(region.write_out(&mut engine, PAGE, &mut |block| freed.push(block.pfn())).is_pending());
     }
     for _ in 0..2 {
         assert!(region.write_out(&mut engine, PAGE, &mut no).is_pending(), "0 and 2 are passed over, both");
@@ -101,7 +101,7 @@ fn several_are_passed_over_at_once() {
         assert!(content(&block) == pattern(seed, 2 * PAGE));
         block
     });
-    assert_eq!((home.len(), region.pending()), (2, Pages::ZERO));
+    assert_eq!((freed.len(), region.pending()), (2, Pages::ZERO));
     for (handle, seed) in handles.into_iter().zip([1, 3]) {
         holds(&region, &source, &handle, seed);
         region.discard(handle).unwrap();
@@ -113,11 +113,11 @@ fn several_are_passed_over_at_once() {
 /// Rule: passed over once for each time it was out, so it is never starved: one who always asks too early, and never
 /// comes, delays the write-out by a call for each piece, and no more.
 #[test]
-fn who_always_asks_and_never_comes_starves_nobody() {
+fn who_always_asks_and_never_comes_starves_no_block() {
     let (source, region) = (source(), region::<4>(16));
     let one = block(&source, 2, 3);
     let pfn = one.pfn();
-    let (mut first, other) = (region.transfer(one, None).unwrap(), adopt(&region, &source, 2, 4));
+    let (mut first, other) = (region.transfer(one, None).unwrap(), transferred(&region, &source, 2, 4));
     let mut engine = after(1);
     let mut calls = 0;
     while region.pending() > Pages::ZERO {
@@ -143,7 +143,7 @@ fn who_always_asks_and_never_comes_starves_nobody() {
 #[test]
 fn after_the_last_piece_there_is_a_copy() {
     let (source, region) = (source(), region::<4>(8));
-    let handle = adopt(&region, &source, 0, 5);
+    let handle = transferred(&region, &source, 0, 5);
     let mut engine = after(1);
     assert!(region.write_out(&mut engine, PAGE, &mut no).is_pending());
     let handle = busy(&region, handle);
@@ -158,16 +158,16 @@ fn after_the_last_piece_there_is_a_copy() {
 #[test]
 fn an_engine_may_be_made_for_one_call() {
     let (source, region) = (source(), region::<4>(8));
-    let handles = [6, 7].map(|seed| adopt(&region, &source, 1, seed));
-    let mut home = 0;
+    let handles = [6, 7].map(|seed| transferred(&region, &source, 1, seed));
+    let mut freed = 0;
     for pieces in 1..=4 {
         let mut engine = Cpu::IDLE;
         let step = region.write_out(&mut engine, PAGE, &mut |block| {
-            home += 1;
+            freed += 1;
             source.free(block);
         });
         assert!(step.is_pending(), "there may be more");
-        assert_eq!((region.pending(), home), (Pages::new(4 - pieces / 2 * 2), pieces / 2));
+        assert_eq!((region.pending(), freed), (Pages::new(4 - pieces / 2 * 2), pieces / 2));
     }
     assert!(matches!(region.write_out(&mut { Cpu::IDLE }, PAGE, &mut no), Poll::Ready(Ok(()))));
     assert_eq!((source.unused(), region.space().transfers), (source.total(), 4));
@@ -201,7 +201,7 @@ fn a_block_that_fails_does_not_keep_the_others_waiting() {
     let one = block(&source, 1, 8);
     let mut engine = Bad(one.pfn(), None);
     let bad = region.transfer(one, None).unwrap();
-    let good = [9, 10].map(|seed| adopt(&region, &source, 1, seed));
+    let good = [9, 10].map(|seed| transferred(&region, &source, 1, seed));
     for _ in 0..10 {
         assert!(region.write_out(&mut engine, PAGE, &mut |block| source.free(block)).is_pending());
     }

@@ -88,15 +88,15 @@ fn memory_is_untouched_before_the_write_out() {
     let memory = leak(8 * PAGE, 0);
     memory.fill(0xa5);
     region.init(memory, words(Slow::<8>::metadata_words(8 * PAGE))).unwrap();
-    // Adopted, taken back, discarded, and adopted again: all of it, and not a byte.
+    // Transferred, taken back, discarded, and transferred again: all of it, and not a byte.
     for seed in 0..4 {
-        let handle = adopt(&region, &source, 3, seed);
+        let handle = transferred(&region, &source, 3, seed);
         match seed % 2 {
             0 => source.free(region.take_back(handle, Context::THREAD).unwrap()),
             _ => source.free(region.discard(handle).unwrap().expect("it waits")),
         }
     }
-    let handles: Vec<_> = (0..4).map(|seed| adopt(&region, &source, 1, seed)).collect();
+    let handles: Vec<_> = (0..4).map(|seed| transferred(&region, &source, 1, seed)).collect();
     let mut calls = 0;
     while region.write_out(&mut Look, 200, &mut |block| source.free(block)).is_pending() {
         calls += 1;
@@ -109,19 +109,19 @@ fn memory_is_untouched_before_the_write_out() {
     assert!(region.capabilities().contains(Capabilities::all() - Capabilities::NEEDS_IO));
 }
 
-/// Rule: a region that adopts nothing (N = 0) and one without memory still refuses in order.
+/// Rule: a region that takes no blocks (N = 0) and one without memory still refuse in order.
 #[test]
 fn without_a_table_or_memory_it_refuses() {
     let source = source();
     let copies = region::<0>(4);
-    let refused = copies.transfer(block(&source, 0, 1)).unwrap_err();
+    let refused = copies.transfer(block(&source, 0, 1), None).unwrap_err();
     assert_eq!(refused.why, StoreError::Unsupported);
     let handle = copies.save(&refused.item, Order::PAGE, None, Context::THREAD).unwrap();
     source.free(refused.item);
     holds(&copies, &source, &handle, 1);
     copies.discard(handle).unwrap();
     let bare = Slow::<4>::new(StoreId::DEFAULT);
-    let refused = bare.transfer(block(&source, 0, 1)).unwrap_err();
+    let refused = bare.transfer(block(&source, 0, 1), None).unwrap_err();
     assert_eq!((refused.why, bare.total()), (StoreError::Full, Pages::ZERO));
     assert_eq!(bare.save(&refused.item, Order::PAGE, None, Context::THREAD), Err(StoreError::Full));
     source.free(refused.item);

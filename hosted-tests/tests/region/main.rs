@@ -1,8 +1,8 @@
 //! The RAM swap region: what is its own beyond the port, which is above all writing out.
 
 use forebay::{
-    BackingStore, Context, Handle, Order, OwnedBlock, Pages, Pfn, Platform, Refused, StoreError, StoreId,
-    sync::SpinRawMutex,
+    AllocRequest, BackingStore, Context, FrameSource, Handle, Order, OwnedBlock, Pages, Pfn, Refused,
+    StoreError, StoreId, sync::SpinRawMutex,
 };
 use forebay_backends::{CopyEngine, Cpu, Job, Ram, RamBlock, RamRegion, Region};
 use hosted_tests::conformance::{content, fill, order, pattern};
@@ -41,8 +41,8 @@ fn block(source: &Source, k: u8, seed: u64) -> Block {
     block
 }
 
-fn adopt<const N: usize>(region: &Slow<N>, source: &Source, k: u8, seed: u64) -> Handle {
-    region.transfer(block(source, k, seed)).expect("there is room")
+fn transferred<const N: usize>(region: &Slow<N>, source: &Source, k: u8, seed: u64) -> Handle {
+    region.transfer(block(source, k, seed), None).expect("there is room")
 }
 
 /// Loads and compares.
@@ -105,7 +105,7 @@ fn drain<const N: usize>(region: &Slow<N>, engine: &mut Dma, max: usize, source:
             match step {
                 Poll::Pending => false,
                 Poll::Ready(Ok(())) => true,
-                Poll::Ready(Err(job)) => panic!("{job:?} is of nobody"),
+                Poll::Ready(Err(job)) => panic!("{job:?} is of another region"),
             }
         })
         .unwrap_or_default()
@@ -115,14 +115,14 @@ fn drain<const N: usize>(region: &Slow<N>, engine: &mut Dma, max: usize, source:
 #[test]
 fn full_backlog_and_busy_are_distinct() {
     let (source, region) = (source(), region::<2>(4));
-    let (a, b) = (adopt(&region, &source, 0, 1), adopt(&region, &source, 0, 2));
-    let Refused { item, why } = region.transfer(block(&source, 0, 3)).unwrap_err();
+    let (a, b) = (transferred(&region, &source, 0, 1), transferred(&region, &source, 0, 2));
+    let Refused { item, why } = region.transfer(block(&source, 0, 3), None).unwrap_err();
     assert_eq!((why, region.space().transfers), (StoreError::Backlog, 0));
-    assert_eq!(region.space().pages, Pages::new(2), "a refused adoption reserves nothing");
+    assert_eq!(region.space().pages, Pages::new(2), "a refused transfer reserves nothing");
     // Writing out makes an entry free, but no room.
     assert_eq!(region.write_out_now(usize::MAX, &mut |block| source.free(block)), 2 * PAGE);
     let c = region.transfer(item, None).unwrap();
-    let Refused { item, why } = region.transfer(block(&source, 1, 4)).unwrap_err();
+    let Refused { item, why } = region.transfer(block(&source, 1, 4), None).unwrap_err();
     assert_eq!(why, StoreError::Full, "room for a page is no room for two: transfers don't split");
     assert_eq!(region.space().transfers, 1, "and the table is not the reason");
     source.free(item);
@@ -143,7 +143,7 @@ fn full_backlog_and_busy_are_distinct() {
 #[test]
 fn writing_out_stops_inside_a_block() {
     let (source, region) = (source(), region::<4>(16));
-    let handle = adopt(&region, &source, 2, 1);
+    let handle = transferred(&region, &source, 2, 1);
     let free = source.unused();
     let mut copied = 0;
     for step in [1, 100, PAGE, 3] {
@@ -222,7 +222,7 @@ fn the_oldest_is_written_first() {
 fn taking_back_half_way_frees_the_room() {
     let (source, region) = (source(), region::<4>(4));
     for copied in [0, 1, PAGE + 7, 4 * PAGE - 1] {
-        let handle = adopt(&region, &source, 2, 5);
+        let handle = transferred(&region, &source, 2, 5);
         assert_eq!(region.space().pages, Pages::ZERO);
         region.write_out_now(copied, &mut |_| panic!("not done yet"));
         let block = region.take_back(handle, Context::THREAD).unwrap();
@@ -230,8 +230,8 @@ fn taking_back_half_way_frees_the_room() {
         assert_eq!((region.pending(), region.space().pages), (Pages::ZERO, region.total()));
         assert_eq!(region.write_out_now(usize::MAX, &mut |_| panic!("it was taken back")), 0);
         source.free(block);
-        // Adopted again it is written from its start: new bytes at the old place.
-        let handle = adopt(&region, &source, 2, copied as u64 + 100);
+        // Transferred again it is written from its start: new bytes at the old place.
+        let handle = transferred(&region, &source, 2, copied as u64 + 100);
         region.write_out_now(usize::MAX, &mut |block| source.free(block));
         holds(&region, &source, &handle, copied as u64 + 100);
         region.discard(handle).unwrap();
@@ -242,7 +242,7 @@ fn taking_back_half_way_frees_the_room() {
 #[test]
 fn what_is_with_the_engine_is_busy() {
     let (source, region) = (source(), region::<4>(16));
-    let handle = adopt(&region, &source, 1, 6);
+    let handle = transferred(&region, &source, 1, 6);
     let mut engine = Dma { polls: 1, ..Dma::default() };
     assert!(region.write_out(&mut engine, usize::MAX, &mut |_| ()).is_pending());
     let handle = region.take_back(handle, Context::THREAD).unwrap_err();
@@ -260,13 +260,13 @@ fn what_is_with_the_engine_is_busy() {
     region.discard(handle).unwrap();
 }
 
-/// Rule: a discard succeeds while the engine has the block: it goes home when the engine gives it back, whole or
-/// not, and only then the room is free.
+/// Rule: a discard succeeds while the engine has the block: it is freed when the engine gives it back, whole or not, and only
+/// then the room is free.
 #[test]
 fn discarding_what_is_with_the_engine() {
     let (source, region) = (source(), region::<4>(16));
     for arrive in [None, Some(0), Some(9)] {
-        let handle = adopt(&region, &source, 1, 8);
+        let handle = transferred(&region, &source, 1, 8);
         let stale = Handle::new(handle.store(), handle.order(), handle.value()).unwrap();
         let again = Handle::new(handle.store(), handle.order(), handle.value()).unwrap();
         let free = source.unused();
@@ -277,7 +277,7 @@ fn discarding_what_is_with_the_engine() {
         assert_eq!(region.discard(again).unwrap_err().why, StoreError::NotStored);
         assert_eq!((region.pending(), region.space().transfers), (Pages::new(2), 3), "it is not freed yet");
         assert_eq!((region.space().pages, source.unused()), (Pages::new(14), free));
-        assert_eq!(region.write_out_now(usize::MAX, &mut |_| ()), 0, "nobody else gets it");
+        assert_eq!(region.write_out_now(usize::MAX, &mut |_| ()), 0, "no other write-out has it");
         drain(&region, &mut engine, PAGE, &source);
         assert_eq!(engine.log.len(), 1, "the rest of what was discarded is not copied");
         assert_eq!((region.pending(), region.space().transfers), (Pages::ZERO, 4));
@@ -307,17 +307,17 @@ fn what_fell_short_is_tried_again() {
 #[test]
 fn two_regions_share_an_engine() {
     let (source, one, other) = (source(), region::<4>(8), region::<2>(8));
-    let (a, b) = (adopt(&one, &source, 1, 21), adopt(&other, &source, 1, 22));
-    let home = &mut |block| source.free(block);
+    let (a, b) = (transferred(&one, &source, 1, 21), transferred(&other, &source, 1, 22));
+    let free = &mut |block| source.free(block);
     let mut engine = Dma { polls: 1, ..Dma::default() };
-    assert!(one.write_out(&mut engine, usize::MAX, home).is_pending());
-    let Poll::Ready(Err(job)) = other.write_out(&mut engine, usize::MAX, home) else {
+    assert!(one.write_out(&mut engine, usize::MAX, free).is_pending());
+    let Poll::Ready(Err(job)) = other.write_out(&mut engine, usize::MAX, free) else {
         panic!("it is not the other's")
     };
     assert_eq!(other.pending(), Pages::new(2), "and the other's own block was not begun");
-    let job = other.finish(job, home).expect_err("still not");
+    let job = other.finish(job, free).expect_err("still not");
     assert_eq!(one.pending(), Pages::new(2));
-    one.finish(job, home).expect("its own");
+    one.finish(job, free).expect("its own");
     assert_eq!(one.pending(), Pages::ZERO);
     drain(&other, &mut engine, 100, &source);
     holds(&one, &source, &a, 21);
@@ -327,11 +327,11 @@ fn two_regions_share_an_engine() {
     assert_eq!(source.unused(), source.total());
 }
 
-/// Rule: pages pending are those adopted and not written out, whoever has them.
+/// Rule: pages pending are those that were transferred and not written out, whatever has them.
 #[test]
 fn pending_is_exact() {
     let (source, region) = (source(), region::<4>(32));
-    let [a, b, c] = [(2, 1), (0, 2), (1, 3)].map(|(k, seed)| adopt(&region, &source, k, seed));
+    let [a, b, c] = [(2, 1), (0, 2), (1, 3)].map(|(k, seed)| transferred(&region, &source, k, seed));
     let pages = |n| Pages::new(n);
     let settled = |budget: usize, cx| {
         let s = region.settle(pages(budget), cx, &mut |block| source.free(block));
@@ -359,12 +359,12 @@ fn pending_is_exact() {
 #[test]
 fn the_cpu_is_an_engine() {
     let (source, region) = (source(), region::<4>(8));
-    let handle = adopt(&region, &source, 1, 30);
+    let handle = transferred(&region, &source, 1, 30);
     let mut cpu = Cpu::IDLE;
-    let home = &mut |block| source.free(block);
-    assert!(region.write_out(&mut cpu, 600, home).is_pending());
-    assert!(region.write_out(&mut cpu, 600, home).is_pending());
-    assert!(matches!(region.write_out(&mut cpu, 600, home), Poll::Ready(Ok(()))));
+    let free = &mut |block| source.free(block);
+    assert!(region.write_out(&mut cpu, 600, free).is_pending());
+    assert!(region.write_out(&mut cpu, 600, free).is_pending());
+    assert!(matches!(region.write_out(&mut cpu, 600, free), Poll::Ready(Ok(()))));
     holds(&region, &source, &handle, 30);
     region.discard(handle).unwrap();
 }
@@ -373,15 +373,15 @@ fn the_cpu_is_an_engine() {
 #[test]
 fn two_engines_at_once() {
     let (source, region) = (source(), region::<4>(16));
-    let handles: Vec<_> = (0..3).map(|seed| adopt(&region, &source, 2, seed)).collect();
+    let handles: Vec<_> = (0..3).map(|seed| transferred(&region, &source, 2, seed)).collect();
     let mut engines = [Dma { polls: 3, ..Dma::default() }, Dma { polls: 1, ..Dma::default() }];
-    let home = &mut |block| source.free(block);
+    let free = &mut |block| source.free(block);
     let mut rounds = 0;
     while region.pending() > Pages::ZERO {
         rounds += 1;
         assert!(rounds < 1000, "it never ends");
         for engine in &mut engines {
-            assert!(!matches!(region.write_out(engine, 300, home), Poll::Ready(Err(_))));
+            assert!(!matches!(region.write_out(engine, 300, free), Poll::Ready(Err(_))));
         }
     }
     for (handle, seed) in handles.into_iter().zip(0..) {
@@ -396,7 +396,7 @@ fn two_engines_at_once() {
 #[test]
 fn a_forged_order_does_not_reach_what_is_with_the_engine() {
     let (source, region) = (source(), region::<4>(16));
-    let handle = adopt(&region, &source, 1, 6);
+    let handle = transferred(&region, &source, 1, 6);
     let mut engine = Dma { polls: 1, ..Dma::default() };
     assert!(region.write_out(&mut engine, usize::MAX, &mut |_| ()).is_pending());
     let forged = || Handle::new(handle.store(), order(0), handle.value()).unwrap();

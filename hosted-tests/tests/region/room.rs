@@ -16,7 +16,7 @@ thread_local! {
     static COPIES: Cell<Copies> = const { Cell::new(Copies::All) };
 }
 
-/// A block whose copying is told by the test.
+/// A block that copies as the test says.
 #[derive(Debug)]
 struct Odd(Block);
 
@@ -55,7 +55,7 @@ fn odd_region() -> OddRegion {
     region
 }
 
-/// Rule: a save of more than the block has is refused, or what somebody stored there before would be stored with it.
+/// Rule: a save of more than the block has is refused, or what was stored there before would be stored with it.
 #[test]
 fn no_more_is_saved_than_the_block_has() {
     let (source, region) = (source(), region::<4>(8));
@@ -128,22 +128,22 @@ fn a_block_that_panics_loses_no_room() {
 #[test]
 fn a_block_that_gives_no_bytes_stays_pending() {
     let (source, region) = (source(), odd_region());
-    let handles = [7, 8].map(|seed| region.transfer(Odd(block(&source, 0, seed))).unwrap());
+    let handles = [7, 8].map(|seed| region.transfer(Odd(block(&source, 0, seed)), None).unwrap());
     COPIES.set(Copies::Only(0));
     for _ in 0..3 {
         assert_eq!(region.write_out_now(usize::MAX, &mut |_| panic!("nothing was copied")), 0);
     }
     COPIES.set(Copies::All);
     assert_eq!(region.pending(), Pages::new(2));
-    let mut home = 0;
-    assert_eq!(region.write_out_now(PAGE, &mut |_| home += 1), PAGE);
-    assert_eq!((home, region.pending()), (1, Pages::new(1)));
-    region.write_out_now(usize::MAX, &mut |_| home += 1);
+    let mut freed = 0;
+    assert_eq!(region.write_out_now(PAGE, &mut |_| freed += 1), PAGE);
+    assert_eq!((freed, region.pending()), (1, Pages::new(1)));
+    region.write_out_now(usize::MAX, &mut |_| freed += 1);
     for (handle, seed) in handles.into_iter().zip(7..) {
         let mut target = Odd(block(&source, 0, 9));
         assert_eq!(region.load(&handle, &mut target, Pages::ZERO, Context::THREAD), Ok(()));
         assert!(content(&target) == pattern(seed, PAGE));
         region.discard(handle).unwrap();
     }
-    assert_eq!((home, region.space().pages), (2, region.total()));
+    assert_eq!((freed, region.space().pages), (2, region.total()));
 }

@@ -1,4 +1,4 @@
-//! Interrupts between the steps of a write-out: one finds what is free, as if nobody were at it.
+//! Interrupts between the steps of a write-out: one finds what is free, as if no write-out were going on.
 
 use super::*;
 use forebay::sync::IrqGuard;
@@ -66,14 +66,14 @@ fn an_entry_is_free_as_soon_as_its_block_is_not_pending() {
     for k in 0..3 {
         let interrupted = |n: &usize| {
             let (source, region) = (source(), small());
-            let _ = [1, 2].map(|seed| region.transfer(block(&source, k, seed)).unwrap());
+            let _ = [1, 2].map(|seed| region.transfer(block(&source, k, seed), None).unwrap());
             write_out_and_interrupt(region, &source, order(k), *n)
         };
         assert!((0..).take_while(interrupted).count() > 3);
     }
 }
 
-/// Rule: the last room is for whoever asks for it, not for one who would like to have some ready.
+/// Rule: the last room is for a transfer that asks for it, not for a stock of ready room.
 #[test]
 fn room_for_one_more_is_there_at_any_moment() {
     for k in 0..3 {
@@ -88,7 +88,7 @@ fn room_for_one_more_is_there_at_any_moment() {
                     handle
                 })
                 .collect();
-            let waits = region.transfer(block(&source, k, 2)).unwrap();
+            let waits = region.transfer(block(&source, k, 2), None).unwrap();
             let interrupted = write_out_and_interrupt(region, &source, order(k), *n);
             assert_eq!((full.len(), waits.order()), (all, order(k)));
             interrupted

@@ -2,7 +2,7 @@
 //! capabilities go through the suite for stores.
 
 use forebay::{
-    BackingStore, OwnedBlock, Pages, Platform, StoreId,
+    BackingStore, FrameSource, OwnedBlock, Pages, StoreId,
     port::Space,
     sync::{CriticalSectionRawMutex, SpinRawMutex},
 };
@@ -11,6 +11,7 @@ use forebay_backends::{Event, Faulty, HeapBlock, HeapSource, Null, Ram, RamBlock
 use hosted_tests::conformance::other::{Attic, CopyStore, Takes};
 use hosted_tests::conformance::store::{suite, threads};
 use hosted_tests::memory::{leak, words};
+use std::sync::Arc;
 
 const A: StoreId = StoreId::DEFAULT;
 const B: StoreId = StoreId::new(9).expect("below 16");
@@ -32,13 +33,13 @@ fn region<T: OwnedBlock, const PAGE: usize, const N: usize>(id: StoreId) -> Regi
 }
 
 fn attic<T: OwnedBlock>(id: StoreId) -> Attic<T> {
-    Attic::new(id, Space { pages: Pages::new(20), transfers: 6) }
+    Attic::new(id, Space { pages: Pages::new(20), transfers: 6 })
 }
 
-/// As it is, inside each middleware that does nothing, behind a reference, as a trait object; and from threads.
+/// As it is, inside each middleware that does nothing, behind a reference, in an `Arc`, as a trait object; and from threads.
 fn through_everything<P, S>(source: &P, store: &S)
 where
-    P: Platform<Block: Send> + Sync,
+    P: FrameSource<Block: Send> + Sync,
     S: BackingStore<P::Block> + Sync,
 {
     suite(source, store);
@@ -46,6 +47,7 @@ where
     suite(source, &Traced::new(store, |_: &Event| ()));
     let dynamic: &dyn BackingStore<P::Block> = store;
     suite(source, &dynamic);
+    suite(source, &Arc::new(store));
     threads(source, store);
 }
 
@@ -90,18 +92,18 @@ fn page_store<const PAGE: usize>() {
     suite(&ram::<PAGE>(), &CopyStore::new(A, 12, Takes::Page).with_io());
 }
 
-fn a_store_that_only_adopts<const PAGE: usize>() {
+fn a_store_that_only_transfers<const PAGE: usize>() {
     through_everything(&ram::<PAGE>(), &attic::<RamBlock<PAGE>>(A));
 }
 
-fn adopting_before_copying<const PAGE: usize>() {
+fn transferring_before_copying<const PAGE: usize>() {
     let tiers = Tiered(attic::<RamBlock<PAGE>>(B), CopyStore::new(A, 20, Takes::Whole));
     through_everything(&ram::<PAGE>(), &tiers);
     let three = Tiered(Tiered(Null, attic::<RamBlock<PAGE>>(B)), CopyStore::new(A, 20, Takes::Half));
     suite(&ram::<PAGE>(), &three);
 }
 
-/// The arena as source and store at once.
+/// The arena as source and store together.
 fn shmem<const PAGE: usize>() {
     for chunk in [None, Some(PAGE), Some(16 * PAGE)] {
         let builder = Arena::builder(96 * PAGE as u64);
@@ -155,10 +157,10 @@ macro_rules! at_every_page_size {
 }
 at_every_page_size! {
     null ram_region region_of_unsplittable_blocks two_regions_in_a_row null_before_a_region
-    null_behind_a_region stores_that_only_copy page_store a_store_that_only_adopts adopting_before_copying
+    null_behind_a_region stores_that_only_copy page_store a_store_that_only_transfers transferring_before_copying
 }
 
-/// Rule: the lock is the integrator's choice; a critical section does as well.
+/// Rule: the raw mutex is the integrator's choice; a critical section does as well.
 #[test]
 fn a_region_in_critical_sections() {
     let region = Region::<CriticalSectionRawMutex, RamBlock<512>, 512, 4>::new(A);

@@ -1,9 +1,7 @@
 //! Two stores in a row: what is counted for both, and what is of neither.
 
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, Watched, World};
 
 fn filled(near: &Near, n: u8, seed: u8) -> RamBlock<PAGE> {
     let mut block = near.allocate(AllocRequest::new(order(n)), CX).unwrap();
@@ -19,8 +17,8 @@ fn a_budget_is_not_spent_twice() {
     let near = near(64);
     let (first, second) = (far_with_id(32, 1), far_with_id(32, 2));
     let tiers = Tiered(&first, &second);
-    let large = first.transfer(filled(&near, 4, 1)).unwrap();
-    let small = [2, 3, 4].map(|seed| second.transfer(filled(&near, 0, seed)).unwrap());
+    let large = first.transfer(filled(&near, 4, 1), None).unwrap();
+    let small = [2, 3, 4].map(|seed| second.transfer(filled(&near, 0, seed), None).unwrap());
     let settle = |budget, cx| {
         let before = near.unused();
         let settled = tiers.settle(budget, cx, &mut |block| near.free(block));
@@ -68,5 +66,5 @@ fn a_handle_of_neither_tier_comes_back() {
     assert_eq!(refused.why, StoreError::WrongStore);
     assert_eq!(BackingStore::<RamBlock<PAGE>>::space(&tiers), space);
     assert!(matches!(other.discard(refused.item), Ok(None)), "its own store still has it");
-    all_home(&world, &near, &third);
+    all_returned(&world, &near, &third);
 }

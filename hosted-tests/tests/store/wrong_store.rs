@@ -1,15 +1,17 @@
 //! A handle that is given to the wrong store: a clear error, the handle back, and nothing lost.
 
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 use forebay_backends::*;
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, Watched, World};
 
 fn filled(near: &Watched<'_, &Near>, n: u8, seed: u8) -> RamBlock<PAGE> {
     let mut block = near.allocate(AllocRequest::new(order(n)), CX).unwrap();
     let bytes = pattern(seed, block.bytes());
     block.copy_from_slice(&bytes);
     block
+}
+
+fn ids(store: &impl BackingStore<RamBlock<PAGE>>) -> StoreIds {
+    store.ids()
 }
 
 /// Rule: every call with a foreign handle says `WrongStore` and gives the handle back; its own store still
@@ -21,17 +23,17 @@ fn a_foreign_handle_comes_back() {
     let source = Watched::new(&near, &world);
     let (a, b) = (Watched::new(&first, &world), Watched::new(&second, &world));
     // One block in each store, so that the numbers of the handles are in use in both.
-    let others = b.transfer(filled(&source, 1, 9)).unwrap();
-    for adopted in [true, false] {
-        let handle = if adopted {
-            a.transfer(filled(&source, 1, 1)).unwrap()
+    let others = b.transfer(filled(&source, 1, 9), None).unwrap();
+    for transferred in [true, false] {
+        let handle = if transferred {
+            a.transfer(filled(&source, 1, 1), None).unwrap()
         } else {
             let block = filled(&source, 1, 1);
             let handle = a.save(&block, order(1), None, CX).unwrap();
             source.free(block);
             handle
         };
-        assert!(a.owns(&handle) && !b.owns(&handle));
+        assert!(ids(&a).contains(handle.store()) && !ids(&b).contains(handle.store()));
         let refused = b.take_back(handle, Context::THREAD).unwrap_err();
         assert_eq!(refused.why, StoreError::WrongStore);
         let refused = b.split(refused.item).unwrap_err();
@@ -47,7 +49,7 @@ fn a_foreign_handle_comes_back() {
         let block = match a.take_back(handle, Context::THREAD) {
             Ok(block) => block,
             Err(Refused { item, why }) => {
-                assert_eq!((adopted, why), (false, StoreError::WrongKind));
+                assert_eq!((transferred, why), (false, StoreError::WrongKind));
                 let mut block = source.allocate(AllocRequest::new(order(1)), CX).unwrap();
                 a.load(&item, &mut block, NONE, CX).unwrap();
                 assert!(matches!(a.discard(item), Ok(None)));
@@ -58,8 +60,8 @@ fn a_foreign_handle_comes_back() {
         source.free(block);
     }
     source.free(b.take_back(others, Context::THREAD).unwrap());
-    all_home(&world, &near, &first);
-    all_home(&world, &near, &second);
+    all_returned(&world, &near, &first);
+    all_returned(&world, &near, &second);
 }
 
 /// Rule: discarding a foreign handle changes nothing in the store it is given to.
@@ -71,8 +73,8 @@ fn discarding_a_foreign_handle_drops_nothing() {
         block.fill(seed);
         Some(block)
     });
-    let lost = first.transfer(blocks[0].take().unwrap()).unwrap();
-    let kept = second.transfer(blocks[1].take().unwrap()).unwrap();
+    let lost = first.transfer(blocks[0].take().unwrap(), None).unwrap();
+    let kept = second.transfer(blocks[1].take().unwrap(), None).unwrap();
     assert_eq!((lost.value(), lost.order()), (kept.value(), kept.order()), "only the store tells them apart");
     let refused = second.discard(lost).unwrap_err();
     assert_eq!(refused.why, StoreError::WrongStore);
@@ -80,9 +82,7 @@ fn discarding_a_foreign_handle_drops_nothing() {
     let block = second.take_back(kept, CX).unwrap();
     assert!(block.iter().all(|b| *b == 2));
     near.free(block);
-    near.free(
-        first.discard(refused.item).unwrap().expect("it came back, and its own store has the block"),
-    );
+    near.free(first.discard(refused.item).unwrap().expect("it came back, and its own store has the block"));
 }
 
 /// Rule: a forged or stale handle reaches nothing: an error, or nothing dropped.
@@ -90,7 +90,7 @@ fn discarding_a_foreign_handle_drops_nothing() {
 fn a_forged_handle_reaches_nothing() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
     let (source, store) = (Watched::new(&near, &world), Watched::new(&far, &world));
-    let real = store.transfer(filled(&source, 1, 1)).unwrap();
+    let real = store.transfer(filled(&source, 1, 1), None).unwrap();
     let mut block = source.allocate(AllocRequest::new(order(2)), CX).unwrap();
     for value in (0..17 * 20).chain([Handle::VALUES - 1]).filter(|v| *v != real.value()) {
         for n in 0..3 {
@@ -107,7 +107,7 @@ fn a_forged_handle_reaches_nothing() {
     let block = store.take_back(real, Context::THREAD).unwrap();
     assert!(block[..] == pattern(1, 2 * PAGE)[..]);
     source.free(block);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: a tier gives each handle to the store that it is of, and one of neither comes back.
@@ -125,21 +125,21 @@ fn a_tier_knows_its_handles() {
     assert_eq!(
         (first.pending(), second.pending()),
         (pages(1), pages(6)),
-        "one adoption each, then the second"
+        "one transfer each, then the second"
     );
     for (i, tile) in tiles.iter().enumerate() {
         check(tile, i as u8);
     }
     let source = Watched::new(&near, &world);
-    let foreign = Watched::new(&third, &world).transfer(filled(&source, 1, 7)).unwrap();
-    assert!(!tiers.owns(&foreign));
+    let foreign = Watched::new(&third, &world).transfer(filled(&source, 1, 7), None).unwrap();
+    assert!(!ids(&tiers).contains(foreign.store()));
     let foreign = BackingStore::<RamBlock<PAGE>>::take_back(&tiers, foreign, CX).unwrap_err();
     assert_eq!(foreign.why, StoreError::WrongStore);
     let foreign = BackingStore::<RamBlock<PAGE>>::split(&tiers, foreign.item).unwrap_err();
     assert_eq!(foreign.why, StoreError::WrongStore);
     source.free(Watched::new(&third, &world).take_back(foreign.item, Context::THREAD).unwrap());
     drop(tiles);
-    all_home(&world, &near, &third);
+    all_returned(&world, &near, &third);
     assert_eq!((first.space().pages, second.space().pages), (pages(4), pages(32)));
 }
 
@@ -153,7 +153,7 @@ fn a_tier_of_one_number_takes_nothing() {
     let tile = Buffer::new(home, order(2));
     fill(&tile, 1);
     let at = tile.read().unwrap().as_ptr();
-    for how in RUNGS {
+    for how in METHODS {
         let evicted = tile.evict(ALL, how, CX).unwrap();
         assert_eq!((evicted.moved(), evicted.refused), (NONE, pages(4)));
         assert_eq!(evicted.why, Some(RefusalReason::Store(StoreError::SameId)), "{how:?}");
@@ -169,5 +169,5 @@ fn a_tier_of_one_number_takes_nothing() {
     assert_eq!(deep.evict(ALL, Evict::ANY, CX).unwrap().why, Some(RefusalReason::Store(StoreError::SameId)));
     check(&deep, 2);
     drop((tile, deep));
-    all_home(&world, &near, &first);
+    all_returned(&world, &near, &first);
 }
