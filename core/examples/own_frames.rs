@@ -17,7 +17,7 @@ struct Frames(usize, Vec<u8>);
 impl OwnedBlock for Frames {
     const PAGE: usize = PAGE;
     fn pfn(&self) -> Pfn {
-        Pfn::new(self.0)
+        Pfn(self.0)
     }
     fn order(&self) -> Order {
         Order::for_pages(Pages::new(self.1.len() / PAGE)).expect("a block")
@@ -68,7 +68,7 @@ struct PageCache(Mutex<SpinRawMutex, Vec<Option<Frames>>>);
 
 impl BackingStore<Frames> for PageCache {
     fn ids(&self) -> StoreIds {
-        StoreId::DEFAULT.only()
+        StoreId::DEFAULT.into()
     }
     fn capabilities(&self) -> Capabilities {
         Capabilities::TRANSFER | Capabilities::TAKE_BACK
@@ -87,7 +87,7 @@ impl BackingStore<Frames> for PageCache {
     }
     fn take_back(&self, handle: Handle, _: Context) -> Result<Frames, Refused<Handle, StoreError>> {
         let frames = self.0.lock(|cache| cache.get_mut(handle.value())?.take());
-        frames.ok_or(Refused::new(handle, StoreError::NotStored))
+        frames.ok_or(Refused { item: handle, why: StoreError::NotStored })
     }
     fn discard(&self, handle: Handle) -> Result<Option<Frames>, Refused<Handle, StoreError>> {
         self.take_back(handle, Context::INTERRUPT).map(Some)

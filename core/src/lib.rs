@@ -36,7 +36,7 @@
 //! impl OwnedBlock for Frames {
 //!     const PAGE: usize = 4096;
 //!     fn pfn(&self) -> Pfn {
-//!         Pfn::new(self.0)
+//!         Pfn(self.0)
 //!     }
 //!     fn order(&self) -> Order {
 //!         Order::for_pages(Pages::new(self.1.len() / 4096)).expect("a block")
@@ -66,9 +66,9 @@
 //! }
 //! # struct Disk;
 //! # impl BackingStore<Frames> for Disk {
-//! #     fn ids(&self) -> port::StoreIds { port::StoreIds::NONE }
+//! #     fn ids(&self) -> port::StoreIds { port::StoreIds::empty() }
 //! #     fn discard(&self, handle: Handle) -> Result<Option<Frames>, Refused<Handle, StoreError>> {
-//! #         Err(Refused::new(handle, StoreError::WrongStore))
+//! #         Err(Refused { item: handle, why: StoreError::WrongStore })
 //! #     }
 //! # }
 //!

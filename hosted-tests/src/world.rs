@@ -52,7 +52,7 @@ struct Stored {
 type Key = (u8, u8, usize);
 
 fn key(h: &Handle) -> Key {
-    (h.store().get(), h.order().get(), h.value())
+    (h.store().into(), h.order().get(), h.value())
 }
 
 #[derive(Debug, Default)]
@@ -151,7 +151,7 @@ impl World {
 
     /// Where a device finds the block that begins there, if it can reach it.
     pub fn address(&self, pfn: Pfn) -> Option<DmaAddr> {
-        self.lock().mapped.get(&pfn.get()).filter(|(first, ..)| *first == pfn).map(|(.., at)| *at)
+        self.lock().mapped.get(&pfn.0).filter(|(first, ..)| *first == pfn).map(|(.., at)| *at)
     }
 
     /// Pages of contents that this token pays for.
@@ -287,5 +287,5 @@ impl State {
 }
 
 fn frames(pfn: Pfn, order: Order) -> std::ops::Range<usize> {
-    pfn.get()..pfn.get() + order.pages().get()
+    pfn.0..pfn.0 + order.pages().get()
 }

@@ -150,7 +150,7 @@ struct Forgetful;
 
 impl BackingStore<RamBlock<PAGE>> for Forgetful {
     fn ids(&self) -> StoreIds {
-        StoreId::DEFAULT.only()
+        StoreId::DEFAULT.into()
     }
     fn capabilities(&self) -> Capabilities {
         Capabilities::TRANSFER
@@ -163,7 +163,7 @@ impl BackingStore<RamBlock<PAGE>> for Forgetful {
         Ok(Handle::new(StoreId::DEFAULT, Order::PAGE, 0).unwrap())
     }
     fn discard(&self, handle: Handle) -> Result<Option<RamBlock<PAGE>>, Refused<Handle, StoreError>> {
-        Err(Refused::new(handle, StoreError::NotStored))
+        Err(Refused { item: handle, why: StoreError::NotStored })
     }
 }
 

@@ -59,7 +59,7 @@ impl<W: Words> Buddy<W> {
     /// Whether a frame of this range is free. O(orders).
     #[cfg(test)]
     pub(crate) fn is_free(&self, pfn: Pfn) -> bool {
-        self.free_block(pfn.get()).is_some()
+        self.free_block(pfn.0).is_some()
     }
 }
 #[cfg(test)]
@@ -93,12 +93,11 @@ mod tests {
                 if rng % 3 != 0 {
                     let o = order((rng >> 8) as u8 % 11);
                     if let Some(pfn) = b.take(o) {
-                        assert!(pfn.is_aligned(o) && frames.contains(&pfn.get()));
-                        assert!(pfn.get() + o.pages().get() <= frames.end);
-                        let mine = pfn.get()..pfn.get() + o.pages().get();
+                        assert!(pfn.0 % o.pages().get() == 0 && frames.contains(&pfn.0));
+                        assert!(pfn.0 + o.pages().get() <= frames.end);
+                        let mine = pfn.0..pfn.0 + o.pages().get();
                         assert!(
-                            held.iter()
-                                .all(|(p, o)| p.get() >= mine.end || p.get() + o.pages().get() <= mine.start)
+                            held.iter().all(|(p, o)| p.0 >= mine.end || p.0 + o.pages().get() <= mine.start)
                         );
                         held.push((pfn, o));
                     }
@@ -123,7 +122,7 @@ mod tests {
         let pfn = b.take(order(4)).unwrap();
         assert_eq!(b.take(Order::PAGE), None);
         for page in [3, 9, 0, 15, 1, 2, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14] {
-            b.put(Pfn::new(pfn.get() + page), Order::PAGE);
+            b.put(Pfn(pfn.0 + page), Order::PAGE);
         }
         assert_eq!(b.take(order(4)), Some(pfn));
     }
@@ -136,7 +135,7 @@ mod tests {
             let held = [b.take(order(2)).unwrap(), b.take(Order::PAGE).unwrap(), b.take(order(3)).unwrap()];
             let (before, free) = (b.words.clone(), b.free());
             for (from, to) in [(frames.start, frames.end), (frames.start + 5, frames.start + 33)] {
-                let is_free: Vec<bool> = (from..to).map(|n| b.is_free(Pfn::new(n))).collect();
+                let is_free: Vec<bool> = (from..to).map(|n| b.is_free(Pfn(n))).collect();
                 let mut runs = Vec::new();
                 let mut at = from;
                 loop {
@@ -149,7 +148,7 @@ mod tests {
                 }
                 let taken: Vec<bool> = (from..to).map(|n| runs.iter().any(|r| r.contains(&n))).collect();
                 assert_eq!(taken, is_free);
-                assert!((from..to).all(|n| !b.is_free(Pfn::new(n))), "nothing of it is free now");
+                assert!((from..to).all(|n| !b.is_free(Pfn(n))), "nothing of it is free now");
                 let pages: usize = runs.iter().map(Range::len).sum();
                 assert_eq!(b.free() + Pages::new(pages), free);
                 runs.into_iter().for_each(|run| b.put_run(run));
@@ -166,7 +165,7 @@ mod tests {
             let mut b = buddy(frames.clone());
             for o in (0..16).filter_map(Order::new) {
                 if let Some(pfn) = b.take(o) {
-                    assert!(frames.contains(&pfn.get()) && o.pages().get() <= frames.end - pfn.get());
+                    assert!(frames.contains(&pfn.0) && o.pages().get() <= frames.end - pfn.0);
                     b.put(pfn, o);
                 }
             }

@@ -74,7 +74,7 @@ pub(crate) fn take(at: &mut impl Access, order: Order) -> Option<Pfn> {
                     lower(at, found, bits, index);
                 }
                 complete(at, &frames, slot, left);
-                return Some(Pfn::new(pfn));
+                return Some(Pfn(pfn));
             }
         }
     }
@@ -83,7 +83,7 @@ pub(crate) fn take(at: &mut impl Access, order: Order) -> Option<Pfn> {
 /// Frees a block of frames that are not free. Joins it with its free buddies. O(orders · log pages).
 pub(crate) fn put(at: &mut impl Access, pfn: Pfn, order: Order) {
     let frames = at.step(|b| b.frames());
-    let block = Pending::whole(pfn.get(), order.get());
+    let block = Pending::whole(pfn.0, order.get());
     loop {
         match at.step(|b| b.release(block, order.pages())) {
             Some(slot) => return complete(at, &frames, slot, block),
@@ -98,7 +98,7 @@ pub(crate) fn put_run(at: &mut impl Access, run: Range<usize>) {
     while first < run.end {
         let fits = (run.end - first).ilog2().min(first.trailing_zeros()).min(ORDERS as u32 - 1);
         let order = Order::new(fits as u8).unwrap_or(Order::PAGE);
-        put(at, Pfn::new(first), order);
+        put(at, Pfn(first), order);
         first += order.pages().get();
     }
 }
@@ -244,11 +244,10 @@ mod tests {
         }
 
         fn hold(&self, pfn: Pfn, order: Order) {
-            let mine = pfn.get()..pfn.get() + order.pages().get();
+            let mine = pfn.0..pfn.0 + order.pages().get();
             let mut held = self.held.borrow_mut();
-            let apart =
-                |(p, o): &(Pfn, Order)| p.get() >= mine.end || p.get() + o.pages().get() <= mine.start;
-            assert!(held.iter().all(apart) && pfn.is_aligned(order), "a frame twice");
+            let apart = |(p, o): &(Pfn, Order)| p.0 >= mine.end || p.0 + o.pages().get() <= mine.start;
+            assert!(held.iter().all(apart) && pfn.0 % order.pages().get() == 0, "a frame twice");
             held.push((pfn, order));
         }
 
@@ -256,7 +255,7 @@ mod tests {
         fn is_there(&self, order: Order) -> bool {
             let buddy = self.buddy.borrow();
             let frames = buddy.frames();
-            let free: Vec<bool> = frames.clone().map(|pfn| buddy.is_free(Pfn::new(pfn))).collect();
+            let free: Vec<bool> = frames.clone().map(|pfn| buddy.is_free(Pfn(pfn))).collect();
             let pages = order.pages().get();
             blocks(&frames, order.get()).any(|n| (n * pages..(n + 1) * pages).all(|p| free[p - frames.start]))
         }

@@ -39,10 +39,10 @@ impl<W: Words> StoredSet<W> {
 
     /// The place of the mark of a block, if the block is aligned and inside of these frames.
     pub(crate) fn mark_of(frames: &Range<usize>, pfn: Pfn, order: Order) -> Option<Bit> {
-        if usize::from(order.get()) >= ORDERS || !pfn.is_aligned(order) {
+        if usize::from(order.get()) >= ORDERS || pfn.0 % order.pages().get() != 0 {
             return None;
         }
-        let (first, pages) = (pfn.get(), order.pages().get());
+        let (first, pages) = (pfn.0, order.pages().get());
         let inside = first >= frames.start && first <= frames.end.checked_sub(pages)?;
         inside.then(|| Bit::new(0, 2 * (first - frames.start) + pages - 1))
     }

@@ -247,19 +247,19 @@ impl<B: OwnedBlock, S: BackingStore<B>, L: RawMutex> BackingStore<B> for Faulty<
     }
     fn transfer(&self, block: B, payer: Option<Charge>) -> Result<Handle, Refused<B, StoreError>> {
         match self.fault() {
-            Some(why) => Err(Refused::new(block, why)),
+            Some(why) => Err(Refused { item: block, why }),
             None => self.inner.transfer(block, payer),
         }
     }
     fn take_back(&self, handle: Handle, cx: Context) -> Result<B, Refused<Handle, StoreError>> {
         match self.fault() {
-            Some(why) => Err(Refused::new(handle, why)),
+            Some(why) => Err(Refused { item: handle, why }),
             None => self.inner.take_back(handle, cx),
         }
     }
     fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
         match self.fault() {
-            Some(why) => Err(Refused::new(handle, why)),
+            Some(why) => Err(Refused { item: handle, why }),
             None => self.inner.split(handle),
         }
     }

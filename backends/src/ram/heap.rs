@@ -85,11 +85,11 @@ impl<L: RawMutex, const PAGE: usize> HeapSource<L, PAGE> {
     pub fn init(&self, memory: &'static mut [u8]) -> Result<usize, Refused<&'static mut [u8], MemoryError>> {
         let whole = memory.as_ptr().align_offset(PAGE).checked_add(PAGE).is_some_and(|n| n <= memory.len());
         if !whole {
-            return Err(Refused::new(memory, MemoryError::NoWholePage));
+            return Err(Refused { item: memory, why: MemoryError::NoWholePage });
         }
         self.0.lock(|heap| {
             if !heap.bottom().is_null() {
-                return Err(Refused::new(memory, MemoryError::Already));
+                return Err(Refused { item: memory, why: MemoryError::Already });
             }
             let len = memory.len();
             // SAFETY: 1. these bytes are ours for ever, and nobody else has them; 2. the heap is empty; 3. at least

@@ -69,7 +69,7 @@ impl<const PAGE: usize> OwnedBlock for RamBlock<PAGE> {
     const PAGE: usize = PAGE;
 
     fn pfn(&self) -> Pfn {
-        Pfn::new(self.base().addr().get() / PAGE)
+        Pfn(self.base().addr().get() / PAGE)
     }
 
     fn order(&self) -> Order {
@@ -249,14 +249,14 @@ impl<const PAGE: usize> Span<PAGE> {
 
     /// The number of a block's first page in this range, if all of the block lies in it.
     fn index(&self, block: &RamBlock<PAGE>) -> Option<usize> {
-        let index = block.pfn().get().checked_sub(self.frames.start)?;
+        let index = block.pfn().0.checked_sub(self.frames.start)?;
         let pages = self.frames.len().checked_sub(index)?;
         (block.order().pages().get() <= pages).then_some(index)
     }
 
     /// The frame with that number in this range.
     fn pfn(&self, index: usize) -> Option<Pfn> {
-        self.frames.start.checked_add(index).filter(|pfn| self.frames.contains(pfn)).map(Pfn::new)
+        self.frames.start.checked_add(index).filter(|pfn| self.frames.contains(pfn)).map(Pfn)
     }
 
     /// The bytes of neighbours, if they lie in this range.
@@ -274,7 +274,7 @@ impl<const PAGE: usize> Span<PAGE> {
     /// The block lies in the range, aligned, and nothing else owns a byte of it.
     unsafe fn block_at(&self, pfn: Pfn, order: Order) -> RamBlock<PAGE> {
         // SAFETY: the caller's promise; `base` is the first frame of the range, from a `&'static mut [u8]`.
-        unsafe { RamBlock::new(self.base.add((pfn.get() - self.frames.start) * PAGE), order) }
+        unsafe { RamBlock::new(self.base.add((pfn.0 - self.frames.start) * PAGE), order) }
     }
 }
 
@@ -341,7 +341,7 @@ impl<L: RawMutex, const PAGE: usize> RamRange<L, PAGE> {
     ) -> Result<Pages, MemoryRefused> {
         let pages = match self.check(memory, meta, stored) {
             Ok(pages) => pages,
-            Err(why) => return Err(Refused::new((memory, meta), why)),
+            Err(why) => return Err(Refused { item: (memory, meta), why }),
         };
         let skip = memory.as_ptr().align_offset(PAGE);
         let base = NonNull::from(memory.get_mut(skip..).unwrap_or_default()).cast::<u8>();
@@ -352,7 +352,7 @@ impl<L: RawMutex, const PAGE: usize> RamRange<L, PAGE> {
             was.is_none()
         });
         if !is_ours {
-            return Err(Refused::new((memory, meta), MemoryError::Already));
+            return Err(Refused { item: (memory, meta), why: MemoryError::Already });
         }
         let (free, rest) = meta.split_at_mut_checked(Buddy::<Lent>::words(pages)).unwrap_or_default(); // checked above
         let marks = rest.get_mut(..stored.words(pages)).unwrap_or_default();
@@ -410,11 +410,14 @@ impl<L: RawMutex, const PAGE: usize> RamRange<L, PAGE> {
         right: RamBlock<PAGE>,
     ) -> Result<RamBlock<PAGE>, (RamBlock<PAGE>, RamBlock<PAGE>)> {
         let (span, order) = (self.span(), left.order());
-        let (Some(_), Some(_), Some(joined)) = (span.index(&left), span.index(&right), order.higher()) else {
+        let (Some(_), Some(_), Some(joined)) =
+            (span.index(&left), span.index(&right), Order::new(order.get() + 1))
+        else {
             return Err((left, right));
         };
-        let next = left.pfn().get() + order.pages().get() == right.pfn().get();
-        if right.order() != order || !next || !left.pfn().is_aligned(joined) || joined > Order::TEN {
+        let next = left.pfn().0 + order.pages().get() == right.pfn().0;
+        if right.order() != order || !next || left.pfn().0 % joined.pages().get() != 0 || joined > Order::TEN
+        {
             return Err((left, right));
         }
         // SAFETY: both halves belong to this range and are consumed; together they are `joined`, and aligned. (The pointer

@@ -45,14 +45,14 @@ impl<L: RawMutex, const PAGE: usize, const RANGES: usize> Ram<L, PAGE, RANGES> {
     /// For start-up: linear in the metadata.
     pub fn add(&self, memory: &'static mut [u8], meta: &'static mut [usize]) -> Result<usize, MemoryRefused> {
         let mut refused = match self.check(memory, meta) {
-            Ok(()) => Refused::new((memory, meta), MemoryError::TooManyRanges),
-            Err(why) => return Err(Refused::new((memory, meta), why)),
+            Ok(()) => Refused { item: (memory, meta), why: MemoryError::TooManyRanges },
+            Err(why) => return Err(Refused { item: (memory, meta), why }),
         };
         for range in &self.0 {
             let (memory, meta) = refused.item;
             match range.init(memory, meta, KeepsStored::No) {
                 Ok(pages) => return Ok(pages.get() * PAGE),
-                Err(taken) => refused = Refused::new(taken.item, MemoryError::TooManyRanges),
+                Err(taken) => refused = Refused { item: taken.item, why: MemoryError::TooManyRanges },
             }
         }
         Err(refused)

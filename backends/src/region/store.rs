@@ -70,7 +70,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
         meta: &'static mut [usize],
     ) -> Result<usize, MemoryRefused> {
         if let Err(why) = self.check(memory, meta) {
-            return Err(Refused::new((memory, meta), why));
+            return Err(Refused { item: (memory, meta), why });
         }
         let pages = self.memory.init(memory, meta, KeepsStored::Yes)?;
         Ok(pages.get() * PAGE)
@@ -231,7 +231,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
     for Region<L, B, PAGE, N>
 {
     fn ids(&self) -> StoreIds {
-        self.id.only()
+        self.id.into()
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -248,7 +248,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
     /// [`StoreError::Full`] and [`StoreError::Backlog`] as the type says.
     fn transfer(&self, block: B, _: Option<Charge>) -> Result<Handle, Refused<B, StoreError>> {
         if N == 0 {
-            return Err(Refused::new(block, StoreError::Unsupported));
+            return Err(Refused { item: block, why: StoreError::Unsupported });
         }
         let order = block.order();
         // Room is reserved now, so that writing out can't fail for lack of it.
@@ -256,12 +256,12 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
             Some(ready) => ready,
             None => match self.entry_and_room(order) {
                 Ok(found) => found,
-                Err(why) => return Err(Refused::new(block, why)),
+                Err(why) => return Err(Refused { item: block, why }),
             },
         };
         let Some(handle) = self.handle(&to, order, entry) else {
             self.keep_ready(entry, to);
-            return Err(Refused::new(block, StoreError::Full)); // `check` sees to it that there is one
+            return Err(Refused { item: block, why: StoreError::Full }); // `check` sees to it that there is one
         };
         self.table.lock(|t| t.adopt(entry, Waiting { from: block, to, at: 0 }));
         Ok(handle)
@@ -273,7 +273,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
             Ok(None) => self.stored(&handle).map_or_else(|why| why, |_| StoreError::WrongKind),
             Err(why) => why,
         };
-        Err(Refused::new(handle, why))
+        Err(Refused { item: handle, why })
     }
 
     fn save(&self, block: &B, order: Order, _: Option<Charge>, cx: Context) -> Result<Handle, StoreError> {
@@ -314,7 +314,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
     fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
         let page = match self.stored(&handle) {
             Ok(page) => page,
-            Err(why) => return Err(Refused::new(handle, why)),
+            Err(why) => return Err(Refused { item: handle, why }),
         };
         match self.memory.take_stored(page, handle.order()).map(OwnedBlock::split) {
             Some(Ok((lower, upper))) => {
@@ -322,13 +322,13 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
                 let both = self.handle(&lower, order, N).zip(self.handle(&upper, order, N));
                 self.keep(lower);
                 self.keep(upper);
-                both.ok_or(Refused::new(handle, StoreError::Io)) // every page has a number
+                both.ok_or(Refused { item: handle, why: StoreError::Io }) // every page has a number
             }
             Some(Err(page)) => {
                 self.keep(page);
-                Err(Refused::new(handle, StoreError::TooLarge))
+                Err(Refused { item: handle, why: StoreError::TooLarge })
             }
-            None => Err(Refused::new(handle, StoreError::Busy)),
+            None => Err(Refused { item: handle, why: StoreError::Busy }),
         }
     }
 
@@ -348,7 +348,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
             Err(StoreError::Busy) => return Ok(None), // it goes home when the engine is done with it
             Err(why) => why,
         };
-        Err(Refused::new(handle, why))
+        Err(Refused { item: handle, why })
     }
 
     /// Writes out with the CPU where `cx` permits what takes so long; else it only counts.

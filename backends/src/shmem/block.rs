@@ -105,7 +105,7 @@ impl<const PAGE: usize> OwnedBlock for ArenaBlock<PAGE> {
     const PAGE: usize = PAGE;
 
     fn pfn(&self) -> Pfn {
-        Pfn::new(self.base().addr().get() / PAGE)
+        Pfn(self.base().addr().get() / PAGE)
     }
 
     fn order(&self) -> Order {
@@ -149,7 +149,7 @@ impl<const PAGE: usize> OwnedBlock for ArenaBlock<PAGE> {
 impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
     /// The block of these pages, which the ledger of this arena has given out.
     pub(super) fn block(&self, pages: Resident) -> ArenaBlock<PAGE> {
-        let at = pages.pfn.get() * PAGE - self.mapping.base().addr().get();
+        let at = pages.pfn.0 * PAGE - self.mapping.base().addr().get();
         // SAFETY: the frames of the ledger are those of the first mapping, an invariant of `Arena`, and it has aligned blocks
         // only. A `Resident` is proof that the ledger counts the pages, and it does so until it gets one for them back.
         unsafe { ArenaBlock::new(self.mapping.base().add(at), &pages, self.process) }
@@ -161,7 +161,7 @@ impl<const PAGE: usize, L: RawMutex> Drop for Arena<PAGE, L> {
     /// addresses.
     fn drop(&mut self) {
         let child = !Process::is_here(self.process.bits());
-        if child || self.ledger.get_mut().sums().resident > 0 {
+        if child || self.ledger.lock(|l| l.sums()).resident > 0 {
             self.mapping.forget();
             self.aliases.iter_mut().for_each(Mapping::forget);
         }

@@ -115,7 +115,7 @@ fn copy(from: &impl OwnedBlock, to: &mut impl OwnedBlock, bytes: usize, at: usiz
 
 impl<const PAGE: usize, L: RawMutex, B: OwnedBlock> BackingStore<B> for Copies<'_, PAGE, L> {
     fn ids(&self) -> StoreIds {
-        self.id.only()
+        self.id.into()
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -167,7 +167,7 @@ impl<const PAGE: usize, L: RawMutex, B: OwnedBlock> BackingStore<B> for Copies<'
         let dropped = self.arena.find(&handle, self.id).and_then(|(pfn, order)| {
             self.arena.ledger.lock(|l| l.discard(pfn, order)).then_some(()).ok_or(StoreError::NotStored)
         });
-        dropped.map(|()| None).map_err(|why| Refused::new(handle, why))
+        dropped.map(|()| None).map_err(|why| Refused { item: handle, why })
     }
 
     fn settle(&self, _: Pages, cx: Context, _: &mut dyn FnMut(B)) -> Settled {

@@ -118,18 +118,18 @@ impl Ledger {
 
     /// The first page of a block in the arena, if the arena has such a block.
     pub(crate) fn index(&self, pfn: Pfn, order: Order) -> Option<usize> {
-        self.stored.has(pfn, order).then(|| pfn.get() - self.free.frames().start)
+        self.stored.has(pfn, order).then(|| pfn.0 - self.free.frames().start)
     }
 
     /// The frame with that number in the arena.
     pub(crate) fn pfn(&self, index: usize) -> Option<Pfn> {
         let frames = self.free.frames();
-        frames.start.checked_add(index).filter(|pfn| frames.contains(pfn)).map(Pfn::new)
+        frames.start.checked_add(index).filter(|pfn| frames.contains(pfn)).map(Pfn)
     }
 
     /// The chunks of a block.
     pub(crate) fn chunks_of(&self, pfn: Pfn, order: Order) -> Range<usize> {
-        let first = pfn.get() - self.free.frames().start;
+        let first = pfn.0 - self.free.frames().start;
         first / self.per_chunk..(first + order.pages().get()).div_ceil(self.per_chunk)
     }
 
@@ -163,7 +163,7 @@ impl Ledger {
             chunk.resident -= pages;
             chunk.stored += pages;
         });
-        pfn.get() - self.free.frames().start
+        pfn.0 - self.free.frames().start
     }
 
     /// A stored block becomes resident. Its chunks still have to be populated.
@@ -194,8 +194,8 @@ impl Ledger {
 
     /// Two neighbours of one order become one, if that is a block of this arena.
     pub(crate) fn join(&self, left: Resident, right: Resident) -> Result<Resident, (Resident, Resident)> {
-        let next = left.pfn.get() + left.order.pages().get() == right.pfn.get();
-        match left.order.higher().filter(|_| next && left.order == right.order) {
+        let next = left.pfn.0 + left.order.pages().get() == right.pfn.0;
+        match Order::new(left.order.get() + 1).filter(|_| next && left.order == right.order) {
             Some(order) if self.stored.has(left.pfn, order) => {
                 let fresh = left.contents == Contents::Fresh && right.contents == Contents::Fresh;
                 let contents = if fresh { Contents::Fresh } else { Contents::Any };
@@ -243,7 +243,7 @@ impl Ledger {
         let half = order.lower().ok_or(StoreError::TooLarge)?;
         self.stored.unmark(pfn, order);
         self.stored.mark(pfn, half);
-        self.stored.mark(Pfn::new(pfn.get() + half.pages().get()), half);
+        self.stored.mark(Pfn(pfn.0 + half.pages().get()), half);
         Ok(half)
     }
 
@@ -368,7 +368,7 @@ impl Ledger {
             if bitmap::get(&self.exported, page) {
                 self.retired += Pages::new(1);
             } else {
-                self.free.put(Pfn::new(first + page), Order::PAGE);
+                self.free.put(Pfn(first + page), Order::PAGE);
             }
         }
     }
@@ -409,7 +409,7 @@ impl Ledger {
 
     /// The pages of a block, by number in the arena.
     fn pages(&self, pfn: Pfn, order: Order) -> Range<usize> {
-        let first = pfn.get() - self.free.frames().start;
+        let first = pfn.0 - self.free.frames().start;
         first..first + order.pages().get()
     }
 

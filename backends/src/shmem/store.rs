@@ -42,7 +42,7 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
         id: StoreId,
     ) -> Result<Handle, Refused<ArenaBlock<PAGE>, StoreError>> {
         if !self.is_here() {
-            return Err(Refused::new(block, StoreError::Unavailable));
+            return Err(Refused { item: block, why: StoreError::Unavailable });
         }
         let (pfn, order) = (block.pfn(), block.order());
         let index = if block.is_here() { self.ledger.lock(|l| l.index(pfn, order)) } else { None };
@@ -51,7 +51,7 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
                 self.ledger.lock(|l| l.mark_stored(block.into_resident()));
                 Ok(handle)
             }
-            None => Err(Refused::new(block, StoreError::WrongStore)),
+            None => Err(Refused { item: block, why: StoreError::WrongStore }),
         }
     }
 
@@ -67,7 +67,7 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
             let both = Handle::new(id, half, handle.value()).zip(Handle::new(id, half, upper));
             both.ok_or(StoreError::Io) // smaller orders have the same values, so not reached
         });
-        handles.map_err(|why| Refused::new(handle, why))
+        handles.map_err(|why| Refused { item: handle, why })
     }
 
     /// Unmaps stored chunks and punches dead ones, if `cx` permits; counts.
@@ -146,7 +146,7 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
 
 impl<const PAGE: usize, L: RawMutex> BackingStore<ArenaBlock<PAGE>> for Arena<PAGE, L> {
     fn ids(&self) -> StoreIds {
-        self.id.only()
+        self.id.into()
     }
 
     /// No copying: it would only move pages inside of the arena.
@@ -188,7 +188,7 @@ impl<const PAGE: usize, L: RawMutex> BackingStore<ArenaBlock<PAGE>> for Arena<PA
             },
             Err(why) => why,
         };
-        Err(Refused::new(handle, why))
+        Err(Refused { item: handle, why })
     }
 
     fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
@@ -200,7 +200,7 @@ impl<const PAGE: usize, L: RawMutex> BackingStore<ArenaBlock<PAGE>> for Arena<PA
     fn discard(&self, handle: Handle) -> Result<Option<ArenaBlock<PAGE>>, Refused<Handle, StoreError>> {
         let pages =
             self.find(&handle, self.id).and_then(|(pfn, order)| self.ledger.lock(|l| l.take_out(pfn, order)));
-        pages.map(|pages| Some(self.block(pages))).map_err(|why| Refused::new(handle, why))
+        pages.map(|pages| Some(self.block(pages))).map_err(|why| Refused { item: handle, why })
     }
 
     /// Nothing is written out, so the budget is ignored, and no block is returned.

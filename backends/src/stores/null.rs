@@ -12,12 +12,12 @@ pub struct Null;
 
 impl<B: OwnedBlock> BackingStore<B> for Null {
     fn ids(&self) -> StoreIds {
-        StoreIds::NONE
+        StoreIds::empty()
     }
     fn space(&self) -> Space {
         Space::default()
     }
     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
-        Err(Refused::new(handle, StoreError::WrongStore))
+        Err(Refused { item: handle, why: StoreError::WrongStore })
     }
 }

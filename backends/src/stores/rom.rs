@@ -48,7 +48,7 @@ impl<'m, const PAGE: usize> Rom<'m, PAGE> {
 
 impl<B: OwnedBlock, const PAGE: usize> BackingStore<B> for Rom<'_, PAGE> {
     fn ids(&self) -> StoreIds {
-        self.id.only()
+        self.id.into()
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -88,22 +88,22 @@ impl<B: OwnedBlock, const PAGE: usize> BackingStore<B> for Rom<'_, PAGE> {
 
     fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
         if let Err(why) = self.find(&handle) {
-            return Err(Refused::new(handle, why));
+            return Err(Refused { item: handle, why });
         }
         let Some(half) = handle.order().lower() else {
-            return Err(Refused::new(handle, StoreError::TooLarge));
+            return Err(Refused { item: handle, why: StoreError::TooLarge });
         };
         let upper = Handle::new(self.id, half, handle.value() + half.pages().get());
         match (Handle::new(self.id, half, handle.value()), upper) {
             (Some(lower), Some(upper)) => Ok((lower, upper)),
-            _ => Err(Refused::new(handle, StoreError::NotStored)),
+            _ => Err(Refused { item: handle, why: StoreError::NotStored }),
         }
     }
 
     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
         match self.find(&handle) {
             Ok(_) => Ok(None),
-            Err(why) => Err(Refused::new(handle, why)),
+            Err(why) => Err(Refused { item: handle, why }),
         }
     }
 }

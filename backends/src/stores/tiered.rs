@@ -26,7 +26,7 @@ impl<A, B> Tiered<A, B> {
         A: BackingStore<T>,
         B: BackingStore<T>,
     {
-        match (self.0.ids().contains(handle.store()), self.1.ids().contains(handle.store())) {
+        match (self.0.ids().contains(handle.store().into()), self.1.ids().contains(handle.store().into())) {
             (true, _) => Some(Tier::First),
             (false, true) => Some(Tier::Second),
             (false, false) => None,
@@ -38,7 +38,7 @@ impl<A, B> Tiered<A, B> {
         A: BackingStore<T>,
         B: BackingStore<T>,
     {
-        if self.0.ids().overlaps(self.1.ids()) { Err(StoreError::SameId) } else { Ok(()) }
+        if self.0.ids().intersects(self.1.ids()) { Err(StoreError::SameId) } else { Ok(()) }
     }
 }
 
@@ -75,11 +75,11 @@ impl<T: OwnedBlock, A: BackingStore<T>, B: BackingStore<T>> BackingStore<T> for 
 
     fn transfer(&self, block: T, payer: Option<Charge>) -> Result<Handle, Refused<T, StoreError>> {
         if let Err(why) = self.check() {
-            return Err(Refused::new(block, why));
+            return Err(Refused { item: block, why });
         }
         self.0.transfer(block, payer).or_else(|refused| {
             let last = self.1.transfer(refused.item, payer);
-            last.map_err(|last| Refused::new(last.item, worse(refused.why, last.why)))
+            last.map_err(|last| Refused { item: last.item, why: worse(refused.why, last.why) })
         })
     }
 
@@ -87,7 +87,7 @@ impl<T: OwnedBlock, A: BackingStore<T>, B: BackingStore<T>> BackingStore<T> for 
         match self.tier(&handle) {
             Some(Tier::First) => self.0.take_back(handle, cx),
             Some(Tier::Second) => self.1.take_back(handle, cx),
-            None => Err(Refused::new(handle, StoreError::WrongStore)),
+            None => Err(Refused { item: handle, why: StoreError::WrongStore }),
         }
     }
 
@@ -115,7 +115,7 @@ impl<T: OwnedBlock, A: BackingStore<T>, B: BackingStore<T>> BackingStore<T> for 
         match self.tier(&handle) {
             Some(Tier::First) => self.0.split(handle),
             Some(Tier::Second) => self.1.split(handle),
-            None => Err(Refused::new(handle, StoreError::WrongStore)),
+            None => Err(Refused { item: handle, why: StoreError::WrongStore }),
         }
     }
 
@@ -123,7 +123,7 @@ impl<T: OwnedBlock, A: BackingStore<T>, B: BackingStore<T>> BackingStore<T> for 
         match self.tier(&handle) {
             Some(Tier::First) => self.0.discard(handle),
             Some(Tier::Second) => self.1.discard(handle),
-            None => Err(Refused::new(handle, StoreError::WrongStore)),
+            None => Err(Refused { item: handle, why: StoreError::WrongStore }),
         }
     }
 

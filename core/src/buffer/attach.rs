@@ -71,7 +71,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         cx: Context,
     ) -> Result<(), Refused<Handle, AttachError>> {
         match self.attachable(at, &handle, cx) {
-            Err(why) => Err(Refused::new(handle, why)),
+            Err(why) => Err(Refused { item: handle, why }),
             Ok(mut held) => {
                 held.marks.remove(Marks::PURGED | Marks::READY);
                 held.marks.insert(Marks::STORED | Marks::TRANSFERRED);
@@ -91,7 +91,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         cx: Context,
     ) -> Result<Held<'_, RawMutexOf<T>, Contents<T>>, AttachError> {
         let mut held = self.cell.hold()?;
-        if !self.forebay().store().ids().contains(handle.store()) {
+        if !self.forebay().store().ids().contains(handle.store().into()) {
             return Err(AttachError::WrongStore);
         }
         let (order, span) = (handle.order(), slots_of(handle.order(), self.unit));

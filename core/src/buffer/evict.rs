@@ -26,6 +26,7 @@ pub trait Evictable: sealed::Sealed {
     /// Evicts as the request says, unless the buffer is in use, was used since the last request (then the next one may), or
     /// has nothing that the request is for: O(1) then. It ends at the first whole block past the budget, and as soon as
     /// another context wants the buffer.
+    #[doc(hidden)]
     fn evict_if_idle(&self, request: &EvictRequest) -> Evicted;
 
     /// What the buffer may have to give. One load.
@@ -104,7 +105,8 @@ impl<H: Home> Eviction<'_, H> {
     /// Whether a block of this size and zone is meant.
     fn is_for(&self, block: &H::Block) -> bool {
         let anywhere = self.zones == Zones::ALL;
-        block.order() >= self.least && (anywhere || self.zones.contains(self.forebay.source().zone(block)))
+        block.order() >= self.least
+            && (anywhere || self.zones.contains(Zones::of(self.forebay.source().zone(block))))
     }
 
     /// Whether any of these slots has a block that is meant. Looks at them only if some may not be meant.

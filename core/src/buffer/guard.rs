@@ -115,15 +115,15 @@ impl<'g, H: Home, T: Slots<Platform = H::Platform>, A: Access> Guard<'g, H, T, A
         })
     }
 
-    /// Where a device finds byte `at`. `None` past the end, and if the buffer keeps no addresses
-    /// ([`Addressed`](crate::buffer::Addressed)). O(1).
-    pub fn address(&self, at: usize) -> Option<DmaAddr> {
+    /// Where a device finds byte `at`.
+    fn address(&self, at: usize) -> Option<DmaAddr> {
         let per_slot = H::Block::PAGE << self.unit().get();
         let first = (*self.lease.slots.addresses().get(at.checked_div(per_slot)?)?)?;
         first.checked_add((at % per_slot) as u64)
     }
 
-    /// The scatter list for a device: each block in order, with its address. Nothing if the buffer keeps no addresses.
+    /// The scatter list for a device: each block in order, with its address. Nothing if the buffer keeps no
+    /// addresses ([`Addressed`](crate::buffer::Addressed)).
     pub fn segments(&self) -> impl Iterator<Item = Segment> {
         self.blocks()
             .filter_map(|(at, block)| Some(Segment { at, address: self.address(at)?, bytes: block.bytes() }))

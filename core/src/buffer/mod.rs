@@ -144,11 +144,6 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         self.id
     }
 
-    /// The smallest order that a block of this buffer may have: that of one slot.
-    pub const fn unit(&self) -> Order {
-        self.unit
-    }
-
     pub(crate) fn forebay(&self) -> &Forebay<H::Platform, H::Store> {
         self.home.forebay()
     }

@@ -31,6 +31,7 @@ pub struct EvictRequest {
 }
 
 impl EvictRequest {
+    #[doc(hidden)]
     /// Purges the buffer if `how` permits and its owner does not need it; else evicts about `budget` pages, unless it was used
     /// since the last request.
     pub const fn new(budget: Pages, how: Evict, cx: Context) -> EvictRequest {

@@ -18,7 +18,7 @@ impl<P: Platform, S> fmt::Display for Forebay<P, S> {
             ("clean", evicted.clean),
             ("purged", evicted.purged),
             ("refused", evicted.refused),
-            ("freed", stats.freed()),
+            ("freed", stats.evicted.freed() + stats.settled),
             ("taken back", restored.taken_back),
             ("loaded", restored.loaded),
             ("populated", restored.populated),

@@ -11,32 +11,17 @@ use core::num::NonZeroUsize;
 ///
 /// Prints as `C7`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Charge(NonZeroUsize); // one more than the token, so that an optional one takes no more room
-
-impl Charge {
-    /// The token with this number. `None` for `usize::MAX`.
-    pub const fn new(word: usize) -> Option<Charge> {
-        match NonZeroUsize::new(word.wrapping_add(1)) {
-            Some(next) => Some(Charge(next)),
-            None => None,
-        }
-    }
-
-    /// The number.
-    pub const fn get(self) -> usize {
-        self.0.get() - 1
-    }
-}
+pub struct Charge(pub NonZeroUsize);
 
 impl fmt::Debug for Charge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "C{}", self.get())
+        write!(f, "C{}", self.0)
     }
 }
 
 #[cfg(feature = "defmt")]
 impl defmt::Format for Charge {
     fn format(&self, f: defmt::Formatter<'_>) {
-        defmt::write!(f, "C{=usize}", self.get());
+        defmt::write!(f, "C{=usize}", self.0.get());
     }
 }

@@ -8,24 +8,7 @@ use core::ops::{Add, AddAssign, Sub, SubAssign};
 ///
 /// Prints as `Fx1a`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Pfn(usize);
-
-impl Pfn {
-    /// The frame with this number.
-    pub const fn new(number: usize) -> Pfn {
-        Pfn(number)
-    }
-
-    /// The number.
-    pub const fn get(self) -> usize {
-        self.0
-    }
-
-    /// Whether a block of `order` may begin at this frame: natural alignment.
-    pub const fn is_aligned(self, order: Order) -> bool {
-        self.0 & (order.pages().get() - 1) == 0
-    }
-}
+pub struct Pfn(pub usize);
 
 impl fmt::Debug for Pfn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -85,11 +68,6 @@ impl Order {
     /// The next smaller order. `None` for a single page.
     pub const fn lower(self) -> Option<Order> {
         if self.0 == 0 { None } else { Some(Order(self.0 - 1)) }
-    }
-
-    /// The next larger order. `None` for [`Order::MAX`].
-    pub const fn higher(self) -> Option<Order> {
-        Order::new(self.0 + 1)
     }
 }
 

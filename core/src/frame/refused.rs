@@ -15,13 +15,6 @@ pub struct Refused<T, E> {
     pub why: E,
 }
 
-impl<T, E> Refused<T, E> {
-    /// Refuses `item` because of `why`.
-    pub const fn new(item: T, why: E) -> Self {
-        Refused { item, why }
-    }
-}
-
 impl<T, E: fmt::Display> fmt::Display for Refused<T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "refused: {}", self.why)

@@ -1,49 +1,39 @@
 //! Zones, and what a pool asks its source for.
 
 use crate::frame::{ModeRefused, Order};
+use bitflags::bitflags;
 use core::fmt;
 
-/// A set of memory zones: a node, a bank of SRAM, what lies below an address. The source numbers its zones from 0 to 15.
-///
-/// Lower numbers are preferred, so a scarce zone gets a high number. A block lies in one zone, and so does every part of
-/// it. (One notion for three of TTM: `DMA32`, the node, a device's own pools.)
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Zones(u16);
+bitflags! {
+    /// A set of memory zones: a node, a bank of SRAM, what lies below an address. The source numbers its zones from 0 to
+    /// 15. Zone `n` is bit `n`.
+    ///
+    /// Lower numbers are preferred, so a scarce zone gets a high number. A block lies in one zone, and so does every part of
+    /// it. (One notion for three of TTM: `DMA32`, the node, a device's own pools.)
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct Zones: u16 {
+        /// All zones.
+        const ALL = u16::MAX;
+    }
+}
 
 impl Zones {
-    /// All zones.
-    pub const ALL: Zones = Zones(u16::MAX);
-
     /// The set with just this zone; the empty set if `zone` is above 15.
     pub const fn of(zone: u8) -> Zones {
-        if zone < 16 { Zones(1 << zone) } else { Zones(0) }
-    }
-
-    /// All zones that are in either set.
-    pub const fn union(self, other: Zones) -> Zones {
-        Zones(self.0 | other.0)
-    }
-
-    /// All zones that are in both sets.
-    pub const fn intersection(self, other: Zones) -> Zones {
-        Zones(self.0 & other.0)
-    }
-
-    /// Whether this zone is in the set.
-    pub const fn contains(self, zone: u8) -> bool {
-        self.0 & Self::of(zone).0 != 0
-    }
-
-    /// Its zones below `count`, the preferred one first.
-    pub(crate) fn below(self, count: u8) -> impl Iterator<Item = u8> {
-        (0..count.min(16)).filter(move |zone| self.contains(*zone))
+        Zones::from_bits_retain(if zone < 16 { 1 << zone } else { 0 })
     }
 }
 
 impl Default for Zones {
     fn default() -> Self {
         Zones::ALL
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Zones {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Zones({=u16:b})", self.bits());
     }
 }
 

@@ -156,7 +156,7 @@ impl<P: Platform> Pool<P> {
             return None;
         }
         for zone in 0..P::Source::ZONES {
-            let list = if zones.contains(zone) { self.list(order, mode, zone) } else { None };
+            let list = if zones.contains(Zones::of(zone)) { self.list(order, mode, zone) } else { None };
             if let Some(block) = list.and_then(|list| self.platform.lists().take(list)) {
                 if !block.is_in(mode) {
                     self.platform.caching().flush(cx); // a trim that panicked changed it, perhaps without a flush
@@ -173,7 +173,7 @@ impl<P: Platform> Pool<P> {
         let source = self.platform.source();
         let block = source.allocate(request, cx)?;
         // A block of another size would cover the slots behind its own, or leave a hole there.
-        if block.order() == request.order && request.zones.contains(source.zone(&block)) {
+        if block.order() == request.order && request.zones.contains(Zones::of(source.zone(&block))) {
             let zeroed = source.is_zeroed(&block);
             return Ok((PooledBlock::cached(block), zeroed));
         }
@@ -217,7 +217,7 @@ impl<P: Platform> Pool<P> {
     ) -> Result<(), Refused<BlockOf<P>, ModeRefused>> {
         let mut pending = PendingFlush::NONE;
         if let Err(why) = pending.set_mode(&self.platform, &mut block, P::Mode::CACHED, cx) {
-            return Err(Refused::new(block, why));
+            return Err(Refused { item: block, why });
         }
         pending.flush(&self.platform, cx);
         self.platform.source().free(block.block);
@@ -230,7 +230,7 @@ impl<P: Platform> Pool<P> {
     /// # Context
     /// O(lists), a lock section for each, so it is no sum of one moment.
     pub fn ready(&self, zones: Zones) -> Pages {
-        let lists = self.lists().filter(|list| zones.contains(list.zone));
+        let lists = self.lists().filter(|list| zones.contains(Zones::of(list.zone)));
         lists.map(|list| Pages::new(list.counts.ready.saturating_mul(list.order.pages().get()))).sum()
     }
 

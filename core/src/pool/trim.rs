@@ -40,7 +40,7 @@ impl<P: Platform> Pool<P> {
         let (mut done, mut lists, mut ready) = (Pages::ZERO, 0, 0);
         for list in self.lists() {
             lists += 1;
-            ready += if zones.contains(list.zone) { list.counts.ready } else { 0 };
+            ready += if zones.contains(Zones::of(list.zone)) { list.counts.ready } else { 0 };
         }
         let mut cursor = Cursor { next: self.next.load(Relaxed), lists, ready };
         while done < target {
@@ -96,7 +96,7 @@ impl<P: Platform> Pool<P> {
         while cursor.ready > 0 && empty < cursor.lists {
             let number = if cursor.next < cursor.lists { cursor.next } else { 0 };
             cursor.next = number + 1;
-            let list = Self::kind(number).filter(|(_, _, zone)| zones.contains(*zone));
+            let list = Self::kind(number).filter(|(_, _, zone)| zones.contains(Zones::of(*zone)));
             let list = list.map(|(order, ..)| FreeListId { number, order });
             if let Some((list, block)) =
                 list.and_then(|l| Some((l, self.platform().lists().take_reserved(l)?)))

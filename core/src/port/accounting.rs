@@ -1,16 +1,17 @@
-//! Accounting: optional; `()` charges the number of the buffer, without a limit.
+//! Accounting: optional; `()` charges the number of the buffer plus one, without a limit.
 
 use crate::frame::{BufferId, Charge, Context, Pages};
+use core::num::NonZeroUsize;
 
 /// Charges owners for contents. Only buffers that keep charges ([`Charged`](crate::buffer::Charged)) call it.
 pub trait Accounting {
     /// Charges for new contents of that buffer; the token says who pays. Called where such a buffer gets a block for empty
-    /// slots. Evicting and restoring charge nothing. The default's token is the number of the buffer.
+    /// slots. Evicting and restoring charge nothing. The default's token is the number of the buffer plus one.
     ///
     /// `None`: the payer is at its limit. The block goes back to the pool, and the guard is refused.
     fn charge(&self, id: BufferId, pages: Pages, cx: Context) -> Option<Charge> {
         let _ = (pages, cx);
-        Charge::new(id.0)
+        NonZeroUsize::new(id.0.wrapping_add(1)).map(Charge)
     }
 
     /// Ends the charge for this many pages, whose contents were dropped. Must not fail and must not block: interrupts call

@@ -22,7 +22,7 @@ pub trait DmaMap<B: OwnedBlock> {
     /// again.
     fn map(&self, block: &B, cx: Context) -> Option<DmaAddr> {
         let _ = cx;
-        let address = (block.pfn().get() as u64).checked_mul(B::PAGE as u64)?;
+        let address = (block.pfn().0 as u64).checked_mul(B::PAGE as u64)?;
         DmaAddr::new(address)
     }
 

@@ -1,6 +1,7 @@
 //! The handle of something stored: one word, move-only.
 
 use crate::frame::Order;
+use bitflags::bitflags;
 use core::fmt;
 use core::num::NonZeroUsize;
 
@@ -19,40 +20,35 @@ impl StoreId {
     pub const fn new(number: u8) -> Option<StoreId> {
         if number < 16 { Some(StoreId(number)) } else { None }
     }
+}
 
+impl From<StoreId> for u8 {
     /// The number.
-    pub const fn get(self) -> u8 {
-        self.0
-    }
-
-    /// The set of just this one.
-    pub const fn only(self) -> StoreIds {
-        StoreIds(1 << self.0)
+    fn from(id: StoreId) -> Self {
+        id.0
     }
 }
 
-/// A set of [`StoreId`]s.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct StoreIds(u16);
-
-impl StoreIds {
-    /// The empty set.
-    pub const NONE: StoreIds = StoreIds(0);
-
-    /// All stores that are in either set.
-    pub const fn union(self, other: StoreIds) -> StoreIds {
-        StoreIds(self.0 | other.0)
+bitflags! {
+    /// A set of [`StoreId`]s. Store `n` is bit `n`.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct StoreIds: u16 {
+        /// All stores.
+        const ALL = u16::MAX;
     }
+}
 
-    /// Whether the sets share a store.
-    pub const fn overlaps(self, other: StoreIds) -> bool {
-        self.0 & other.0 != 0
+impl From<StoreId> for StoreIds {
+    /// The set of just this one.
+    fn from(id: StoreId) -> Self {
+        StoreIds::from_bits_retain(1 << id.0)
     }
+}
 
-    /// Whether this store is in the set.
-    pub const fn contains(self, id: StoreId) -> bool {
-        self.overlaps(id.only())
+#[cfg(feature = "defmt")]
+impl defmt::Format for StoreIds {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "StoreIds({=u16:b})", self.bits());
     }
 }
 
@@ -109,13 +105,13 @@ impl Handle {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "H{}:{:?}:{:x}", self.store().get(), self.order(), self.value())
+        write!(f, "H{}:{:?}:{:x}", self.store().0, self.order(), self.value())
     }
 }
 
 #[cfg(feature = "defmt")]
 impl defmt::Format for Handle {
     fn format(&self, f: defmt::Formatter<'_>) {
-        defmt::write!(f, "H{=u8}:{}:{=usize:x}", self.store().get(), self.order(), self.value());
+        defmt::write!(f, "H{=u8}:{}:{=usize:x}", self.store().0, self.order(), self.value());
     }
 }

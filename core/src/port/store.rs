@@ -235,7 +235,7 @@ pub trait BackingStore<B: OwnedBlock> {
     /// is used up is [`StoreError::Full`]. The default is [`StoreError::Unsupported`].
     fn transfer(&self, block: B, payer: Option<Charge>) -> Result<Handle, Refused<B, StoreError>> {
         let _ = payer;
-        Err(Refused::new(block, StoreError::Unsupported))
+        Err(Refused { item: block, why: StoreError::Unsupported })
     }
 
     /// The same block, if the store still has it. Copies nothing, needs no memory, cancels a write-out. In
@@ -247,7 +247,7 @@ pub trait BackingStore<B: OwnedBlock> {
     /// The default is [`StoreError::Unsupported`].
     fn take_back(&self, handle: Handle, cx: Context) -> Result<B, Refused<Handle, StoreError>> {
         let _ = cx;
-        Err(Refused::new(handle, StoreError::Unsupported))
+        Err(Refused { item: handle, why: StoreError::Unsupported })
     }
 
     /// Two handles, for the lower and the upper half of what is stored, so that each half can come back by itself.
@@ -256,7 +256,7 @@ pub trait BackingStore<B: OwnedBlock> {
     /// The handle comes back if it is a single page, or if this can't be split now. The default is
     /// [`StoreError::Unsupported`].
     fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
-        Err(Refused::new(handle, StoreError::Unsupported))
+        Err(Refused { item: handle, why: StoreError::Unsupported })
     }
 
     /// Moves transferred blocks on: from pending to reclaimable, to freed.

@@ -141,7 +141,7 @@ impl<R: RawMutex, W: AsRef<[usize]> + AsMut<[usize]>> EvictionIndex<R, W> {
         });
         match taken {
             Ok(entry) => Ok(Indexed { slots, entry }),
-            Err(why) => Err(Refused::new(slots, why)),
+            Err(why) => Err(Refused { item: slots, why }),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::buffer::{Class, EvictRequest, Phase};
 use crate::forebay::{Forebay, Hands};
-use crate::frame::{AllocRequest, Context, Evict, Order, Pages};
+use crate::frame::{AllocRequest, Context, Evict, Order, Pages, Zones};
 use crate::port::{BackingStore, FrameSource, OwnedBlock, Platform, Settled};
 use crate::reclaim::candidates::Candidates;
 use crate::reclaim::target::{Measure, ReclaimTarget};
@@ -208,7 +208,7 @@ impl<'f, P: Platform, S: BackingStore<P::Block>, C: Candidates> Run<'f, P, S, C>
         let request =
             AllocRequest { may_reclaim: false, ..AllocRequest::new(order).within(self.target.zones) };
         let Ok(block) = source.allocate(request, self.cx) else { return false };
-        let fits = block.order() == order && self.target.zones.contains(source.zone(&block));
+        let fits = block.order() == order && self.target.zones.contains(Zones::of(source.zone(&block)));
         source.free(block);
         fits
     }

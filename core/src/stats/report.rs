@@ -158,7 +158,7 @@ pub struct Report {
 
 impl Report {
     /// Pages whose frames are in the source again.
-    pub fn freed(&self) -> Pages {
+    pub(crate) fn freed(&self) -> Pages {
         self.evicted.freed() + self.settled.freed
     }
 }
@@ -197,9 +197,4 @@ impl Stats {
         held: Pages::ZERO,
         leaked: Pages::ZERO,
     };
-
-    /// Pages whose frames went back to the source.
-    pub fn freed(&self) -> Pages {
-        self.evicted.freed() + self.settled
-    }
 }

@@ -43,11 +43,6 @@ impl<R: RawMutex, T: ?Sized> Mutex<R, T> {
             f(unsafe { &mut *self.value.get() })
         })
     }
-
-    /// The value, without locking: `&mut self` proves that no closure runs.
-    pub const fn get_mut(&mut self) -> &mut T {
-        self.value.get_mut()
-    }
 }
 
 impl<R, T: ?Sized> fmt::Debug for Mutex<R, T> {

@@ -18,7 +18,7 @@ struct Frames(Segment); // the kernel's own owned, contiguous frames
 impl OwnedBlock for Frames {
     const PAGE: usize = 4096;
     fn pfn(&self) -> Pfn {
-        Pfn::new(self.0.address() / 4096)
+        Pfn(self.0.address() / 4096)
     }
     fn order(&self) -> Order {
         Order::for_pages(Pages::new(self.0.frames())).expect("a segment is a block")
@@ -67,18 +67,18 @@ impl EvictHooks<Frames> for Machine {
 impl BackingStore<Frames> for PageCache {
     // the page cache takes the frames themselves
     fn ids(&self) -> StoreIds {
-        StoreId::DEFAULT.only()
+        StoreId::DEFAULT.into()
     }
     fn capabilities(&self) -> Capabilities {
         Capabilities::TRANSFER | Capabilities::TAKE_BACK
     }
     fn transfer(&self, block: Frames, _: Option<Charge>) -> Result<Handle, Refused<Frames, StoreError>> {
         let order = block.order();
-        let index = self.insert(block.0).map_err(|s| Refused::new(Frames(s), StoreError::Full))?;
+        let index = self.insert(block.0).map_err(|s| Refused { item: Frames(s), why: StoreError::Full })?;
         Ok(Handle::new(StoreId::DEFAULT, order, index).expect("an index of the cache fits"))
     }
     fn take_back(&self, handle: Handle, _: Context) -> Result<Frames, Refused<Handle, StoreError>> {
-        self.remove(handle.value()).map(Frames).ok_or(Refused::new(handle, StoreError::NotStored))
+        self.remove(handle.value()).map(Frames).ok_or(Refused { item: handle, why: StoreError::NotStored })
     }
     fn discard(&self, handle: Handle) -> Result<Option<Frames>, Refused<Handle, StoreError>> {
         self.take_back(handle, Context::INTERRUPT).map(Some)

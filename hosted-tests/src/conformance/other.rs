@@ -76,7 +76,7 @@ impl Copies {
 
 impl<B: OwnedBlock> BackingStore<B> for CopyStore {
     fn ids(&self) -> StoreIds {
-        self.id.only()
+        self.id.into()
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -119,11 +119,11 @@ impl<B: OwnedBlock> BackingStore<B> for CopyStore {
 
     fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
         if self.takes != Takes::Whole {
-            return Err(Refused::new(handle, StoreError::Unsupported));
+            return Err(Refused { item: handle, why: StoreError::Unsupported });
         }
         let key = match self.key(&handle) {
             Ok(key) => key,
-            Err(why) => return Err(Refused::new(handle, why)),
+            Err(why) => return Err(Refused { item: handle, why }),
         };
         let mut s = self.lock();
         match (s.stored.remove(&key), handle.order().lower()) {
@@ -133,20 +133,20 @@ impl<B: OwnedBlock> BackingStore<B> for CopyStore {
             }
             (Some(page), None) => {
                 s.stored.insert(key, page);
-                Err(Refused::new(handle, StoreError::TooLarge))
+                Err(Refused { item: handle, why: StoreError::TooLarge })
             }
-            (None, _) => Err(Refused::new(handle, StoreError::NotStored)),
+            (None, _) => Err(Refused { item: handle, why: StoreError::NotStored }),
         }
     }
 
     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
         let key = match self.key(&handle) {
             Ok(key) => key,
-            Err(why) => return Err(Refused::new(handle, why)),
+            Err(why) => return Err(Refused { item: handle, why }),
         };
         let mut s = self.lock();
         if s.stored.remove(&key).is_none() {
-            return Err(Refused::new(handle, StoreError::NotStored));
+            return Err(Refused { item: handle, why: StoreError::NotStored });
         }
         s.free += handle.order().pages();
         Ok(None)
@@ -201,7 +201,7 @@ impl<B: OwnedBlock> Kept<B> {
 
 impl<B: OwnedBlock> BackingStore<B> for Attic<B> {
     fn ids(&self) -> StoreIds {
-        self.id.only()
+        self.id.into()
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -216,25 +216,25 @@ impl<B: OwnedBlock> BackingStore<B> for Attic<B> {
         let mut s = self.lock();
         let Space { pages, transfers } = s.space;
         if pages < block.order().pages() {
-            return Err(Refused::new(block, StoreError::Full));
+            return Err(Refused { item: block, why: StoreError::Full });
         }
         if transfers == 0 {
-            return Err(Refused::new(block, StoreError::Backlog));
+            return Err(Refused { item: block, why: StoreError::Backlog });
         }
         Ok(s.put(self.id, block))
     }
 
     fn take_back(&self, handle: Handle, _: Context) -> Result<B, Refused<Handle, StoreError>> {
-        self.remove(&handle).map_err(|why| Refused::new(handle, why))
+        self.remove(&handle).map_err(|why| Refused { item: handle, why })
     }
 
     fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
         if self.space().transfers == 0 {
-            return Err(Refused::new(handle, StoreError::Backlog));
+            return Err(Refused { item: handle, why: StoreError::Backlog });
         }
         let block = match self.remove(&handle) {
             Ok(block) => block,
-            Err(why) => return Err(Refused::new(handle, why)),
+            Err(why) => return Err(Refused { item: handle, why }),
         };
         let mut s = self.lock();
         match block.split() {
@@ -244,13 +244,13 @@ impl<B: OwnedBlock> BackingStore<B> for Attic<B> {
                 s.space.pages -= block.order().pages();
                 s.space.transfers -= 1;
                 s.blocks.insert((handle.value(), handle.order()), block);
-                Err(Refused::new(handle, StoreError::TooLarge))
+                Err(Refused { item: handle, why: StoreError::TooLarge })
             }
         }
     }
 
     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
-        self.remove(&handle).map(Some).map_err(|why| Refused::new(handle, why))
+        self.remove(&handle).map(Some).map_err(|why| Refused { item: handle, why })
     }
 
     fn settle(&self, _: Pages, _: Context, _: &mut dyn FnMut(B)) -> Settled {

@@ -189,12 +189,12 @@ impl<P: FrameSource, S: BackingStore<P::Block>> Bench<'_, P, S> {
     }
 
     fn is_tiered(&self) -> bool {
-        all_ids().filter(|id| self.raw.ids().contains(*id)).count() > 1
+        all_ids().filter(|id| self.raw.ids().contains((*id).into())).count() > 1
     }
 
     /// A store that this one is not, and does not have in it.
     fn foreign_id(&self) -> StoreId {
-        let foreign = |id: &StoreId| !self.raw.ids().contains(*id);
+        let foreign = |id: &StoreId| !self.raw.ids().contains((*id).into());
         all_ids().find(foreign).expect("a store does not have all ids")
     }
 }
@@ -213,7 +213,7 @@ fn what_is_not_declared_is_unsupported<P: FrameSource, S: BackingStore<P::Block>
     let mut block = b.block(0, 1);
     let bytes = content(&block);
     let handle = || {
-        let mine = all_ids().find(|id| b.raw.ids().contains(*id)).unwrap_or(StoreId::DEFAULT);
+        let mine = all_ids().find(|id| b.raw.ids().contains((*id).into())).unwrap_or(StoreId::DEFAULT);
         Handle::new(mine, order(0), 0).expect("0 is a value")
     };
     if !b.can(Capabilities::COPY) {
@@ -245,7 +245,7 @@ fn what_is_declared_is_done<P: FrameSource, S: BackingStore<P::Block>>(b: &Bench
     assert_eq!(b.raw.capabilities(), b.can, "capabilities are constant");
     if b.can(Capabilities::TRANSFER) {
         let handle = b.transfer(0, 1).expect("an empty store takes a page");
-        assert!(b.raw.ids().contains(handle.store()));
+        assert!(b.raw.ids().contains(handle.store().into()));
         if b.can(Capabilities::TAKE_BACK) {
             b.takes_back(handle, &pattern(1, Bench::<P, S>::PAGE));
         } else {
@@ -254,7 +254,7 @@ fn what_is_declared_is_done<P: FrameSource, S: BackingStore<P::Block>>(b: &Bench
     }
     if b.can(Capabilities::COPY) {
         let mut handle = b.save(3, 2);
-        assert!(b.raw.ids().contains(handle.store()));
+        assert!(b.raw.ids().contains(handle.store().into()));
         b.loads(&handle, &b.start_of(&handle, 2));
         if b.can(Capabilities::SPLIT) && handle.order().pages() > Pages::new(1) {
             handle = match b.store.split(handle) {
@@ -275,7 +275,7 @@ fn what_is_declared_is_done<P: FrameSource, S: BackingStore<P::Block>>(b: &Bench
 
 /// A store without accounts ignores the payer; one with accounts has room for this one, or is full for it.
 fn contents_with_a_payer_come_back<P: FrameSource, S: BackingStore<P::Block>>(b: &Bench<'_, P, S>) {
-    let payer = Charge::new(7);
+    let payer = core::num::NonZeroUsize::new(7).map(Charge);
     let block = b.block(1, 6);
     let bytes = content(&block);
     let block = match b.store.transfer(block, payer) {

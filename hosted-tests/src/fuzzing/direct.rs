@@ -221,8 +221,8 @@ impl<S: Source, const PAGE: usize> Rig<'_, '_, S, PAGE> {
         match (block.split(), order.lower()) {
             (Ok((lower, upper)), Some(half)) => {
                 assert_eq!((lower.order(), upper.order()), (half, half));
-                let middle = pfn.get() + half.pages().get();
-                assert_eq!((lower.pfn(), upper.pfn().get()), (pfn, middle));
+                let middle = pfn.0 + half.pages().get();
+                assert_eq!((lower.pfn(), upper.pfn().0), (pfn, middle));
                 self.push_raw(lower);
                 self.push_raw(upper);
             }
@@ -295,13 +295,13 @@ impl<S: Source, const PAGE: usize> Rig<'_, '_, S, PAGE> {
         let forged = order(forged % 12);
         let value = if entry == u8::MAX {
             Handle::VALUES - 1 - usize::from(page)
-        } else if self.region_ids.contains(id) {
+        } else if self.region_ids.contains(id.into()) {
             usize::from(page) % 48 * (TRANSFERS + 1) + usize::from(entry) % (TRANSFERS + 1)
         } else {
             usize::from(page) % if self.memfd.is_some() { 64 } else { 16 }
         };
-        let per_page = if self.region_ids.contains(id) { TRANSFERS + 1 } else { 1 };
-        let there = self.home.store().orders(id.get(), |v| v / per_page == value / per_page);
+        let per_page = if self.region_ids.contains(id.into()) { TRANSFERS + 1 } else { 1 };
+        let there = self.home.store().orders(id.into(), |v| v / per_page == value / per_page);
         if there.contains(&forged.get()) {
             return;
         }

@@ -139,7 +139,7 @@ impl<'a> Inspector<'a> {
                     _ => transferred += 1,
                 }
             }
-            assert_eq!(transferred, tally.live_pages(OWN.get()), "a copy lies where a block is");
+            assert_eq!(transferred, tally.live_pages(OWN.into()), "a copy lies where a block is");
         }
         for frame in hooks.retired() {
             assert_eq!(places[frame - first], Place::Free, "a page that was exported has a second owner");

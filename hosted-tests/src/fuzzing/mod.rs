@@ -202,7 +202,7 @@ fn splits(machine: &Machine) -> bool {
 
 /// Which of the handles' values are a page and an entry.
 fn region_ids<B: forebay::OwnedBlock, const PAGE: usize>(regions: &[Swap<B, PAGE>]) -> StoreIds {
-    regions.iter().fold(StoreIds::NONE, |ids, r| ids.union(r.ids()))
+    regions.iter().fold(StoreIds::empty(), |ids, r| ids.union(r.ids()))
 }
 
 /// What is free, for a check that must not go through the wrappers.

@@ -199,7 +199,7 @@ struct Shown {
 }
 
 fn frames<B: OwnedBlock>(block: &B) -> std::ops::Range<usize> {
-    block.pfn().get()..block.pfn().get() + block.order().pages().get()
+    block.pfn().0..block.pfn().0 + block.order().pages().get()
 }
 
 impl Hooks {
@@ -323,7 +323,7 @@ impl<S: Source> FrameSource for Hooked<'_, S> {
     fn zone(&self, block: &S::Block) -> u8 {
         let page = match self.source.offset(block) {
             Some(offset) => offset as usize / S::Block::PAGE,
-            None => block.pfn().get(),
+            None => block.pfn().0,
         };
         (page / ZONE % 2) as u8
     }

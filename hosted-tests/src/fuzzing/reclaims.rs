@@ -119,7 +119,7 @@ impl<'w, S: Source, const PAGE: usize> Rig<'_, 'w, S, PAGE> {
     /// What it says that it did is what happened, and not much more than was wanted.
     fn check_counts(&self, asked: &Asked, is: &Report, wanted: Pages, largest: usize, before: &Before) {
         let trimmed = before.ready - self.home.pool().ready(Zones::ALL);
-        assert_eq!(before.out - self.world.frames_out(), is.freed() + trimmed, "{is:?}");
+        assert_eq!(before.out - self.world.frames_out(), freed(&is) + trimmed, "{is:?}");
         assert!(trimmed == Pages::ZERO || asked.kind == Kind::Block, "{trimmed} left the free lists");
         let most = if asked.kind == Kind::Block { wanted + wanted + pages(largest) } else { wanted };
         self.check_evicted(is.evicted, largest, most, asked.how, asked.cx);
@@ -127,8 +127,8 @@ impl<'w, S: Source, const PAGE: usize> Rig<'_, 'w, S, PAGE> {
             assert_eq!(is.gained, is.evicted.moved());
         } else {
             let [transferred, _] = self.in_memfd();
-            assert!(is.gained >= is.freed(), "{is:?}");
-            let most = is.freed() + pages(transferred) + before.copies;
+            assert!(is.gained >= freed(&is), "{is:?}");
+            let most = freed(&is) + pages(transferred) + before.copies;
             assert!(is.gained <= most, "more than there is: {is:?} for {asked:?}");
         }
     }
@@ -137,7 +137,7 @@ impl<'w, S: Source, const PAGE: usize> Rig<'_, 'w, S, PAGE> {
         let injected = self.injected() > before.injected;
         let gives = asked.order().is_some_and(|order| self.gives(order, asked));
         let source = self.home.platform().source();
-        let free = source.free_pages(asked.zones).unwrap_or(is.freed());
+        let free = source.free_pages(asked.zones).unwrap_or(freed(&is));
         let holds = match (is.outcome, asked.order()) {
             (Outcome::Reached, None) => is.gained >= wanted,
             (Outcome::Reached, Some(_)) => gives,
@@ -158,7 +158,7 @@ impl<'w, S: Source, const PAGE: usize> Rig<'_, 'w, S, PAGE> {
     fn gives(&self, order: Order, asked: &Asked) -> bool {
         let request = forebay::AllocRequest::new(order);
         let Ok(block) = self.source.allocate(request, asked.cx) else { return false };
-        let fits = asked.zones.contains(self.faulty().inner().zone(&block));
+        let fits = asked.zones.contains(Zones::of(self.faulty().inner().zone(&block)));
         self.source.free(block);
         fits
     }
@@ -232,4 +232,9 @@ impl<'w, S: Source, const PAGE: usize> Rig<'_, 'w, S, PAGE> {
 /// Buffers as candidates.
 fn each<'k>(buffers: &'k [Kept<'_>]) -> Vec<&'k dyn Evictable> {
     buffers.iter().map(|kept| kept.as_dyn() as &dyn Evictable).collect()
+}
+
+/// Pages whose frames are in the source again.
+fn freed(report: &Report) -> Pages {
+    report.evicted.freed() + report.settled.freed
 }

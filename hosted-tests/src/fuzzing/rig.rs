@@ -212,7 +212,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
             self.world.validate();
         }
         assert_eq!(
-            self.regions.iter().map(|r| r.pending().get()).sum::<usize>() + store.live_pages(OWN.get()),
+            self.regions.iter().map(|r| r.pending().get()).sum::<usize>() + store.live_pages(OWN.into()),
             store.transferred(),
             "pending is what was transferred and not given up"
         );
@@ -223,7 +223,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
             for region in self.regions {
                 let id = (0..16).find(|&n| {
                     forebay::StoreId::new(n).is_some_and(|id| {
-                        <Swap<Plain<S>, PAGE> as BackingStore<Plain<S>>>::ids(region).contains(id)
+                        <Swap<Plain<S>, PAGE> as BackingStore<Plain<S>>>::ids(region).contains(id.into())
                     })
                 });
                 let used = region.total() - region.space().pages;
@@ -259,7 +259,10 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
                 let missing = kept.class(is) - indexed[self.index.entry(kept.id.0)];
                 assert!(missing.is_empty(), "{:?} is not indexed as {missing:?}: {is:?}", kept.id);
             }
-            if let Some(payer) = Charge::new(kept.id.0).filter(|_| kept.shape.is_full()) {
+            if let Some(payer) = core::num::NonZeroUsize::new(kept.id.0.wrapping_add(1))
+                .map(Charge)
+                .filter(|_| kept.shape.is_full())
+            {
                 let contents = is.resident + is.stored;
                 assert_eq!(self.world.charged(payer), contents, "the charge for {:?}: {is:?}", kept.id);
             }
@@ -277,7 +280,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
 
     /// Pages of the arena under handles: those transferred, and copies.
     pub(super) fn in_memfd(&self) -> [usize; 2] {
-        [OWN, COPIED].map(|id| self.home.store().live_pages(id.get()))
+        [OWN, COPIED].map(|id| self.home.store().live_pages(id.into()))
     }
 
     /// Calls so far that failed on purpose.

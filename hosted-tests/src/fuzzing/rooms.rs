@@ -102,7 +102,7 @@ impl<B: OwnedBlock, const PAGE: usize> BackingStore<B> for Rooms<'_, B, PAGE> {
         let keeps =
             self.plant == Plant::KeepsRoom && self.region.space().pages < order.pages() + order.pages();
         let done = match keeps {
-            true => Err(Refused::new(block, StoreError::Full)),
+            true => Err(Refused { item: block, why: StoreError::Full }),
             false => self.region.transfer(block, payer),
         };
         done.inspect(|handle| self.take(handle)).inspect_err(|refused| self.check(refused.why, order))

@@ -60,7 +60,7 @@ impl Copying {
 
 impl<B: OwnedBlock> BackingStore<B> for Copying {
     fn ids(&self) -> StoreIds {
-        self.id.only()
+        self.id.into()
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -110,12 +110,12 @@ impl<B: OwnedBlock> BackingStore<B> for Copying {
                 return Ok((self.put(half, lower), self.put(half, upper)));
             }
         };
-        Err(Refused::new(handle, why))
+        Err(Refused { item: handle, why })
     }
 
     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
         if let Err(why) = self.is_here(&handle) {
-            return Err(Refused::new(handle, why));
+            return Err(Refused { item: handle, why });
         }
         self.stored.borrow_mut()[handle.value()] = None;
         Ok(None)

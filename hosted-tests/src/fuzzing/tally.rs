@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 type Key = (u8, u8, usize);
 
 fn key(h: &Handle) -> Key {
-    (h.store().get(), h.order().get(), h.value())
+    (h.store().into(), h.order().get(), h.value())
 }
 
 pub(super) struct Tally<'w, B> {
@@ -77,7 +77,7 @@ impl<'w, B: OwnedBlock> Tally<'w, B> {
     /// Order and value of what is alive under the handles of a store.
     pub(super) fn live(&self, store: StoreId) -> Vec<(Order, usize)> {
         let live = self.live.borrow();
-        let mine = live.iter().filter(|k| k.0 == store.get());
+        let mine = live.iter().filter(|k| k.0 == u8::from(store));
         mine.filter_map(|k| Some((Order::new(k.1)?, k.2))).collect()
     }
 

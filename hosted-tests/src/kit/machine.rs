@@ -111,7 +111,7 @@ impl<P: Platform<Mode = ()>> CachingControl<P::Block> for Machine<P> {
         if [No::Mode, No::ModeTo(to), No::ModeAt(block.pfn())].contains(&s.no) {
             return Err(ModeRefused);
         }
-        for n in block.pfn().get()..block.pfn().get() + block.order().pages().get() {
+        for n in block.pfn().0..block.pfn().0 + block.order().pages().get() {
             let was = s.modes.insert(n, to).unwrap_or(Caching::WriteBack);
             assert_eq!(was, from, "frame {n:x} was in another mode than forebay believes");
         }

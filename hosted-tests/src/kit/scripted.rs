@@ -115,14 +115,14 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Scripted<S, B> {
     }
     fn transfer(&self, block: B, payer: Option<Charge>) -> Result<Handle, Refused<B, StoreError>> {
         match self.script().transfer {
-            Some(why) => Err(Refused::new(block, why)),
+            Some(why) => Err(Refused { item: block, why }),
             None => self.inner.transfer(block, payer),
         }
     }
     fn take_back(&self, handle: Handle, cx: Context) -> Result<B, Refused<Handle, StoreError>> {
         let s = self.script();
         if let Some(why) = s.take_back {
-            return Err(Refused::new(handle, why));
+            return Err(Refused { item: handle, why });
         }
         let block = self.inner.take_back(handle, cx)?;
         if !s.steals {
@@ -134,7 +134,7 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Scripted<S, B> {
     }
     fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
         match self.script().split {
-            Some(why) => Err(Refused::new(handle, why)),
+            Some(why) => Err(Refused { item: handle, why }),
             None => self.inner.split(handle),
         }
     }

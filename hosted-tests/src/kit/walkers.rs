@@ -112,16 +112,22 @@ impl FrameSource for TwoZones {
     const ZONES: u8 = 2;
     const MAX_ORDER: Order = Order::new(2).expect("an order");
     fn allocate(&self, request: AllocRequest, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
-        let mut zones = [LOW, HIGH].into_iter().filter(|zone| request.zones.contains(*zone));
+        let mut zones = [LOW, HIGH].into_iter().filter(|zone| request.zones.contains(Zones::of(*zone)));
         zones
             .find_map(|zone| self.of(zone).allocate(AllocRequest::new(request.order), cx).ok())
             .ok_or(AllocError::Exhausted)
     }
     fn zone(&self, block: &RamBlock<PAGE>) -> u8 {
-        if self.frames.contains(&block.pfn().get()) { LOW } else { HIGH }
+        if self.frames.contains(&block.pfn().0) { LOW } else { HIGH }
     }
     fn free_pages(&self, zones: Zones) -> Option<Pages> {
-        Some([LOW, HIGH].into_iter().filter(|z| zones.contains(*z)).map(|z| self.of(z).unused()).sum())
+        Some(
+            [LOW, HIGH]
+                .into_iter()
+                .filter(|z| zones.contains(Zones::of(*z)))
+                .map(|z| self.of(z).unused())
+                .sum(),
+        )
     }
     fn free(&self, block: RamBlock<PAGE>) {
         self.of(self.zone(&block)).free(block);

@@ -29,7 +29,7 @@ pub enum Sabotage {
 type Key = (u8, u8, usize);
 
 fn key(handle: &Handle) -> Key {
-    (handle.store().get(), handle.order().get(), handle.value())
+    (handle.store().into(), handle.order().get(), handle.value())
 }
 
 /// A store with one fault, or none.
@@ -124,7 +124,7 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Bad<S> {
 
     fn take_back(&self, handle: Handle, cx: Context) -> Result<B, Refused<Handle, StoreError>> {
         if self.is_lost(&handle) {
-            return Err(Refused::new(handle, StoreError::NotStored));
+            return Err(Refused { item: handle, why: StoreError::NotStored });
         }
         let flipped = self.is_flipped(&handle);
         let mut block = self.inner.take_back(handle, cx)?;

@@ -66,7 +66,7 @@ impl<P: Platform> FrameSource for Watched<'_, P> {
         let order = request.order;
         let block = self.inner.source().allocate(request, cx)?;
         assert_eq!(block.order(), order, "asked for {order:?}");
-        assert!(block.pfn().is_aligned(order), "{:?} is not aligned to {order:?}", block.pfn());
+        assert!((block.pfn().0 % order.pages().get() == 0), "{:?} is not aligned to {order:?}", block.pfn());
         let mut s = self.world.lock();
         for n in frames(block.pfn(), order) {
             let old = s.frames.insert(n, Frame { owner: Owner::Pool, mode: 0 });
@@ -321,7 +321,7 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
         match &result {
             Ok(handle) => {
                 assert!(handle.order() <= order, "{handle:?} is more than {order:?}");
-                assert!(self.inner.ids().contains(handle.store()));
+                assert!(self.inner.ids().contains(handle.store().into()));
                 let bytes = before.map(|mut b| {
                     b.truncate(B::PAGE << handle.order().get());
                     b
@@ -353,7 +353,7 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
         match self.inner.transfer(block, payer) {
             Ok(handle) => {
                 assert_eq!(handle.order(), order, "a transfer is never short");
-                assert!(self.inner.ids().contains(handle.store()));
+                assert!(self.inner.ids().contains(handle.store().into()));
                 let mut s = self.world.lock();
                 s.put(&handle, Stored { order, bytes, block: Some(pfn), charge: payer });
                 s.counts.transferred += order.pages().get();
@@ -412,7 +412,7 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
                     high = Some(all.split_off(all.len() / 2));
                     low = Some(all);
                 }
-                let moved = block.map(|b| Pfn::new(b.get() + half.pages().get()));
+                let moved = block.map(|b| Pfn(b.0 + half.pages().get()));
                 s.put(&lower, Stored { order: half, bytes: low, block, charge });
                 s.put(&upper, Stored { order: half, bytes: high, block: moved, charge });
                 assert_eq!((lower.order(), upper.order()), (half, half));

@@ -31,7 +31,7 @@ impl Accounting for Accounts {
         }
         self.paid.set(self.paid.get() + pages.get());
         self.log.borrow_mut().push(("charge", self.present.get(), pages.get()));
-        Charge::new(self.present.get())
+        core::num::NonZeroUsize::new(self.present.get()).map(Charge)
     }
     fn uncharge(&self, charge: Charge, pages: Pages) {
         self.paid.set(self.paid.get() - pages.get());
@@ -51,7 +51,7 @@ type Charges = [Option<Charge>; 8];
 type Slots8<'w> = [Slot<Plat<'w>>; 8];
 
 fn client(n: usize) -> Charge {
-    Charge::new(n).unwrap()
+    core::num::NonZeroUsize::new(n).map(Charge).unwrap()
 }
 
 fn arrays<'w>() -> (Slots8<'w>, Charges) {
@@ -351,9 +351,13 @@ impl BackingStore<RamBlock<PAGE>> for Told {
         block: RamBlock<PAGE>,
         payer: Option<Charge>,
     ) -> Result<Handle, Refused<RamBlock<PAGE>, StoreError>> {
-        let Some(told) = payer else { return Err(Refused::new(block, StoreError::Unsupported)) };
+        let Some(told) = payer else { return Err(Refused { item: block, why: StoreError::Unsupported }) };
         self.who.borrow_mut().push(("transfer", told));
-        if self.full { Err(Refused::new(block, StoreError::Full)) } else { self.inner.transfer(block, payer) }
+        if self.full {
+            Err(Refused { item: block, why: StoreError::Full })
+        } else {
+            self.inner.transfer(block, payer)
+        }
     }
 }
 
@@ -389,8 +393,8 @@ fn layers_tell_the_store_who_pays() {
 /// Rule: a token is a word. Unless the platform has its own accounting, it is the number of the buffer.
 #[test]
 fn tokens() {
-    assert_eq!(Charge::new(usize::MAX), None);
-    assert_eq!(Charge::new(0).map(Charge::get), Some(0));
+    assert_eq!(core::num::NonZeroUsize::new(usize::MAX).map(Charge), None);
+    assert_eq!(core::num::NonZeroUsize::new(0).map(Charge).map(Charge::get), Some(0));
     assert_eq!(format!("{:?}", client(7)), "C7");
     assert_eq!(size_of::<Option<Charge>>(), size_of::<usize>());
     assert_eq!(().charge(BufferId(9), pages(1), CX), Some(client(9)));

@@ -45,10 +45,10 @@ impl DmaMap<RamBlock<PAGE>> for Iommu {
         self.unmaps.set(self.unmaps.get() + 1);
     }
     fn sync_for_device(&self, block: &RamBlock<PAGE>, bytes: Range<usize>) {
-        self.syncs.borrow_mut().push(("device", block.pfn().get(), bytes));
+        self.syncs.borrow_mut().push(("device", block.pfn().0, bytes));
     }
     fn sync_for_cpu(&self, block: &RamBlock<PAGE>, bytes: Range<usize>) {
-        self.syncs.borrow_mut().push(("cpu", block.pfn().get(), bytes));
+        self.syncs.borrow_mut().push(("cpu", block.pfn().0, bytes));
     }
 }
 
@@ -416,7 +416,7 @@ fn a_sync_covers_the_range_block_by_block() {
         let mut arrays = arrays();
         let buffer = addressed(home, &mut arrays);
         let guard = buffer.write().unwrap();
-        let pfns: Vec<_> = guard.blocks().map(|(_, block)| block.pfn().get()).collect();
+        let pfns: Vec<_> = guard.blocks().map(|(_, block)| block.pfn().0).collect();
         assert_eq!(guard.sync_for_device(3 * PAGE + 8..6 * PAGE + 1), 3 * PAGE - 7);
         let four = 3 * PAGE + 8..4 * PAGE;
         assert_eq!(
@@ -515,7 +515,7 @@ fn without_an_iommu_the_address_is_the_physical_one() {
     let near = near(16);
     let block = near.allocate(AllocRequest::new(order(2)), CX).unwrap();
     let at = ().map(&block, CX).unwrap().get();
-    assert_eq!(at, block.pfn().get() as u64 * PAGE as u64);
+    assert_eq!(at, block.pfn().0 as u64 * PAGE as u64);
     ().unmap(&block, DmaAddr::new(at).unwrap());
     near.free(block);
     assert_eq!(DmaAddr::new(u64::MAX), None);

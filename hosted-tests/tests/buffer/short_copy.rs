@@ -28,7 +28,7 @@ impl Medium {
 
 impl BackingStore<RamBlock<PAGE>> for Medium {
     fn ids(&self) -> StoreIds {
-        StoreId::DEFAULT.only()
+        StoreId::DEFAULT.into()
     }
     fn capabilities(&self) -> Capabilities {
         Capabilities::COPY
@@ -42,7 +42,7 @@ impl BackingStore<RamBlock<PAGE>> for Medium {
                 self.room.set(self.room.get() + bytes.len() / PAGE);
                 Ok(None)
             }
-            None => Err(Refused::new(handle, StoreError::NotStored)),
+            None => Err(Refused { item: handle, why: StoreError::NotStored }),
         }
     }
     fn save(

@@ -90,14 +90,14 @@ impl FrameSource for Zoned {
     fn allocate(&self, request: AllocRequest, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
         self.asked.borrow_mut().push(request);
         let zones = [(LOW, &self.low), (HIGH, &self.high)];
-        let mut there = zones.into_iter().filter(|(zone, _)| request.zones.contains(*zone));
+        let mut there = zones.into_iter().filter(|(zone, _)| request.zones.contains(Zones::of(*zone)));
         there.find_map(|(_, ram)| ram.allocate(request, cx).ok()).ok_or(AllocError::Exhausted)
     }
     fn free(&self, block: RamBlock<PAGE>) {
         if self.zone(&block) == LOW { self.low.free(block) } else { self.high.free(block) }
     }
     fn zone(&self, block: &RamBlock<PAGE>) -> u8 {
-        if self.low_frames.contains(&block.pfn().get()) { LOW } else { HIGH }
+        if self.low_frames.contains(&block.pfn().0) { LOW } else { HIGH }
     }
     fn is_poolable(&self, block: &RamBlock<PAGE>) -> bool {
         self.not_poolable.get() != Some(block.order())
@@ -116,7 +116,7 @@ impl CachingControl<RamBlock<PAGE>> for Zoned {
         assert_ne!(from, to);
         match self.no.get() {
             No::Interrupt if !cx.contains(Context::MAY_BLOCK) => return Err(ModeRefused),
-            No::At(frame) if frame == block.pfn().get() => return Err(ModeRefused),
+            No::At(frame) if frame == block.pfn().0 => return Err(ModeRefused),
             No::Panic => panic!("a platform's own fault"),
             _ => {}
         }
@@ -498,7 +498,7 @@ fn a_block_behind_one_that_is_split_is_tried_once() {
     let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE).with_mode(WC);
     buffer.write().expect("there is room").write_at(0, &[0xC7; 14 * PAGE]);
     let guard = buffer.read().expect("it is there");
-    let all: Vec<_> = guard.blocks().map(|(_, block)| (block.order().get(), block.pfn().get())).collect();
+    let all: Vec<_> = guard.blocks().map(|(_, block)| (block.order().get(), block.pfn().0)).collect();
     drop(guard);
     assert_eq!(all.iter().map(|(order, _)| *order).collect::<Vec<_>>(), [3, 2, 1]);
     machine.no.set(No::At(all[1].1));
@@ -645,7 +645,7 @@ fn what_is_refused_changes_back_in_batches() {
     let kept: Vec<_> = (0..16)
         .map(|_| machine.low.allocate(AllocRequest::new(Order::PAGE), CX).expect("there is room"))
         .collect();
-    let (odd, even): (Vec<_>, Vec<_>) = kept.into_iter().partition(|block| block.pfn().get() % 2 == 1);
+    let (odd, even): (Vec<_>, Vec<_>) = kept.into_iter().partition(|block| block.pfn().0 % 2 == 1);
     even.into_iter().for_each(|block| machine.free(block));
     let mut slots = [const { Slot::EMPTY }; 8];
     let buffer =

@@ -67,11 +67,11 @@ impl CachingControl<Block> for Every<'_> {
 impl DmaMap<Block> for Every<'_> {
     fn map(&self, block: &Block, _: Context) -> Option<DmaAddr> {
         self.count(|calls| calls.maps += 1);
-        DmaAddr::new(WINDOW + (block.pfn().get() * PAGE) as u64)
+        DmaAddr::new(WINDOW + (block.pfn().0 * PAGE) as u64)
     }
     fn unmap(&self, block: &Block, at: DmaAddr) {
         self.count(|calls| calls.unmaps += 1);
-        assert_eq!(at.get(), WINDOW + (block.pfn().get() * PAGE) as u64);
+        assert_eq!(at.get(), WINDOW + (block.pfn().0 * PAGE) as u64);
     }
 }
 
@@ -97,7 +97,7 @@ impl Accounting for Every<'_> {
     fn charge(&self, id: BufferId, pages: Pages, _: Context) -> Option<Charge> {
         assert_eq!(id, ID);
         self.count(|calls| calls.charged += pages.get());
-        Charge::new(40 + id.0)
+        core::num::NonZeroUsize::new(40 + id.0).map(Charge)
     }
     fn uncharge(&self, charge: Charge, pages: Pages) {
         assert_eq!(charge.get(), 47);
@@ -141,7 +141,7 @@ fn run<P: Platform<Block = Block>>(home: &Forebay<P, &Far>, mode: P::Mode) -> Se
     let guard = buffer.read().unwrap();
     let slice = guard.contiguous(CX);
     assert!(slice.is_none_or(|slice| slice == pattern(1, LEN)));
-    let physical = guard.blocks().map(|(_, block)| (block.pfn().get() * PAGE) as u64).next().unwrap();
+    let physical = guard.blocks().map(|(_, block)| (block.pfn().0 * PAGE) as u64).next().unwrap();
     let seen = Seen {
         slice: slice.map(<[u8]>::len),
         window: guard.address(PAGE).unwrap().get() - physical - PAGE as u64,
@@ -404,7 +404,7 @@ struct Plain {
 impl OwnedBlock for Plain {
     const PAGE: usize = PAGE;
     fn pfn(&self) -> Pfn {
-        Pfn::new(8)
+        Pfn(8)
     }
     fn order(&self) -> Order {
         Order::for_pages(pages(self.bytes.len() / PAGE)).unwrap()
@@ -531,9 +531,9 @@ fn defaults_of_a_dma_map() {
         assert!(block.bytes.iter().all(|byte| *byte == 0xA5) && block.writes.get() == 0);
     }
     let last = usize::MAX / PAGE;
-    assert_eq!(().map(&At(Pfn::new(last)), CX).map(DmaAddr::get), Some((last * PAGE) as u64));
+    assert_eq!(().map(&At(Pfn(last)), CX).map(DmaAddr::get), Some((last * PAGE) as u64));
     if size_of::<usize>() == 8 {
-        assert_eq!(().map(&At(Pfn::new(last + 1)), CX), None);
+        assert_eq!(().map(&At(Pfn(last + 1)), CX), None);
     }
 }
 
@@ -588,10 +588,10 @@ fn free_lists_of_nothing() {
 struct BareStore;
 impl BackingStore<Block> for BareStore {
     fn ids(&self) -> StoreIds {
-        StoreIds::NONE
+        StoreIds::empty()
     }
     fn discard(&self, handle: Handle) -> Result<Option<Block>, Refused<Handle, StoreError>> {
-        Err(Refused::new(handle, StoreError::WrongStore))
+        Err(Refused { item: handle, why: StoreError::WrongStore })
     }
 }
 
@@ -609,10 +609,13 @@ fn defaults_of_a_store() {
     assert_eq!(Space::UNKNOWN, Space { pages: Pages::MAX, transfers: usize::MAX });
     assert_eq!([0, 3].map(|n| store.room_of(&handle(n))), [pages(1), pages(8)]);
     let unsupported = StoreError::Unsupported;
-    assert_eq!(store.save(&block, order(1), Charge::new(1), CX), Err(unsupported));
+    assert_eq!(
+        store.save(&block, order(1), core::num::NonZeroUsize::new(1).map(Charge), CX),
+        Err(unsupported)
+    );
     assert_eq!(store.load(&handle(1), &mut block, NONE, CX), Err(unsupported));
     assert!(block.iter().all(|byte| *byte == 0x5A));
-    let refused = store.transfer(block, Charge::new(1)).unwrap_err();
+    let refused = store.transfer(block, core::num::NonZeroUsize::new(1).map(Charge)).unwrap_err();
     assert_eq!((refused.item.pfn(), refused.why), (pfn, unsupported));
     near.free(refused.item);
     let refused = store.take_back(handle(2), CX).unwrap_err();
@@ -885,7 +888,7 @@ impl FreeLists<Plain, Caching> for Odd {
 impl BackingStore<Plain> for Odd {
     fn ids(&self) -> StoreIds {
         self.say("ids");
-        StoreId::DEFAULT.only()
+        StoreId::DEFAULT.into()
     }
     fn discard(&self, _: Handle) -> Result<Option<Plain>, Refused<Handle, StoreError>> {
         self.say("discard");
@@ -913,15 +916,15 @@ impl BackingStore<Plain> for Odd {
     }
     fn transfer(&self, block: Plain, _: Option<Charge>) -> Result<Handle, Refused<Plain, StoreError>> {
         self.say("transfer");
-        Err(Refused::new(block, StoreError::Io))
+        Err(Refused { item: block, why: StoreError::Io })
     }
     fn take_back(&self, handle: Handle, _: Context) -> Result<Plain, Refused<Handle, StoreError>> {
         self.say("take_back");
-        Err(Refused::new(handle, StoreError::Io))
+        Err(Refused { item: handle, why: StoreError::Io })
     }
     fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
         self.say("split");
-        Err(Refused::new(handle, StoreError::Io))
+        Err(Refused { item: handle, why: StoreError::Io })
     }
     fn settle(&self, _: Pages, _: Context, _: &mut dyn FnMut(Plain)) -> Settled {
         self.say("settle");
@@ -963,7 +966,7 @@ fn of_hooks_and_accounting<X: EvictHooks<Plain> + Accounting>(port: &X) -> usize
     assert_eq!(port.before_evict(ID, &mut std::iter::empty(), CX), Err(Busy));
     assert_eq!(port.after_restore(ID, CX), Err(Busy));
     assert_eq!(port.charge(ID, pages(1), CX), None);
-    port.uncharge(Charge::new(1).unwrap(), pages(1));
+    port.uncharge(core::num::NonZeroUsize::new(1).map(Charge).unwrap(), pages(1));
     4
 }
 
@@ -988,7 +991,7 @@ fn of_lists<L: FreeLists<Plain, Caching>>(port: &L) -> usize {
 
 fn of_a_store<S: BackingStore<Plain>>(store: &S) -> usize {
     let handle = || Handle::new(StoreId::DEFAULT, order(0), 1).unwrap();
-    assert_eq!(store.ids(), StoreId::DEFAULT.only());
+    assert_eq!(store.ids(), StoreId::DEFAULT.into());
     assert!(store.discard(handle()).is_ok_and(|block| block.is_none()));
     assert_eq!((store.capabilities(), store.space()), (Capabilities::all(), Space::default()));
     assert_eq!(store.room_of(&handle()), pages(77));

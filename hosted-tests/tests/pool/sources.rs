@@ -132,15 +132,15 @@ fn two_touching_pieces_stay_two() {
     let mut sizes: Vec<_> = all.iter().map(|b| b.order().pages().get()).collect();
     sizes.sort_unstable();
     assert_eq!(sizes, [8, 8, 16, 32], "24 = 16 + 8 and 40 = 8 + 32");
-    assert!(all.iter().all(|b| !(b.pfn().get() < cut && cut < b.pfn().get() + b.order().pages().get())));
+    assert!(all.iter().all(|b| !(b.pfn().0 < cut && cut < b.pfn().0 + b.order().pages().get())));
     // The last 8 of the low piece and the first 8 of the high one would be an aligned 16.
     let at = |all: &mut Vec<RamBlock<PAGE>>, pfn| {
-        let found = all.iter().position(|b| b.pfn().get() == pfn).unwrap();
+        let found = all.iter().position(|b| b.pfn().0 == pfn).unwrap();
         all.swap_remove(found)
     };
     let (left, right) = (at(&mut all, cut - 8), at(&mut all, cut));
     let (left, right) = ram.join(left, right).unwrap_err();
-    assert_eq!((left.pfn().get(), right.pfn().get()), (cut - 8, cut));
+    assert_eq!((left.pfn().0, right.pfn().0), (cut - 8, cut));
     for block in all.into_iter().chain([left, right]) {
         ram.free(block);
     }
@@ -232,7 +232,7 @@ impl Model {
     }
 
     fn set(&mut self, block: &RamBlock<256>, to: bool) {
-        for n in block.pfn().get()..block.pfn().get() + block.order().pages().get() {
+        for n in block.pfn().0..block.pfn().0 + block.order().pages().get() {
             let (first, free) = self
                 .pieces
                 .iter_mut()
@@ -296,10 +296,10 @@ proptest! {
                     let (k, pfn) = (left.order(), left.pfn());
                     let in_one_piece = model.pieces.iter().any(|(first, free)| {
                         let piece = *first..first + free.len();
-                        piece.contains(&pfn.get()) && piece.contains(&right.pfn().get())
+                        piece.contains(&pfn.0) && piece.contains(&right.pfn().0)
                     });
                     let may = in_one_piece && right.order() == k && k < Order::TEN
-                        && pfn.get() ^ right.pfn().get() == k.pages().get() && pfn < right.pfn();
+                        && pfn.0 ^ right.pfn().0 == k.pages().get() && pfn < right.pfn();
                     match ram.join(left, right) {
                         Ok(block) => {
                             prop_assert!(may);
@@ -349,8 +349,8 @@ fn a_block_that_ends_outside_is_of_no_piece() {
     let again: Vec<_> =
         std::iter::from_fn(|| a.allocate(AllocRequest::new(order(2)), Context::THREAD).ok()).collect();
     assert_eq!(again.len(), 1, "the four pages that came back");
-    let pages = |block: &RamBlock<PAGE>| block.pfn().get()..block.pfn().get() + block.order().pages().get();
-    assert!(mine.iter().all(|block| !pages(&again[0]).contains(&block.pfn().get())), "two owners of a frame");
+    let pages = |block: &RamBlock<PAGE>| block.pfn().0..block.pfn().0 + block.order().pages().get();
+    assert!(mine.iter().all(|block| !pages(&again[0]).contains(&block.pfn().0)), "two owners of a frame");
     // Nor is it joined there.
     let (x, y) = (
         whole.allocate(AllocRequest::new(Order::PAGE), Context::THREAD),

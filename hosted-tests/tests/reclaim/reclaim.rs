@@ -359,10 +359,10 @@ struct Says(Settled);
 
 impl BackingStore<RamBlock<PAGE>> for Says {
     fn ids(&self) -> StoreIds {
-        StoreIds::NONE
+        StoreIds::empty()
     }
     fn discard(&self, handle: Handle) -> Result<Option<RamBlock<PAGE>>, Refused<Handle, StoreError>> {
-        Err(Refused::new(handle, StoreError::WrongStore))
+        Err(Refused { item: handle, why: StoreError::WrongStore })
     }
     fn settle(&self, _: Pages, _: Context, _: &mut dyn FnMut(RamBlock<PAGE>)) -> Settled {
         self.0

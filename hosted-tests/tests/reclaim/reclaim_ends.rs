@@ -101,7 +101,7 @@ impl Sys {
 
 impl BackingStore<RamBlock<PAGE>> for Sys {
     fn ids(&self) -> StoreIds {
-        StoreId::DEFAULT.only()
+        StoreId::DEFAULT.into()
     }
     fn capabilities(&self) -> Capabilities {
         match self.settles {
@@ -128,7 +128,7 @@ impl BackingStore<RamBlock<PAGE>> for Sys {
     ) -> Result<Handle, Refused<RamBlock<PAGE>, StoreError>> {
         let mut kept = self.kept.lock().unwrap();
         if kept.blocks.values().filter(|(_, reclaimable)| !reclaimable).count() >= self.most {
-            return Err(Refused::new(block, StoreError::Backlog));
+            return Err(Refused { item: block, why: StoreError::Backlog });
         }
         kept.next += 1;
         let (n, order) = (kept.next, block.order());
@@ -137,7 +137,7 @@ impl BackingStore<RamBlock<PAGE>> for Sys {
     }
     fn take_back(&self, h: Handle, _: Context) -> Result<RamBlock<PAGE>, Refused<Handle, StoreError>> {
         let block = self.kept.lock().unwrap().blocks.remove(&h.value());
-        block.map(|(block, _)| block).ok_or(Refused::new(h, StoreError::NotStored))
+        block.map(|(block, _)| block).ok_or(Refused { item: h, why: StoreError::NotStored })
     }
     fn discard(&self, h: Handle) -> Result<Option<RamBlock<PAGE>>, Refused<Handle, StoreError>> {
         Ok(self.kept.lock().unwrap().blocks.remove(&h.value()).map(|(block, _)| block))

@@ -123,7 +123,7 @@ impl Ground {
 
     /// The zone of that frame.
     fn zone(&self, pfn: Pfn) -> u8 {
-        let of = self.zones.iter().position(|(_, frames)| frames.contains(&pfn.get()));
+        let of = self.zones.iter().position(|(_, frames)| frames.contains(&pfn.0));
         ZONES[of.unwrap()]
     }
 
@@ -233,7 +233,7 @@ impl<'g> Card<'g> {
 
     /// The address that a coherent block has from the beginning.
     pub(crate) fn fixed(block: &Piece) -> Option<DmaAddr> {
-        DmaAddr::new(BUS + (block.pfn().get() * PAGE) as u64)
+        DmaAddr::new(BUS + (block.pfn().0 * PAGE) as u64)
     }
 }
 
@@ -250,7 +250,7 @@ impl FrameSource for Card<'_> {
         if request.order > s.largest {
             return Err(AllocError::Exhausted);
         }
-        let mut there = ZONES.into_iter().filter(|zone| request.zones.contains(*zone));
+        let mut there = ZONES.into_iter().filter(|zone| request.zones.contains(Zones::of(*zone)));
         let found =
             there.find_map(|zone| self.ground.near(zone).allocate(AllocRequest::new(request.order), cx).ok());
         found.map(Piece).ok_or(AllocError::Exhausted)
@@ -260,7 +260,7 @@ impl FrameSource for Card<'_> {
         self.ground.near(self.zone(&block)).free(block.0);
     }
     fn free_pages(&self, zones: Zones) -> Option<Pages> {
-        let there = ZONES.into_iter().filter(|zone| zones.contains(*zone));
+        let there = ZONES.into_iter().filter(|zone| zones.contains(Zones::of(*zone)));
         Some(there.map(|zone| self.ground.near(zone).unused()).sum())
     }
     fn join(&self, left: Piece, right: Piece) -> Result<Piece, (Piece, Piece)> {

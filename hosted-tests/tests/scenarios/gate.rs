@@ -157,7 +157,7 @@ impl BackingStore<Piece> for Gate<'_> {
         let far = self.far();
         match self.0.door.put(None) {
             Ok(_) => far.transfer(block, payer),
-            Err(why) => Err(Refused::new(block, why)),
+            Err(why) => Err(Refused { item: block, why }),
         }
     }
     fn take_back(&self, handle: Handle, cx: Context) -> Result<Piece, Refused<Handle, StoreError>> {

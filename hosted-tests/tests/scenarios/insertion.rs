@@ -215,7 +215,7 @@ fn does_not_fit(rig: &Rig<'_>) -> Tried {
     let (mut slots, mut charges) = (slots(12), [None; 12]);
     let slots = Charged::new(&mut slots[..], &mut charges).unwrap();
     let buffer = rig.buffer_of(slots, order(1)).with_mode(WC);
-    let payer = Charge::new(buffer.id().0).unwrap();
+    let payer = core::num::NonZeroUsize::new(buffer.id().0).map(Charge).unwrap();
     let mut own = Own::new(rig);
     for k in 0..4 {
         own.save(k, k.into())?;
@@ -281,7 +281,7 @@ fn from_each_stage(rig: &Rig<'_>, orders: &[u8], budgets: &[usize]) -> Tried {
         written?;
         let frames = || {
             let guard = buffer.read()?;
-            let of = |block: &Piece| block.pfn().get()..block.pfn().get() + block.order().pages().get();
+            let of = |block: &Piece| block.pfn().0..block.pfn().0 + block.order().pages().get();
             Tried::Ok(guard.blocks().flat_map(|(_, block)| of(block)).collect::<Vec<_>>())
         };
         let before = frames()?;

@@ -13,8 +13,7 @@ const N: usize = 8;
 /// The frame of each page, in order.
 fn frames<'w, T: Slots<Platform = Plat<'w>>>(buffer: &Buf<'_, 'w, T>) -> Tried<Vec<usize>> {
     let guard = buffer.read()?;
-    let blocks =
-        guard.blocks().map(|(_, block)| block.pfn().get()..block.pfn().get() + block.order().pages().get());
+    let blocks = guard.blocks().map(|(_, block)| block.pfn().0..block.pfn().0 + block.order().pages().get());
     Ok(blocks.flatten().collect())
 }
 

@@ -61,7 +61,7 @@ impl BackingStore<RamBlock<PAGE>> for Bad<'_> {
                 Ok(Some(lower))
             }
             Gives::Nothing => Ok(None),
-            Gives::AnError => Err(Refused::new(handle, StoreError::NotStored)),
+            Gives::AnError => Err(Refused { item: handle, why: StoreError::NotStored }),
             Gives::Another => Ok(self.other.take()),
         }
     }
@@ -199,7 +199,7 @@ impl BackingStore<RamBlock<PAGE>> for Swaps<'_> {
         _: Option<Charge>,
     ) -> Result<Handle, Refused<RamBlock<PAGE>, StoreError>> {
         let other = self.other.replace(Some(block)).expect("there is one transfer");
-        Err(Refused::new(other, StoreError::Full))
+        Err(Refused { item: other, why: StoreError::Full })
     }
     fn discard(&self, handle: Handle) -> Result<Option<RamBlock<PAGE>>, Refused<Handle, StoreError>> {
         self.inside.discard(handle)

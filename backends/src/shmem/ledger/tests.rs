@@ -283,7 +283,7 @@ fn blocks_larger_than_a_chunk() {
     let half = l.split(a.0, a.1).expect("it is stored");
     assert_eq!(half, order(3));
     assert_eq!(l.split(a.0, a.1), Err(StoreError::NotStored), "the whole is gone");
-    let upper = Pfn::new(a.0.get() + 8);
+    let upper = Pfn(a.0.0 + 8);
     let back = l.take_back(upper, half, Limit::Held).expect("a half of it");
     assert_eq!(l.need(1), Need::Mapping);
     assert_eq!((l.need(0), l.sums().reclaimable), (Need::Mapping, 8), "the other half stays where it is");
@@ -296,11 +296,11 @@ fn blocks_larger_than_a_chunk() {
 fn joining() {
     use Contents::{Any, Fresh};
     let l = ledger(2);
-    let half = |page, contents| Resident { pfn: Pfn::new(1000 * CHUNK + page), order: order(2), contents };
+    let half = |page, contents| Resident { pfn: Pfn(1000 * CHUNK + page), order: order(2), contents };
     for (left, right, both) in [(Fresh, Fresh, Fresh), (Fresh, Any, Any), (Any, Fresh, Any), (Any, Any, Any)]
     {
         let joined = l.join(half(8, left), half(12, right)).expect("two halves");
-        assert_eq!(joined, Resident { pfn: Pfn::new(1000 * CHUNK + 8), order: order(3), contents: both });
+        assert_eq!(joined, Resident { pfn: Pfn(1000 * CHUNK + 8), order: order(3), contents: both });
     }
     for (left, right) in [(4, 8), (12, 8), (0, 8), (0, 0)] {
         assert_eq!(l.join(half(left, Any), half(right, Any)), Err((half(left, Any), half(right, Any))));
@@ -369,7 +369,7 @@ fn anything_in_any_order() {
             rng ^= rng >> 7;
             rng ^= rng << 17;
             let pick = (rng >> 20) as usize;
-            let range = |pfn: Pfn, order: Order| pfn.get() - first..pfn.get() - first + order.pages().get();
+            let range = |pfn: Pfn, order: Order| pfn.0 - first..pfn.0 - first + order.pages().get();
             match rng % 9 {
                 0..=2 => {
                     if let Ok(r) = l.reserve(order((rng >> 8) as u8 % 5), Limit::Held) {
@@ -416,7 +416,7 @@ fn anything_in_any_order() {
                         match l.split(pfn, order) {
                             Ok(half) => {
                                 stored.push((pfn, half));
-                                stored.push((Pfn::new(pfn.get() + half.pages().get()), half));
+                                stored.push((Pfn(pfn.0 + half.pages().get()), half));
                             }
                             Err(why) => {
                                 assert_eq!((why, order), (StoreError::TooLarge, Order::PAGE));

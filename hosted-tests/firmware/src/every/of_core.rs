@@ -64,7 +64,7 @@ pub fn shown() {
 }
 
 fn values() {
-    keep([Pfn::new as At, Pfn::get as At, Pfn::is_aligned as At]);
+    keep([Pfn as At, Pfn::get as At, Pfn::is_aligned as At]);
     keep([Order::new as At, Order::for_pages as At, Order::get as At, Order::pages as At]);
     keep([Order::lower as At, Order::higher as At]);
     keep([Pages::new as At, Pages::get as At]);

@@ -137,7 +137,7 @@ pub(super) fn an_empty_source_is_exhausted_and_gives_no_more<P: Platform>(b: &Be
     let mut all = Vec::new();
     for k in (0..=P::Source::MAX_ORDER.get()).rev() {
         while let Ok(mut block) = b.source.allocate(AllocRequest::new(order(k)), Context::THREAD) {
-            let stamp = pattern(block.pfn().get() as u64, 16);
+            let stamp = pattern(block.pfn().0 as u64, 16);
             let end = block.bytes() - stamp.len();
             block.write_at(0, &stamp);
             block.write_at(end, &stamp);
@@ -185,20 +185,20 @@ pub(super) fn an_order_above_the_largest_is_refused<P: Platform>(b: &Bench<'_, P
 pub(super) fn parts_are_returned_in_any_order<P: Platform>(b: &Bench<'_, P>) {
     for turn in 0..24 {
         let mut whole = b.take(2);
-        let first = whole.pfn().get();
+        let first = whole.pfn().0;
         let bytes = fill(&mut whole, turn);
         let (lower, upper) = match whole.split() {
             Ok(both) => both,
             Err(whole) => {
                 assert!(
-                    whole.pfn().get() == first && content(&whole) == bytes,
+                    whole.pfn().0 == first && content(&whole) == bytes,
                     "a refused split changes nothing"
                 );
                 return b.source.free(whole);
             }
         };
         assert_eq!((lower.order(), upper.order()), (order(1), order(1)));
-        assert_eq!((lower.pfn().get(), upper.pfn().get()), (first, first + 2), "lower half first");
+        assert_eq!((lower.pfn().0, upper.pfn().0), (first, first + 2), "lower half first");
         assert!(
             [content(&lower), content(&upper)].concat() == bytes,
             "the halves have the bytes of the whole"

@@ -61,11 +61,11 @@ pub(super) fn handles_of_other_stores_come_back<P: FrameSource, S: BackingStore<
     for mine in transferred.iter().chain(&copied) {
         let foreign =
             || Handle::new(b.foreign_id(), mine.order(), mine.value()).expect("a value of a handle");
-        assert!(!b.raw.ids().contains(foreign().store()) && b.raw.ids().contains(mine.store()));
+        assert!(!b.raw.ids().contains(foreign().store().into()) && b.raw.ids().contains(mine.store().into()));
         reaches_nothing(b, foreign(), &mut block, StoreError::WrongStore);
     }
     let nowhere = Handle::new(b.foreign_id(), order(0), 0).expect("a value of a handle");
-    assert!(!b.raw.ids().contains(nowhere.store()));
+    assert!(!b.raw.ids().contains(nowhere.store().into()));
     reaches_nothing(b, nowhere, &mut block, StoreError::WrongStore);
     assert!(content(&block) == pattern(53, block.bytes()), "a refused load touches no byte");
     b.free(block);
@@ -134,7 +134,7 @@ pub(super) fn forged_handles_reach_nothing_in_an_empty_store<P: FrameSource, S: 
 ) {
     assert!(Handle::new(b.foreign_id(), order(0), Handle::VALUES).is_none());
     let mut block = b.block(0, 59);
-    for id in all_ids().filter(|id| b.raw.ids().contains(*id)) {
+    for id in all_ids().filter(|id| b.raw.ids().contains((*id).into())) {
         for (k, value) in (0..=15).flat_map(|k| values().map(move |value| (k, value))) {
             let Some(handle) = Handle::new(id, order(k), value) else { continue };
             reaches_nothing(b, handle, &mut block, StoreError::NotStored);
@@ -159,7 +159,7 @@ pub(super) fn forged_handles_do_not_disturb_what_is_stored<P: FrameSource, S: Ba
         .collect();
     let orders: Vec<_> = live.iter().map(|(h, _)| h.order()).collect();
     let mut block = b.block(0, 64);
-    for id in all_ids().filter(|id| b.raw.ids().contains(*id)) {
+    for id in all_ids().filter(|id| b.raw.ids().contains((*id).into())) {
         for k in (0..=15).map(order).filter(|k| !orders.contains(k)) {
             let near = live.iter().flat_map(|(h, _)| [h.value(), h.value() + 1, h.value().saturating_sub(1)]);
             for value in near.chain(values()) {

@@ -45,7 +45,7 @@ impl<B: OwnedBlock> CachedBlock<B> {
 
     /// Its physical addresses.
     pub(super) fn memory(&self) -> Range<usize> {
-        let start = self.inner.pfn().get() * B::PAGE;
+        let start = self.inner.pfn().0 * B::PAGE;
         start..start + self.inner.bytes()
     }
 

@@ -120,7 +120,7 @@ impl Mmu {
 }
 
 fn frames(block: &Block) -> std::ops::Range<usize> {
-    block.pfn().get()..block.pfn().get() + block.order().pages().get()
+    block.pfn().0..block.pfn().0 + block.order().pages().get()
 }
 
 impl FrameSource for Mmu {

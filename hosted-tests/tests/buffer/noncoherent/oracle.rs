@@ -57,7 +57,7 @@ fn a_physical_address_is_caught() {
         let mut arrays = arrays();
         let buffer = shared(home, &mut arrays);
         let guard = buffer.read().unwrap();
-        let physical = guard.blocks().next().map(|(_, block)| block.pfn().get() * PAGE).unwrap();
+        let physical = guard.blocks().next().map(|(_, block)| block.pfn().0 * PAGE).unwrap();
         rig.machine.device().read(DmaAddr::new(physical as u64).unwrap(), &mut [0]);
     });
 }

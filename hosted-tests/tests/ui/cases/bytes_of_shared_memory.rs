@@ -7,7 +7,7 @@ struct Shared;
 impl OwnedBlock for Shared {
     const PAGE: usize = 4096;
     fn pfn(&self) -> Pfn {
-        Pfn::new(1)
+        Pfn(1)
     }
     fn order(&self) -> Order {
         Order::PAGE
