@@ -9,6 +9,7 @@ mod home;
 mod log;
 mod machine;
 mod scripted;
+mod sweep;
 pub mod walkers;
 
 pub use crate::{Contents, Watched, World};
@@ -19,6 +20,7 @@ pub use home::*;
 pub use log::*;
 pub use machine::*;
 pub use scripted::*;
+pub use sweep::*;
 
 use forebay_backends::{Ram, RamRegion};
 

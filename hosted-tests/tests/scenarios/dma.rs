@@ -59,7 +59,7 @@ fn addressed(rig: &Rig<'_>, orders: &[u8], mode: Caching, zone: u8) -> Tried {
 #[test]
 fn scenario_04_one_coherent_page() {
     let at_least = Calls { platform: 5, store: 2, ..Calls::default() };
-    sweep(&Ground::new(32), at_least, one_coherent_page);
+    each_call_fails(&Ground::new(32), at_least, one_coherent_page);
 }
 
 fn one_coherent_page(rig: &Rig<'_>) -> Tried {
@@ -71,7 +71,7 @@ fn one_coherent_page(rig: &Rig<'_>) -> Tried {
 #[test]
 fn scenario_05_above_the_largest_order_coherent() {
     let at_least = Calls { platform: 8, store: 4, ..Calls::default() };
-    sweep(&Ground::new(32), at_least, above_the_largest_order_coherent);
+    each_call_fails(&Ground::new(32), at_least, above_the_largest_order_coherent);
 }
 
 fn above_the_largest_order_coherent(rig: &Rig<'_>) -> Tried {
@@ -83,7 +83,7 @@ fn above_the_largest_order_coherent(rig: &Rig<'_>) -> Tried {
 fn scenario_06_first_and_last_address() {
     let at_least = Calls { platform: 60, store: 20, ..Calls::default() };
     let stopped = Stopped { by_budget: 40, by_interrupts: 90 };
-    sweep_both(&Ground::new(32), at_least, stopped, first_and_last_address);
+    fail_and_stop(&Ground::new(32), at_least, stopped, first_and_last_address);
 }
 
 fn first_and_last_address(rig: &Rig<'_>) -> Tried {

@@ -12,7 +12,7 @@ use hosted_tests::kit::*;
 fn family_g_each_stage_of_a_fill_fails() {
     let at_least = Calls { platform: 40, ..Calls::default() };
     let stopped = Stopped { by_budget: 15, by_interrupts: 20 };
-    let failures = sweep_both(&Ground::new(16), at_least, stopped, fill);
+    let failures = fail_and_stop(&Ground::new(16), at_least, stopped, fill);
     let stages = [
         AccessError::Alloc(AllocError::Exhausted),
         AccessError::Alloc(AllocError::ModeRefused),
@@ -63,7 +63,7 @@ fn orders<'w, T: Slots<Platform = Plat<'w>>>(buffer: &Buf<'_, 'w, T>) -> Tried<V
 #[test]
 fn family_h_no_blocks_above_an_order() {
     let at_least = Calls { platform: 90, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, no_blocks_above);
+    each_call_fails(&Ground::new(16), at_least, no_blocks_above);
 }
 
 fn no_blocks_above(rig: &Rig<'_>) -> Tried {
@@ -87,7 +87,7 @@ fn no_blocks_above(rig: &Rig<'_>) -> Tried {
 #[test]
 fn family_h_the_free_list_comes_first_at_each_order() {
     let at_least = Calls { platform: 10, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, list_first);
+    each_call_fails(&Ground::new(16), at_least, list_first);
 }
 
 fn list_first(rig: &Rig<'_>) -> Tried {
@@ -129,7 +129,7 @@ fn list_first(rig: &Rig<'_>) -> Tried {
 #[test]
 fn family_j_a_purge_needs_no_room() {
     let at_least = Calls { platform: 10, store: 4, ..Calls::default() };
-    sweep(&Ground::new(1), at_least, purge_without_room);
+    each_call_fails(&Ground::new(1), at_least, purge_without_room);
 }
 
 fn purge_without_room(rig: &Rig<'_>) -> Tried {
@@ -160,10 +160,10 @@ fn purge_without_room(rig: &Rig<'_>) -> Tried {
 fn family_j_nothing_stale_after_a_purge() {
     let at_least = Calls { platform: 100, store: 20, splits: 10, joins: 5 };
     let ground = Ground::new(64);
-    sweep(&ground, at_least, |rig| nothing_stale(rig, &METHODS, &[WB, UC]));
+    each_call_fails(&ground, at_least, |rig| nothing_stale(rig, &METHODS, &[WB, UC]));
     // In steps of a page it is filled with single pages, which no list has: so in the mode that has no lists.
     for how in [Evict::TRANSFER, Evict::SPLIT] {
-        stop_sweep(&ground, Stopped { by_budget: 15, by_interrupts: 4 }, |rig| {
+        each_walk_stops(&ground, Stopped { by_budget: 15, by_interrupts: 4 }, |rig| {
             nothing_stale(rig, &[how], &[WB])
         });
     }

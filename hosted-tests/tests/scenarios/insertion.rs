@@ -123,7 +123,7 @@ fn refused(
 #[test]
 fn family_e_a_refused_transfer_hands_the_block_back() {
     let at_least = Calls { platform: 18, store: 18, ..Calls::default() };
-    sweep(&Ground::new(24), at_least, refused_transfers);
+    each_call_fails(&Ground::new(24), at_least, refused_transfers);
 }
 
 fn refused_transfers(rig: &Rig<'_>) -> Tried {
@@ -162,7 +162,7 @@ fn refused_transfers(rig: &Rig<'_>) -> Tried {
 /// Rule: a handle of another store, or under which nothing is stored, is handed back by every call, and nothing changes.
 #[test]
 fn family_e_a_wrong_handle_comes_back() {
-    sweep(&Ground::new(16), Calls { platform: 2, store: 1, ..Calls::default() }, wrong_handles);
+    each_call_fails(&Ground::new(16), Calls { platform: 2, store: 1, ..Calls::default() }, wrong_handles);
 }
 
 fn wrong_handles(rig: &Rig<'_>) -> Tried {
@@ -207,7 +207,7 @@ fn wrong_handles(rig: &Rig<'_>) -> Tried {
 #[test]
 fn family_e_what_does_not_fit_is_handed_back() {
     let at_least = Calls { platform: 14, store: 8, ..Calls::default() };
-    let failures = sweep(&Ground::new(32), at_least, does_not_fit);
+    let failures = each_call_fails(&Ground::new(32), at_least, does_not_fit);
     assert!(failures.contains(&Failure::Attach(AttachError::OverLimit)), "{failures:?}");
 }
 
@@ -268,7 +268,7 @@ fn family_f_back_from_each_stage() {
     rig.clear();
     let at_least = Calls { platform: 150, store: 60, ..Calls::default() };
     let stopped = Stopped { by_budget: 20, by_interrupts: 90 };
-    sweep_both(&ground, at_least, stopped, |rig| from_each_stage(rig, &[0, 2], &[1, 4, 7]));
+    fail_and_stop(&ground, at_least, stopped, |rig| from_each_stage(rig, &[0, 2], &[1, 4, 7]));
 }
 
 fn from_each_stage(rig: &Rig<'_>, orders: &[u8], budgets: &[usize]) -> Tried {
@@ -307,7 +307,7 @@ fn from_each_stage(rig: &Rig<'_>, orders: &[u8], budgets: &[usize]) -> Tried {
 #[test]
 fn family_f_a_part_is_dropped() {
     let at_least = Calls { platform: 40, store: 100, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, part_is_dropped);
+    each_call_fails(&Ground::new(16), at_least, part_is_dropped);
 }
 
 fn part_is_dropped(rig: &Rig<'_>) -> Tried {

@@ -63,7 +63,7 @@ fn family_c_a_restore_stops_at_each_page() {
             let (by_budget, by_interrupts) = if m == 0 { (30, 40) } else { (4, 12) };
             let stopped = Stopped { by_budget, by_interrupts };
             in_the_middle +=
-                stop_sweep(&ground, stopped, |rig| there_and_back(rig, Life { how, m, settled }));
+                each_walk_stops(&ground, stopped, |rig| there_and_back(rig, Life { how, m, settled }));
         }
     }
     println!("{in_the_middle} evictions ended in the middle, as the buffer was wanted");
@@ -78,7 +78,7 @@ fn family_c_a_restore_fails_at_each_call() {
         for (m, settled) in [(0, pages(3)), (3, ALL)] {
             let (platform, store) = if m == 0 { (45, 18) } else { (16, 6) };
             let calls = Calls { platform, store, ..Calls::default() };
-            sweep(&ground, calls, |rig| there_and_back(rig, Life { how, m, settled }));
+            each_call_fails(&ground, calls, |rig| there_and_back(rig, Life { how, m, settled }));
         }
     }
 }

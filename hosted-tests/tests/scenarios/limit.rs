@@ -22,7 +22,7 @@ fn ask(k: u8, zone: u8) -> AllocRequest {
 #[test]
 fn family_i_the_limit_holds_in_all_zones() {
     let at_least = Calls { platform: 60, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, the_limit_holds);
+    each_call_fails(&Ground::new(16), at_least, the_limit_holds);
 }
 
 fn the_limit_holds(rig: &Rig<'_>) -> Tried {
@@ -54,7 +54,7 @@ fn the_limit_holds(rig: &Rig<'_>) -> Tried {
 #[test]
 fn family_i_trim_counts_pages() {
     let at_least = Calls { platform: 250, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, trim_counts_pages);
+    each_call_fails(&Ground::new(16), at_least, trim_counts_pages);
 }
 
 fn trim_counts_pages(rig: &Rig<'_>) -> Tried {

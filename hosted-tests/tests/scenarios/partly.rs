@@ -111,7 +111,7 @@ fn family_a_the_store_fails_at_each_put() {
 #[test]
 fn family_a_while_other_calls_fail() {
     let at_least = Calls { platform: 60, store: 30, splits: 2, joins: 0 };
-    sweep_both(&Ground::new(16), at_least, Stopped { by_budget: 12, by_interrupts: 50 }, |rig| {
+    fail_and_stop(&Ground::new(16), at_least, Stopped { by_budget: 12, by_interrupts: 50 }, |rig| {
         for (n, how) in METHODS.into_iter().enumerate() {
             fails_from(rig, how, 2 - (n % 2) as u8, 1 + n as u32 % 2, StoreError::Full, ENDS[n % 3])?;
         }
@@ -149,7 +149,7 @@ fn family_b_zero_progress_changes_nothing() {
     assert_eq!(zero_progress(&rig, &MODES, &METHODS, &all), Ok(()));
     rig.clear();
     let at_least = Calls { platform: 35, store: 18, ..Calls::default() };
-    sweep_both(&ground, at_least, Stopped { by_budget: 0, by_interrupts: 60 }, |rig| {
+    fail_and_stop(&ground, at_least, Stopped { by_budget: 0, by_interrupts: 60 }, |rig| {
         zero_progress(rig, &[UC], &[Evict::TRANSFER, Evict::ANY], &[StoreError::Full, StoreError::TooLarge])
     });
 }
@@ -202,7 +202,7 @@ fn family_d_short_within_a_block() {
     assert_eq!(short_within(&rig, &sizes, &[1, 2, 3, 4, 5, 6, 7, 100]), Ok(()));
     rig.clear();
     let at_least = Calls { platform: 35, store: 60, splits: 12, joins: 5 };
-    sweep_both(&ground, at_least, Stopped { by_budget: 20, by_interrupts: 70 }, |rig| {
+    fail_and_stop(&ground, at_least, Stopped { by_budget: 20, by_interrupts: 70 }, |rig| {
         short_within(rig, &[(0, 3), (2, 3), (3, 1)], &[1, 3])
     });
 }
@@ -242,7 +242,12 @@ fn short_within(rig: &Rig<'_>, sizes: &[(u8, u8)], puts: &[u32]) -> Tried {
 #[test]
 fn family_d_zero_progress_ends() {
     let at_least = Calls { platform: 30, store: 12, ..Calls::default() };
-    sweep_both(&Ground::new(16), at_least, Stopped { by_budget: 0, by_interrupts: 20 }, zero_progress_ends);
+    fail_and_stop(
+        &Ground::new(16),
+        at_least,
+        Stopped { by_budget: 0, by_interrupts: 20 },
+        zero_progress_ends,
+    );
 }
 
 fn zero_progress_ends(rig: &Rig<'_>) -> Tried {

@@ -40,7 +40,7 @@ pub(crate) fn allocated(rig: &Rig<'_>, orders: &[u8]) -> Tried {
 #[test]
 fn scenario_01_one_page() {
     let at_least = Calls { platform: 3, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, one_page);
+    each_call_fails(&Ground::new(16), at_least, one_page);
 }
 
 fn one_page(rig: &Rig<'_>) -> Tried {
@@ -51,7 +51,7 @@ fn one_page(rig: &Rig<'_>) -> Tried {
 #[test]
 fn scenario_02_several_pages() {
     let at_least = Calls { platform: 3, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, several_pages);
+    each_call_fails(&Ground::new(16), at_least, several_pages);
 }
 
 fn several_pages(rig: &Rig<'_>) -> Tried {
@@ -62,7 +62,7 @@ fn several_pages(rig: &Rig<'_>) -> Tried {
 #[test]
 fn scenario_03_above_the_largest_order() {
     let at_least = Calls { platform: 5, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, above_the_largest_order);
+    each_call_fails(&Ground::new(16), at_least, above_the_largest_order);
 }
 
 fn above_the_largest_order(rig: &Rig<'_>) -> Tried {
@@ -81,7 +81,7 @@ fn ask(k: u8, zone: u8) -> AllocRequest {
 #[test]
 fn scenario_07_order_and_caching_match() {
     let at_least = Calls { platform: 20, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, order_and_caching_match);
+    each_call_fails(&Ground::new(16), at_least, order_and_caching_match);
 }
 
 fn order_and_caching_match(rig: &Rig<'_>) -> Tried {
@@ -110,7 +110,7 @@ fn order_and_caching_match(rig: &Rig<'_>) -> Tried {
 #[test]
 fn scenario_08_caching_mismatch() {
     let at_least = Calls { platform: 3, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, caching_mismatch);
+    each_call_fails(&Ground::new(16), at_least, caching_mismatch);
 }
 
 fn caching_mismatch(rig: &Rig<'_>) -> Tried {
@@ -131,7 +131,7 @@ fn caching_mismatch(rig: &Rig<'_>) -> Tried {
 #[test]
 fn scenario_09_order_mismatch() {
     let at_least = Calls { platform: 4, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, order_mismatch);
+    each_call_fails(&Ground::new(16), at_least, order_mismatch);
 }
 
 fn order_mismatch(rig: &Rig<'_>) -> Tried {
@@ -151,7 +151,7 @@ fn order_mismatch(rig: &Rig<'_>) -> Tried {
 #[test]
 fn scenario_10_coherent_blocks_go_to_their_free_list() {
     let at_least = Calls { platform: 3, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, coherent_blocks_go_to_their_free_list);
+    each_call_fails(&Ground::new(16), at_least, coherent_blocks_go_to_their_free_list);
 }
 
 fn coherent_blocks_go_to_their_free_list(rig: &Rig<'_>) -> Tried {
@@ -171,7 +171,7 @@ fn coherent_blocks_go_to_their_free_list(rig: &Rig<'_>) -> Tried {
 #[test]
 fn scenario_11_other_blocks_leave_it_alone() {
     let at_least = Calls { platform: 3, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, other_blocks_leave_it_alone);
+    each_call_fails(&Ground::new(16), at_least, other_blocks_leave_it_alone);
 }
 
 fn other_blocks_leave_it_alone(rig: &Rig<'_>) -> Tried {
@@ -192,7 +192,7 @@ fn other_blocks_leave_it_alone(rig: &Rig<'_>) -> Tried {
 #[test]
 fn scenario_12_fini() {
     let at_least = Calls { platform: 10, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, fini);
+    each_call_fails(&Ground::new(16), at_least, fini);
 }
 
 fn fini(rig: &Rig<'_>) -> Tried {
@@ -241,7 +241,7 @@ fn scenario_13_settings_stay() {
 #[test]
 fn scenario_32_a_free_list_for_each_kind() {
     let at_least = Calls { platform: 60, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, kinds);
+    each_call_fails(&Ground::new(16), at_least, kinds);
 }
 
 fn kinds(rig: &Rig<'_>) -> Tried {
@@ -283,7 +283,7 @@ fn numbers(table: &str) -> (Vec<[usize; 6]>, usize) {
 #[test]
 fn scenario_35_the_table_and_a_trim() {
     let at_least = Calls { platform: 10, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, the_table_and_a_trim);
+    each_call_fails(&Ground::new(16), at_least, the_table_and_a_trim);
 }
 
 fn the_table_and_a_trim(rig: &Rig<'_>) -> Tried {

@@ -308,86 +308,69 @@ pub(crate) struct Calls {
     pub(crate) joins: u32,
 }
 
-struct Trial {
-    port: Port,
-    k: u32,
-}
-
-impl Drop for Trial {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("that was call {} of {:?}", self.k, self.port);
-        }
-    }
-}
-
-/// Runs the scenario as it is; then again and again, while the k-th call of a port fails, for each port and k, until none
-/// fails any more. After each: the oracle is content, everything is where it was, and another try succeeds.
-///
-/// Returns what the scenario said of its faults. Fails if less calls failed than `at_least`: then it does not reach what it
-/// is to test.
+/// One run of a scenario on a new machine: first as `disturb` says, until `end`, which says what came of that and looks at the
+/// outcome; then, on the same machine, without. After each the oracle is content, and everything is where it was.
 #[track_caller]
-pub(crate) fn sweep(ground: &Ground, at_least: Calls, scenario: impl Fn(&Rig<'_>) -> Tried) -> Vec<Failure> {
-    let world = World::new(Contents::Compared);
-    let rig = Rig::new(ground, &world);
-    assert_eq!(scenario(&rig), Ok(()));
+pub(crate) fn run_twice<'w, R>(
+    ground: &'w Ground,
+    world: &'w World,
+    disturb: impl FnOnce(&Rig<'w>),
+    end: impl FnOnce(&Rig<'w>, Tried) -> R,
+    scenario: &impl Fn(&Rig<'_>) -> Tried,
+) -> R {
+    let rig = Rig::new(ground, world);
+    let settings = rig.settings();
+    disturb(&rig);
+    let outcome = scenario(&rig);
+    let result = end(&rig, outcome);
+    rig.clear();
+    assert_eq!(rig.settings(), settings);
+    assert_eq!(scenario(&rig), Ok(()), "undisturbed, on the same machine");
     rig.clear();
     drop(rig);
-    let (mut calls, mut failures) = (Calls::default(), Vec::new());
-    for port in [Port::Platform, Port::Store, Port::Split, Port::SplitForGood] {
-        for k in 0.. {
-            let trial = Trial { port, k };
-            let failed = one_fails(ground, &trial, &scenario, &mut failures);
-            match port {
-                Port::Platform => calls.platform += failed,
-                Port::Store => calls.store += failed,
-                Port::Split => calls.splits += failed,
-                Port::SplitForGood => calls.joins += failed.saturating_sub(1),
-            }
-            if failed == 0 {
-                break;
-            }
-        }
-    }
+    ground.assert_home();
+    result
+}
+
+/// Runs the scenario again and again, while the k-th call of a port fails, for each port and k, until none fails any more:
+/// then it runs as it is.
+///
+/// Returns what the scenario said of its faults. Fails if fewer calls failed than `at_least`: then it does not reach what it
+/// is to test.
+#[track_caller]
+pub(crate) fn each_call_fails(
+    ground: &Ground,
+    at_least: Calls,
+    scenario: impl Fn(&Rig<'_>) -> Tried,
+) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    let mut swept = |port| {
+        sweep(port, |world, k| {
+            let disturb = |rig: &Rig<'_>| match port {
+                Port::Platform => rig.platform().set(kth(k)),
+                Port::Store => rig.store().set(kth(k)),
+                Port::Split => CUTS.set(Cuts::new(k, Joins::All)),
+                Port::SplitForGood => CUTS.set(Cuts::new(k, Joins::None)),
+            };
+            let end = |rig: &Rig<'_>, outcome| {
+                let failed = rig.platform().failed() + rig.store().failed() + CUTS.take().failed;
+                rig.platform().set(NEVER);
+                rig.store().set(NEVER);
+                match outcome {
+                    Err(why) if failed > 0 => failures.push(why),
+                    outcome => assert_eq!(outcome, Ok(())),
+                }
+                failed
+            };
+            run_twice(ground, world, disturb, end, &scenario)
+        })
+    };
+    let [platform, store, splits] = [Port::Platform, Port::Store, Port::Split].map(|port| swept(port).runs);
+    let for_good = swept(Port::SplitForGood);
+    let calls = Calls { platform, store, splits, joins: for_good.disturbances - for_good.runs };
     println!("failed: {calls:?}");
     let Calls { platform, store, splits, joins } = at_least;
     let enough = calls.platform >= platform && calls.store >= store;
     assert!(enough && calls.splits >= splits && calls.joins >= joins, "only {calls:?}");
     failures
-}
-
-/// How many calls failed.
-#[track_caller]
-fn one_fails(
-    ground: &Ground,
-    trial: &Trial,
-    scenario: &impl Fn(&Rig<'_>) -> Tried,
-    failures: &mut Vec<Failure>,
-) -> u32 {
-    let world = World::new(Contents::Compared);
-    let rig = Rig::new(ground, &world);
-    let settings = rig.settings();
-    let kth = Some(trial.k);
-    match trial.port {
-        Port::Platform => rig.platform().set(Faults { kth, ..Faults::default() }),
-        Port::Store => rig.store().set(Faults { kth, ..Faults::default() }),
-        Port::Split => CUTS.set(Cuts::new(trial.k, Joins::All)),
-        Port::SplitForGood => CUTS.set(Cuts::new(trial.k, Joins::None)),
-    }
-    let outcome = scenario(&rig);
-    let failed = rig.platform().failed() + rig.store().failed() + CUTS.take().failed;
-    rig.platform().set(Faults::default());
-    rig.store().set(Faults::default());
-    match outcome {
-        Err(why) if failed > 0 => failures.push(why),
-        outcome => assert_eq!(outcome, Ok(())),
-    }
-    rig.clear();
-    assert_eq!(rig.settings(), settings);
-    assert_eq!(scenario(&rig), Ok(()), "without faults, on the same machine");
-    rig.clear();
-    drop(rig);
-    world.assert_empty();
-    ground.assert_home();
-    failed
 }

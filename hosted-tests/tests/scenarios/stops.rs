@@ -4,7 +4,6 @@
 use crate::card::*;
 use crate::rig::*;
 use hosted_tests::kit::*;
-use std::cell::Cell;
 use std::ops::AddAssign;
 use std::sync::mpsc::channel;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -218,79 +217,56 @@ fn interrupt<'w, T: Slots<Platform = Plat<'w>>>(rig: &Rig<'w>, buffer: &Buf<'_, 
     rig.pool().trim(Zones::ALL, ALL, cx);
 }
 
-struct Trial(Plan);
-
-impl Drop for Trial {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            eprintln!("that was {:?}", self.0);
-        }
-    }
-}
-
 /// Runs the scenario again and again, while its walks are stopped at the k-th step, or call, for each k until none is stopped
-/// any more; and each time with each thing that may come then. After each: the oracle is content, everything is where it
-/// was, and another try succeeds.
+/// any more; and each time with each thing that may come then.
 ///
 /// A walk that goes on ends as one that was not stopped. One that turned round may count otherwise, but has the same bytes.
 ///
 /// Returns how often an interrupt ended a walk in the middle, which is what an eviction does when it is wanted.
 #[track_caller]
-pub(crate) fn stop_sweep(ground: &Ground, at_least: Stopped, scenario: impl Fn(&Rig<'_>) -> Tried) -> u32 {
-    let in_the_middle = Cell::new(0);
-    let count = |by| {
-        let each = [Then::Resume, Then::Destroy, Then::TurnRound].map(|then| {
-            let one = |k: &u32| {
-                let state = one_stops(ground, &Trial(Plan { by, left: *k, then }), &scenario);
-                let counts = by == By::Interrupt && state.in_the_middle;
-                in_the_middle.set(in_the_middle.get() + u32::from(counts));
-                state.stopped
+pub(crate) fn each_walk_stops(
+    ground: &Ground,
+    at_least: Stopped,
+    scenario: impl Fn(&Rig<'_>) -> Tried,
+) -> u32 {
+    let mut in_the_middle = 0;
+    let mut swept = |by, then| {
+        let swept = sweep((by, then), |world, left| {
+            let disturb = |rig: &Rig<'_>| rig.stops.lock().plan = Some(Plan { by, left, then });
+            let end = |rig: &Rig<'_>, outcome| {
+                let state = std::mem::take(&mut *rig.stops.lock());
+                match (outcome, then) {
+                    (outcome, Then::Destroy) if state.stopped => assert_eq!(outcome, Err(Failure::Stopped)),
+                    (Err(Failure::Differs(_) | Failure::Access(_)), Then::TurnRound) if state.stopped => {}
+                    (outcome, _) => assert_eq!(outcome, Ok(())),
+                }
+                in_the_middle += u32::from(by == By::Interrupt && state.in_the_middle);
+                u32::from(state.stopped)
             };
-            (0..).take_while(one).count()
+            run_twice(ground, world, disturb, end, &scenario)
         });
-        each.into_iter().min().map_or(0, |least| u32::try_from(least).unwrap())
+        swept.runs
     };
-    let stopped = Stopped { by_budget: count(By::Budget), by_interrupts: count(By::Interrupt) };
+    let mut least = |by| {
+        let each = [Then::Resume, Then::Destroy, Then::TurnRound].map(|then| swept(by, then));
+        each.into_iter().min().unwrap_or_default()
+    };
+    let stopped = Stopped { by_budget: least(By::Budget), by_interrupts: least(By::Interrupt) };
     println!("stopped, then each of three things: {stopped:?}");
     let Stopped { by_budget, by_interrupts } = at_least;
     assert!(stopped.by_budget >= by_budget && stopped.by_interrupts >= by_interrupts, "only {stopped:?}");
-    in_the_middle.get()
-}
-
-/// Whether a walk was stopped, and where.
-#[track_caller]
-fn one_stops(ground: &Ground, trial: &Trial, scenario: &impl Fn(&Rig<'_>) -> Tried) -> State {
-    let world = World::new(Contents::Compared);
-    let rig = Rig::new(ground, &world);
-    let settings = rig.settings();
-    rig.stops.lock().plan = Some(trial.0);
-    let outcome = scenario(&rig);
-    let state = std::mem::take(&mut *rig.stops.lock());
-    let stopped = state.stopped;
-    match (outcome, trial.0.then) {
-        (outcome, Then::Destroy) if stopped => assert_eq!(outcome, Err(Failure::Stopped)),
-        (Err(Failure::Differs(_) | Failure::Access(_)), Then::TurnRound) if stopped => {}
-        (outcome, _) => assert_eq!(outcome, Ok(())),
-    }
-    rig.clear();
-    assert_eq!(rig.settings(), settings);
-    assert_eq!(scenario(&rig), Ok(()), "not stopped, on the same machine");
-    rig.clear();
-    drop(rig);
-    world.assert_empty();
-    ground.assert_home();
-    state
+    in_the_middle
 }
 
 /// Both sweeps: each call fails, and each walk is stopped.
 #[track_caller]
-pub(crate) fn sweep_both(
+pub(crate) fn fail_and_stop(
     ground: &Ground,
     calls: Calls,
     stopped: Stopped,
     scenario: impl Fn(&Rig<'_>) -> Tried,
 ) -> Vec<Failure> {
-    let failures = sweep(ground, calls, &scenario);
-    stop_sweep(ground, stopped, scenario);
+    let failures = each_call_fails(ground, calls, &scenario);
+    each_walk_stops(ground, stopped, scenario);
     failures
 }

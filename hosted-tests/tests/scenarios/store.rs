@@ -144,7 +144,7 @@ fn to_the_brim(rig: &Rig<'_>, way: Way, free: usize, full: Full) -> Tried {
 #[test]
 fn scenario_34_the_store_gets_full() {
     let at_least = Calls { platform: 80, store: 80, ..Calls::default() };
-    sweep(&Ground::new(48), at_least, |rig| {
+    each_call_fails(&Ground::new(48), at_least, |rig| {
         to_the_brim(rig, Way::Transfer, 64, Full::Store)?;
         to_the_brim(rig, Way::Copy, 64, Full::Store)
     });
@@ -154,5 +154,5 @@ fn scenario_34_the_store_gets_full() {
 #[test]
 fn scenario_34_the_source_gets_empty() {
     let at_least = Calls { platform: 12, store: 20, ..Calls::default() };
-    sweep(&Ground::new(48), at_least, |rig| to_the_brim(rig, Way::Transfer, 24, Full::Source));
+    each_call_fails(&Ground::new(48), at_least, |rig| to_the_brim(rig, Way::Transfer, 24, Full::Source));
 }

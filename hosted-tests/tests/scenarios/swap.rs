@@ -12,9 +12,9 @@ use std::sync::LazyLock;
 fn scenario_30_a_small_one_leaves_for_a_large_one() {
     let at_least = Calls { platform: 200, store: 30, splits: 2, joins: 1 };
     let ground = Ground::new(96);
-    sweep(&ground, at_least, |rig| METHODS.into_iter().try_for_each(|how| room_for_half(rig, how)));
+    each_call_fails(&ground, at_least, |rig| METHODS.into_iter().try_for_each(|how| room_for_half(rig, how)));
     for how in [Evict::TRANSFER, Evict::SPLIT] {
-        stop_sweep(&ground, Stopped { by_budget: 25, by_interrupts: 8 }, |rig| room_for_half(rig, how));
+        each_walk_stops(&ground, Stopped { by_budget: 25, by_interrupts: 8 }, |rig| room_for_half(rig, how));
     }
 }
 
@@ -48,7 +48,9 @@ fn room_for_half(rig: &Rig<'_>, how: Evict) -> Tried {
 #[test]
 fn scenario_31_the_count_is_pages() {
     let at_least = Calls { platform: 150, store: 250, splits: 50, joins: 20 };
-    sweep(&Ground::new(96), at_least, |rig| METHODS.into_iter().try_for_each(|how| counted(rig, how)));
+    each_call_fails(&Ground::new(96), at_least, |rig| {
+        METHODS.into_iter().try_for_each(|how| counted(rig, how))
+    });
 }
 
 fn counted(rig: &Rig<'_>, how: Evict) -> Tried {
@@ -212,7 +214,7 @@ fn scenario_33_twice_the_memory() {
 #[test]
 fn scenario_33_any_call_fails() {
     let at_least = Calls { platform: 300, store: 230, splits: 30, joins: 10 };
-    let failures = sweep(&Ground::new(48), at_least, |rig| {
+    let failures = each_call_fails(&Ground::new(48), at_least, |rig| {
         overcommitted(rig);
         Ok(())
     });

@@ -22,7 +22,7 @@ enum Life {
 #[test]
 fn scenario_24_destroy_in_any_state() {
     let at_least = Calls { platform: 110, store: 70, splits: 4, joins: 1 };
-    sweep_both(&Ground::new(16), at_least, Stopped { by_budget: 60, by_interrupts: 150 }, in_any_state);
+    fail_and_stop(&Ground::new(16), at_least, Stopped { by_budget: 60, by_interrupts: 150 }, in_any_state);
 }
 
 fn in_any_state(rig: &Rig<'_>) -> Tried {
@@ -106,7 +106,7 @@ fn no_slots(rig: &Rig<'_>) -> Tried {
 #[test]
 fn scenario_26_populate_twice() {
     let at_least = Calls { platform: 10, ..Calls::default() };
-    sweep_both(&Ground::new(16), at_least, Stopped { by_budget: 12, by_interrupts: 8 }, populate_twice);
+    fail_and_stop(&Ground::new(16), at_least, Stopped { by_budget: 12, by_interrupts: 8 }, populate_twice);
 }
 
 fn populate_twice(rig: &Rig<'_>) -> Tried {
@@ -132,7 +132,7 @@ fn populate_twice(rig: &Rig<'_>) -> Tried {
 #[test]
 fn scenario_27_unpopulate() {
     let at_least = Calls { platform: 18, store: 2, ..Calls::default() };
-    sweep_both(&Ground::new(16), at_least, Stopped { by_budget: 22, by_interrupts: 7 }, unpopulate);
+    fail_and_stop(&Ground::new(16), at_least, Stopped { by_budget: 22, by_interrupts: 7 }, unpopulate);
 }
 
 fn unpopulate(rig: &Rig<'_>) -> Tried {
@@ -160,7 +160,7 @@ fn unpopulate(rig: &Rig<'_>) -> Tried {
 /// Rule: emptying what is empty is no mistake, however often, and calls no port.
 #[test]
 fn scenario_28_unpopulate_what_is_empty() {
-    sweep(&Ground::new(16), Calls { platform: 4, ..Calls::default() }, unpopulate_empty);
+    each_call_fails(&Ground::new(16), Calls { platform: 4, ..Calls::default() }, unpopulate_empty);
 }
 
 fn unpopulate_empty(rig: &Rig<'_>) -> Tried {
@@ -189,7 +189,7 @@ fn unpopulate_empty(rig: &Rig<'_>) -> Tried {
 #[test]
 fn scenario_29_away_and_back() {
     let at_least = Calls { platform: 60, store: 35, ..Calls::default() };
-    sweep_both(&Ground::new(16), at_least, Stopped { by_budget: 20, by_interrupts: 60 }, away_and_back);
+    fail_and_stop(&Ground::new(16), at_least, Stopped { by_budget: 20, by_interrupts: 60 }, away_and_back);
 }
 
 fn away_and_back(rig: &Rig<'_>) -> Tried {

@@ -9,7 +9,7 @@ use hosted_tests::kit::*;
 /// a page of zeros.
 #[test]
 fn scenario_14_a_new_page() {
-    sweep(&Ground::new(16), Calls { platform: 5, ..Calls::default() }, a_new_page);
+    each_call_fails(&Ground::new(16), Calls { platform: 5, ..Calls::default() }, a_new_page);
 }
 
 fn a_new_page(rig: &Rig<'_>) -> Tried {
@@ -37,7 +37,7 @@ fn a_new_page(rig: &Rig<'_>) -> Tried {
 fn scenario_15_a_page_more() {
     let at_least = Calls { platform: 20, store: 12, splits: 3, joins: 1 };
     let stopped = Stopped { by_budget: 12, by_interrupts: 25 };
-    sweep_both(&Ground::new(16), at_least, stopped, a_page_more);
+    fail_and_stop(&Ground::new(16), at_least, stopped, a_page_more);
 }
 
 fn a_page_more(rig: &Rig<'_>) -> Tried {
@@ -60,7 +60,7 @@ fn a_page_more(rig: &Rig<'_>) -> Tried {
 #[test]
 fn scenario_16_a_ragged_length() {
     let at_least = Calls { platform: 40, store: 10, ..Calls::default() };
-    sweep_both(&Ground::new(16), at_least, Stopped { by_budget: 5, by_interrupts: 10 }, ragged);
+    fail_and_stop(&Ground::new(16), at_least, Stopped { by_budget: 5, by_interrupts: 10 }, ragged);
 }
 
 fn ragged(rig: &Rig<'_>) -> Tried {
@@ -94,7 +94,7 @@ fn ragged(rig: &Rig<'_>) -> Tried {
 /// Rule: a buffer that ends gives its pages back, and its slots are empty for the next one.
 #[test]
 fn scenario_17_fini() {
-    sweep(&Ground::new(16), Calls { platform: 16, ..Calls::default() }, fini);
+    each_call_fails(&Ground::new(16), Calls { platform: 16, ..Calls::default() }, fini);
 }
 
 fn fini(rig: &Rig<'_>) -> Tried {
@@ -124,7 +124,12 @@ fn fini(rig: &Rig<'_>) -> Tried {
 #[test]
 fn scenario_18_fini_with_addresses() {
     let at_least = Calls { platform: 20, store: 8, splits: 2, joins: 0 };
-    sweep_both(&Ground::new(16), at_least, Stopped { by_budget: 4, by_interrupts: 20 }, fini_with_addresses);
+    fail_and_stop(
+        &Ground::new(16),
+        at_least,
+        Stopped { by_budget: 4, by_interrupts: 20 },
+        fini_with_addresses,
+    );
 }
 
 fn fini_with_addresses(rig: &Rig<'_>) -> Tried {
@@ -147,7 +152,12 @@ fn fini_with_addresses(rig: &Rig<'_>) -> Tried {
 #[test]
 fn scenario_19_fini_while_stored() {
     let at_least = Calls { platform: 100, store: 60, splits: 10, joins: 2 };
-    sweep_both(&Ground::new(16), at_least, Stopped { by_budget: 40, by_interrupts: 150 }, fini_while_stored);
+    fail_and_stop(
+        &Ground::new(16),
+        at_least,
+        Stopped { by_budget: 40, by_interrupts: 150 },
+        fini_while_stored,
+    );
 }
 
 fn fini_while_stored(rig: &Rig<'_>) -> Tried {
@@ -172,7 +182,7 @@ fn fini_while_stored(rig: &Rig<'_>) -> Tried {
 #[test]
 fn scenario_20_create() {
     let at_least = Calls { platform: 30, store: 12, splits: 0, joins: 0 };
-    sweep_both(&Ground::new(32), at_least, Stopped { by_budget: 12, by_interrupts: 25 }, create);
+    fail_and_stop(&Ground::new(32), at_least, Stopped { by_budget: 12, by_interrupts: 25 }, create);
 }
 
 fn create(rig: &Rig<'_>) -> Tried {
@@ -208,7 +218,7 @@ fn create(rig: &Rig<'_>) -> Tried {
 /// platform's, or a zone that it has not, when it is first used. Nothing is taken, and what was lent is the caller's.
 #[test]
 fn scenario_21_impossible_shapes() {
-    sweep(&Ground::new(16), Calls { platform: 7, ..Calls::default() }, impossible);
+    each_call_fails(&Ground::new(16), Calls { platform: 7, ..Calls::default() }, impossible);
 }
 
 fn impossible(rig: &Rig<'_>) -> Tried {
@@ -239,7 +249,7 @@ fn impossible(rig: &Rig<'_>) -> Tried {
 #[test]
 fn scenario_22_settings_of_what_has_begun() {
     let at_least = Calls { platform: 12, store: 4, ..Calls::default() };
-    sweep_both(&Ground::new(16), at_least, Stopped { by_budget: 2, by_interrupts: 6 }, begun);
+    fail_and_stop(&Ground::new(16), at_least, Stopped { by_budget: 2, by_interrupts: 6 }, begun);
 }
 
 fn begun(rig: &Rig<'_>) -> Tried {
@@ -274,7 +284,7 @@ fn begun(rig: &Rig<'_>) -> Tried {
 fn scenario_23_no_memory() {
     let at_least = Calls { platform: 12, ..Calls::default() };
     let stopped = Stopped { by_budget: 4, by_interrupts: 6 };
-    let failures = sweep_both(&Ground::new(16), at_least, stopped, no_memory);
+    let failures = fail_and_stop(&Ground::new(16), at_least, stopped, no_memory);
     assert!(failures.contains(&Failure::Access(AccessError::OverLimit)), "no payer for it");
 }
 

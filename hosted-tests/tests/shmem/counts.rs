@@ -21,7 +21,7 @@ fn what_has_no_memory_is_not_held() {
 /// Rule: an arena takes no memory before blocks are handed out.
 #[test]
 fn nothing_is_taken_at_first() {
-    for arena in [arena(2), Arena::builder(8 << 20).windows(2).create().expect("an arena")] {
+    for arena in [arena(2), Arena::builder(8 << 20).mappings(2).create().expect("an arena")] {
         assert_eq!(arena.memory_bytes().expect("a descriptor"), 0);
         settles(&arena, 0, 0, 0);
     }
@@ -66,11 +66,11 @@ fn copies_and_their_room() {
 #[test]
 fn unmapping_may_be_left_out() {
     let arena = builder(2).unmap(Unmap::WithSwap).create().expect("an arena");
-    let no_swap = arena.surroundings().swap == Swap::None;
+    let no_swap = arena.host_report().swap == Swap::None;
     let (block, bytes) = take(&arena, 4, 5);
     let (dropped, _) = take(&arena, 4, 6);
     let at = range(&arena, &block);
-    let handle = handed(&arena, block);
+    let handle = transferred(&arena, block);
     arena.free(dropped);
     settles(&arena, if no_swap { 16 } else { 0 }, if no_swap { 0 } else { 16 }, 0);
     assert_eq!(is_mapped(at), no_swap);
@@ -86,11 +86,11 @@ fn what_is_reclaimable_is_not_mapped() {
     let (block, _) = take(&arena, 3, 2);
     let (neighbour, _) = take(&arena, 3, 3);
     let ranges = [&block, &neighbour].map(|block| range(&arena, block));
-    let (handle, _neighbour) = (handed(&arena, block), handed(&arena, neighbour));
+    let (handle, _neighbour) = (transferred(&arena, block), transferred(&arena, neighbour));
     settles(&arena, 0, 16, 0);
     let mut block = arena.discard(handle).expect("it is stored").expect("the same block");
     let bytes = fill(&mut block, 4);
-    let handle = handed(&arena, block);
+    let handle = transferred(&arena, block);
     settles(&arena, 0, 16, 0);
     assert!(ranges.iter().all(|range| !is_mapped(*range)), "reclaimable, and in a page table");
     arena.free(comes_back(&arena, handle, &bytes));

@@ -1,11 +1,12 @@
 //! What an arena promises: chunks, drops, limits, windows, and that nothing leaks from one owner to the next.
 
 use forebay::{
-    AccessError, AllocError, BackingStore, Buffer, Context, Evict, Forebay, Handle, Order, OwnedBlock, Pages,
-    Platform, Refused, StoreError, StoreId, port::Settled,
+    AccessError, AllocError, AllocRequest, BackingStore, Buffer, Context, Evict, Forebay, FrameSource,
+    Handle, Order, OwnedBlock, Pages, Refused, StoreError, StoreId, port::Settled,
 };
 use forebay_backends::shmem::{Arena, ArenaBlock, Builder};
 use hosted_tests::conformance::{content, fill, order};
+use hosted_tests::kit::with_lists;
 use hosted_tests::pages::entries;
 use std::ptr::NonNull;
 
@@ -37,7 +38,7 @@ fn take(arena: &Arena, k: u8, seed: u64) -> (Block, Vec<u8>) {
 }
 
 fn settle(arena: &Arena) -> Settled {
-    arena.settle(Pages::ZERO, THREAD, &mut |block| panic!("{block:?} goes home"))
+    arena.settle(Pages::ZERO, THREAD, &mut |block| panic!("{block:?} is returned"))
 }
 
 /// Pending, reclaimable, held.
@@ -51,7 +52,7 @@ fn settles(arena: &Arena, pending: usize, reclaimable: usize, held: usize) {
 /// The bytes of a block in the first window.
 fn range(arena: &Arena, block: &Block) -> NonNull<[u8]> {
     let at = arena.offset(block).expect("it is of this arena") as usize;
-    let base = arena.window(0).expect("a window").cast::<u8>();
+    let base = arena.mapping(0).expect("a window").cast::<u8>();
     NonNull::slice_from_raw_parts(base.map_addr(|a| a.checked_add(at).expect("an address")), block.bytes())
 }
 
@@ -63,7 +64,7 @@ fn is_mapped(range: NonNull<[u8]>) -> bool {
     present > 0
 }
 
-fn handed(arena: &Arena, block: Block) -> Handle {
+fn transferred(arena: &Arena, block: Block) -> Handle {
     arena.transfer(block, None).expect("it takes all")
 }
 
@@ -82,18 +83,18 @@ fn chunks_go_and_come_as_a_whole() {
     let (a, a_bytes) = take(&arena, 3, 1);
     let (b, b_bytes) = take(&arena, 3, 2);
     let (in_a, in_b) = (range(&arena, &a), range(&arena, &b));
-    let a = handed(&arena, a);
+    let a = transferred(&arena, a);
     settles(&arena, 8, 0, 0);
     assert!(is_mapped(in_a) && is_mapped(in_b), "a mixed chunk was unmapped");
-    let b = handed(&arena, b);
-    assert!(is_mapped(in_a), "handing over touches nothing");
+    let b = transferred(&arena, b);
+    assert!(is_mapped(in_a), "a transfer touches nothing");
     settles(&arena, 0, 16, 0);
     assert!(!is_mapped(in_a) && !is_mapped(in_b));
     let a = comes_back(&arena, a, &a_bytes);
     assert!(is_mapped(in_b), "the chunk comes back as a whole");
     settles(&arena, 8, 0, 0);
     assert!(is_mapped(in_b));
-    let a = handed(&arena, a);
+    let a = transferred(&arena, a);
     let counted = arena.settle(Pages::MAX, INTERRUPT, &mut |_| {});
     assert_eq!(
         (counted.pending, counted.reclaimable),
@@ -113,8 +114,8 @@ fn chunks_go_and_come_as_a_whole() {
 fn taking_back_in_an_interrupt() {
     let arena = arena(2);
     let (block, bytes) = take(&arena, 2, 3);
-    let block = arena.take_back(handed(&arena, block), INTERRUPT).expect("nothing was unmapped");
-    let handle = handed(&arena, block);
+    let block = arena.take_back(transferred(&arena, block), INTERRUPT).expect("nothing was unmapped");
+    let handle = transferred(&arena, block);
     settles(&arena, 0, 4, 0);
     let Refused { item, why } = arena.take_back(handle, INTERRUPT).expect_err("it is unmapped");
     assert_eq!(why, StoreError::Context);
@@ -127,14 +128,14 @@ fn taking_back_in_an_interrupt() {
     arena.free(block);
 }
 
-/// Rule: what is dropped is held by its neighbours, wiped when it is handed out again, and gives its memory back with
+/// Rule: what is dropped is held by its neighbours, zeroed when it is allocated again, and gives its memory back with
 /// its chunk.
 #[test]
-fn drops_are_held_then_wiped_or_punched() {
+fn drops_are_held_then_zeroed_or_punched() {
     let arena = arena(1);
     let (a, bytes) = take(&arena, 3, 4);
     let (b, _) = take(&arena, 3, 5);
-    let (a, b) = (handed(&arena, a), handed(&arena, b));
+    let (a, b) = (transferred(&arena, a), transferred(&arena, b));
     settles(&arena, 0, 16, 0);
     let memory = arena.memory_bytes().expect("a descriptor");
     arena.free(arena.discard(b).expect("it is stored").expect("the same block"));
@@ -142,7 +143,7 @@ fn drops_are_held_then_wiped_or_punched() {
     assert_eq!(arena.memory_bytes().expect("a descriptor"), memory, "its neighbour holds it");
     let mut again = arena.allocate(AllocRequest::new(order(3)), THREAD).expect("the half that was dropped");
     again.zero();
-    assert!(content(&again).iter().all(|byte| *byte == 0), "somebody's bytes");
+    assert!(content(&again).iter().all(|byte| *byte == 0), "old bytes");
     settles(&arena, 8, 0, 0);
     arena.free(again);
     arena.free(comes_back(&arena, a, &bytes));
@@ -166,11 +167,11 @@ fn nothing_leaks_from_one_owner_to_the_next() {
         match way {
             0 => arena.free(plant(4)),
             1 => {
-                let handle = handed(&arena, plant(4));
+                let handle = transferred(&arena, plant(4));
                 arena.free(arena.discard(handle).expect("it is stored").expect("a block"));
             }
             2 => {
-                let handle = handed(&arena, plant(4));
+                let handle = transferred(&arena, plant(4));
                 settle(&arena);
                 let (lower, upper) = arena.split(handle).expect("it is stored");
                 settle(&arena);
@@ -188,7 +189,7 @@ fn nothing_leaks_from_one_owner_to_the_next() {
                 // Written by a guest, behind the back of the block.
                 let block = arena.allocate(AllocRequest::new(order(4)), THREAD).expect("there is room");
                 let bytes = range(&arena, &block).cast::<[u8; 16]>();
-                // SAFETY: the range is mapped, and nobody else is at it.
+                // SAFETY: the range is mapped, and nothing else is at it.
                 (0..block.bytes() / 16).for_each(|n| unsafe { bytes.add(n).write_volatile(SECRET) });
                 arena.free(block);
             }
@@ -213,26 +214,26 @@ fn nothing_leaks_from_one_owner_to_the_next() {
         for k in [3, 2, 1, 0, 0] {
             let mut block = arena.allocate(AllocRequest::new(order(k)), THREAD).expect("all of it is free");
             block.zero();
-            assert!(content(&block).iter().all(|byte| *byte == 0), "somebody's bytes, way {way}, order {k}");
+            assert!(content(&block).iter().all(|byte| *byte == 0), "old bytes, way {way}, order {k}");
             all.push(block);
         }
         all.into_iter().for_each(|block| arena.free(block));
-        let home = Forebay::<_, _, [Place<_>; 44]>::new(&arena, &arena, 4);
+        let home = Forebay::new(with_lists::<_, 11, 4>(&arena), &arena);
         for _ in 0..3 {
             let mut tile = Buffer::new(&home, order(4));
             assert!(tile.read().expect("there is room").bytes() == 16 * PAGE);
             let mut bytes = vec![1; 16 * PAGE];
             tile.read().expect("it is resident").read_at(0, &mut bytes);
-            assert!(bytes.iter().all(|byte| *byte == 0), "somebody's bytes, way {way}, through a pool");
+            assert!(bytes.iter().all(|byte| *byte == 0), "old bytes, way {way}, through a pool");
             tile.write().expect("it is resident").write_at(0, &[0x5e; 16 * PAGE]);
             tile.evict_mut(Pages::MAX, Evict::TRANSFER, THREAD);
         }
     }
 }
 
-/// Rule: a fresh block stays one only as long as nobody wrote any of it, also where it was cut and joined.
+/// Rule: a fresh block stays one only as long as none of it was written, also where it was split and joined.
 #[test]
-fn joined_blocks_are_wiped() {
+fn joined_blocks_are_zeroed() {
     for written in 0..2 {
         let arena = arena(1);
         let block = arena.allocate(AllocRequest::new(order(4)), THREAD).expect("there is room");
@@ -241,25 +242,25 @@ fn joined_blocks_are_wiped() {
         let [lower, upper] = halves;
         let mut block = arena.join(lower, upper).expect("they are neighbours");
         block.zero();
-        assert!(content(&block).iter().all(|byte| *byte == 0), "half {written} was not wiped");
+        assert!(content(&block).iter().all(|byte| *byte == 0), "half {written} was not zeroed");
         arena.free(block);
     }
 }
 
 /// Rule: the limit is on what is resident. It holds for fresh blocks and for what is taken back; the handle comes back,
-/// and handing something over makes room.
+/// and transferring something makes room.
 #[test]
 fn the_limit_is_on_what_is_resident() {
     let arena = builder(8).limit(Pages::new(24)).create().expect("an arena");
     let (a, a_bytes) = take(&arena, 4, 6);
     let (b, b_bytes) = take(&arena, 3, 7);
     assert_eq!(arena.allocate(AllocRequest::new(Order::PAGE), THREAD).err(), Some(AllocError::Limit));
-    let a = handed(&arena, a);
+    let a = transferred(&arena, a);
     let (c, c_bytes) = take(&arena, 4, 8);
     let Refused { item, why } = arena.take_back(a, THREAD).expect_err("24 pages are resident");
     assert_eq!(why, StoreError::Limit);
-    let b = handed(&arena, b);
-    let c = handed(&arena, c);
+    let b = transferred(&arena, b);
+    let c = transferred(&arena, c);
     let a = comes_back(&arena, item, &a_bytes);
     let b = comes_back(&arena, b, &b_bytes);
     arena.free(a);
@@ -306,12 +307,12 @@ fn blocks_outlive_their_arena() {
     assert!(content(&item) == bytes);
     assert_eq!((other.offset(&item), other.export(&item)), (None, None));
     other.free(item); // leaked, and not mixed in
-    assert_eq!((other.free(), other.resident()), (Pages::new(32), Pages::ZERO));
+    assert_eq!((other.unused(), other.resident()), (Pages::new(32), Pages::ZERO));
 
     let maps = || std::fs::read_to_string("/proc/self/maps").expect("there is one");
     let bytes = 122 << 20_usize; // whole chunks; no other test has a mapping of that size, wherever it is
     let alone = Arena::builder(bytes as u64).create().expect("an arena");
-    let start = alone.window(0).expect("a window").cast::<u8>().addr().get();
+    let start = alone.mapping(0).expect("a window").cast::<u8>().addr().get();
     let heading = format!("{start:x}-{:x} ", start + bytes);
     assert!(maps().contains(&heading));
     drop(alone);
@@ -323,7 +324,7 @@ fn blocks_outlive_their_arena() {
 fn what_can_not_be_made() {
     let why = |builder: Builder| builder.create().expect_err("it can't be").to_string();
     assert!(why(Arena::builder(0)).contains("at least one byte"));
-    assert!(why(builder(1).windows(0)).contains("one window"));
+    assert!(why(builder(1).mappings(0)).contains("one mapping"));
     for chunk in [0, 1, 100, 4095, 4097, 3 * PAGE] {
         assert!(why(Arena::builder(1 << 20).chunk(chunk)).contains("power of two of at least"), "{chunk}");
     }
@@ -355,7 +356,7 @@ fn a_discarded_block_that_was_touched_is_unmapped_again() {
     let arena = arena(1);
     let [a, b] = [0, 1].map(|seed| take(&arena, 3, seed));
     let place = range(&arena, &a.0);
-    let [a, b] = [a.0, b.0].map(|block| handed(&arena, block));
+    let [a, b] = [a.0, b.0].map(|block| transferred(&arena, block));
     settles(&arena, 0, 16, 0);
     let mut touched = arena.discard(a).expect("it is stored").expect("the same block");
     touched.zero();

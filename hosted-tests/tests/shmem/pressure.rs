@@ -3,7 +3,7 @@
 use super::*;
 use forebay::ReclaimTarget;
 
-/// Rule: what may be kept free is what the limit leaves; without a limit nobody can say, and nobody's contents leave.
+/// Rule: what may be kept free is what the limit leaves; without a limit that is not known, and no contents leave.
 #[test]
 fn keeping_memory_free_ends() {
     for (limit, left) in [(Some(112), 80), (None, 112)] {

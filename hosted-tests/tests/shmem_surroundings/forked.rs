@@ -1,16 +1,18 @@
 //! After a fork.
 
-use crate::alone::{Case, Place};
+use crate::alone::{Case, Where};
 use crate::common::{ALL, CX, order};
 use crate::goods::{Block, Goods, MIB, PAGE, compare, page, write};
 use crate::raw::in_fork;
-use forebay::{AllocError, BackingStore, Handle, Order, OwnedBlock, Platform, StoreError, StoreId};
+use forebay::{
+    AllocError, AllocRequest, BackingStore, FrameSource, Handle, Order, OwnedBlock, StoreError, StoreId,
+};
 use forebay_backends::shmem::Arena;
 
 pub(crate) const CASES: &[Case] = &[
-    Case::new("a_child_has_no_right_to_an_arena", Place::Here, no_rights),
-    Case::new("a_child_that_drops_everything_changes_nothing", Place::Here, dropped),
-    Case::new("a_child_makes_an_arena_of_its_own", Place::Here, own),
+    Case::new("a_child_has_no_right_to_an_arena", Where::Here, no_rights),
+    Case::new("a_child_that_drops_everything_changes_nothing", Where::Here, dropped),
+    Case::new("a_child_makes_an_arena_of_its_own", Where::Here, own),
 ];
 
 const COPIES: StoreId = StoreId::new(1).expect("below 16");
@@ -25,14 +27,14 @@ struct Estate {
 
 impl Estate {
     fn new() -> Estate {
-        let arena = Arena::builder(32 * MIB as u64).windows(2).create().unwrap();
+        let arena = Arena::builder(32 * MIB as u64).mappings(2).create().unwrap();
         let block = |n: usize| {
             let mut block = arena.allocate(AllocRequest::new(order(3)), CX).unwrap();
             write(&mut block, n * 8);
             block
         };
         let resident = (0..256).map(block).collect();
-        let stored = (256..512).map(|n| arena.transfer(block(n)).unwrap()).collect();
+        let stored = (256..512).map(|n| arena.transfer(block(n), None).unwrap()).collect();
         let copies = arena.copies(COPIES);
         let copied = (512..520).map(|n| {
             let source = block(n);
@@ -49,7 +51,7 @@ impl Estate {
         self.arena.memory_bytes().unwrap()
     }
 
-    /// Every byte is there; then everything goes home.
+    /// Every byte is there; then everything is freed.
     fn close(self) {
         let Estate { arena, resident, stored, copied } = self;
         let mut blocks = resident;
@@ -89,7 +91,7 @@ fn no_rights() {
         assert_eq!((arena.offset(&resident[0]), arena.export(&resident[0])), (None, None));
 
         let (pfn, order) = (resident[0].pfn(), resident[0].order());
-        let refused = arena.transfer(resident.remove(0)).unwrap_err();
+        let refused = arena.transfer(resident.remove(0), None).unwrap_err();
         assert_eq!(refused.why, StoreError::Unavailable);
         assert_eq!((refused.item.pfn(), refused.item.order()), (pfn, order));
         let (left, right) = refused.item.split().unwrap();
@@ -161,7 +163,7 @@ fn own() {
     let estate = child(Estate::new(), |mut estate| {
         let theirs = |estate: &mut Estate, mine: &Arena| {
             unreachable_bytes(&mut estate.resident[0]);
-            let refused = mine.transfer(estate.resident.pop().unwrap()).unwrap_err();
+            let refused = mine.transfer(estate.resident.pop().unwrap(), None).unwrap_err();
             assert_eq!(refused.why, StoreError::WrongStore, "a block of the parent's");
             assert_eq!(mine.offset(&refused.item), None);
             mine.free(refused.item);
@@ -183,14 +185,14 @@ fn own() {
             );
             let own = Goods::usual();
             own.round();
-            own.all_home();
+            own.all_returned();
         });
         assert_eq!(ended, 0);
-        goods.bring_home(kept);
+        goods.free_all(kept);
     });
     // The parent makes another too.
     let goods = Goods::usual();
     goods.round();
-    goods.all_home();
+    goods.all_returned();
     estate.close();
 }

@@ -1,7 +1,9 @@
 //! An arena with contents that are known byte by byte, watched by the oracle.
 
 use crate::common::{ALL, CX, NONE, order, pages};
-use forebay::{BackingStore, Handle, Order, OwnedBlock, Platform, port::Settled, sync::SpinRawMutex};
+use forebay::{
+    AllocRequest, BackingStore, FrameSource, Handle, Order, OwnedBlock, port::Settled, sync::SpinRawMutex,
+};
 use forebay_backends::Ram;
 use forebay_backends::shmem::{Arena, ArenaBlock};
 use hosted_tests::{Contents, Watched, World, memory};
@@ -55,7 +57,7 @@ pub(crate) struct Goods {
     world: World,
 }
 
-/// Contents while something happens to the arena: 2 MiB in blocks, 4 MiB handed over and settled.
+/// Contents while something happens to the arena: 2 MiB in blocks, 4 MiB transferred and settled.
 pub(crate) struct Kept {
     resident: Vec<Block>,
     stored: Vec<Handle>,
@@ -102,7 +104,7 @@ impl Goods {
     }
 
     #[track_caller]
-    pub(crate) fn hand_over(&self, blocks: Vec<Block>) -> Vec<Handle> {
+    pub(crate) fn transfer_all(&self, blocks: Vec<Block>) -> Vec<Handle> {
         let store = self.watched();
         blocks
             .into_iter()
@@ -117,17 +119,17 @@ impl Goods {
     }
 
     pub(crate) fn settle(&self) -> Settled {
-        self.watched().settle(ALL, CX, &mut |_| panic!("an arena sends nothing home"))
+        self.watched().settle(ALL, CX, &mut |_| panic!("an arena returns nothing"))
     }
 
-    /// Everything once: a few MiB are written, handed over, settled, taken back and compared.
+    /// Everything once: a few MiB are written, transferred, settled, taken back and compared.
     #[track_caller]
     pub(crate) fn round(&self) {
         let before = self.arena.usage();
         let blocks = self.fill(3 * MIB, order(3));
         let bytes = self.arena.memory_bytes().expect("nothing is filtered");
         assert!(bytes >= 3 * MIB as u64, "{bytes} bytes of memory for 3 MiB");
-        let handles = self.hand_over(blocks);
+        let handles = self.transfer_all(blocks);
         let settled = self.settle();
         assert_eq!(settled.error, None);
         let stored = before.reclaimable + before.pending + pages(3 * MIB / PAGE);
@@ -137,15 +139,15 @@ impl Goods {
         self.free(blocks);
     }
 
-    pub(crate) fn release(&self, blocks: Vec<Block>) {
+    pub(crate) fn free(&self, blocks: Vec<Block>) {
         blocks.into_iter().for_each(|block| self.watched().free(block));
     }
 
-    /// Some in blocks and some handed over, in chunks of their own.
+    /// Some in blocks and some transferred, in chunks of their own.
     #[track_caller]
     pub(crate) fn keep(&self) -> Kept {
         let (resident, stored) = (self.fill(2 * MIB, order(3)), self.fill(4 * MIB, order(3)));
-        let stored = self.hand_over(stored);
+        let stored = self.transfer_all(stored);
         let settled = self.settle();
         assert_eq!((settled.error, settled.pending), (None, NONE));
         Kept { resident, stored }
@@ -174,19 +176,19 @@ impl Goods {
         bytes
     }
 
-    /// Takes back, compares, releases; then nobody has anything, and the memory is the system's again.
+    /// Takes back, compares, frees; then nothing is in use, and the memory is the system's again.
     #[track_caller]
-    pub(crate) fn bring_home(&self, kept: Kept) {
+    pub(crate) fn free_all(&self, kept: Kept) {
         self.intact(&kept);
         let blocks = self.take_back(kept.stored);
         self.check(&blocks);
         self.free(blocks);
         self.free(kept.resident);
-        self.all_home();
+        self.all_returned();
     }
 
     #[track_caller]
-    pub(crate) fn all_home(&self) {
+    pub(crate) fn all_returned(&self) {
         let settled = self.settle();
         assert_eq!((settled.error, settled.pending, settled.reclaimable), (None, NONE, NONE));
         self.world.validate();

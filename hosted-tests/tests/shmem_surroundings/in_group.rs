@@ -3,18 +3,19 @@
 //! No case takes memory that the arena does not know of while the group is full: what is collected has room
 //! beforehand.
 
-use crate::alone::{Case, Place};
+use crate::alone::{Case, Where};
 use crate::common::{ALL, CX, order};
 use crate::goods::{MIB, PAGE, compare, empty, page, ram, write};
 use forebay::{
-    AllocError, BackingStore, Handle, Order, OwnedBlock, Platform, StoreError, StoreId, sync::RawMutex,
+    AllocError, AllocRequest, BackingStore, FrameSource, Handle, Order, OwnedBlock, StoreError, StoreId,
+    sync::RawMutex,
 };
 use forebay_backends::shmem::{Arena, ArenaBlock, Builder, GroupLimit, OsLock};
 use std::sync::Barrier;
 use std::thread;
 
 const LIMIT: u64 = 48 << 20;
-const HERE: Place = Place::InGroup(LIMIT);
+const HERE: Where = Where::InGroup(LIMIT);
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("a_full_group_refuses_and_never_kills", HERE, || fill_up(&builder(), Order::PAGE)),
@@ -25,7 +26,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("the_same_with_large_blocks_over_small_chunks", HERE, || {
         fill_up(&builder().chunk(PAGE), order(6))
     }),
-    Case::new("the_same_with_two_windows", HERE, || fill_up(&builder().windows(2), order(3))),
+    Case::new("the_same_with_two_windows", HERE, || fill_up(&builder().mappings(2), order(3))),
     Case::new("threads_that_fill_a_group_together_are_refused", HERE, || together(&builder(), order(9))),
     Case::new("the_same_with_threads_and_small_chunks", HERE, || {
         together(&builder().chunk(64 << 10), order(4))
@@ -40,7 +41,7 @@ fn builder() -> Builder {
 
 fn arena(builder: &Builder) -> Arena {
     let arena = builder.create().expect("it takes no memory yet");
-    assert_eq!(arena.surroundings().group_limit, GroupLimit::Bytes(LIMIT), "the group is seen");
+    assert_eq!(arena.host_report().group_limit, GroupLimit::Bytes(LIMIT), "the group is seen");
     arena
 }
 
@@ -99,7 +100,7 @@ fn fill_up(builder: &Builder, order: Order) {
     let before = arena.memory_bytes().unwrap();
     for place in &mut handles[..count / 2] {
         let block = place.take().map(|handle| arena.discard(handle).unwrap());
-        arena.free(block.flatten().expect("it was handed over"));
+        arena.free(block.flatten().expect("it was transferred"));
     }
     assert_eq!(arena.settle(ALL, CX, &mut |_| ()).error, None);
     let freed = before - arena.memory_bytes().unwrap();
@@ -132,7 +133,7 @@ fn together(builder: &Builder, order: Order) {
     let mut lists: [_; THREADS] = std::array::from_fn(|_| list(256 * MIB / PAGE / pages));
     let start = &Barrier::new(THREADS);
     for _ in 0..5 {
-        // Nobody writes meanwhile: so they are at it all the time.
+        // Nothing is written meanwhile: so they allocate all the time.
         thread::scope(|threads| {
             for blocks in &mut lists {
                 threads.spawn(move || {

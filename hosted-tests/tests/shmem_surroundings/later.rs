@@ -1,23 +1,23 @@
 //! System calls that are refused once an arena has contents. A filter goes with its thread, so that what it did can be
 //! looked at without it.
 
-use crate::alone::{Case, Place};
+use crate::alone::{Case, Where};
 use crate::common::{ALL, CX, NONE, order, pages};
 use crate::filter::{Refuse, refused};
 use crate::goods::{Goods, MIB, PAGE, assert_zeros, compare, empty, page, ram, write};
-use forebay::{AllocError, BackingStore, Context, Order, OwnedBlock, Platform, StoreError};
+use forebay::{AllocError, AllocRequest, BackingStore, Context, FrameSource, Order, OwnedBlock, StoreError};
 use forebay_backends::shmem::{Arena, Usage};
 use hosted_tests::pages::entries;
 use rustix::io::Errno;
 use std::ptr::NonNull;
 
 pub(crate) const CASES: &[Case] = &[
-    Case::new("memory_that_cannot_be_populated_is_an_error", Place::Here, populate),
-    Case::new("what_cannot_be_unmapped_stays_pending", Place::Here, unmap),
-    Case::new("what_was_unmapped_from_some_windows_is_brought_in", Place::Here, unmap_from_some_windows),
-    Case::new("what_cannot_be_dropped_is_wiped_before_it_is_reused", Place::Here, drop_memory),
-    Case::new("a_chunk_that_cannot_be_dropped_is_still_unmapped", Place::Here, dropped_and_unmapped),
-    Case::new("everything_is_refused_and_given_back", Place::Here, everything),
+    Case::new("memory_that_cannot_be_populated_is_an_error", Where::Here, populate),
+    Case::new("what_cannot_be_unmapped_stays_pending", Where::Here, unmap),
+    Case::new("what_was_unmapped_from_some_windows_is_brought_in", Where::Here, unmap_from_some_windows),
+    Case::new("what_cannot_be_dropped_is_zeroed_before_it_is_reused", Where::Here, drop_memory),
+    Case::new("a_chunk_that_cannot_be_dropped_is_still_unmapped", Where::Here, dropped_and_unmapped),
+    Case::new("everything_is_refused_and_given_back", Where::Here, everything),
 ];
 
 const POPULATE: [i32; 2] = [libc::MADV_POPULATE_READ, libc::MADV_POPULATE_WRITE];
@@ -57,16 +57,16 @@ fn populate() {
         goods.intact(&kept);
         assert_eq!(goods.settle().error, None);
         assert_eq!(goods.arena.usage(), before, "{why}");
-        goods.bring_home(kept);
+        goods.free_all(kept);
     }
 }
 
 /// Rule: a settle that fails says so, what it could not unmap stays pending, and the next one does it.
 fn unmap() {
     for windows in [1, 3] {
-        let goods = Goods::new(Arena::builder(32 * MIB as u64).windows(windows).create().unwrap());
+        let goods = Goods::new(Arena::builder(32 * MIB as u64).mappings(windows).create().unwrap());
         let kept = goods.keep();
-        let more = goods.hand_over(goods.fill(2 * MIB, order(4)));
+        let more = goods.transfer_all(goods.fill(2 * MIB, order(4)));
         refused(&[Refuse::advice(libc::MADV_DONTNEED, Errno::PERM)], || {
             for _ in 0..2 {
                 let settled = goods.settle();
@@ -80,25 +80,25 @@ fn unmap() {
         });
         let blocks = goods.take_back(more);
         goods.check(&blocks);
-        let more = goods.hand_over(blocks);
+        let more = goods.transfer_all(blocks);
         let settled = goods.settle();
         assert_eq!((settled.error, settled.pending), (None, NONE));
         let blocks = goods.take_back(more);
         goods.check(&blocks);
         goods.free(blocks);
-        goods.bring_home(kept);
+        goods.free_all(kept);
     }
 }
 
 /// Rule: what could be unmapped from some windows only does not count as mapped: who takes it back brings it in, and
 /// waits for that.
 fn unmap_from_some_windows() {
-    let arena = Arena::builder(32 * MIB as u64).windows(3).create().unwrap();
+    let arena = Arena::builder(32 * MIB as u64).mappings(3).create().unwrap();
     let mut block = arena.allocate(AllocRequest::new(order(9)), CX).unwrap();
     write(&mut block, 0);
     let at = arena.offset(&block).unwrap() as usize;
     let address =
-        |window| arena.window(window).unwrap().cast::<u8>().map_addr(|a| a.checked_add(at).unwrap());
+        |window| arena.mapping(window).unwrap().cast::<u8>().map_addr(|a| a.checked_add(at).unwrap());
     let handle = arena.transfer(block, None).unwrap();
     let second = Refuse::advice(libc::MADV_DONTNEED, Errno::PERM).at(address(1).addr().get());
     refused(&[second], || {
@@ -141,7 +141,7 @@ fn drop_memory() {
         goods.intact(&kept);
         goods.free(blocks);
     });
-    goods.bring_home(kept);
+    goods.free_all(kept);
     assert!(goods.in_memfd(at) == [0; PAGE], "the system has it back");
 }
 
@@ -149,7 +149,7 @@ fn drop_memory() {
 /// may wait for it.
 fn dropped_and_unmapped() {
     let goods = Goods::usual();
-    let stored = goods.hand_over(goods.fill(2 * MIB, order(9)));
+    let stored = goods.transfer_all(goods.fill(2 * MIB, order(9)));
     assert_eq!(goods.settle().error, None);
     for handle in stored {
         let block = goods.watched().discard(handle).unwrap().expect("it is a block");
@@ -167,7 +167,7 @@ fn dropped_and_unmapped() {
     block.zero();
     assert_zeros(&block);
     goods.watched().free(block);
-    goods.all_home();
+    goods.all_returned();
 }
 
 /// Rule: with every call refused that an arena makes, whatever is asked of it is an error that gives back what was
@@ -194,13 +194,13 @@ fn everything() {
         let refused = goods.watched().take_back(Goods::pick(&mut kept), CX).unwrap_err();
         Goods::put(&mut kept, refused.item);
         // No system is needed for these.
-        let handles = goods.hand_over(spare);
+        let handles = goods.transfer_all(spare);
         let blocks = goods.take_back(handles);
         goods.check(&blocks);
-        let mut handles = goods.hand_over(blocks);
+        let mut handles = goods.transfer_all(blocks);
         let settled = goods.settle();
         assert_eq!(settled.error, Some(StoreError::Io));
-        // What could not be brought in is pending too: nobody knows how much of it was.
+        // What could not be brought in is pending too: it is not known how much of it was.
         assert_eq!(settled.pending, pages(3 * MIB / PAGE));
         let refused = goods.watched().take_back(handles.remove(0), CX).unwrap_err();
         handles.insert(0, refused.item);
@@ -209,5 +209,5 @@ fn everything() {
     let blocks = goods.take_back(spare);
     goods.check(&blocks);
     goods.free(blocks);
-    goods.bring_home(kept);
+    goods.free_all(kept);
 }

@@ -8,6 +8,7 @@ use forebay::{
 };
 use forebay_backends::{Ram, RamBlock, Region};
 use hosted_tests::conformance::{content, fill, order, pattern};
+use hosted_tests::kit::sweep;
 use hosted_tests::memory::{leak, words};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -22,7 +23,7 @@ type ComesIn = Box<dyn FnOnce()>;
 
 thread_local! {
     /// What comes in, and how many steps later.
-    static NEXT: RefCell<Option<(usize, ComesIn)>> = const { RefCell::new(None) };
+    static NEXT: RefCell<Option<(u32, ComesIn)>> = const { RefCell::new(None) };
 }
 
 /// Lets something in before the lock is taken.
@@ -51,13 +52,13 @@ type Source = Ram<Raw, PAGE>;
 type Slow<B, const N: usize> = Region<Raw, B, PAGE, N>;
 
 /// Before step number `step` of what follows.
-fn before_step(step: usize, come_in: impl FnOnce() + 'static) {
+fn before_step(step: u32, come_in: impl FnOnce() + 'static) {
     NEXT.set(Some((step, Box::new(come_in))));
 }
 
-/// Whether it did not come in: there were fewer steps.
-fn none_left() -> bool {
-    NEXT.take().is_some()
+/// Whether it came in: else there were fewer steps.
+fn came_in() -> u32 {
+    u32::from(NEXT.take().is_none())
 }
 
 fn source(pages: usize) -> &'static Source {
@@ -83,7 +84,7 @@ fn block(source: &Source, k: u8, seed: u64) -> RamBlock<PAGE> {
 /// Rule: memory may be given while another context looks for some: that finds it or not, and never anything else.
 #[test]
 fn memory_is_given_while_another_looks_for_it() {
-    for step in 0.. {
+    let swept = sweep("step of an allocation", |_, step| {
         let ram: &'static Source = Box::leak(Box::new(Source::new()));
         let memory = leak(9 * PAGE, 0);
         let addresses = memory.as_ptr_range();
@@ -91,38 +92,39 @@ fn memory_is_given_while_another_looks_for_it() {
             ram.add(memory, words(Source::metadata_words(9 * PAGE))).expect("good memory");
         });
         let found = ram.allocate(AllocRequest::new(order(1)), Context::THREAD);
-        if none_left() {
-            break;
-        }
+        let came = came_in();
         if let Ok(mut block) = found {
             assert!(addresses.contains(&block.as_ptr()), "{block:?} is none of {addresses:?}");
             fill(&mut block, 1);
             ram.free(block);
         }
-        assert_eq!(ram.unused(), Pages::new(9));
-    }
+        assert_eq!(ram.unused(), Pages::new(if came > 0 { 9 } else { 0 }));
+        came
+    });
+    swept.at_least(2);
 }
 
 /// Rule: two may give memory at once: each piece is there then, or comes back.
 #[test]
 fn two_give_memory_at_once() {
-    for step in 0.. {
+    let swept = sweep("step of giving memory", |_, step| {
         let ram: &'static Source = Box::leak(Box::new(Source::new()));
         let add = |pages| ram.add(leak(pages * PAGE, 0), words(Source::metadata_words(pages * PAGE)));
         before_step(step, move || assert_eq!(add(3).unwrap(), 3 * PAGE));
         assert_eq!(add(5).unwrap(), 5 * PAGE);
-        if none_left() {
-            break;
-        }
-        assert_eq!((ram.unused(), ram.total()), (Pages::new(8), Pages::new(8)));
-        assert!(add(1).is_err());
-    }
+        let came = came_in();
+        let pages = Pages::new(if came > 0 { 8 } else { 5 });
+        assert_eq!((ram.unused(), ram.total()), (pages, pages));
+        assert_eq!(add(1).is_err(), came > 0);
+        came
+    });
+    swept.at_least(15);
 }
 
 /// Rule: a region has one piece of memory, from the first that gives it, and what comes too late comes back whole.
 #[test]
 fn two_give_a_region_memory_at_once() {
-    for step in 0.. {
+    let swept = sweep("step of giving memory", |_, step| {
         let region: &'static Slow<RamBlock<PAGE>, 2> = Box::leak(Box::new(Slow::new(StoreId::DEFAULT)));
         let init = |pages| {
             let meta = words(Slow::<RamBlock<PAGE>, 2>::metadata_words(pages * PAGE));
@@ -132,16 +134,17 @@ fn two_give_a_region_memory_at_once() {
         let other = Rc::clone(&first);
         before_step(step, move || other.set(Some(init(3))));
         let second = init(5);
-        if none_left() {
-            break;
-        }
-        match (first.get().unwrap(), second) {
-            (Ok(given), Err(back)) | (Err(back), Ok(given)) => {
+        let came = came_in();
+        match (first.get(), second) {
+            (None, Ok(given)) => assert_eq!((came, given), (0, 5 * PAGE)),
+            (Some(Ok(given)), Err(back)) | (Some(Err(back)), Ok(given)) => {
                 assert_eq!((given + back, region.total().get() * PAGE), (8 * PAGE, given));
             }
             other => panic!("{other:?}"),
         }
-    }
+        came
+    });
+    swept.at_least(12);
 }
 
 /// A block that stops in the middle of being copied into, where it is told to.
@@ -225,7 +228,7 @@ fn what_another_reads_is_busy_or_there() {
 fn room_and_entries_that_are_free_are_there_for_others() {
     let source = source(1 << 14);
     // A write-out ends while one page is left.
-    for step in 0.. {
+    let swept = sweep("step of a write-out", |_, step| {
         let two = region::<_, 2>(2);
         let _first = two.transfer(block(source, 0, 1), None).unwrap();
         let next = block(source, 0, 2);
@@ -233,12 +236,11 @@ fn room_and_entries_that_are_free_are_there_for_others() {
             let _second = two.transfer(next, None).map_err(|r| r.why).expect("one page is left");
         });
         two.write_out_now(usize::MAX, &mut |b| source.free(b));
-        if none_left() {
-            break;
-        }
-    }
+        came_in()
+    });
+    swept.at_least(15);
     // A save takes the room that an entry had, not the entry.
-    for step in 0.. {
+    let swept = sweep("step of a save", |_, step| {
         let region = region::<RamBlock<PAGE>, 1>(32);
         let first = region.transfer(block(source, 0, 1), None).unwrap();
         source.free(region.take_back(first, Context::THREAD).unwrap());
@@ -250,8 +252,7 @@ fn room_and_entries_that_are_free_are_there_for_others() {
             assert!(!matches!(came, Err(StoreError::Backlog)), "nothing waits: {came:?}");
         });
         let _ = region.save(&large, order(1), None, Context::THREAD);
-        if none_left() {
-            break;
-        }
-    }
+        came_in()
+    });
+    swept.at_least(15);
 }

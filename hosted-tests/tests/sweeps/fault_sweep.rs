@@ -99,39 +99,26 @@ fn scenario<'w>(world: &World, near: &Near, home: &Home<'w>) -> [u32; 2] {
 }
 
 /// Runs the scenario with these faults; how many calls failed, of platform and store.
-fn run(near: &Near, far: &Far, faults_of_platform: Faults, faults_of_store: Faults) -> [u32; 2] {
-    let world = World::new(Contents::Compared);
-    let platform = Watched::platform(AllPorts(Faulty::new(Machine::new(near))), &world);
+fn run(near: &Near, far: &Far, world: &World, [of_platform, of_store]: [Faults; 2]) -> [u32; 2] {
+    let platform = Watched::platform(AllPorts(Faulty::new(Machine::new(near))), world);
     let platform = WithLists(platform, FreeListArray::new());
-    let home: Home<'_> = Forebay::new(platform, Watched::new(Faulty::new(far), &world));
-    home.platform().0.inner().set(faults_of_platform);
-    home.store().inner().set(faults_of_store);
-    let failed = scenario(&world, near, &home);
+    let home: Home<'_> = Forebay::new(platform, Watched::new(Faulty::new(far), world));
+    home.platform().0.inner().set(of_platform);
+    home.store().inner().set(of_store);
+    let failed = scenario(world, near, &home);
     drop(home);
-    all_returned(&world, near, far);
+    all_returned(world, near, far);
     failed
 }
 
-const NEVER: Faults = Faults { kth: None, per_mille: 0, seed: 0 };
-
-fn kth(k: u32) -> Faults {
-    Faults { kth: Some(k), ..NEVER }
-}
-
-/// Rule: any one call of the platform may fail: allocation, change of mode, hook.
+/// Rule: any one call of the platform may fail (allocation, change of mode, hook), and any one of the store (transfer, take
+/// back, save, load, split, settle).
 #[test]
-fn each_call_of_the_platform_fails_once() {
+fn each_call_fails_once() {
     let (near, far) = (near(64), far(64));
-    let calls = (0..).take_while(|k| run(&near, &far, kth(*k), NEVER) == [1, 0]).count();
-    assert!(calls > 100, "only {calls} calls: the scenario reaches too little");
-}
-
-/// Rule: any one call of the store may fail: transfer, take back, save, load, split, settle.
-#[test]
-fn each_call_of_the_store_fails_once() {
-    let (near, far) = (near(64), far(64));
-    let calls = (0..).take_while(|k| run(&near, &far, NEVER, kth(*k)) == [0, 1]).count();
-    assert!(calls > 100, "only {calls} calls: the scenario reaches too little");
+    let swept = sweep_calls("scenario", |world, _, faults| run(&near, &far, world, faults));
+    println!("{swept:?}");
+    swept.into_iter().for_each(|swept| swept.at_least(101));
 }
 
 /// Rule: however many fail, on both sides at once.
@@ -141,7 +128,8 @@ fn many_calls_fail() {
     for seed in 1..=120 {
         let per_mille = [30, 150, 400, 800][seed as usize % 4];
         let faults = |seed| Faults { per_mille, seed, ..NEVER };
-        let [platform, store] = run(&near, &far, faults(seed), faults(seed * 7919));
+        let world = World::new(Contents::Compared);
+        let [platform, store] = run(&near, &far, &world, [faults(seed), faults(seed * 7919)]);
         assert!(platform + store > 0);
     }
 }

@@ -14,7 +14,6 @@ type Index = EvictionIndex<SpinRawMutex, Words>;
 type Buf<'h, 'w> = Buffer<&'h Home<'w>, Indexed<'h, [Slot<Plat<'w>>; 4], SpinRawMutex, Words>>;
 
 const BUFFERS: usize = 4;
-const NEVER: Faults = Faults { kth: None, per_mille: 0, seed: 0 };
 
 /// What a reclaim is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -158,21 +157,23 @@ fn home<'w>(near: &'w Near, far: &'w Far, world: &'w World) -> Home<'w> {
 }
 
 /// The same with these faults, and everything is in the source at the end.
-fn run(call: Call, cx: Context, end: End, near: &Near, far: &Far, faults: [Faults; 2]) -> [u32; 2] {
-    let world = World::new(Contents::Compared);
-    let home = home(near, far, &world);
+fn run(
+    call: Call,
+    cx: Context,
+    end: End,
+    (near, far): (&Near, &Far),
+    world: &World,
+    faults: [Faults; 2],
+) -> [u32; 2] {
+    let home = home(near, far, world);
     home.platform().0.inner().set(faults[0]);
     home.store().inner().set(faults[1]);
-    let failed = live(&world, &home, call, cx, end);
+    let failed = live(world, &home, call, cx, end);
     assert_eq!(home.stats().leaked, NONE);
     home.pool().trim(Zones::ALL, ALL, CX);
     drop(home);
-    all_returned(&world, near, far);
+    all_returned(world, near, far);
     failed
-}
-
-fn kth(k: u32) -> Faults {
-    Faults { kth: Some(k), ..NEVER }
 }
 
 /// Rule: any one call of platform or store may fail, in each kind of reclaim, in each context.
@@ -180,13 +181,13 @@ fn kth(k: u32) -> Faults {
 fn each_call_fails_once() {
     let (near, far) = (near(24), far(64));
     for call in CALLS {
-        for (cx, least) in [(CX, 60), (Context::INTERRUPT, 40)] {
-            let of = |k: u32| ENDS[k as usize % ENDS.len()];
-            let platform =
-                (0..).take_while(|k| run(call, cx, of(*k), &near, &far, [kth(*k), NEVER])[0] == 1).count();
-            let store =
-                (0..).take_while(|k| run(call, cx, of(*k), &near, &far, [NEVER, kth(*k)])[1] == 1).count();
-            assert!(platform > least && store > least, "{call:?} {cx:?}: only {platform} and {store} failed");
+        for (cx, least) in [(CX, 61), (Context::INTERRUPT, 41)] {
+            let swept = sweep_calls((call, cx), |world, k, faults| {
+                let end = ENDS[k as usize % ENDS.len()];
+                run(call, cx, end, (&near, &far), world, faults)
+            });
+            println!("{call:?} {cx:?}: {swept:?}");
+            swept.into_iter().for_each(|swept| swept.at_least(least));
         }
     }
 }
@@ -200,7 +201,8 @@ fn many_calls_fail() {
         let n = seed as usize;
         let faults = |seed| Faults { per_mille: [30, 150, 400, 800][n % 4], seed, ..NEVER };
         let cx = [CX, Context::NO_IO, Context::INTERRUPT][n % 3];
-        let failed = run(CALLS[n % 5], cx, ENDS[n % 3], &near, &far, [faults(seed), faults(seed * 7919)]);
+        let (world, faults) = (World::new(Contents::Compared), [faults(seed), faults(seed * 7919)]);
+        let failed = run(CALLS[n % 5], cx, ENDS[n % 3], (&near, &far), &world, faults);
         sum += failed[0] + failed[1];
     }
     assert!(sum > 1000, "only {sum} failed");
