@@ -59,3 +59,17 @@ pub fn order(n: u8) -> Order {
 pub fn pages(n: usize) -> Pages {
     Pages::new(n)
 }
+
+/// Pages whose frames are in the source again after a reclaim.
+pub fn freed(report: &Report) -> Pages {
+    report.evicted.freed() + report.settled.freed
+}
+
+/// Where a device finds byte `at` of a buffer.
+pub fn dma_address<H: Home, T: Slots<Platform = H::Platform>, A: Access>(
+    guard: &Guard<'_, H, T, A>,
+    at: usize,
+) -> Option<DmaAddr> {
+    let segment = guard.segments().find(|s| (s.at..s.at + s.bytes).contains(&at))?;
+    DmaAddr::new(segment.address.get() + (at - segment.at) as u64)
+}

@@ -107,7 +107,7 @@ fn addressed<'h, 'm, 'w>(
 
 /// The address of each page, all of which there are, as a test sees them.
 fn addresses<'w>(guard: &ReadGuard<'_, &Pooled<'w>, Addressed<'_, Slots8<'_, 'w>>>) -> Vec<u64> {
-    (0..8).map(|page| guard.address(page * PAGE).unwrap().get()).collect()
+    (0..8).map(|page| dma_address(&guard, page * PAGE).unwrap().get()).collect()
 }
 
 /// Rule: a block is mapped once, as a whole; each of its pages has the next address.
@@ -118,10 +118,10 @@ fn a_block_is_mapped_once_and_each_page_has_its_address() {
         let mut arrays = arrays();
         let buffer = addressed(home, &mut arrays);
         let guard = buffer.read().unwrap();
-        let first = guard.address(0).unwrap().get();
+        let first = dma_address(&guard, 0).unwrap().get();
         assert_eq!(addresses(&guard), (0..8).map(|n| first + n * PAGE as u64).collect::<Vec<_>>());
-        assert_eq!(guard.address(PAGE + 7).unwrap().get(), first + PAGE as u64 + 7);
-        assert_eq!(guard.address(8 * PAGE), None, "past the end");
+        assert_eq!(dma_address(&guard, PAGE + 7).unwrap().get(), first + PAGE as u64 + 7);
+        assert_eq!(dma_address(&guard, 8 * PAGE), None, "past the end");
         drop(guard);
         drop(buffer.write().unwrap());
         assert_eq!(iommu.calls(), (1, 0), "it stays mapped between two guards");
@@ -144,7 +144,7 @@ fn several_blocks_make_a_scatter_list() {
         for (segment, (byte, block)) in list.iter().zip(guard.blocks()) {
             assert_eq!((segment.at, segment.bytes), (at, block.bytes()));
             assert_eq!(segment.at, byte);
-            assert_eq!(Some(segment.address), guard.address(at));
+            assert_eq!(Some(segment.address), dma_address(&guard, at));
             at += segment.bytes;
         }
         assert_eq!(at, 8 * PAGE);
@@ -449,7 +449,7 @@ fn a_buffer_without_addresses_is_never_mapped() {
         let buffer = Buffer::new(home, order(2));
         fill(&buffer, 1);
         let guard = buffer.read().unwrap();
-        assert_eq!((guard.address(0), guard.segments().count()), (None, 0));
+        assert_eq!((dma_address(&guard, 0), guard.segments().count()), (None, 0));
         assert_eq!(guard.sync_for_device(0..9), 9);
         drop(guard);
         assert_eq!(iommu.calls(), (0, 0));
@@ -466,9 +466,9 @@ fn a_larger_unit_has_one_address_for_each_slot() {
         let slots: &mut [Slot<Plat<'_>>] = &mut arrays.0;
         let buffer = Buffer::with_slots(home, Addressed::new(slots, &mut arrays.1).unwrap(), order(2));
         let guard = buffer.read().unwrap();
-        let first = guard.address(0).unwrap().get();
+        let first = dma_address(&guard, 0).unwrap().get();
         for at in [1, PAGE, 4 * PAGE - 1, 4 * PAGE, 8 * PAGE - 1] {
-            assert_eq!(guard.address(at).unwrap().get(), first + at as u64);
+            assert_eq!(dma_address(&guard, at).unwrap().get(), first + at as u64);
         }
         drop(guard);
         assert_eq!(iommu.calls(), (1, 0));
@@ -499,14 +499,14 @@ fn a_leaked_buffer_leaves_no_address() {
     let home = rig.forebay(&machine);
     let mut arrays = arrays();
     let leaked = addressed(&home, &mut arrays);
-    let old = leaked.read().unwrap().address(0);
+    let old = dma_address(&leaked.read().unwrap(), 0);
     std::mem::forget(leaked);
     assert_eq!(arrays.1[0], old, "it is still in the table");
     let buffer = addressed(&home, &mut arrays);
     let guard = buffer.read().unwrap();
-    assert_ne!(guard.address(0), old, "that is another block's");
+    assert_ne!(dma_address(&guard, 0), old, "that is another block's");
     let first = guard.blocks().next().unwrap().1.pfn();
-    assert_eq!(rig.world.address(first), guard.address(0));
+    assert_eq!(rig.world.address(first), dma_address(&guard, 0));
 }
 
 /// Rule: unless the platform has its own map, a device uses the physical address. What is no address is refused.

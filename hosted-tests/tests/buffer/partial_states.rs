@@ -343,7 +343,7 @@ fn a_resumed_restore_keeps_to_the_alignment() {
                     let (size, what) =
                         (block.order().pages().get(), format!("{how:?}, {stop}, {first:b}, {second:b}"));
                     assert_eq!((at / PAGE % size, at), (0, next), "{what}: {block:?}");
-                    assert!(block.order() >= buffer.unit(), "{what}: {block:?}");
+                    assert!(block.order() >= order(unit), "{what}: {block:?}");
                     seen[usize::from(block.order().get())] += 1;
                     next = at + block.bytes();
                 }

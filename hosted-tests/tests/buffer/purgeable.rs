@@ -39,7 +39,7 @@ fn what_is_not_needed_is_dropped() {
     let before = world.frames_out();
     let report = home.reclaim([&kept, &dropped], pages(1), PURGE, CX);
     assert_eq!(
-        (report.evicted.purged, report.freed()),
+        (report.evicted.purged, freed(&report)),
         (pages(4), pages(4)),
         "all of it, whatever was wanted"
     );

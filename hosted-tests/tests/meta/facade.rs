@@ -134,7 +134,7 @@ macro_rules! goes_out_and_comes_back {
             assert_eq!(HOME.platform().unused(), pages(4));
             // Two of three, as asked: to the byte, rounded up to whole buffers.
             let report = HOME.transfer(&BUFFERS, LEN + 1);
-            assert_eq!((report.evicted.transferred, report.freed()), (pages(8), pages(0)));
+            assert_eq!((report.evicted.transferred, hosted_tests::kit::freed(&report)), (pages(8), pages(0)));
             assert_eq!(report.settled.pending, pages(8));
             assert_eq!(HOME.platform().unused(), pages(4), "nothing is free before it is written out");
             // A byte more than a buffer: one is written out, the other begun.
@@ -178,7 +178,7 @@ fn without_memory_everything_says_so() {
     assert_eq!(HOME.transfer(&[&buffer], 1).evicted.moved(), Pages::ZERO);
     assert_eq!(HOME.write_out(usize::MAX), 0);
     let report = HOME.reclaim(&[&buffer], Pages::MAX, Evict::ANY, Context::THREAD);
-    assert_eq!(report.freed(), Pages::ZERO);
+    assert_eq!(hosted_tests::kit::freed(&report), Pages::ZERO);
     assert!(format!("{HOME:?}").starts_with("Forebay"));
 }
 

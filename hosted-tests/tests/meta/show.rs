@@ -74,7 +74,7 @@ fn a_forebay_is_readable() {
     assert_eq!(home.to_string(), expected);
     let stats = home.stats();
     let ready = home.pool().ready(Zones::ALL);
-    assert_eq!((ready, stats.pending, stats.freed()), (pages(1), pages(2), pages(2)));
+    assert_eq!((ready, stats.pending, stats.evicted.freed() + stats.settled), (pages(1), pages(2), pages(2)));
     let blocks: Vec<_> = home.pool().lists().map(|list| (list.order, list.counts.ready)).collect();
     assert_eq!(blocks, [(order(0), 1), (order(1), 0)]);
     assert_eq!(
@@ -85,5 +85,8 @@ fn a_forebay_is_readable() {
 
     assert_eq!(home.settle(ALL, CX).freed, pages(2));
     let stats = home.stats();
-    assert_eq!((stats.pending, stats.settled, stats.freed()), (NONE, pages(2), pages(4)));
+    assert_eq!(
+        (stats.pending, stats.settled, stats.evicted.freed() + stats.settled),
+        (NONE, pages(2), pages(4))
+    );
 }

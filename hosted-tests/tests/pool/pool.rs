@@ -219,11 +219,7 @@ fn halves_are_returned_one_by_one() {
     let pfn = whole.pfn();
     let (lower, upper) = whole.split().unwrap();
     let (a, b) = upper.split().unwrap();
-    assert_eq!(
-        [lower.pfn(), a.pfn(), b.pfn()].map(|p| p.get() - pfn.0),
-        [0, 4, 6],
-        "in order, without a gap"
-    );
+    assert_eq!([lower.pfn(), a.pfn(), b.pfn()].map(|p| p.0 - pfn.0), [0, 4, 6], "in order, without a gap");
     for block in [a, lower, b] {
         source.free(block);
         world.validate();

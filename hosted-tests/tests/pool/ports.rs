@@ -100,7 +100,7 @@ impl Accounting for Every<'_> {
         core::num::NonZeroUsize::new(40 + id.0).map(Charge)
     }
     fn uncharge(&self, charge: Charge, pages: Pages) {
-        assert_eq!(charge.get(), 47);
+        assert_eq!(charge.0.get(), 47);
         self.count(|calls| calls.uncharged += pages.get());
     }
 }
@@ -144,7 +144,7 @@ fn run<P: Platform<Block = Block>>(home: &Forebay<P, &Far>, mode: P::Mode) -> Se
     let physical = guard.blocks().map(|(_, block)| (block.pfn().0 * PAGE) as u64).next().unwrap();
     let seen = Seen {
         slice: slice.map(<[u8]>::len),
-        window: guard.address(PAGE).unwrap().get() - physical - PAGE as u64,
+        window: dma_address(&guard, PAGE).unwrap().get() - physical - PAGE as u64,
     };
     drop(guard);
     for how in [Evict::TRANSFER, Evict::COPY] {
@@ -552,7 +552,7 @@ fn defaults_of_hooks_accounting_and_slices() {
     for port in accounting {
         for id in [0, 7, usize::MAX - 1] {
             let payer = port.charge(BufferId(id), Pages::MAX, Context::INTERRUPT).unwrap();
-            assert_eq!(payer.get(), id);
+            assert_eq!(payer.0.get(), id);
             port.uncharge(payer, Pages::MAX);
         }
     }

@@ -94,7 +94,7 @@ fn the_walk_passes_over_busy_and_bad_buffers() {
     let all = [0, 2, 1].map(|n| Buffer::new(home, order(n)));
     all.iter().for_each(|b| fill(b, 9));
     let report = home.reclaim(&all, ALL, Evict::ANY, CX);
-    assert_eq!((report.evicted.copied, report.freed()), (pages(3), pages(3)));
+    assert_eq!((report.evicted.copied, freed(&report)), (pages(3), pages(3)));
     assert_eq!(report.evicted.why, Some(RefusalReason::Store(StoreError::TooLarge)));
     all.iter().for_each(|b| check(b, 9));
     drop(all);
@@ -142,8 +142,8 @@ fn what_is_wanted_is_overshot_by_less_than_a_block() {
             let report = home.reclaim(&all, pages(want), how, CX);
             let moved = report.evicted.moved().get();
             assert!(moved >= want.min(22) && moved < want + 8, "{moved} of {want}");
-            let freed = if how == Evict::COPY { moved } else { 0 };
-            assert_eq!((report.freed(), near.unused()), (pages(freed), pages(64 - 22 + freed)));
+            let copied = if how == Evict::COPY { moved } else { 0 };
+            assert_eq!((freed(&report), near.unused()), (pages(copied), pages(64 - 22 + copied)));
             world.validate();
             tiles.iter().for_each(|t| check(t, 1));
             check(&many, 2);
@@ -173,7 +173,7 @@ fn the_store_is_settled_once_and_not_written_out() {
         let report = home.reclaim(&tiles, pages(want), Evict::TRANSFER, CX);
         let mut expected = Settled::default();
         expected.pending = pages(pending);
-        assert_eq!((report.evicted.moved(), report.settled, report.freed()), (pages(moved), expected, NONE));
+        assert_eq!((report.evicted.moved(), report.settled, freed(&report)), (pages(moved), expected, NONE));
         assert_eq!(settles(&log), [expected]);
     }
     let empty = home.reclaim(&none, ALL, Evict::ANY, CX);
@@ -230,7 +230,7 @@ fn small_walks_go_on_with_the_same_buffer() {
     buffers.iter().for_each(|b| fill(b, 1));
     let mut stored = vec![0; 8];
     for n in 0..20 {
-        assert_eq!(home.reclaim(&buffers[..], pages(1), Evict::COPY, CX).freed(), pages(1));
+        assert_eq!(freed(&home.reclaim(&buffers[..], pages(1), Evict::COPY, CX)), pages(1));
         stored[n / 8] += 1;
         let now: Vec<_> = buffers.iter().map(|b| b.residency().unwrap().stored.get()).collect();
         assert_eq!(now, stored, "after {} walks", n + 1);

@@ -39,13 +39,13 @@ fn addressed(rig: &Rig<'_>, orders: &[u8], mode: Caching, zone: u8) -> Tried {
             }
             for page in (0..block.bytes()).step_by(PAGE) {
                 let address = DmaAddr::new(segment.address.get() + page as u64);
-                assert_eq!(guard.address(at + page), address);
+                assert_eq!(dma_address(&guard, at + page), address);
             }
         }
         for at in [0, (n - 1) * PAGE] {
-            assert_ne!(guard.address(at).unwrap().get(), 0);
+            assert_ne!(dma_address(&guard, at).unwrap().get(), 0);
         }
-        assert_eq!(guard.address(n * PAGE), None);
+        assert_eq!(dma_address(&guard, n * PAGE), None);
         same(&found[..], orders)?;
         same(maps, found.len())?;
         drop(guard);

@@ -133,7 +133,7 @@ fn picture<'w, T: Slots<Platform = Plat<'w>>>(rig: &Rig<'w>, buffer: &Buf<'_, 'w
     rig.card().changes();
     let guard = buffer.read()?;
     let blocks = guard.blocks().map(|(at, block)| (at, block.pfn(), block.order().get())).collect();
-    let addresses = (0..guard.bytes()).step_by(PAGE).map(|at| guard.address(at)).collect();
+    let addresses = (0..guard.bytes()).step_by(PAGE).map(|at| dma_address(&guard, at)).collect();
     drop(guard);
     let bytes = read(buffer)?;
     Ok(Picture { blocks, addresses, bytes, residency: buffer.residency()?, changes: rig.card().changes() })

@@ -44,7 +44,7 @@ impl BackingStore<RamBlock<PAGE>> for Bad<'_> {
         _: Option<Charge>,
     ) -> Result<Handle, Refused<RamBlock<PAGE>, StoreError>> {
         let order = block.order();
-        let other = if self.larger { order.higher() } else { order.lower() };
+        let other = if self.larger { Order::new(order.get() + 1) } else { order.lower() };
         self.kept.borrow_mut().push(block);
         Ok(Handle::new(StoreId::DEFAULT, other.unwrap(), Handle::VALUES - 1).unwrap())
     }

@@ -33,7 +33,7 @@ fn a_foreign_handle_comes_back() {
             source.free(block);
             handle
         };
-        assert!(ids(&a).contains(handle.store()) && !ids(&b).contains(handle.store()));
+        assert!(ids(&a).contains(handle.store().into()) && !ids(&b).contains(handle.store().into()));
         let refused = b.take_back(handle, Context::THREAD).unwrap_err();
         assert_eq!(refused.why, StoreError::WrongStore);
         let refused = b.split(refused.item).unwrap_err();
@@ -132,7 +132,7 @@ fn a_tier_knows_its_handles() {
     }
     let source = Watched::new(&near, &world);
     let foreign = Watched::new(&third, &world).transfer(filled(&source, 1, 7), None).unwrap();
-    assert!(!ids(&tiers).contains(foreign.store()));
+    assert!(!ids(&tiers).contains(foreign.store().into()));
     let foreign = BackingStore::<RamBlock<PAGE>>::take_back(&tiers, foreign, CX).unwrap_err();
     assert_eq!(foreign.why, StoreError::WrongStore);
     let foreign = BackingStore::<RamBlock<PAGE>>::split(&tiers, foreign.item).unwrap_err();

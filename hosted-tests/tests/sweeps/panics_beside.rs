@@ -250,7 +250,10 @@ fn an_eviction_that_panics_leaves_no_address_and_owes_its_flush() {
                 }
                 buffer.purge(CX).unwrap();
                 for client in 0..4 {
-                    assert_eq!(world.charged(core::num::NonZeroUsize::new(client).map(Charge).unwrap()), NONE);
+                    assert_eq!(
+                        world.charged(core::num::NonZeroUsize::new(client).map(Charge).unwrap()),
+                        NONE
+                    );
                 }
                 assert_mapped(&world, &buffer);
                 true

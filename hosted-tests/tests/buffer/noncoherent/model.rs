@@ -168,7 +168,7 @@ impl<'h, 'w, T: Slots<Platform = Plat<'w>>> Driver<'h, 'w, T> {
             return Ok(()); // no device uses this one
         }
         let mut first = [0];
-        device.read(guard.address(range.start).unwrap(), &mut first);
+        device.read(dma_address(&guard, range.start).unwrap(), &mut first);
         same(&first, &self.bytes[range.start..][..1], "a device that was told one address")?;
         same(&device.gather(&list, range.clone()), &self.bytes[range], "the device")
     }

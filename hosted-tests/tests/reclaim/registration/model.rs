@@ -249,8 +249,8 @@ impl<'t, H: Home, T: Slots<Platform = H::Platform>> Object<'t, H, T> {
     }
 
     /// Counts are of this buffer, whatever moves it.
-    pub(crate) fn inspect(&self, slots: usize) {
-        let most = Pages::new(slots << self.buffer.unit().get());
+    pub(crate) fn inspect(&self, slots: usize, unit: Order) {
+        let most = Pages::new(slots << unit.get());
         if let Ok(there) = self.buffer.residency() {
             assert!(there.clean <= there.resident && there.resident + there.stored <= most, "{there:?}");
         }

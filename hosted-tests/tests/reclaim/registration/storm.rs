@@ -147,7 +147,7 @@ impl<'s, P: Platform, S: BackingStore<P::Block>, I: RawMutex> Stage<'s, P, S, I>
                 3..9 => drop(object.write(cx)),
                 9 => object.bring(pages(n % 4), cx),
                 10 => drop(object.buffer.discard_copies()),
-                11 => object.inspect(SLOTS),
+                11 => object.inspect(SLOTS, order(1)),
                 12 => object.evict(pages(1 + n % 6), how(n), cx),
                 13 | 14 if self.or_reclaim => {
                     let others = self.held();
