@@ -107,7 +107,9 @@ impl<R: RawMutex, T: Copy> MutexCell<R, T> {
         })
     }
 
+    /// The value, without locking: `&mut self` proves that no closure runs.
     pub(crate) const fn get_mut(&mut self) -> &mut T {
-        self.value.get_mut()
+        // SAFETY: the value is borrowed exclusively. (`Cell::get_mut` is const from Rust 1.88 on.)
+        unsafe { &mut *self.value.as_ptr() }
     }
 }
