@@ -157,7 +157,7 @@ impl Builder {
             return Err(CreateError::TooLarge);
         }
         let starts = mappings.iter().map(|mapping| mapping.base().addr().get() as u64);
-        if starts.chain([offset]).any(|start| !start.is_multiple_of(chunk as u64)) {
+        if starts.chain([offset]).any(|start| start % chunk as u64 != 0) {
             return Err(CreateError::Misaligned { chunk });
         }
         let end = offset.checked_add(bytes as u64).ok_or(CreateError::TooLarge)?;
