@@ -34,11 +34,6 @@ impl Zones {
     pub const fn contains(self, zone: u8) -> bool {
         self.0 & Self::of(zone).0 != 0
     }
-
-    /// Its zones below `count`, the preferred one first.
-    pub(crate) fn below(self, count: u8) -> impl Iterator<Item = u8> {
-        (0..count.min(16)).filter(move |zone| self.contains(*zone))
-    }
 }
 
 impl Default for Zones {

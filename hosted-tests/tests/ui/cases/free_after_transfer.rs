@@ -1,13 +1,14 @@
-//! After a transfer there is nothing to send home.
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
-use forebay_backends::*;
+//! After a transfer there is nothing to free.
+use forebay::sync::SpinRawMutex;
+use forebay::{BackingStore, FrameSource};
+use forebay_backends::{Ram, RamBlock};
+
 type Block = RamBlock<512>;
 type Source = Ram<SpinRawMutex, 512>;
-type Store = RamRegion<SpinRawMutex, 512, 4>;
 
-fn release_after_transfer(block: Block, store: &Store, platform: &Source) {
+fn free_after_transfer(block: Block, store: &dyn BackingStore<Block>, source: &Source) {
     let _ = store.transfer(block, None);
-    platform.free(block); //~ E0382: use of moved value: `block`
+    source.free(block); //~ E0382: use of moved value: `block`
 }
 
 fn main() {}

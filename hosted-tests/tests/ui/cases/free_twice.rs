@@ -1,12 +1,14 @@
-//! A block goes home once.
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
-use forebay_backends::*;
+//! A block is freed once.
+use forebay::FrameSource;
+use forebay::sync::SpinRawMutex;
+use forebay_backends::{Ram, RamBlock};
+
 type Block = RamBlock<512>;
 type Source = Ram<SpinRawMutex, 512>;
 
-fn release_twice(block: Block, platform: &Source) {
-    platform.free(block);
-    platform.free(block); //~ E0382: use of moved value: `block`
+fn free_twice(block: Block, source: &Source) {
+    source.free(block);
+    source.free(block); //~ E0382: use of moved value: `block`
 }
 
 fn main() {}

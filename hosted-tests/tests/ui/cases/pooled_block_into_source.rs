@@ -1,8 +1,8 @@
 //! A block in perhaps another caching mode must not reach the source.
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
+use forebay::{FrameSource, frame::Mode, pool::PooledBlock};
 
-fn pooled_block_home<P: Platform>(pooled: PooledBlock<P>, platform: &P) {
-    platform.free(pooled); //~ E0308: expected associated type, found `PooledBlock<P>`
+fn pooled_block_into_source<S: FrameSource, M: Mode>(pooled: PooledBlock<S::Block, M>, source: &S) {
+    source.free(pooled); //~ E0308: expected associated type, found `PooledBlock<
 }
 
 fn main() {}

@@ -1,9 +1,12 @@
 //! A read guard does not write.
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
-use forebay_backends::*;
+use forebay::sync::SpinRawMutex;
+use forebay::{Forebay, ReadGuard};
+use forebay_backends::{Ram, RamRegion};
 type Source = Ram<SpinRawMutex, 512>;
+type Store = RamRegion<SpinRawMutex, 512, 4>;
+type Home = Forebay<Source, Store>;
 
-fn copy_in_through_a_read_guard(guard: ReadGuard<'_, Source>) {
+fn write_at_through_a_read_guard(mut guard: ReadGuard<'_, &Home>) {
     guard.write_at(0, &[1]); //~ E0599: no method named `write_at`
 }
 
