@@ -12,7 +12,8 @@ use alloc::{rc::Rc, sync::Arc};
 /// It must always be the same one. Otherwise blocks are returned to another source than their own.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no forebay inside",
-    note = "a buffer takes `&'static F`, `&'a F`, or (feature `alloc`) `Arc<F>` of a `Forebay` or of a facade around one"
+    note = "a buffer takes `&'static F`, `&'a F`, or (feature `alloc`) `Arc<F>` of a `Forebay` or of a facade around one",
+    note = "an `Arc` is passed itself, not by reference: `home.clone()`"
 )]
 pub trait AsForebay {
     /// Its platform.

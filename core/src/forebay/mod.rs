@@ -8,7 +8,7 @@ pub use home::{AsForebay, Home};
 use crate::frame::{Context, Pages};
 use crate::pool::{BlockOf, Pool};
 use crate::port::{BackingStore, FrameSource, Handle, OwnedBlock, Platform, Settled};
-use crate::stats::{self, Event, Stats};
+use crate::stats::{self, Event, Refusals, Stats};
 use crate::sync::Mutex;
 use core::sync::atomic::AtomicUsize;
 
@@ -97,9 +97,18 @@ impl<P: Platform, S> Forebay<P, S> {
         &self.hands
     }
 
-    /// What passed through since the beginning. O(1), one lock section.
+    /// What passed through since the beginning. O(1), in several short lock sections: other contexts may count between two.
     pub fn stats(&self) -> Stats {
-        self.count(|stats| *stats)
+        let mut copy = Stats::NONE;
+        self.count(|now| {
+            (copy.restored, copy.settled, copy.leaked) = (now.restored, now.settled, now.leaked);
+            (copy.pending, copy.reclaimable, copy.held) = (now.pending, now.reclaimable, now.held);
+        });
+        self.count(|now| copy.evicted.copy_counts(&now.evicted));
+        for reason in 0..Refusals::REASONS {
+            self.count(|now| copy.refusals.copy_count(reason, &now.refusals));
+        }
+        copy
     }
 
     pub(crate) fn count<R>(&self, f: impl FnOnce(&mut Stats) -> R) -> R {

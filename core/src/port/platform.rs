@@ -21,7 +21,8 @@ use sealed::Sealed;
 /// around one value that implements every port. References and `Arc`s to adapters are platforms too.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no platform",
-    note = "every `FrameSource` is one, and so is `WithHooks(source, hooks)` and the like",
+    note = "every `FrameSource` is one, and so is an adapter around one, such as `WithHooks(source, hooks)`, and one `&` or `Arc` to it",
+    note = "`AllPorts(machine)` is one if the machine implements `FrameSource`, `CachingControl`, `DmaMap`, `EvictHooks`, `Accounting` and `LinearMap`",
     note = "an adapter around the same port twice is none: `WithHooks(WithHooks(..), ..)`",
     note = "`WithCaching` goes inside of `WithLinear` and `WithLists`, which are made for its modes"
 )]

@@ -19,7 +19,8 @@ use alloc::sync::Arc;
 /// [`port`](crate::port) add the rest.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no source of blocks",
-    note = "implement `FrameSource` for it, or pass a reference (or an `Arc`) to a type that does"
+    note = "implement `FrameSource` for it, or pass a reference (or an `Arc`) to a type that does",
+    note = "an adapter, such as `WithHooks(..)` or `AllPorts(..)`, is a platform and no source: pass it, or one `&` or `Arc` to it, and not `&&`"
 )]
 pub trait FrameSource {
     /// The integrator's own block type.

@@ -103,6 +103,9 @@ const _: () = {
 pub struct Refusals([u32; REASONS.len()]);
 
 impl Refusals {
+    /// The number of reasons.
+    pub(crate) const REASONS: usize = REASONS.len();
+
     pub(crate) const NONE: Refusals = Refusals([0; REASONS.len()]);
 
     /// The reasons with a count above zero, and their counts.
@@ -113,6 +116,13 @@ impl Refusals {
     pub(crate) fn add(&mut self, why: RefusalReason) {
         if let Some(times) = self.0.get_mut(place(why)) {
             *times = times.saturating_add(1);
+        }
+    }
+
+    /// Copies the count of one reason.
+    pub(crate) fn copy_count(&mut self, reason: usize, from: &Refusals) {
+        if let (Some(to), Some(from)) = (self.0.get_mut(reason), from.0.get(reason)) {
+            *to = *from;
         }
     }
 }

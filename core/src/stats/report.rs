@@ -52,6 +52,13 @@ impl Evicted {
     pub fn freed(&self) -> Pages {
         self.copied + self.clean + self.purged
     }
+
+    /// Copies everything but the reason, word by word: a call of `memcpy` would take longer.
+    pub(crate) fn copy_counts(&mut self, from: &Evicted) {
+        (self.transferred, self.copied, self.clean) = (from.transferred, from.copied, from.clean);
+        (self.purged, self.purged_from_store) = (from.purged, from.purged_from_store);
+        (self.refused, self.backlogs, self.splits) = (from.refused, from.backlogs, from.splits);
+    }
 }
 
 impl AddAssign for Evicted {

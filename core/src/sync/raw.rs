@@ -134,7 +134,9 @@ unsafe impl<M: embassy_sync::blocking_mutex::raw::RawMutex> RawMutex for Embassy
     }
 }
 
-/// Any raw mutex of `mutex-traits`. One that panics when it is entered twice panics here too.
+/// Any raw mutex of `mutex-traits`. One that panics when it is entered twice panics here too. One that stays locked after a
+/// panic in its closure, as those of the crate `mutex` do, stays locked here too: forebay's own closures call nothing that
+/// panics.
 #[cfg(feature = "mutex-traits")]
 #[derive(Debug)]
 pub struct ScopedRawMutex<R>(R);

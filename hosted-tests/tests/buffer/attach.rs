@@ -243,29 +243,26 @@ fn what_it_begins_with_is_charged() {
 /// Rule: a load that fails loses nothing; the next access tries again.
 #[test]
 fn a_load_that_fails_is_tried_again() {
-    let (near, world) = (near(16), World::new(Contents::Compared));
+    let near = near(16);
     let bytes = pattern(2, 8 * PAGE);
     let flash = Flash::new(FLASH, &bytes);
-    let home = forebay(&near, Faulty::<_, SpinRawMutex>::new(&flash), &world);
-    let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE);
-    for page in 0..8 {
-        buffer.attach_stored(page, known(home.store(), &flash, &bytes, page, 0), CX).unwrap();
-    }
-    for k in 0.. {
-        home.store().inner().set(Faults { kth: Some(k), ..Faults::default() });
-        let read = buffer.read().map(drop);
-        if home.store().inner().failed() == 0 {
-            assert!(k > 3, "only {k} calls");
-            break;
+    let swept = sweep("a read", |world, k| {
+        let home = forebay(&near, Faulty::<_, SpinRawMutex>::new(&flash), world);
+        let mut slots = [const { Slot::EMPTY }; 8];
+        let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE);
+        for page in 0..8 {
+            buffer.attach_stored(page, known(home.store(), &flash, &bytes, page, 0), CX).unwrap();
         }
+        home.store().inner().set(kth(k));
+        let read = buffer.read().map(drop);
+        let failed = home.store().inner().failed();
         assert!(matches!(read, Ok(()) | Err(AccessError::Store(StoreError::Io))), "{read:?}"); // several are tried one by one
-        home.store().inner().set(Faults::default());
+        home.store().inner().set(NEVER);
         assert!(contents(&buffer) == bytes);
         assert_eq!(buffer.evict(ALL, Evict::empty(), CX).unwrap().clean, pages(8));
-    }
-    drop(buffer);
-    world.assert_empty();
+        failed
+    });
+    swept.at_least(4);
 }
 
 /// Rule: flash without bytes is a store like any other that takes nothing; one with bytes knows its own handles only.

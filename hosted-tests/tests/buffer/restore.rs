@@ -260,37 +260,34 @@ fn blocks_are_aligned_at_each_index() {
 /// Rule: an error in the middle of a load loses nothing. What came back before stays, and the next call goes on.
 #[test]
 fn a_failing_load_loses_nothing() {
-    let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-    let store = Faulty::<_, SpinRawMutex>::new(&far);
-    let home = &forebay(&near, &store, &world);
-    let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
+    let (near, far) = (near(16), far(32));
     for free in [(0..16).collect::<Vec<_>>(), vec![0, 1, 4, 5, 8, 9, 11, 13]] {
-        for k in 0.. {
+        let swept = sweep(&free, |world, k| {
+            let store = Faulty::<_, SpinRawMutex>::new(&far);
+            let home = &forebay(&near, &store, world);
+            let mut slots = [const { Slot::EMPTY }; 8];
+            let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
             fill(&buffer, k as u8);
             buffer.evict(ALL, Evict::SPLIT, CX).unwrap();
             let hogged = leave(&near, free.clone());
             let before = near.unused();
-            store.set(Faults { kth: Some(k), ..Faults::default() });
+            store.set(kth(k));
             let error = buffer.read().err();
             assert!(error.is_none() || error == Some(AccessError::Store(StoreError::Io)), "{error:?}");
-            let failed = store.failed() > 0;
-            store.set(Faults::default());
+            let failed = store.failed();
+            store.set(NEVER);
             let there = buffer.residency().unwrap();
             assert_eq!(there.resident + there.stored, pages(8));
             assert_eq!(near.unused() + there.resident, before, "the half-loaded block is in the source");
             world.validate();
             check(&buffer, k as u8);
-            buffer.purge(Context::THREAD).unwrap();
+            drop(buffer);
             give_back(&near, hogged);
-            if !failed {
-                assert!(k >= 8);
-                break;
-            }
-        }
+            all_returned(world, &near, &far);
+            failed
+        });
+        swept.at_least(8);
     }
-    drop(buffer);
-    all_returned(&world, &near, &far);
 }
 
 /// Rule: a restore may stop after any block. What is empty stays empty. A restore with nothing to do is no error.

@@ -175,9 +175,9 @@ fn without_memory_everything_says_so() {
         Some(AllocError::Exhausted)
     );
     let buffer = HOME.buffer::<1>();
-    assert_eq!(HOME.transfer(&[&buffer], 1).evicted.moved(), Pages::ZERO);
+    assert_eq!(HOME.transfer([&buffer], 1).evicted.moved(), Pages::ZERO);
     assert_eq!(HOME.write_out(usize::MAX), 0);
-    let report = HOME.reclaim(&[&buffer], Pages::MAX, Evict::ANY, Context::THREAD);
+    let report = HOME.reclaim([&buffer], Pages::MAX, Evict::ANY, Context::THREAD);
     assert_eq!(hosted_tests::kit::freed(&report), Pages::ZERO);
     assert!(format!("{HOME:?}").starts_with("Forebay"));
 }

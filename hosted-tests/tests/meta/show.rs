@@ -50,7 +50,7 @@ fn a_forebay_is_readable() {
     }
     tile.evict(ALL, Evict::COPY, Context::INTERRUPT).unwrap();
     store.answer(Script::default());
-    home.reclaim(&[&tile], ALL, Evict::TRANSFER, CX); // skips it once
+    home.reclaim([&tile], ALL, Evict::TRANSFER, CX); // skips it once
     fill(&page, 2);
     page.purge(CX).unwrap();
     let expected = "order mode zone  ready   hits misses\n    \

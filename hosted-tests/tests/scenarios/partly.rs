@@ -269,7 +269,7 @@ fn zero_progress_ends(rig: &Rig<'_>) -> Tried {
             let asked = rig.ground.door.asked();
             let again = Known(&buffer, bytes(0xD, 8 * PAGE)).evict(rig, ALL, how)?;
             assert_eq!((again.moved(), again.splits), (NONE, 0));
-            let report = rig.home().reclaim(&[&buffer], ALL, how, CX);
+            let report = rig.home().reclaim([&buffer], ALL, how, CX);
             drop(on);
             assert!(asked <= 3 * before.blocks.len() as u32, "{asked} times");
             assert_eq!((evicted.moved(), evicted.splits, report.evicted.moved()), (NONE, 0, NONE));

@@ -313,7 +313,7 @@ fn the_table_and_a_trim(rig: &Rig<'_>) -> Tried {
     let mut slots = slots(8);
     let buffer = rig.buffer(&mut slots[..]).with_mode(WC);
     write(&buffer, 1)?;
-    let report = rig.home().reclaim(&[&buffer, &buffer], ALL, Evict::COPY, CX);
+    let report = rig.home().reclaim([&buffer, &buffer], ALL, Evict::COPY, CX);
     assert_eq!(buffer.residency()?.stored, report.evicted.moved());
     same(
         report.to_string(),

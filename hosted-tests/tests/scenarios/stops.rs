@@ -209,7 +209,7 @@ fn interrupt<'w, T: Slots<Platform = Plat<'w>>>(rig: &Rig<'w>, buffer: &Buf<'_, 
     assert_eq!(buffer.evict(ALL, Evict::TRANSFER, cx), Err(Busy));
     assert_eq!((buffer.purge(cx), buffer.discard_copies()), (Err(Busy), Err(Busy)));
     assert_eq!((buffer.residency(), buffer.set_purgeable(true)), (Err(Busy), Err(Busy)));
-    assert_eq!(rig.home().reclaim(&[buffer], ALL, Evict::TRANSFER, cx).evicted.moved(), NONE);
+    assert_eq!(rig.home().reclaim([buffer], ALL, Evict::TRANSFER, cx).evicted.moved(), NONE);
     rig.home().settle(ALL, cx);
     if let Ok(block) = rig.pool().take(AllocRequest::new(Order::PAGE), Caching::Uncached, cx) {
         assert!(rig.pool().put(block, cx).is_ok());

@@ -28,7 +28,7 @@ fn room_for_half(rig: &Rig<'_>, how: Evict) -> Tried {
     let full = Known(&large, &[0; 32 * PAGE]).populate(rig, ALL)?;
     let exhausted = Some(AccessError::Alloc(AllocError::Exhausted));
     same((full.populated, full.why), (pages(30), exhausted))?;
-    let report = rig.home().reclaim(&[&small], pages(2), how, CX);
+    let report = rig.home().reclaim([&small], pages(2), how, CX);
     let settled = rig.home().settle(ALL, CX);
     assert_eq!(small.residency()?.stored, report.evicted.moved());
     same(freed(&report) + settled.freed >= pages(2), true)?;
@@ -64,7 +64,7 @@ fn counted(rig: &Rig<'_>, how: Evict) -> Tried {
     let mut moved = NONE;
     for want in [pages(64), pages(68) - pages(64), ALL] {
         let left = pages(68) - moved;
-        let report = rig.home().reclaim(&both, want, how, CX);
+        let report = rig.home().reclaim(both, want, how, CX);
         let went = report.evicted.moved();
         assert!(went < want + LARGEST.pages(), "{went:?}");
         moved += went;

@@ -65,7 +65,7 @@ fn scenario<'w>(world: &World, near: &Near, home: &Home<'w>) -> [u32; 2] {
         models.2.write(seed + 200);
         let _ = many.evict(pages(3), how, CX);
         world.validate();
-        home.reclaim(&all, ALL, how, CX);
+        home.reclaim(all, ALL, how, CX);
         home.settle(pages(2), CX);
         world.validate();
         let _ = tile.restore(pages(1), CX);
@@ -78,7 +78,7 @@ fn scenario<'w>(world: &World, near: &Near, home: &Home<'w>) -> [u32; 2] {
         world.validate();
         give_back(near, hogged);
         let _ = (models.0.read(), models.1.read(), models.2.read());
-        home.reclaim(&all, pages(5), how, Context::INTERRUPT);
+        home.reclaim(all, pages(5), how, Context::INTERRUPT);
         match seed % 3 {
             0 => models.0.purge(),
             1 => models.1.purge(),

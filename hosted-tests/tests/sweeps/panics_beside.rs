@@ -307,7 +307,7 @@ fn a_reclaim_that_panics_while_it_purges_is_ended_by_the_next() {
                 let buffer = buffer(&home, &mut arrays, mode);
                 assert_eq!(buffer.set_purgeable(true), Ok(true));
                 home.platform().panic_in(port, nth, when);
-                if !panics(home.platform(), || _ = home.reclaim(&[&buffer], ALL, Evict::PURGE, CX)) {
+                if !panics(home.platform(), || _ = home.reclaim([&buffer], ALL, Evict::PURGE, CX)) {
                     assert_eq!(buffer.set_purgeable(true), Ok(false));
                     return false;
                 }
@@ -316,7 +316,7 @@ fn a_reclaim_that_panics_while_it_purges_is_ended_by_the_next() {
                     _ => assert_eq!(buffer.read().err(), Some(AccessError::Lost), "{nth} {when:?}"),
                 }
                 assert_eq!(buffer.set_purgeable(true), Ok(true), "not all of it");
-                let _ = home.reclaim(&[&buffer], ALL, Evict::PURGE, CX);
+                let _ = home.reclaim([&buffer], ALL, Evict::PURGE, CX);
                 assert_eq!(buffer.set_purgeable(true), Ok(false));
                 assert_mapped(&world, &buffer);
                 true

@@ -1,19 +1,29 @@
-//! The home that costs are taken at: its blocks without the wiping, and its region in pieces.
+//! The forebay that costs are taken of: its blocks without zeroing, and its region in pieces.
 
-use crate::home::{Block, DEPTH, HOMES, Home, PAGE, PLACES, Slow};
-use forebay::{BackingStore, Context, Handle, Order, AllocError, OwnedBlock, Pfn, Platform, pool::Pool, sync::CriticalSectionRawMutex};
+use crate::home::{Block, DEPTH, HOMES, Home, ORDERS, PAGE, Slow, source};
+use forebay::pool::{FreeListArray, Pool};
+use forebay::port::WithLists;
+use forebay::sync::CriticalSectionRawMutex;
+use forebay::{
+    AllocError, AllocRequest, BackingStore, Context, FrameSource, Handle, Order, OwnedBlock, Pages, Pfn,
+};
 
 pub static USUAL: &Home = &HOMES[2];
 
-/// Blocks that nobody wipes: what is left is the pool's own work.
-pub static UNWIPED: Pool<Unwiping, [Place<Unwiping>; PLACES]> = Pool::new(Unwiping, DEPTH);
+/// A pool of blocks that are not zeroed: what is left is the pool's own work.
+pub type Unzeroed = Pool<WithLists<UsualSource, FreeListArray<UsualSource, ORDERS, DEPTH>>>;
+pub static UNZEROED: Unzeroed = Pool::new(WithLists(UsualSource, FreeListArray::new()));
+/// Its lists keep nothing.
+pub static NEVER_READY: Unzeroed =
+    Pool::new(WithLists(UsualSource, FreeListArray::new().with_limit(Pages::ZERO)));
 
-/// The same blocks as the usual home's.
-pub struct Unwiping;
+/// The source of the usual forebay.
+pub struct UsualSource;
 
-pub struct Unwiped(Block);
+/// One of its blocks. Zeroing does nothing.
+pub struct UsualBlock(Block);
 
-impl OwnedBlock for Unwiped {
+impl OwnedBlock for UsualBlock {
     const PAGE: usize = PAGE;
     fn pfn(&self) -> Pfn {
         self.0.pfn()
@@ -33,19 +43,18 @@ impl OwnedBlock for Unwiped {
     fn zero(&mut self) {}
 }
 
-impl Platform for Unwiping {
-    type Block = Unwiped;
+impl FrameSource for UsualSource {
+    type Block = UsualBlock;
     type RawMutex = CriticalSectionRawMutex;
-    type Mode = ();
-    fn allocate(&self, order: Order, cx: Context) -> Result<Unwiped, AllocError> {
-        USUAL.platform().allocate(AllocRequest::new(order), cx).map(Unwiped)
+    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<UsualBlock, AllocError> {
+        source(USUAL).allocate(request, cx).map(UsualBlock)
     }
-    fn release(&self, block: Unwiped) {
-        USUAL.platform().free(block.0);
+    fn free(&self, block: UsualBlock) {
+        source(USUAL).free(block.0);
     }
 }
 
-/// Takes that many pages of a region, and gives every second one back: no two holes are neighbours.
+/// Takes that many pages of a region, and discards every second one: no two holes are neighbours.
 pub fn fragment(store: &Slow, page: &Block, kept: &mut [Option<Handle>]) {
     kept.fill_with(|| store.save(page, Order::PAGE, None, Context::THREAD).ok());
     for hole in kept.iter_mut().step_by(2).filter_map(Option::take) {

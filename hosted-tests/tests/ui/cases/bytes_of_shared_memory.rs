@@ -1,5 +1,5 @@
 //! Memory that a guest or a device writes meanwhile is never a slice of bytes.
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
+use forebay::{Home, Order, OwnedBlock, Pfn, ReadGuard};
 
 /// Two copies, which would be volatile; no bytes.
 struct Shared;
@@ -23,7 +23,7 @@ impl OwnedBlock for Shared {
     }
 }
 
-fn bytes_of_shared_memory<P: Platform<Block = Shared>>(guard: ReadGuard<'_, P>) -> u8 {
+fn bytes_of_shared_memory<H: Home<Block = Shared>>(guard: ReadGuard<'_, H>) -> u8 {
     guard[0] //~ E0608: cannot index into a value
 }
 

@@ -1,6 +1,7 @@
-//! A transfer moves the block, so it can't be handed over twice.
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
-use forebay_backends::*;
+//! A transfer moves the block, so it can't be transferred twice.
+use forebay::BackingStore;
+use forebay_backends::RamBlock;
+
 type Block = RamBlock<512>;
 
 fn transfer_twice(block: Block, store: &dyn BackingStore<Block>) {

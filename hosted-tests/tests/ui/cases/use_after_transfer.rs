@@ -1,6 +1,7 @@
 //! After a transfer the bytes are the store's.
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
-use forebay_backends::*;
+use forebay::BackingStore;
+use forebay_backends::RamBlock;
+
 type Block = RamBlock<512>;
 
 fn use_after_transfer(block: Block, store: &dyn BackingStore<Block>) -> u8 {
