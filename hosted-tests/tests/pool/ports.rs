@@ -128,7 +128,7 @@ struct Seen {
     window: u64,
 }
 
-const PLAIN: Seen = Seen { slice: None, window: 0 };
+const NOTHING: Seen = Seen { slice: None, window: 0 };
 const LEN: usize = 2 * PAGE;
 
 /// A buffer of one block with both side tables is filled, transferred, taken back, copied, loaded, and dropped.
@@ -182,27 +182,27 @@ fn each_adapter_alone() {
     let (near, calls) = (near(8), Cell::default());
     let every = Every { near: &near, calls: &calls };
     let none = Calls::default();
-    assert_eq!((run_once(&near, &near, ()), calls.take()), (PLAIN, none));
-    assert_eq!((run_once(&near, every, ()), calls.take()), (PLAIN, none), "as a source only");
+    assert_eq!((run_once(&near, &near, ()), calls.take()), (NOTHING, none));
+    assert_eq!((run_once(&near, every, ()), calls.take()), (NOTHING, none), "as a source only");
 
     let seen = run_once(&near, WithHooks(&near, every), ());
-    assert_eq!((seen, calls.take()), (PLAIN, Calls { before: 3, after: 2, ..none }));
+    assert_eq!((seen, calls.take()), (NOTHING, Calls { before: 3, after: 2, ..none }));
     let seen = run_once(&near, WithDma(&near, every), ());
     assert_eq!(
         (seen, calls.take()),
-        (Seen { window: WINDOW, ..PLAIN }, Calls { maps: 3, unmaps: 3, ..none })
+        (Seen { window: WINDOW, ..NOTHING }, Calls { maps: 3, unmaps: 3, ..none })
     );
     let seen = run_once(&near, WithAccounting(&near, every), ());
-    assert_eq!((seen, calls.take()), (PLAIN, Calls { charged: 2, uncharged: 2, ..none }));
+    assert_eq!((seen, calls.take()), (NOTHING, Calls { charged: 2, uncharged: 2, ..none }));
     let seen = run_once(&near, WithLinear(&near, every), ());
-    assert_eq!((seen, calls.take()), (Seen { slice: Some(LEN), ..PLAIN }, Calls { slices: 1, ..none }));
+    assert_eq!((seen, calls.take()), (Seen { slice: Some(LEN), ..NOTHING }, Calls { slices: 1, ..none }));
     let seen = run_once(&near, WithCaching(&near, every), Caching::Uncached);
     // One for each change, and one for the address that goes when the buffer is dropped.
-    assert_eq!((seen, calls.take()), (PLAIN, Calls { mode_changes: 6, flushes: 7, ..none }));
+    assert_eq!((seen, calls.take()), (NOTHING, Calls { mode_changes: 6, flushes: 7, ..none }));
     let seen = run_once(&near, WithCaching(&near, every), Caching::CACHED);
     assert_eq!(
         (seen, calls.take()),
-        (PLAIN, Calls { flushes: 3, ..none }),
+        (NOTHING, Calls { flushes: 3, ..none }),
         "its blocks are in that mode already"
     );
 
@@ -210,7 +210,7 @@ fn each_adapter_alone() {
     let far = far(8);
     let home = Forebay::new(with_lists::<_, 4, 2>(&near), &far);
     for n in 0..3 {
-        assert_eq!((run(&home, ()), calls.take()), (PLAIN, none));
+        assert_eq!((run(&home, ()), calls.take()), (NOTHING, none));
         let FreeListCounts { ready, hits, misses, .. } =
             home.pool().lists().find(|list| list.order == order(1)).unwrap().counts;
         assert_eq!((ready, hits, misses), (1, n, n + 2), "what was dropped is there for the next");
