@@ -212,7 +212,9 @@ fn buffers_come_and_go_while_others_walk() {
                     let how = METHODS[n % 6];
                     let theirs = list.lock().unwrap().clone();
                     let mut all: Vec<&dyn Evictable> = vec![stone; PLACES];
-                    for (at, buffer) in theirs.iter().enumerate().filter_map(|(at, b)| Some((at, b.as_ref()?))) {
+                    for (at, buffer) in
+                        theirs.iter().enumerate().filter_map(|(at, b)| Some((at, b.as_ref()?)))
+                    {
                         all[at] = buffer;
                     }
                     let report = match n % 3 {

@@ -124,7 +124,8 @@ fn tuples_of_lists() {
     let e = Vec::from([(); 2].map(|()| Buffer::with_slots(home, vec![empty()].into_boxed_slice(), page)));
     let f: [&(dyn Evictable + Sync); 2] = [&one, &two];
     let g = [(); 2].map(|()| Buffer::new(Arc::clone(&shared), page));
-    let h = [0, 1].map(|i| Buffer::with_slots(Arc::clone(&shared), index.indexed(i, [empty()]).unwrap(), page));
+    let h =
+        [0, 1].map(|i| Buffer::with_slots(Arc::clone(&shared), index.indexed(i, [empty()]).unwrap(), page));
     macro_rules! each {
         ($do:ident($seed:expr)) => {
             a.iter().for_each(|buffer| $do(buffer, $seed));
@@ -231,8 +232,7 @@ fn lists_in_statics() {
 /// Which one of them is stored. It is read, and so used, and resident again.
 #[track_caller]
 fn victim<H: Home>(tiles: &[Buffer<H>]) -> usize {
-    let stored: Vec<_> =
-        (0..tiles.len()).filter(|i| tiles[*i].residency().unwrap().stored > NONE).collect();
+    let stored: Vec<_> = (0..tiles.len()).filter(|i| tiles[*i].residency().unwrap().stored > NONE).collect();
     let [victim] = stored[..] else { panic!("{stored:?} left") };
     check(&tiles[victim], victim as u8);
     victim

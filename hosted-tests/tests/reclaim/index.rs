@@ -335,7 +335,11 @@ fn slices_of_other_lengths() {
     let index = EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(BITS + 1)]);
     assert!(index.indexed(2 * BITS - 1, ()).is_ok(), "whole words");
     for past in [2 * BITS, 2 * BITS + 1, usize::MAX] {
-        assert_eq!(index.indexed(past, ()).err().map(|refused| refused.why), Some(IndexFull::PastTheEnd), "{past}");
+        assert_eq!(
+            index.indexed(past, ()).err().map(|refused| refused.why),
+            Some(IndexFull::PastTheEnd),
+            "{past}"
+        );
     }
     let none = EvictionIndex::<SpinRawMutex, _>::new([0; 2]);
     assert!(none.indexed(0, ()).is_err());
@@ -369,8 +373,8 @@ fn a_million_entries() {
     let index = EvictionIndex::<Loud, _>::new(vec![0; EvictionIndex::<Loud>::words(MANY)]);
     assert!(index.indexed(MANY - 1, ()).is_ok());
     let members = [17, 400_000, MANY - 1];
-    let buffers = members
-        .map(|i| Buffer::with_slots(home, index.indexed(i, [Slot::EMPTY]).unwrap(), Order::PAGE));
+    let buffers =
+        members.map(|i| Buffer::with_slots(home, index.indexed(i, [Slot::EMPTY]).unwrap(), Order::PAGE));
     buffers.iter().for_each(|b| fill(b, 4));
     let stone = stone(home);
     let mut all: Vec<&dyn Evictable> = vec![&stone; MANY];

@@ -186,7 +186,8 @@ fn single_pages_are_not_overshot() {
     let home = &forebay(&near, &far, &world);
     let hogged = leave(&near, (0..12).map(|n| 2 * n));
     let mut slots = [const { [const { Slot::EMPTY }; 4] }; 3];
-    let buffers: Vec<_> = slots.iter_mut().map(|slots| Buffer::with_slots(home, slots, Order::PAGE)).collect();
+    let buffers: Vec<_> =
+        slots.iter_mut().map(|slots| Buffer::with_slots(home, slots, Order::PAGE)).collect();
     for (want, how) in
         (0..=12).flat_map(|want| [(want, TRANSFER), (want, Evict::COPY), (want, Evict::empty())])
     {

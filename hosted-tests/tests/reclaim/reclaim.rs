@@ -225,7 +225,8 @@ fn small_walks_go_on_with_the_same_buffer() {
     let hogged = leave(&near, (0..64).map(|n| 2 * n)); // single pages
     let home = &forebay(&near, &far, &world);
     let mut slots = [const { [const { Slot::EMPTY }; 8] }; 8];
-    let buffers: Vec<_> = slots.iter_mut().map(|slots| Buffer::with_slots(home, slots, Order::PAGE)).collect();
+    let buffers: Vec<_> =
+        slots.iter_mut().map(|slots| Buffer::with_slots(home, slots, Order::PAGE)).collect();
     buffers.iter().for_each(|b| fill(b, 1));
     let mut stored = vec![0; 8];
     for n in 0..20 {
@@ -271,7 +272,8 @@ fn a_backlog_ends_the_transfers_of_a_walk() {
     let home = &forebay(&near, Traced::new(&far, &log), &world);
     let hogged = leave(&near, [0, 2, 4, 6, 8, 10]);
     let mut slots = [[const { Slot::EMPTY }; 3], [const { Slot::EMPTY }; 3]];
-    let buffers: Vec<_> = slots.iter_mut().map(|slots| Buffer::with_slots(home, slots, Order::PAGE)).collect();
+    let buffers: Vec<_> =
+        slots.iter_mut().map(|slots| Buffer::with_slots(home, slots, Order::PAGE)).collect();
     let transfers = || {
         let of = |e: &Event| if let Event::Transfer(_, _, result) = e { Some(*result) } else { None };
         log.take().iter().filter_map(of).collect::<Vec<_>>()

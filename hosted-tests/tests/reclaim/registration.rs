@@ -73,7 +73,10 @@ fn registration_and_teardown() {
 /// The same where guards that find no memory reclaim for it, which is not reported.
 #[test]
 fn registration_and_teardown_with_guards_that_reclaim() {
-    over_a_region::<SpinRawMutex, SpinRawMutex, SpinRawMutex, SpinRawMutex>(Length { or_reclaim: true, ..LENGTH });
+    over_a_region::<SpinRawMutex, SpinRawMutex, SpinRawMutex, SpinRawMutex>(Length {
+        or_reclaim: true,
+        ..LENGTH
+    });
 }
 
 /// The same with critical sections, which all share one lock.

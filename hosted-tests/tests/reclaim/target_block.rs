@@ -36,7 +36,10 @@ fn what_is_there_costs_nothing() {
     for _ in 0..3 {
         let report = home.reclaim(&tiles[..], ReclaimTarget::block(BIG), Evict::ANY, CX);
         assert_eq!(told(&report), ([0, 0], Outcome::Reached));
-        assert_eq!((report.evicted, home.pool().ready(Zones::ALL), resident(&tiles)), (Evicted::default(), ready, 4));
+        assert_eq!(
+            (report.evicted, home.pool().ready(Zones::ALL), resident(&tiles)),
+            (Evicted::default(), ready, 4)
+        );
     }
     tiles.iter().for_each(|t| check(t, 6));
     drop(tiles);

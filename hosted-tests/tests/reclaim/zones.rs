@@ -106,7 +106,8 @@ fn a_block_elsewhere_is_none() {
     let home = &forebay(&near, &far, &world);
     let buffers: [Buffer<_>; 2] = [(); 2].map(|()| Buffer::new(home, order(2)).with_zones(Zones::of(HIGH)));
     buffers.iter().for_each(|b| fill(b, 5));
-    let report = home.reclaim(&buffers, ReclaimTarget::block(order(2)).within(Zones::of(HIGH)), Evict::ANY, CX);
+    let report =
+        home.reclaim(&buffers, ReclaimTarget::block(order(2)).within(Zones::of(HIGH)), Evict::ANY, CX);
     assert_eq!((report.gained, report.outcome), (pages(4), Outcome::Reached));
     assert_eq!((near.low.unused(), near.high.unused()), (pages(8), pages(4)));
     world.validate();
