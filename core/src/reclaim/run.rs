@@ -250,7 +250,8 @@ impl<'f, P: Platform, S: BackingStore<P::Block>, C: Candidates> Run<'f, P, S, C>
         }
     }
 
-    /// The methods after a backlog: only those that are possible here, so that no buffer is asked in vain.
+    /// The methods that are left after a backlog. Those that this store or context does not have are dropped too: buffers that
+    /// could only refuse are not asked.
     fn without_transfers(&self) -> Evict {
         let others = possible(self.forebay.store(), self.cx) - Evict::TRANSFER;
         self.methods & (others | Evict::PURGE)
