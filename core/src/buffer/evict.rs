@@ -70,7 +70,10 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Evictable for Buffer<H, T> {
         }
         let Some(mut held) = self.cell.hold_quietly() else { return Evicted::default() };
         let sum = self.evict_held(&mut held, request);
-        if sum.why.is_some() && sum.backlogs == 0 {
+        // After a backlog the store may still take a transfer, once it is settled.
+        let by_platform = matches!(sum.why, Some(RefusalReason::Hook | RefusalReason::Mode(_)));
+        let refused = sum.why.is_some() && sum.backlogs == 0 && (by_platform || !request.after_backlog);
+        if refused {
             self.cell.set_reference(Reference::Refused);
         }
         sum
@@ -161,7 +164,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             return sum;
         }
         let EvictRequest { budget, cx, least, zones, .. } = *request;
-        let methods = (request.how - Evict::PURGE) & self.possible(cx);
+        let methods = (request.how - Evict::PURGE) & possible(self.forebay().store(), cx);
         let mut eviction = Eviction::<H> {
             forebay: self.forebay(),
             methods,
@@ -191,17 +194,6 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         sum
     }
 
-    /// The methods that this store and this context have at all.
-    fn possible(&self, cx: Context) -> Evict {
-        let can = self.forebay().store().capabilities();
-        let mut methods = Evict::empty();
-        methods.set(Evict::TRANSFER, can.contains(Capabilities::TRANSFER));
-        let may_copy = cx.contains(Context::MAY_BLOCK)
-            && (!can.contains(Capabilities::NEEDS_IO) || cx.contains(Context::MAY_IO));
-        methods.set(Evict::COPY | Evict::SPLIT, can.contains(Capabilities::COPY) && may_copy);
-        methods
-    }
-
     /// Why none of the methods of a request is possible. `None` if that is no refusal.
     fn why_none(&self, request: &EvictRequest) -> Option<RefusalReason> {
         let how = request.how - Evict::PURGE;
@@ -209,7 +201,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             None
         } else if how.is_empty() {
             Some(RefusalReason::NotPermitted)
-        } else if (how & self.possible(Context::THREAD)).is_empty() {
+        } else if (how & possible(self.forebay().store(), Context::THREAD)).is_empty() {
             Some(RefusalReason::Store(StoreError::Unsupported))
         } else {
             Some(RefusalReason::Store(StoreError::Context))
@@ -372,6 +364,17 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             eviction.disturbed = true;
         }
     }
+}
+
+/// The methods that this store and this context have at all.
+pub(crate) fn possible<B: OwnedBlock>(store: &impl BackingStore<B>, cx: Context) -> Evict {
+    let can = store.capabilities();
+    let mut methods = Evict::empty();
+    methods.set(Evict::TRANSFER, can.contains(Capabilities::TRANSFER));
+    let may_copy = cx.contains(Context::MAY_BLOCK)
+        && (!can.contains(Capabilities::NEEDS_IO) || cx.contains(Context::MAY_IO));
+    methods.set(Evict::COPY | Evict::SPLIT, can.contains(Capabilities::COPY) && may_copy);
+    methods
 }
 
 /// A block that is ready to leave.

@@ -29,6 +29,7 @@ pub use attach::AttachError;
 #[doc(hidden)]
 pub use class::Class;
 pub use evict::Evictable;
+pub(crate) use evict::possible;
 pub use guard::{Access, Exclusive, Guard, ReadGuard, Shared, WriteGuard};
 pub use request::EvictRequest;
 pub(crate) use request::Phase;

@@ -28,6 +28,8 @@ pub struct EvictRequest {
     pub(crate) least: Order,
     /// Blocks in other zones stay.
     pub(crate) zones: Zones,
+    /// The store met a backlog, or failed, so transfers are not tried: what it refuses now is not skipped for that.
+    pub(crate) after_backlog: bool,
 }
 
 impl EvictRequest {
@@ -36,7 +38,7 @@ impl EvictRequest {
     /// since the last request.
     pub const fn new(budget: Pages, how: Evict, cx: Context) -> EvictRequest {
         let phase = if how.bits() == Evict::PURGE.bits() { Phase::Purge } else { Phase::Evict };
-        EvictRequest { budget, how, cx, phase, least: Order::PAGE, zones: Zones::ALL }
+        EvictRequest { budget, how, cx, phase, least: Order::PAGE, zones: Zones::ALL, after_backlog: false }
     }
 
     /// Whether a buffer of that class may have what is asked for.

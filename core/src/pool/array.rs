@@ -20,7 +20,7 @@ use core::fmt;
 /// ```
 ///
 /// # Context
-/// Each operation is one lock section, O(`DEPTH`).
+/// Each operation is one lock section, O(1).
 pub struct FreeListArray<P: Platform, const LISTS: usize, const DEPTH: usize> {
     limit: Pages,
     lists: Mutex<P::RawMutex, Lists<P, LISTS, DEPTH>>,

@@ -139,6 +139,8 @@ tuple!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
 
 /// A list with a hand of its own: for a program that reclaims several lists in turn. It may lie in a static.
 ///
+/// A tuple has one hand for all of its lists: put the clock around the tuple, not inside.
+///
 /// ```
 /// # use forebay::*; use forebay::reclaim::Clock;
 /// # fn f<H: Home>(tiles: &[Buffer<H>], audio: &[Buffer<H>], home: &H) where H: std::ops::Deref<Target = Forebay<H::Platform, H::Store>> {

@@ -27,15 +27,16 @@ impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
     /// *Lately used* is a second-chance clock (Corbató 1968): a guard that was taken since the hand last passed is worth one
     /// round. The hand stays at the buffer where the walk ended, so the next walk goes on with the same one, and few are left
     /// in parts. The reclaim overshoots by less than one block, and by what a purge drops, which is all of a buffer. A store
-    /// that answers [`Backlog`](crate::StoreError::Backlog) gets no other transfer before it is settled. A buffer that refuses
-    /// is skipped once.
+    /// that answers [`Backlog`](crate::StoreError::Backlog) gets no other transfer before it is settled; if nothing left, and it
+    /// has room for a transfer after that, all of it is tried once more. A buffer that refuses is skipped once.
     ///
     /// # Context
     /// With [`Evict::TRANSFER`], [`ReclaimTarget::moved`] and [`Context::INTERRUPT`] fit for an interrupt: copies nothing,
     /// allocates nothing; one load for each buffer with nothing to give, O(1) for each other that is looked at (linear in its
     /// slots if only some zones or orders are meant), and one call of the store for each block. Up to three rounds, and a few
-    /// looks, over all candidates, and twice that for a block. No lock is held while anything moves. Busy, bad and empty buffers
-    /// are skipped. (Of TTM's walks in `ttm_bo_shrink`, one ended at the first error.)
+    /// looks, over all candidates, twice that for a block, and all of it again if it is tried once more. No lock is held while
+    /// anything moves. Busy, bad and empty buffers are skipped. (Of TTM's walks in `ttm_bo_shrink`, one ended at the first
+    /// error.)
     pub fn reclaim<C: Candidates>(
         &self,
         candidates: C,

@@ -1,6 +1,6 @@
 //! One reclaim: its phases, and when it gives up.
 
-use crate::buffer::{Class, EvictRequest, Phase};
+use crate::buffer::{Class, EvictRequest, Phase, possible};
 use crate::forebay::{Forebay, Hands};
 use crate::frame::{AllocRequest, Context, Evict, Order, Pages, Zones};
 use crate::port::{BackingStore, FrameSource, OwnedBlock, Platform, Settled};
@@ -134,12 +134,12 @@ impl<'f, P: Platform, S: BackingStore<P::Block>, C: Candidates> Run<'f, P, S, C>
         while goes_on && self.missing() > Pages::ZERO {
             let settled = self.settle(self.missing()); // pending pages first: they cost no buffer its contents
             if backlog == Backlog::Ends && !settled {
-                self.methods.remove(Evict::TRANSFER);
+                self.methods = self.without_transfers();
             }
             let Settled { pending, error, .. } = self.report.settled;
             let stuck = !settled && pending > Pages::ZERO && self.cx.contains(Context::MAY_BLOCK);
             if stuck && error.is_some() {
-                self.methods.remove(Evict::TRANSFER); // a store that fails gets no more
+                self.methods = self.without_transfers(); // a store that fails gets no more
             }
             let short = self.missing() - if stuck { Pages::ZERO } else { pending };
             let moved = self.report.evicted.moved();
@@ -151,14 +151,17 @@ impl<'f, P: Platform, S: BackingStore<P::Block>, C: Candidates> Run<'f, P, S, C>
 
     /// Until the source has a block of that order to give.
     fn free_a_block(&mut self, order: Order) -> Outcome {
-        let (zones, pages) = (self.target.zones, order.pages());
+        let (zones, pool) = (self.target.zones, self.forebay.pool());
+        let mut ready = pool.ready(zones); // what others add meanwhile is not waited for
         while !self.gives(order) {
             if order > P::Source::MAX_ORDER {
                 return Outcome::Nothing; // no source ever has such blocks
             }
-            if self.forebay.pool().trim(zones, pages, self.cx) == Pages::ZERO {
+            let trimmed = pool.trim(zones, ready.min(order.pages()), self.cx);
+            if trimmed == Pages::ZERO {
                 return self.evict_for_a_block(order);
             }
+            ready -= trimmed;
         }
         Outcome::Reached
     }
@@ -247,12 +250,21 @@ impl<'f, P: Platform, S: BackingStore<P::Block>, C: Candidates> Run<'f, P, S, C>
         }
     }
 
+    /// The methods that are left after a backlog. Those that this store or context does not have are dropped too: buffers that
+    /// could only refuse are not asked.
+    fn without_transfers(&self) -> Evict {
+        let others = possible(self.forebay.store(), self.cx) - Evict::TRANSFER;
+        self.methods & (others | Evict::PURGE)
+    }
+
     /// Goes on with a scan until so many pages left, or it is over. Returns whether a backlog ended it; after another backlog
     /// it goes on without transfers. The hand stays at the last candidate, which may have more to give.
     fn scan(&mut self, scan: &mut Scan, budget: Pages, least: Order, backlog: Backlog) -> Backlog {
         let phase = scan.phase;
         let how = if phase == Phase::Clean { Evict::empty() } else { self.methods };
-        let mut request = EvictRequest { budget, how, cx: self.cx, phase, least, zones: self.target.zones };
+        let after_backlog = self.methods != self.how;
+        let (cx, zones) = (self.cx, self.target.zones);
+        let mut request = EvictRequest { budget, how, cx, phase, least, zones, after_backlog };
         let len = self.over.candidate_count();
         let mut looks = if phase == Phase::Clean { CLEAN_LOOKS } else { usize::MAX };
         let (mut sum, mut ended) = (Evicted::default(), Backlog::Passed);
@@ -266,7 +278,7 @@ impl<'f, P: Platform, S: BackingStore<P::Block>, C: Candidates> Run<'f, P, S, C>
             request.budget -= evicted.moved();
             sum += evicted;
             if evicted.backlogs > 0 {
-                request.how.remove(Evict::TRANSFER);
+                (request.how, request.after_backlog) = (self.without_transfers(), true);
                 if backlog == Backlog::Ends && (request.how - Evict::PURGE).is_empty() {
                     ended = Backlog::Ends;
                     break;

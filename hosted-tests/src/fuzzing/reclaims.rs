@@ -169,7 +169,7 @@ impl<'w, S: Source, const PAGE: usize> Rig<'_, 'w, S, PAGE> {
         let anything = asked.kind != Kind::Block && asked.zones == Zones::ALL;
         // A buffer that refused once is passed over, and only faults make one refuse that could leave a moment later.
         let methods = asked.how - Evict::PURGE;
-        let spent = is.evicted.backlogs > 0 && methods == Evict::TRANSFER;
+        let spent = is.evicted.backlogs > 0 && self.has_no_method(asked, is);
         let all_asked = ended && anything && !self.faulted && !methods.is_empty() && !spent;
         let (mut left, mut unneeded, mut untried) = (Pages::ZERO, Pages::ZERO, 0);
         for (kept, was) in buffers.iter().zip(&before.each) {

@@ -2,6 +2,7 @@
 
 mod bad_source;
 mod conformance_platform;
+mod lists;
 mod locks;
 mod pool;
 mod pool_kinds;

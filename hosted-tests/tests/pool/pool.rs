@@ -56,7 +56,7 @@ fn a_full_list_returns_to_the_source() {
     world.assert_empty();
 }
 
-/// Rule: no lists, or too few for an order: straight to the source, and nothing is kept.
+/// Rule: no lists, lists without room, or too few for an order: straight to the source, and nothing is kept.
 #[test]
 fn a_pool_may_have_no_lists() {
     fn through<P: Platform<Mode = Caching>>(pool: &Pool<P>, world: &World) -> Pages {
@@ -74,6 +74,7 @@ fn a_pool_may_have_no_lists() {
     let modal = &modal(&near, &world, &log);
     assert_eq!(through(&Pool::new(modal), &world), NONE);
     assert_eq!(through(&pool::<0, 5>(modal), &world), NONE);
+    assert_eq!(through(&pool::<9, 0>(modal), &world), NONE);
     // Orders 0 to 2 have their lists.
     assert_eq!(through(&pool::<9, 1>(modal), &world), pages(1));
     // Not even order 0 has all of its lists: that of the first mode only.

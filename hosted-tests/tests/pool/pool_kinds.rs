@@ -137,19 +137,19 @@ impl CachingControl<RamBlock<PAGE>> for Zoned {
 /// The machine with its modes, without free lists.
 type Modal<'p> = WithCaching<&'p Zoned, &'p Zoned>;
 type Lists<'p, const LISTS: usize, const DEPTH: usize> = FreeListArray<Modal<'p>, LISTS, DEPTH>;
-type Listed<'p, const LISTS: usize, const DEPTH: usize> = WithLists<Modal<'p>, Lists<'p, LISTS, DEPTH>>;
+type InLists<'p, const LISTS: usize, const DEPTH: usize> = WithLists<Modal<'p>, Lists<'p, LISTS, DEPTH>>;
 
 fn modal(machine: &Zoned) -> Modal<'_> {
     WithCaching(machine, machine)
 }
 
 /// Orders 0 to 3, three modes, two zones, two of each.
-fn listed(machine: &Zoned) -> Listed<'_, 24, 2> {
+fn listed(machine: &Zoned) -> InLists<'_, 24, 2> {
     WithLists(modal(machine), FreeListArray::new())
 }
 
 /// The same with at most so many pages in all.
-fn limited(machine: &Zoned, limit: usize) -> Listed<'_, 24, 2> {
+fn limited(machine: &Zoned, limit: usize) -> InLists<'_, 24, 2> {
     WithLists(modal(machine), FreeListArray::new().with_limit(pages(limit)))
 }
 
@@ -158,7 +158,7 @@ fn request(k: u8, zones: Zones) -> AllocRequest {
 }
 
 /// The list of that kind.
-fn list(pool: &Pool<Listed<'_, 24, 2>>, k: u8, mode: Caching, zone: u8) -> Option<FreeList> {
+fn list(pool: &Pool<InLists<'_, 24, 2>>, k: u8, mode: Caching, zone: u8) -> Option<FreeList> {
     let number = |mode| forebay::frame::Mode::index(mode);
     pool.lists().find(|list| (list.order, list.mode, list.zone) == (order(k), number(mode), zone))
 }

@@ -3,9 +3,9 @@
 
 use forebay_backends::*;
 use hosted_tests::kit::*;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex};
 
 type Block = RamBlock<PAGE>;
 
@@ -23,11 +23,21 @@ struct Calls {
     slices: usize,
 }
 
+#[derive(Default)]
+struct Tally(StdMutex<Calls>);
+
+impl Tally {
+    /// All since the last time.
+    fn take(&self) -> Calls {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
 /// A value for every port, which counts its calls. Which of the ports are used is the platform's matter.
 #[derive(Clone, Copy)]
 struct Every<'t> {
     near: &'t Near,
-    calls: &'t Cell<Calls>,
+    calls: &'t Tally,
 }
 
 const WINDOW: u64 = 1 << 60;
@@ -35,9 +45,7 @@ const ID: BufferId = BufferId(7);
 
 impl Every<'_> {
     fn count(&self, f: impl FnOnce(&mut Calls)) {
-        let mut calls = self.calls.get();
-        f(&mut calls);
-        self.calls.set(calls);
+        f(&mut self.calls.0.lock().unwrap());
     }
 }
 
@@ -128,7 +136,7 @@ struct Seen {
     window: u64,
 }
 
-const PLAIN: Seen = Seen { slice: None, window: 0 };
+const NOTHING: Seen = Seen { slice: None, window: 0 };
 const LEN: usize = 2 * PAGE;
 
 /// A buffer of one block with both side tables is filled, transferred, taken back, copied, loaded, and dropped.
@@ -179,30 +187,30 @@ const ALL_CALLS: Calls = Calls {
 /// Rule: an adapter adds its port and nothing else; without it the port is a no-op.
 #[test]
 fn each_adapter_alone() {
-    let (near, calls) = (near(8), Cell::default());
+    let (near, calls) = (near(8), Tally::default());
     let every = Every { near: &near, calls: &calls };
     let none = Calls::default();
-    assert_eq!((run_once(&near, &near, ()), calls.take()), (PLAIN, none));
-    assert_eq!((run_once(&near, every, ()), calls.take()), (PLAIN, none), "as a source only");
+    assert_eq!((run_once(&near, &near, ()), calls.take()), (NOTHING, none));
+    assert_eq!((run_once(&near, every, ()), calls.take()), (NOTHING, none), "as a source only");
 
     let seen = run_once(&near, WithHooks(&near, every), ());
-    assert_eq!((seen, calls.take()), (PLAIN, Calls { before: 3, after: 2, ..none }));
+    assert_eq!((seen, calls.take()), (NOTHING, Calls { before: 3, after: 2, ..none }));
     let seen = run_once(&near, WithDma(&near, every), ());
     assert_eq!(
         (seen, calls.take()),
-        (Seen { window: WINDOW, ..PLAIN }, Calls { maps: 3, unmaps: 3, ..none })
+        (Seen { window: WINDOW, ..NOTHING }, Calls { maps: 3, unmaps: 3, ..none })
     );
     let seen = run_once(&near, WithAccounting(&near, every), ());
-    assert_eq!((seen, calls.take()), (PLAIN, Calls { charged: 2, uncharged: 2, ..none }));
+    assert_eq!((seen, calls.take()), (NOTHING, Calls { charged: 2, uncharged: 2, ..none }));
     let seen = run_once(&near, WithLinear(&near, every), ());
-    assert_eq!((seen, calls.take()), (Seen { slice: Some(LEN), ..PLAIN }, Calls { slices: 1, ..none }));
+    assert_eq!((seen, calls.take()), (Seen { slice: Some(LEN), ..NOTHING }, Calls { slices: 1, ..none }));
     let seen = run_once(&near, WithCaching(&near, every), Caching::Uncached);
     // One for each change, and one for the address that goes when the buffer is dropped.
-    assert_eq!((seen, calls.take()), (PLAIN, Calls { mode_changes: 6, flushes: 7, ..none }));
+    assert_eq!((seen, calls.take()), (NOTHING, Calls { mode_changes: 6, flushes: 7, ..none }));
     let seen = run_once(&near, WithCaching(&near, every), Caching::CACHED);
     assert_eq!(
         (seen, calls.take()),
-        (PLAIN, Calls { flushes: 3, ..none }),
+        (NOTHING, Calls { flushes: 3, ..none }),
         "its blocks are in that mode already"
     );
 
@@ -210,7 +218,7 @@ fn each_adapter_alone() {
     let far = far(8);
     let home = Forebay::new(with_lists::<_, 4, 2>(&near), &far);
     for n in 0..3 {
-        assert_eq!((run(&home, ()), calls.take()), (PLAIN, none));
+        assert_eq!((run(&home, ()), calls.take()), (NOTHING, none));
         let FreeListCounts { ready, hits, misses, .. } =
             home.pool().lists().find(|list| list.order == order(1)).unwrap().counts;
         assert_eq!((ready, hits, misses), (1, n, n + 2), "what was dropped is there for the next");
@@ -222,7 +230,7 @@ fn each_adapter_alone() {
 /// The platform by value, behind a reference, and in an `Arc`.
 fn by_any_pointer<P: Platform<Block = Block>>(
     near: &Near,
-    calls: &Cell<Calls>,
+    calls: &Tally,
     platform: impl Fn() -> P,
     mode: impl Fn() -> P::Mode,
     expected: (Seen, Calls),
@@ -242,7 +250,7 @@ fn by_any_pointer<P: Platform<Block = Block>>(
 /// a port or a platform is a value, a reference, or in an `Arc`.
 #[test]
 fn all_adapters_in_every_order() {
-    let (near, calls) = (near(8), Cell::default());
+    let (near, calls) = (near(8), Tally::default());
     let every = Every { near: &near, calls: &calls };
     let all = (Seen { slice: Some(LEN), window: WINDOW }, ALL_CALLS);
     let modes = || WithCaching(&near, every);
@@ -284,14 +292,15 @@ fn all_adapters_in_every_order() {
 
 /// Rule: free lists go wherever they like: a block that a buffer leaves in its mode is the next one's, without a change.
 #[test]
+#[expect(clippy::needless_borrows_for_generic_args, reason = "a reference is another platform")]
 fn free_lists_around_every_port() {
-    let (near, calls) = (near(8), Cell::default());
+    let (near, calls) = (near(8), Tally::default());
     let every = Every { near: &near, calls: &calls };
     type Lists<'t> = FreeListArray<AllPorts<Every<'t>>, 12, 2>;
     let all = Seen { slice: Some(LEN), window: WINDOW };
     fn twice<P: Platform<Block = Block, Mode = Caching>>(
         near: &Near,
-        calls: &Cell<Calls>,
+        calls: &Tally,
         platform: P,
         expected: Seen,
     ) {
@@ -350,6 +359,7 @@ fn calls_of<P: Platform<Block = Block, Mode = ()>>(log: &Log, platform: P) -> Ve
 
 /// Rule: adapters of `()` change neither size nor behaviour.
 #[test]
+#[expect(clippy::needless_borrows_for_generic_args, reason = "a reference is another platform")]
 fn adapters_of_nothing_are_nothing() {
     let (near, log) = (near(8), Log::default());
     let source = Traced::new(&near, &log);
@@ -736,12 +746,12 @@ fn a_quiet_source_has_every_feature() {
 
 /// A value whose every answer is another than the default.
 struct Odd {
-    said: RefCell<Vec<&'static str>>,
+    said: StdMutex<Vec<&'static str>>,
 }
 
 impl Odd {
     fn say(&self, what: &'static str) {
-        self.said.borrow_mut().push(what);
+        self.said.lock().unwrap().push(what);
     }
 }
 
@@ -1008,9 +1018,9 @@ fn of_a_store<S: BackingStore<Plain>>(store: &S) -> usize {
 /// Rule: a pointer to a port passes every method on, and every constant.
 #[test]
 fn pointers_forget_no_method() {
-    let odd = Arc::new(Odd { said: RefCell::default() });
+    let odd = Arc::new(Odd { said: StdMutex::default() });
     let counted = |n: usize| {
-        let said = odd.said.take();
+        let said = std::mem::take(&mut *odd.said.lock().unwrap());
         let mut once = said.clone();
         once.sort_unstable();
         once.dedup();

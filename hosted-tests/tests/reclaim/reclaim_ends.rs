@@ -646,6 +646,65 @@ impl EvictHooks<RamBlock<PAGE>> for Odd {
     }
 }
 
+/// Does all that. If nothing left and nothing was gained, the same call at once does no better.
+fn nothing_helps(ops: &[(usize, Op)]) -> Result<(), TestCaseError> {
+    let (near, hooks) = (near(24), Odd::default());
+    let (small, large) = (region::<2>(6, 1), region::<1>(16, 2));
+    let home = &Forebay::new(WithHooks(&near, &hooks), Tiered(&small, &large));
+    let buffers: [_; COUNT] = std::array::from_fn(|i| {
+        let slots = [2, 1, 4, 1, 8, 3][i];
+        let unit = order([0, 1, 0, 2, 0, 0][i]);
+        let slots: Vec<_> = (0..slots).map(|_| Slot::EMPTY).collect();
+        Buffer::with_slots(home, slots, unit).with_id(BufferId(i))
+    });
+    for (i, op) in ops.iter().copied() {
+        let buffer = &buffers[i];
+        match op {
+            Op::Write => drop(buffer.write().map(|mut guard| guard.write_at(0, &[i as u8 + 1; 8 * PAGE]))),
+            Op::Read => drop(buffer.read()),
+            Op::Evict(n, how) => drop(buffer.evict(pages(n), METHODS[how], CX)),
+            Op::Restore(n) => drop(buffer.restore(pages(n), CX)),
+            Op::SetPurgeable(purgeable) => drop(buffer.set_purgeable(purgeable)),
+            Op::Cool => drop(buffer.evict_if_idle(&EvictRequest::new(NONE, Evict::TRANSFER, CX))),
+            Op::Settle(n) => drop(home.settle(pages(n), CX)),
+            Op::Hook(refuses) => hooks.0.store(refuses, Relaxed),
+            Op::Reclaim { pages: n, kind, how, interrupt } => {
+                let (how, cx) =
+                    (Evict::from_bits_truncate(how), if interrupt { Context::INTERRUPT } else { CX });
+                let target = match kind {
+                    0 | 1 => ReclaimTarget::moved(pages(n)),
+                    2 => ReclaimTarget::freed(pages(n)),
+                    _ => ReclaimTarget::block(order((n % 4) as u8)),
+                };
+                let report = home.reclaim(&buffers, target, how, cx);
+                let moved = report.evicted.moved();
+                match report.outcome {
+                    Outcome::Nothing => {
+                        prop_assert_eq!((moved, report.gained), (NONE, NONE));
+                        let again = home.reclaim(&buffers, target, how, cx);
+                        prop_assert_eq!(
+                            (again.evicted.moved(), again.gained),
+                            (NONE, NONE),
+                            "{:?}: {:?}",
+                            op,
+                            again
+                        );
+                    }
+                    Outcome::Reached if kind < 3 => prop_assert!(report.gained >= pages(n), "{:?}", report),
+                    Outcome::Short => prop_assert!(moved + report.gained > NONE, "{:?}", report),
+                    Outcome::Pending => prop_assert!(report.settled.pending > NONE, "{:?}", report),
+                    _ => {}
+                }
+            }
+        }
+    }
+    drop(buffers);
+    prop_assert_eq!(near.unused(), near.total());
+    prop_assert_eq!(small.space(), Space { pages: small.total(), transfers: 2 });
+    prop_assert_eq!(large.space(), Space { pages: large.total(), transfers: 1 });
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -653,52 +712,21 @@ proptest! {
     /// once does no better. An outcome is what the numbers say.
     #[test]
     fn nothing_helps_after_nothing(ops in ops()) {
-        let (near, hooks) = (near(24), Odd::default());
-        let (small, large) = (region::<2>(6, 1), region::<1>(16, 2));
-        let home = &Forebay::new(WithHooks(&near, &hooks), Tiered(&small, &large));
-        let buffers: [_; COUNT] = std::array::from_fn(|i| {
-            let slots = [2, 1, 4, 1, 8, 3][i];
-            let unit = order([0, 1, 0, 2, 0, 0][i]);
-            let slots: Vec<_> = (0..slots).map(|_| Slot::EMPTY).collect();
-            Buffer::with_slots(home, slots, unit).with_id(BufferId(i))
-        });
-        for (i, op) in ops {
-            let buffer = &buffers[i];
-            match op {
-                Op::Write => drop(buffer.write().map(|mut guard| guard.write_at(0, &[i as u8 + 1; 8 * PAGE]))),
-                Op::Read => drop(buffer.read()),
-                Op::Evict(n, how) => drop(buffer.evict(pages(n), METHODS[how], CX)),
-                Op::Restore(n) => drop(buffer.restore(pages(n), CX)),
-                Op::SetPurgeable(purgeable) => drop(buffer.set_purgeable(purgeable)),
-                Op::Cool => drop(buffer.evict_if_idle(&EvictRequest::new(NONE, Evict::TRANSFER, CX))),
-                Op::Settle(n) => drop(home.settle(pages(n), CX)),
-                Op::Hook(refuses) => hooks.0.store(refuses, Relaxed),
-                Op::Reclaim { pages: n, kind, how, interrupt } => {
-                    let (how, cx) = (Evict::from_bits_truncate(how), if interrupt { Context::INTERRUPT } else { CX });
-                    let target = match kind {
-                        0 | 1 => ReclaimTarget::moved(pages(n)),
-                        2 => ReclaimTarget::freed(pages(n)),
-                        _ => ReclaimTarget::block(order((n % 4) as u8)),
-                    };
-                    let report = home.reclaim(&buffers, target, how, cx);
-                    let moved = report.evicted.moved();
-                    match report.outcome {
-                        Outcome::Nothing => {
-                            prop_assert_eq!((moved, report.gained), (NONE, NONE));
-                            let again = home.reclaim(&buffers, target, how, cx);
-                            prop_assert_eq!((again.evicted.moved(), again.gained), (NONE, NONE), "{:?}: {:?}", op, again);
-                        }
-                        Outcome::Reached if kind < 3 => prop_assert!(report.gained >= pages(n), "{:?}", report),
-                        Outcome::Short => prop_assert!(moved + report.gained > NONE, "{:?}", report),
-                        Outcome::Pending => prop_assert!(report.settled.pending > NONE, "{:?}", report),
-                        _ => {}
-                    }
-                }
-            }
-        }
-        drop(buffers);
-        prop_assert_eq!(near.unused(), near.total());
-        prop_assert_eq!(small.space(), Space { pages: small.total(), transfers: 2 });
-        prop_assert_eq!(large.space(), Space { pages: large.total(), transfers: 1 });
+        nothing_helps(&ops)?;
     }
+}
+
+/// Rule: the same, where buffers that would be transferred were asked without transfers, after the backlog of another.
+#[test]
+fn nothing_helps_after_nothing_in_an_interrupt() {
+    let reclaim = |pages, how, interrupt| Op::Reclaim { pages, kind: 0, how, interrupt };
+    let write = [1, 5, 0, 4].map(|i| (i, Op::Write));
+    let more = [(3, Op::Write), (2, Op::Write), (0, Op::Write), (2, Op::Cool), (3, Op::Cool)];
+    let ops = [
+        &write[..],
+        &[(0, reclaim(5, 2, false)), (0, reclaim(3, 5, false))],
+        &more,
+        &[(0, reclaim(1, 13, true))],
+    ];
+    nothing_helps(&ops.concat()).unwrap();
 }

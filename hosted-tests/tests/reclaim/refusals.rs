@@ -139,3 +139,20 @@ fn what_is_not_permitted_is_no_answer_of_the_store() {
         check(buffer, 1);
     }
 }
+
+/// Rule: the same where other methods are permitted, but not possible in this context.
+#[test]
+fn what_is_not_possible_is_not_tried_after_a_backlog() {
+    for target in [ReclaimTarget::moved, ReclaimTarget::freed] {
+        let (world, near, far) = (World::new(Contents::Compared), near(16), region::<1>(16, 0));
+        let home = &forebay(&near, &far, &world);
+        let buffers: [Buffer<_>; 5] = [(); 5].map(|()| Buffer::new(home, order(0)));
+        buffers.iter().for_each(|buffer| fill(buffer, 1));
+        assert_eq!(buffers[4].evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, pages(1));
+        let report = home.reclaim(&buffers, target(ALL), Evict::ANY, Context::INTERRUPT);
+        assert_eq!((report.evicted.refused, report.outcome), (pages(1), Outcome::Nothing));
+        let backlog = RefusalReason::Store(StoreError::Backlog);
+        assert_eq!(counted(home.stats()), [(backlog, 1)], "the others are not even looked at");
+        buffers.iter().for_each(|buffer| check(buffer, 1));
+    }
+}

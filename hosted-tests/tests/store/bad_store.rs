@@ -114,7 +114,7 @@ fn a_handle_of_another_order_gives_the_block_back() {
         assert_eq!((tile.residency(), tile.read().unwrap().as_ptr()), (residency(4, 0, 0), at));
         check(&tile, 1);
         for buffer in [&many as &dyn Evictable, &tile] {
-            let copied = home.reclaim(&[buffer], ALL, Evict::ANY, CX).evicted.copied;
+            let copied = home.reclaim([buffer], ALL, Evict::ANY, CX).evicted.copied;
             assert!(copied == pages(8) || copied == pages(4));
         }
         check(&tile, 1);

@@ -30,14 +30,14 @@ const SHRINKERS: usize = 2;
 const PINS_OF_EACH: usize = 6;
 
 type Row<P> = [Slot<P>; SLOTS];
-type Listed<'s, P, S, I> = Object<'s, Arc<Forebay<P, S>>, Indexed<'s, Row<P>, I, [usize; WORDS]>>;
-type Place<'s, P, S, I> = Option<Arc<Listed<'s, P, S, I>>>;
+type Registered<'s, P, S, I> = Object<'s, Arc<Forebay<P, S>>, Indexed<'s, Row<P>, I, [usize; WORDS]>>;
+type Entry<'s, P, S, I> = Option<Arc<Registered<'s, P, S, I>>>;
 
 /// What all of them share.
 struct Stage<'s, P: Platform, S: BackingStore<P::Block>, I: RawMutex> {
     home: &'s Arc<Forebay<P, S>>,
     index: &'s EvictionIndex<I, [usize; WORDS]>,
-    places: Mutex<Vec<Place<'s, P, S, I>>>,
+    places: Mutex<Vec<Entry<'s, P, S, I>>>,
     /// For places without a buffer.
     stone: Buffer<Arc<Forebay<P, S>>>,
     tally: &'s Tally,
@@ -63,15 +63,15 @@ impl<'s, P: Platform, S: BackingStore<P::Block>, I: RawMutex> Stage<'s, P, S, I>
     }
 
     /// The list as it is now. Its buffers live as long as this.
-    fn held(&self) -> Vec<Place<'s, P, S, I>> {
+    fn held(&self) -> Vec<Entry<'s, P, S, I>> {
         self.places.lock().unwrap().clone()
     }
 
-    fn take(&self, at: usize) -> Place<'s, P, S, I> {
+    fn take(&self, at: usize) -> Entry<'s, P, S, I> {
         self.places.lock().unwrap()[at].take()
     }
 
-    fn buffers<'h>(&'h self, held: &'h [Place<'s, P, S, I>]) -> Vec<&'h dyn Evictable> {
+    fn buffers<'h>(&'h self, held: &'h [Entry<'s, P, S, I>]) -> Vec<&'h dyn Evictable> {
         held.iter()
             .map(|place| match place {
                 Some(object) => &object.buffer as &dyn Evictable,
