@@ -66,7 +66,7 @@ impl<P: Platform> FrameSource for Watched<'_, P> {
         let order = request.order;
         let block = self.inner.source().allocate(request, cx)?;
         assert_eq!(block.order(), order, "asked for {order:?}");
-        assert!(((block.pfn().0 % order.pages().get() == 0)), "{:?} is not aligned to {order:?}", block.pfn());
+        assert!((block.pfn().0 % order.pages().get() == 0), "{:?} is not aligned to {order:?}", block.pfn());
         let mut s = self.world.lock();
         for n in frames(block.pfn(), order) {
             let old = s.frames.insert(n, Frame { owner: Owner::Pool, mode: 0 });

@@ -17,7 +17,7 @@ fn blocks_cover_the_buffer() {
         let mut at = 0;
         for (begins, block) in guard.blocks() {
             assert_eq!(begins, at, "no gap, no overlap");
-            assert!(((block.pfn().0 % block.order().pages().get() == 0)));
+            assert!((block.pfn().0 % block.order().pages().get() == 0));
             assert_eq!(block[..], pattern(4, 13 * PAGE)[at..at + block.len()]);
             at += block.len();
         }
