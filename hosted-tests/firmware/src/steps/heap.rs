@@ -35,7 +35,9 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     let mut pages: [Option<PooledBlock<HeapBlock<PAGE>, ()>>; COUNT] = [const { None }; COUNT];
     let mut count = 0;
     for (n, place) in pages.iter_mut().enumerate() {
-        let Ok(mut page) = HEAP.pool().take(AllocRequest::new(Order::PAGE), (), Context::THREAD) else { break };
+        let Ok(mut page) = HEAP.pool().take(AllocRequest::new(Order::PAGE), (), Context::THREAD) else {
+            break;
+        };
         pattern::fill_page(&mut page, 8000 + n);
         *place = Some(page);
         count += 1;

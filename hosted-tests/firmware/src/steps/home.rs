@@ -3,7 +3,9 @@
 use super::pattern;
 use super::{Failure, check, flash};
 use crate::machine::{FAST_BYTES, Memory, PAGE, RawMutex, SLOW_BYTES};
-use forebay::{AccessError, AllocError, AllocRequest, Buffer, Context, Forebay, Order, Pages, StoreId, port::PooledBlock};
+use forebay::{
+    AccessError, AllocError, AllocRequest, Buffer, Context, Forebay, Order, Pages, StoreId, port::PooledBlock,
+};
 use forebay_backends::{Faulty, Ram, RamBlock, RamRegion, Rom, Tiered};
 use static_cell::ConstStaticCell;
 
