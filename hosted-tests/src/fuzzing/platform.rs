@@ -414,6 +414,7 @@ impl<S: Source> EvictHooks<S::Block> for Hooked<'_, S> {
 }
 
 /// Free lists as deep as a machine wants them; 26 blocks in all.
+#[expect(clippy::large_enum_variant, reason = "there is one")]
 pub(super) enum Lists<P: Platform> {
     Zero,
     One(FreeListArray<P, 26, 1>),

@@ -8,8 +8,8 @@ use super::plants::Plant;
 use super::platform::Source;
 use super::rig::Rig;
 use forebay::{
-    BackingStore, Buffer, Candidates, Context, Evict, Evictable, FrameSource, Order, Outcome, Pages,
-    Platform, Report, Zones, buffer::Residency, port::Capabilities,
+    AllocRequest, BackingStore, Buffer, Candidates, Context, Evict, Evictable, FrameSource, Order, Outcome,
+    Pages, Platform, Report, Zones, buffer::Residency, port::Capabilities,
 };
 
 /// What was so before a reclaim.
@@ -119,7 +119,7 @@ impl<'w, S: Source, const PAGE: usize> Rig<'_, 'w, S, PAGE> {
     /// What it says that it did is what happened, and not much more than was wanted.
     fn check_counts(&self, asked: &Asked, is: &Report, wanted: Pages, largest: usize, before: &Before) {
         let trimmed = before.ready - self.home.pool().ready(Zones::ALL);
-        assert_eq!(before.out - self.world.frames_out(), freed(&is) + trimmed, "{is:?}");
+        assert_eq!(before.out - self.world.frames_out(), freed(is) + trimmed, "{is:?}");
         assert!(trimmed == Pages::ZERO || asked.kind == Kind::Block, "{trimmed} left the free lists");
         let most = if asked.kind == Kind::Block { wanted + wanted + pages(largest) } else { wanted };
         self.check_evicted(is.evicted, largest, most, asked.how, asked.cx);
@@ -127,8 +127,8 @@ impl<'w, S: Source, const PAGE: usize> Rig<'_, 'w, S, PAGE> {
             assert_eq!(is.gained, is.evicted.moved());
         } else {
             let [transferred, _] = self.in_memfd();
-            assert!(is.gained >= freed(&is), "{is:?}");
-            let most = freed(&is) + pages(transferred) + before.copies;
+            assert!(is.gained >= freed(is), "{is:?}");
+            let most = freed(is) + pages(transferred) + before.copies;
             assert!(is.gained <= most, "more than there is: {is:?} for {asked:?}");
         }
     }
@@ -137,7 +137,7 @@ impl<'w, S: Source, const PAGE: usize> Rig<'_, 'w, S, PAGE> {
         let injected = self.injected() > before.injected;
         let gives = asked.order().is_some_and(|order| self.gives(order, asked));
         let source = self.home.platform().source();
-        let free = source.free_pages(asked.zones).unwrap_or(freed(&is));
+        let free = source.free_pages(asked.zones).unwrap_or(freed(is));
         let holds = match (is.outcome, asked.order()) {
             (Outcome::Reached, None) => is.gained >= wanted,
             (Outcome::Reached, Some(_)) => gives,
@@ -156,8 +156,7 @@ impl<'w, S: Source, const PAGE: usize> Rig<'_, 'w, S, PAGE> {
 
     /// Whether the source has such a block, past all wrappers that may fail.
     fn gives(&self, order: Order, asked: &Asked) -> bool {
-        let request = forebay::AllocRequest::new(order);
-        let Ok(block) = self.source.allocate(request, asked.cx) else { return false };
+        let Ok(block) = self.source.allocate(AllocRequest::new(order), asked.cx) else { return false };
         let fits = asked.zones.contains(Zones::of(self.faulty().inner().zone(&block)));
         self.source.free(block);
         fits

@@ -19,6 +19,7 @@ use forebay::{
     sync::NoopRawMutex,
 };
 use forebay_backends::{Faults, Faulty};
+use std::num::NonZeroUsize;
 use std::ops::{Deref, DerefMut};
 
 /// Dropped as usual, but forgotten while unwinding: what is half broken must not panic again.
@@ -248,9 +249,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
                 Ok(is) => is,
                 Err(_) => {
                     assert!(kept.writer.get(), "{:?} is busy without a guard", kept.id);
-                    let mut is = Residency::default();
-                    is.resident = all;
-                    is
+                    Residency { resident: all, ..Residency::default() }
                 }
             };
             assert!(is.clean <= is.resident && is.resident + is.stored <= all, "{:?}: {is:?}", kept.id);
@@ -259,12 +258,11 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
                 let missing = kept.class(is) - indexed[self.index.entry(kept.id.0)];
                 assert!(missing.is_empty(), "{:?} is not indexed as {missing:?}: {is:?}", kept.id);
             }
-            if let Some(payer) = core::num::NonZeroUsize::new(kept.id.0.wrapping_add(1))
-                .map(Charge)
-                .filter(|_| kept.shape.is_full())
-            {
-                let contents = is.resident + is.stored;
-                assert_eq!(self.world.charged(payer), contents, "the charge for {:?}: {is:?}", kept.id);
+            if kept.shape.is_full() {
+                let payer = NonZeroUsize::new(kept.id.0 + 1).map(Charge); // as `Accounting` has it by default
+                let (charged, contents) =
+                    (payer.map(|payer| self.world.charged(payer)), is.resident + is.stored);
+                assert_eq!(charged, Some(contents), "the charge for {:?}: {is:?}", kept.id);
             }
             resident += is.resident;
             stored += is.stored + is.clean;
