@@ -98,7 +98,7 @@ fn out_and_back() {
     let home = &Forebay::new(with_lists::<_, 9, 1>(source()), store());
     let tile = Buffer::new(home, order(1)).with_id(BufferId(7));
     fill(&tile, 1);
-    assert_eq!(home.reclaim(&[&tile], pages(2), Evict::TRANSFER, CX).evicted.moved(), pages(2));
+    assert_eq!(home.reclaim([&tile], pages(2), Evict::TRANSFER, CX).evicted.moved(), pages(2));
     check(&tile, 1);
     tile.evict(ALL, Evict::TRANSFER, CX).unwrap();
     home.settle(ALL, CX);
@@ -113,7 +113,7 @@ fn out_and_back() {
     assert_eq!(home.pool().trim(Zones::ALL, ALL, CX), pages(2));
     home.store().set(Faults { per_mille: 1000, ..Faults::default() });
     home.settle(ALL, CX);
-    home.reclaim(&[&tile], ALL, Evict::TRANSFER, CX);
+    home.reclaim([&tile], ALL, Evict::TRANSFER, CX);
 }
 
 /// Rule: a reader of the log reads what moved, in which buffer, by which way, in order, and why not.
@@ -222,7 +222,7 @@ fn nothing_is_said_of_nothing() {
     assert_eq!((home.settle(ALL, CX), home.pool().trim(Zones::ALL, ALL, CX)), (Settled::default(), NONE));
     let guard = tile.read().unwrap();
     assert!(tile.evict(ALL, Evict::ANY, CX).is_err() && tile.purge(CX).is_err());
-    let report = home.reclaim(&[&tile], ALL, Evict::ANY, CX);
+    let report = home.reclaim([&tile], ALL, Evict::ANY, CX);
     assert_eq!((report.evicted, report.outcome), (Evicted::default(), Outcome::Nothing));
     drop(guard);
     let nothing = Outcome::Nothing;

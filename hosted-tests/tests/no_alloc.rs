@@ -99,21 +99,21 @@ where
         put(&many, seed);
         tiles.iter().for_each(|t| put(t, seed));
         assert!(many.evict(pages(3), how, CX).is_ok());
-        home.reclaim(&all, ALL, how, CX);
-        home.reclaim(&all, ALL, how, Context::INTERRUPT);
+        home.reclaim(all, ALL, how, CX);
+        home.reclaim(all, ALL, how, Context::INTERRUPT);
         home.settle(pages(2), CX);
         write_out();
         let _ = many.restore(pages(1), CX);
         same(&many, seed);
         tiles.iter().for_each(|t| same(t, seed));
-        home.reclaim(&all, pages(5), Evict::ANY, CX); // clean ones too
+        home.reclaim(all, pages(5), Evict::ANY, CX); // clean ones too
         home.reclaim((&tiles, Clock::new([&many])), pages(3), how, CX);
         same(&many, seed);
-        home.reclaim(&all, ReclaimTarget::freed(pages(3)), how, CX);
-        home.reclaim(&all, ReclaimTarget::freed(pages(2)), how, Context::INTERRUPT);
-        home.reclaim(&all, ReclaimTarget::block(order(4)), how, CX);
-        let _ = home.keep_free(&all, pages(30), how, CX);
-        assert!(home.or_reclaim(&all, pages(2), Evict::ANY, CX, || many.read().map(drop)).is_ok());
+        home.reclaim(all, ReclaimTarget::freed(pages(3)), how, CX);
+        home.reclaim(all, ReclaimTarget::freed(pages(2)), how, Context::INTERRUPT);
+        home.reclaim(all, ReclaimTarget::block(order(4)), how, CX);
+        let _ = home.keep_free(all, pages(30), how, CX);
+        assert!(home.or_reclaim(all, pages(2), Evict::ANY, CX, || many.read().map(drop)).is_ok());
         same(&many, seed);
         assert!(tiles[n % 2].purge(Context::THREAD).is_ok());
         home.pool().trim(Zones::ALL, pages(2), Context::THREAD);
@@ -174,7 +174,7 @@ fn an_index_allocates_nothing() {
             at.iter().zip(&buffers).for_each(|(i, buffer)| all[*i] = buffer);
             for (n, how) in METHODS.into_iter().enumerate() {
                 home.reclaim(index.candidates(&all), ReclaimTarget::freed(pages(n)), how, CX);
-                home.reclaim(&all, pages(n), how, Context::INTERRUPT);
+                home.reclaim(all, pages(n), how, Context::INTERRUPT);
             }
             buffers.iter().for_each(|buffer| same(buffer, round));
         }

@@ -27,7 +27,15 @@ pub trait Evictable: sealed::Sealed {
     /// has nothing that the request is for: O(1) then. It ends at the first whole block past the budget, and as soon as
     /// another context wants the buffer.
     #[doc(hidden)]
-    fn evict_if_idle(&self, request: &EvictRequest) -> Evicted;
+    fn evict_if_idle(&self, request: &EvictRequest) -> Evicted {
+        let mut sum = Evicted::default();
+        self.evict_or_skip(request, &mut sum);
+        sum
+    }
+
+    /// The same, for a sum that is zero. Returns whether anything was tried.
+    #[doc(hidden)]
+    fn evict_or_skip(&self, request: &EvictRequest, sum: &mut Evicted) -> bool;
 
     /// What the buffer may have to give. One load.
     #[doc(hidden)]
@@ -41,8 +49,8 @@ macro_rules! evictable_behind {
         impl<E: Evictable + ?Sized> sealed::Sealed for $pointer {}
         $(#[$attr])*
         impl<E: Evictable + ?Sized> Evictable for $pointer {
-            fn evict_if_idle(&self, request: &EvictRequest) -> Evicted {
-                (**self).evict_if_idle(request)
+            fn evict_or_skip(&self, request: &EvictRequest, sum: &mut Evicted) -> bool {
+                (**self).evict_or_skip(request, sum)
             }
             fn class(&self) -> Class {
                 (**self).class()
@@ -57,26 +65,26 @@ evictable_behind!(#[cfg(feature = "alloc")] alloc::boxed::Box<E>);
 
 impl<H: Home, T: Slots<Platform = H::Platform>> sealed::Sealed for Buffer<H, T> {}
 impl<H: Home, T: Slots<Platform = H::Platform>> Evictable for Buffer<H, T> {
-    fn evict_if_idle(&self, request: &EvictRequest) -> Evicted {
+    fn evict_or_skip(&self, request: &EvictRequest, sum: &mut Evicted) -> bool {
         let class = self.cell.class();
         if !request.is_for(class) {
-            return Evicted::default();
+            return false;
         }
         if request.skips(class, self.cell.reference()) {
             if request.phase != Phase::Clean {
                 self.cell.set_reference(Reference::Idle);
             }
-            return Evicted::default();
+            return false;
         }
-        let Some(mut held) = self.cell.hold_quietly() else { return Evicted::default() };
-        let sum = self.evict_held(&mut held, request);
+        let Some(mut held) = self.cell.hold_quietly() else { return false };
+        self.evict_held(&mut held, request, sum);
         // After a backlog the store may still take a transfer, once it is settled.
         let by_platform = matches!(sum.why, Some(RefusalReason::Hook | RefusalReason::Mode(_)));
         let refused = sum.why.is_some() && sum.backlogs == 0 && (by_platform || !request.after_backlog);
         if refused {
             self.cell.set_reference(Reference::Refused);
         }
-        sum
+        true
     }
 
     fn class(&self) -> Class {
@@ -91,6 +99,7 @@ pub(super) struct Eviction<'f, H: Home> {
     pub(super) methods: Evict,
     /// Why a block is refused if no method is left. `None` if that is no refusal: only clean blocks are wanted.
     pub(super) why_none: Option<RefusalReason>,
+    /// Pages that may still leave, about.
     budget: Pages,
     pub(super) cx: Context,
     least: Order,
@@ -136,8 +145,9 @@ impl<H: Home> Eviction<'_, H> {
         });
     }
 
-    /// Counts what was done, for the caller and for the forebay.
-    pub(super) fn count(&mut self, add: impl Fn(&mut Evicted)) {
+    /// So many pages left, or something else was done: counts it for the caller and for the forebay.
+    pub(super) fn count(&mut self, pages: Pages, add: impl Fn(&mut Evicted)) {
+        self.budget -= pages;
         add(self.sum);
         self.forebay.count(|stats| add(&mut stats.evicted));
     }
@@ -145,7 +155,7 @@ impl<H: Home> Eviction<'_, H> {
     /// Whether the rest of the slots need not be looked at.
     fn is_over(&self, marks: Marks) -> bool {
         let nothing_left = self.methods.is_empty() && !marks.contains(Marks::CLEAN);
-        nothing_left || self.sum.moved() >= self.budget
+        nothing_left || self.budget == Pages::ZERO
     }
 }
 
@@ -155,13 +165,12 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
 
     /// Evicts block after block until the budget is reached or another context wants the buffer. If nothing left, everything is
     /// as it was.
-    #[inline(never)] // else the counts are copied once more into the caller's result
-    pub(super) fn evict_held(&self, contents: &mut Contents<T>, request: &EvictRequest) -> Evicted {
-        let mut sum = Evicted::default();
+    #[inline(never)] // so that it is short to skip a buffer
+    pub(super) fn evict_held(&self, contents: &mut Contents<T>, request: &EvictRequest, sum: &mut Evicted) {
         let purges = request.how.contains(Evict::PURGE) && contents.marks.may_be_purged();
         let moves = request.phase != Phase::Purge && contents.marks.contains(Marks::BLOCKS);
         if request.budget == Pages::ZERO || !(purges || moves) {
-            return sum;
+            return;
         }
         let EvictRequest { budget, cx, least, zones, .. } = *request;
         let methods = (request.how - Evict::PURGE) & possible(self.forebay().store(), cx);
@@ -173,7 +182,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             cx,
             least,
             zones,
-            sum: &mut sum,
+            sum,
             left: Class::empty(),
             disturbed: false,
             lost: false,
@@ -186,12 +195,10 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         } else {
             self.evict_blocks(contents, &mut eviction);
         }
-        let lost = eviction.lost;
-        stats::send(Event::Evicted(self.id, sum));
-        if lost {
+        stats::send(Event::Evicted(self.id, *eviction.sum));
+        if eviction.lost {
             stats::send(Event::Lost(self.id));
         }
-        sum
     }
 
     /// Why none of the methods of a request is possible. `None` if that is no refusal.
@@ -295,9 +302,8 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         eviction: &mut Eviction<'_, H>,
     ) -> (Vec<Staged<ModeOf<T>>, BATCH>, bool) {
         let (mut batch, mut pages, platform) = (Vec::new(), Pages::ZERO, self.platform());
-        let budget = eviction.budget - eviction.sum.moved();
         let mut seen_all = T::ONE;
-        while batch.len() < Self::BATCH && pages < budget {
+        while batch.len() < Self::BATCH && pages < eviction.budget {
             let Some((slot, end)) = self.next_meant(contents, cursor, eviction) else {
                 seen_all = true;
                 break;

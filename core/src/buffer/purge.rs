@@ -72,12 +72,12 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             let pages = block.order().pages();
             let freed = self.forebay().pool().free(block, cx);
             match &freed {
-                Ok(()) => eviction.count(|sum| sum.purged += pages),
+                Ok(()) => eviction.count(pages, |sum| sum.purged += pages),
                 Err(refused) => eviction.refuse(pages, RefusalReason::Mode(refused.why)),
             }
             freed
         });
-        eviction.count(|sum| {
+        eviction.count(from_store, |sum| {
             sum.purged += from_store;
             sum.purged_from_store += from_store;
         });

@@ -28,7 +28,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         let (pfn, order) = (block.pfn(), block.order());
         if slot.copy.is_some() {
             forebay.source().free(block);
-            return eviction.count(|sum| sum.clean += order.pages());
+            return eviction.count(order.pages(), |sum| sum.clean += order.pages());
         }
         let mut why = eviction.why_none.unwrap_or(RefusalReason::NotPermitted);
 
@@ -37,7 +37,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             let back = match store.transfer(block, payer) {
                 Ok(handle) if handle.order() == order => {
                     slot.copy = Some(handle);
-                    return eviction.count(|sum| sum.transferred += order.pages());
+                    return eviction.count(order.pages(), |sum| sum.transferred += order.pages());
                 }
                 // A handle for something else: the store has to give the block back.
                 Ok(other) => {
@@ -48,7 +48,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
                     why = RefusalReason::Store(refused.why);
                     if refused.why == StoreError::Backlog {
                         eviction.why_none = Some(why);
-                        eviction.count(|sum| sum.backlogs = sum.backlogs.saturating_add(1));
+                        eviction.count(Pages::ZERO, |sum| sum.backlogs = sum.backlogs.saturating_add(1));
                         eviction.methods.remove(Evict::TRANSFER); // it would not take the next one either
                     }
                     Some(refused.item)
@@ -92,9 +92,10 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         let refused = match copy {
             Some(handle) => match self.cut(slots, i, block, handle.order()) {
                 Ok((part, splits)) => {
-                    eviction.count(|sum| {
+                    let pages = handle.order().pages();
+                    eviction.count(pages, |sum| {
                         sum.splits = sum.splits.saturating_add(splits);
-                        sum.copied += handle.order().pages();
+                        sum.copied += pages;
                     });
                     if let Some(slot) = slots.get_mut(i) {
                         slot.copy = Some(handle);

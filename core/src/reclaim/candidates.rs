@@ -33,9 +33,16 @@ pub trait Candidates: Sealed {
     #[doc(hidden)]
     fn find_candidate(&self, class: Class, range: Range<usize>) -> Option<usize>;
 
-    /// Nothing, if there is none of that index.
+    /// Looks at up to `looks` candidates in the range until one is not skipped: `sum`, which is zero, says what it did. Returns
+    /// its index and true; else where the walk ended, and false.
     #[doc(hidden)]
-    fn evict_candidate(&self, index: usize, request: &EvictRequest) -> Evicted;
+    fn evict_next(
+        &self,
+        range: Range<usize>,
+        looks: &mut usize,
+        request: &EvictRequest,
+        sum: &mut Evicted,
+    ) -> (usize, bool);
 
     /// The hands that belong to this list; the forebay's, if it has none.
     #[doc(hidden)]
@@ -54,8 +61,24 @@ impl<E: Evictable> Candidates for [E] {
         let found = self.get(range.clone())?.iter().position(|buffer| buffer.class().contains(class));
         found.map(|n| range.start + n)
     }
-    fn evict_candidate(&self, index: usize, request: &EvictRequest) -> Evicted {
-        self.get(index).map_or(Evicted::default(), |buffer| buffer.evict_if_idle(request))
+    fn evict_next(
+        &self,
+        mut range: Range<usize>,
+        looks: &mut usize,
+        request: &EvictRequest,
+        sum: &mut Evicted,
+    ) -> (usize, bool) {
+        while *looks > 0 {
+            let Some(at) = self.find_candidate(request.class(), range.clone()) else {
+                return (range.end, false);
+            };
+            *looks -= 1;
+            if self.get(at).is_some_and(|buffer| buffer.evict_or_skip(request, sum)) {
+                return (at, true);
+            }
+            range.start = at + 1;
+        }
+        (range.start, false)
     }
 }
 
@@ -74,9 +97,15 @@ macro_rules! list_behind {
                 let $this = self;
                 $to.find_candidate(class, range)
             }
-            fn evict_candidate(&self, index: usize, request: &EvictRequest) -> Evicted {
+            fn evict_next(
+                &self,
+                range: Range<usize>,
+                looks: &mut usize,
+                request: &EvictRequest,
+                sum: &mut Evicted,
+            ) -> (usize, bool) {
                 let $this = self;
-                $to.evict_candidate(index, request)
+                $to.evict_next(range, looks, request, sum)
             }
             fn candidate_hands(&self) -> Option<&Hands> {
                 let $this = self;
@@ -114,16 +143,27 @@ macro_rules! tuple {
                 let _ = before;
                 None
             }
-            fn evict_candidate(&self, index: usize, request: &EvictRequest) -> Evicted {
+            fn evict_next(
+                &self,
+                range: Range<usize>,
+                looks: &mut usize,
+                request: &EvictRequest,
+                sum: &mut Evicted,
+            ) -> (usize, bool) {
+                let before = 0_usize;
                 $(
                     let len = self.$n.candidate_count();
-                    if index < len {
-                        return self.$n.evict_candidate(index, request);
+                    let (start, end) = (range.start.max(before), range.end.min(before.saturating_add(len)));
+                    if start < end {
+                        let (at, tried) = self.$n.evict_next(start - before..end - before, looks, request, sum);
+                        if tried || *looks == 0 {
+                            return (before + at, tried);
+                        }
                     }
-                    let index = index - len;
+                    let before = before.saturating_add(len);
                 )*
-                let _ = index;
-                Evicted::default()
+                let _ = before;
+                (range.end, false)
             }
         }
     };

@@ -101,7 +101,7 @@ impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
             if self.pool().trim(target.zones, target.pages, cx) > Pages::ZERO {
                 continue;
             }
-            let report = self.reclaim(&candidates, target, how, cx);
+            let report = Run::new(self, &candidates, target, how, cx).run();
             // Pages that are pending may be enough: for a limit on what is resident.
             match (report.gained + report.evicted.moved(), report.outcome) {
                 (Pages::ZERO, Outcome::Reached) => break, // it was there already

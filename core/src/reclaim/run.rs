@@ -37,9 +37,11 @@ impl Scan {
 }
 
 /// One call of `reclaim`.
-pub(super) struct Run<'f, P: Platform, S, C> {
+pub(super) struct Run<'f, P: Platform, S> {
     forebay: &'f Forebay<P, S>,
-    over: &'f C,
+    over: &'f dyn Candidates,
+    /// The list's own; the forebay's, if it has none.
+    hands: &'f Hands,
     target: ReclaimTarget,
     how: Evict,
     /// The methods that are left: no transfers after a backlog that no settle lessens.
@@ -60,10 +62,10 @@ pub(super) struct Run<'f, P: Platform, S, C> {
     report: Report,
 }
 
-impl<'f, P: Platform, S: BackingStore<P::Block>, C: Candidates> Run<'f, P, S, C> {
+impl<'f, P: Platform, S: BackingStore<P::Block>> Run<'f, P, S> {
     pub(super) fn new(
         forebay: &'f Forebay<P, S>,
-        over: &'f C,
+        over: &'f dyn Candidates,
         target: ReclaimTarget,
         how: Evict,
         cx: Context,
@@ -71,6 +73,7 @@ impl<'f, P: Platform, S: BackingStore<P::Block>, C: Candidates> Run<'f, P, S, C>
         Run {
             forebay,
             over,
+            hands: over.candidate_hands().unwrap_or(forebay.hands()),
             target,
             how,
             methods: how,
@@ -86,19 +89,15 @@ impl<'f, P: Platform, S: BackingStore<P::Block>, C: Candidates> Run<'f, P, S, C>
     }
 
     pub(super) fn run(mut self) -> Report {
-        for attempt in 1..=2 {
-            self.report.outcome = match (self.target.order, self.target.measure) {
-                (Some(order), _) => self.free_a_block(order),
-                (None, Measure::Freed) => {
-                    self.count_before();
-                    self.free()
-                }
-                (None, Measure::Moved) => self.move_out(),
-            };
-            if attempt == 2 || self.report.outcome != Outcome::Nothing || !self.may_have_missed() {
-                break;
-            }
+        let attempt: fn(&mut Self) -> Outcome = match (self.target.order, self.target.measure) {
+            (Some(_), _) => Self::free_a_block,
+            (None, Measure::Freed) => Self::free_frames,
+            (None, Measure::Moved) => Self::move_out,
+        };
+        self.report.outcome = attempt(&mut self);
+        if self.report.outcome == Outcome::Nothing && self.may_have_missed() {
             self.methods = self.how;
+            self.report.outcome = attempt(&mut self);
         }
         self.report.gained = self.gained();
         stats::send(Event::Reclaimed(self.report));
@@ -121,6 +120,12 @@ impl<'f, P: Platform, S: BackingStore<P::Block>, C: Candidates> Run<'f, P, S, C>
         self.scan(&mut scan, self.missing(), Order::PAGE, Backlog::Passed);
         self.settle(Pages::ZERO);
         self.ended()
+    }
+
+    /// Until the frames of the goal are free.
+    fn free_frames(&mut self) -> Outcome {
+        self.count_before();
+        self.free()
     }
 
     /// Until the frames of the goal are free. No more leaves than is missing, and each candidate has its turn in two rounds,
@@ -150,7 +155,8 @@ impl<'f, P: Platform, S: BackingStore<P::Block>, C: Candidates> Run<'f, P, S, C>
     }
 
     /// Until the source has a block of that order to give.
-    fn free_a_block(&mut self, order: Order) -> Outcome {
+    fn free_a_block(&mut self) -> Outcome {
+        let order = self.target.order.unwrap_or(Order::PAGE);
         let (zones, pool) = (self.target.zones, self.forebay.pool());
         let mut ready = pool.ready(zones); // what others add meanwhile is not waited for
         while !self.gives(order) {
@@ -240,9 +246,8 @@ impl<'f, P: Platform, S: BackingStore<P::Block>, C: Candidates> Run<'f, P, S, C>
         Scan { phase, at: self.hand(phase).load(Relaxed), left }
     }
 
-    /// The hand of a phase: the list's own, or the forebay's.
     fn hand(&self, phase: Phase) -> &'f AtomicUsize {
-        let Hands { purge, clean, evict } = self.over.candidate_hands().unwrap_or(self.forebay.hands());
+        let Hands { purge, clean, evict } = self.hands;
         match phase {
             Phase::Purge => purge,
             Phase::Clean => clean,
@@ -267,16 +272,19 @@ impl<'f, P: Platform, S: BackingStore<P::Block>, C: Candidates> Run<'f, P, S, C>
         let mut request = EvictRequest { budget, how, cx, phase, least, zones, after_backlog };
         let len = self.over.candidate_count();
         let mut looks = if phase == Phase::Clean { CLEAN_LOOKS } else { usize::MAX };
-        let (mut sum, mut ended) = (Evicted::default(), Backlog::Passed);
+        let from_store = self.report.evicted.purged_from_store;
+        let mut ended = Backlog::Passed;
         while scan.left > 0 && looks > 0 && request.budget > Pages::ZERO {
             scan.at = if scan.at < len { scan.at } else { 0 };
             let end = len.min(scan.at.saturating_add(scan.left));
-            let found = self.over.find_candidate(request.class(), scan.at..end);
-            scan.pass(found.unwrap_or(end) - scan.at);
-            let Some(at) = found else { continue };
-            let evicted = self.over.evict_candidate(at, &request);
+            let mut evicted = Evicted::default();
+            let (at, tried) = self.over.evict_next(scan.at..end, &mut looks, &request, &mut evicted);
+            scan.pass(at - scan.at);
+            if !tried {
+                continue;
+            }
             request.budget -= evicted.moved();
-            sum += evicted;
+            self.report.evicted += evicted;
             if evicted.backlogs > 0 {
                 (request.how, request.after_backlog) = (self.without_transfers(), true);
                 if backlog == Backlog::Ends && (request.how - Evict::PURGE).is_empty() {
@@ -284,15 +292,14 @@ impl<'f, P: Platform, S: BackingStore<P::Block>, C: Candidates> Run<'f, P, S, C>
                     break;
                 }
             }
-            looks -= 1;
             if request.budget > Pages::ZERO {
                 scan.pass(1);
             }
         }
         self.hand(phase).store(scan.at, Relaxed);
-        self.report.evicted += sum;
-        if sum.purged_from_store > Pages::ZERO && self.target.measure == Measure::Freed {
-            self.count_fetched(sum.purged_from_store);
+        let from_store = self.report.evicted.purged_from_store - from_store;
+        if from_store > Pages::ZERO && self.target.measure == Measure::Freed {
+            self.count_fetched(from_store);
         }
         ended
     }

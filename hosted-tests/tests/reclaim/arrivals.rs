@@ -25,14 +25,14 @@ fn in_and_out() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let home = Arc::new(forebay(&near, &far, &world));
     let list = Mutex::new(Vec::new());
-    assert_eq!(home.reclaim(&clone_of(&list), ALL, Evict::ANY, CX).evicted, Evicted::default());
+    assert_eq!(home.reclaim(clone_of(&list), ALL, Evict::ANY, CX).evicted, Evicted::default());
     list.lock().unwrap().extend([1, 2].map(|seed| tile(&home, seed)));
-    let report = home.reclaim(&clone_of(&list), pages(3), Evict::TRANSFER, CX);
+    let report = home.reclaim(clone_of(&list), pages(3), Evict::TRANSFER, CX);
     assert_eq!((report.evicted.transferred, report.outcome), (pages(4), Outcome::Reached));
     let taken = std::mem::take(&mut *list.lock().unwrap());
     check(&taken[0], 1);
     check(&taken[1], 2);
-    assert_eq!(home.reclaim(&clone_of(&list), ALL, Evict::ANY, CX).evicted, Evicted::default());
+    assert_eq!(home.reclaim(clone_of(&list), ALL, Evict::ANY, CX).evicted, Evicted::default());
     list.lock().unwrap().push(tile(&home, 3));
     drop(taken);
     world.validate();
@@ -98,7 +98,7 @@ fn a_walk_is_a_use() {
         theirs.lock().unwrap().push(tile(&more, 3));
     };
     *home.platform().1.0.lock().unwrap() = Some(Box::new(meanwhile));
-    let report = home.reclaim(&clone_of(&list), pages(1), Evict::COPY, CX);
+    let report = home.reclaim(clone_of(&list), pages(1), Evict::COPY, CX);
     assert_eq!(report.gained, pages(2));
     assert_eq!(home.platform().0.unused(), pages(14), "the two that were taken out are gone");
     check(&list.lock().unwrap()[0], 3);
@@ -118,7 +118,7 @@ fn dropping_gives_all_back() {
             let home = Arc::new(forebay(&near, &far, &world));
             let list = Mutex::new((0..4).map(|seed| tile(&home, seed)).collect::<Vec<_>>());
             if let Some(how) = how {
-                home.reclaim(&clone_of(&list), pages(5), how, CX);
+                home.reclaim(clone_of(&list), pages(5), how, CX);
                 home.settle(pages(settled), CX);
             }
             list.lock().unwrap().drain(..taken);
@@ -197,10 +197,10 @@ fn buffers_come_and_go_while_others_walk() {
     let make = |at, byte: Option<u8>| {
         let slots = index.indexed(at, [Slot::EMPTY]).ok()?;
         let buffer = Buffer::with_slots(Arc::clone(home), slots, Order::PAGE);
-        if let Some(byte) = byte {
-            if let Ok(mut guard) = buffer.write() {
-                guard.write_at(0, &[byte; PAGE]);
-            }
+        if let Some(byte) = byte
+            && let Ok(mut guard) = buffer.write()
+        {
+            guard.write_at(0, &[byte; PAGE]);
         }
         Some(Arc::new(buffer))
     };

@@ -166,7 +166,7 @@ fn clean_blocks_are_overshot_by_less_than_one() {
         }
         make_clean(&many, 2);
         cool(&many);
-        let report = home.reclaim(&all, pages(want), TRANSFER, CX);
+        let report = home.reclaim(all, pages(want), TRANSFER, CX);
         let moved = report.evicted.moved().get();
         assert_eq!(report.evicted.clean.get(), moved);
         assert!(moved >= want.min(14) && moved < want + 8, "{moved} of {want}");
@@ -221,7 +221,7 @@ fn what_is_clean_in_part_leaves_as_a_whole() {
     assert_eq!((restored.loaded, restored.why), (pages(2), None));
     assert_eq!(buffer.residency(), residency(4, 2, 0));
     cool(&buffer);
-    let Report { evicted, gained, .. } = home.reclaim(&[&buffer], ALL, TRANSFER, CX);
+    let Report { evicted, gained, .. } = home.reclaim([&buffer], ALL, TRANSFER, CX);
     assert_eq!((evicted.clean, evicted.transferred, gained), (pages(2), pages(2), pages(4)));
     assert_eq!((evicted.why, evicted.refused), (None, NONE));
     check(&buffer, 8);

@@ -139,7 +139,7 @@ fn what_is_wanted_is_overshot_by_less_than_a_block() {
         for how in [Evict::TRANSFER, Evict::COPY] {
             tiles.iter().for_each(|t| fill(t, 1));
             fill(&many, 2);
-            let report = home.reclaim(&all, pages(want), how, CX);
+            let report = home.reclaim(all, pages(want), how, CX);
             let moved = report.evicted.moved().get();
             assert!(moved >= want.min(22) && moved < want + 8, "{moved} of {want}");
             let copied = if how == Evict::COPY { moved } else { 0 };
@@ -176,7 +176,7 @@ fn the_store_is_settled_once_and_not_written_out() {
         assert_eq!((report.evicted.moved(), report.settled, freed(&report)), (pages(moved), expected, NONE));
         assert_eq!(settles(&log), [expected]);
     }
-    let empty = home.reclaim(&none, ALL, Evict::ANY, CX);
+    let empty = home.reclaim(none, ALL, Evict::ANY, CX);
     assert_eq!((empty.evicted, empty.settled.pending), (Evicted::default(), pages(8)));
     assert_eq!(settles(&log).len(), 1);
 
@@ -328,7 +328,7 @@ fn a_buffer_without_blocks_costs_no_call() {
                 );
             }
             assert_eq!(buffer.discard_copies(), Ok(NONE));
-            assert_eq!(home.reclaim(&[&buffer], ALL, how, CX).evicted, Evicted::default());
+            assert_eq!(home.reclaim([&buffer], ALL, how, CX).evicted, Evicted::default());
         }
         let events = log.take();
         assert!(events.iter().all(|e| matches!(e, Event::Settle(_))), "{state}: {events:?}");

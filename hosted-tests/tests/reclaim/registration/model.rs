@@ -228,10 +228,7 @@ impl<'t, H: Home, T: Slots<Platform = H::Platform>> Object<'t, H, T> {
             one(&self.tally.told);
         }
         if begun(before) == ended(before) && self.writes.now() == before {
-            assert!(
-                answers.is_sorted_by_key(|answer| *answer == false),
-                "the answer is forgotten: {answers:?}"
-            );
+            assert!(answers.is_sorted_by_key(|answer| !*answer), "the answer is forgotten: {answers:?}");
         }
     }
 

@@ -30,6 +30,7 @@ const SHRINKERS: usize = 2;
 const PINS_OF_EACH: usize = 6;
 
 type Row<P> = [Slot<P>; SLOTS];
+type Own<'s, P, S> = Object<'s, Arc<Forebay<P, S>>, Row<P>>;
 type Registered<'s, P, S, I> = Object<'s, Arc<Forebay<P, S>>, Indexed<'s, Row<P>, I, [usize; WORDS]>>;
 type Entry<'s, P, S, I> = Option<Arc<Registered<'s, P, S, I>>>;
 
@@ -178,7 +179,7 @@ impl<'s, P: Platform, S: BackingStore<P::Block>, I: RawMutex> Stage<'s, P, S, I>
                 2 => ReclaimTarget::freed(pages(1 + n % 3)).within(Zones::ALL),
                 3 if n % 10 == 3 => {
                     let held = self.held();
-                    let report = self.home.keep_free(&self.buffers(&held), pages(n % 40), how, cx);
+                    let report = self.home.keep_free(self.buffers(&held), pages(n % 40), how, cx);
                     report.into_iter().for_each(|report| self.noted(report));
                     continue;
                 }
@@ -213,7 +214,7 @@ where
     /// Arrays of its own, which others reclaim from and read, and which it drops whole, whatever is in them.
     fn owner(&self, arrays: usize) {
         for n in 0..arrays {
-            let array: [Object<'s, Arc<Forebay<P, S>>, Row<P>>; 4] = std::array::from_fn(|i| {
+            let array: [Own<'s, P, S>; 4] = std::array::from_fn(|i| {
                 let slots = [const { Slot::EMPTY }; SLOTS];
                 let buffer = Buffer::with_slots(Arc::clone(self.home), slots, Order::PAGE);
                 Object::new(buffer.with_id(BufferId(PLACES + i)), self.seed(), self.tally)
@@ -222,7 +223,7 @@ where
                 s.spawn(|| {
                     let buffers = array.each_ref().map(|object| &object.buffer);
                     for k in 0..20 {
-                        self.noted(self.home.reclaim(&buffers, pages(1 + k % 4), how(n + k), CX));
+                        self.noted(self.home.reclaim(buffers, pages(1 + k % 4), how(n + k), CX));
                         array[k % 4].read(CX);
                         thread::yield_now();
                     }

@@ -7,8 +7,8 @@ struct Mine;
 
 impl Evictable for Mine {
     //~^ E0277: Sealed
-    fn evict_if_idle(&self, _: &EvictRequest) -> Evicted {
-        Evicted::default()
+    fn evict_or_skip(&self, _: &EvictRequest, _: &mut Evicted) -> bool {
+        false
     }
     fn class(&self) -> Class {
         Class::RESIDENT
@@ -23,8 +23,8 @@ impl Candidates for Mine {
     fn find_candidate(&self, _: Class, _: std::ops::Range<usize>) -> Option<usize> {
         Some(0)
     }
-    fn evict_candidate(&self, _: usize, _: &EvictRequest) -> Evicted {
-        Evicted::default()
+    fn evict_candidate(&self, _: usize, _: &EvictRequest, _: &mut Evicted) -> bool {
+        false
     }
 }
 
