@@ -160,7 +160,9 @@ impl Sources {
 
     fn invocation(&mut self, mac: &Macro) {
         let name = mac.path.segments.last().map(|s| s.ident.to_string()).unwrap_or_default();
-        if !["bitflags", "compile_error", "macro_rules"].contains(&name.as_str()) && !FORWARDING.contains(&name.as_str()) {
+        if !["bitflags", "compile_error", "macro_rules"].contains(&name.as_str())
+            && !FORWARDING.contains(&name.as_str())
+        {
             self.unknown.insert(name);
         }
         let tokens: Vec<String> = mac.tokens.clone().into_iter().map(|t| t.to_string()).collect();

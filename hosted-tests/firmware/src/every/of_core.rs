@@ -274,7 +274,7 @@ fn forebay<P: Platform, S: BackingStore<P::Block>>() {
     keep([Forebay::<P, S>::free_settled as At, <Forebay<P, S> as AsForebay>::as_forebay as At]);
     keep([reclaim::<P, S> as At, keep_free::<P, S> as At, or_reclaim::<P, S> as At]);
     keep([<[Any] as Candidates>::candidate_count as At, <[Any] as Candidates>::find_candidate as At]);
-    keep([<[Any] as Candidates>::evict_candidate as At, <[Any] as Candidates>::candidate_hands as At]);
+    keep([<[Any] as Candidates>::evict_next as At, <[Any] as Candidates>::candidate_hands as At]);
     keep([Clock::<Many>::new as At]);
 }
 
@@ -317,7 +317,7 @@ fn index_in<P: Platform + 'static, W: AsRef<[usize]> + AsMut<[usize]> + 'static>
     keep([EvictionIndex::<P::RawMutex, W>::candidates::<Any> as At]);
     keep([<IndexedCandidates<Any, P::RawMutex, W> as Candidates>::candidate_count as At]);
     keep([<IndexedCandidates<Any, P::RawMutex, W> as Candidates>::find_candidate as At]);
-    keep([<IndexedCandidates<Any, P::RawMutex, W> as Candidates>::evict_candidate as At]);
+    keep([<IndexedCandidates<Any, P::RawMutex, W> as Candidates>::evict_next as At]);
     keep([<IndexedCandidates<Any, P::RawMutex, W> as Candidates>::candidate_hands as At]);
     keep([<Indexed<[Slot<P>; 4], P::RawMutex, W> as Slots>::slots as At]);
     keep([<Indexed<[Slot<P>; 4], P::RawMutex, W> as Slots>::side_tables as At]);
@@ -338,6 +338,7 @@ fn buffer<P: Platform + 'static, S: BackingStore<P::Block> + 'static, T: Slots<P
     keep([Buffer::<Of<P, S>, T>::set_purgeable as At, Buffer::<Of<P, S>, T>::purge as At]);
     keep([Buffer::<Of<P, S>, T>::discard_copies as At, Buffer::<Of<P, S>, T>::attach_stored as At]);
     keep([<Buffer<Of<P, S>, T> as Evictable>::evict_if_idle as At]);
+    keep([<Buffer<Of<P, S>, T> as Evictable>::evict_or_skip as At]);
     keep([<Buffer<Of<P, S>, T> as Evictable>::class as At, drop_in_place::<Buffer<Of<P, S>, T>> as At]);
 
     type Read<P, S, T> = Guard<'static, Of<P, S>, T, Shared>;
