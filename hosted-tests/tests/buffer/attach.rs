@@ -222,7 +222,7 @@ fn what_it_begins_with_is_charged() {
     let slots: &mut [Slot<_>] = &mut slots;
     let buffer = Buffer::with_slots(&home, Charged::new(slots, &mut charges).unwrap(), Order::PAGE)
         .with_id(BufferId(5));
-    let payer = core::num::NonZeroUsize::new(5).map(Charge).unwrap();
+    let payer = core::num::NonZeroUsize::new(6).map(Charge).unwrap(); // the number plus one
     buffer.attach_stored(0, known(home.store(), &flash, &bytes, 0, 2), CX).unwrap();
     assert_eq!(world.charged(payer), pages(4));
     let refused = buffer.attach_stored(1, flash.handle(at(0), order(0)).unwrap(), CX).unwrap_err();

@@ -255,7 +255,7 @@ fn what_was_dropped_is_no_longer_charged() {
     let addressed = Addressed::new(&mut slots, &mut addresses).unwrap();
     let buffer = Buffer::with_slots(&home, Charged::new(addressed, &mut charges).unwrap(), Order::PAGE)
         .with_id(BufferId(3));
-    let payer = core::num::NonZeroUsize::new(3).map(Charge).unwrap();
+    let payer = core::num::NonZeroUsize::new(4).map(Charge).unwrap(); // the number plus one
     fill(&buffer, 4);
     assert_eq!(buffer.evict(pages(1), Evict::SPLIT, CX).unwrap().copied, pages(1));
     assert_eq!(world.charged(payer), pages(8));
