@@ -1,57 +1,57 @@
 //! Everything in one static, for a firmware with fast RAM in front of slow RAM.
 
-use crate::ram::overlap;
-use crate::{MemoryError, Ram, RamRegion};
+use crate::ram::{MemoryError, Ram, overlap};
+use crate::region::RamRegion;
 use core::fmt;
 use core::ops::Deref;
 use forebay::{
-    Buffer, Candidates, Context, Evict, Evictable, Forebay, Order, OutOfFrames, Pages, Place, Platform,
-    RawLock, Report, StoreId,
+    AccessError, AllocError, AllocRequest, AsForebay, Buffer, Candidates, Context, Evict, Forebay,
+    FrameSource, Order, Pages, Report, StoreId, sync::RawMutex,
 };
 
 type Fast<L, const PAGE: usize> = Ram<L, PAGE>;
 type Slow<L, const PAGE: usize, const N: usize> = RamRegion<L, PAGE, N>;
 
 /// A buffer of a [`RamForebay`].
-pub type RamBuffer<L, const PAGE: usize, const N: usize> = Buffer<'static, Fast<L, PAGE>, Slow<L, PAGE, N>>;
+pub type RamBuffer<L, const PAGE: usize, const N: usize> = Buffer<&'static RamForebay<L, PAGE, N>>;
 
-/// A pool over fast RAM, a swap region over slow RAM, and what joins them, in one `static`.
+/// A pool over fast RAM, a swap region over slow RAM, and the forebay that joins them, in one `static`.
 ///
-/// `PAGE` is the smallest piece worth moving, in bytes: a buffer takes a power of two of pages. `N` is how many blocks
-/// may wait to be written out; one more is refused until [`write_out`](RamForebay::write_out) ran. Align the fast RAM
-/// to the largest buffer, or what lies before the first such boundary serves smaller ones only. Everything else of
-/// [`Forebay`] is there too, by `Deref`. ([`NoLock`](forebay::NoLock) can't be in a static.)
+/// `PAGE` is the smallest part worth moving, in bytes: a buffer takes a power of two of pages. `N` is how many blocks may wait to be
+/// written out; one more is refused until [`write_out`](RamForebay::write_out) ran. Align the fast RAM to the largest buffer:
+/// memory before the first such boundary serves smaller buffers only. Everything else of [`Forebay`] is there too, by `Deref`.
+/// ([`NoopRawMutex`](forebay::sync::NoopRawMutex) can't be in a static.)
 ///
 /// With the feature `critical-section`:
 ///
 #[cfg_attr(feature = "critical-section", doc = "```no_run")]
 #[cfg_attr(not(feature = "critical-section"), doc = "```ignore")]
-/// use forebay::{CriticalSection, PinError};
+/// use forebay::{AccessError, sync::CriticalSectionRawMutex};
 /// use forebay_backends::{RamBuffer, RamForebay};
 ///
-/// type Ram = RamForebay<CriticalSection, 512, 16>; // pages of 512 bytes; 16 blocks may wait to be written out
+/// type Ram = RamForebay<CriticalSectionRawMutex, 512, 16>; // pages of 512 bytes; 16 blocks may wait to be written out
 ///
 /// static RAM: Ram = Ram::new();
-/// static TILES: [RamBuffer<CriticalSection, 512, 16>; 64] = [const { RAM.buffer::<8192>() }; 64];
+/// static TILES: [RamBuffer<CriticalSectionRawMutex, 512, 16>; 64] = [const { RAM.buffer::<8192>() }; 64];
 ///
-/// # fn main() -> Result<(), PinError> {
+/// # fn main() -> Result<(), AccessError> {
 /// # let (sram, psram) = (vec![0; 64 << 10].leak(), vec![0; 1 << 20].leak());
 /// # let meta = vec![0; Ram::metadata_words(64 << 10, 1 << 20)].leak();
-/// RAM.init(sram, psram, meta).expect("memory that nobody else uses"); // at start-up
+/// RAM.init(sram, psram, meta).expect("unused memory"); // at start-up
 /// for (n, tile) in TILES.iter().enumerate() {
 ///     if RAM.free() < 8192 {
-///         RAM.make_room(&TILES, 8192); // or `hand_over` in an interrupt, and `write_out` in an idle loop
+///         RAM.make_room(&TILES, 8192); // or `transfer` in an interrupt, and `write_out` in an idle loop
 ///     }
 ///     tile.write()?.fill(n as u8);
 /// }
 /// # Ok(())
 /// # }
 /// ```
-pub struct RamForebay<L: RawLock, const PAGE: usize, const N: usize>(
-    Forebay<Fast<L, PAGE>, Slow<L, PAGE, N>, [Place<Fast<L, PAGE>>; 0]>,
+pub struct RamForebay<L: RawMutex, const PAGE: usize, const N: usize>(
+    Forebay<Fast<L, PAGE>, Slow<L, PAGE, N>>,
 );
 
-/// Why [`RamForebay::init`] did not begin. The memory comes back.
+/// Why [`RamForebay::init`] refused. The memory is handed back.
 #[derive(Debug)]
 pub struct InitError {
     /// What is wrong, and with which range.
@@ -64,7 +64,7 @@ pub struct InitError {
     pub meta: &'static mut [usize],
 }
 
-/// Which range is wrong, and how. Words of metadata that are missing are counted for both ranges together, as
+/// Which range is wrong, and how. Missing words of metadata are counted for both ranges together, as
 /// [`RamForebay::metadata_words`] does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -99,12 +99,12 @@ impl defmt::Format for InitError {
 
 impl core::error::Error for InitError {}
 
-impl<L: RawLock, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
-    /// Without memory: every buffer is out of frames.
+impl<L: RawMutex, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
+    /// Without memory: every access fails with `Exhausted`.
     #[expect(clippy::new_without_default, reason = "it is made in a static")]
     pub const fn new() -> Self {
         const { assert!(N > 0, "N: at least one block must be able to wait") }
-        RamForebay(Forebay::new(Ram::new(), RamRegion::new(StoreId::DEFAULT), 0))
+        RamForebay(Forebay::new(Ram::new(), RamRegion::new(StoreId::DEFAULT)))
     }
 
     /// Words of metadata for that much fast and slow RAM, in bytes.
@@ -112,11 +112,10 @@ impl<L: RawLock, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
         Fast::<L, PAGE>::metadata_words(fast) + Slow::<L, PAGE, N>::metadata_words(slow)
     }
 
-    /// Gives it its memory; returns the usable bytes of both. Ragged ends are trimmed. More fast RAM may be added
-    /// with [`Ram::add`].
+    /// Adds the memory. Returns the usable bytes of both. Ragged ends are trimmed. More fast RAM may be added with [`Ram::add`].
     ///
     /// # Errors
-    /// What is wrong, with all three ranges.
+    /// [`InitError`]; all three ranges are handed back.
     ///
     /// # Context
     /// For start-up.
@@ -131,7 +130,7 @@ impl<L: RawLock, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
         }
         let (for_fast, for_slow) =
             meta.split_at_mut_checked(Fast::<L, PAGE>::metadata_words(fast.len())).unwrap_or_default();
-        // The checks hold unless somebody else calls this at the same time; then what is left comes back.
+        // The checks hold unless another thread calls this at the same time; then what is left is handed back.
         match (self.platform().add(fast, for_fast), self.store().init(slow, for_slow)) {
             (Ok(fast), Ok(slow)) => Ok((fast, slow)),
             (fast, slow) => {
@@ -173,90 +172,93 @@ impl<L: RawLock, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
                 "a buffer has 1 byte to 1024 pages: use larger pages"
             );
         }
-        let order = match Order::holding(Pages::new(BYTES.div_ceil(PAGE))) {
+        let order = match Order::for_pages(Pages::new(BYTES.div_ceil(PAGE))) {
             Some(order) => order,
             None => Order::TEN, // excluded above
         };
-        Buffer::new(&self.0, order)
+        Buffer::new(self, order)
     }
 
-    /// What it is inside, for a buffer that [`buffer`](RamForebay::buffer) does not make: of several blocks, with an id.
+    /// The forebay inside, for a buffer that [`buffer`](RamForebay::buffer) does not make: of several blocks, with an id.
     pub const fn home(&self) -> &Forebay<Fast<L, PAGE>, Slow<L, PAGE, N>> {
         &self.0
     }
 
     /// Bytes of fast RAM that are free.
     pub fn free(&self) -> usize {
-        self.platform().free().get() * PAGE
+        self.platform().unused().get() * PAGE
     }
 
-    /// Bytes handed over and not written out yet: still in fast RAM.
+    /// Bytes transferred and not written out yet: still in fast RAM.
     pub fn pending(&self) -> usize {
         self.store().pending().get() * PAGE
     }
 
-    /// Hands over idle buffers and writes them out until there is room for a buffer of `bytes` bytes, or nothing more can
-    /// be done; returns how many bytes are free. What to call when a guard says that it is out of frames.
+    /// Transfers idle buffers and writes them out until there is room for a buffer of `bytes` bytes, or nothing more can be done.
+    /// Returns how many bytes are free. Call it when a guard fails with [`AccessError::Alloc`].
     ///
-    /// Where buffers have several sizes, what is free may lie in pieces: then more than that leaves. For that, lend it
-    /// buffers of all sizes, as `&[&dyn Evictable]`.
+    /// Where buffers have several sizes, free memory may be fragmented: then more leaves. Give it buffers of all sizes:
+    /// `(&TILES, &AUDIO)`.
     ///
     /// # Context
     /// Linear in what it writes out; no lock is held while it copies.
-    pub fn make_room<'h, E: Evictable + 'h>(
-        &self,
-        buffers: impl Into<Candidates<'h, E>>,
-        bytes: usize,
-    ) -> usize {
+    pub fn make_room<C: Candidates>(&self, buffers: C, bytes: usize) -> usize {
         let pages = Pages::new(bytes.div_ceil(PAGE));
         let fast = self.platform();
-        let is_there = || match Order::holding(pages) {
-            Some(order) => fast.allocate(order, Context::THREAD).map(|block| fast.release(block)),
-            None => Err(OutOfFrames::Exhausted),
+        let is_there = || match Order::for_pages(pages) {
+            Some(order) => {
+                let block = fast.allocate(AllocRequest::new(order), Context::THREAD)?;
+                fast.free(block);
+                Ok(())
+            }
+            None => Err(AccessError::Alloc(AllocError::Exhausted)),
         };
         let _ = self.or_reclaim(buffers, pages, Evict::TRANSFER, Context::THREAD, is_there);
         self.free()
     }
 
-    /// Hands about `bytes` bytes of idle buffers over to the slow RAM: O(1) each, copies nothing, frees nothing yet.
+    /// Transfers about `bytes` bytes of idle buffers to the slow RAM: O(1) each, copies nothing, frees nothing yet.
     /// [`write_out`](RamForebay::write_out) does that.
     ///
     /// # Context
     /// Fit for an interrupt if the lock is.
-    pub fn hand_over<'h, E: Evictable + 'h>(
-        &self,
-        buffers: impl Into<Candidates<'h, E>>,
-        bytes: usize,
-    ) -> Report {
+    pub fn transfer<C: Candidates>(&self, buffers: C, bytes: usize) -> Report {
         self.reclaim(buffers, Pages::new(bytes.div_ceil(PAGE)), Evict::TRANSFER, Context::INTERRUPT)
     }
 
-    /// Moves up to `bytes` bytes of what was handed over into the slow RAM, with the CPU, and frees the blocks that
-    /// are done; returns how many bytes. For an idle loop; with a DMA controller, use
-    /// [`Region::write_out`](crate::Region::write_out).
+    /// Writes out up to `bytes` bytes of transferred blocks to the slow RAM, with the CPU, and frees the blocks that are done.
+    /// Returns how many bytes. For an idle loop; with a DMA controller use [`Region::write_out`](crate::Region::write_out).
     ///
     /// # Context
     /// Linear in `bytes`; no lock is held while it copies.
     pub fn write_out(&self, bytes: usize) -> usize {
-        self.store().write_out_now(bytes, &mut |block| self.take_home(block))
+        self.store().write_out_now(bytes, &mut |block| self.free_settled(block))
     }
 }
 
-impl<L: RawLock, const PAGE: usize, const N: usize> Deref for RamForebay<L, PAGE, N> {
+impl<L: RawMutex, const PAGE: usize, const N: usize> AsForebay for RamForebay<L, PAGE, N> {
+    type Platform = Fast<L, PAGE>;
+    type Store = Slow<L, PAGE, N>;
+    fn as_forebay(&self) -> &Forebay<Fast<L, PAGE>, Slow<L, PAGE, N>> {
+        &self.0
+    }
+}
+
+impl<L: RawMutex, const PAGE: usize, const N: usize> Deref for RamForebay<L, PAGE, N> {
     type Target = Forebay<Fast<L, PAGE>, Slow<L, PAGE, N>>;
     fn deref(&self) -> &Self::Target {
         self.home()
     }
 }
 
-impl<L: RawLock, const PAGE: usize, const N: usize> fmt::Debug for RamForebay<L, PAGE, N> {
+impl<L: RawMutex, const PAGE: usize, const N: usize> fmt::Debug for RamForebay<L, PAGE, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
 #[cfg(feature = "defmt")]
-impl<L: RawLock, const PAGE: usize, const N: usize> defmt::Format for RamForebay<L, PAGE, N> {
+impl<L: RawMutex, const PAGE: usize, const N: usize> defmt::Format for RamForebay<L, PAGE, N> {
     fn format(&self, f: defmt::Formatter<'_>) {
         defmt::Format::format(&self.0, f);
     }

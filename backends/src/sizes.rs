@@ -1,31 +1,36 @@
-//! What is promised of sizes, as far as the compiler knows them: whoever compiles this for a target has checked them there.
+//! Promised sizes, checked by the compiler for each target.
 //!
 //! On 64 bits a block and an optional one are 16 bytes at most, and a slot 16 with one caching mode and 24 with several; on
 //! 32 bits a block is 4, and a slot 8 with one mode and 12 with several. Metadata is a thousandth of the memory at most, also with a pool in
 //! front of it.
 
-use crate::{HeapBlock, Ram, RamBlock, RamBuffer};
-use forebay::{Caching, Context, Mode, NoLock, Order, OutOfFrames, Place, Platform, Pool, Slot};
+use crate::facade::RamBuffer;
+#[cfg(feature = "heap")]
+use crate::ram::HeapBlock;
+use crate::ram::{Ram, RamBlock};
+use forebay::frame::{Mode, ModeRefused};
+use forebay::pool::{FreeListArray, Pool};
+use forebay::port::{CachingControl, WithCaching, WithLists};
+use forebay::sync::NoopRawMutex;
+use forebay::{Caching, Context, Platform, Slot};
 
-type Source<const PAGE: usize> = Ram<NoLock, PAGE>;
+type Source<const PAGE: usize> = Ram<NoopRawMutex, PAGE>;
 
-/// A platform with several modes. There is none: only its slots are of interest.
-enum Modal {}
+/// Three caching modes. Only the size of its slots is of interest.
+struct Modes;
 
-impl Platform for Modal {
-    type Block = RamBlock<512>;
-    type Lock = NoLock;
+impl<B> CachingControl<B> for Modes {
     type Mode = Caching;
-    fn allocate(&self, _: Order, _: Context) -> Result<RamBlock<512>, OutOfFrames> {
-        match *self {}
-    }
-    fn release(&self, _: RamBlock<512>) {
-        match *self {}
+    fn set_mode(&self, _: &mut B, _: Caching, _: Caching, _: Context) -> Result<(), ModeRefused> {
+        Err(ModeRefused)
     }
 }
 
-/// A pool in front of a source that is elsewhere: four orders, one mode, four of each.
-type Shelves<const PAGE: usize> = Pool<&'static Source<PAGE>, [Place<&'static Source<PAGE>>; 16]>;
+/// A platform with several modes.
+type Modal = WithCaching<Source<512>, Modes>;
+
+/// A pool in front of a source that is elsewhere: four orders, one mode, four blocks of each.
+type Pooled<const PAGE: usize> = Pool<WithLists<&'static Source<PAGE>, FreeListArray<Source<PAGE>, 4, 4>>>;
 
 const fn block<B>(most: usize) {
     assert!(size_of::<B>() <= most, "a block has grown");
@@ -41,44 +46,44 @@ const _: () = assert!(<() as Mode>::COUNT == 1 && Caching::COUNT > 1, "one mode,
 #[cfg(target_pointer_width = "64")]
 const _: () = {
     block::<RamBlock<512>>(16);
+    #[cfg(feature = "heap")]
     block::<HeapBlock<512>>(16);
     #[cfg(all(feature = "shmem", target_os = "linux"))]
     block::<crate::shmem::ArenaBlock<4096>>(16);
     slot::<Source<512>>(16);
     slot::<Modal>(24);
-    assert!(size_of::<Place<Source<512>>>() <= 16, "a place has grown");
 };
 
 #[cfg(target_pointer_width = "32")]
 const _: () = {
     block::<RamBlock<512>>(4);
+    #[cfg(feature = "heap")]
     block::<HeapBlock<512>>(4);
     slot::<Source<512>>(8);
     slot::<Modal>(12);
-    assert!(size_of::<Place<Source<512>>>() <= 12, "a place has grown");
-    assert!(size_of::<Shelves<512>>() <= 512, "a small pool has grown");
+    assert!(size_of::<Pooled<512>>() <= 512, "a small pool has grown");
 };
 
 const _: () = {
-    let words = size_of::<RamBuffer<NoLock, 512, 16>>() / size_of::<usize>();
+    let words = size_of::<RamBuffer<NoopRawMutex, 512, 16>>() / size_of::<usize>();
     assert!(words <= if WIDE { 10 } else { 11 }, "a contiguous buffer has grown");
 };
 
 const MIB: usize = 1 << 20;
 
-/// Bytes that the caller gives to a source of so many bytes.
+/// Bytes of metadata for a source of so many bytes.
 const fn lent<const PAGE: usize>(bytes: usize) -> usize {
     Source::<PAGE>::metadata_words(bytes) * size_of::<usize>()
 }
 
-/// From `least` bytes up to a GiB: what is lent and the source itself are a thousandth of the memory at most, from
-/// `with_pool` on also together with a pool.
+/// From `least` bytes up to a GiB: metadata and the source itself are a thousandth of the memory at most, from `with_pool` on also
+/// together with a pool.
 const fn a_thousandth<const PAGE: usize>(least: usize, with_pool: usize) {
     let mut bytes = least;
     while bytes <= 1024 * MIB {
         let source = lent::<PAGE>(bytes) + size_of::<Source<PAGE>>();
         assert!(source <= bytes / 1000, "a source has more metadata than 0.1 %");
-        let all = source + size_of::<Shelves<PAGE>>();
+        let all = source + size_of::<Pooled<PAGE>>();
         assert!(all <= bytes / 1000 || bytes < with_pool, "a source and its pool have more than 0.1 %");
         bytes *= 2;
     }

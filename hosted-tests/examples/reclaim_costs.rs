@@ -1,12 +1,13 @@
-//! What a reclaim of one page costs among many buffers: over a slice, and over the same with a roster.
+//! What a reclaim of one page costs among many buffers: over a slice, and over the same with an index.
 //!
 //!     cargo run --release -p hosted-tests --example reclaim_costs [BUFFERS]
 //!
-//! One process, both in turn, by the same random sequence; medians. Each time somebody uses a buffer, for which a page has to
-//! leave.
+//! One process, both in turn, by the same random sequence; medians. Each time a buffer is used, for which a page has to leave.
 
-use forebay::*;
-use forebay_backends::{Ram, RamForebay, RamRegion};
+use forebay::buffer::Slots;
+use forebay::reclaim::{Candidates, EvictionIndex, IndexFull};
+use forebay::{Buffer, Context, Evict, Order, Outcome, Pages, Slot, sync::SpinRawMutex};
+use forebay_backends::{Ram, RamForebay};
 use hosted_tests::memory::{leak, words};
 use std::error::Error;
 use std::hint::black_box;
@@ -16,9 +17,9 @@ const PAGE: usize = 256;
 const ROUNDS: usize = 401;
 const CX: Context = Context::THREAD;
 
-type Home = RamForebay<Spin, PAGE, 64>;
-type Fast = Ram<Spin, PAGE>;
-type One<'h, T = [Slot<Fast>; 1]> = Buffer<'h, Fast, RamRegion<Spin, PAGE, 64>, T>;
+type Home = RamForebay<SpinRawMutex, PAGE, 64>;
+type Fast = Ram<SpinRawMutex, PAGE>;
+type One<T = [Slot<Fast>; 1]> = Buffer<&'static Home, T>;
 
 /// So many pages of fast RAM, and so many behind it.
 fn home(fast: usize, slow: usize) -> Result<&'static Home, Box<dyn Error>> {
@@ -29,15 +30,15 @@ fn home(fast: usize, slow: usize) -> Result<&'static Home, Box<dyn Error>> {
 }
 
 /// Buffers, and how they are walked.
-struct Side<'h, T: Slots<Fast>> {
-    home: &'h Home,
-    candidates: Candidates<'h, One<'h, T>>,
-    buffers: &'h [One<'h, T>],
+struct Side<'b, C, T: Slots<Platform = Fast>> {
+    home: &'static Home,
+    candidates: C,
+    buffers: &'b [One<T>],
 }
 
-impl<T: Slots<Fast>> Side<'_, T> {
+impl<C: Candidates, T: Slots<Platform = Fast>> Side<'_, C, T> {
     fn reclaim(&self, how: Evict) {
-        let report = self.home.reclaim(self.candidates, Pages::new(1), how, CX);
+        let report = self.home.reclaim(&self.candidates, Pages::new(1), how, CX);
         assert_eq!(report.outcome, Outcome::Reached, "{report}");
     }
 
@@ -60,11 +61,11 @@ impl<T: Slots<Fast>> Side<'_, T> {
         while buffer.write().is_err() {
             self.reclaim(Evict::COPY);
         }
-        let _ = buffer.advise(Advice::DontNeed)?;
+        let _ = buffer.set_purgeable(true)?;
         let start = Instant::now();
         self.reclaim(Evict::PURGE);
         let nanos = start.elapsed().as_nanos() as f64;
-        let _ = buffer.advise(Advice::WillNeed)?;
+        let _ = buffer.set_purgeable(false)?;
         Ok(nanos)
     }
 
@@ -94,41 +95,44 @@ fn random(seed: &mut u64, n: usize) -> usize {
 }
 
 fn measure(many: usize, resident: usize) -> Result<(), Box<dyn Error>> {
-    let (plain_home, listed_home) = (home(resident, many)?, home(resident, many)?);
-    let roster = Roster::<Spin, _>::new(words(Roster::<Spin>::words(many)));
-    let plain: Vec<One<'_>> = (0..many).map(|_| Buffer::new(plain_home, Order::PAGE)).collect();
-    let list = |n| Ok(Buffer::of(roster.list(n, [Slot::EMPTY]).map_err(|refused| refused.why)?, listed_home));
-    let listed: Vec<_> = (0..many).map(list).collect::<Result<_, NoSeat>>()?;
-    let plain = Side { home: plain_home, candidates: Candidates::from(&plain[..]), buffers: &plain };
-    let listed = Side { home: listed_home, candidates: roster.of(&listed), buffers: &listed };
+    let (plain_home, indexed_home) = (home(resident, many)?, home(resident, many)?);
+    let index = EvictionIndex::<SpinRawMutex, _>::new(words(EvictionIndex::<SpinRawMutex>::words(many)));
+    let plain: Vec<One> = (0..many).map(|_| Buffer::new(plain_home, Order::PAGE)).collect();
+    let indexed = |n| {
+        let slots = index.indexed(n, [Slot::EMPTY]).map_err(|refused| refused.why)?;
+        Ok(Buffer::with_slots(indexed_home, slots, Order::PAGE))
+    };
+    let indexed: Vec<_> = (0..many).map(indexed).collect::<Result<_, IndexFull>>()?;
+    let plain = Side { home: plain_home, candidates: &plain, buffers: &plain };
+    let indexed = Side { home: indexed_home, candidates: index.candidates(&indexed), buffers: &indexed };
 
     let mut seed = 1;
     let (mut evict, mut purge, mut guard) = ([vec![], vec![]], [vec![], vec![]], [vec![], vec![]]);
     for n in 0..resident {
         let n = n * (many / resident);
-        drop((plain.buffers[n].write()?, listed.buffers[n].write()?));
+        drop((plain.buffers[n].write()?, indexed.buffers[n].write()?));
     }
     while evict[0].len() < ROUNDS {
         let n = random(&mut seed, many);
         evict[0].extend(plain.turn(n));
-        evict[1].extend(listed.turn(n));
+        evict[1].extend(indexed.turn(n));
     }
     for _ in 0..ROUNDS {
         let n = random(&mut seed, many);
         purge[0].push(plain.purge(n)?);
-        purge[1].push(listed.purge(n)?);
+        purge[1].push(indexed.purge(n)?);
         guard[0].push(plain.guard(n)?);
-        guard[1].push(listed.guard(n)?);
+        guard[1].push(indexed.guard(n)?);
     }
     println!("{many} buffers, {resident} resident; nanoseconds, medians of {ROUNDS}");
-    println!("{:36}{:>12}{:>12}{:>12}", "", "slice", "roster", "ratio");
-    for (what, [plain, listed]) in [
+    println!("{:36}{:>12}{:>12}{:>12}", "", "slice", "index", "ratio");
+    for (what, [plain, indexed]) in [
         ("reclaim one page, by copying", &mut evict),
         ("purge the one that is not needed", &mut purge),
         ("take and drop a guard", &mut guard),
     ] {
-        let (plain, listed) = (median(plain), median(listed));
-        println!("{what:36}{plain:>12.0}{listed:>12.0}{:>12.4}", listed / plain);
+        let (plain, indexed) = (median(plain), median(indexed));
+        println!("{what:36}{plain:>12.0}{indexed:>12.0}{:>12.4}", indexed / plain);
     }
     Ok(())
 }

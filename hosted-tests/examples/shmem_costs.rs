@@ -1,7 +1,9 @@
-//! What handing 2 MiB over and taking them back cost beside copying them, on this machine as it is set: one process,
+//! What transferring 2 MiB and taking them back cost beside copying them, on this machine as it is set: one process,
 //! cases in turn, medians of CPU time, and ratios. `cargo run --release -p hosted-tests --example shmem_costs`
 
-use forebay::{BackingStore, Context, Order, OwnedBlock, Pages, Platform, Spin, StoreId};
+use forebay::{
+    AllocRequest, BackingStore, Context, FrameSource, Order, OwnedBlock, Pages, StoreId, sync::SpinRawMutex,
+};
 use forebay_backends::shmem::Arena;
 use forebay_backends::{Ram, RamBlock};
 use hosted_tests::memory::{leak, words};
@@ -43,37 +45,43 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arena = Arena::builder(256 << 20).create()?;
     let other = Arena::builder(256 << 20).create()?;
     let copies = other.copies(StoreId::DEFAULT);
-    let ram = Ram::<Spin, 4096>::new();
+    let ram = Ram::<SpinRawMutex, 4096>::new();
     let bytes = (BLOCKS + 1) << 21;
-    ram.add(leak(bytes, 0), words(Ram::<Spin, 4096>::metadata_words(bytes)))
+    ram.add(leak(bytes, 0), words(Ram::<SpinRawMutex, 4096>::metadata_words(bytes)))
         .map_err(|refused| refused.why)?;
-    let take_ram =
-        || (0..BLOCKS).map(|_| ram.allocate(HUGE, THREAD).expect("there is room")).collect::<Vec<_>>();
+    let take_ram = || {
+        (0..BLOCKS)
+            .map(|_| ram.allocate(AllocRequest::new(HUGE), THREAD).expect("there is room"))
+            .collect::<Vec<_>>()
+    };
     let mut plain = take_ram();
     plain.iter_mut().for_each(|block| block.fill(1));
     let mut cases =
-        ["memcpy", "hand over", "settle", "take back", "copy in", "settle of copies", "copy back", "drop"]
+        ["memcpy", "transfer", "settle", "take back", "copy in", "settle of copies", "copy back", "drop"]
             .map(|name| Case { name, ..Case::default() });
     let [memcpy, transfer, settle, take_back, save, settle_copies, load, drop] = &mut cases;
     for _ in 0..ROUNDS {
-        let mut blocks: Vec<_> =
-            (0..BLOCKS).map(|_| arena.allocate(HUGE, THREAD).expect("there is room")).collect();
-        blocks.iter_mut().zip(&plain).for_each(|(to, from)| assert_eq!(to.copy_in(0, from), from.len()));
+        let mut blocks: Vec<_> = (0..BLOCKS)
+            .map(|_| arena.allocate(AllocRequest::new(HUGE), THREAD).expect("there is room"))
+            .collect();
+        blocks.iter_mut().zip(&plain).for_each(|(to, from)| assert_eq!(to.write_at(0, from), from.len()));
         memcpy.time(|| {
             let (to, from) = plain.split_at_mut(BLOCKS / 2);
             for _ in 0..2 {
                 to.iter_mut().zip(from.iter()).for_each(|(to, from)| to.copy_from_slice(from));
             }
         });
-        let handles: Vec<_> = transfer
-            .time(|| blocks.into_iter().map(|block| arena.transfer(block).expect("it takes all")).collect());
+        let handles: Vec<_> = transfer.time(|| {
+            blocks.into_iter().map(|block| arena.transfer(block, None).expect("it takes all")).collect()
+        });
         let settled = settle.time(|| arena.settle(Pages::ZERO, THREAD, &mut |_| {}));
         assert_eq!(settled.reclaimable, Pages::new(BLOCKS << 9));
         let back: Vec<_> = take_back.time(|| {
             handles.into_iter().map(|h| arena.take_back(h, THREAD).expect("it is stored")).collect()
         });
-        let handles: Vec<_> = save
-            .time(|| plain.iter().map(|b| copies.save(b, HUGE, THREAD).expect("there is room")).collect());
+        let handles: Vec<_> = save.time(|| {
+            plain.iter().map(|b| copies.save(b, HUGE, None, THREAD).expect("there is room")).collect()
+        });
         settle_copies
             .time(|| BackingStore::<RamBlock<4096>>::settle(&copies, Pages::ZERO, THREAD, &mut |_| {}));
         load.time(|| {
@@ -88,10 +96,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
             BackingStore::<RamBlock<4096>>::settle(&copies, Pages::ZERO, THREAD, &mut |_| {});
         });
-        back.into_iter().for_each(|block| arena.release(block));
+        back.into_iter().for_each(|block| arena.free(block));
         arena.settle(Pages::ZERO, THREAD, &mut |_| {});
     }
-    println!("{}\n", arena.surroundings());
+    println!("{}\n", arena.host_report());
     let base = cases[0].median();
     for case in &mut cases {
         let ns = case.median();

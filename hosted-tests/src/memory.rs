@@ -38,7 +38,7 @@ impl Reused {
     /// # Safety
     /// Nothing that was made from an earlier call's slice is used any more.
     pub unsafe fn lend(&mut self) -> &'static mut [u8] {
-        // SAFETY: ours for ever, initialised, and by the caller's promise nobody else's now.
+        // SAFETY: ours for ever, initialised, and by the caller's promise not used by anything else now.
         unsafe { std::slice::from_raw_parts_mut(self.start, self.bytes) }
     }
 }

@@ -10,8 +10,11 @@ mod watched;
 
 pub use watched::Watched;
 
-use forebay::{Charge, DmaAddr, Handle, Order, OwnedBlock, Pages, Pfn};
-use std::collections::{HashMap, HashSet};
+use forebay::{
+    Handle, Order, OwnedBlock, Pages, Pfn,
+    frame::{Charge, DmaAddr},
+};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard};
 
 /// Whether contents are compared too; that costs a copy of everything stored.
@@ -25,7 +28,7 @@ pub enum Contents {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Owner {
-    /// Pool, buffers, or whoever called.
+    /// Pool, buffers, or the caller.
     Pool,
     Store,
 }
@@ -42,26 +45,26 @@ struct Stored {
     bytes: Option<Vec<u8>>,
     /// The block, as long as that is what is stored.
     block: Option<Pfn>,
-    /// Who pays for it, if the store was told.
+    /// The payer, if the store was told.
     charge: Option<Charge>,
 }
 
 type Key = (u8, u8, usize);
 
 fn key(h: &Handle) -> Key {
-    (h.store().get(), h.order().get(), h.value())
+    (h.store().into(), h.order().get(), h.value())
 }
 
 #[derive(Debug, Default)]
 struct State {
-    frames: HashMap<usize, Frame>,
+    frames: BTreeMap<usize, Frame>,
     /// Frames whose mode was changed, or which were unmapped, and no flush came yet.
-    unflushed: HashSet<usize>,
+    unflushed: BTreeSet<usize>,
     /// Frames that a device can reach: the block that was mapped, and its address.
-    mapped: HashMap<usize, (Pfn, Order, DmaAddr)>,
-    /// Who pays for how many pages.
-    charged: HashMap<Charge, usize>,
-    stored: HashMap<Key, Stored>,
+    mapped: BTreeMap<usize, (Pfn, Order, DmaAddr)>,
+    /// How many pages each payer pays for.
+    charged: BTreeMap<Charge, usize>,
+    stored: BTreeMap<Key, Stored>,
     pool_frames: usize,
     stored_pages: usize,
     peak_frames: usize,
@@ -74,7 +77,7 @@ struct State {
 /// What passed the oracle, in pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Blocks handed over.
+    /// Blocks that a store took.
     pub transferred: usize,
     /// Blocks taken back.
     pub taken_back: usize,
@@ -82,14 +85,14 @@ pub struct Counts {
     pub saved: usize,
     /// Copied out of a store.
     pub loaded: usize,
-    /// Given home by a settle or a write-out: they are in the store's own memory now.
+    /// Returned by a settle or a write-out: their contents are in the store's own memory now.
     pub written_out: usize,
-    /// Released to the source.
-    pub released: usize,
+    /// Returned to the source.
+    pub freed: usize,
     /// Refused by a transfer or a save.
     pub refused: usize,
-    /// Brought to light by a discard.
-    pub uncovered: usize,
+    /// Returned by a discard.
+    pub discarded: usize,
     /// How often changes of mode were flushed.
     pub flushes: usize,
 }
@@ -148,7 +151,7 @@ impl World {
 
     /// Where a device finds the block that begins there, if it can reach it.
     pub fn address(&self, pfn: Pfn) -> Option<DmaAddr> {
-        self.lock().mapped.get(&pfn.get()).filter(|(first, ..)| *first == pfn).map(|(.., at)| *at)
+        self.lock().mapped.get(&pfn.0).filter(|(first, ..)| *first == pfn).map(|(.., at)| *at)
     }
 
     /// Pages of contents that this token pays for.
@@ -179,16 +182,16 @@ impl World {
         Pages::new(s.peak - s.base)
     }
 
-    /// Every frame is home, and nothing is stored.
+    /// Every frame is in the source, and nothing is stored, mapped or charged.
     ///
     /// # Panics
     /// If something leaked.
     #[track_caller]
     pub fn assert_empty(&self) {
         let s = self.lock();
-        assert!(s.frames.is_empty(), "{} frames never came home: {:?}", s.frames.len(), s.sample());
-        assert!(s.mapped.is_empty(), "{} frames are mapped for a device still", s.mapped.len());
-        assert!(s.charged.is_empty(), "somebody pays still: {:?}", s.charged);
+        assert!(s.frames.is_empty(), "{} frames were never returned: {:?}", s.frames.len(), s.sample());
+        assert!(s.mapped.is_empty(), "{} frames are still mapped for a device", s.mapped.len());
+        assert!(s.charged.is_empty(), "there are still charges: {:?}", s.charged);
         assert!(
             s.stored.is_empty(),
             "{} handles were never discarded: {:?}",
@@ -215,7 +218,7 @@ impl World {
     fn bytes<B: OwnedBlock>(&self, block: &B, at: usize, len: usize) -> Option<Vec<u8>> {
         (self.contents == Contents::Compared).then(|| {
             let mut bytes = vec![0; len];
-            assert_eq!(block.copy_out(at, &mut bytes), len, "a block shorter than it says");
+            assert_eq!(block.read_at(at, &mut bytes), len, "a block shorter than it says");
             bytes
         })
     }
@@ -237,13 +240,13 @@ impl State {
     }
 
     #[track_caller]
-    fn hand(&mut self, pfn: Pfn, order: Order, from: Owner, to: Owner) {
+    fn pass(&mut self, pfn: Pfn, order: Order, from: Owner, to: Owner) {
         for n in frames(pfn, order) {
             let frame = self.frames.get_mut(&n).unwrap_or_else(|| panic!("frame {n:x} is in the source"));
-            assert_eq!(frame.owner, from, "frame {n:x} changes hands from one who does not own it");
-            assert_eq!(frame.mode, 0, "frame {n:x} changes hands in mode {}", frame.mode);
-            assert!(!self.unflushed.contains(&n), "frame {n:x} changes hands before its mode was flushed");
-            assert!(!self.mapped.contains_key(&n), "frame {n:x} changes hands, and a device can reach it");
+            assert_eq!(frame.owner, from, "frame {n:x} is passed on by another than its owner");
+            assert_eq!(frame.mode, 0, "frame {n:x} is passed on in mode {}", frame.mode);
+            assert!(!self.unflushed.contains(&n), "frame {n:x} is passed on before its mode was flushed");
+            assert!(!self.mapped.contains_key(&n), "frame {n:x} is passed on, and a device can reach it");
             frame.owner = to;
         }
         let pages = order.pages().get();
@@ -253,7 +256,7 @@ impl State {
         }
     }
 
-    /// No device can reach the block, nor can one that was slow to hear of it.
+    /// No device can reach the block, also none with an old translation.
     #[track_caller]
     fn assert_unmapped(&self, pfn: Pfn, order: Order, what: &str) {
         self.assert_unmapped_now(pfn, order, what);
@@ -267,26 +270,22 @@ impl State {
         assert_eq!(mapped, None, "{pfn:?} {what}, and a device can reach it");
     }
 
-    /// The store was told who pays.
-    fn pays(&mut self, handle: &Handle, charge: Charge) {
-        self.stored.get_mut(&key(handle)).expect("it was stored a moment ago").charge = Some(charge);
-    }
-
     #[track_caller]
     fn put(&mut self, handle: &Handle, stored: Stored) {
         self.stored_pages += stored.order.pages().get();
         let old = self.stored.insert(key(handle), stored);
-        assert!(old.is_none(), "{handle:?} is under two owners");
+        assert!(old.is_none(), "{handle:?} was made twice");
     }
 
     #[track_caller]
     fn take(&mut self, handle: Key) -> Stored {
-        let stored = self.stored.remove(&handle).unwrap_or_else(|| panic!("nobody stored {handle:?}"));
+        let stored =
+            self.stored.remove(&handle).unwrap_or_else(|| panic!("nothing is stored under {handle:?}"));
         self.stored_pages -= stored.order.pages().get();
         stored
     }
 }
 
 fn frames(pfn: Pfn, order: Order) -> std::ops::Range<usize> {
-    pfn.get()..pfn.get() + order.pages().get()
+    pfn.0..pfn.0 + order.pages().get()
 }

@@ -1,7 +1,6 @@
-//! What a log says of a program, and that nobody holds a lock while it is said. With the feature `log`:
+//! What a log says of a program, and that no lock is held while it is said. With the feature `log`:
 //! `cargo test -p hosted-tests --features log --test events`.
 
-use forebay::*;
 use forebay_backends::{Faults, Faulty, Ram, RamBlock, RamRegion};
 use hosted_tests::kit::*;
 use hosted_tests::memory;
@@ -62,7 +61,7 @@ fn lines() -> Vec<String> {
 /// Around the locks of everything in here.
 struct Noticing;
 
-impl Section for Noticing {
+impl IrqGuard for Noticing {
     fn with<R>(f: impl FnOnce() -> R) -> R {
         LOCKS.set(LOCKS.get() + 1);
         ENTERED.set(ENTERED.get() + 1);
@@ -72,8 +71,8 @@ impl Section for Noticing {
     }
 }
 
-type Lock = Spin<Noticing>;
-type Source = Machine<Ram<Lock, PAGE>>;
+type Lock = SpinRawMutex<Noticing>;
+type Source = AllPorts<Machine<Ram<Lock, PAGE>>>;
 type Store = Faulty<Scripted<RamRegion<Lock, PAGE, 16>, RamBlock<PAGE>>, Lock>;
 
 fn source() -> Source {
@@ -94,12 +93,12 @@ fn refuses(why: StoreError) -> Script {
     Script { transfer: Some(why), ..Script::default() }
 }
 
-/// Out by every rung, back both ways, and whatever else is told of a buffer that loses nothing.
+/// Out by every method, back both ways, and whatever else is told of a buffer that loses nothing.
 fn out_and_back() {
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<Source>; 9]>::new(source(), store(), 1);
+    let home = &Forebay::new(with_lists::<_, 9, 1>(source()), store());
     let tile = Buffer::new(home, order(1)).with_id(BufferId(7));
     fill(&tile, 1);
-    assert_eq!(home.reclaim(&[&tile], pages(2), Evict::TRANSFER, CX).evicted.moved(), pages(2));
+    assert_eq!(home.reclaim([&tile], pages(2), Evict::TRANSFER, CX).evicted.moved(), pages(2));
     check(&tile, 1);
     tile.evict(ALL, Evict::TRANSFER, CX).unwrap();
     home.settle(ALL, CX);
@@ -111,13 +110,13 @@ fn out_and_back() {
     tile.evict(ALL, Evict::SPLIT, CX).unwrap();
     assert_eq!(tile.restore(ALL, CX).loaded, pages(2));
     tile.purge(CX).unwrap();
-    assert_eq!(home.pool().trim(ALL, CX), pages(2));
+    assert_eq!(home.pool().trim(Zones::ALL, ALL, CX), pages(2));
     home.store().set(Faults { per_mille: 1000, ..Faults::default() });
     home.settle(ALL, CX);
-    home.reclaim(&[&tile], ALL, Evict::TRANSFER, CX);
+    home.reclaim([&tile], ALL, Evict::TRANSFER, CX);
 }
 
-/// Rule: whoever reads the log reads what moved, in which buffer, by which way, in order, and why not.
+/// Rule: a reader of the log reads what moved, in which buffer, by which way, in order, and why not.
 #[test]
 fn the_log_tells_the_story() {
     listen();
@@ -127,10 +126,10 @@ fn the_log_tells_the_story() {
         lines(),
         [
             "TRACE forebay: buffer 7: restored: 2 pages populated",
-            "TRACE forebay: buffer 7: evicted: 2 pages handed over",
-            "DEBUG forebay: reclaim: reached; evicted: 2 pages handed over; store: 2 pages pending",
+            "TRACE forebay: buffer 7: evicted: 2 pages transferred",
+            "DEBUG forebay: reclaim: reached; evicted: 2 pages transferred; store: 2 pages pending",
             "TRACE forebay: buffer 7: restored: 2 pages taken back",
-            "TRACE forebay: buffer 7: evicted: 2 pages handed over",
+            "TRACE forebay: buffer 7: evicted: 2 pages transferred",
             "DEBUG forebay: settle: 2 pages freed",
             "TRACE forebay: buffer 7: restored: 2 pages loaded",
             "TRACE forebay: buffer 7: evicted: 2 pages clean",
@@ -151,34 +150,38 @@ struct Forgetful;
 
 impl BackingStore<RamBlock<PAGE>> for Forgetful {
     fn ids(&self) -> StoreIds {
-        StoreId::DEFAULT.only()
+        StoreId::DEFAULT.into()
     }
     fn capabilities(&self) -> Capabilities {
         Capabilities::TRANSFER
     }
-    fn transfer(&self, _: RamBlock<PAGE>) -> Result<Handle, Refused<RamBlock<PAGE>, StoreError>> {
+    fn transfer(
+        &self,
+        _: RamBlock<PAGE>,
+        _: Option<Charge>,
+    ) -> Result<Handle, Refused<RamBlock<PAGE>, StoreError>> {
         Ok(Handle::new(StoreId::DEFAULT, Order::PAGE, 0).unwrap())
     }
     fn discard(&self, handle: Handle) -> Result<Option<RamBlock<PAGE>>, Refused<Handle, StoreError>> {
-        Err(Refused::new(handle, StoreError::NotStored))
+        Err(Refused { item: handle, why: StoreError::NotStored })
     }
 }
 
 /// A store that takes what it does not keep, one that gives back less than it took, and a block that its mode keeps
 /// from going anywhere.
 fn losses() {
-    let forgetful: &Forebay<_, _> = &Forebay::<_, _, [Place<Source>; 0]>::new(source(), Forgetful, 0);
+    let forgetful = &Forebay::new(source(), Forgetful);
     let tile = Buffer::new(forgetful, order(1)).with_id(BufferId(1));
     fill(&tile, 1);
     tile.evict(ALL, Evict::TRANSFER, CX).unwrap();
 
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<Source>; 0]>::new(source(), store(), 0);
+    let home = &Forebay::new(source(), store());
     let tile = Buffer::new(home, order(1)).with_id(BufferId(2));
     fill(&tile, 1);
     tile.evict(ALL, Evict::TRANSFER, CX).unwrap();
     home.store().inner().answer(Script { steals: true, ..Script::default() });
     for _ in 0..2 {
-        assert_eq!(tile.read().err(), Some(PinError::Lost)); // told once
+        assert_eq!(tile.read().err(), Some(AccessError::Lost)); // told once
     }
 
     let tile = Buffer::new(home, order(2)).with_id(BufferId(3)).with_mode(Caching::Uncached);
@@ -198,28 +201,28 @@ fn losses_are_warnings() {
             "TRACE forebay: buffer 1: restored: 2 pages populated",
             "WARN forebay: buffer 1: contents lost by the store",
             "TRACE forebay: buffer 2: restored: 2 pages populated",
-            "TRACE forebay: buffer 2: evicted: 2 pages handed over",
+            "TRACE forebay: buffer 2: evicted: 2 pages transferred",
             "WARN forebay: buffer 2: contents lost by the store",
             "TRACE forebay: buffer 3: restored: 4 pages populated",
-            "WARN forebay: 4 pages stranded: their caching mode can't be undone",
+            "WARN forebay: 4 pages leaked: their caching mode can't be changed",
         ]
     );
 }
 
-/// Rule: what did nothing is not worth a line, except for a reclaim: that somebody asked for one is.
+/// Rule: what did nothing is not worth a line, except for a reclaim: that one was asked for is.
 #[test]
 fn nothing_is_said_of_nothing() {
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<Source>; 9]>::new(source(), store(), 1);
+    let home = &Forebay::new(with_lists::<_, 9, 1>(source()), store());
     let (tile, empty) = (Buffer::new(home, order(1)), Buffer::new(home, order(1)));
     fill(&tile, 1);
     listen();
     check(&tile, 1);
     assert!(tile.restore(ALL, CX).why.is_none());
-    assert_eq!(empty.evict(ALL, Evict::LADDER, CX), Ok(Evicted::default()));
-    assert_eq!((home.settle(ALL, CX), home.pool().trim(ALL, CX)), (Settled::default(), NONE));
+    assert_eq!(empty.evict(ALL, Evict::ANY, CX), Ok(Evicted::default()));
+    assert_eq!((home.settle(ALL, CX), home.pool().trim(Zones::ALL, ALL, CX)), (Settled::default(), NONE));
     let guard = tile.read().unwrap();
-    assert!(tile.evict(ALL, Evict::LADDER, CX).is_err() && tile.purge(CX).is_err());
-    let report = home.reclaim(&[&tile], ALL, Evict::LADDER, CX);
+    assert!(tile.evict(ALL, Evict::ANY, CX).is_err() && tile.purge(CX).is_err());
+    let report = home.reclaim([&tile], ALL, Evict::ANY, CX);
     assert_eq!((report.evicted, report.outcome), (Evicted::default(), Outcome::Nothing));
     drop(guard);
     let nothing = Outcome::Nothing;

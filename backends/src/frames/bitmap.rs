@@ -1,4 +1,4 @@
-//! Bits in words that the caller lent, with the first set one found in a few steps.
+//! Bits in words of the caller. The first set bit is found in a few steps.
 
 pub(crate) const BITS: usize = usize::BITS as usize;
 
@@ -19,7 +19,7 @@ pub(crate) const fn plain_words(bits: usize) -> usize {
     bits.div_ceil(BITS)
 }
 
-/// Where a bit is: in which word, and there as a mask.
+/// The place of a bit: a word, and a mask in it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bit {
     word: usize,
@@ -39,12 +39,12 @@ impl Bit {
         words.get(self.word).is_some_and(|word| word & self.mask != 0)
     }
 
-    /// Sets it; what its word was before.
+    /// Sets it. Returns the word before.
     pub(crate) fn set(self, words: &mut [usize]) -> usize {
         words.get_mut(self.word).map_or(0, |word| core::mem::replace(word, *word | self.mask))
     }
 
-    /// Clears it; what its word is now.
+    /// Clears it. Returns the word after.
     pub(crate) fn clear(self, words: &mut [usize]) -> usize {
         words.get_mut(self.word).map_or(0, |word| {
             *word &= !self.mask;

@@ -1,7 +1,6 @@
 //! A buddy allocator of frame numbers, one step at a time.
 //!
-//! One bit for each naturally aligned block that lies wholly in the range, for each order, says whether it is
-//! free as a block of that order. That is at most two bits a page, and the summaries above them. The lowest
+//! One bit for each naturally aligned block in the range, for each order, says whether it is free as a block of that order. That is at most two bits a page, and the summaries above them. The lowest
 //! address is used first, which keeps the high ones whole; neighbours join whatever the order in which they come
 //! back.
 //!
@@ -13,17 +12,17 @@ use super::{ORDERS, Words, blocks};
 use core::ops::Range;
 use forebay::Pages;
 
-/// How many blocks may be loose at a time. Whoever finds no seat helps somebody to give up his.
-const SEATS: usize = 2;
+/// How many insertions may be pending at a time. A call without a slot completes another insertion first.
+const SLOTS: usize = 2;
 
 /// Free frames of one range.
 ///
 /// # Invariants
-/// After each step: 1. A frame is free in at most one place, a bit or a seat. 2. What is free is found: from each word that
-/// is not zero all bits above are set up to `orders`, or one of the blocks in the seats is about to set them.
-/// 3. When no block is loose, two free buddies below the largest order are one larger free block.
+/// After each step: 1. A frame is free in at most one place, the bitmap or a slot. 2. Every free block is found: all summary bits
+/// above a word that is not zero are set, up to `orders`, or a pending insertion is about to set them. 3. When nothing is
+/// pending, two free buddies below the largest order are one larger free block.
 ///
-/// A bit of a summary may be set though its word is zero. Whoever comes by clears it.
+/// A summary bit may be set though its word is zero. A search that finds it clears it.
 #[derive(Debug)]
 pub(crate) struct Buddy<W> {
     pub(super) words: W,
@@ -33,24 +32,24 @@ pub(crate) struct Buddy<W> {
     /// A bit for each order: the last summary.
     orders: u16,
     free: Pages,
-    loose: [Loose; SEATS],
+    pending: [Pending; SLOTS],
 }
 
-/// A free block on its way into the bitmap. Two words, which a step compares and replaces.
+/// A free block that is being inserted into the bitmap. Two words, which a step compares and replaces.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Loose {
+pub(crate) struct Pending {
     pfn: usize,
     /// Its order, what is kept of it, the level of summaries that its next bit belongs to; a byte each.
     how: u32,
 }
 
-impl Loose {
-    /// An empty seat.
-    const NONE: Self = Loose { pfn: 0, how: u32::MAX };
+impl Pending {
+    /// An empty slot.
+    const NONE: Self = Pending { pfn: 0, how: u32::MAX };
     const ALL: u8 = u8::MAX;
 
     const fn new(pfn: usize, order: u8, kept: u8, level: u8) -> Self {
-        Loose { pfn, how: u32::from_le_bytes([order, kept, level, 0]) }
+        Pending { pfn, how: u32::from_le_bytes([order, kept, level, 0]) }
     }
 
     /// A block that is all free.
@@ -58,12 +57,12 @@ impl Loose {
         Self::new(pfn, order, Self::ALL, 0)
     }
 
-    /// A block that is cut: its first `2^kept` pages are somebody's.
+    /// A block that is split: its first `2^kept` pages are allocated.
     pub(crate) const fn cut(pfn: usize, order: u8, kept: u8) -> Self {
         Self::new(pfn, order, kept, 0)
     }
 
-    /// First page and order of what is put in next: all of it, or its upper half.
+    /// First page and order of the part that is inserted next: all of it, or its upper half.
     pub(crate) const fn next(self) -> (usize, u8) {
         let [order, kept, ..] = self.how.to_le_bytes();
         if kept == Self::ALL {
@@ -85,7 +84,7 @@ impl Loose {
         Self::new(self.pfn, order, kept, level.saturating_add(1))
     }
 
-    /// What is left of it, once its next part is in.
+    /// What is left of it, once its next part is inserted.
     pub(crate) const fn rest(self) -> Self {
         let [order, kept, ..] = self.how.to_le_bytes();
         let order = order.saturating_sub(1);
@@ -98,33 +97,33 @@ impl Loose {
 }
 
 /// What a search for a block begins with.
-pub(crate) enum Sought {
+pub(crate) enum Search {
     /// There may be one of these orders, a bit for each.
     Orders(u16),
-    /// None in the bitmap, but this is not in it yet.
-    Loose(usize, Loose),
+    /// None in the bitmap, but this insertion is pending.
+    Pending(usize, Pending),
     /// None.
     Nothing,
 }
 
 /// How a claim ended.
 pub(crate) enum Claim {
-    /// Somebody else was quicker.
+    /// Another call took the block.
     Lost,
-    /// There is no seat for what would be left of it.
-    NoSeat,
-    /// Ours. The seat of what is left of it, and what is left of its word.
+    /// There is no slot for the rest of the block.
+    NoSlot,
+    /// Allocated: the slot of the rest of the block, and the word after it.
     Ours(usize, usize),
 }
 
-/// What a step made of something loose.
+/// What a step did with a pending insertion.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Advance {
-    /// Somebody else has come further with it, and goes on.
-    Gone,
-    /// It was joined with its buddy.
+    /// Another call has come further with it, and goes on.
+    Overtaken,
+    /// The block was joined with its buddy.
     Joined,
-    /// The bit is set, in a word that was this before. If that was not zero, all above are set, too, or will be.
+    /// The bit is set. Its word before: if that was not zero, all bits above are set too, or will be.
     Set(usize),
 }
 
@@ -140,7 +139,7 @@ impl<W: Words> Buddy<W> {
         sum
     }
 
-    /// None of `frames` free yet. `words` must be [`Buddy::words`] long at least, or some will be missing.
+    /// No frame is free yet. `words` must have at least [`Buddy::words`] words, or some frames are never free.
     pub(crate) fn new(frames: Range<usize>, mut words: W) -> Self {
         words.as_mut().fill(0);
         let mut buddy = Self::without(words);
@@ -161,7 +160,7 @@ impl<W: Words> Buddy<W> {
             starts: [0; ORDERS],
             orders: 0,
             free: Pages::ZERO,
-            loose: [Loose::NONE; SEATS],
+            pending: [Pending::NONE; SLOTS],
         }
     }
 
@@ -169,22 +168,22 @@ impl<W: Words> Buddy<W> {
         self.frames.clone()
     }
 
-    /// All that are free, loose or not.
+    /// All free pages, pending or not.
     pub(crate) fn free(&self) -> Pages {
         self.free
     }
 
-    /// Where there may be a block of these orders, a bit for each.
-    pub(crate) fn seek(&self, orders: u16) -> Sought {
+    /// Where a block of these orders may be, a bit for each.
+    pub(crate) fn seek(&self, orders: u16) -> Search {
         let there = self.orders & orders;
-        if there != 0 { Sought::Orders(there) } else { self.any_loose() }
+        if there != 0 { Search::Orders(there) } else { self.any_pending() }
     }
 
-    pub(crate) fn any_loose(&self) -> Sought {
-        let mut seats = (0..).zip(&self.loose);
-        seats
-            .find(|(_, loose)| !loose.is_none())
-            .map_or(Sought::Nothing, |(seat, loose)| Sought::Loose(seat, *loose))
+    pub(crate) fn any_pending(&self) -> Search {
+        let mut slots = (0..).zip(&self.pending);
+        slots
+            .find(|(_, pending)| !pending.is_none())
+            .map_or(Search::Nothing, |(slot, pending)| Search::Pending(slot, *pending))
     }
 
     /// Where the words of an order begin.
@@ -196,66 +195,66 @@ impl<W: Words> Buddy<W> {
         self.words.as_ref().get(word).copied().unwrap_or_default()
     }
 
-    /// Takes the free block whose bit that is, but for what is `left` of it.
-    pub(crate) fn claim(&mut self, bit: Bit, left: Loose, wanted: Pages) -> Claim {
+    /// Takes the free block with this bit, except for the part `left`.
+    pub(crate) fn claim(&mut self, bit: Bit, left: Pending, wanted: Pages) -> Claim {
         if !bit.is_set(self.words.as_ref()) {
             return Claim::Lost;
         }
-        let mut seat = SEATS;
+        let mut slot = SLOTS;
         if !left.is_none() {
-            match self.sit(left) {
-                Some(free) => seat = free,
-                None => return Claim::NoSeat,
+            match self.insert(left) {
+                Some(free) => slot = free,
+                None => return Claim::NoSlot,
             }
         }
         self.free -= wanted;
-        Claim::Ours(seat, bit.clear(self.words.as_mut()))
+        Claim::Ours(slot, bit.clear(self.words.as_mut()))
     }
 
-    /// Frees a block: it is loose now. `None`: there is no seat for it.
-    pub(crate) fn release(&mut self, block: Loose, pages: Pages) -> Option<usize> {
-        let seat = self.sit(block)?;
+    /// Frees a block: its insertion is pending now. `None`: there is no slot for it.
+    pub(crate) fn release(&mut self, block: Pending, pages: Pages) -> Option<usize> {
+        let slot = self.insert(block)?;
         self.free += pages;
-        Some(seat)
+        Some(slot)
     }
 
-    fn sit(&mut self, block: Loose) -> Option<usize> {
-        let seat = self.loose.iter().position(|loose| loose.is_none())?;
-        *self.loose.get_mut(seat)? = block;
-        Some(seat)
+    fn insert(&mut self, block: Pending) -> Option<usize> {
+        let slot = self.pending.iter().position(|pending| pending.is_none())?;
+        *self.pending.get_mut(slot)? = block;
+        Some(slot)
     }
 
-    /// Puts the next bit of what is in a seat into the bitmap, or joins it with its buddy.
-    pub(crate) fn advance(&mut self, seat: usize, plan: &Plan) -> Advance {
+    /// Sets the next bit of a pending insertion, or joins the block with its buddy.
+    pub(crate) fn advance(&mut self, slot: usize, plan: &Plan) -> Advance {
         let words = self.words.as_mut();
-        match self.loose.get_mut(seat) {
-            Some(loose) if *loose == plan.now => {
+        match self.pending.get_mut(slot) {
+            Some(pending) if *pending == plan.now => {
                 if plan.buddy.is_set(words) {
                     plan.buddy.clear(words);
-                    *loose = plan.joined;
+                    *pending = plan.joined;
                     return Advance::Joined;
                 }
                 let was = plan.bit.set(words);
-                *loose = if was == 0 { plan.climbed } else { plan.rest };
+                *pending = if was == 0 { plan.climbed } else { plan.rest };
                 Advance::Set(was)
             }
-            _ => Advance::Gone,
+            _ => Advance::Overtaken,
         }
     }
 
-    /// The same above all words: the order has blocks.
-    pub(crate) fn advance_order(&mut self, seat: usize, now: Loose, order: u8) -> Advance {
-        match self.loose.get_mut(seat) {
-            Some(loose) if *loose == now => {
+    /// The same for the last summary: the order has blocks.
+    pub(crate) fn advance_order(&mut self, slot: usize, now: Pending, order: u8) -> Advance {
+        match self.pending.get_mut(slot) {
+            Some(pending) if *pending == now => {
                 self.orders |= 1 << order;
-                *loose = now.rest();
+                *pending = now.rest();
                 Advance::Set(usize::MAX)
             }
-            _ => Advance::Gone,
+            _ => Advance::Overtaken,
         }
     }
 
-    /// Clears the bit above a word, if that is zero; what the bit's word is then.
+    /// Clears the bit above a word, if the word is zero. Returns the word of the bit.
     pub(crate) fn lower(&mut self, word: usize, above: Bit) -> usize {
         if self.word(word) == 0 { above.clear(self.words.as_mut()) } else { usize::MAX }
     }

@@ -1,21 +1,21 @@
-//! Frames by number: which are free, and which blocks are put away. Bits in words, and no addresses at all.
+//! Frames by number: which are free, and which blocks are stored. Bits in words, and no addresses.
 
-#[cfg(any(test, all(feature = "shmem", target_os = "linux")))]
-mod alone;
-mod away;
 pub(crate) mod bitmap;
 mod buddy;
+#[cfg(any(test, all(feature = "shmem", target_os = "linux")))]
+mod exclusive;
 #[cfg(all(feature = "shmem", target_os = "linux"))]
 pub(crate) mod runs;
 pub(crate) mod steps;
+mod stored;
 
-pub(crate) use away::Away;
 pub(crate) use buddy::Buddy;
+pub(crate) use stored::StoredSet;
 
 use core::ops::Range;
 use forebay::Order;
 
-/// Where bits are kept: words that the caller lent, or a box of them.
+/// Where bits are kept: words of the caller, or a box of them.
 pub(crate) trait Words: AsRef<[usize]> + AsMut<[usize]> {}
 impl<W: AsRef<[usize]> + AsMut<[usize]>> Words for W {}
 

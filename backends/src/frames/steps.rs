@@ -1,128 +1,128 @@
 //! Taking and putting blocks of a [`Buddy`], a step at a time.
 //!
-//! Whoever shares a buddy holds its lock for one step, a few dozen instructions, whatever the size of the range. Between
-//! two steps anybody may come in, on another core or in an interrupt, which can't wait for whom it interrupted. So what is
-//! free is never in somebody's hands only: a block on its way into the bitmap has a seat, where others see it, and
-//! one who finds nothing else brings it in himself. Then its owner finds that done. (A lock-free algorithm of the helping
-//! kind, with locks for the steps since small cores have no compare-and-swap.)
+//! The lock of a shared buddy is held for one step, a few dozen instructions, whatever the size of the range. Between two
+//! steps other cores and interrupts may run, and an interrupt can't wait for the code that it interrupted. So a free block is
+//! always visible: while it is not in the bitmap yet, it is in a slot of pending insertions, and an allocator that finds
+//! nothing else completes the pending insertions first. The call that began an insertion then finds it done. (A lock-free
+//! algorithm of the helping kind. It has locks for its steps since small cores have no compare-and-swap.)
 
 use super::bitmap::{BITS, Bit, Summed};
-use super::buddy::{Advance, Buddy, Claim, Loose, Sought};
+use super::buddy::{Advance, Buddy, Claim, Pending, Search};
 use super::{ORDERS, Words, blocks};
 use core::ops::Range;
 use forebay::{Order, Pfn};
 
-/// The way to a buddy.
-pub(crate) trait Reach {
+/// Access to a buddy, one step at a time.
+pub(crate) trait Access {
     type Words: Words;
     /// Runs one step alone.
     fn step<R>(&mut self, f: impl FnOnce(&mut Buddy<Self::Words>) -> R) -> R;
 }
 
-impl<W: Words> Reach for &mut Buddy<W> {
+impl<W: Words> Access for &mut Buddy<W> {
     type Words = W;
     fn step<R>(&mut self, f: impl FnOnce(&mut Buddy<W>) -> R) -> R {
         f(self)
     }
 }
 
-/// What [`Buddy::advance`] is to do, all worked out before.
+/// What [`Buddy::advance`] is to do, computed before the step.
 pub(crate) struct Plan {
-    /// What is in the seat, or somebody else was quicker.
-    pub(crate) now: Loose,
+    /// What is in the slot, unless another call was faster.
+    pub(crate) now: Pending,
     /// The next bit.
     pub(crate) bit: Bit,
-    /// The bit of its buddy, if they may be joined.
+    /// The bit of its buddy, if the two may be joined.
     pub(crate) buddy: Bit,
-    /// The two together.
-    pub(crate) joined: Loose,
+    /// Both together.
+    pub(crate) joined: Pending,
     /// What is left when the bit is set.
-    pub(crate) rest: Loose,
-    /// The same, if it is the first one of its word: then the bit above has to be set.
-    pub(crate) climbed: Loose,
+    pub(crate) rest: Pending,
+    /// The same, if it is the first bit of its word: then the bit above has to be set.
+    pub(crate) climbed: Pending,
 }
 
 /// The lowest block among the smallest that are large enough. O(orders · log pages).
-pub(crate) fn take(at: &mut impl Reach, order: Order) -> Option<Pfn> {
+pub(crate) fn take(at: &mut impl Access, order: Order) -> Option<Pfn> {
     if usize::from(order.get()) >= ORDERS {
         return None;
     }
     let wanted = u16::MAX << order.get();
     loop {
         let found = match at.step(|b| b.seek(wanted)) {
-            Sought::Orders(orders) => orders.trailing_zeros() as u8,
-            Sought::Loose(seat, loose) => {
+            Search::Orders(orders) => orders.trailing_zeros() as u8,
+            Search::Pending(slot, pending) => {
                 let frames = at.step(|b| b.frames());
-                bring_in(at, &frames, seat, loose);
+                complete(at, &frames, slot, pending);
                 continue;
             }
-            Sought::Nothing => return None,
+            Search::Nothing => return None,
         };
-        // Not asked before: memory may have been given meanwhile, once and for all.
+        // Read the range after the search: `init` may have just set it, and it never changes again.
         let frames = at.step(|b| b.frames());
         let here = blocks(&frames, found);
         let bits = Summed::new(at.step(|b| b.start(found)), here.len());
         let Some(index) = first(at, found, bits) else { continue };
         let pfn = (here.start + index) << found;
-        let left = Loose::cut(pfn, found + 1, order.get()).rest();
+        let left = Pending::cut(pfn, found + 1, order.get()).rest();
         let bit = bits.bit(index);
         match at.step(|b| b.claim(bit, left, order.pages())) {
             Claim::Lost => {}
-            Claim::NoSeat => help(at, &frames),
-            Claim::Ours(seat, word) => {
+            Claim::NoSlot => complete_one(at, &frames),
+            Claim::Ours(slot, word) => {
                 if word == 0 {
                     lower(at, found, bits, index);
                 }
-                bring_in(at, &frames, seat, left);
-                return Some(Pfn::new(pfn));
+                complete(at, &frames, slot, left);
+                return Some(Pfn(pfn));
             }
         }
     }
 }
 
-/// Takes back a block of frames that are not free. Joins it with its free buddies. O(orders · log pages).
-pub(crate) fn put(at: &mut impl Reach, pfn: Pfn, order: Order) {
+/// Frees a block of frames that are not free. Joins it with its free buddies. O(orders · log pages).
+pub(crate) fn put(at: &mut impl Access, pfn: Pfn, order: Order) {
     let frames = at.step(|b| b.frames());
-    let block = Loose::whole(pfn.get(), order.get());
+    let block = Pending::whole(pfn.0, order.get());
     loop {
         match at.step(|b| b.release(block, order.pages())) {
-            Some(seat) => return bring_in(at, &frames, seat, block),
-            None => help(at, &frames),
+            Some(slot) => return complete(at, &frames, slot, block),
+            None => complete_one(at, &frames),
         }
     }
 }
 
-/// Takes a run of frames back, none of which is free, in the largest blocks that they make.
-pub(crate) fn put_run(at: &mut impl Reach, run: Range<usize>) {
+/// Frees a run of frames, none of which is free, in the largest blocks that they make.
+pub(crate) fn put_run(at: &mut impl Access, run: Range<usize>) {
     let mut first = run.start;
     while first < run.end {
         let fits = (run.end - first).ilog2().min(first.trailing_zeros()).min(ORDERS as u32 - 1);
         let order = Order::new(fits as u8).unwrap_or(Order::PAGE);
-        put(at, Pfn::new(first), order);
+        put(at, Pfn(first), order);
         first += order.pages().get();
     }
 }
 
-/// Takes the free block of order `k` with that number out.
+/// Removes the free block of order `k` with that number.
 #[cfg(any(test, all(feature = "shmem", target_os = "linux")))]
-pub(crate) fn remove(at: &mut impl Reach, k: u8, number: usize) {
+pub(crate) fn remove(at: &mut impl Access, k: u8, number: usize) {
     let here = blocks(&at.step(|b| b.frames()), k);
     let (bits, index) = (Summed::new(at.step(|b| b.start(k)), here.len()), number - here.start);
-    let left = Loose::cut(number << k, k, k).rest();
+    let left = Pending::cut(number << k, k, k).rest();
     if let Claim::Ours(_, 0) = at.step(|b| b.claim(bits.bit(index), left, forebay::Pages::new(1 << k))) {
         lower(at, k, bits, index);
     }
 }
 
-/// Brings something in that is loose, so that there is a seat.
-fn help(at: &mut impl Reach, frames: &Range<usize>) {
-    if let Sought::Loose(seat, loose) = at.step(|b| b.any_loose()) {
-        bring_in(at, frames, seat, loose);
+/// Completes one pending insertion, so that there is a slot.
+fn complete_one(at: &mut impl Access, frames: &Range<usize>) {
+    if let Search::Pending(slot, pending) = at.step(|b| b.any_pending()) {
+        complete(at, frames, slot, pending);
     }
 }
 
-/// Brings what is in a seat into the bitmap, or as far as nobody else does.
-fn bring_in(at: &mut impl Reach, frames: &Range<usize>, seat: usize, mut now: Loose) {
+/// Inserts the block in a slot into the bitmap, as far as no other call does.
+fn complete(at: &mut impl Access, frames: &Range<usize>, slot: usize, mut now: Pending) {
     while !now.is_none() {
         let (pfn, order) = now.next();
         let (here, number) = (blocks(frames, order), pfn >> order);
@@ -138,16 +138,16 @@ fn bring_in(at: &mut impl Reach, frames: &Range<usize>, seat: usize, mut now: Lo
             now,
             bit: level.map_or(Bit::NONE, |level| level.bit(index)),
             buddy: if may_join { lowest.bit(buddy - here.start) } else { Bit::NONE },
-            joined: Loose::whole(pfn & !(1 << order), order + 1),
+            joined: Pending::whole(pfn & !(1 << order), order + 1),
             rest: now.rest(),
             climbed: now.climbed(),
         };
         let advance = match level {
-            Some(_) => at.step(|b| b.advance(seat, &plan)),
-            None => at.step(|b| b.advance_order(seat, now, order)),
+            Some(_) => at.step(|b| b.advance(slot, &plan)),
+            None => at.step(|b| b.advance_order(slot, now, order)),
         };
         now = match advance {
-            Advance::Gone => return,
+            Advance::Overtaken => return,
             Advance::Set(0) => plan.climbed,
             Advance::Set(_) => plan.rest,
             Advance::Joined => {
@@ -158,8 +158,8 @@ fn bring_in(at: &mut impl Reach, frames: &Range<usize>, seat: usize, mut now: Lo
     }
 }
 
-/// The number of the first set bit. `None` if a summary promised too much: it does no longer.
-fn first(at: &mut impl Reach, order: u8, bits: Summed) -> Option<usize> {
+/// The number of the first set bit. `None` if a summary bit was set for a zero word; it is cleared then.
+fn first(at: &mut impl Access, order: u8, bits: Summed) -> Option<usize> {
     let word = match bits.above() {
         Some(above) => first(at, order, above)?,
         None => 0,
@@ -173,8 +173,8 @@ fn first(at: &mut impl Reach, order: u8, bits: Summed) -> Option<usize> {
     }
 }
 
-/// A word may be zero now, that of bit number `index`: clears the bits above it that only say of it that it is not.
-fn lower(at: &mut impl Reach, order: u8, mut bits: Summed, mut index: usize) {
+/// The word of bit number `index` may be zero now: clears the summary bits above it that stand for this word only.
+fn lower(at: &mut impl Access, order: u8, mut bits: Summed, mut index: usize) {
     while let Some(above) = bits.above() {
         let word = bits.word_of(index);
         index /= BITS;
@@ -194,7 +194,7 @@ mod tests {
     use std::cell::{Cell, RefCell};
     use std::{vec, vec::Vec};
 
-    /// A buddy, and interrupts that come before any step of whoever is at it, and into each other.
+    /// A buddy, and interrupts before any step of any call, nested too.
     struct Core {
         buddy: RefCell<Buddy<Vec<usize>>>,
         held: RefCell<Vec<(Pfn, Order)>>,
@@ -224,7 +224,7 @@ mod tests {
             (x >> 8) % below
         }
 
-        /// Takes or puts something.
+        /// Takes or puts a block.
         fn work(&self, depth: u32) {
             let mut at = Interrupted { core: self, depth };
             let order = Order::new(self.random(12).saturating_sub(1) as u8).unwrap();
@@ -244,19 +244,18 @@ mod tests {
         }
 
         fn hold(&self, pfn: Pfn, order: Order) {
-            let mine = pfn.get()..pfn.get() + order.pages().get();
+            let mine = pfn.0..pfn.0 + order.pages().get();
             let mut held = self.held.borrow_mut();
-            let apart =
-                |(p, o): &(Pfn, Order)| p.get() >= mine.end || p.get() + o.pages().get() <= mine.start;
-            assert!(held.iter().all(apart) && pfn.is_aligned(order), "a frame twice");
+            let apart = |(p, o): &(Pfn, Order)| p.0 >= mine.end || p.0 + o.pages().get() <= mine.start;
+            assert!(held.iter().all(apart) && pfn.0 % order.pages().get() == 0, "a frame twice");
             held.push((pfn, order));
         }
 
-        /// Whether frames are free that make a block of that order, in bits or in seats.
+        /// Whether free frames make a block of that order, in the bitmap or pending.
         fn is_there(&self, order: Order) -> bool {
             let buddy = self.buddy.borrow();
             let frames = buddy.frames();
-            let free: Vec<bool> = frames.clone().map(|pfn| buddy.is_free(Pfn::new(pfn))).collect();
+            let free: Vec<bool> = frames.clone().map(|pfn| buddy.is_free(Pfn(pfn))).collect();
             let pages = order.pages().get();
             blocks(&frames, order.get()).any(|n| (n * pages..(n + 1) * pages).all(|p| free[p - frames.start]))
         }
@@ -267,7 +266,7 @@ mod tests {
         depth: u32,
     }
 
-    impl Reach for Interrupted<'_> {
+    impl Access for Interrupted<'_> {
         type Words = Vec<usize>;
         fn step<R>(&mut self, f: impl FnOnce(&mut Buddy<Vec<usize>>) -> R) -> R {
             if self.depth < 4 && self.core.random(6) == 0 {
@@ -278,8 +277,8 @@ mod tests {
         }
     }
 
-    /// Rule: whoever comes in between two steps of others, and of those of others again, finds each frame once, and nothing is
-    /// missing that is free. In the end all is as in the beginning.
+    /// Rule: calls between two steps of others, nested too, find each frame once, and miss nothing that is free. In the end
+    /// everything is as in the beginning.
     #[test]
     fn interrupts_between_steps_find_everything_once() {
         let (mut interrupts, mut failed) = (0, 0);
@@ -294,7 +293,7 @@ mod tests {
                 }
                 let buddy = core.buddy.borrow();
                 let whole = Core::new(frames.clone(), 1).buddy.into_inner();
-                assert!(matches!(buddy.any_loose(), Sought::Nothing));
+                assert!(matches!(buddy.any_pending(), Search::Nothing));
                 assert_eq!(buddy.free(), Pages::new(frames.len()));
                 for pfn in frames.clone() {
                     assert_eq!(buddy.free_block(pfn), whole.free_block(pfn), "joined");

@@ -2,10 +2,14 @@
 
 use core::fmt;
 use core::ops::Range;
+use forebay::frame::{Charge, DmaAddr, ModeRefused};
+use forebay::port::{
+    Accounting, CachingControl, Capabilities, DmaMap, EvictHooks, LinearMap, Settled, Space, StoreIds,
+};
+use forebay::sync::{Mutex, RawMutex};
 use forebay::{
-    Ask, BackingStore, BufferId, Busy, Capabilities, Charge, Context, DmaAddr, Handle, Keep, Locked,
-    MapRefused, ModeRefused, Order, OutOfFrames, OverLimit, OwnedBlock, Pages, Platform, RawLock, Refused,
-    Settled, Space, StoreError, StoreIds, Wiped, Zone, Zones,
+    AllocError, AllocRequest, BackingStore, BufferId, Busy, Context, FrameSource, Handle, Order, OwnedBlock,
+    Pages, Platform, Refused, StoreError, Zones,
 };
 
 /// Which calls fail. Counted are the calls that may fail at all.
@@ -14,9 +18,9 @@ use forebay::{
 pub struct Faults {
     /// Exactly this call fails, counted from 0.
     pub kth: Option<u32>,
-    /// Of a thousand calls, about so many fail, drawn from `seed`.
+    /// About this many of a thousand calls fail, drawn from `seed`.
     pub per_mille: u16,
-    /// Where the drawing begins. The same seed gives the same faults.
+    /// The same seed gives the same faults.
     pub seed: u32,
 }
 
@@ -29,25 +33,27 @@ struct State {
     error: Option<StoreError>,
 }
 
-/// A platform or a store whose calls fail on purpose, without having done anything: `allocate`, `set_mode`, `map`,
-/// `charge`, `contiguous` and the hooks of a platform; `save`, `load`, `transfer`, `take_back`, `split` of a store, and its `settle`, which then
-/// writes nothing out and reports the error. What can't fail (`release`, `discard`) never does. A store says
-/// [`StoreError::Io`] unless told another error ([`fail_with`](Faulty::fail_with)).
+/// A platform or a store whose calls fail on purpose, without having done anything: `allocate`, `set_mode`, `map`, `charge`,
+/// `contiguous` and the hooks of a platform; `save`, `load`, `transfer`, `take_back`, `split` of a store, and its `settle`,
+/// which then writes nothing out and reports the error. What can't fail (`free`, `discard`) never does. A store answers
+/// [`StoreError::Io`] unless it is told another error ([`fail_with`](Faulty::fail_with)).
+///
+/// Around a platform it implements every port: `AllPorts(Faulty::new(platform))` is a platform.
 pub struct Faulty<T, L> {
     inner: T,
-    state: Locked<L, State>,
+    state: Mutex<L, State>,
 }
 
-impl<T, L: RawLock> Faulty<T, L> {
+impl<T, L: RawMutex> Faulty<T, L> {
     /// Around `inner`, without faults.
     pub const fn new(inner: T) -> Self {
         let faults = Faults { kth: None, per_mille: 0, seed: 0 };
-        Faulty { inner, state: Locked::new(State { faults, calls: 0, failed: 0, random: 1, error: None }) }
+        Faulty { inner, state: Mutex::new(State { faults, calls: 0, failed: 0, random: 1, error: None }) }
     }
 
     /// From now on these faults; counting begins again.
     pub fn set(&self, faults: Faults) {
-        self.state.with(|s| {
+        self.state.lock(|s| {
             *s = State {
                 faults,
                 calls: 0,
@@ -60,22 +66,22 @@ impl<T, L: RawLock> Faulty<T, L> {
 
     /// From now on a store's calls fail with this error.
     pub fn fail_with(&self, error: StoreError) {
-        self.state.with(|s| s.error = Some(error));
+        self.state.lock(|s| s.error = Some(error));
     }
 
-    /// What it stands around.
+    /// The platform or store inside.
     pub const fn inner(&self) -> &T {
         &self.inner
     }
 
     /// Calls since [`set`](Faulty::set) that could have failed.
     pub fn calls(&self) -> u32 {
-        self.state.with(|s| s.calls)
+        self.state.lock(|s| s.calls)
     }
 
     /// Calls since [`set`](Faulty::set) that did fail.
     pub fn failed(&self) -> u32 {
-        self.state.with(|s| s.failed)
+        self.state.lock(|s| s.failed)
     }
 
     fn fails(&self) -> bool {
@@ -84,7 +90,7 @@ impl<T, L: RawLock> Faulty<T, L> {
 
     /// The error to fail with, if this call is to.
     fn fault(&self) -> Option<StoreError> {
-        self.state.with(|s| {
+        self.state.lock(|s| {
             let call = s.calls;
             s.calls = s.calls.wrapping_add(1);
             // xorshift32 (Marsaglia 2003)
@@ -98,40 +104,37 @@ impl<T, L: RawLock> Faulty<T, L> {
     }
 }
 
-impl<P: Platform, L: RawLock> Platform for Faulty<P, L> {
+impl<P: Platform, L: RawMutex> FrameSource for Faulty<P, L> {
     type Block = P::Block;
-    type Lock = P::Lock;
-    type Mode = P::Mode;
-    const MAX_ORDER: Order = P::MAX_ORDER;
+    type RawMutex = P::RawMutex;
+    const MAX_ORDER: Order = P::Source::MAX_ORDER;
+    const ZONES: u8 = P::Source::ZONES;
 
-    fn allocate(&self, order: Order, cx: Context) -> Result<P::Block, OutOfFrames> {
-        self.allocate_for(Ask::of(order), cx)
+    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<P::Block, AllocError> {
+        if self.fails() { Err(AllocError::Exhausted) } else { self.inner.source().allocate(request, cx) }
     }
-    fn allocate_for(&self, ask: Ask, cx: Context) -> Result<P::Block, OutOfFrames> {
-        if self.fails() { Err(OutOfFrames::Exhausted) } else { self.inner.allocate_for(ask, cx) }
-    }
-    fn release(&self, block: P::Block) {
-        self.inner.release(block);
-    }
-    const ZONES: u8 = P::ZONES;
-    fn zone(&self, block: &P::Block) -> Zone {
-        self.inner.zone(block)
-    }
-    fn zones_for(&self, mode: P::Mode) -> Zones {
-        self.inner.zones_for(mode)
-    }
-    fn keep(&self, block: &P::Block, mode: P::Mode) -> Keep {
-        self.inner.keep(block, mode)
-    }
-    fn wiped(&self, block: &P::Block) -> Wiped {
-        self.inner.wiped(block)
-    }
-    fn available(&self, zones: Zones) -> Option<Pages> {
-        self.inner.available(zones)
+    fn free(&self, block: P::Block) {
+        self.inner.source().free(block);
     }
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
-        self.inner.join(left, right)
+        self.inner.source().join(left, right)
     }
+    fn free_pages(&self, zones: Zones) -> Option<Pages> {
+        self.inner.source().free_pages(zones)
+    }
+    fn zone(&self, block: &P::Block) -> u8 {
+        self.inner.source().zone(block)
+    }
+    fn is_zeroed(&self, block: &P::Block) -> bool {
+        self.inner.source().is_zeroed(block)
+    }
+    fn is_poolable(&self, block: &P::Block) -> bool {
+        self.inner.source().is_poolable(block)
+    }
+}
+
+impl<P: Platform, L: RawMutex> CachingControl<P::Block> for Faulty<P, L> {
+    type Mode = P::Mode;
     fn set_mode(
         &self,
         block: &mut P::Block,
@@ -139,23 +142,58 @@ impl<P: Platform, L: RawLock> Platform for Faulty<P, L> {
         to: P::Mode,
         cx: Context,
     ) -> Result<(), ModeRefused> {
-        if self.fails() { Err(ModeRefused) } else { self.inner.set_mode(block, from, to, cx) }
+        if self.fails() { Err(ModeRefused) } else { self.inner.caching().set_mode(block, from, to, cx) }
     }
-    fn flush_modes(&self, cx: Context) {
-        self.inner.flush_modes(cx);
+    fn flush(&self, cx: Context) {
+        self.inner.caching().flush(cx);
     }
-    fn map(&self, block: &P::Block, cx: Context) -> Result<DmaAddr, MapRefused> {
-        if self.fails() { Err(MapRefused) } else { self.inner.map(block, cx) }
+    fn zones_for(&self, mode: P::Mode) -> Zones {
+        self.inner.caching().zones_for(mode)
+    }
+    fn pools(&self, mode: P::Mode) -> bool {
+        self.inner.caching().pools(mode)
+    }
+}
+
+impl<P: Platform, L: RawMutex> DmaMap<P::Block> for Faulty<P, L> {
+    fn map(&self, block: &P::Block, cx: Context) -> Option<DmaAddr> {
+        if self.fails() { None } else { self.inner.dma().map(block, cx) }
     }
     fn unmap(&self, block: &P::Block, at: DmaAddr) {
-        self.inner.unmap(block, at);
+        self.inner.dma().unmap(block, at);
     }
     fn sync_for_device(&self, block: &P::Block, bytes: Range<usize>) {
-        self.inner.sync_for_device(block, bytes);
+        self.inner.dma().sync_for_device(block, bytes);
     }
     fn sync_for_cpu(&self, block: &P::Block, bytes: Range<usize>) {
-        self.inner.sync_for_cpu(block, bytes);
+        self.inner.dma().sync_for_cpu(block, bytes);
     }
+}
+
+impl<P: Platform, L: RawMutex> EvictHooks<P::Block> for Faulty<P, L> {
+    fn before_evict(
+        &self,
+        id: BufferId,
+        blocks: &mut dyn Iterator<Item = &mut P::Block>,
+        cx: Context,
+    ) -> Result<(), Busy> {
+        if self.fails() { Err(Busy) } else { self.inner.hooks().before_evict(id, blocks, cx) }
+    }
+    fn after_restore(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
+        if self.fails() { Err(Busy) } else { self.inner.hooks().after_restore(id, cx) }
+    }
+}
+
+impl<P: Platform, L: RawMutex> Accounting for Faulty<P, L> {
+    fn charge(&self, id: BufferId, pages: Pages, cx: Context) -> Option<Charge> {
+        if self.fails() { None } else { self.inner.accounting().charge(id, pages, cx) }
+    }
+    fn uncharge(&self, charge: Charge, pages: Pages) {
+        self.inner.accounting().uncharge(charge, pages);
+    }
+}
+
+impl<P: Platform, L: RawMutex> LinearMap<P::Block, P::Mode> for Faulty<P, L> {
     fn contiguous<'b>(
         &'b self,
         id: BufferId,
@@ -166,7 +204,7 @@ impl<P: Platform, L: RawLock> Platform for Faulty<P, L> {
     where
         P::Block: 'b,
     {
-        if self.fails() { None } else { self.inner.contiguous(id, mode, blocks, cx) }
+        if self.fails() { None } else { self.inner.linear().contiguous(id, mode, blocks, cx) }
     }
     fn contiguous_mut<'b>(
         &'b self,
@@ -178,39 +216,13 @@ impl<P: Platform, L: RawLock> Platform for Faulty<P, L> {
     where
         P::Block: 'b,
     {
-        if self.fails() { None } else { self.inner.contiguous_mut(id, mode, blocks, cx) }
-    }
-    fn charge(&self, id: BufferId, pages: Pages, cx: Context) -> Result<Charge, OverLimit> {
-        if self.fails() { Err(OverLimit) } else { self.inner.charge(id, pages, cx) }
-    }
-    fn uncharge(&self, charge: Charge, pages: Pages) {
-        self.inner.uncharge(charge, pages);
-    }
-    fn before_evict(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
-        if self.fails() { Err(Busy) } else { self.inner.before_evict(id, cx) }
-    }
-    fn before_evict_with<'b>(
-        &self,
-        id: BufferId,
-        blocks: impl Iterator<Item = &'b mut P::Block>,
-        cx: Context,
-    ) -> Result<(), Busy>
-    where
-        P::Block: 'b,
-    {
-        if self.fails() { Err(Busy) } else { self.inner.before_evict_with(id, blocks, cx) }
-    }
-    fn after_restore(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
-        if self.fails() { Err(Busy) } else { self.inner.after_restore(id, cx) }
+        if self.fails() { None } else { self.inner.linear().contiguous_mut(id, mode, blocks, cx) }
     }
 }
 
-impl<B: OwnedBlock, S: BackingStore<B>, L: RawLock> BackingStore<B> for Faulty<S, L> {
+impl<B: OwnedBlock, S: BackingStore<B>, L: RawMutex> BackingStore<B> for Faulty<S, L> {
     fn ids(&self) -> StoreIds {
         self.inner.ids()
-    }
-    fn owns(&self, handle: &Handle) -> bool {
-        self.inner.owns(handle)
     }
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
@@ -221,52 +233,49 @@ impl<B: OwnedBlock, S: BackingStore<B>, L: RawLock> BackingStore<B> for Faulty<S
     fn room_of(&self, handle: &Handle) -> Pages {
         self.inner.room_of(handle)
     }
-    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
-        self.fault().map_or_else(|| self.inner.save(block, order, cx), Err)
+    fn save(
+        &self,
+        block: &B,
+        order: Order,
+        payer: Option<Charge>,
+        cx: Context,
+    ) -> Result<Handle, StoreError> {
+        self.fault().map_or_else(|| self.inner.save(block, order, payer, cx), Err)
     }
     fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
         self.fault().map_or_else(|| self.inner.load(handle, block, at, cx), Err)
     }
-    fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
+    fn transfer(&self, block: B, payer: Option<Charge>) -> Result<Handle, Refused<B, StoreError>> {
         match self.fault() {
-            Some(why) => Err(Refused::new(block, why)),
-            None => self.inner.transfer(block),
-        }
-    }
-    fn save_for(&self, charge: Charge, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
-        self.fault().map_or_else(|| self.inner.save_for(charge, block, order, cx), Err)
-    }
-    fn transfer_for(&self, charge: Charge, block: B) -> Result<Handle, Refused<B, StoreError>> {
-        match self.fault() {
-            Some(why) => Err(Refused::new(block, why)),
-            None => self.inner.transfer_for(charge, block),
+            Some(why) => Err(Refused { item: block, why }),
+            None => self.inner.transfer(block, payer),
         }
     }
     fn take_back(&self, handle: Handle, cx: Context) -> Result<B, Refused<Handle, StoreError>> {
         match self.fault() {
-            Some(why) => Err(Refused::new(handle, why)),
+            Some(why) => Err(Refused { item: handle, why }),
             None => self.inner.take_back(handle, cx),
         }
     }
     fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
         match self.fault() {
-            Some(why) => Err(Refused::new(handle, why)),
+            Some(why) => Err(Refused { item: handle, why }),
             None => self.inner.split(handle),
         }
     }
     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
         self.inner.discard(handle)
     }
-    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
+    fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(B)) -> Settled {
         let fault = self.fault();
         let budget = if fault.is_some() { Pages::ZERO } else { budget };
-        let mut settled = self.inner.settle(budget, cx, home);
+        let mut settled = self.inner.settle(budget, cx, owner);
         settled.error = settled.error.or(fault);
         settled
     }
 }
 
-impl<T: fmt::Debug, L: RawLock> fmt::Debug for Faulty<T, L> {
+impl<T: fmt::Debug, L: RawMutex> fmt::Debug for Faulty<T, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Faulty")
             .field("inner", &self.inner)
@@ -276,7 +285,7 @@ impl<T: fmt::Debug, L: RawLock> fmt::Debug for Faulty<T, L> {
 }
 
 #[cfg(feature = "defmt")]
-impl<T: defmt::Format, L: RawLock> defmt::Format for Faulty<T, L> {
+impl<T: defmt::Format, L: RawMutex> defmt::Format for Faulty<T, L> {
     fn format(&self, f: defmt::Formatter<'_>) {
         defmt::write!(f, "Faulty({}, {=u32} failed)", self.inner, self.failed());
     }

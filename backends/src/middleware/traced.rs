@@ -1,10 +1,13 @@
 //! A trace of every call.
 
 use core::ops::Range;
+use forebay::frame::{Charge, DmaAddr, Mode, ModeRefused};
+use forebay::port::{
+    Accounting, CachingControl, Capabilities, DmaMap, EvictHooks, LinearMap, Settled, Space, StoreIds,
+};
 use forebay::{
-    Ask, BackingStore, BufferId, Busy, Capabilities, Charge, Context, DmaAddr, Handle, Keep, MapRefused,
-    Mode, ModeRefused, Order, OutOfFrames, OverLimit, OwnedBlock, Pages, Pfn, Platform, Refused, Settled,
-    Space, StoreError, StoreIds, Wiped, Zone, Zones,
+    AllocError, AllocRequest, BackingStore, BufferId, Busy, Context, FrameSource, Handle, Order, OwnedBlock,
+    Pages, Pfn, Platform, Refused, StoreError, Zones,
 };
 
 /// One call, after it returned.
@@ -12,58 +15,58 @@ use forebay::{
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Event {
-    /// A source gave a block of that order, or had none.
-    Allocate(Order, Result<Pfn, OutOfFrames>),
-    /// A source took one home.
-    Release(Pfn, Order),
+    /// A source allocated a block of that order, or had none.
+    Allocate(Order, Result<Pfn, AllocError>),
+    /// A source freed a block.
+    Free(Pfn, Order),
     /// Two neighbours were joined, or not.
     Join(Order, Result<Pfn, ()>),
     /// A block was put into the mode with this index.
     SetMode(Pfn, usize, Result<(), ModeRefused>),
     /// The changes of mode were flushed.
-    FlushModes,
-    /// A block was to get an address for devices.
-    Map(Pfn, Order, Result<DmaAddr, MapRefused>),
+    Flush,
+    /// A block was mapped for devices, or refused.
+    Map(Pfn, Order, Option<DmaAddr>),
     /// A block lost its address.
     Unmap(Pfn, Order, DmaAddr),
-    /// Bytes of a block, from an offset on so many, were made visible to devices.
+    /// Bytes of a block, an offset and a length, were made visible to devices.
     SyncForDevice(Pfn, usize, usize),
-    /// Bytes of a block, from an offset on so many, were made visible to the CPU.
+    /// Bytes of a block, an offset and a length, were made visible to the CPU.
     SyncForCpu(Pfn, usize, usize),
-    /// The bytes of a buffer were to be had as one slice; it has so many.
+    /// The bytes of a buffer were requested as one slice; its length, if there is one.
     Contiguous(BufferId, Option<usize>),
-    /// Somebody was to pay for new contents of a buffer.
-    Charge(BufferId, Pages, Result<Charge, OverLimit>),
-    /// Contents that somebody paid for were dropped.
+    /// New contents of a buffer were charged, or its payer was at its limit.
+    Charge(BufferId, Pages, Option<Charge>),
+    /// Charged contents were dropped.
     Uncharge(Charge, Pages),
     /// The hook before an eviction.
     BeforeEvict(BufferId, Result<(), Busy>),
     /// The hook after a restore.
     AfterRestore(BufferId, Result<(), Busy>),
-    /// So many pages of a block were to be copied in; so many were.
+    /// A prefix of a block was to be copied in; the order that was copied.
     Save(Pfn, Order, Result<Order, StoreError>),
-    /// So much was to be copied out to that block.
+    /// Contents of that order were to be loaded into that block.
     Load(Order, Pfn, Result<(), StoreError>),
-    /// A block was handed over.
+    /// A block was transferred, or refused.
     Transfer(Pfn, Order, Result<(), StoreError>),
-    /// So much was asked back; that block came.
+    /// Contents of that order were to be taken back; their block.
     TakeBack(Order, Result<Pfn, StoreError>),
     /// A handle was split.
     Split(Order, Result<(), StoreError>),
-    /// Something was dropped; a block came to light.
+    /// Contents were discarded; that block was still in the store.
     Discard(Order, Result<Option<Pfn>, StoreError>),
     /// The store was settled.
     Settle(Settled),
-    /// Settling gave that block home.
-    Home(Pfn, Order),
+    /// Settling returned that block to its owner.
+    Returned(Pfn, Order),
 }
 
-/// Where events go. Any `Fn(&Event)` is one, for example `|e| defmt::trace!("{}", e)`.
+/// Receives events. Any `Fn(&Event)` is one, for example `|e| defmt::trace!("{}", e)`.
 ///
 /// Called outside every lock of forebay, in whatever context the traced call was made, so perhaps from an
 /// interrupt.
 pub trait Sink {
-    /// Takes note of an event.
+    /// Receives an event.
     fn event(&self, event: &Event);
 }
 
@@ -74,6 +77,8 @@ impl<F: Fn(&Event)> Sink for F {
 }
 
 /// A platform or a store that reports every call to a [`Sink`].
+///
+/// Around a platform it implements every port: `AllPorts(Traced::new(platform, sink))` is a platform.
 #[derive(Clone, Copy, Debug)]
 pub struct Traced<T, O> {
     inner: T,
@@ -86,7 +91,7 @@ impl<T, O: Sink> Traced<T, O> {
         Traced { inner, sink }
     }
 
-    /// What it stands around.
+    /// The platform or store inside.
     pub const fn inner(&self) -> &T {
         &self.inner
     }
@@ -94,69 +99,46 @@ impl<T, O: Sink> Traced<T, O> {
     fn note(&self, event: Event) {
         self.sink.event(&event);
     }
-
-    fn saved<B: OwnedBlock>(
-        &self,
-        block: &B,
-        order: Order,
-        result: Result<Handle, StoreError>,
-    ) -> Result<Handle, StoreError> {
-        self.note(Event::Save(block.pfn(), order, result.as_ref().map(Handle::order).map_err(|e| *e)));
-        result
-    }
-
-    fn transferred<B>(
-        &self,
-        pfn: Pfn,
-        order: Order,
-        result: Result<Handle, Refused<B, StoreError>>,
-    ) -> Result<Handle, Refused<B, StoreError>> {
-        self.note(Event::Transfer(pfn, order, result.as_ref().map(|_| ()).map_err(|r| r.why)));
-        result
-    }
 }
 
-impl<P: Platform, O: Sink> Platform for Traced<P, O> {
+impl<P: Platform, O: Sink> FrameSource for Traced<P, O> {
     type Block = P::Block;
-    type Lock = P::Lock;
-    type Mode = P::Mode;
-    const MAX_ORDER: Order = P::MAX_ORDER;
+    type RawMutex = P::RawMutex;
+    const MAX_ORDER: Order = P::Source::MAX_ORDER;
+    const ZONES: u8 = P::Source::ZONES;
 
-    fn allocate(&self, order: Order, cx: Context) -> Result<P::Block, OutOfFrames> {
-        self.allocate_for(Ask::of(order), cx)
-    }
-    fn allocate_for(&self, ask: Ask, cx: Context) -> Result<P::Block, OutOfFrames> {
-        let result = self.inner.allocate_for(ask, cx);
-        self.note(Event::Allocate(ask.order, result.as_ref().map(OwnedBlock::pfn).map_err(|e| *e)));
+    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<P::Block, AllocError> {
+        let result = self.inner.source().allocate(request, cx);
+        self.note(Event::Allocate(request.order, result.as_ref().map(OwnedBlock::pfn).map_err(|e| *e)));
         result
     }
-    fn release(&self, block: P::Block) {
+    fn free(&self, block: P::Block) {
         let (pfn, order) = (block.pfn(), block.order());
-        self.inner.release(block);
-        self.note(Event::Release(pfn, order));
-    }
-    const ZONES: u8 = P::ZONES;
-    fn zone(&self, block: &P::Block) -> Zone {
-        self.inner.zone(block)
-    }
-    fn zones_for(&self, mode: P::Mode) -> Zones {
-        self.inner.zones_for(mode)
-    }
-    fn keep(&self, block: &P::Block, mode: P::Mode) -> Keep {
-        self.inner.keep(block, mode)
-    }
-    fn wiped(&self, block: &P::Block) -> Wiped {
-        self.inner.wiped(block)
-    }
-    fn available(&self, zones: Zones) -> Option<Pages> {
-        self.inner.available(zones)
+        self.inner.source().free(block);
+        self.note(Event::Free(pfn, order));
     }
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
         let order = left.order();
-        let result = self.inner.join(left, right);
+        let result = self.inner.source().join(left, right);
         self.note(Event::Join(order, result.as_ref().map(OwnedBlock::pfn).map_err(|_| ())));
         result
     }
+    fn free_pages(&self, zones: Zones) -> Option<Pages> {
+        self.inner.source().free_pages(zones)
+    }
+    fn zone(&self, block: &P::Block) -> u8 {
+        self.inner.source().zone(block)
+    }
+    fn is_zeroed(&self, block: &P::Block) -> bool {
+        self.inner.source().is_zeroed(block)
+    }
+    fn is_poolable(&self, block: &P::Block) -> bool {
+        self.inner.source().is_poolable(block)
+    }
+}
+
+impl<P: Platform, O: Sink> CachingControl<P::Block> for Traced<P, O> {
+    type Mode = P::Mode;
     fn set_mode(
         &self,
         block: &mut P::Block,
@@ -164,33 +146,75 @@ impl<P: Platform, O: Sink> Platform for Traced<P, O> {
         to: P::Mode,
         cx: Context,
     ) -> Result<(), ModeRefused> {
-        let result = self.inner.set_mode(block, from, to, cx);
+        let result = self.inner.caching().set_mode(block, from, to, cx);
         self.note(Event::SetMode(block.pfn(), to.index(), result));
         result
     }
-    fn flush_modes(&self, cx: Context) {
-        self.inner.flush_modes(cx);
-        self.note(Event::FlushModes);
+    fn flush(&self, cx: Context) {
+        self.inner.caching().flush(cx);
+        self.note(Event::Flush);
     }
-    fn map(&self, block: &P::Block, cx: Context) -> Result<DmaAddr, MapRefused> {
-        let result = self.inner.map(block, cx);
+    fn zones_for(&self, mode: P::Mode) -> Zones {
+        self.inner.caching().zones_for(mode)
+    }
+    fn pools(&self, mode: P::Mode) -> bool {
+        self.inner.caching().pools(mode)
+    }
+}
+
+impl<P: Platform, O: Sink> DmaMap<P::Block> for Traced<P, O> {
+    fn map(&self, block: &P::Block, cx: Context) -> Option<DmaAddr> {
+        let result = self.inner.dma().map(block, cx);
         self.note(Event::Map(block.pfn(), block.order(), result));
         result
     }
     fn unmap(&self, block: &P::Block, at: DmaAddr) {
-        self.inner.unmap(block, at);
+        self.inner.dma().unmap(block, at);
         self.note(Event::Unmap(block.pfn(), block.order(), at));
     }
     fn sync_for_device(&self, block: &P::Block, bytes: Range<usize>) {
         let (at, len) = (bytes.start, bytes.len());
-        self.inner.sync_for_device(block, bytes);
+        self.inner.dma().sync_for_device(block, bytes);
         self.note(Event::SyncForDevice(block.pfn(), at, len));
     }
     fn sync_for_cpu(&self, block: &P::Block, bytes: Range<usize>) {
         let (at, len) = (bytes.start, bytes.len());
-        self.inner.sync_for_cpu(block, bytes);
+        self.inner.dma().sync_for_cpu(block, bytes);
         self.note(Event::SyncForCpu(block.pfn(), at, len));
     }
+}
+
+impl<P: Platform, O: Sink> EvictHooks<P::Block> for Traced<P, O> {
+    fn before_evict(
+        &self,
+        id: BufferId,
+        blocks: &mut dyn Iterator<Item = &mut P::Block>,
+        cx: Context,
+    ) -> Result<(), Busy> {
+        let result = self.inner.hooks().before_evict(id, blocks, cx);
+        self.note(Event::BeforeEvict(id, result));
+        result
+    }
+    fn after_restore(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
+        let result = self.inner.hooks().after_restore(id, cx);
+        self.note(Event::AfterRestore(id, result));
+        result
+    }
+}
+
+impl<P: Platform, O: Sink> Accounting for Traced<P, O> {
+    fn charge(&self, id: BufferId, pages: Pages, cx: Context) -> Option<Charge> {
+        let result = self.inner.accounting().charge(id, pages, cx);
+        self.note(Event::Charge(id, pages, result));
+        result
+    }
+    fn uncharge(&self, charge: Charge, pages: Pages) {
+        self.inner.accounting().uncharge(charge, pages);
+        self.note(Event::Uncharge(charge, pages));
+    }
+}
+
+impl<P: Platform, O: Sink> LinearMap<P::Block, P::Mode> for Traced<P, O> {
     fn contiguous<'b>(
         &'b self,
         id: BufferId,
@@ -201,7 +225,7 @@ impl<P: Platform, O: Sink> Platform for Traced<P, O> {
     where
         P::Block: 'b,
     {
-        let result = self.inner.contiguous(id, mode, blocks, cx);
+        let result = self.inner.linear().contiguous(id, mode, blocks, cx);
         self.note(Event::Contiguous(id, result.as_ref().map(|bytes| bytes.len())));
         result
     }
@@ -215,40 +239,8 @@ impl<P: Platform, O: Sink> Platform for Traced<P, O> {
     where
         P::Block: 'b,
     {
-        let result = self.inner.contiguous_mut(id, mode, blocks, cx);
+        let result = self.inner.linear().contiguous_mut(id, mode, blocks, cx);
         self.note(Event::Contiguous(id, result.as_ref().map(|bytes| bytes.len())));
-        result
-    }
-    fn charge(&self, id: BufferId, pages: Pages, cx: Context) -> Result<Charge, OverLimit> {
-        let result = self.inner.charge(id, pages, cx);
-        self.note(Event::Charge(id, pages, result));
-        result
-    }
-    fn uncharge(&self, charge: Charge, pages: Pages) {
-        self.inner.uncharge(charge, pages);
-        self.note(Event::Uncharge(charge, pages));
-    }
-    fn before_evict(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
-        let result = self.inner.before_evict(id, cx);
-        self.note(Event::BeforeEvict(id, result));
-        result
-    }
-    fn before_evict_with<'b>(
-        &self,
-        id: BufferId,
-        blocks: impl Iterator<Item = &'b mut P::Block>,
-        cx: Context,
-    ) -> Result<(), Busy>
-    where
-        P::Block: 'b,
-    {
-        let result = self.inner.before_evict_with(id, blocks, cx);
-        self.note(Event::BeforeEvict(id, result));
-        result
-    }
-    fn after_restore(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
-        let result = self.inner.after_restore(id, cx);
-        self.note(Event::AfterRestore(id, result));
         result
     }
 }
@@ -256,9 +248,6 @@ impl<P: Platform, O: Sink> Platform for Traced<P, O> {
 impl<B: OwnedBlock, S: BackingStore<B>, O: Sink> BackingStore<B> for Traced<S, O> {
     fn ids(&self) -> StoreIds {
         self.inner.ids()
-    }
-    fn owns(&self, handle: &Handle) -> bool {
-        self.inner.owns(handle)
     }
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
@@ -269,24 +258,27 @@ impl<B: OwnedBlock, S: BackingStore<B>, O: Sink> BackingStore<B> for Traced<S, O
     fn room_of(&self, handle: &Handle) -> Pages {
         self.inner.room_of(handle)
     }
-    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
-        self.saved(block, order, self.inner.save(block, order, cx))
-    }
-    fn save_for(&self, charge: Charge, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
-        self.saved(block, order, self.inner.save_for(charge, block, order, cx))
+    fn save(
+        &self,
+        block: &B,
+        order: Order,
+        payer: Option<Charge>,
+        cx: Context,
+    ) -> Result<Handle, StoreError> {
+        let result = self.inner.save(block, order, payer, cx);
+        self.note(Event::Save(block.pfn(), order, result.as_ref().map(Handle::order).map_err(|e| *e)));
+        result
     }
     fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
         let result = self.inner.load(handle, block, at, cx);
         self.note(Event::Load(handle.order(), block.pfn(), result));
         result
     }
-    fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
+    fn transfer(&self, block: B, payer: Option<Charge>) -> Result<Handle, Refused<B, StoreError>> {
         let (pfn, order) = (block.pfn(), block.order());
-        self.transferred(pfn, order, self.inner.transfer(block))
-    }
-    fn transfer_for(&self, charge: Charge, block: B) -> Result<Handle, Refused<B, StoreError>> {
-        let (pfn, order) = (block.pfn(), block.order());
-        self.transferred(pfn, order, self.inner.transfer_for(charge, block))
+        let result = self.inner.transfer(block, payer);
+        self.note(Event::Transfer(pfn, order, result.as_ref().map(|_| ()).map_err(|r| r.why)));
+        result
     }
     fn take_back(&self, handle: Handle, cx: Context) -> Result<B, Refused<Handle, StoreError>> {
         let order = handle.order();
@@ -307,17 +299,17 @@ impl<B: OwnedBlock, S: BackingStore<B>, O: Sink> BackingStore<B> for Traced<S, O
         self.note(Event::Discard(order, note));
         result
     }
-    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
+    fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(B)) -> Settled {
         let settled = self.inner.settle(budget, cx, &mut |block: B| {
-            self.note(Event::Home(block.pfn(), block.order()));
-            home(block);
+            self.note(Event::Returned(block.pfn(), block.order()));
+            owner(block);
         });
         self.note(Event::Settle(settled));
         settled
     }
 }
 
-/// The sink is mostly a closure, which has nothing to show.
+/// The sink is mostly a closure, which can't be formatted.
 #[cfg(feature = "defmt")]
 impl<T: defmt::Format, O> defmt::Format for Traced<T, O> {
     fn format(&self, f: defmt::Formatter<'_>) {

@@ -7,7 +7,8 @@ use core::fmt;
 use core::mem::MaybeUninit;
 use core::ops::{Deref, DerefMut};
 use forebay::{
-    BufferId, Context, Locked, Order, OutOfFrames, OwnedBlock, Pages, Pfn, Platform, RawLock, Refused,
+    AllocError, AllocRequest, Context, FrameSource, Order, OwnedBlock, Pages, Pfn, Refused,
+    sync::{Mutex, RawMutex},
 };
 use linked_list_allocator::Heap;
 
@@ -39,11 +40,11 @@ impl<const PAGE: usize> OwnedBlock for HeapBlock<PAGE> {
     fn split(self) -> Result<(Self, Self), Self> {
         Err(self)
     }
-    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
-        self.0.copy_out(at, to)
+    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
+        self.0.read_at(at, to)
     }
-    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
-        self.0.copy_in(at, from)
+    fn write_at(&mut self, at: usize, from: &[u8]) -> usize {
+        self.0.write_at(at, from)
     }
     fn zero(&mut self) {
         self.0.zero();
@@ -63,36 +64,35 @@ impl<const PAGE: usize> defmt::Format for HeapBlock<PAGE> {
     }
 }
 
-/// A source over one range of RAM without any metadata beside it: the list of free pieces lies **in the free
-/// memory itself**. For a program that has such a heap anyway.
+/// A source over one range of RAM without separate metadata: the list of free parts lies **in the free memory itself**. For a
+/// program that has such a heap already.
 ///
-/// First fit over a sorted list: O(free pieces) under the lock for every call, so never on an eviction path that
-/// must be quick; and natural alignment may leave gaps that no large block fits into. [`Ram`](super::Ram) has
-/// neither fault. A block can't be split, so it is evicted whole or not at all.
-pub struct HeapSource<L, const PAGE: usize>(Locked<L, Heap>);
+/// First fit over a sorted list: O(free parts) under the lock for every call, so it does not fit an eviction path that must
+/// be quick; and natural alignment may leave gaps that fit no large block. [`Ram`](super::Ram) has neither fault. A block can't be split, so it is evicted whole or not at all.
+pub struct HeapSource<L, const PAGE: usize>(Mutex<L, Heap>);
 
-impl<L: RawLock, const PAGE: usize> HeapSource<L, PAGE> {
+impl<L: RawMutex, const PAGE: usize> HeapSource<L, PAGE> {
     /// A source without memory.
     #[expect(clippy::new_without_default, reason = "it is made in a static")]
     pub const fn new() -> Self {
-        HeapSource(Locked::new(Heap::empty()))
+        HeapSource(Mutex::new(Heap::empty()))
     }
 
-    /// Gives it its memory; returns how many bytes of it are in whole, aligned pages.
+    /// Adds the memory. Returns how many bytes of it are in whole, aligned pages.
     ///
     /// # Errors
     /// The memory, untouched: [`MemoryError::Already`] after the first time, [`MemoryError::NoWholePage`].
     pub fn init(&self, memory: &'static mut [u8]) -> Result<usize, Refused<&'static mut [u8], MemoryError>> {
         let whole = memory.as_ptr().align_offset(PAGE).checked_add(PAGE).is_some_and(|n| n <= memory.len());
         if !whole {
-            return Err(Refused::new(memory, MemoryError::NoWholePage));
+            return Err(Refused { item: memory, why: MemoryError::NoWholePage });
         }
-        self.0.with(|heap| {
+        self.0.lock(|heap| {
             if !heap.bottom().is_null() {
-                return Err(Refused::new(memory, MemoryError::Already));
+                return Err(Refused { item: memory, why: MemoryError::Already });
             }
             let len = memory.len();
-            // SAFETY: 1. these bytes are ours for ever, and nobody else has them; 2. the heap is empty; 3. at least
+            // SAFETY: 1. these bytes are ours for ever, and nothing else has them; 2. the heap is empty; 3. at least
             // a page, so there is room for the list.
             unsafe { heap.init(memory.as_mut_ptr(), len) };
             let (first, end) = (heap.bottom().addr().next_multiple_of(PAGE), heap.top().addr() / PAGE * PAGE);
@@ -100,9 +100,9 @@ impl<L: RawLock, const PAGE: usize> HeapSource<L, PAGE> {
         })
     }
 
-    /// Bytes that are free, though perhaps in pieces.
+    /// Bytes that are free, perhaps not contiguous.
     pub fn free_bytes(&self) -> usize {
-        self.0.with(|heap| heap.free())
+        self.0.lock(|heap| heap.free())
     }
 
     fn layout(order: Order) -> Option<Layout> {
@@ -111,14 +111,14 @@ impl<L: RawLock, const PAGE: usize> HeapSource<L, PAGE> {
     }
 }
 
-impl<L: RawLock, const PAGE: usize> Platform for HeapSource<L, PAGE> {
+impl<L: RawMutex, const PAGE: usize> FrameSource for HeapSource<L, PAGE> {
     type Block = HeapBlock<PAGE>;
-    type Lock = L;
-    type Mode = ();
+    type RawMutex = L;
 
-    fn allocate(&self, order: Order, _: Context) -> Result<HeapBlock<PAGE>, OutOfFrames> {
-        let layout = Self::layout(order).ok_or(OutOfFrames::Exhausted)?;
-        let at = self.0.with(|heap| heap.allocate_first_fit(layout)).map_err(|()| OutOfFrames::Exhausted)?;
+    fn allocate(&self, request: AllocRequest, _: Context) -> Result<HeapBlock<PAGE>, AllocError> {
+        let order = request.order;
+        let layout = Self::layout(order).ok_or(AllocError::Exhausted)?;
+        let at = self.0.lock(|heap| heap.allocate_first_fit(layout)).map_err(|()| AllocError::Exhausted)?;
         // SAFETY: the heap gave these bytes to us alone, that many, so aligned, for as long as we want, out of the
         // one slice of `init`. Its list lay in them as plain words; writing zeros makes every byte initialised.
         unsafe {
@@ -127,10 +127,10 @@ impl<L: RawLock, const PAGE: usize> Platform for HeapSource<L, PAGE> {
         }
     }
 
-    /// A block of another heap is leaked, never mixed in.
-    fn release(&self, block: HeapBlock<PAGE>) {
+    /// A block of another heap is leaked.
+    fn free(&self, block: HeapBlock<PAGE>) {
         let (at, Some(layout)) = (block.0.base(), Self::layout(block.order())) else { return };
-        self.0.with(|heap| {
+        self.0.lock(|heap| {
             if (heap.bottom().addr()..heap.top().addr()).contains(&at.addr().get()) {
                 // SAFETY: this heap gave it, as the address shows; with this layout, since a `HeapBlock` is never
                 // split or joined; and it ends here.
@@ -138,44 +138,23 @@ impl<L: RawLock, const PAGE: usize> Platform for HeapSource<L, PAGE> {
             }
         });
     }
-
-    /// A single block is. Those of a heap are never neighbours for long.
-    fn contiguous<'b>(
-        &'b self,
-        _: BufferId,
-        (): (),
-        mut blocks: impl Iterator<Item = &'b HeapBlock<PAGE>>,
-        _: Context,
-    ) -> Option<&'b [u8]> {
-        blocks.next().filter(|_| blocks.next().is_none()).map(|block| &**block)
-    }
-
-    fn contiguous_mut<'b>(
-        &'b self,
-        _: BufferId,
-        (): (),
-        mut blocks: impl Iterator<Item = &'b mut HeapBlock<PAGE>>,
-        _: Context,
-    ) -> Option<&'b mut [u8]> {
-        blocks.next().filter(|_| blocks.next().is_none()).map(|block| &mut **block)
-    }
 }
 
-impl<L: RawLock, const PAGE: usize> HeapSource<L, PAGE> {
-    /// Whole pages' worth of free bytes.
-    pub fn free(&self) -> Pages {
+impl<L: RawMutex, const PAGE: usize> HeapSource<L, PAGE> {
+    /// Free bytes in pages, perhaps not contiguous.
+    pub fn unused(&self) -> Pages {
         Pages::new(self.free_bytes() / PAGE)
     }
 }
 
-impl<L: RawLock, const PAGE: usize> fmt::Debug for HeapSource<L, PAGE> {
+impl<L: RawMutex, const PAGE: usize> fmt::Debug for HeapSource<L, PAGE> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HeapSource({} bytes free)", self.free_bytes())
     }
 }
 
 #[cfg(feature = "defmt")]
-impl<L: RawLock, const PAGE: usize> defmt::Format for HeapSource<L, PAGE> {
+impl<L: RawMutex, const PAGE: usize> defmt::Format for HeapSource<L, PAGE> {
     fn format(&self, f: defmt::Formatter<'_>) {
         defmt::write!(f, "HeapSource({=usize} bytes free)", self.free_bytes());
     }

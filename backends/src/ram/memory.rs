@@ -1,21 +1,24 @@
-//! Memory cut into blocks: the only place where a frame's number becomes an address.
+//! Memory that is split into blocks: the only file where the number of a frame becomes an address.
 #![allow(unsafe_code)]
 
-use crate::frames::steps::{self, Reach};
-use crate::frames::{Away, Buddy};
+use crate::frames::steps::{self, Access};
+use crate::frames::{Buddy, StoredSet};
 use core::fmt;
 use core::marker::PhantomData;
 use core::num::NonZeroUsize;
 use core::ops::{Deref, DerefMut, Range};
 use core::ptr::NonNull;
-use forebay::{Locked, Order, OwnedBlock, Pages, Pfn, RawLock, Refused};
+use forebay::{
+    Order, OwnedBlock, Pages, Pfn, Refused,
+    sync::{Mutex, RawMutex},
+};
 
-/// `2^order` pages of ordinary RAM that nobody else reads or writes: simply bytes.
+/// `2^order` pages of ordinary RAM that nothing else reads or writes. It derefs to its bytes.
 ///
-/// One word, as is an `Option` of it: the address, with the order in bits that alignment leaves free.
+/// One word, and so is an `Option` of it: the address, with the order in bits that alignment leaves free.
 ///
 /// # Invariants
-/// Owns `PAGE << order` initialised bytes for ever, aligned to that size, out of one `&'static mut [u8]`.
+/// Owns `PAGE << order` initialised bytes, aligned to that size, of one `&'static mut [u8]`.
 /// `PAGE` is a power of two from 256 to 2 MiB.
 pub struct RamBlock<const PAGE: usize>(NonNull<u8>);
 
@@ -50,7 +53,7 @@ impl<const PAGE: usize> RamBlock<PAGE> {
 impl<const PAGE: usize> Deref for RamBlock<PAGE> {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
-        // SAFETY: invariant of the type: initialised, ours, and this long.
+        // SAFETY: invariant of the type: the bytes are initialised, owned by this block, and this many.
         unsafe { NonNull::slice_from_raw_parts(self.base(), self.bytes()).as_ref() }
     }
 }
@@ -66,7 +69,7 @@ impl<const PAGE: usize> OwnedBlock for RamBlock<PAGE> {
     const PAGE: usize = PAGE;
 
     fn pfn(&self) -> Pfn {
-        Pfn::new(self.base().addr().get() / PAGE)
+        Pfn(self.base().addr().get() / PAGE)
     }
 
     fn order(&self) -> Order {
@@ -81,12 +84,12 @@ impl<const PAGE: usize> OwnedBlock for RamBlock<PAGE> {
         unsafe { Ok((Self::new(base, order), Self::new(base.add(PAGE << order.get()), order))) }
     }
 
-    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
+    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
         let from = self.get(at..).unwrap_or_default();
         copy(from, to)
     }
 
-    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
+    fn write_at(&mut self, at: usize, from: &[u8]) -> usize {
         let to = self.get_mut(at..).unwrap_or_default();
         copy(from, to)
     }
@@ -118,23 +121,23 @@ impl<const PAGE: usize> defmt::Format for RamBlock<PAGE> {
     }
 }
 
-/// Why memory was not accepted. Nothing of it was touched, and it comes back.
+/// Why memory was refused. It is untouched, and handed back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum MemoryError {
-    /// There is no whole page in it, once its ends are trimmed to page boundaries.
+    /// It has no whole page, once its ends are trimmed to page boundaries.
     NoWholePage,
     /// The metadata slice is too short.
     Metadata {
-        /// How many words it needs.
+        /// The number of words that it needs.
         words: usize,
     },
-    /// It shares addresses with memory that is there already.
+    /// It overlaps memory that was added before.
     Overlap,
-    /// There is no room for one more piece.
-    TooManyPieces,
-    /// It has memory already, and takes only one piece.
+    /// The source has no room for another range.
+    TooManyRanges,
+    /// There is memory already, and only one range is accepted.
     Already,
     /// More pages than a handle can name.
     TooLarge,
@@ -144,12 +147,18 @@ impl fmt::Display for MemoryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             MemoryError::NoWholePage => {
-                f.write_str("no whole page in this range: give it more, or use smaller pages")
+                f.write_str("no whole page in this range: give it more memory, or use smaller pages")
             }
-            MemoryError::Metadata { words } => write!(f, "the metadata needs {words} words"),
-            MemoryError::Overlap => f.write_str("the range overlaps one that was given before"),
-            MemoryError::TooManyPieces => f.write_str("too many pieces: raise the number in the type"),
-            MemoryError::Already => f.write_str("there is memory already, and only one piece is taken"),
+            MemoryError::Metadata { words } => write!(f, "the metadata is too short: give it {words} words"),
+            MemoryError::Overlap => {
+                f.write_str("the range overlaps one that was added before: give each range once")
+            }
+            MemoryError::TooManyRanges => {
+                f.write_str("too many ranges: raise the number of ranges in the type")
+            }
+            MemoryError::Already => {
+                f.write_str("there is memory already, and only one range is accepted: use a second store")
+            }
             MemoryError::TooLarge => {
                 f.write_str("more pages than a handle can name: use larger pages or several stores")
             }
@@ -159,24 +168,24 @@ impl fmt::Display for MemoryError {
 
 impl core::error::Error for MemoryError {}
 
-/// Memory and the metadata for it, that were refused.
+/// Memory and its metadata that were refused.
 pub type MemoryRefused = Refused<(&'static mut [u8], &'static mut [usize]), MemoryError>;
 
-/// Words that the caller lent.
+/// Words of the caller.
 type Lent = &'static mut [usize];
 
-/// Whether blocks of a range may be put away.
+/// Whether blocks of a range may be stored.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum PutAway {
-    Never,
-    Possible,
+pub(crate) enum KeepsStored {
+    No,
+    Yes,
 }
 
-impl PutAway {
+impl KeepsStored {
     const fn words(self, pages: usize) -> usize {
         match self {
-            PutAway::Never => 0,
-            PutAway::Possible => Away::<Lent>::words(pages),
+            KeepsStored::No => 0,
+            KeepsStored::Yes => StoredSet::<Lent>::words(pages),
         }
     }
 }
@@ -184,8 +193,8 @@ impl PutAway {
 /// Blocks that lie one behind the other.
 ///
 /// # Invariants
-/// `bytes` from the address `at` on belong, to the last one, to blocks that are borrowed as `T` says: shared for `&'b [u8]`,
-/// exclusively for `&'b mut [u8]`. As long as that lives, nobody has other references to them.
+/// All `bytes` bytes from the address `at` on belong to blocks that are borrowed as `T` says: shared for `&'b [u8]`,
+/// exclusively for `&'b mut [u8]`. During that borrow there are no other references to them.
 pub(crate) struct Neighbours<T> {
     at: usize,
     bytes: usize,
@@ -193,14 +202,14 @@ pub(crate) struct Neighbours<T> {
 }
 
 impl<'b> Neighbours<&'b [u8]> {
-    /// These blocks, if that is what they are. None at all are not.
+    /// These blocks, if there are any and each begins where the last one ends.
     pub(crate) fn of<const PAGE: usize>(blocks: impl Iterator<Item = &'b RamBlock<PAGE>>) -> Option<Self> {
         Self::lined_up(blocks.map(|block| (block.base().addr().get(), block.bytes())))
     }
 }
 
 impl<'b> Neighbours<&'b mut [u8]> {
-    /// These blocks, if that is what they are. None at all are not.
+    /// These blocks, if there are any and each begins where the last one ends.
     pub(crate) fn of_mut<const PAGE: usize>(
         blocks: impl Iterator<Item = &'b mut RamBlock<PAGE>>,
     ) -> Option<Self> {
@@ -226,7 +235,7 @@ impl<T> Neighbours<T> {
 /// One range of RAM and its numbers.
 ///
 /// # Invariants
-/// `base` is the first byte of the frames, all of which are of one `&'static mut [u8]`. (No frames: it is anything.)
+/// `base` is the first byte of the frames, all of which lie in one `&'static mut [u8]`. (Without frames it is arbitrary.)
 struct Span<const PAGE: usize> {
     base: NonNull<u8>,
     frames: Range<usize>,
@@ -240,73 +249,78 @@ impl<const PAGE: usize> Span<PAGE> {
 
     /// The number of a block's first page in this range, if all of the block lies in it.
     fn index(&self, block: &RamBlock<PAGE>) -> Option<usize> {
-        let index = block.pfn().get().checked_sub(self.frames.start)?;
+        let index = block.pfn().0.checked_sub(self.frames.start)?;
         let pages = self.frames.len().checked_sub(index)?;
-        (block.pages().get() <= pages).then_some(index)
+        (block.order().pages().get() <= pages).then_some(index)
     }
 
     /// The frame with that number in this range.
     fn pfn(&self, index: usize) -> Option<Pfn> {
-        self.frames.start.checked_add(index).filter(|pfn| self.frames.contains(pfn)).map(Pfn::new)
+        self.frames.start.checked_add(index).filter(|pfn| self.frames.contains(pfn)).map(Pfn)
     }
 
-    /// Where neighbours are, if in this range.
+    /// The bytes of neighbours, if they lie in this range.
     fn reach<T>(&self, all: &Neighbours<T>) -> Option<NonNull<[u8]>> {
         let range = self.addresses();
         if !range.contains(&all.at) || range.end - all.at < all.bytes {
             return None;
         }
-        // The address comes from the range, not from a block: only so may it reach over several.
+        // The pointer comes from the range, not from a block: only so may it reach over several blocks.
         let at = self.base.map_addr(|_| NonZeroUsize::new(all.at).unwrap_or(self.base.addr()));
         Some(NonNull::slice_from_raw_parts(at, all.bytes))
     }
 
     /// # Safety
-    /// The block lies in the range, aligned, and nobody else has a byte of it.
+    /// The block lies in the range, aligned, and nothing else owns a byte of it.
     unsafe fn block_at(&self, pfn: Pfn, order: Order) -> RamBlock<PAGE> {
         // SAFETY: the caller's promise; `base` is the first frame of the range, from a `&'static mut [u8]`.
-        unsafe { RamBlock::new(self.base.add((pfn.get() - self.frames.start) * PAGE), order) }
+        unsafe { RamBlock::new(self.base.add((pfn.0 - self.frames.start) * PAGE), order) }
     }
 }
 
-/// A range of RAM: its free frames, and which of its blocks were put away.
+/// A range of RAM: its free frames, and which of its blocks are stored.
 ///
 /// # Invariants
-/// Each frame is in one of three places: free in `buddy`, in one [`RamBlock`], or in one block that is marked in
-/// `away`. Every `RamBlock` whose address lies in the range was cut from it. Where there are frames, they stay.
+/// Each frame is in one of three places: free in `buddy`, in one [`RamBlock`], or in one block that is marked in `stored`. Every
+/// `RamBlock` whose address lies in the range was cut from it. Frames that were added stay.
 struct Memory {
-    /// `None` until some is given.
+    /// `None` until memory is added.
     base: Option<NonNull<u8>>,
     buddy: Buddy<Lent>,
-    away: Away<Lent>,
+    stored: StoredSet<Lent>,
 }
 
-// SAFETY: it owns the frames that are free or away.
+// SAFETY: it owns the frames that are free or stored.
 unsafe impl Send for Memory {}
 
-/// RAM, given once, that blocks are cut from. Its lock is held for a few dozen instructions at a time.
-pub(crate) struct Piece<L, const PAGE: usize>(Locked<L, Memory>);
+/// One range of RAM that blocks are cut from. Its lock is held for a few dozen instructions at a time.
+pub(crate) struct RamRange<L, const PAGE: usize>(Mutex<L, Memory>);
 
-impl<L: RawLock, const PAGE: usize> Piece<L, PAGE> {
+impl<L: RawMutex, const PAGE: usize> RamRange<L, PAGE> {
     /// Without memory.
     pub(crate) const fn new() -> Self {
-        let (buddy, away) = (Buddy::without(&mut [] as Lent), Away::without(&mut [] as Lent));
-        Piece(Locked::new(Memory { base: None, buddy, away }))
+        let (buddy, stored) = (Buddy::without(&mut [] as Lent), StoredSet::without(&mut [] as Lent));
+        RamRange(Mutex::new(Memory { base: None, buddy, stored }))
     }
 
-    /// Words for `bytes` bytes whose blocks are only cut and joined.
+    /// Words for `bytes` bytes whose blocks are never stored.
     pub(crate) const fn words(bytes: usize) -> usize {
         Buddy::<Lent>::words(bytes / PAGE)
     }
 
-    /// Words for `bytes` bytes whose blocks are put away too.
-    pub(crate) const fn words_with_away(bytes: usize) -> usize {
-        Self::words(bytes) + PutAway::Possible.words(bytes / PAGE)
+    /// Words for `bytes` bytes whose blocks may be stored.
+    pub(crate) const fn words_with_stored(bytes: usize) -> usize {
+        Self::words(bytes) + KeepsStored::Yes.words(bytes / PAGE)
     }
 
-    /// How many pages these would give, with ragged ends trimmed.
-    pub(crate) fn check(&self, memory: &[u8], meta: &[usize], away: PutAway) -> Result<usize, MemoryError> {
-        if self.0.with(|m| m.base.is_some()) {
+    /// The number of pages that these give, with ragged ends trimmed.
+    pub(crate) fn check(
+        &self,
+        memory: &[u8],
+        meta: &[usize],
+        stored: KeepsStored,
+    ) -> Result<usize, MemoryError> {
+        if self.0.lock(|m| m.base.is_some()) {
             return Err(MemoryError::Already);
         }
         let skip = memory.as_ptr().align_offset(PAGE);
@@ -314,38 +328,38 @@ impl<L: RawLock, const PAGE: usize> Piece<L, PAGE> {
         if pages == 0 {
             return Err(MemoryError::NoWholePage);
         }
-        let words = Buddy::<Lent>::words(pages) + away.words(pages);
+        let words = Buddy::<Lent>::words(pages) + stored.words(pages);
         if meta.len() < words { Err(MemoryError::Metadata { words }) } else { Ok(pages) }
     }
 
-    /// All of it free; the pages that it has. Metadata that is too long is cut. Linear in that, but not under the lock.
+    /// Adds the memory, all of it free. Returns its pages. Superfluous metadata is ignored. Linear, but not under the lock.
     pub(crate) fn init(
         &self,
         memory: &'static mut [u8],
         meta: &'static mut [usize],
-        away: PutAway,
+        stored: KeepsStored,
     ) -> Result<Pages, MemoryRefused> {
-        let pages = match self.check(memory, meta, away) {
+        let pages = match self.check(memory, meta, stored) {
             Ok(pages) => pages,
-            Err(why) => return Err(Refused::new((memory, meta), why)),
+            Err(why) => return Err(Refused { item: (memory, meta), why }),
         };
         let skip = memory.as_ptr().align_offset(PAGE);
         let base = NonNull::from(memory.get_mut(skip..).unwrap_or_default()).cast::<u8>();
-        // From here on it is this caller's to fill.
-        let is_ours = self.0.with(|m| {
+        // From here on only this caller fills it.
+        let is_ours = self.0.lock(|m| {
             let was = m.base;
             m.base = was.or(Some(base));
             was.is_none()
         });
         if !is_ours {
-            return Err(Refused::new((memory, meta), MemoryError::Already));
+            return Err(Refused { item: (memory, meta), why: MemoryError::Already });
         }
         let (free, rest) = meta.split_at_mut_checked(Buddy::<Lent>::words(pages)).unwrap_or_default(); // checked above
-        let marks = rest.get_mut(..away.words(pages)).unwrap_or_default();
+        let marks = rest.get_mut(..stored.words(pages)).unwrap_or_default();
         let first = base.addr().get() / PAGE;
         let frames = first..first + pages;
-        let (buddy, away) = (Buddy::new(frames.clone(), free), Away::new(frames.clone(), marks));
-        self.0.with(|m| (m.buddy, m.away) = (buddy, away));
+        let (buddy, stored) = (Buddy::new(frames.clone(), free), StoredSet::new(frames.clone(), marks));
+        self.0.lock(|m| (m.buddy, m.stored) = (buddy, stored));
         steps::put_run(&mut { self }, frames);
         Ok(Pages::new(pages))
     }
@@ -355,7 +369,7 @@ impl<L: RawLock, const PAGE: usize> Piece<L, PAGE> {
     }
 
     pub(crate) fn free(&self) -> Pages {
-        self.0.with(|m| m.buddy.free())
+        self.0.lock(|m| m.buddy.free())
     }
 
     /// First byte and end.
@@ -363,7 +377,7 @@ impl<L: RawLock, const PAGE: usize> Piece<L, PAGE> {
         self.span().addresses()
     }
 
-    /// The number of a block's first page, if it was cut from this.
+    /// The number of the first page of a block in this range.
     pub(crate) fn index(&self, block: &RamBlock<PAGE>) -> Option<usize> {
         self.span().index(block)
     }
@@ -373,14 +387,14 @@ impl<L: RawLock, const PAGE: usize> Piece<L, PAGE> {
         self.span().pfn(index)
     }
 
-    /// A block, if there is one. O(orders · log pages), but never long under the lock.
+    /// A block, if there is one. O(orders · log pages), but short under the lock.
     pub(crate) fn cut(&self, order: Order) -> Option<RamBlock<PAGE>> {
         let pfn = steps::take(&mut { self }, order)?;
-        // SAFETY: the frames were free, so by the invariant of `Memory` nobody else has them; they lie in the range.
+        // SAFETY: the frames were free, so by the invariant of `Memory` nothing else owns them; they lie in the range.
         Some(unsafe { self.span().block_at(pfn, order) })
     }
 
-    /// Frees a block; hands back one that was not cut from this. As long as [`cut`](Piece::cut).
+    /// Frees a block; hands back one that was not cut from this range. As long as [`cut`](RamRange::cut).
     pub(crate) fn put(&self, block: RamBlock<PAGE>) -> Result<(), RamBlock<PAGE>> {
         if self.index(&block).is_none() {
             return Err(block);
@@ -396,23 +410,26 @@ impl<L: RawLock, const PAGE: usize> Piece<L, PAGE> {
         right: RamBlock<PAGE>,
     ) -> Result<RamBlock<PAGE>, (RamBlock<PAGE>, RamBlock<PAGE>)> {
         let (span, order) = (self.span(), left.order());
-        let (Some(_), Some(_), Some(joined)) = (span.index(&left), span.index(&right), order.higher()) else {
+        let (Some(_), Some(_), Some(joined)) =
+            (span.index(&left), span.index(&right), Order::new(order.get() + 1))
+        else {
             return Err((left, right));
         };
-        let next = left.pfn().get() + order.pages().get() == right.pfn().get();
-        if right.order() != order || !next || !left.pfn().is_aligned(joined) || joined > Order::TEN {
+        let next = left.pfn().0 + order.pages().get() == right.pfn().0;
+        if right.order() != order || !next || left.pfn().0 % joined.pages().get() != 0 || joined > Order::TEN
+        {
             return Err((left, right));
         }
-        // SAFETY: both halves belong to this range and end here; together they are `joined`, and aligned. (The
-        // address comes from the range, not from a half: only so may it reach over both.)
+        // SAFETY: both halves belong to this range and are consumed; together they are `joined`, and aligned. (The pointer
+        // comes from the range, not from a half: only so may it reach over both.)
         Ok(unsafe { span.block_at(left.pfn(), joined) })
     }
 
     /// The bytes of neighbours that were all cut from this range.
     pub(crate) fn view<'b>(&self, all: &Neighbours<&'b [u8]>) -> Option<&'b [u8]> {
         let bytes = self.span().reach(all)?;
-        // SAFETY: invariant of `Neighbours`: shared, for that long. By that of `RamBlock` they are initialised and there for
-        // ever, and by that of `Memory` the blocks were cut from this range, whose pointer reaches over all of them.
+        // SAFETY: invariant of `Neighbours`: shared, for that long. By that of `RamBlock` the bytes are initialised and
+        // `'static`, and by that of `Memory` the blocks were cut from this range, whose pointer reaches over all of them.
         Some(unsafe { bytes.as_ref() })
     }
 
@@ -428,41 +445,41 @@ impl<L: RawLock, const PAGE: usize> Piece<L, PAGE> {
         self.span().reach(all).is_some()
     }
 
-    /// Marks a block as put away; its number, to fetch it by.
-    pub(crate) fn put_away(&self, block: RamBlock<PAGE>) -> Result<usize, RamBlock<PAGE>> {
+    /// Marks a block as stored. Returns its number, to take it by.
+    pub(crate) fn mark_stored(&self, block: RamBlock<PAGE>) -> Result<usize, RamBlock<PAGE>> {
         let span = self.span();
-        let mark = Away::<Lent>::mark_of(&span.frames, block.pfn(), block.order());
+        let mark = StoredSet::<Lent>::mark_of(&span.frames, block.pfn(), block.order());
         let Some((index, mark)) = span.index(&block).zip(mark) else { return Err(block) };
-        self.0.with(|m| m.away.set(mark));
+        self.0.lock(|m| m.stored.set(mark));
         Ok(index)
     }
 
-    /// Whether just this block was put away.
-    pub(crate) fn is_away(&self, index: usize, order: Order) -> bool {
+    /// Whether exactly this block is stored.
+    pub(crate) fn is_stored(&self, index: usize, order: Order) -> bool {
         let span = self.span();
-        let mark = span.pfn(index).and_then(|pfn| Away::<Lent>::mark_of(&span.frames, pfn, order));
-        mark.is_some_and(|mark| self.0.with(|m| m.away.is_set(mark)))
+        let mark = span.pfn(index).and_then(|pfn| StoredSet::<Lent>::mark_of(&span.frames, pfn, order));
+        mark.is_some_and(|mark| self.0.lock(|m| m.stored.is_set(mark)))
     }
 
-    /// The block again, if just this was put away: a forged number makes no second owner.
-    pub(crate) fn fetch(&self, index: usize, order: Order) -> Option<RamBlock<PAGE>> {
+    /// The block, if exactly this one is stored: a forged number makes no second owner.
+    pub(crate) fn take_stored(&self, index: usize, order: Order) -> Option<RamBlock<PAGE>> {
         let span = self.span();
         let pfn = span.pfn(index)?;
-        let mark = Away::<Lent>::mark_of(&span.frames, pfn, order)?;
-        // SAFETY: by its mark the block was away, so by the invariant of `Memory` nobody else has it; and it lies in the range.
-        self.0.with(|m| m.away.clear(mark)).then(|| unsafe { span.block_at(pfn, order) })
+        let mark = StoredSet::<Lent>::mark_of(&span.frames, pfn, order)?;
+        // SAFETY: by its mark the block was stored, so by the invariant of `Memory` nothing else owns it; it lies in the range.
+        self.0.lock(|m| m.stored.clear(mark)).then(|| unsafe { span.block_at(pfn, order) })
     }
 
-    /// Which memory it is. It never changes, so this stays true.
+    /// The memory. It never changes once it is added.
     fn span(&self) -> Span<PAGE> {
-        let (base, frames) = self.0.with(|m| (m.base, m.away.frames()));
+        let (base, frames) = self.0.lock(|m| (m.base, m.stored.frames()));
         Span { base: base.unwrap_or(NonNull::dangling()), frames }
     }
 }
 
-impl<L: RawLock, const PAGE: usize> Reach for &Piece<L, PAGE> {
+impl<L: RawMutex, const PAGE: usize> Access for &RamRange<L, PAGE> {
     type Words = Lent;
     fn step<R>(&mut self, f: impl FnOnce(&mut Buddy<Lent>) -> R) -> R {
-        self.0.with(|m| f(&mut m.buddy))
+        self.0.lock(|m| f(&mut m.buddy))
     }
 }

@@ -1,11 +1,13 @@
 //! Plain RAM: blocks that are simply bytes, and two sources of them.
 
+#[cfg(feature = "heap")]
 mod heap;
 mod memory;
 mod source;
 
+#[cfg(feature = "heap")]
 pub use heap::{HeapBlock, HeapSource};
+pub(crate) use memory::{KeepsStored, Neighbours, RamRange};
 pub use memory::{MemoryError, MemoryRefused, RamBlock};
-pub(crate) use memory::{Neighbours, Piece, PutAway};
 pub use source::Ram;
 pub(crate) use source::overlap;

@@ -1,71 +1,72 @@
-//! The usual source: a buddy over pieces of RAM.
+//! The usual source: a buddy over ranges of RAM.
 
-use super::{MemoryError, MemoryRefused, Neighbours, Piece, PutAway, RamBlock};
+use super::{KeepsStored, MemoryError, MemoryRefused, Neighbours, RamBlock, RamRange};
 use core::fmt;
 use core::ops::Range;
-use forebay::{BufferId, Context, Order, OutOfFrames, Pages, Platform, RawLock, Refused, Zones};
+use forebay::{
+    AllocError, AllocRequest, BufferId, Context, FrameSource, Pages, Refused, Zones, port::LinearMap,
+    sync::RawMutex,
+};
 
-/// A source over up to `PIECES` pieces of plain RAM, of any size and alignment; pages of `PAGE` bytes.
+/// A source over up to `RANGES` ranges of plain RAM, of any size and alignment; pages of `PAGE` bytes.
 ///
-/// The frame number of a block is its address divided by `PAGE`: memory is used where it is mapped. Each piece
-/// brings the metadata for it, about two bits a page. Blocks are naturally aligned, of orders 0 to 10, and never
-/// reach from one piece into the next, even if the two touch.
+/// The frame number of a block is its address divided by `PAGE`: memory is used where it is mapped. Each range has its own
+/// metadata, about two bits a page. Blocks are naturally aligned, of orders 0 to 10, and never cross from one range into the
+/// next, even if the two touch.
 ///
-/// A buffer whose blocks are neighbours in one piece is one slice ([`Platform::contiguous`]).
-///
-/// One caching mode, no hooks: wrap it to add some.
+/// It is a [`LinearMap`] too: with `WithLinear(&ram, &ram)`, a buffer whose blocks are neighbours in one range is one slice.
 ///
 /// # Complexity
-/// Allocating and releasing: O(pieces + orders · log pages). A lock is held for a few dozen instructions at a time, whatever
-/// the size of the memory.
-pub struct Ram<L, const PAGE: usize, const PIECES: usize = 2>([Piece<L, PAGE>; PIECES]);
+/// Allocating and freeing: O(ranges + orders · log pages). A lock is held for a few dozen instructions at a time, whatever the
+/// size of the memory.
+pub struct Ram<L, const PAGE: usize, const RANGES: usize = 2>([RamRange<L, PAGE>; RANGES]);
 
-impl<L: RawLock, const PAGE: usize, const PIECES: usize> Ram<L, PAGE, PIECES> {
+impl<L: RawMutex, const PAGE: usize, const RANGES: usize> Ram<L, PAGE, RANGES> {
     /// A source without memory.
     #[expect(clippy::new_without_default, reason = "it is made in a static")]
     pub const fn new() -> Self {
-        Ram([const { Piece::new() }; PIECES])
+        Ram([const { RamRange::new() }; RANGES])
     }
 
-    /// Words of metadata for a piece of `bytes` bytes: two bits a page and a little, so below 0.1 % of a large
-    /// piece where pages have 512 bytes or more. A small piece needs more: a word at least for each order that fits.
+    /// Words of metadata for a range of `bytes` bytes: two bits a page and a little, so below 0.1 % of a large range where
+    /// pages have 512 bytes or more. A small range needs more: at least a word for each order that fits.
     pub const fn metadata_words(bytes: usize) -> usize {
-        Piece::<L, PAGE>::words(bytes)
+        RamRange::<L, PAGE>::words(bytes)
     }
 
-    /// Adds a piece of memory; returns how many bytes of it are usable. Ragged ends are trimmed.
+    /// Adds a range of memory. Returns how many bytes of it are usable. Ragged ends are trimmed.
     ///
-    /// The bytes are not touched. They are handed out as they are: a pool wipes what it gives.
+    /// The bytes are not touched. Blocks have them as they are: a pool zeroes what it gives.
     ///
     /// # Errors
-    /// [`MemoryError`]; memory and metadata come back.
+    /// [`MemoryError`]; memory and metadata are handed back.
     ///
     /// # Context
     /// For start-up: linear in the metadata.
     pub fn add(&self, memory: &'static mut [u8], meta: &'static mut [usize]) -> Result<usize, MemoryRefused> {
         let mut refused = match self.check(memory, meta) {
-            Ok(()) => Refused::new((memory, meta), MemoryError::TooManyPieces),
-            Err(why) => return Err(Refused::new((memory, meta), why)),
+            Ok(()) => Refused { item: (memory, meta), why: MemoryError::TooManyRanges },
+            Err(why) => return Err(Refused { item: (memory, meta), why }),
         };
-        for piece in &self.0 {
+        for range in &self.0 {
             let (memory, meta) = refused.item;
-            match piece.init(memory, meta, PutAway::Never) {
+            match range.init(memory, meta, KeepsStored::No) {
                 Ok(pages) => return Ok(pages.get() * PAGE),
-                Err(taken) => refused = Refused::new(taken.item, MemoryError::TooManyPieces),
+                Err(taken) => refused = Refused { item: taken.item, why: MemoryError::TooManyRanges },
             }
         }
         Err(refused)
     }
 
-    /// Whether [`add`](Ram::add) would accept these; nothing changes.
+    /// Checks whether [`add`](Ram::add) would accept these; nothing changes.
     ///
     /// # Errors
-    /// What it would say.
+    /// As `add`.
     pub fn check(&self, memory: &[u8], meta: &[usize]) -> Result<(), MemoryError> {
-        let mut fits = Err(MemoryError::TooManyPieces);
-        for piece in &self.0 {
-            match piece.check(memory, meta, PutAway::Never) {
-                Err(MemoryError::Already) if overlap(&piece.addresses(), memory) => {
+        let mut fits = Err(MemoryError::TooManyRanges);
+        for range in &self.0 {
+            match range.check(memory, meta, KeepsStored::No) {
+                Err(MemoryError::Already) if overlap(&range.addresses(), memory) => {
                     return Err(MemoryError::Overlap);
                 }
                 Err(MemoryError::Already) => {}
@@ -76,13 +77,13 @@ impl<L: RawLock, const PAGE: usize, const PIECES: usize> Ram<L, PAGE, PIECES> {
     }
 
     /// Pages that are free.
-    pub fn free(&self) -> Pages {
-        self.0.iter().map(Piece::free).sum()
+    pub fn unused(&self) -> Pages {
+        self.0.iter().map(RamRange::free).sum()
     }
 
-    /// Pages that there are.
+    /// All pages.
     pub fn total(&self) -> Pages {
-        self.0.iter().map(Piece::pages).sum()
+        self.0.iter().map(RamRange::pages).sum()
     }
 }
 
@@ -92,25 +93,24 @@ pub(crate) fn overlap(addresses: &Range<usize>, memory: &[u8]) -> bool {
     addresses.start < other.end.addr() && other.start.addr() < addresses.end
 }
 
-impl<L: RawLock, const PAGE: usize, const PIECES: usize> Platform for Ram<L, PAGE, PIECES> {
+impl<L: RawMutex, const PAGE: usize, const RANGES: usize> FrameSource for Ram<L, PAGE, RANGES> {
     type Block = RamBlock<PAGE>;
-    type Lock = L;
-    type Mode = ();
+    type RawMutex = L;
 
-    fn allocate(&self, order: Order, _: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
-        self.0.iter().find_map(|piece| piece.cut(order)).ok_or(OutOfFrames::Exhausted)
+    fn allocate(&self, request: AllocRequest, _: Context) -> Result<RamBlock<PAGE>, AllocError> {
+        self.0.iter().find_map(|range| range.cut(request.order)).ok_or(AllocError::Exhausted)
     }
 
-    /// Always known: it counts them.
-    fn available(&self, _: Zones) -> Option<Pages> {
-        Some(self.free())
+    /// Always known.
+    fn free_pages(&self, _: Zones) -> Option<Pages> {
+        Some(self.unused())
     }
 
-    /// A block of another source is leaked, never mixed in.
-    fn release(&self, block: RamBlock<PAGE>) {
+    /// A block of another source is leaked.
+    fn free(&self, block: RamBlock<PAGE>) {
         let mut block = block;
-        for piece in &self.0 {
-            block = match piece.put(block) {
+        for range in &self.0 {
+            block = match range.put(block) {
                 Ok(()) => return,
                 Err(other) => other,
             };
@@ -122,13 +122,17 @@ impl<L: RawLock, const PAGE: usize, const PIECES: usize> Platform for Ram<L, PAG
         left: RamBlock<PAGE>,
         right: RamBlock<PAGE>,
     ) -> Result<RamBlock<PAGE>, (RamBlock<PAGE>, RamBlock<PAGE>)> {
-        match self.0.iter().find(|piece| piece.index(&left).is_some()) {
-            Some(piece) => piece.join(left, right),
+        match self.0.iter().find(|range| range.index(&left).is_some()) {
+            Some(range) => range.join(left, right),
             None => Err((left, right)),
         }
     }
+}
 
-    /// Where they are neighbours in one piece; nothing is mapped for it, in whatever context.
+impl<L: RawMutex, const PAGE: usize, const RANGES: usize> LinearMap<RamBlock<PAGE>, ()>
+    for Ram<L, PAGE, RANGES>
+{
+    /// The blocks are neighbours in one range of RAM; nothing is mapped for it, in any context.
     fn contiguous<'b>(
         &'b self,
         _: BufferId,
@@ -137,7 +141,7 @@ impl<L: RawLock, const PAGE: usize, const PIECES: usize> Platform for Ram<L, PAG
         _: Context,
     ) -> Option<&'b [u8]> {
         let all = Neighbours::of(blocks)?;
-        self.0.iter().find_map(|piece| piece.view(&all))
+        self.0.iter().find_map(|range| range.view(&all))
     }
 
     fn contiguous_mut<'b>(
@@ -148,20 +152,20 @@ impl<L: RawLock, const PAGE: usize, const PIECES: usize> Platform for Ram<L, PAG
         _: Context,
     ) -> Option<&'b mut [u8]> {
         let all = Neighbours::of_mut(blocks)?;
-        self.0.iter().find(|piece| piece.has(&all)).and_then(|piece| piece.view_mut(all))
+        self.0.iter().find(|range| range.has(&all)).and_then(|range| range.view_mut(all))
     }
 }
 
-impl<L: RawLock, const PAGE: usize, const PIECES: usize> fmt::Debug for Ram<L, PAGE, PIECES> {
+impl<L: RawMutex, const PAGE: usize, const RANGES: usize> fmt::Debug for Ram<L, PAGE, RANGES> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Ram({} of {} pages of {PAGE} bytes free)", self.free(), self.total())
+        write!(f, "Ram({} of {} pages of {PAGE} bytes free)", self.unused(), self.total())
     }
 }
 
 #[cfg(feature = "defmt")]
-impl<L: RawLock, const PAGE: usize, const PIECES: usize> defmt::Format for Ram<L, PAGE, PIECES> {
+impl<L: RawMutex, const PAGE: usize, const RANGES: usize> defmt::Format for Ram<L, PAGE, RANGES> {
     fn format(&self, f: defmt::Formatter<'_>) {
-        let (free, total) = (self.free().get(), self.total().get());
+        let (free, total) = (self.unused().get(), self.total().get());
         defmt::write!(f, "Ram({=usize} of {=usize} pages of {=usize} bytes free)", free, total, PAGE);
     }
 }

@@ -1,12 +1,12 @@
-//! Copying by somebody else: a DMA controller in two calls.
+//! Copying by another device: a DMA controller in two calls.
 
-use crate::RamBlock;
+use crate::ram::RamBlock;
 use core::fmt;
 use core::task::Poll;
 use forebay::OwnedBlock;
 
-/// A piece of copying, which owns both ends until the engine hands it back: nobody can take memory away from
-/// under a transfer, and nobody can touch it meanwhile.
+/// A part of a write-out that is being copied. It owns both ends until the engine hands it back, so nothing can take memory away
+/// under a DMA transfer, and nothing can touch it meanwhile.
 #[must_use = "it owns two blocks: hand it back"]
 pub struct Job<B, const PAGE: usize> {
     pub(super) from: B,
@@ -22,22 +22,22 @@ impl<B: OwnedBlock, const PAGE: usize> Job<B, PAGE> {
         &self.from
     }
 
-    /// The memory to copy to; the same bytes of it. As large as the block.
+    /// The memory to copy to, the same bytes of it. As large as the block.
     pub fn to(&mut self) -> &mut [u8] {
         &mut self.to
     }
 
-    /// Both at once, for an engine that copies a part at a time.
+    /// Both ends at once, for an engine that copies a part at a time.
     pub fn ends(&mut self) -> (&B, &mut [u8]) {
         (&self.from, &mut self.to)
     }
 
-    /// Where the piece begins, in bytes from the start of either block.
+    /// Where the part begins, in bytes from the start of either end.
     pub fn at(&self) -> usize {
         self.at
     }
 
-    /// How many bytes.
+    /// Its length in bytes.
     #[expect(clippy::len_without_is_empty, reason = "a job is never empty")]
     pub fn len(&self) -> usize {
         self.len
@@ -47,12 +47,12 @@ impl<B: OwnedBlock, const PAGE: usize> Job<B, PAGE> {
     pub fn copy(&mut self) {
         let end = self.at + self.len;
         if let Some(to) = self.to.get_mut(self.at..end) {
-            self.len = self.from.copy_out(self.at, to);
+            self.len = self.from.read_at(self.at, to);
         }
     }
 
-    /// For an engine that failed: only so many bytes, from the start of the piece, arrived. The rest stays pending
-    /// and is tried again.
+    /// For an engine that failed: only this many bytes, from the start of the part, arrived. The rest stays pending and is tried
+    /// again.
     pub fn fell_short(&mut self, copied: usize) {
         self.len = self.len.min(copied);
     }
@@ -75,11 +75,11 @@ impl<B, const PAGE: usize> defmt::Format for Job<B, PAGE> {
     }
 }
 
-/// Something that copies on its own.
+/// A device that copies by itself.
 ///
-/// The region calls [`poll`](CopyEngine::poll) first and [`start`](CopyEngine::start) only after that was ready,
-/// never under a lock. An engine makes data that it wrote or will read coherent itself, before it starts and after
-/// it ends: nobody cleaned the block, which may never have been a device's.
+/// The region calls [`poll`](CopyEngine::poll) first, and [`start`](CopyEngine::start) only after `poll` was ready, never under a
+/// lock. Where caches are not coherent, the engine cleans what the device will read and invalidates what it wrote, before it
+/// starts and after it ends.
 ///
 /// ```
 /// use core::task::Poll;
@@ -104,14 +104,13 @@ impl<B, const PAGE: usize> defmt::Format for Job<B, PAGE> {
 /// # fn channel_is_busy() -> bool { false }
 /// ```
 ///
-/// The idle loop calls `RAM.store().write_out(&mut dma, 4096, &mut |block| RAM.take_home(block))`, where what is done goes
-/// home, and sleeps until the interrupt while that is `Pending` and the controller works.
+/// The idle loop calls `RAM.store().write_out(&mut dma, 4096, &mut |block| RAM.free_settled(block))`, which returns finished blocks
+/// to their source, and sleeps until the interrupt while that is `Pending` and the controller works.
 pub trait CopyEngine<B, const PAGE: usize> {
     /// Begins a job. Must not wait for its end.
     fn start(&mut self, job: Job<B, PAGE>);
 
-    /// `Pending`: at work. `Ready(Some)`: done, here is the job again, whole or cut by
-    /// [`Job::fell_short`]. `Ready(None)`: idle.
+    /// `Pending`: at work. `Ready(Some)`: done; the job is handed back, whole or cut by [`Job::fell_short`]. `Ready(None)`: idle.
     fn poll(&mut self) -> Poll<Option<Job<B, PAGE>>>;
 }
 
@@ -120,7 +119,7 @@ pub trait CopyEngine<B, const PAGE: usize> {
 pub struct Cpu<B, const PAGE: usize>(Option<Job<B, PAGE>>);
 
 impl<B, const PAGE: usize> Cpu<B, PAGE> {
-    /// Nothing to do.
+    /// Without a job.
     pub const IDLE: Self = Cpu(None);
 }
 

@@ -4,7 +4,7 @@ use forebay::Order;
 
 const NONE: u16 = u16::MAX;
 
-/// A stack for each order, of entries that have room for it.
+/// A stack for each order, of entries that have room of it.
 const ORDERS: usize = Order::TEN.get() as usize + 1;
 
 #[derive(Clone, Copy)]
@@ -19,8 +19,8 @@ struct Ends {
     last: u16,
 }
 
-/// Which entries are free, which of these have room of what order, which wait, and which are in no list. O(1) for everything
-/// but making it.
+/// Which entries are free, which of these have room of what order, which wait, and which are in no list. Everything but the
+/// constructor is O(1).
 ///
 /// # Invariants
 /// An entry is in at most one list.
@@ -34,7 +34,7 @@ pub(crate) struct Lists<const N: usize> {
 impl<const N: usize> Lists<N> {
     /// All free.
     pub(crate) const fn new() -> Self {
-        const { assert!(N < NONE as usize, "at most 65,534 adopted blocks") }
+        const { assert!(N < NONE as usize, "at most 65,534 transferred blocks") }
         let mut links = [Link { before: NONE, after: NONE }; N];
         let mut i = 0;
         while i + 1 < N {
@@ -45,29 +45,29 @@ impl<const N: usize> Lists<N> {
         Lists { links, free, ready: [NONE; ORDERS], waiting: Ends { first: NONE, last: NONE } }
     }
 
-    /// A free entry without room, now in no list.
+    /// A free entry without room; it is in no list then.
     pub(crate) fn take_free(&mut self) -> Option<usize> {
         pop(&self.links, &mut self.free)
     }
 
-    /// An entry of no list is free again, without room.
+    /// Frees an entry of no list, without room.
     pub(crate) fn put_free(&mut self, entry: usize) {
         push(&mut self.links, &mut self.free, entry);
     }
 
-    /// A free entry with room of that order, now in no list.
+    /// A free entry with room of that order; it is in no list then.
     pub(crate) fn take_ready(&mut self, order: Order) -> Option<usize> {
         pop(&self.links, self.ready.get_mut(usize::from(order.get()))?)
     }
 
-    /// An entry of no list is free, and has room of that order.
+    /// Frees an entry of no list, with room of that order.
     pub(crate) fn put_ready(&mut self, order: Order, entry: usize) {
         if let Some(stack) = self.ready.get_mut(usize::from(order.get())) {
             push(&mut self.links, stack, entry);
         }
     }
 
-    /// The entry that waits longest, now in no list.
+    /// The entry that waits longest; it is in no list then.
     pub(crate) fn take_waiting(&mut self) -> Option<usize> {
         let first = usize::from(self.waiting.first);
         if first >= N {
@@ -77,7 +77,7 @@ impl<const N: usize> Lists<N> {
         Some(first)
     }
 
-    /// An entry of no list waits, behind the others.
+    /// Puts an entry of no list behind the waiting ones.
     pub(crate) fn wait_last(&mut self, entry: usize) {
         let Ends { last, .. } = self.waiting;
         let Some(link) = self.links.get_mut(entry) else { return };
@@ -90,7 +90,7 @@ impl<const N: usize> Lists<N> {
         self.waiting.last = number;
     }
 
-    /// An entry of no list waits, before the others.
+    /// Puts an entry of no list before the waiting ones.
     pub(crate) fn wait_first(&mut self, entry: usize) {
         let Ends { first, .. } = self.waiting;
         let Some(link) = self.links.get_mut(entry) else { return };
@@ -103,7 +103,7 @@ impl<const N: usize> Lists<N> {
         self.waiting.first = number;
     }
 
-    /// A waiting entry leaves its list.
+    /// Removes a waiting entry from its list.
     pub(crate) fn leave_waiting(&mut self, entry: usize) {
         let Some(&Link { before, after }) = self.links.get(entry) else { return };
         match self.links.get_mut(usize::from(before)) {
@@ -134,7 +134,7 @@ fn pop(links: &[Link], stack: &mut u16) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// Rule: first come, first out, whatever leaves in between; each entry is in one list.
+    /// Rule: the first in is the first out, whatever leaves in between; each entry is in one list.
     #[test]
     fn oldest_first_and_removal_in_the_middle() {
         let mut l = Lists::<4>::new();

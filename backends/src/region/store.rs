@@ -1,26 +1,26 @@
 //! The region as a store.
 
-use super::table::{Adopted, Asked, Found, Place, Table, Waiting};
-use crate::ram::{Piece, PutAway};
-use crate::{MemoryError, MemoryRefused, RamBlock};
+use super::table::{Asked, Found, StoredAt, Table, Transferred, Waiting};
+use crate::ram::{KeepsStored, MemoryError, MemoryRefused, RamBlock, RamRange};
 use core::fmt;
 use forebay::{
-    BackingStore, Capabilities, Context, Handle, Locked, Order, OwnedBlock, Pages, RawLock, Refused, Settled,
-    Space, StoreError, StoreId, StoreIds,
+    BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, StoreId,
+    frame::Charge,
+    port::{Capabilities, Settled, Space, StoreIds},
+    sync::{Mutex, RawMutex},
 };
 
-/// A store over one range of RAM that is slower and larger than the pool's; pages of `PAGE` bytes, the same as the
-/// blocks'.
+/// A store over one range of RAM that is slower and larger than the pool's; pages of `PAGE` bytes, the same as the blocks'.
 ///
-/// Transferring a block makes the region adopt it: it reserves room and puts the block into a table, and that is all;
-/// an interrupt may do it. Until it is written out ([`write_out`](Region::write_out), [`settle`](BackingStore::settle))
-/// nothing counts as freed, and taking it back is free and cancels the write-out, half copied or not. `N` blocks at
-/// most are adopted at a time; one more is refused with [`StoreError::Backlog`], which is not
-/// [`StoreError::Full`] (no room to reserve) and not [`StoreError::Busy`] (its bytes are with an engine this moment).
+/// A transfer reserves room and puts the block into a table; an interrupt may do it. Until the block is written out
+/// ([`write_out`](Region::write_out), [`settle`](BackingStore::settle)) nothing counts as freed, and taking it back copies nothing and
+/// cancels the write-out, half copied or not. At most `N` transferred blocks wait at a time. One more is refused with
+/// [`StoreError::Backlog`], which is not [`StoreError::Full`] (no room to reserve) and not [`StoreError::Busy`] (its bytes are in
+/// flight this moment).
 ///
-/// Since room is reserved at the transfer, writing out never fails for want of it: what was accepted is safe.
+/// Since room is reserved at the transfer, writing out never fails for lack of it.
 ///
-/// What another call has in its hands counts as taken: in a region that is nearly full, [`StoreError::Full`] may be said a moment
+/// Room that another call is moving counts as taken: in a region that is nearly full, [`StoreError::Full`] may be returned a moment
 /// before there is room, and [`space`](BackingStore::space) is no picture of one moment.
 ///
 /// | call | thread | interrupt | another core at once |
@@ -33,34 +33,34 @@ use forebay::{
 /// The table of `N` entries is inside the value, so a large region belongs into a `static`. With `N = 0` it only copies.
 ///
 /// # Complexity
-/// Everything but copying: O(orders · log pages) for the room; nothing is searched. Transferring a block of an order that was
-/// written out or taken back before finds its room ready, unless room is short: O(1). A lock is held for a few dozen instructions at a time.
+/// Everything but copying: O(orders · log pages) for the room; nothing is searched. A block of an order that was written out or
+/// taken back before finds its room ready, unless room is short: O(1). A lock is held for a few dozen instructions at a time.
 pub struct Region<L, B, const PAGE: usize, const N: usize> {
-    pub(super) memory: Piece<L, PAGE>,
-    pub(super) table: Locked<L, Table<B, PAGE, N>>,
+    pub(super) memory: RamRange<L, PAGE>,
+    pub(super) table: Mutex<L, Table<B, PAGE, N>>,
     id: StoreId,
 }
 
-/// The usual region: what it adopts is plain RAM too.
+/// The usual region: it takes blocks of plain RAM.
 pub type RamRegion<L, const PAGE: usize, const N: usize> = Region<L, RamBlock<PAGE>, PAGE, N>;
 
-impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, PAGE, N> {
+impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, PAGE, N> {
     /// A region without memory.
     pub const fn new(id: StoreId) -> Self {
         const { assert!(B::PAGE == PAGE, "the region's pages are as large as the blocks'") }
-        Region { memory: Piece::new(), table: Locked::new(Table::new()), id }
+        Region { memory: RamRange::new(), table: Mutex::new(Table::new()), id }
     }
 
     /// Words of metadata for a range of `bytes` bytes: about four bits a page.
     pub const fn metadata_words(bytes: usize) -> usize {
-        Piece::<L, PAGE>::words_with_away(bytes)
+        RamRange::<L, PAGE>::words_with_stored(bytes)
     }
 
-    /// Gives it its memory; returns how many bytes of it are usable. Ragged ends are trimmed. The bytes are not
-    /// touched before something is written out to them.
+    /// Adds the memory. Returns how many bytes of it are usable. Ragged ends are trimmed. The bytes are not touched before contents
+    /// are written out to them.
     ///
     /// # Errors
-    /// [`MemoryError`]; memory and metadata come back.
+    /// [`MemoryError`]; memory and metadata are handed back.
     ///
     /// # Context
     /// For start-up: linear in the metadata.
@@ -70,35 +70,35 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
         meta: &'static mut [usize],
     ) -> Result<usize, MemoryRefused> {
         if let Err(why) = self.check(memory, meta) {
-            return Err(Refused::new((memory, meta), why));
+            return Err(Refused { item: (memory, meta), why });
         }
-        let pages = self.memory.init(memory, meta, PutAway::Possible)?;
+        let pages = self.memory.init(memory, meta, KeepsStored::Yes)?;
         Ok(pages.get() * PAGE)
     }
 
-    /// Whether [`init`](Region::init) would accept these; nothing changes.
+    /// Checks whether [`init`](Region::init) would accept these; nothing changes.
     ///
     /// # Errors
-    /// What it would say.
+    /// As `init`.
     pub fn check(&self, memory: &[u8], meta: &[usize]) -> Result<(), MemoryError> {
-        let pages = self.memory.check(memory, meta, PutAway::Possible)?;
+        let pages = self.memory.check(memory, meta, KeepsStored::Yes)?;
         match pages.checked_mul(N + 1) {
             Some(values) if values <= Handle::VALUES => Ok(()),
             _ => Err(MemoryError::TooLarge),
         }
     }
 
-    /// Pages that it has in all.
+    /// All pages.
     pub fn total(&self) -> Pages {
         self.memory.pages()
     }
 
-    /// Pages adopted and not written out yet.
+    /// Pages that were transferred and are not written out yet.
     pub fn pending(&self) -> Pages {
-        self.table.with(|t| t.pending())
+        self.table.lock(|t| t.pending())
     }
 
-    /// Room for `2^order` pages; what free entries have, if there is no other.
+    /// Room for `2^order` pages; the room of free entries, if there is no other.
     fn room(&self, order: Order) -> Result<RamBlock<PAGE>, StoreError> {
         if order > Order::TEN || order.pages() > self.memory.pages() {
             return Err(self.no_room(order));
@@ -107,7 +107,7 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
             if let Some(room) = self.memory.cut(order) {
                 return Ok(room);
             }
-            match orders().find_map(|order| self.table.with(|t| t.take_room(order))) {
+            match orders().find_map(|order| self.table.lock(|t| t.take_room(order))) {
                 Some(room) => self.free(room),
                 None => return Err(self.no_room(order)),
             }
@@ -123,22 +123,22 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
         let _ = self.memory.put(room); // it was cut from there
     }
 
-    /// What is in it is stored contents.
+    /// The room has stored contents now.
     pub(super) fn keep(&self, room: RamBlock<PAGE>) {
-        let _ = self.memory.put_away(room); // it was cut from there
+        let _ = self.memory.mark_stored(room); // it was cut from there
     }
 
-    /// A free entry, and room of that order, where none is ready.
+    /// A free entry and room of that order, where none is ready.
     #[cold]
     fn entry_and_room(&self, order: Order) -> Result<(usize, RamBlock<PAGE>), StoreError> {
         let room = match self.room(order) {
             Err(StoreError::TooLarge) => return Err(StoreError::Full), // transfers don't split
             other => other?,
         };
-        if let Some(entry) = self.table.with(|t| t.take_free()) {
+        if let Some(entry) = self.table.lock(|t| t.take_free()) {
             return Ok((entry, room));
         }
-        let ready = orders().find_map(|order| self.table.with(|t| t.take_ready(order)));
+        let ready = orders().find_map(|order| self.table.lock(|t| t.take_ready(order)));
         let entry = ready.map(|(entry, other)| {
             self.free(other);
             entry
@@ -152,30 +152,30 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
         }
     }
 
-    /// The entry's block is gone: its room is ready for the next one, as long as no more than a sixteenth of the region is. The
-    /// rest joins its neighbours, so that no large room is missing for small ones, and the lowest is taken first.
+    /// The block of an entry has left: its room is ready for the next one, as long as no more than a sixteenth of the region is
+    /// ready. The rest joins its neighbours, so that no large room is missing for small ones.
     pub(super) fn keep_ready(&self, entry: usize, room: RamBlock<PAGE>) {
         let most = self.most_ready();
-        if let Err(room) = self.table.with(|t| t.put_ready(entry, room, most)) {
+        if let Err(room) = self.table.lock(|t| t.put_ready(entry, room, most)) {
             self.free(room);
         }
     }
 
-    /// Makes room of that order ready for the next block, before it comes: if it may be kept, and as much as may be kept is free
-    /// besides. (While it is on its way into an entry, nobody else finds it, so it must not be the last.)
+    /// Makes room of that order ready for the next block: if it may be kept, and as much as may be kept is free besides. (While
+    /// it moves into an entry no other call finds it, so it must not be the last.)
     pub(super) fn make_ready(&self, order: Order) {
-        let (ready, _) = self.table.with(|t| t.spare());
+        let (ready, _) = self.table.lock(|t| t.spare());
         let (most, more) = (self.most_ready(), order.pages());
         if ready + more > most || self.memory.free() < most + more {
             return;
         }
         let Some(room) = self.memory.cut(order) else { return };
-        if let Err(room) = self.table.with(|t| t.stock(room, most)) {
+        if let Err(room) = self.table.lock(|t| t.stock(room, most)) {
             self.free(room);
         }
     }
 
-    /// Pages that free entries may have.
+    /// Pages of room that free entries may keep.
     fn most_ready(&self) -> Pages {
         Pages::new(self.memory.pages().get() / 16)
     }
@@ -184,41 +184,41 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
         Handle::new(self.id, order, self.memory.index(room)? * (N + 1) + entry)
     }
 
-    /// Splits a handle's value: what it says of the table, and the page.
-    fn place(&self, handle: &Handle) -> Result<(Place, usize), StoreError> {
+    /// Splits the value of a handle: what it says of the table, and the page.
+    fn place(&self, handle: &Handle) -> Result<(StoredAt, usize), StoreError> {
         if handle.store() != self.id {
             return Err(StoreError::WrongStore);
         }
         let (page, entry) = (handle.value() / (N + 1), handle.value() % (N + 1));
         let room = self.memory.pfn(page).ok_or(StoreError::NotStored)?;
-        Ok((Place { entry, room, order: handle.order() }, page))
+        Ok((StoredAt { entry, room, order: handle.order() }, page))
     }
 
     /// The page of what is stored under a handle.
     fn stored(&self, handle: &Handle) -> Result<usize, StoreError> {
         let (place, page) = self.place(handle)?;
-        match self.table.with(|t| t.find(place)) {
-            Found::Adopted => Err(StoreError::OtherWay),
+        match self.table.lock(|t| t.find(place)) {
+            Found::Transferred => Err(StoreError::WrongKind),
             Found::Out => Err(StoreError::Busy),
-            Found::Elsewhere(_) if self.memory.is_away(page, place.order) => Ok(page),
-            // It may be that, read by somebody else meanwhile.
-            Found::Elsewhere(returned) if self.table.with(|t| t.lent_since(returned)) => {
+            Found::Elsewhere(_) if self.memory.is_stored(page, place.order) => Ok(page),
+            // It may be that, read by another call meanwhile.
+            Found::Elsewhere(returned) if self.table.lock(|t| t.lent_since(returned)) => {
                 Err(StoreError::Busy)
             }
             Found::Elsewhere(_) | Found::Foreign => Err(StoreError::NotStored),
         }
     }
 
-    /// The adopted block under a handle; `what` is asked of what is out. `None`: neither.
-    fn adopted(&self, handle: &Handle, what: Asked) -> Result<Option<B>, StoreError> {
+    /// The transferred block under a handle; `what` is noted for one that is in flight. `None`: neither.
+    fn transferred(&self, handle: &Handle, what: Asked) -> Result<Option<B>, StoreError> {
         let (place, _) = self.place(handle)?;
-        match self.table.with(|t| t.take_adopted(place, what)) {
-            Adopted::Back(Waiting { from, to, .. }) => {
+        match self.table.lock(|t| t.take_adopted(place, what)) {
+            Transferred::Back(Waiting { from, to, .. }) => {
                 self.keep_ready(place.entry, to);
                 Ok(Some(from))
             }
-            Adopted::Out => Err(StoreError::Busy),
-            Adopted::Not => Ok(None),
+            Transferred::Out => Err(StoreError::Busy),
+            Transferred::Not => Ok(None),
         }
     }
 }
@@ -227,9 +227,11 @@ fn orders() -> impl Iterator<Item = Order> {
     (0..=Order::TEN.get()).filter_map(Order::new)
 }
 
-impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<B> for Region<L, B, PAGE, N> {
+impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<B>
+    for Region<L, B, PAGE, N>
+{
     fn ids(&self) -> StoreIds {
-        self.id.only()
+        self.id.into()
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -239,42 +241,42 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<
     }
 
     fn space(&self) -> Space {
-        let (ready, adoptions) = self.table.with(|t| t.spare());
-        Space::new(self.memory.free() + ready, adoptions)
+        let (ready, transfers) = self.table.lock(|t| t.spare());
+        Space { pages: self.memory.free() + ready, transfers: transfers }
     }
 
     /// [`StoreError::Full`] and [`StoreError::Backlog`] as the type says.
-    fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
+    fn transfer(&self, block: B, _: Option<Charge>) -> Result<Handle, Refused<B, StoreError>> {
         if N == 0 {
-            return Err(Refused::new(block, StoreError::Unsupported));
+            return Err(Refused { item: block, why: StoreError::Unsupported });
         }
         let order = block.order();
-        // Room is reserved now, so that writing out can't fail for want of it.
-        let (entry, to) = match self.table.with(|t| t.take_ready(order)) {
+        // Room is reserved now, so that writing out can't fail for lack of it.
+        let (entry, to) = match self.table.lock(|t| t.take_ready(order)) {
             Some(ready) => ready,
             None => match self.entry_and_room(order) {
                 Ok(found) => found,
-                Err(why) => return Err(Refused::new(block, why)),
+                Err(why) => return Err(Refused { item: block, why }),
             },
         };
         let Some(handle) = self.handle(&to, order, entry) else {
             self.keep_ready(entry, to);
-            return Err(Refused::new(block, StoreError::Full)); // `check` sees to it that there is one
+            return Err(Refused { item: block, why: StoreError::Full }); // `check` sees to it that there is one
         };
-        self.table.with(|t| t.adopt(entry, Waiting { from: block, to, at: 0 }));
+        self.table.lock(|t| t.adopt(entry, Waiting { from: block, to, at: 0 }));
         Ok(handle)
     }
 
     fn take_back(&self, handle: Handle, _: Context) -> Result<B, Refused<Handle, StoreError>> {
-        let why = match self.adopted(&handle, Asked::Back) {
+        let why = match self.transferred(&handle, Asked::Back) {
             Ok(Some(block)) => return Ok(block),
-            Ok(None) => self.stored(&handle).map_or_else(|why| why, |_| StoreError::OtherWay),
+            Ok(None) => self.stored(&handle).map_or_else(|why| why, |_| StoreError::WrongKind),
             Err(why) => why,
         };
-        Err(Refused::new(handle, why))
+        Err(Refused { item: handle, why })
     }
 
-    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
+    fn save(&self, block: &B, order: Order, _: Option<Charge>, cx: Context) -> Result<Handle, StoreError> {
         if !cx.contains(Context::MAY_BLOCK) {
             return Err(StoreError::Context);
         }
@@ -283,10 +285,10 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<
         }
         let mut room = Room::new(self, self.room(order)?, AtEnd::Free);
         let wanted = room.block.as_ref().map_or(0, |to| to.len());
-        let copied = room.block.as_mut().map_or(0, |to| block.copy_out(0, to));
+        let copied = room.block.as_mut().map_or(0, |to| block.read_at(0, to));
         match room.block.as_ref().and_then(|to| self.handle(to, order, N)) {
             Some(handle) if copied == wanted => {
-                room.at_end = AtEnd::Keep;
+                room.at_end = AtEnd::Store;
                 Ok(handle)
             }
             _ => Err(StoreError::Io), // a block that gave less than it has: nothing of it is kept
@@ -298,42 +300,42 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<
             return Err(StoreError::Context);
         }
         let page = self.stored(handle)?;
-        self.table.with(|t| t.lend()); // before it can't be found: who looks for it meanwhile hears that it is busy
-        let Some(from) = self.memory.fetch(page, handle.order()) else {
-            self.table.with(|t| t.give_back());
+        self.table.lock(|t| t.lend()); // before it can't be found: who looks for it meanwhile hears that it is busy
+        let Some(from) = self.memory.take_stored(page, handle.order()) else {
+            self.table.lock(|t| t.give_back());
             return Err(StoreError::Busy);
         };
         let room = Room::new(self, from, AtEnd::Return);
         let bytes = room.block.as_deref().unwrap_or_default();
-        let copied = block.copy_in(at.get().saturating_mul(PAGE), bytes);
+        let copied = block.write_at(at.get().saturating_mul(PAGE), bytes);
         if copied == bytes.len() { Ok(()) } else { Err(StoreError::TooLarge) }
     }
 
     fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
         let page = match self.stored(&handle) {
             Ok(page) => page,
-            Err(why) => return Err(Refused::new(handle, why)),
+            Err(why) => return Err(Refused { item: handle, why }),
         };
-        match self.memory.fetch(page, handle.order()).map(OwnedBlock::split) {
+        match self.memory.take_stored(page, handle.order()).map(OwnedBlock::split) {
             Some(Ok((lower, upper))) => {
                 let order = lower.order();
                 let both = self.handle(&lower, order, N).zip(self.handle(&upper, order, N));
                 self.keep(lower);
                 self.keep(upper);
-                both.ok_or(Refused::new(handle, StoreError::Io)) // every page has a number
+                both.ok_or(Refused { item: handle, why: StoreError::Io }) // every page has a number
             }
             Some(Err(page)) => {
                 self.keep(page);
-                Err(Refused::new(handle, StoreError::TooLarge))
+                Err(Refused { item: handle, why: StoreError::TooLarge })
             }
-            None => Err(Refused::new(handle, StoreError::Busy)),
+            None => Err(Refused { item: handle, why: StoreError::Busy }),
         }
     }
 
     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
-        let why = match self.adopted(&handle, Asked::Drop) {
+        let why = match self.transferred(&handle, Asked::Drop) {
             Ok(None) => match self.stored(&handle) {
-                Ok(page) => match self.memory.fetch(page, handle.order()) {
+                Ok(page) => match self.memory.take_stored(page, handle.order()) {
                     Some(room) => {
                         self.free(room);
                         return Ok(None);
@@ -342,21 +344,21 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<
                 },
                 Err(why) => why,
             },
-            Ok(adopted) => return Ok(adopted),
-            Err(StoreError::Busy) => return Ok(None), // it goes home when the engine is done with it
+            Ok(transferred) => return Ok(transferred),
+            Err(StoreError::Busy) => return Ok(None), // it is freed when the engine is done with it
             Err(why) => why,
         };
-        Err(Refused::new(handle, why))
+        Err(Refused { item: handle, why })
     }
 
-    /// Writes out with the CPU where `cx` permits to take that long; else it only counts.
-    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
+    /// Writes out with the CPU where `cx` permits what takes so long; else it only counts.
+    fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(B)) -> Settled {
         let mut settled = Settled::default();
         if cx.contains(Context::MAY_BLOCK) && budget > Pages::ZERO {
             let mut freed = Pages::ZERO;
             let done = self.write_out_bytes(budget.get().saturating_mul(PAGE), &mut |block: B| {
-                freed += block.pages();
-                home(block);
+                freed += block.order().pages();
+                owner(block);
             });
             settled.written = Pages::new(done.bytes.div_ceil(PAGE));
             settled.freed = freed;
@@ -367,43 +369,43 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<
     }
 }
 
-/// Room of the region that is in use outside the lock; it goes back even if a block's own code panics.
-struct Room<'r, L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> {
+/// Room of the region that is in use outside of the lock; it is returned even if the block's own code panics.
+struct Room<'r, L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> {
     region: &'r Region<L, B, PAGE, N>,
     block: Option<RamBlock<PAGE>>,
     at_end: AtEnd,
 }
 
 enum AtEnd {
-    /// It becomes stored contents.
-    Keep,
-    /// It is stored contents that were lent.
+    /// It has stored contents now.
+    Store,
+    /// It has stored contents that were lent.
     Return,
     /// It is free.
     Free,
 }
 
-impl<'r, L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Room<'r, L, B, PAGE, N> {
+impl<'r, L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Room<'r, L, B, PAGE, N> {
     fn new(region: &'r Region<L, B, PAGE, N>, block: RamBlock<PAGE>, at_end: AtEnd) -> Self {
         Room { region, block: Some(block), at_end }
     }
 }
 
-impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Drop for Room<'_, L, B, PAGE, N> {
+impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Drop for Room<'_, L, B, PAGE, N> {
     fn drop(&mut self) {
         let Some(block) = self.block.take() else { return };
         match self.at_end {
-            AtEnd::Keep => self.region.keep(block),
+            AtEnd::Store => self.region.keep(block),
             AtEnd::Return => {
                 self.region.keep(block);
-                self.region.table.with(|t| t.give_back());
+                self.region.table.lock(|t| t.give_back());
             }
             AtEnd::Free => self.region.free(block),
         }
     }
 }
 
-impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> fmt::Debug for Region<L, B, PAGE, N> {
+impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> fmt::Debug for Region<L, B, PAGE, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let space = self.space();
         f.debug_struct("Region")
@@ -411,13 +413,13 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> fmt::Debug fo
             .field("total", &self.total())
             .field("free", &space.pages)
             .field("pending", &self.pending())
-            .field("adoptions", &space.adoptions)
+            .field("transfers", &space.transfers)
             .finish()
     }
 }
 
 #[cfg(feature = "defmt")]
-impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> defmt::Format for Region<L, B, PAGE, N> {
+impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> defmt::Format for Region<L, B, PAGE, N> {
     fn format(&self, f: defmt::Formatter<'_>) {
         let (space, total) = (self.space(), self.total().get());
         defmt::write!(f, "Region({}, {=usize} of {=usize} pages free, ", self.id, space.pages.get(), total);
@@ -425,7 +427,7 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> defmt::Format
             f,
             "{=usize} pending, room for {=usize} blocks)",
             self.pending().get(),
-            space.adoptions
+            space.transfers
         );
     }
 }

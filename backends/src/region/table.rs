@@ -1,19 +1,19 @@
-//! What the region knows of the blocks that it adopted, behind its lock: one step each, none with a loop.
+//! What the region knows of transferred blocks, behind its lock: one step for each call, none with a loop.
 //!
-//! A handle's value is `page · (N + 1) + entry`: the page of the region that is reserved for the contents, and the
-//! entry of the adopted block, `N` for none. An entry whose reserved page is not that one belongs to somebody else
-//! by now: then the contents have been written out to the page. So adopted blocks are bounded by the table, stored
-//! ones only by the memory, and neither is ever searched for.
+//! A handle's value is `page · (N + 1) + entry`: the page of the region that is reserved for the contents, and the entry of the
+//! transferred block, `N` for none. If the reserved page of an entry is another one, the entry is in use for another block,
+//! and the contents have been written out to the page. So transferred blocks are bounded by the table, stored ones only by
+//! the memory, and neither is searched for.
 //!
-//! A free entry may have room already, of the order that was last adopted there: so the next such block is adopted without
-//! looking for any. When room is short, it is taken from there.
+//! A free entry may keep room of the order that it had last, so the next such block needs no search. When room is short, it is
+//! taken from there.
 
 use super::list::Lists;
-use crate::RamBlock;
+use crate::ram::RamBlock;
 use core::mem::replace;
 use forebay::{Order, OwnedBlock, Pages, Pfn};
 
-/// A block that was adopted and waits: where it will go, and how much of it is there already.
+/// A transferred block that waits: where it will go, and how much of it is copied already.
 pub(super) struct Waiting<B, const PAGE: usize> {
     pub(super) from: B,
     pub(super) to: RamBlock<PAGE>,
@@ -22,15 +22,15 @@ pub(super) struct Waiting<B, const PAGE: usize> {
 }
 
 enum Entry<B, const PAGE: usize> {
-    /// In the list of free ones, or in somebody's hands.
+    /// In the list of free entries, or taken by a call.
     Free,
-    /// As `Free`, and here is room, in the list of its order.
+    /// As `Free`, with room, in the list of its order.
     Ready(RamBlock<PAGE>),
-    /// In the list of those that wait.
+    /// In the list of waiting entries.
     Waiting(Waiting<B, PAGE>),
-    /// As `Waiting`, but somebody asked for it while it was out: the next write-out passes over it once.
+    /// As `Waiting`, but a recall failed while it was in flight: the next write-out skips it once.
     Wanted(Waiting<B, PAGE>),
-    /// With the engine, or being copied by the CPU.
+    /// In flight: with the engine, or being copied by the CPU.
     Out {
         /// The first frame of its room.
         room: Pfn,
@@ -39,11 +39,11 @@ enum Entry<B, const PAGE: usize> {
     },
 }
 
-/// What happened to a block while it was out.
+/// What was asked of a block while it was in flight.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked {
     Nothing,
-    /// Somebody wanted to take it back.
+    /// It was recalled.
     Back,
     /// It was discarded.
     Drop,
@@ -52,23 +52,23 @@ pub(super) enum Asked {
 /// What may be written out next.
 pub(super) enum Next<B, const PAGE: usize> {
     Out(usize, Waiting<B, PAGE>),
-    /// The oldest is wanted by somebody, who has his chance now.
+    /// The oldest block was recalled, and is still here: it stays this time, so that it can be taken back.
     PassedOver,
     Nothing,
 }
 
-/// What became of a block that was out and is not copied to its end.
+/// What became of a block that was in flight and is not copied to its end.
 pub(super) enum Back<B, const PAGE: usize> {
     /// It was discarded meanwhile.
     Dropped(Waiting<B, PAGE>),
     Waits,
-    /// Waits, and somebody asked for it.
+    /// It waits, and was recalled.
     Wanted,
 }
 
-/// An entry and the room that a handle says, as frames.
+/// The entry and the room that a handle names, as frames.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct StoredAt {
     pub(super) entry: usize,
     pub(super) room: Pfn,
     pub(super) order: Order,
@@ -76,19 +76,19 @@ pub(super) struct Place {
 
 /// What is under a handle.
 pub(super) enum Found {
-    Adopted,
+    Transferred,
     Out,
-    /// No such entry: it may be stored. So many readings of stored blocks have ended.
+    /// No such entry: it may be stored. The number of reads of stored blocks that have ended.
     Elsewhere(usize),
-    /// The room is of another order, or what is there was discarded.
+    /// The room is of another order, or its contents were discarded.
     Foreign,
 }
 
-/// What is under a handle, for one who wants the block.
-pub(super) enum Adopted<B, const PAGE: usize> {
-    /// This; its entry is the caller's.
+/// What is under a handle, for a call that takes the block.
+pub(super) enum Transferred<B, const PAGE: usize> {
+    /// This block; its entry is the caller's.
     Back(Waiting<B, PAGE>),
-    /// It is out, and was told.
+    /// It is in flight, and was told.
     Out,
     Not,
 }
@@ -97,10 +97,10 @@ pub(super) struct Table<B, const PAGE: usize, const N: usize> {
     entries: [Entry<B, PAGE>; N],
     lists: Lists<N>,
     pending: Pages,
-    /// Of the entries that are ready.
+    /// Pages of room of the entries that are ready.
     ready: Pages,
-    adoptions: usize,
-    /// Readings of stored blocks, outside the lock, that have begun, and that have ended. Both wrap.
+    transfers: usize,
+    /// Reads of stored blocks outside of the lock: how many have begun, and how many have ended. Both wrap.
     lent: usize,
     returned: usize,
 }
@@ -112,20 +112,20 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
             lists: Lists::new(),
             pending: Pages::ZERO,
             ready: Pages::ZERO,
-            adoptions: N,
+            transfers: N,
             lent: 0,
             returned: 0,
         }
     }
 
-    /// Adopted, not written out yet.
+    /// Transferred, and not written out yet.
     pub(super) fn pending(&self) -> Pages {
         self.pending
     }
 
-    /// Pages of room that free entries have, and how many entries are free.
+    /// Pages of room that free entries have, and the number of free entries.
     pub(super) fn spare(&self) -> (Pages, usize) {
-        (self.ready, self.adoptions)
+        (self.ready, self.transfers)
     }
 
     /// A free entry with room of that order.
@@ -135,7 +135,7 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         match replace(place, Entry::Free) {
             Entry::Ready(room) => {
                 self.ready -= order.pages();
-                self.adoptions -= 1;
+                self.transfers -= 1;
                 Some((entry, room))
             }
             other => {
@@ -155,24 +155,24 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
     /// A free entry without room.
     pub(super) fn take_free(&mut self) -> Option<usize> {
         let entry = self.lists.take_free()?;
-        self.adoptions -= 1;
+        self.transfers -= 1;
         Some(entry)
     }
 
-    /// An entry that was taken, or whose block is gone, is free.
+    /// Frees an entry that was taken, or whose block has left.
     pub(super) fn put_free(&mut self, entry: usize) {
         self.lists.put_free(entry);
-        self.adoptions += 1;
+        self.transfers += 1;
     }
 
-    /// The same with room, if there are no more than `most` pages of that then; else it comes back.
+    /// The same with room, if no more than `most` pages of room are kept then; else the room is handed back.
     pub(super) fn put_ready(
         &mut self,
         entry: usize,
         room: RamBlock<PAGE>,
         most: Pages,
     ) -> Result<(), RamBlock<PAGE>> {
-        let (order, ready) = (room.order(), self.ready + room.pages());
+        let (order, ready) = (room.order(), self.ready + room.order().pages());
         if ready > most {
             self.put_free(entry);
             return Err(room);
@@ -180,11 +180,11 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         self.set(entry, Entry::Ready(room));
         self.lists.put_ready(order, entry);
         self.ready = ready;
-        self.adoptions += 1;
+        self.transfers += 1;
         Ok(())
     }
 
-    /// A free entry without room gets some; if there is none, or there are more than `most` pages of room then, it comes back.
+    /// Gives a free entry room. Hands it back if there is no such entry, or more than `most` pages would be kept then.
     pub(super) fn stock(&mut self, room: RamBlock<PAGE>, most: Pages) -> Result<(), RamBlock<PAGE>> {
         match self.take_free() {
             Some(entry) => self.put_ready(entry, room, most),
@@ -192,16 +192,16 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         }
     }
 
-    /// A block in an entry that was taken: it waits.
+    /// Puts a block into an entry that was taken: it waits.
     pub(super) fn adopt(&mut self, entry: usize, waiting: Waiting<B, PAGE>) {
-        self.pending += waiting.to.pages();
+        self.pending += waiting.to.order().pages();
         self.set(entry, Entry::Waiting(waiting));
         self.lists.wait_last(entry);
     }
 
-    pub(super) fn find(&self, at: Place) -> Found {
+    pub(super) fn find(&self, at: StoredAt) -> Found {
         let (room, order, found) = match self.entries.get(at.entry) {
-            Some(Entry::Waiting(w) | Entry::Wanted(w)) => (w.to.pfn(), w.to.order(), Found::Adopted),
+            Some(Entry::Waiting(w) | Entry::Wanted(w)) => (w.to.pfn(), w.to.order(), Found::Transferred),
             Some(Entry::Out { room, order, asked: Asked::Drop }) => (*room, *order, Found::Foreign),
             Some(Entry::Out { room, order, .. }) => (*room, *order, Found::Out),
             _ => return Found::Elsewhere(self.returned),
@@ -215,45 +215,45 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         }
     }
 
-    /// The adopted block that is there; or says to what is out what shall become of it.
-    pub(super) fn take_adopted(&mut self, at: Place, what: Asked) -> Adopted<B, PAGE> {
-        let Some(place) = self.entries.get_mut(at.entry) else { return Adopted::Not };
+    /// Takes the transferred block that is there; or notes what is asked of one that is in flight.
+    pub(super) fn take_adopted(&mut self, at: StoredAt, what: Asked) -> Transferred<B, PAGE> {
+        let Some(place) = self.entries.get_mut(at.entry) else { return Transferred::Not };
         if let Entry::Out { room, order, asked } = place {
             if *room != at.room || *order != at.order || *asked == Asked::Drop {
-                return Adopted::Not;
+                return Transferred::Not;
             }
             *asked = what;
-            return Adopted::Out;
+            return Transferred::Out;
         }
         match replace(place, Entry::Free) {
             Entry::Waiting(w) | Entry::Wanted(w) if w.to.pfn() == at.room && w.to.order() == at.order => {
                 self.lists.leave_waiting(at.entry);
                 self.pending -= at.order.pages();
-                Adopted::Back(w)
+                Transferred::Back(w)
             }
             other => {
                 *place = other;
-                Adopted::Not
+                Transferred::Not
             }
         }
     }
 
-    /// A stored block is about to be read outside the lock.
+    /// A stored block is about to be read outside of the lock.
     pub(super) fn lend(&mut self) {
         self.lent = self.lent.wrapping_add(1);
     }
 
-    /// It is stored again.
+    /// The read has ended.
     pub(super) fn give_back(&mut self) {
         self.returned = self.returned.wrapping_add(1);
     }
 
-    /// Whether any stored block was being read at some moment since so many readings had ended.
+    /// Whether any stored block was being read since this many reads had ended.
     pub(super) fn lent_since(&self, returned: usize) -> bool {
         self.lent != returned
     }
 
-    /// The block that waits longest goes out, unless somebody asked for it: then it goes to the end instead.
+    /// Sends out the block that waits longest. One that was recalled without success goes to the end instead, once.
     pub(super) fn send_out(&mut self) -> Next<B, PAGE> {
         let Some(entry) = self.lists.take_waiting() else { return Next::Nothing };
         let Some(place) = self.entries.get_mut(entry) else { return Next::Nothing };
@@ -275,7 +275,7 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         }
     }
 
-    /// What was out is stored, and its entry is free: what was asked of it meanwhile.
+    /// A block in flight is stored, and its entry is free: what was asked of it meanwhile.
     pub(super) fn leave(&mut self, entry: usize) -> Asked {
         match self.entries.get_mut(entry) {
             Some(place @ Entry::Out { .. }) => match replace(place, Entry::Free) {
@@ -290,8 +290,7 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         }
     }
 
-    /// A block that was out and was copied only in part, from byte `began` on. If it was discarded, its entry is the
-    /// caller's.
+    /// A block in flight was copied only in part, from byte `began` on. If it was discarded, its entry is the caller's.
     pub(super) fn come_back(
         &mut self,
         entry: usize,
@@ -305,7 +304,7 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         let moved = waiting.at > began;
         match asked {
             Asked::Drop => {
-                self.pending -= waiting.to.pages();
+                self.pending -= waiting.to.order().pages();
                 self.set(entry, Entry::Free);
                 Back::Dropped(waiting)
             }
@@ -326,7 +325,7 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         }
     }
 
-    /// Whether room and an entry belong together as something that is out.
+    /// Whether room and entry belong together, and are in flight.
     pub(super) fn is_out(&self, entry: usize, to: Pfn) -> bool {
         matches!(self.entries.get(entry), Some(Entry::Out { room, .. }) if *room == to)
     }

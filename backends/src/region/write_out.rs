@@ -1,10 +1,10 @@
-//! Moving adopted blocks into the region, a bounded piece at a time.
+//! Writing out transferred blocks to the region, a bounded part at a time.
 
 use super::engine::{CopyEngine, Job};
 use super::store::Region;
 use super::table::{Asked, Back, Next, Table, Waiting};
 use core::task::Poll;
-use forebay::{OwnedBlock, RawLock};
+use forebay::{OwnedBlock, sync::RawMutex};
 
 /// How far a write-out by the CPU came.
 pub(super) struct Progress {
@@ -13,44 +13,43 @@ pub(super) struct Progress {
     pub(super) stuck: bool,
 }
 
-impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, PAGE, N> {
-    /// Takes what the engine finished, and starts the next piece of at most `max_bytes` bytes (0 counts as 1). The
-    /// block that waits longest comes first (with one engine), unless somebody asked for it in vain while the engine
-    /// had it: then it goes to the end, once, so that he gets it. A piece may end inside a block. Frames of finished
-    /// blocks go to `home`.
+impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, PAGE, N> {
+    /// Collects what the engine finished, and starts the next part of at most `max_bytes` bytes (0 counts as 1). Oldest first; a
+    /// block whose recall failed while in flight is requeued last, once. A part may end inside a block. Finished blocks go to
+    /// `owner`.
     ///
     /// `Pending`: the engine is at work, or there is more to do; call again. `Ready(Ok)`: nothing waits.
     ///
     /// # Errors
-    /// The engine also serves another region, and gave back a job of that: it is returned, for the other's
-    /// [`finish`](Region::finish).
+    /// The engine also serves another region, and handed back a job of that: it is returned, for [`finish`](Region::finish) of the
+    /// other.
     ///
     /// # Context
-    /// Copies nothing itself, so it is fit for an interrupt if the engine's two calls and `home` are. O(orders · log
-    /// pages): at the end of a block it looks for room for the next one.
+    /// Copies nothing itself, so it is fit for an interrupt if the engine's two calls and `owner` are. O(orders · log pages): at
+    /// the end of a block it looks for room for the next one.
     pub fn write_out(
         &self,
         engine: &mut impl CopyEngine<B, PAGE>,
         max_bytes: usize,
-        home: &mut dyn FnMut(B),
+        owner: &mut dyn FnMut(B),
     ) -> Poll<Result<(), Job<B, PAGE>>> {
         match engine.poll() {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Some(job)) => {
-                if let Err(foreign) = self.finish(job, home) {
+                if let Err(foreign) = self.finish(job, owner) {
                     return Poll::Ready(Err(foreign));
                 }
             }
             Poll::Ready(None) => {}
         }
-        match self.table.with(Table::send_out) {
+        match self.table.lock(Table::send_out) {
             Next::Out(entry, waiting) => engine.start(piece(entry, waiting, max_bytes)),
             Next::PassedOver => return Poll::Pending,
             Next::Nothing => return Poll::Ready(Ok(())),
         }
-        // An engine that copies at once has nothing to keep: so it may be made for this one call.
+        // An engine that copies at once keeps nothing: so it may be made for this one call.
         match engine.poll() {
-            Poll::Ready(Some(job)) => match self.finish(job, home) {
+            Poll::Ready(Some(job)) => match self.finish(job, owner) {
                 Ok(()) => Poll::Pending,
                 Err(foreign) => Poll::Ready(Err(foreign)),
             },
@@ -58,31 +57,31 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
         }
     }
 
-    /// Takes back a job that is done, or as far as it was done. What it did not copy stays pending.
+    /// Collects a job that is done, or as far as it was done. What it did not copy stays pending.
     ///
     /// # Errors
-    /// The job, if it is of another region.
+    /// The job, if it belongs to another region.
     ///
     /// # Context
     /// As [`write_out`](Region::write_out), without the engine.
-    pub fn finish(&self, job: Job<B, PAGE>, home: &mut dyn FnMut(B)) -> Result<(), Job<B, PAGE>> {
-        self.take_in(job, home).map(|_| ())
+    pub fn finish(&self, job: Job<B, PAGE>, owner: &mut dyn FnMut(B)) -> Result<(), Job<B, PAGE>> {
+        self.take_in(job, owner).map(|_| ())
     }
 
-    /// Writes out up to `max_bytes` bytes with the CPU; returns how many. It may end inside a block, and does end at
-    /// one that somebody asked for while it was being copied.
+    /// Writes out up to `max_bytes` bytes with the CPU. Returns how many. It may end inside a block, and ends at a block that was
+    /// recalled while it was copied.
     ///
     /// # Context
     /// Linear in `max_bytes`; no lock is held while it copies.
-    pub fn write_out_now(&self, max_bytes: usize, home: &mut dyn FnMut(B)) -> usize {
-        self.write_out_bytes(max_bytes, home).bytes
+    pub fn write_out_now(&self, max_bytes: usize, owner: &mut dyn FnMut(B)) -> usize {
+        self.write_out_bytes(max_bytes, owner).bytes
     }
 
-    pub(super) fn write_out_bytes(&self, max_bytes: usize, home: &mut dyn FnMut(B)) -> Progress {
+    pub(super) fn write_out_bytes(&self, max_bytes: usize, owner: &mut dyn FnMut(B)) -> Progress {
         let mut done = Progress { bytes: 0, stuck: false };
         let mut first_stuck = None;
         while done.bytes < max_bytes {
-            let job = match self.table.with(Table::send_out) {
+            let job = match self.table.lock(Table::send_out) {
                 Next::Out(entry, waiting) => piece(entry, waiting, max_bytes - done.bytes),
                 Next::PassedOver => continue, // at most once for each that was asked for before
                 Next::Nothing => break,
@@ -92,7 +91,7 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
             hand.job.iter_mut().for_each(Job::copy);
             let Some(job) = hand.job.take() else { break };
             let copied = job.len;
-            let wanted = matches!(self.take_in(job, home), Ok(Came::Wanted));
+            let wanted = matches!(self.take_in(job, owner), Ok(Came::Wanted));
             done.bytes += copied;
             if copied == 0 {
                 done.stuck = true; // it waits behind the others now
@@ -108,29 +107,29 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
         done
     }
 
-    fn take_in(&self, job: Job<B, PAGE>, home: &mut dyn FnMut(B)) -> Result<Came, Job<B, PAGE>> {
-        if !self.table.with(|t| t.is_out(job.entry, job.to.pfn())) {
+    fn take_in(&self, job: Job<B, PAGE>, owner: &mut dyn FnMut(B)) -> Result<Came, Job<B, PAGE>> {
+        if !self.table.lock(|t| t.is_out(job.entry, job.to.pfn())) {
             return Err(job);
         }
         let Job { from, to, at, len, entry } = job;
         let (order, end) = (to.order(), at + len);
         if end < to.len() {
-            match self.table.with(|t| t.come_back(entry, Waiting { from, to, at: end }, at)) {
+            match self.table.lock(|t| t.come_back(entry, Waiting { from, to, at: end }, at)) {
                 Back::Waits => return Ok(Came::Unwanted),
                 Back::Wanted => return Ok(Came::Wanted),
                 Back::Dropped(Waiting { from, to, .. }) => {
                     self.keep_ready(entry, to);
-                    home(from);
+                    owner(from);
                 }
             }
             return Ok(Came::Unwanted);
         }
-        // It is stored before it leaves its entry, so that there is no moment when it can't be found.
+        // It is stored before it leaves its entry, so it is found at every moment.
         let page = self.memory.index(&to);
         self.keep(to);
-        let dropped = self.table.with(|t| t.leave(entry)) == Asked::Drop;
-        home(from);
-        match page.filter(|_| dropped).and_then(|page| self.memory.fetch(page, order)) {
+        let dropped = self.table.lock(|t| t.leave(entry)) == Asked::Drop;
+        owner(from);
+        match page.filter(|_| dropped).and_then(|page| self.memory.take_stored(page, order)) {
             Some(room) => self.free(room),
             None => self.make_ready(order),
         }
@@ -139,12 +138,12 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, 
 }
 
 /// A job that waits again, as if nothing of it had been copied, if the block's own code panics.
-struct InHand<'r, L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> {
+struct InHand<'r, L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> {
     region: &'r Region<L, B, PAGE, N>,
     job: Option<Job<B, PAGE>>,
 }
 
-impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Drop for InHand<'_, L, B, PAGE, N> {
+impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Drop for InHand<'_, L, B, PAGE, N> {
     fn drop(&mut self) {
         if let Some(mut job) = self.job.take() {
             job.fell_short(0);
@@ -153,7 +152,7 @@ impl<L: RawLock, B: OwnedBlock, const PAGE: usize, const N: usize> Drop for InHa
     }
 }
 
-/// Whether somebody asked for a block while it was out.
+/// Whether a block was recalled while it was in flight.
 enum Came {
     Wanted,
     Unwanted,

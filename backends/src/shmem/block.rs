@@ -1,29 +1,29 @@
-//! The arena's block: an address in its window, with volatile copies.
+//! The arena's block: an address in its mapping, with volatile copies.
 #![allow(unsafe_code)]
 
 use super::Arena;
 use super::ledger::Resident;
 use super::process::Process;
-use super::sys::Window;
+use super::sys::Mapping;
 use core::fmt;
 use core::num::NonZeroUsize;
 use core::ptr::NonNull;
-use forebay::{Order, OwnedBlock, Pfn, RawLock};
+use forebay::{Order, OwnedBlock, Pfn, sync::RawMutex};
 
-/// `2^order` pages of an [`Arena`], which a guest, a device or another process may write meanwhile: so
-/// there are no references to its bytes, only volatile copies.
+/// `2^order` pages of an [`Arena`], which a guest, a device or another process may write at any time: so there are no references to
+/// its bytes, only volatile copies.
 ///
-/// One word, as is an `Option` of it. Its [`pfn`](OwnedBlock::pfn) is its address in units of `PAGE`; where it is in the
-/// memfd, [`Arena::offset`] says. Which physical frames it has is the kernel's affair; they may
-/// change, and are contiguous only within a huge page ([`Folio`](super::Folio)).
+/// One word, and so is an `Option` of it. Its [`pfn`](OwnedBlock::pfn) is its address in units of `PAGE`; [`Arena::offset`] says where
+/// it is in the memfd. The kernel chooses its physical frames; they may change, and are contiguous only within a huge page
+/// ([`Folio`](super::Folio)).
 ///
 /// In a child after a fork it has no bytes: copies return 0.
 ///
 /// # Invariants
-/// - The address is aligned to the block's size and lies, with all of the block, in the first window of an arena of the
-///   process in the tag. The low bits, which alignment leaves free, are that tag: order, freshness, process.
-/// - That window stays mapped as long as the block exists: the arena's ledger counts its pages as resident, and an arena
-///   that is dropped while it counts any leaves its windows mapped.
+/// - The address is aligned to the block's size and lies, with all of the block, in the first mapping of an arena of the process
+///   in the tag. The low bits, which alignment leaves free, are that tag: order, freshness, process.
+/// - That mapping exists as long as the block: the arena's ledger counts its pages as resident, and an arena that is dropped
+///   while it counts any leaves its mappings.
 pub struct ArenaBlock<const PAGE: usize>(NonNull<u8>);
 
 const ORDER: usize = 15;
@@ -34,13 +34,13 @@ const TAG: usize = (1 << 12) - 1;
 /// Whether a block may have old bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Contents {
-    /// Zeros: nobody had these pages since the kernel gave them.
+    /// Zeros: the pages had no owner since the kernel gave them.
     Fresh,
-    /// Whatever they are.
+    /// Arbitrary.
     Any,
 }
 
-// SAFETY: it owns its pages, and reaches them by volatile copies from whichever thread has it.
+// SAFETY: it owns its pages, and reaches them by volatile copies from any thread.
 unsafe impl<const PAGE: usize> Send for ArenaBlock<PAGE> {}
 // SAFETY: a shared reference only reads, volatile.
 unsafe impl<const PAGE: usize> Sync for ArenaBlock<PAGE> {}
@@ -77,7 +77,7 @@ impl<const PAGE: usize> ArenaBlock<PAGE> {
         if self.tag() & FRESH != 0 { Contents::Fresh } else { Contents::Any }
     }
 
-    /// The process that it belongs to, if this is it.
+    /// Its process, if that is this one.
     pub(super) fn is_here(&self) -> bool {
         Process::is_here((self.tag() >> PROCESS) as u8)
     }
@@ -95,7 +95,7 @@ impl<const PAGE: usize> ArenaBlock<PAGE> {
         ArenaBlock(NonNull::new(tagged).unwrap_or(self.0))
     }
 
-    /// How many of `len` bytes from `at` on are the block's, if they can be reached.
+    /// How many of `len` bytes from `at` on belong to the block, if they can be reached.
     fn reach(&self, at: usize, len: usize) -> usize {
         if self.is_here() { self.bytes().saturating_sub(at).min(len) } else { 0 }
     }
@@ -105,7 +105,7 @@ impl<const PAGE: usize> OwnedBlock for ArenaBlock<PAGE> {
     const PAGE: usize = PAGE;
 
     fn pfn(&self) -> Pfn {
-        Pfn::new(self.base().addr().get() / PAGE)
+        Pfn(self.base().addr().get() / PAGE)
     }
 
     fn order(&self) -> Order {
@@ -117,7 +117,7 @@ impl<const PAGE: usize> OwnedBlock for ArenaBlock<PAGE> {
         Ok((self.cut(0, order), self.cut(PAGE << order.get(), order)))
     }
 
-    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
+    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
         let n = self.reach(at, to.len());
         let Some(to) = to.get_mut(..n) else { return 0 };
         // SAFETY: `reach` keeps `at + n` inside the block, which is mapped; invariant of the type.
@@ -125,7 +125,7 @@ impl<const PAGE: usize> OwnedBlock for ArenaBlock<PAGE> {
         n
     }
 
-    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
+    fn write_at(&mut self, at: usize, from: &[u8]) -> usize {
         let n = self.reach(at, from.len());
         let Some(from) = from.get(..n) else { return 0 };
         self.0 = self.0.map_addr(|a| NonZeroUsize::new(a.get() & !FRESH).unwrap_or(a));
@@ -134,11 +134,11 @@ impl<const PAGE: usize> OwnedBlock for ArenaBlock<PAGE> {
         n
     }
 
-    /// Whatever it is thought to contain: others may have written it.
+    /// Zeroes it whatever the tag says: others may have written it.
     fn zero(&mut self) {
         let mut at = 0;
         while at < self.bytes() {
-            match self.copy_in(at, &[0; 4096]) {
+            match self.write_at(at, &[0; 4096]) {
                 0 => return,
                 n => at += n,
             }
@@ -146,25 +146,24 @@ impl<const PAGE: usize> OwnedBlock for ArenaBlock<PAGE> {
     }
 }
 
-impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
-    /// The block of these pages, which this arena's ledger has given out.
+impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
+    /// The block of these pages, which the ledger of this arena has given out.
     pub(super) fn block(&self, pages: Resident) -> ArenaBlock<PAGE> {
-        let at = pages.pfn.get() * PAGE - self.window.base().addr().get();
-        // SAFETY: the ledger's frames are those of the first window, an invariant of `Arena`, and it has aligned
-        // blocks only. A `Resident` is proof that the ledger counts the pages, and it does so until it gets one for
-        // them back.
-        unsafe { ArenaBlock::new(self.window.base().add(at), &pages, self.process) }
+        let at = pages.pfn.0 * PAGE - self.mapping.base().addr().get();
+        // SAFETY: the frames of the ledger are those of the first mapping, an invariant of `Arena`, and it has aligned blocks
+        // only. A `Resident` is proof that the ledger counts the pages, and it does so until it gets one for them back.
+        unsafe { ArenaBlock::new(self.mapping.base().add(at), &pages, self.process) }
     }
 }
 
-impl<const PAGE: usize, L: RawLock> Drop for Arena<PAGE, L> {
-    /// Keeps the last invariant of [`ArenaBlock`]. In a child the windows are not mapped, and something else may be
-    /// there.
+impl<const PAGE: usize, L: RawMutex> Drop for Arena<PAGE, L> {
+    /// Keeps the last invariant of [`ArenaBlock`]. In a child the mappings do not exist, and something else may be at their
+    /// addresses.
     fn drop(&mut self) {
         let child = !Process::is_here(self.process.bits());
-        if child || self.ledger.get_mut().sums().resident > 0 {
-            self.window.forget();
-            self.aliases.iter_mut().for_each(Window::forget);
+        if child || self.ledger.lock(|l| l.sums()).resident > 0 {
+            self.mapping.forget();
+            self.aliases.iter_mut().for_each(Mapping::forget);
         }
     }
 }

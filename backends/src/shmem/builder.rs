@@ -3,39 +3,42 @@
 use super::block::Contents;
 use super::folio::{Folio, FolioScan};
 use super::headroom::Headroom;
+use super::host::{Features, HostReport, HugePages};
 use super::ledger::Ledger;
 use super::lock::OsLock;
 use super::process::Process;
-use super::surroundings::{Features, HugePages, Surroundings};
-use super::sys::{self, Huge, Populate, Window};
+use super::sys::{self, Huge, Mapping, Populate};
 use super::{Arena, Mapped};
 use core::fmt;
 use core::ops::Range;
-use forebay::{Handle, Locked, Pages, RawLock, StoreId};
+use forebay::{
+    Handle, Pages, StoreId,
+    sync::{Mutex, RawMutex},
+};
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::AsFd;
 use std::vec::Vec;
 
-/// When a settle unmaps what is stored.
+/// When a settle unmaps stored pages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Unmap {
-    /// Always: a stale pointer can't reach what was handed over, and the kernel may swap it out as soon as it can.
+    /// Always: a stale pointer can't reach transferred pages, and the kernel may swap them out as soon as it can.
     #[default]
     Always,
-    /// Only where there was swap when the arena was made. Elsewhere unmapping frees nothing, and costs a tenth of what
-    /// copying would, where pages are small; what is stored stays pending then.
+    /// Only if there was swap when the arena was made. Otherwise unmapping frees nothing, and costs a tenth of copying where pages
+    /// are small; stored pages stay pending then.
     WithSwap,
 }
 
-/// What an arena shall be like.
+/// The settings of an arena.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Builder {
     bytes: u64,
     limit: Option<Pages>,
-    windows: usize,
+    mappings: usize,
     chunk: Option<usize>,
     id: StoreId,
     unmap: Unmap,
@@ -43,33 +46,32 @@ pub struct Builder {
 
 impl Builder {
     pub(super) const fn new(bytes: u64) -> Builder {
-        Builder { bytes, limit: None, windows: 1, chunk: None, id: StoreId::DEFAULT, unmap: Unmap::Always }
+        Builder { bytes, limit: None, mappings: 1, chunk: None, id: StoreId::DEFAULT, unmap: Unmap::Always }
     }
 
-    /// The most pages that blocks may have together: beyond it there is `Limit`, both for a fresh block and for one
-    /// that is taken back, until something is handed over. No limit if left out; less than the largest block that is
-    /// used makes no sense, as that is refused for ever.
+    /// The most pages that blocks may have together: beyond it the answer is `Limit`, for a fresh block and for one that is taken
+    /// back, until something is transferred. No limit by default. Less than the largest block that is used is useless, as that
+    /// block is always refused.
     ///
-    /// What is discarded passes through the hands of whoever discards it, whatever the limit: it takes no memory for that.
+    /// Discarding is not subject to the limit.
     #[must_use]
     pub const fn limit(mut self, pages: Pages) -> Builder {
         self.limit = Some(pages);
         self
     }
 
-    /// In how many windows it is mapped; one if left out. A pager needs two: one for the guest, one of its own. Handing
-    /// over unmaps from all of them.
+    /// The number of mappings; one by default. A pager needs two: one for the guest, one of its own. A settle unmaps from all of
+    /// them.
     #[must_use]
-    pub const fn windows(mut self, count: usize) -> Builder {
-        self.windows = count;
+    pub const fn mappings(mut self, count: usize) -> Builder {
+        self.mappings = count;
         self
     }
 
-    /// Bytes of a chunk: a power of two, whole pages. A huge page of the machine if left out, which is what fits the
-    /// kernel; less makes sense where there are no huge pages, and is finer: an arena with less asks for none. Below
-    /// 64 KiB, bringing in or reading one chunk maps the neighbours that are in memory too (Linux faults around what is
-    /// read: `fault_around_bytes`): the kernel can reclaim them all the same, but a stale pointer may reach what was
-    /// handed over.
+    /// Bytes of a chunk: a power of two, whole pages. By default a huge page of the machine, which fits the kernel; less is right
+    /// where there are no huge pages, and finer: an arena with less asks for none. Below 64 KiB, populating or reading one chunk
+    /// maps resident neighbours too (Linux faults around a read: `fault_around_bytes`): the kernel can reclaim them nevertheless,
+    /// but a stale pointer may reach transferred pages.
     #[must_use]
     pub const fn chunk(mut self, bytes: usize) -> Builder {
         self.chunk = Some(bytes);
@@ -83,7 +85,7 @@ impl Builder {
         self
     }
 
-    /// When a settle unmaps what is stored.
+    /// When a settle unmaps stored pages.
     #[must_use]
     pub const fn unmap(mut self, when: Unmap) -> Builder {
         self.unmap = when;
@@ -98,119 +100,110 @@ impl Builder {
         self.create_as::<4096, OsLock>()
     }
 
-    /// An arena with pages of `PAGE` bytes, whatever the kernel's are, and a lock of your choice.
+    /// An arena with pages of `PAGE` bytes, whatever the kernel's are, and a raw mutex of your choice.
     ///
     /// # Errors
     /// [`CreateError`]; nothing is left behind.
-    pub fn create_as<const PAGE: usize, L: RawLock>(&self) -> Result<Arena<PAGE, L>, CreateError> {
+    pub fn create_as<const PAGE: usize, L: RawMutex>(&self) -> Result<Arena<PAGE, L>, CreateError> {
         let process = Process::this().map_err(CreateError::fork)?;
-        // First of all: the other descriptors make an arena better, but there is none without this one.
+        // First: the other descriptors make an arena better, but without this one there is none.
         let (memfd, noexec) = sys::create().map_err(CreateError::memfd)?;
         let headroom = Headroom::probe();
-        let mut surroundings = Surroundings::probe(&headroom, Features::empty(), HugePages::Unknown);
-        let chunk = self.chunk_bytes::<PAGE>(&surroundings)?;
+        let mut host = HostReport::probe(&headroom, Features::empty(), HugePages::Unknown);
+        let chunk = self.chunk_bytes::<PAGE>(&host)?;
         let bytes = usize::try_from(self.bytes).ok().and_then(|bytes| bytes.checked_next_multiple_of(chunk));
         let bytes = bytes.filter(|bytes| bytes / PAGE < Handle::VALUES).ok_or(CreateError::TooLarge)?;
-        if bytes == 0 || self.windows == 0 {
+        if bytes == 0 || self.mappings == 0 {
             return Err(CreateError::Empty);
         }
         sys::lengthen(memfd.as_fd(), bytes as u64).map_err(CreateError::memfd)?;
         sys::seal(memfd.as_fd()).map_err(CreateError::seal)?;
-        surroundings.features.set(Features::NOEXEC_SEAL, noexec);
+        host.features.set(Features::NOEXEC_SEAL, noexec);
         let align = chunk.max(PAGE << 10); // so that a block of the largest order is aligned where its address is
-        let map = |_| Window::map(memfd.as_fd(), 0, bytes, align).map_err(|why| CreateError::map(bytes, why));
-        let windows = (0..self.windows).map(map).collect::<Result<Vec<_>, _>>()?;
-        self.finish(Parts {
+        let map =
+            |_| Mapping::map(memfd.as_fd(), 0, bytes, align).map_err(|why| CreateError::map(bytes, why));
+        let mappings = (0..self.mappings).map(map).collect::<Result<Vec<_>, _>>()?;
+        self.finish(Made {
             memfd,
             offset: 0,
-            windows,
+            mappings,
             chunk,
             contents: Contents::Fresh,
             process,
             headroom,
-            surroundings,
+            host,
         })
     }
 
-    /// An arena over a memfd and mappings that there are already. The size that was given to
-    /// [`Arena::builder`] and the number of windows are of no account. What is in it already is lost at the first
-    /// settle, if not before. The memfd is sealed, so that its size is fixed for ever.
+    /// An arena over an existing memfd and its mappings. The size given to [`Arena::builder`] and the number of mappings are
+    /// ignored. What the memfd contains is lost at the first settle, if not before. The memfd is sealed, so its size is fixed.
     ///
     /// # Errors
-    /// [`CreateError`]; the descriptor is closed, and the mappings are as they were but for their advice.
-    pub fn create_over<const PAGE: usize, L: RawLock>(
+    /// [`CreateError`]; the descriptor is closed, and the mappings are as before except for their advice.
+    pub fn create_over<const PAGE: usize, L: RawMutex>(
         &self,
         mapped: Mapped,
     ) -> Result<Arena<PAGE, L>, CreateError> {
         let process = Process::this().map_err(CreateError::fork)?;
         let headroom = Headroom::probe();
-        let surroundings = Surroundings::probe(&headroom, Features::empty(), HugePages::Unknown);
-        let chunk = self.chunk_bytes::<PAGE>(&surroundings)?;
-        let Mapped { memfd, offset, windows } = mapped;
-        let bytes = windows.iter().map(Window::bytes).min().unwrap_or(0) / chunk * chunk;
+        let host = HostReport::probe(&headroom, Features::empty(), HugePages::Unknown);
+        let chunk = self.chunk_bytes::<PAGE>(&host)?;
+        let Mapped { memfd, offset, mappings } = mapped;
+        let bytes = mappings.iter().map(Mapping::bytes).min().unwrap_or(0) / chunk * chunk;
         if bytes == 0 {
             return Err(CreateError::Empty);
         }
         if bytes / PAGE >= Handle::VALUES {
             return Err(CreateError::TooLarge);
         }
-        let starts = windows.iter().map(|window| window.base().addr().get() as u64);
-        if starts.chain([offset]).any(|start| !start.is_multiple_of(chunk as u64)) {
+        let starts = mappings.iter().map(|mapping| mapping.base().addr().get() as u64);
+        if starts.chain([offset]).any(|start| start % chunk as u64 != 0) {
             return Err(CreateError::Misaligned { chunk });
         }
         let end = offset.checked_add(bytes as u64).ok_or(CreateError::TooLarge)?;
         sys::check(memfd.as_fd(), end).map_err(|why| CreateError::NotShmem(why.into()))?;
         sys::seal(memfd.as_fd()).map_err(CreateError::seal)?;
-        self.finish(Parts {
-            memfd,
-            offset,
-            windows,
-            chunk,
-            contents: Contents::Any,
-            process,
-            headroom,
-            surroundings,
-        })
+        self.finish(Made { memfd, offset, mappings, chunk, contents: Contents::Any, process, headroom, host })
     }
 
-    fn chunk_bytes<const PAGE: usize>(&self, surroundings: &Surroundings) -> Result<usize, CreateError> {
+    fn chunk_bytes<const PAGE: usize>(&self, host: &HostReport) -> Result<usize, CreateError> {
         let page = rustix::param::page_size();
         // Without huge pages: what one page of the lowest table maps, which is what a huge page would be.
-        let usual = surroundings.huge_page_size.unwrap_or(page * page / size_of::<u64>());
+        let usual = host.huge_page_size.unwrap_or(page * page / size_of::<u64>());
         let chunk = self.chunk.unwrap_or(usual).max(if self.chunk.is_none() { PAGE.max(page) } else { 0 });
         let fits =
             chunk.is_power_of_two() && chunk >= PAGE && chunk >= page && chunk / PAGE <= u32::MAX as usize;
         if fits { Ok(chunk) } else { Err(CreateError::Chunk { least: PAGE.max(page) }) }
     }
 
-    fn finish<const PAGE: usize, L: RawLock>(&self, parts: Parts) -> Result<Arena<PAGE, L>, CreateError> {
-        let Parts { memfd, offset, windows, chunk, contents, process, headroom, surroundings } = parts;
-        let huge = match surroundings.huge_page_size {
+    fn finish<const PAGE: usize, L: RawMutex>(&self, parts: Made) -> Result<Arena<PAGE, L>, CreateError> {
+        let Made { memfd, offset, mappings, chunk, contents, process, headroom, host } = parts;
+        let huge = match host.huge_page_size {
             Some(size) if chunk < size => Huge::Unwanted,
             _ => Huge::Wanted,
         };
-        windows.iter().try_for_each(|window| window.set_up(huge)).map_err(CreateError::advice)?;
-        let bytes = windows.iter().map(Window::bytes).min().unwrap_or(0) / chunk * chunk;
-        let mut windows = windows.into_iter();
-        let Some(window) = windows.next() else { return Err(CreateError::Empty) };
-        let frames = window.base().addr().get() / PAGE;
+        mappings.iter().try_for_each(|mapping| mapping.set_up(huge)).map_err(CreateError::advice)?;
+        let bytes = mappings.iter().map(Mapping::bytes).min().unwrap_or(0) / chunk * chunk;
+        let mut mappings = mappings.into_iter();
+        let Some(mapping) = mappings.next() else { return Err(CreateError::Empty) };
+        let frames = mapping.base().addr().get() / PAGE;
         let frames = frames..frames + bytes / PAGE;
         let limit = self.limit.unwrap_or(Pages::MAX);
         let _until_it_is_there =
             headroom.claim(Ledger::bytes(frames.len(), chunk / PAGE)).ok_or(CreateError::Metadata)?;
         let ledger = Ledger::new(frames, chunk / PAGE, limit, contents).ok_or(CreateError::Metadata)?;
         let arena = Arena {
-            ledger: Locked::new(ledger),
+            ledger: Mutex::new(ledger),
             memfd,
             offset,
-            window,
-            aliases: windows.collect(),
+            mapping,
+            aliases: mappings.collect(),
             chunk_bytes: chunk,
             process,
             id: self.id,
             headroom,
             scan: FolioScan::open(),
-            surroundings,
+            host,
             unmap: self.unmap,
         };
         Ok(arena.probed(contents))
@@ -218,36 +211,36 @@ impl Builder {
 }
 
 /// A memfd, mapped.
-struct Parts {
+struct Made {
     memfd: std::os::fd::OwnedFd,
     offset: u64,
-    windows: Vec<Window>,
+    mappings: Vec<Mapping>,
     chunk: usize,
     contents: Contents,
     process: Process,
     headroom: Headroom,
-    surroundings: Surroundings,
+    host: HostReport,
 }
 
-impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
+impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
     /// Looks at the folios that the kernel really gives, in the first chunk, which is a hole again afterwards.
     fn probed(mut self, contents: Contents) -> Self {
-        let first: Range<usize> = 0..self.surroundings.huge_page_size.unwrap_or(0).min(self.chunk_bytes);
-        self.surroundings.features.set(Features::POPULATE, self.window.can_populate());
+        let first: Range<usize> = 0..self.host.huge_page_size.unwrap_or(0).min(self.chunk_bytes);
+        self.host.features.set(Features::POPULATE, self.mapping.can_populate());
         let wanted = contents == Contents::Fresh && !first.is_empty();
         let claim = self.headroom.claim(first.len()).filter(|_| wanted);
         if claim.is_none() {
             return self;
         }
-        let populated = self.window.populate(first.clone(), Populate::New);
-        let kind = self.scan.as_ref().and_then(|scan| scan.kind(&self.window, first));
+        let populated = self.mapping.populate(first.clone(), Populate::New);
+        let kind = self.scan.as_ref().and_then(|scan| scan.kind(&self.mapping, first));
         let _ = self.punch(&(0..1)); // if it can't be punched, it is zeros all the same
-        self.surroundings.huge_pages = match (populated, kind) {
+        self.host.huge_pages = match (populated, kind) {
             (Ok(()), Some(Folio::Huge)) => HugePages::Granted,
             (Ok(()), Some(Folio::Small)) => HugePages::NotGranted,
             _ => HugePages::Unknown,
         };
-        self.surroundings.features.set(Features::FOLIO_SCAN, kind.is_some());
+        self.host.features.set(Features::FOLIO_SCAN, kind.is_some());
         self
     }
 }
@@ -256,37 +249,37 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CreateError {
-    /// No bytes, or no window.
+    /// No bytes, or no mapping.
     Empty,
     /// More bytes than there are addresses, or than handles can name.
     TooLarge,
     /// The chunk is no power of two, or smaller than a page.
     Chunk {
-        /// The least that would do, in bytes.
+        /// The smallest chunk that is accepted, in bytes.
         least: usize,
     },
     /// There is no memory for the metadata: eight bits a page.
     Metadata,
-    /// `memfd_create` failed, or the memfd may not be so long.
+    /// `memfd_create` failed, or the memfd may not have this size.
     Memfd(io::Error),
-    /// The memfd could not be sealed, so that somebody could take pages from under the mapping.
+    /// The memfd could not be sealed, so pages could be removed under the mapping.
     Seal(io::Error),
     /// It could not be mapped.
     Map {
-        /// How many bytes.
+        /// The bytes that could not be mapped.
         bytes: usize,
-        /// Why.
+        /// The reason.
         why: io::Error,
     },
-    /// The kernel can't keep a mapping out of children and core dumps, or was told not to.
+    /// The kernel can't keep a mapping out of children and core dumps, or a filter forbids it.
     Advice(io::Error),
-    /// The kernel does not say when a process was forked.
+    /// The kernel does not report forks.
     Fork(io::Error),
     /// The descriptor is not shmem, not writable, or too short.
     NotShmem(io::Error),
-    /// A mapping, or where it begins in the memfd, is not aligned to a chunk.
+    /// A mapping, or its beginning in the memfd, is not aligned to a chunk.
     Misaligned {
-        /// To how many bytes it must be.
+        /// The alignment that is needed, in bytes.
         chunk: usize,
     },
 }
@@ -312,12 +305,14 @@ impl CreateError {
 impl fmt::Display for CreateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CreateError::Empty => f.write_str("an arena needs at least one byte and one window"),
+            CreateError::Empty => {
+                f.write_str("an arena needs at least one byte and one mapping: give it more")
+            }
             CreateError::TooLarge => f.write_str("more bytes than can be addressed: make the arena smaller"),
             CreateError::Chunk { least } => {
                 write!(
                     f,
-                    "a chunk is a power of two of at least {least} bytes: leave it out, or choose such a one"
+                    "a chunk is a power of two of at least {least} bytes: leave it out, or choose one like that"
                 )
             }
             CreateError::Metadata => f.write_str("no memory for the metadata: make the arena smaller"),

@@ -5,64 +5,64 @@ use crate::frames::{bitmap, runs};
 use core::ops::Range;
 use std::boxed::Box;
 
-/// How a chunk stands with the kernel.
+/// The state of a chunk in the kernel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Mapping {
     /// It has no memory.
     Hole,
-    /// In the page tables, as far as anybody cared.
+    /// May be mapped.
     Mapped,
-    /// Nobody knows: some of it may have no memory, or be in no page table, or be in one after all.
-    Partly,
-    /// A settle is unmapping it, outside the lock.
+    /// Unknown: some of it may have no memory, or be mapped or not.
+    Unknown,
+    /// A settle is unmapping it, outside of the lock.
     Unmapping,
-    /// The same, and somebody got a page of it meanwhile, so what they touched may be in the page tables again.
-    Disturbed,
-    /// In no page table; its contents are in the memfd, or in swap.
+    /// The same, and a page of it was given out meanwhile, so a part may be mapped again.
+    Raced,
+    /// Not mapped; its contents are in the memfd, or in swap.
     Unmapped,
-    /// A settle is dropping its memory, outside the lock.
+    /// A settle is dropping its memory, outside of the lock.
     Punching,
 }
 
-/// What there is to do about a chunk. It follows from its mapping and its counts.
+/// What is to be done about a chunk. It follows from its mapping and its counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum State {
-    /// No memory, and nobody's.
+    /// No memory, and no owner.
     Empty,
     /// Some of it is resident, so all of it stays mapped.
     Open,
-    /// Mapped, and stored contents are all that is in it: to be unmapped.
+    /// Mapped, with stored contents only: to be unmapped.
     Queued,
     /// Being unmapped.
     Flushing,
     /// Unmapped: the system can reclaim it by itself.
     Clean,
-    /// It has memory, and nobody wants it: to be punched.
+    /// It has memory without an owner: to be punched.
     Dead,
     /// Being punched.
     Punching,
 }
 
-/// Pages of one chunk, by whose they are. The rest of it is free and fresh, or retired.
+/// Pages of one chunk, by owner. The rest of it is free and fresh, or retired.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Chunk {
-    /// Somebody has them as blocks, or is about to, or reads them: they keep it mapped.
+    /// Owned as blocks, reserved for one, or being read: they keep the chunk mapped.
     pub(crate) resident: u32,
     /// Under handles.
     pub(crate) stored: u32,
     /// Free, or retired, with old bytes.
     pub(crate) stale: u32,
     pub(crate) mapping: Mapping,
-    /// What it is made of, if that is known.
+    /// Its kind of folio, if that is known.
     pub(crate) folio: Option<Folio>,
 }
 
 impl Chunk {
-    /// So many pages more are somebody's, who may touch them from now on.
+    /// So many pages more have an owner, who may touch them from now on.
     pub(crate) fn claim(&mut self, pages: u32) {
         self.resident += pages;
         if self.mapping == Mapping::Unmapping {
-            self.mapping = Mapping::Disturbed;
+            self.mapping = Mapping::Raced;
         }
     }
 
@@ -71,10 +71,10 @@ impl Chunk {
             (Mapping::Punching, ..) => State::Punching,
             (_, true, _) => State::Open,
             (Mapping::Hole, false, _) => State::Empty,
-            (Mapping::Unmapping | Mapping::Disturbed, false, _) => State::Flushing,
-            (Mapping::Mapped | Mapping::Partly, false, true) => State::Queued,
+            (Mapping::Unmapping | Mapping::Raced, false, _) => State::Flushing,
+            (Mapping::Mapped | Mapping::Unknown, false, true) => State::Queued,
             (Mapping::Unmapped, false, true) => State::Clean,
-            (Mapping::Mapped | Mapping::Partly | Mapping::Unmapped, false, false) => State::Dead,
+            (Mapping::Mapped | Mapping::Unknown | Mapping::Unmapped, false, false) => State::Dead,
         }
     }
 }
@@ -91,7 +91,7 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
-    /// Adds or takes away what a chunk contributes.
+    /// Adds or subtracts what a chunk contributes.
     fn count(&mut self, chunk: &Chunk, op: fn(usize, usize) -> usize) {
         self.resident = op(self.resident, chunk.resident as usize);
         let stored = match chunk.state() {
@@ -113,8 +113,8 @@ impl Sums {
 /// All chunks of an arena.
 ///
 /// # Invariants
-/// `sums`, `queued` and `dead` say what going through `all` would say. They are kept so by
-/// [`change`](Chunks::change), the only way to a chunk that may be written.
+/// `sums`, `queued` and `dead` equal what a walk over `all` would count. [`change`](Chunks::change), the only way to write to a
+/// chunk, keeps them so.
 #[derive(Debug)]
 pub(crate) struct Chunks {
     all: Box<[Chunk]>,

@@ -4,45 +4,48 @@ use super::ledger::Limit;
 use super::{Arena, ArenaBlock};
 use core::fmt;
 use forebay::{
-    BackingStore, Capabilities, Context, Handle, Order, OutOfFrames, OwnedBlock, Pages, Platform, RawLock,
-    Refused, Settled, Space, StoreError, StoreId, StoreIds,
+    AllocError, BackingStore, Context, FrameSource, Handle, Order, OwnedBlock, Pages, Refused, StoreError,
+    StoreId,
+    frame::Charge,
+    port::{Capabilities, Settled, Space, StoreIds},
+    sync::RawMutex,
 };
 
-/// A store that copies blocks of any kind, with pages of `PAGE` bytes, into an [`Arena`], through the window that it has
-/// anyway: so copies are made of huge pages where there are any, which `write(2)` would not do.
+/// A store that copies blocks of any kind, with pages of `PAGE` bytes, into an [`Arena`], through the arena's mapping: so copies
+/// consist of huge pages where there are any, which `write(2)` would not do.
 ///
-/// For memory that is not shmem, and so can't be handed over. Copying in needs memory, a chunk at a time, and there must
-/// be head-room for it ([`StoreError::NoHeadroom`]); the arena's limit on resident pages does not apply. A settle
-/// unmaps the copies, so that the system can reclaim them; its counts are those of the whole arena.
+/// For memory that is not shmem, and so can't be transferred. Copying needs memory, a chunk at a time, and head-room for it
+/// ([`StoreError::NoHeadroom`]); the arena's limit on resident pages does not apply. A settle unmaps the copies, so that the system
+/// can reclaim them; its counts are those of the whole arena.
 ///
-/// [`Arena::copies`] makes one. It is two words, and may be made as often as one likes.
-pub struct Copies<'a, const PAGE: usize, L: RawLock> {
+/// [`Arena::copies`] makes one. It is two words.
+pub struct Copies<'a, const PAGE: usize, L: RawMutex> {
     arena: &'a Arena<PAGE, L>,
     id: StoreId,
 }
 
-impl<const PAGE: usize, L: RawLock> fmt::Debug for Copies<'_, PAGE, L> {
+impl<const PAGE: usize, L: RawMutex> fmt::Debug for Copies<'_, PAGE, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Copies").field("id", &self.id).field("arena", &self.arena).finish()
     }
 }
 
 #[cfg(feature = "defmt")]
-impl<const PAGE: usize, L: RawLock> defmt::Format for Copies<'_, PAGE, L> {
+impl<const PAGE: usize, L: RawMutex> defmt::Format for Copies<'_, PAGE, L> {
     fn format(&self, f: defmt::Formatter<'_>) {
         defmt::write!(f, "Copies({}, {})", self.id, self.arena);
     }
 }
 
-/// Bytes that are copied at once, by way of the stack: what others may write is never behind a reference.
+/// Bytes that are copied at once, on the stack: memory that others may write is never behind a reference.
 const PIECE: usize = 4096;
 
-impl<'a, const PAGE: usize, L: RawLock> Copies<'a, PAGE, L> {
+impl<'a, const PAGE: usize, L: RawMutex> Copies<'a, PAGE, L> {
     pub(super) const fn new(arena: &'a Arena<PAGE, L>, id: StoreId) -> Self {
         Copies { arena, id }
     }
 
-    /// The arena that has the copies.
+    /// The arena with the copies.
     pub const fn arena(&self) -> &'a Arena<PAGE, L> {
         self.arena
     }
@@ -51,68 +54,68 @@ impl<'a, const PAGE: usize, L: RawLock> Copies<'a, PAGE, L> {
     fn room(&self, order: Order, cx: Context) -> Result<Room<'a, PAGE, L>, StoreError> {
         match self.arena.take(order, Limit::Ignored, cx) {
             Ok(block) => Ok(Room { arena: self.arena, block: Some(block), at_end: AtEnd::Release }),
-            Err(OutOfFrames::NoHeadroom) => Err(StoreError::NoHeadroom),
-            Err(OutOfFrames::Unavailable) => Err(StoreError::Unavailable),
-            Err(OutOfFrames::Failed) => Err(StoreError::Io),
-            Err(_) if order > Order::PAGE && self.arena.free() > Pages::ZERO => Err(StoreError::TooLarge),
+            Err(AllocError::NoHeadroom) => Err(StoreError::NoHeadroom),
+            Err(AllocError::Unavailable) => Err(StoreError::Unavailable),
+            Err(AllocError::Failed) => Err(StoreError::Io),
+            Err(_) if order > Order::PAGE && self.arena.unused() > Pages::ZERO => Err(StoreError::TooLarge),
             Err(_) => Err(StoreError::Full),
         }
     }
 }
 
-/// Pages of the arena while they are copied to or from; they go back even if a block's own code panics.
-struct Room<'a, const PAGE: usize, L: RawLock> {
+/// Pages of the arena while they are copied to or from; they are returned even if the block's own code panics.
+struct Room<'a, const PAGE: usize, L: RawMutex> {
     arena: &'a Arena<PAGE, L>,
     block: Option<ArenaBlock<PAGE>>,
     at_end: AtEnd,
 }
 
 enum AtEnd {
-    /// Nobody's.
+    /// To no owner.
     Release,
-    /// Stored again: they were only lent.
+    /// To the store: they were lent.
     Return,
 }
 
-impl<const PAGE: usize, L: RawLock> Room<'_, PAGE, L> {
-    /// Fills it with the start of a block; whether that had so much.
+impl<const PAGE: usize, L: RawMutex> Room<'_, PAGE, L> {
+    /// Fills it with the start of a block. Returns whether the block has as many bytes.
     fn fill_from(&mut self, from: &impl OwnedBlock) -> bool {
         self.block.as_mut().is_some_and(|to| copy(from, to, to.bytes(), 0))
     }
 
-    /// What is in it is stored from now on.
+    /// Its contents are stored from now on.
     fn keep(mut self, id: StoreId) -> Result<Handle, StoreError> {
         let block = self.block.take().ok_or(StoreError::Full)?; // it is there until the end
-        self.arena.put_away(block, id).map_err(|refused| {
+        self.arena.mark_stored(block, id).map_err(|refused| {
             self.block = Some(refused.item);
             refused.why
         })
     }
 }
 
-impl<const PAGE: usize, L: RawLock> Drop for Room<'_, PAGE, L> {
+impl<const PAGE: usize, L: RawMutex> Drop for Room<'_, PAGE, L> {
     fn drop(&mut self) {
         let Some(block) = self.block.take() else { return };
         match self.at_end {
-            AtEnd::Release => self.arena.release(block),
-            AtEnd::Return => self.arena.ledger.with(|l| l.give_back(block.into_resident())),
+            AtEnd::Release => self.arena.free(block),
+            AtEnd::Return => self.arena.ledger.lock(|l| l.give_back(block.into_resident())),
         }
     }
 }
 
-/// Copies the first `bytes` bytes of `from` to `at` in `to`; whether there were so many, and room for them.
+/// Copies the first `bytes` bytes of `from` to `at` in `to`. Returns whether both have so many.
 fn copy(from: &impl OwnedBlock, to: &mut impl OwnedBlock, bytes: usize, at: usize) -> bool {
     let mut piece = [0; PIECE];
     (0..bytes).step_by(PIECE).all(|done| {
         let Some(piece) = piece.get_mut(..(bytes - done).min(PIECE)) else { return false };
         let to_at = at.saturating_add(done);
-        from.copy_out(done, piece) == piece.len() && to.copy_in(to_at, piece) == piece.len()
+        from.read_at(done, piece) == piece.len() && to.write_at(to_at, piece) == piece.len()
     })
 }
 
-impl<const PAGE: usize, L: RawLock, B: OwnedBlock> BackingStore<B> for Copies<'_, PAGE, L> {
+impl<const PAGE: usize, L: RawMutex, B: OwnedBlock> BackingStore<B> for Copies<'_, PAGE, L> {
     fn ids(&self) -> StoreIds {
-        self.id.only()
+        self.id.into()
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -120,10 +123,10 @@ impl<const PAGE: usize, L: RawLock, B: OwnedBlock> BackingStore<B> for Copies<'_
     }
 
     fn space(&self) -> Space {
-        Space::new(self.arena.free(), 0)
+        Space { pages: self.arena.unused(), transfers: 0 }
     }
 
-    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
+    fn save(&self, block: &B, order: Order, _: Option<Charge>, cx: Context) -> Result<Handle, StoreError> {
         const { assert!(B::PAGE == PAGE, "the arena's pages are as large as the blocks'") }
         if !cx.contains(Context::MAY_BLOCK) {
             return Err(StoreError::Context);
@@ -145,10 +148,10 @@ impl<const PAGE: usize, L: RawLock, B: OwnedBlock> BackingStore<B> for Copies<'_
             return Err(StoreError::Context);
         }
         let (pfn, order) = self.arena.name(handle, self.id)?;
-        // While it is read it is not stored, so that even a forged handle gives nobody a second block of it.
-        let lent = self.arena.ledger.with(|l| l.lend(pfn, order))?;
+        // While it is read it is not stored, so even a forged handle gives no second block of it.
+        let lent = self.arena.ledger.lock(|l| l.lend(pfn, order))?;
         let room = Room { arena: self.arena, block: Some(self.arena.block(lent)), at_end: AtEnd::Return };
-        self.arena.bring_in(pfn, order, cx)?;
+        self.arena.populate_chunks(pfn, order, cx)?;
         let at = at.get().saturating_mul(PAGE);
         match room.block.as_ref().is_some_and(|from| copy(from, block, from.bytes(), at)) {
             true => Ok(()),
@@ -162,9 +165,9 @@ impl<const PAGE: usize, L: RawLock, B: OwnedBlock> BackingStore<B> for Copies<'_
 
     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
         let dropped = self.arena.find(&handle, self.id).and_then(|(pfn, order)| {
-            self.arena.ledger.with(|l| l.discard(pfn, order)).then_some(()).ok_or(StoreError::NotStored)
+            self.arena.ledger.lock(|l| l.discard(pfn, order)).then_some(()).ok_or(StoreError::NotStored)
         });
-        dropped.map(|()| None).map_err(|why| Refused::new(handle, why))
+        dropped.map(|()| None).map_err(|why| Refused { item: handle, why })
     }
 
     fn settle(&self, _: Pages, cx: Context, _: &mut dyn FnMut(B)) -> Settled {

@@ -1,4 +1,4 @@
-//! For tests: a root directory of one's own, with what a kernel would show in it.
+//! For tests: a root directory with what a kernel would show in it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,14 +14,14 @@ impl Tree {
         static TREES: AtomicUsize = AtomicUsize::new(0);
         let number = TREES.fetch_add(1, Ordering::Relaxed);
         let tree = Tree(std::env::temp_dir().join(std::format!("forebay-{}-{number}", process::id())));
-        fs::create_dir(&tree.0).expect("nobody else uses this name");
+        fs::create_dir(&tree.0).expect("no other test uses this name");
         for (path, text) in files {
             tree.write(path, text);
         }
         tree
     }
 
-    /// Makes a file, or replaces what it says. Who has it open sees the new text.
+    /// Makes a file, or replaces its text. Open descriptors see the new text.
     pub(super) fn write(&self, path: &str, text: &str) {
         let path = self.0.join(path);
         fs::create_dir_all(path.parent().expect("it is below the root")).expect("a directory");

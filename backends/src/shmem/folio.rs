@@ -1,7 +1,7 @@
 //! What kind of folios the kernel really gave.
 #![allow(unsafe_code)]
 
-use super::sys::Window;
+use super::sys::Mapping;
 use core::ops::Range;
 use core::ptr::from_mut;
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
@@ -60,9 +60,9 @@ impl FolioScan {
         File::open("/proc/self/pagemap").ok().map(FolioScan)
     }
 
-    /// The kind that a populated range of a window has. `None` if the kernel does not tell.
-    pub(crate) fn kind(&self, window: &Window, range: Range<usize>) -> Option<Folio> {
-        let start = window.check(range.clone())?.addr() as u64;
+    /// The kind that a populated range of a mapping has. `None` if the kernel does not tell.
+    pub(crate) fn kind(&self, mapping: &Mapping, range: Range<usize>) -> Option<Folio> {
+        let start = mapping.check(range.clone())?.addr() as u64;
         let mut found = Region::default();
         let mut scan = Scan {
             size: size_of::<Scan>() as u64,

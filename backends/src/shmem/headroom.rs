@@ -1,8 +1,8 @@
 //! How much more memory the process may take, as far as it can be known.
 //!
-//! Populating a page in a full control group ends the process with a signal and is no error, so whoever is about to
-//! populate asks here first. Threads of this process count what each is about to take; others take memory at the same
-//! time too, so this refuses when it sees no head-room, and never promises that there is some.
+//! Populating a page in a full control group ends the process with a signal and is no error, so every call that is about to populate
+//! asks here first. Threads of this process count what each is about to take; other processes take memory at the same time too,
+//! so this refuses when it sees no head-room, and never promises that there is some.
 //!
 //! The contracts are those of the kernel's documents: `cgroup-v1/memory.rst`, `cgroup-v2.rst`, `proc_pid_mountinfo(5)`,
 //! `proc_meminfo(5)`, `sysinfo(2)`.
@@ -29,8 +29,8 @@ pub enum GroupLimit {
     Unknown,
 }
 
-/// Where to look before anything is populated: the control groups that the process was in at the beginning, up to
-/// the uppermost that is mounted, and the machine. What can't be opened or understood is unknown, and not checked.
+/// Where to look before anything is populated: the control groups of the process at the beginning, up to the uppermost that is
+/// mounted, and the machine. What can't be opened or understood is unknown, and not checked.
 ///
 /// Holds up to five descriptors for each group and two more, all closed on exec.
 ///
@@ -48,11 +48,11 @@ pub(crate) struct Headroom {
     claimed: &'static AtomicUsize,
 }
 
-/// Bytes that threads of this process are about to take, in whichever arena. (What is claimed when the process is forked
-/// stays claimed in the child. That is little, and matters only in a group that is nearly full.)
+/// Bytes that threads of this process are about to take, in any arena. (What is claimed when the process is forked stays claimed in
+/// the child. That is little, and matters only in a group that is nearly full.)
 static CLAIMED: AtomicUsize = AtomicUsize::new(0);
 
-/// Somebody is about to take so many bytes, or has just done it: others leave them room as long as this exists.
+/// A thread is about to take so many bytes, or has just done it: others leave them room as long as this exists.
 #[derive(Debug)]
 #[must_use = "it is a claim only as long as it exists"]
 pub(crate) struct Claim {
@@ -62,7 +62,9 @@ pub(crate) struct Claim {
 
 impl Claim {
     /// Nothing is taken.
-    pub(crate) const NONE: Claim = Claim { all: &CLAIMED, bytes: 0 };
+    pub(crate) fn none() -> Claim {
+        Claim { all: &CLAIMED, bytes: 0 }
+    }
 }
 
 impl Drop for Claim {
@@ -90,8 +92,8 @@ impl Headroom {
         Headroom { groups, swappiness, meminfo: open("proc/meminfo"), plenty, claimed }
     }
 
-    /// Whether `bytes` more may be taken, beside what others claim at the same time: of two who ask at once for the last
-    /// there is, one gets it at most. Hold the claim until they are taken.
+    /// Whether `bytes` more may be taken, besides what others claim at the same time: of two that ask at once for the last bytes, at
+    /// most one gets them. Hold the claim until they are taken.
     ///
     /// # Context and complexity
     /// As [`allows`](Headroom::allows).
@@ -101,8 +103,8 @@ impl Headroom {
         self.allows(others.saturating_add(bytes) as u64).then_some(claim)
     }
 
-    /// Whether `bytes` more may be taken: every group and the machine have them, free or to be reclaimed without
-    /// ending anybody. Adds what the kernel needs besides, and leaves a MiB for everything else.
+    /// Whether `bytes` more may be taken: every group and the machine have them, free or reclaimable without ending a process. Adds
+    /// what the kernel needs besides, and leaves a MiB for everything else.
     ///
     /// # Context
     /// Reads files, so may wait for the kernel's own locks. Allocates nothing, never panics.
@@ -140,7 +142,7 @@ impl Headroom {
         available.saturating_add(swappable).saturating_mul(1024) >= bytes
     }
 
-    /// Bytes of swap that the groups may use. What is unknown is not there.
+    /// Bytes of swap that the groups may use. What is unknown counts as none.
     fn swap(&self) -> u64 {
         if self.swappiness.as_ref().and_then(number) == Some(0) {
             return 0;
@@ -154,16 +156,15 @@ impl Headroom {
     }
 }
 
-/// One part of so many is for page tables and the index of the file. With pages of 4 KiB they are one of 240: 8 bytes a
-/// page, and some 576 for each 64.
+/// One part of this many is for page tables and the index of the file. With pages of 4 KiB they are one of 240: 8 bytes a page, and
+/// some 576 for each 64.
 const OVERHEAD: u64 = 64;
 
-/// Bytes that are left for everything else, first of all the program's own code: it is file cache, counts as what can
-/// be reclaimed, and is needed again at once. A group filled to the brim lives until the next page fault.
+/// Bytes that are left for everything else, first of all the program's own code: it is file cache, counts as reclaimable, and is
+/// needed again at once. A group that is filled completely lives until the next page fault.
 const RESERVE: u64 = 1 << 20;
 
-/// A limit of this many bytes or more is none. Version 1 has no other word for it, and says the largest number of
-/// whole pages.
+/// A limit of this many bytes or more is none. Version 1 has no word for it, and shows the largest number of whole pages.
 const UNLIMITED: u64 = if usize::BITS >= 64 { 1 << 62 } else { 1 << 42 };
 
 /// Whether the kernel says, in one call, that there is more than enough.
@@ -171,7 +172,7 @@ fn plenty(bytes: u64) -> bool {
     sys::ram().is_some_and(|(free, total)| leaves_plenty(free, total, bytes))
 }
 
-/// Whether so much is still free afterwards that the kernel's reserves, which are free too, do not matter.
+/// Whether so much stays free afterwards that the kernel's reserves, which are free too, do not matter.
 fn leaves_plenty(free: u64, total: u64, bytes: u64) -> bool {
     free.saturating_sub(bytes) > total / 8
 }
@@ -220,7 +221,7 @@ struct Bound {
 }
 
 impl Bound {
-    /// In bytes; `None` if there is none, or nobody knows.
+    /// In bytes; `None` if there is none, or it is unknown.
     fn limit(&self) -> Option<u64> {
         number(&self.limit).filter(|limit| *limit < UNLIMITED)
     }
@@ -249,7 +250,7 @@ impl Group {
         Some(Group { version, memory, swap: bound(swap_limit, swap_usage), stat: open("memory.stat") })
     }
 
-    /// `swap` says how much swap the groups may use; it is asked at need.
+    /// `swap` says how much swap the groups may use; it is called if needed.
     fn allows(&self, bytes: u64, swap: impl FnOnce() -> u64) -> bool {
         // A group of version 1 without a limit has none for memory and swap together either: that is never the lower.
         let Some(free) = self.memory.room() else { return true };
@@ -355,8 +356,7 @@ fn number(file: &File) -> Option<u64> {
     parse(text.get(..read)?.trim_ascii())
 }
 
-/// The numbers behind these keys in a file of lines `key number`, in order. Read in pieces; ends with the last that is
-/// wanted.
+/// The numbers behind these keys in a file of lines `key number`, in order. Read in parts; ends with the last that is wanted.
 fn numbers<const N: usize>(file: &File, keys: [&str; N]) -> [Option<u64>; N] {
     let mut found = [None; N];
     let mut buffer = [0; 4096]; // as much as the kernel makes at once; usually all

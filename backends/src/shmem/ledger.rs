@@ -1,11 +1,11 @@
-//! Whose each page of an arena is. Numbers only: no addresses, no system calls.
+//! The owner of each page of an arena. Numbers only: no addresses, no system calls.
 
 use super::block::Contents;
 use super::chunk::{Chunk, Chunks, Mapping, State, Sums, boxed};
 use super::folio::Folio;
-use crate::frames::{Away, Buddy, bitmap, runs};
+use crate::frames::{Buddy, StoredSet, bitmap, runs};
 use core::ops::Range;
-use forebay::{Order, OutOfFrames, Pages, Pfn, StoreError};
+use forebay::{AllocError, Order, Pages, Pfn, StoreError};
 use std::boxed::Box;
 
 type Words = Box<[usize]>;
@@ -14,11 +14,11 @@ type Words = Box<[usize]>;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Limit {
     Held,
-    /// The pages are resident for a moment only: while they are copied, or dropped.
+    /// The pages are resident only for a moment: while they are copied, or dropped.
     Ignored,
 }
 
-/// How a chunk must be brought in before a block of it is used.
+/// How a chunk must be populated before a block of it is used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Need {
     Memory,
@@ -26,33 +26,33 @@ pub(crate) enum Need {
     Nothing,
 }
 
-/// Resident pages that are somebody's: proof that the ledger has them so, once.
+/// Resident pages with an owner: proof that the ledger counts them, once.
 ///
-/// It becomes a block, and a block becomes it again. Whoever drops it loses the pages for good, and that is all.
+/// It becomes a block, and a block becomes it again. Dropping it loses the pages.
 #[derive(PartialEq, Eq, Debug)]
-#[must_use = "these pages are lost if nobody gives them back"]
+#[must_use = "dropping it loses these pages"]
 pub(crate) struct Resident {
     pub(super) pfn: Pfn,
     pub(super) order: Order,
     pub(super) contents: Contents,
 }
 
-/// Whose each page is.
+/// The owner of each page.
 ///
 /// # Invariants
-/// 1. Each page is in one place: free in `free`, resident (with a block), stored (marked in `away` as part of one
-///    block), retired, or taken out of `free` while its chunk is punched. 2. The counts of the chunks say so, each page
-///    with its chunk. 3. A page in `stale` is free or retired, and has memory with old bytes.
+/// 1. Each page is in one place: free in `free`, resident (with a block), stored (marked in `stored` as part of one block),
+///    retired, or removed from `free` while its chunk is punched. 2. The counts of the chunks agree, each page with its chunk.
+///    3. A page in `stale` is free or retired, and has memory with old bytes.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     free: Buddy<Words>,
-    away: Away<Words>,
-    /// Blocks that are stored, and resident while somebody reads them.
-    lent: Away<Words>,
+    stored: StoredSet<Words>,
+    /// Blocks that are stored, and resident while they are read.
+    lent: StoredSet<Words>,
     chunks: Chunks,
     /// A bit for each page.
     stale: Words,
-    /// A bit for each page: somebody outside has seen it, so it has no second owner ever.
+    /// A bit for each page: it was exported, so it never has a second owner.
     exported: Words,
     retired: Pages,
     limit: Pages,
@@ -62,12 +62,13 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// Bytes that a ledger takes, about.
     pub(crate) const fn bytes(pages: usize, per_chunk: usize) -> usize {
-        let words =
-            Buddy::<Words>::words(pages) + 2 * Away::<Words>::words(pages) + pages / 4 / size_of::<usize>();
+        let words = Buddy::<Words>::words(pages)
+            + 2 * StoredSet::<Words>::words(pages)
+            + pages / 4 / size_of::<usize>();
         words * size_of::<usize>() + pages / per_chunk * size_of::<Chunk>()
     }
 
-    /// Nobody has anything. `frames` is whole chunks of `per_chunk` pages. `None` if there is no memory for it.
+    /// Every page is free. `frames` is whole chunks of `per_chunk` pages. `None` if there is no memory for it.
     pub(crate) fn new(
         frames: Range<usize>,
         per_chunk: usize,
@@ -84,8 +85,8 @@ impl Ledger {
         let bits = if contents == Contents::Any { usize::MAX } else { 0 };
         Some(Ledger {
             free: Buddy::whole(frames.clone(), boxed(0, Buddy::<Words>::words(pages))?),
-            away: Away::new(frames.clone(), boxed(0, Away::<Words>::words(pages))?),
-            lent: Away::new(frames, boxed(0, Away::<Words>::words(pages))?),
+            stored: StoredSet::new(frames.clone(), boxed(0, StoredSet::<Words>::words(pages))?),
+            lent: StoredSet::new(frames, boxed(0, StoredSet::<Words>::words(pages))?),
             chunks,
             stale: boxed(bits, bitmap::plain_words(pages))?,
             exported: boxed(0, bitmap::plain_words(pages))?,
@@ -117,18 +118,18 @@ impl Ledger {
 
     /// The first page of a block in the arena, if the arena has such a block.
     pub(crate) fn index(&self, pfn: Pfn, order: Order) -> Option<usize> {
-        self.away.has(pfn, order).then(|| pfn.get() - self.free.frames().start)
+        self.stored.has(pfn, order).then(|| pfn.0 - self.free.frames().start)
     }
 
     /// The frame with that number in the arena.
     pub(crate) fn pfn(&self, index: usize) -> Option<Pfn> {
         let frames = self.free.frames();
-        frames.start.checked_add(index).filter(|pfn| frames.contains(pfn)).map(Pfn::new)
+        frames.start.checked_add(index).filter(|pfn| frames.contains(pfn)).map(Pfn)
     }
 
-    /// The chunks that a block is in.
+    /// The chunks of a block.
     pub(crate) fn chunks_of(&self, pfn: Pfn, order: Order) -> Range<usize> {
-        let first = pfn.get() - self.free.frames().start;
+        let first = pfn.0 - self.free.frames().start;
         first / self.per_chunk..(first + order.pages().get()).div_ceil(self.per_chunk)
     }
 
@@ -136,36 +137,36 @@ impl Ledger {
         Pages::new(self.sums().resident) + more > self.limit
     }
 
-    /// A free block becomes resident. Its chunks still have to be brought in.
-    pub(crate) fn reserve(&mut self, order: Order, limit: Limit) -> Result<Resident, OutOfFrames> {
+    /// A free block becomes resident. Its chunks still have to be populated.
+    pub(crate) fn reserve(&mut self, order: Order, limit: Limit) -> Result<Resident, AllocError> {
         if limit == Limit::Held && self.is_over(order.pages()) {
-            return Err(OutOfFrames::Limit);
+            return Err(AllocError::Limit);
         }
-        let pfn = self.free.take(order).ok_or(OutOfFrames::Exhausted)?;
+        let pfn = self.free.take(order).ok_or(AllocError::Exhausted)?;
         let contents = if self.take_stale(pfn, order) == 0 { Contents::Fresh } else { Contents::Any };
         self.count(pfn, order, Chunk::claim);
         Ok(Resident { pfn, order, contents })
     }
 
-    /// Resident pages are nobody's any more; what was exported of them never will be anybody's again.
+    /// Resident pages become free; exported ones are retired.
     pub(crate) fn release(&mut self, pages: Resident) {
         let Resident { pfn, order, contents } = pages;
         self.count(pfn, order, |chunk, pages| chunk.resident -= pages);
-        self.bury(pfn, order, contents);
+        self.retire(pfn, order, contents);
     }
 
-    /// Resident pages become stored; their number in the arena.
-    pub(crate) fn put_away(&mut self, pages: Resident) -> usize {
+    /// Resident pages become stored. Returns their number in the arena.
+    pub(crate) fn mark_stored(&mut self, pages: Resident) -> usize {
         let Resident { pfn, order, .. } = pages;
-        self.away.mark(pfn, order);
+        self.stored.mark(pfn, order);
         self.count(pfn, order, |chunk, pages| {
             chunk.resident -= pages;
             chunk.stored += pages;
         });
-        pfn.get() - self.free.frames().start
+        pfn.0 - self.free.frames().start
     }
 
-    /// A stored block becomes resident. Its chunks still have to be brought in.
+    /// A stored block becomes resident. Its chunks still have to be populated.
     pub(crate) fn take_back(&mut self, pfn: Pfn, order: Order, limit: Limit) -> Result<Resident, StoreError> {
         if !self.is_stored(pfn, order) {
             return Err(StoreError::NotStored);
@@ -173,7 +174,7 @@ impl Ledger {
         if limit == Limit::Held && self.is_over(order.pages()) {
             return Err(StoreError::Limit);
         }
-        self.away.unmark(pfn, order);
+        self.stored.unmark(pfn, order);
         self.count(pfn, order, |chunk, pages| {
             chunk.claim(pages);
             chunk.stored -= pages;
@@ -181,8 +182,8 @@ impl Ledger {
         Ok(Resident { pfn, order, contents: Contents::Any })
     }
 
-    /// A stored block becomes resident as it is, whatever the limit: nobody brings its chunks in. Whoever touches it does,
-    /// so its chunks do not count as unmapped any more.
+    /// A stored block becomes resident as it is, whatever the limit. Does not populate. A later access may fault pages in, so the
+    /// chunk becomes `Unknown`.
     pub(crate) fn take_out(&mut self, pfn: Pfn, order: Order) -> Result<Resident, StoreError> {
         let pages = self.take_back(pfn, order, Limit::Ignored)?;
         for chunk in self.chunks_of(pfn, order) {
@@ -191,11 +192,11 @@ impl Ledger {
         Ok(pages)
     }
 
-    /// Two neighbours of one order become one, if that would be a block of this arena.
+    /// Two neighbours of one order become one, if that is a block of this arena.
     pub(crate) fn join(&self, left: Resident, right: Resident) -> Result<Resident, (Resident, Resident)> {
-        let next = left.pfn.get() + left.order.pages().get() == right.pfn.get();
-        match left.order.higher().filter(|_| next && left.order == right.order) {
-            Some(order) if self.away.has(left.pfn, order) => {
+        let next = left.pfn.0 + left.order.pages().get() == right.pfn.0;
+        match Order::new(left.order.get() + 1).filter(|_| next && left.order == right.order) {
+            Some(order) if self.stored.has(left.pfn, order) => {
                 let fresh = left.contents == Contents::Fresh && right.contents == Contents::Fresh;
                 let contents = if fresh { Contents::Fresh } else { Contents::Any };
                 Ok(Resident { pfn: left.pfn, order, contents })
@@ -204,7 +205,7 @@ impl Ledger {
         }
     }
 
-    /// A stored block becomes resident while somebody reads it, and nothing is stored there meanwhile.
+    /// A stored block becomes resident while it is read, and is not stored meanwhile.
     pub(crate) fn lend(&mut self, pfn: Pfn, order: Order) -> Result<Resident, StoreError> {
         if self.lent.is_marked(pfn, order) {
             return Err(StoreError::Busy);
@@ -217,19 +218,19 @@ impl Ledger {
     /// What was lent is stored again.
     pub(crate) fn give_back(&mut self, pages: Resident) {
         self.lent.unmark(pages.pfn, pages.order);
-        self.put_away(pages);
+        self.mark_stored(pages);
     }
 
     pub(crate) fn is_stored(&self, pfn: Pfn, order: Order) -> bool {
-        self.away.is_marked(pfn, order)
+        self.stored.is_marked(pfn, order)
     }
 
-    /// A stored block is nobody's any more. Whether there was one.
+    /// A stored block becomes free. Returns whether there was one.
     pub(crate) fn discard(&mut self, pfn: Pfn, order: Order) -> bool {
-        let stored = self.away.unmark(pfn, order);
+        let stored = self.stored.unmark(pfn, order);
         if stored {
             self.count(pfn, order, |chunk, pages| chunk.stored -= pages);
-            self.bury(pfn, order, Contents::Any);
+            self.retire(pfn, order, Contents::Any);
         }
         stored
     }
@@ -240,46 +241,46 @@ impl Ledger {
             return Err(StoreError::NotStored);
         }
         let half = order.lower().ok_or(StoreError::TooLarge)?;
-        self.away.unmark(pfn, order);
-        self.away.mark(pfn, half);
-        self.away.mark(Pfn::new(pfn.get() + half.pages().get()), half);
+        self.stored.unmark(pfn, order);
+        self.stored.mark(pfn, half);
+        self.stored.mark(Pfn(pfn.0 + half.pages().get()), half);
         Ok(half)
     }
 
-    /// Somebody outside sees these pages from now on.
+    /// These pages are exported from now on.
     pub(crate) fn export(&mut self, pfn: Pfn, order: Order) {
         let pages = self.pages(pfn, order);
         runs::set(&mut self.exported, pages);
     }
 
-    /// Whether somebody outside has ever seen a page of a block.
+    /// Whether a page of a block was ever exported.
     pub(crate) fn is_exported(&self, pfn: Pfn, order: Order) -> bool {
         self.index(pfn, order).is_some() && runs::any(&self.exported, self.pages(pfn, order))
     }
 
-    /// What a chunk needs before it is used. It is reserved, so it stays as it is then.
+    /// What a chunk needs before it is used. It is reserved, so its state stays until then.
     pub(crate) fn need(&self, chunk: usize) -> Need {
         match self.chunks.get(chunk).map(|c| c.mapping) {
             Some(Mapping::Hole) => Need::Memory,
-            Some(Mapping::Unmapped | Mapping::Partly) => Need::Mapping,
-            // What is being unmapped is brought in again by whoever unmaps it.
+            Some(Mapping::Unmapped | Mapping::Unknown) => Need::Mapping,
+            // A chunk that is being unmapped is populated again by the settle.
             _ => Need::Nothing,
         }
     }
 
-    /// A chunk was brought in, and consists of such folios.
-    pub(crate) fn brought_in(&mut self, chunk: usize, folio: Option<Folio>) {
+    /// A chunk was populated, and consists of such folios.
+    pub(crate) fn populated(&mut self, chunk: usize, folio: Option<Folio>) {
         self.chunks.change(chunk, |c| {
             c.mapping = Mapping::Mapped;
             c.folio = folio.or(c.folio);
         });
     }
 
-    /// Somebody touches some of a chunk, or bringing it in failed half way.
+    /// A part of a chunk may be touched, or populating it failed half way.
     pub(crate) fn touched(&mut self, chunk: usize) {
         self.chunks.change(chunk, |c| {
             if matches!(c.mapping, Mapping::Hole | Mapping::Unmapped) {
-                c.mapping = Mapping::Partly;
+                c.mapping = Mapping::Unknown;
             }
         });
     }
@@ -293,24 +294,24 @@ impl Ledger {
         Some(run)
     }
 
-    /// A chunk was unmapped, or perhaps not (`Partly`). Whether somebody has pages of it by now: then it is to be brought
-    /// in again, and is still being unmapped until [`end_again`](Ledger::end_again).
+    /// A chunk was unmapped, or perhaps not (`Unknown`). Returns whether pages of it were given out meanwhile: then it has to be
+    /// populated again, and is being unmapped until [`end_again`](Ledger::end_again).
     pub(crate) fn end_unmap(&mut self, chunk: usize, mapping: Mapping) -> Wanted {
         let now = self.chunks.get(chunk).map(|c| (c.resident, c.mapping));
         if now.is_some_and(|(resident, _)| resident > 0) {
             return Wanted::Again;
         }
-        let disturbed = now.is_some_and(|(_, mapping)| mapping == Mapping::Disturbed);
-        self.chunks.change(chunk, |c| c.mapping = if disturbed { Mapping::Partly } else { mapping });
+        let raced = now.is_some_and(|(_, mapping)| mapping == Mapping::Raced);
+        self.chunks.change(chunk, |c| c.mapping = if raced { Mapping::Unknown } else { mapping });
         Wanted::No
     }
 
-    /// A chunk that was being unmapped was brought in again, or perhaps not (`Partly`).
+    /// A chunk that was being unmapped was populated again, or perhaps not (`Unknown`).
     pub(crate) fn end_again(&mut self, chunk: usize, mapping: Mapping) {
         self.chunks.change(chunk, |c| c.mapping = mapping);
     }
 
-    /// The next dead chunks, from `at` on: nobody can get a page of them from now on.
+    /// The next dead chunks, from `at` on: their pages are not given out from now on.
     pub(crate) fn begin_punch(&mut self, at: usize, most: usize) -> Option<Range<usize>> {
         let run = self.chunks.run(State::Dead, at, most)?;
         for n in run.clone() {
@@ -328,7 +329,7 @@ impl Ledger {
         Some(run)
     }
 
-    /// A chunk lost its memory, or not. Its pages can be had again, but for those that were exported.
+    /// A chunk lost its memory, or not. Its pages are free again, except for exported ones.
     pub(crate) fn end_punch(&mut self, chunk: usize, mapping: Mapping) {
         let pages = self.frames_of(chunk);
         let first = self.free.frames().start;
@@ -355,7 +356,7 @@ impl Ledger {
     }
 
     /// Frees the pages of a block, or retires them, with the bytes that they have.
-    fn bury(&mut self, pfn: Pfn, order: Order, contents: Contents) {
+    fn retire(&mut self, pfn: Pfn, order: Order, contents: Contents) {
         if contents == Contents::Any {
             self.make_stale(pfn, order);
         }
@@ -367,13 +368,13 @@ impl Ledger {
             if bitmap::get(&self.exported, page) {
                 self.retired += Pages::new(1);
             } else {
-                self.free.put(Pfn::new(first + page), Order::PAGE);
+                self.free.put(Pfn(first + page), Order::PAGE);
             }
         }
     }
 
-    /// Marks the pages of a block as stale, but for those in a hole, which have no bytes: a block of several chunks may
-    /// have been refused before all of them were brought in.
+    /// Marks the pages of a block as stale, except for those in a hole, which have no bytes: a block of several chunks may have
+    /// been refused before all of them were populated.
     fn make_stale(&mut self, pfn: Pfn, order: Order) {
         for chunk in self.chunks_of(pfn, order) {
             if self.chunks.get(chunk).is_some_and(|c| c.mapping != Mapping::Hole) {
@@ -384,7 +385,7 @@ impl Ledger {
         }
     }
 
-    /// Takes the marks of stale pages away; how many there were.
+    /// Removes the marks of stale pages. Returns how many there were.
     fn take_stale(&mut self, pfn: Pfn, order: Order) -> u32 {
         let mut sum = 0;
         for chunk in self.chunks_of(pfn, order) {
@@ -398,7 +399,7 @@ impl Ledger {
         sum
     }
 
-    /// Changes the counts of each chunk of a block; `f` is told how many pages of the block are in it.
+    /// Changes the counts of each chunk of a block; `f` receives how many pages of the block are in it.
     fn count(&mut self, pfn: Pfn, order: Order, f: impl Fn(&mut Chunk, u32)) {
         let pages = order.pages().get().min(self.per_chunk) as u32;
         for n in self.chunks_of(pfn, order) {
@@ -408,11 +409,11 @@ impl Ledger {
 
     /// The pages of a block, by number in the arena.
     fn pages(&self, pfn: Pfn, order: Order) -> Range<usize> {
-        let first = pfn.get() - self.free.frames().start;
+        let first = pfn.0 - self.free.frames().start;
         first..first + order.pages().get()
     }
 
-    /// Those of them that are in a chunk.
+    /// Its pages in a chunk.
     fn pages_in(&self, chunk: usize, pfn: Pfn, order: Order) -> Range<usize> {
         let (pages, first) = (self.pages(pfn, order), chunk * self.per_chunk);
         pages.start.max(first)..pages.end.min(first + self.per_chunk)

@@ -1,19 +1,19 @@
 //! A lock of the operating system.
 #![allow(unsafe_code)]
 
-use forebay::RawLock;
+use forebay::sync::RawMutex;
 use std::sync::{Mutex, PoisonError};
 
-/// The standard library's mutex: who finds it taken sleeps. The usual lock of a hosted program.
+/// The mutex of the standard library: a thread that finds it locked sleeps. The usual raw mutex of a hosted program.
 ///
 /// It must not be shared with a signal handler.
 #[derive(Debug)]
 pub struct OsLock(Mutex<()>);
 
-// SAFETY: the mutex admits one at a time, and taking it synchronises with giving it back.
-unsafe impl RawLock for OsLock {
+// SAFETY: the mutex admits one at a time, and locking synchronises with the last unlock.
+unsafe impl RawMutex for OsLock {
     const INIT: Self = OsLock(Mutex::new(()));
-    fn with<R>(&self, f: impl FnOnce() -> R) -> R {
+    fn lock<R>(&self, f: impl FnOnce() -> R) -> R {
         let _held = self.0.lock().unwrap_or_else(PoisonError::into_inner); // it guards no data of its own
         f()
     }

@@ -1,12 +1,12 @@
 //! Memory that is shmem from birth: a page source and a store at once. Linux only, feature `shmem`.
 //!
-//! [`Arena`] is both; [`Copies`] keeps what other memory holds. [`Surroundings`] says what the machine offers.
+//! [`Arena`] is both; [`Copies`] keeps what other memory holds. [`HostReport`] says what the machine offers.
 //!
 //! | file | subject |
 //! | --- | --- |
 //! | `process` `lock` | which process this is; the usual lock *(unsafe)* |
-//! | `sys` `folio` | system calls on a memfd and its windows; what folios it got *(unsafe)* |
-//! | `headroom` `surroundings` | how much more may be taken; what the machine offers |
+//! | `sys` `folio` | system calls on a memfd and its mappings; what folios it got *(unsafe)* |
+//! | `headroom` `host` | how much more may be taken; what the machine offers |
 //! | `chunk` `ledger` `usage` | whose each page is, and what there is to do about each chunk: numbers only |
 //! | `block` | a page number becomes an address, and bytes *(unsafe)* |
 //! | `arena` `store` `copies` | the source, the store for its own blocks, the store for others |
@@ -21,11 +21,11 @@ mod copies;
 mod fake;
 mod folio;
 mod headroom;
+mod host;
 mod ledger;
 mod lock;
 mod process;
 mod store;
-mod surroundings;
 mod sys;
 mod usage;
 
@@ -35,7 +35,7 @@ pub use builder::{Builder, CreateError, Unmap};
 pub use copies::Copies;
 pub use folio::Folio;
 pub use headroom::GroupLimit;
+pub use host::{Features, HostReport, HugePageSetting, HugePages, Swap};
 pub use lock::OsLock;
-pub use surroundings::{Features, HugePageSetting, HugePages, Surroundings, Swap};
 pub use sys::Mapped;
 pub use usage::Usage;

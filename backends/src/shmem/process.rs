@@ -7,12 +7,12 @@ use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering::Relaxed};
 use rustix::io::{Errno, Result};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 
-/// A page that the kernel wipes in every child. It holds the number of this process, or 0 if it has none yet.
+/// A page that the kernel zeroes in every child. It holds the number of this process, or 0 if it has none yet.
 ///
 /// Invariant: null, or a mapping of at least one byte that is never unmapped.
 static PAGE: AtomicPtr<AtomicU8> = AtomicPtr::new(null_mut());
 
-/// The last number given out. A child has a copy, so it goes on from its parent's.
+/// The last number that was given out. A child has a copy, so it goes on from its parent's.
 static LAST: AtomicU8 = AtomicU8::new(0);
 
 /// Numbers begin again at 1 after this: they fit into the bits of a block that alignment leaves free.
@@ -31,7 +31,7 @@ impl Process {
         let page = page()?;
         let mine = match page.load(Relaxed) {
             0 => {
-                // Given out before it is used: a child that is forked in between must not get the same.
+                // Counted before it is used: a child that is forked in between must not get the same.
                 let next = |last| last % MOST + 1;
                 let last =
                     LAST.fetch_update(Relaxed, Relaxed, |last| Some(next(last))).unwrap_or_else(|last| last);
@@ -73,7 +73,7 @@ fn page() -> Result<&'static AtomicU8> {
             PAGE.compare_exchange(null_mut(), page, Relaxed, Relaxed).map_err(|_| Errno::EXIST)
         });
         if let Err(why) = first {
-            // SAFETY: our mapping, and nobody has seen its address.
+            // SAFETY: our mapping, and no other thread has seen its address.
             unsafe { munmap(page.cast(), BYTES) }?;
             page = PAGE.load(Relaxed);
             if page.is_null() {

@@ -6,18 +6,20 @@ use super::sys::Populate;
 use super::{Arena, ArenaBlock, Swap, Unmap};
 use core::ops::Range;
 use forebay::{
-    BackingStore, Capabilities, Context, Handle, Order, OwnedBlock, Pages, Pfn, RawLock, Refused, Settled,
-    Space, StoreError, StoreId, StoreIds,
+    BackingStore, Context, Handle, Order, OwnedBlock, Pages, Pfn, Refused, StoreError, StoreId,
+    frame::Charge,
+    port::{Capabilities, Settled, Space, StoreIds},
+    sync::RawMutex,
 };
 
-/// Chunks that are unmapped or punched by one call at most, so that nobody waits long for a lock of the kernel.
+/// Chunks that are unmapped or punched by one call at most, so that no thread waits long for a lock of the kernel.
 const RUN: usize = 64;
 
-impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
+impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
     /// The stored block that a handle names.
     pub(super) fn find(&self, handle: &Handle, id: StoreId) -> Result<(Pfn, Order), StoreError> {
         let (pfn, order) = self.name(handle, id)?;
-        let stored = self.ledger.with(|l| l.is_stored(pfn, order));
+        let stored = self.ledger.lock(|l| l.is_stored(pfn, order));
         stored.then_some((pfn, order)).ok_or(StoreError::NotStored)
     }
 
@@ -29,27 +31,27 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
         if !self.is_here() {
             return Err(StoreError::Unavailable);
         }
-        let pfn = self.ledger.with(|l| l.pfn(handle.value()));
+        let pfn = self.ledger.lock(|l| l.pfn(handle.value()));
         pfn.map(|pfn| (pfn, handle.order())).ok_or(StoreError::NotStored)
     }
 
-    /// Puts a block away, as the contents under a handle of that store.
-    pub(super) fn put_away(
+    /// Stores a block, under a handle of that store.
+    pub(super) fn mark_stored(
         &self,
         block: ArenaBlock<PAGE>,
         id: StoreId,
     ) -> Result<Handle, Refused<ArenaBlock<PAGE>, StoreError>> {
         if !self.is_here() {
-            return Err(Refused::new(block, StoreError::Unavailable));
+            return Err(Refused { item: block, why: StoreError::Unavailable });
         }
         let (pfn, order) = (block.pfn(), block.order());
-        let index = if block.is_here() { self.ledger.with(|l| l.index(pfn, order)) } else { None };
+        let index = if block.is_here() { self.ledger.lock(|l| l.index(pfn, order)) } else { None };
         match index.and_then(|index| Handle::new(id, order, index)) {
             Some(handle) => {
-                self.ledger.with(|l| l.put_away(block.into_resident()));
+                self.ledger.lock(|l| l.mark_stored(block.into_resident()));
                 Ok(handle)
             }
-            None => Err(Refused::new(block, StoreError::WrongStore)),
+            None => Err(Refused { item: block, why: StoreError::WrongStore }),
         }
     }
 
@@ -59,16 +61,16 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
         handle: Handle,
         id: StoreId,
     ) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
-        let half = self.find(&handle, id).and_then(|(pfn, order)| self.ledger.with(|l| l.split(pfn, order)));
+        let half = self.find(&handle, id).and_then(|(pfn, order)| self.ledger.lock(|l| l.split(pfn, order)));
         let handles = half.and_then(|half| {
             let upper = handle.value() + half.pages().get();
             let both = Handle::new(id, half, handle.value()).zip(Handle::new(id, half, upper));
             both.ok_or(StoreError::Io) // smaller orders have the same values, so not reached
         });
-        handles.map_err(|why| Refused::new(handle, why))
+        handles.map_err(|why| Refused { item: handle, why })
     }
 
-    /// Unmaps what is stored and punches what nobody wants, if `cx` permits; counts.
+    /// Unmaps stored chunks and punches dead ones, if `cx` permits; counts.
     pub(super) fn flush(&self, cx: Context) -> Settled {
         let mut settled = Settled::default();
         if !self.is_here() {
@@ -76,33 +78,33 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
             return settled;
         }
         if cx.contains(Context::MAY_BLOCK) {
-            let unmapped = match (self.unmap, &self.surroundings.swap) {
+            let unmapped = match (self.unmap, &self.host.swap) {
                 (Unmap::WithSwap, Swap::None) => Ok(()),
                 _ => self.unmap_queued(),
             };
             let punched = self.punch_dead();
             settled.error = unmapped.and(punched).err();
         }
-        let sums = self.ledger.with(|l| l.sums());
+        let sums = self.ledger.lock(|l| l.sums());
         settled.pending = Pages::new(sums.pending);
         settled.reclaimable = Pages::new(sums.reclaimable);
         settled.held = Pages::new(sums.stale);
         settled
     }
 
-    /// Takes queued chunks out of every window. What fails stays queued.
+    /// Unmaps queued chunks from every mapping. What fails stays queued.
     fn unmap_queued(&self) -> Result<(), StoreError> {
         let (mut at, mut result) = (0, Ok(()));
-        while let Some(run) = self.ledger.with(|l| l.begin_unmap(at, RUN)) {
+        while let Some(run) = self.ledger.lock(|l| l.begin_unmap(at, RUN)) {
             at = run.end;
             let done = self.unmap_everywhere(&run);
             let mapping =
-                |done: Result<(), StoreError>, then| if done.is_ok() { then } else { Mapping::Partly };
+                |done: Result<(), StoreError>, then| if done.is_ok() { then } else { Mapping::Unknown };
             for chunk in run {
                 let unmapped = mapping(done, Mapping::Unmapped);
-                if self.ledger.with(|l| l.end_unmap(chunk, unmapped)) == Wanted::Again {
+                if self.ledger.lock(|l| l.end_unmap(chunk, unmapped)) == Wanted::Again {
                     let again = self.bring_again(chunk);
-                    self.ledger.with(|l| l.end_again(chunk, mapping(again, Mapping::Mapped)));
+                    self.ledger.lock(|l| l.end_again(chunk, mapping(again, Mapping::Mapped)));
                     result = result.and(again);
                 }
             }
@@ -111,30 +113,30 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
         result
     }
 
-    /// Somebody took a page of a chunk back while it was unmapped. It should be in memory, so this takes none.
+    /// A page of the chunk was given out while it was unmapped: populates it again. Its memory is resident, so this takes none.
     pub(super) fn bring_again(&self, chunk: usize) -> Result<(), StoreError> {
         let range = self.bytes_of(&(chunk..chunk + 1));
         let _until_it_is_there = self.claim(&range, Populate::Back).ok_or(StoreError::NoHeadroom)?;
-        self.window.populate(range, Populate::Back).map_err(|_| StoreError::Io)
+        self.mapping.populate(range, Populate::Back).map_err(|_| StoreError::Io)
     }
 
     fn unmap_everywhere(&self, chunks: &Range<usize>) -> Result<(), StoreError> {
         let range = self.bytes_of(chunks);
-        let windows = core::iter::once(&self.window).chain(&self.aliases);
-        let mut results = windows.map(|window| window.unmap(range.clone()).map_err(|_| StoreError::Io));
+        let mappings = core::iter::once(&self.mapping).chain(&self.aliases);
+        let mut results = mappings.map(|mapping| mapping.unmap(range.clone()).map_err(|_| StoreError::Io));
         results.try_for_each(|result| result)
     }
 
     /// Gives the memory of dead chunks back. What fails is tried again by the next settle.
     fn punch_dead(&self) -> Result<(), StoreError> {
         let (mut at, mut result) = (0, Ok(()));
-        while let Some(run) = self.ledger.with(|l| l.begin_punch(at, RUN)) {
+        while let Some(run) = self.ledger.lock(|l| l.begin_punch(at, RUN)) {
             at = run.end;
             let done = self.punch(&run).map_err(|_| StoreError::Io);
             for chunk in run {
-                // It may have been unmapped, or not: that is not known any more.
-                let mapping = if done.is_ok() { Mapping::Hole } else { Mapping::Partly };
-                self.ledger.with(|l| l.end_punch(chunk, mapping));
+                // It may have been unmapped, or not: that is unknown now.
+                let mapping = if done.is_ok() { Mapping::Hole } else { Mapping::Unknown };
+                self.ledger.lock(|l| l.end_punch(chunk, mapping));
             }
             result = result.and(done);
         }
@@ -142,28 +144,32 @@ impl<const PAGE: usize, L: RawLock> Arena<PAGE, L> {
     }
 }
 
-impl<const PAGE: usize, L: RawLock> BackingStore<ArenaBlock<PAGE>> for Arena<PAGE, L> {
+impl<const PAGE: usize, L: RawMutex> BackingStore<ArenaBlock<PAGE>> for Arena<PAGE, L> {
     fn ids(&self) -> StoreIds {
-        self.id.only()
+        self.id.into()
     }
 
-    /// No copying: it would only move pages from the arena to the arena.
+    /// No copying: it would only move pages inside of the arena.
     fn capabilities(&self) -> Capabilities {
         Capabilities::TRANSFER | Capabilities::TAKE_BACK | Capabilities::SPLIT
     }
 
-    /// Everything that is not stored yet could be.
+    /// Everything that is not stored yet.
     fn space(&self) -> Space {
         let usage = self.usage();
-        Space::new(usage.total - usage.retired - usage.stored(), usize::MAX)
+        Space { pages: usage.total - usage.retired - usage.stored(), transfers: usize::MAX }
     }
 
     /// Never full. [`StoreError::WrongStore`]: a block of another arena.
-    fn transfer(&self, block: ArenaBlock<PAGE>) -> Result<Handle, Refused<ArenaBlock<PAGE>, StoreError>> {
-        self.put_away(block, self.id)
+    fn transfer(
+        &self,
+        block: ArenaBlock<PAGE>,
+        _: Option<Charge>,
+    ) -> Result<Handle, Refused<ArenaBlock<PAGE>, StoreError>> {
+        self.mark_stored(block, self.id)
     }
 
-    /// Brings in the whole chunk if it was unmapped; that needs the right to block.
+    /// Populates the whole chunk if it was unmapped; that needs the right to block.
     fn take_back(
         &self,
         handle: Handle,
@@ -171,33 +177,33 @@ impl<const PAGE: usize, L: RawLock> BackingStore<ArenaBlock<PAGE>> for Arena<PAG
     ) -> Result<ArenaBlock<PAGE>, Refused<Handle, StoreError>> {
         let taken = self
             .find(&handle, self.id)
-            .and_then(|(pfn, order)| self.ledger.with(|l| l.take_back(pfn, order, Limit::Held)));
+            .and_then(|(pfn, order)| self.ledger.lock(|l| l.take_back(pfn, order, Limit::Held)));
         let why = match taken {
-            Ok(pages) => match self.bring_in(pages.pfn, pages.order, cx) {
+            Ok(pages) => match self.populate_chunks(pages.pfn, pages.order, cx) {
                 Ok(()) => return Ok(self.block(pages)),
                 Err(why) => {
-                    self.ledger.with(|l| l.put_away(pages));
+                    self.ledger.lock(|l| l.mark_stored(pages));
                     why
                 }
             },
             Err(why) => why,
         };
-        Err(Refused::new(handle, why))
+        Err(Refused { item: handle, why })
     }
 
     fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
         self.halve(handle, self.id)
     }
 
-    /// The block is not brought in for it: whoever keeps it instead of releasing it has it brought in by touching it. So
-    /// what else is stored in its chunk is pending until the next settle.
+    /// Does not populate. A later access may fault pages in, so the chunk becomes `Unknown`: its stored pages are pending until the
+    /// next settle.
     fn discard(&self, handle: Handle) -> Result<Option<ArenaBlock<PAGE>>, Refused<Handle, StoreError>> {
         let pages =
-            self.find(&handle, self.id).and_then(|(pfn, order)| self.ledger.with(|l| l.take_out(pfn, order)));
-        pages.map(|pages| Some(self.block(pages))).map_err(|why| Refused::new(handle, why))
+            self.find(&handle, self.id).and_then(|(pfn, order)| self.ledger.lock(|l| l.take_out(pfn, order)));
+        pages.map(|pages| Some(self.block(pages))).map_err(|why| Refused { item: handle, why })
     }
 
-    /// Nothing is written out, so the budget is of no account, and nothing goes home.
+    /// Nothing is written out, so the budget is ignored, and no block is returned.
     fn settle(&self, _: Pages, cx: Context, _: &mut dyn FnMut(ArenaBlock<PAGE>)) -> Settled {
         self.flush(cx)
     }

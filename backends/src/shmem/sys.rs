@@ -1,4 +1,4 @@
-//! System calls on a memfd and on the windows over it, and those that ask what there is.
+//! System calls on a memfd and its mappings, and those that ask what there is.
 #![allow(unsafe_code)]
 
 use core::ffi::{c_int, c_void};
@@ -11,7 +11,7 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, mun
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::vec::Vec;
 
-/// A new, empty, sealable memfd, closed on exec. Whether it is sealed against execution too.
+/// A new, empty, sealable memfd, closed on exec. Also returns whether it is sealed against execution.
 pub(crate) fn create() -> Result<(OwnedFd, bool)> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let (memfd, noexec) = match rustix::fs::memfd_create("forebay", flags | MemfdFlags::NOEXEC_SEAL) {
@@ -22,7 +22,7 @@ pub(crate) fn create() -> Result<(OwnedFd, bool)> {
     Ok((memfd, noexec))
 }
 
-/// Makes a new memfd so long: all of it a hole.
+/// Sets the size of a new memfd: all of it is a hole.
 pub(crate) fn lengthen(memfd: BorrowedFd<'_>, bytes: u64) -> Result<()> {
     if longest_file().is_some_and(|most| bytes > most) {
         return Err(Errno::FBIG); // the kernel would say so with a signal
@@ -30,7 +30,7 @@ pub(crate) fn lengthen(memfd: BorrowedFd<'_>, bytes: u64) -> Result<()> {
     rustix::fs::ftruncate(memfd, bytes)
 }
 
-/// Fixes the size of a memfd for ever: nobody can take pages from under a mapping.
+/// Fixes the size of a memfd: no page can be removed under a mapping.
 pub(crate) fn seal(memfd: BorrowedFd<'_>) -> Result<()> {
     const SIZE: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW);
     let seals = rustix::fs::fcntl_get_seals(memfd)?;
@@ -43,7 +43,7 @@ pub(crate) fn punch(memfd: BorrowedFd<'_>, range: Range<u64>) -> Result<()> {
     retry_on_intr(|| rustix::fs::fallocate(memfd, flags, range.start, range.end - range.start))
 }
 
-/// How pages are brought in.
+/// How pages are populated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Populate {
     /// They are holes: new memory, zeroed by the kernel.
@@ -52,22 +52,22 @@ pub(crate) enum Populate {
     Back,
 }
 
-/// Whether a window asks for huge pages.
+/// Whether a mapping asks for huge pages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Huge {
     Wanted,
-    /// They are larger than a chunk. The memory of one would come with the first of its chunks, whose head-room alone was
-    /// looked at, and most of it would never go back: punching a part of a huge page frees that part at best.
+    /// They are larger than a chunk. The memory of one would come with the first of its chunks, for whose head-room alone was asked,
+    /// and most of it would never go back: punching a part of a huge page frees that part at best.
     Unwanted,
 }
 
 /// A shared, writable mapping of part of a memfd.
 ///
 /// # Invariants
-/// `base` is the first of `bytes` mapped bytes, as long as the window lives. Somebody else may write them at any time,
-/// so they are reached by volatile access only, and never through a reference.
+/// `base` is the first of `bytes` mapped bytes, as long as the value lives. Others may write them at any time, so they are reached
+/// by volatile access only, and never through a reference.
 #[derive(Debug)]
-pub(crate) struct Window {
+pub(crate) struct Mapping {
     base: NonNull<u8>,
     bytes: usize,
     whose: Whose,
@@ -80,15 +80,15 @@ enum Whose {
 }
 
 // SAFETY: it owns or borrows a mapping, which belongs to the process and not to a thread.
-unsafe impl Send for Window {}
+unsafe impl Send for Mapping {}
 // SAFETY: `&self` gives nothing but system calls and an address.
-unsafe impl Sync for Window {}
+unsafe impl Sync for Mapping {}
 
-impl Window {
+impl Mapping {
     /// Maps `bytes` of a memfd from `offset` on, at a multiple of `align`: a power of two, as is the page size.
-    pub(crate) fn map(memfd: BorrowedFd<'_>, offset: u64, bytes: usize, align: usize) -> Result<Window> {
+    pub(crate) fn map(memfd: BorrowedFd<'_>, offset: u64, bytes: usize, align: usize) -> Result<Mapping> {
         let all = bytes.checked_add(align).ok_or(Errno::NOMEM)?;
-        // SAFETY: a new mapping anywhere; it can't be accessed, and reserves addresses only.
+        // SAFETY: a new mapping at any address; it can't be accessed, and reserves addresses only.
         let reserved = unsafe {
             mmap_anonymous(null_mut(), all, ProtFlags::empty(), MapFlags::PRIVATE | MapFlags::NORESERVE)
         }?;
@@ -98,29 +98,29 @@ impl Window {
         // SAFETY: `base..base + bytes` lies in what was just reserved, since `skip < align`.
         let mapped = unsafe { mmap(base, bytes, access, MapFlags::SHARED | MapFlags::FIXED, memfd, offset) };
         if let Err(why) = mapped {
-            // SAFETY: what was reserved; who is refused a mapping over it still has it, and nobody else its address.
+            // SAFETY: what was reserved. If the mapping over it is refused, it is still reserved, and nothing else has its address.
             unsafe { munmap(reserved, all) }?;
             return Err(why);
         }
         let (head, tail) = (skip, align - skip);
         let rest = [(reserved, head), (base.wrapping_byte_add(bytes), tail)];
         for (at, len) in rest.into_iter().filter(|(_, len)| *len > 0) {
-            // SAFETY: what was reserved before and behind the window; nobody else has its address.
+            // SAFETY: what was reserved before and behind the mapping; nothing else has its address.
             unsafe { munmap(at, len) }?;
         }
         let base = NonNull::new(base.cast()).ok_or(Errno::NOMEM)?;
-        Ok(Window { base, bytes, whose: Whose::Ours })
+        Ok(Mapping { base, bytes, whose: Whose::Ours })
     }
 
-    /// A mapping of somebody else.
+    /// A mapping that another part of the program owns.
     ///
     /// # Safety
-    /// The invariants of the type hold for it, as long as the window lives.
-    pub(crate) unsafe fn of(mapping: NonNull<[u8]>) -> Window {
-        Window { base: mapping.cast(), bytes: mapping.len(), whose: Whose::Theirs }
+    /// The invariants of the type hold for it, as long as the value lives.
+    pub(crate) unsafe fn of(mapping: NonNull<[u8]>) -> Mapping {
+        Mapping { base: mapping.cast(), bytes: mapping.len(), whose: Whose::Theirs }
     }
 
-    /// Keeps it out of children and of core dumps, and asks for huge pages, where there are any, or for none.
+    /// Keeps it out of children and of core dumps, and asks for huge pages, or for none.
     pub(crate) fn set_up(&self, huge: Huge) -> Result<()> {
         let all = 0..self.bytes;
         self.advise(all.clone(), Advice::LinuxDontFork)?;
@@ -141,18 +141,17 @@ impl Window {
         self.bytes
     }
 
-    /// Takes a range out of the page tables; contents stay in the memfd.
+    /// Removes a range from the page tables; contents stay in the memfd.
     pub(crate) fn unmap(&self, range: Range<usize>) -> Result<()> {
         self.advise(range, Advice::LinuxDontNeed)
     }
 
-    /// Whether the kernel can be asked to bring a range in.
+    /// Whether the kernel can be asked to populate a range.
     pub(crate) fn can_populate(&self) -> bool {
         self.advise(0..0, Advice::LinuxPopulateRead).is_ok()
     }
 
-    /// Brings a range in. Kernels before 5.14 can't be asked to, so there every page is read, and what fails is a
-    /// signal.
+    /// Populates a range. Kernels before 5.14 can't be asked to, so there every page is read, and a failure is a signal.
     pub(crate) fn populate(&self, range: Range<usize>, how: Populate) -> Result<()> {
         let advice = match how {
             Populate::New => Advice::LinuxPopulateWrite,
@@ -176,8 +175,7 @@ impl Window {
         Ok(())
     }
 
-    /// How many bytes of a range are in memory, so that bringing it in takes none for them. 0 if the kernel does not
-    /// tell.
+    /// How many bytes of a range are in memory, so that populating it takes none for them. 0 if the kernel does not tell.
     pub(crate) fn in_memory(&self, range: Range<usize>) -> usize {
         const PIECE: usize = 512;
         let page = rustix::param::page_size();
@@ -208,34 +206,33 @@ impl Window {
             .then(|| self.base.as_ptr().wrapping_add(range.start).cast())
     }
 
-    /// Gives it up without unmapping it.
+    /// Forgets it without unmapping it.
     pub(crate) fn forget(&mut self) {
         self.whose = Whose::Theirs;
     }
 }
 
-impl Drop for Window {
+impl Drop for Mapping {
     fn drop(&mut self) {
         if self.whose == Whose::Ours {
-            // SAFETY: our mapping, and by its invariant nobody has an address in it when the window ends. (The arena
-            // forgets its windows while blocks are out, and in a child, which does not have them.)
+            // SAFETY: our mapping, and by its invariant there is no address in it any more. (The arena forgets its mappings while
+            // blocks exist, and in a child, which does not have them.)
             let _ = unsafe { munmap(self.base.as_ptr().cast(), self.bytes) };
         }
     }
 }
 
-/// A memfd and its mappings, made by somebody else: a virtual machine monitor, for example, that has them bound to
+/// A memfd and its mappings that another part of the program made: a virtual machine monitor, for example, that has them bound to
 /// memory nodes, and shares them.
 #[derive(Debug)]
 pub struct Mapped {
     pub(super) memfd: OwnedFd,
     pub(super) offset: u64,
-    pub(super) windows: Vec<Window>,
+    pub(super) mappings: Vec<Mapping>,
 }
 
 impl Mapped {
-    /// `mappings` of one range of a memfd, which begins at `offset`, in bytes. Blocks have their addresses in the first
-    /// of them.
+    /// `mappings` of one range of a memfd, which begins at `offset`, in bytes. Blocks have their addresses in the first of them.
     ///
     /// # Safety
     /// Each mapping is shared, readable and writable, of that memfd from `offset` on, and stays as it is for as long as
@@ -243,15 +240,15 @@ impl Mapped {
     /// of it, nor is there a block of an earlier one: the two would take each other's blocks for their own.
     pub unsafe fn new(memfd: OwnedFd, offset: u64, mappings: &[NonNull<[u8]>]) -> Mapped {
         // SAFETY: the caller's promise.
-        let windows = mappings.iter().map(|mapping| unsafe { Window::of(*mapping) }).collect();
-        Mapped { memfd, offset, windows }
+        let mappings = mappings.iter().map(|mapping| unsafe { Mapping::of(*mapping) }).collect();
+        Mapped { memfd, offset, mappings }
     }
 }
 
 #[cfg(feature = "defmt")]
 impl defmt::Format for Mapped {
     fn format(&self, f: defmt::Formatter<'_>) {
-        defmt::write!(f, "Mapped({=usize} windows, offset {=u64})", self.windows.len(), self.offset);
+        defmt::write!(f, "Mapped({=usize} mappings, offset {=u64})", self.mappings.len(), self.offset);
     }
 }
 
@@ -315,21 +312,21 @@ mod tests {
     use super::*;
     use std::os::fd::AsFd;
 
-    /// Rule: no call reaches beyond its window, also where the kernel is not asked.
+    /// Rule: no call reaches beyond its mapping, also where the kernel is not asked.
     #[test]
     fn nothing_beyond_the_window() {
         let page = rustix::param::page_size();
         let (memfd, _) = create().expect("a memfd");
         lengthen(memfd.as_fd(), 4 * page as u64).expect("there is no limit");
-        let window = Window::map(memfd.as_fd(), 0, 2 * page, page).expect("a window");
-        assert!(window.base().addr().get().is_multiple_of(page));
+        let mapping = Mapping::map(memfd.as_fd(), 0, 2 * page, page).expect("a mapping");
+        assert!(mapping.base().addr().get() % page == 0);
         for range in [page..3 * page, 2 * page..usize::MAX, usize::MAX - page..usize::MAX] {
-            assert_eq!(window.populate(range.clone(), Populate::Back), Err(Errno::INVAL));
-            assert_eq!(window.touch(range.clone()), Err(Errno::INVAL));
-            assert_eq!(window.unmap(range.clone()), Err(Errno::INVAL));
-            assert_eq!(window.in_memory(range), 0);
+            assert_eq!(mapping.populate(range.clone(), Populate::Back), Err(Errno::INVAL));
+            assert_eq!(mapping.touch(range.clone()), Err(Errno::INVAL));
+            assert_eq!(mapping.unmap(range.clone()), Err(Errno::INVAL));
+            assert_eq!(mapping.in_memory(range), 0);
         }
-        assert_eq!(window.touch(0..2 * page), Ok(()));
-        assert_eq!(window.in_memory(0..2 * page), 2 * page);
+        assert_eq!(mapping.touch(0..2 * page), Ok(()));
+        assert_eq!(mapping.in_memory(0..2 * page), 2 * page);
     }
 }

@@ -4,13 +4,13 @@ use super::ledger::Ledger;
 use core::fmt;
 use forebay::Pages;
 
-/// Pages of an arena, by what they are used for. They may be used for something else by now.
+/// Pages of an arena, by use. Others may change it at any time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct Usage {
-    /// Address space in all.
+    /// All address space.
     pub total: Pages,
-    /// Blocks that are out: the source's side.
+    /// Blocks that exist.
     pub resident: Pages,
     /// The most that may be resident.
     pub limit: Pages,
@@ -18,11 +18,11 @@ pub struct Usage {
     pub pending: Pages,
     /// Stored and unmapped: the system can reclaim them by itself.
     pub reclaimable: Pages,
-    /// Dropped, but with their memory: held by neighbours that are in use, or until the next settle.
+    /// Discarded, but with their memory: held by neighbours that are in use, or until the next settle.
     pub held: Pages,
-    /// Once exported, and never to be used again.
+    /// Exported once, and never used again.
     pub retired: Pages,
-    /// Nobody's; held ones among them.
+    /// Without an owner; held ones among them.
     pub free: Pages,
     /// Chunks with memory that are one huge page each.
     pub huge_chunks: usize,

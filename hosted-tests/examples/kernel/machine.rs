@@ -72,7 +72,7 @@ impl Machine {
         let first = self.1.fetch_add(1024, Relaxed);
         Some(Segment(first, vec![Box::new([0; FRAME]); frames]))
     }
-    pub(crate) fn free(&self, segment: Segment) {
+    pub(crate) fn put_back(&self, segment: Segment) {
         self.0.fetch_sub(segment.frames(), Relaxed);
     }
     pub(crate) fn unmap_and_wait(&self, _: usize) -> Result<(), ()> {

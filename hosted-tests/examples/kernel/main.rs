@@ -3,51 +3,63 @@
 
 mod machine;
 
-use forebay::*;
+use forebay::frame::Charge;
+use forebay::pool::FreeListArray;
+use forebay::port::{Capabilities, EvictHooks, StoreIds, WithHooks, WithLists};
+use forebay::sync::{IrqGuard, SpinRawMutex};
+use forebay::{
+    AccessError, AllocError, AllocRequest, BackingStore, Buffer, BufferId, Busy, Context, Evict, Forebay,
+    FrameSource, Handle, Order, OwnedBlock, Pages, Pfn, Refused, Report, StoreError, StoreId, Zones,
+};
 use machine::{IrqOff, Machine, PageCache, Segment};
 
-// README: kernel
 struct Frames(Segment); // the kernel's own owned, contiguous frames
 
 impl OwnedBlock for Frames {
     const PAGE: usize = 4096;
     fn pfn(&self) -> Pfn {
-        Pfn::new(self.0.address() / 4096)
+        Pfn(self.0.address() / 4096)
     }
     fn order(&self) -> Order {
-        Order::holding(Pages::new(self.0.frames())).expect("a segment is a block")
+        Order::for_pages(Pages::new(self.0.frames())).expect("a segment is a block")
     }
     fn split(self) -> Result<(Frames, Frames), Frames> {
         self.0.halves().map(|(a, b)| (Frames(a), Frames(b))).map_err(Frames)
     }
-    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
+    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
         self.0.reader(at).read(to)
     }
-    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
+    fn write_at(&mut self, at: usize, from: &[u8]) -> usize {
         self.0.writer(at).write(from)
     }
 }
 
-impl Section for IrqOff {
+impl IrqGuard for IrqOff {
     fn with<R>(f: impl FnOnce() -> R) -> R {
         let _off = machine::disable_irq();
         f()
     }
 }
 
-impl Platform for Machine {
+impl FrameSource for Machine {
     type Block = Frames;
-    type Lock = Spin<IrqOff>;
-    type Mode = ();
-    fn allocate(&self, order: Order, cx: Context) -> Result<Frames, OutOfFrames> {
-        self.segment(order.pages().get(), cx.contains(Context::MAY_BLOCK))
-            .map(Frames)
-            .ok_or(OutOfFrames::Exhausted)
+    type RawMutex = SpinRawMutex<IrqOff>;
+    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<Frames, AllocError> {
+        let segment = self.segment(request.order.pages().get(), cx.contains(Context::MAY_BLOCK));
+        segment.map(Frames).ok_or(AllocError::Exhausted)
     }
-    fn release(&self, block: Frames) {
-        self.free(block.0);
+    fn free(&self, block: Frames) {
+        self.put_back(block.0);
     }
-    fn before_evict(&self, id: BufferId, _: Context) -> Result<(), Busy> {
+}
+
+impl EvictHooks<Frames> for Machine {
+    fn before_evict(
+        &self,
+        id: BufferId,
+        _: &mut dyn Iterator<Item = &mut Frames>,
+        _: Context,
+    ) -> Result<(), Busy> {
         self.unmap_and_wait(id.0).map_err(|()| Busy)
     }
 }
@@ -55,48 +67,51 @@ impl Platform for Machine {
 impl BackingStore<Frames> for PageCache {
     // the page cache takes the frames themselves
     fn ids(&self) -> StoreIds {
-        StoreId::DEFAULT.only()
+        StoreId::DEFAULT.into()
     }
     fn capabilities(&self) -> Capabilities {
         Capabilities::TRANSFER | Capabilities::TAKE_BACK
     }
-    fn transfer(&self, block: Frames) -> Result<Handle, Refused<Frames, StoreError>> {
+    fn transfer(&self, block: Frames, _: Option<Charge>) -> Result<Handle, Refused<Frames, StoreError>> {
         let order = block.order();
-        let index = self.insert(block.0).map_err(|s| Refused::new(Frames(s), StoreError::Full))?;
+        let index = self.insert(block.0).map_err(|s| Refused { item: Frames(s), why: StoreError::Full })?;
         Ok(Handle::new(StoreId::DEFAULT, order, index).expect("an index of the cache fits"))
     }
     fn take_back(&self, handle: Handle, _: Context) -> Result<Frames, Refused<Handle, StoreError>> {
-        self.remove(handle.value()).map(Frames).ok_or(Refused::new(handle, StoreError::NotStored))
+        self.remove(handle.value()).map(Frames).ok_or(Refused { item: handle, why: StoreError::NotStored })
     }
     fn discard(&self, handle: Handle) -> Result<Option<Frames>, Refused<Handle, StoreError>> {
         self.take_back(handle, Context::INTERRUPT).map(Some)
     }
 }
 
-static CACHE: PageCache = PageCache::new();
-static HOME: Forebay<Machine, &PageCache, [Place<Machine>; 44]> = Forebay::new(Machine::new(), &CACHE, 4); // 11 orders
+/// The frames, the mappings, and up to 4 free blocks of each of 11 orders.
+type Kernel = WithLists<WithHooks<&'static Machine, &'static Machine>, FreeListArray<Machine, 11, 4>>;
+type Home = Forebay<Kernel, PageCache>;
 
-fn shrink(objects: &[Buffer<Machine, &PageCache>], wanted: Pages, cx: Context) -> Report {
+static MACHINE: Machine = Machine::new();
+static HOME: Home =
+    Forebay::new(WithLists(WithHooks(&MACHINE, &MACHINE), FreeListArray::new()), PageCache::new());
+
+fn shrink(objects: &[Buffer<&'static Home>], wanted: Pages, cx: Context) -> Report {
     HOME.reclaim(objects, wanted, Evict::TRANSFER, cx)
 }
 
-// README: end
-
-fn main() -> Result<(), PinError> {
-    let four = Order::holding(Pages::new(4)).expect("4 is small");
+fn main() -> Result<(), AccessError> {
+    let four = Order::for_pages(Pages::new(4)).expect("4 is small");
     let objects: Vec<_> = (0..4).map(|i| Buffer::new(&HOME, four).with_id(BufferId(i))).collect();
     for object in &objects {
-        object.write()?.copy_in(5000, b"frames move");
+        object.write()?.write_at(5000, b"frames move");
     }
     println!("{:?}", shrink(&objects, Pages::new(8), Context::NO_IO));
     for object in &objects {
         let mut text = [0; 11];
-        object.read()?.copy_out(5000, &mut text);
+        object.read()?.read_at(5000, &mut text);
         assert_eq!(&text, b"frames move");
     }
     println!("{:?}", HOME.stats());
     drop(objects);
-    HOME.pool().trim(Pages::MAX, Context::THREAD);
-    assert_eq!(HOME.platform().outstanding(), 0, "every frame is home");
+    HOME.pool().trim(Zones::ALL, Pages::MAX, Context::THREAD);
+    assert_eq!(MACHINE.outstanding(), 0, "every frame is returned");
     Ok(())
 }

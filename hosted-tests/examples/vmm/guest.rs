@@ -1,6 +1,6 @@
 //! A guest that computes: it adds to words all over its memory. It knows by itself what must be where.
 
-use forebay::{Platform, Write};
+use forebay::{Home, WriteGuard};
 
 pub(crate) struct Guest {
     memory: Vec<Vec<u64>>,
@@ -21,12 +21,12 @@ impl Guest {
     }
 
     /// Adds to a word, where it finds what it left there.
-    pub(crate) fn step<P: Platform>(&mut self, unit: &mut Write<'_, P>, n: usize, word: usize) {
+    pub(crate) fn step<H: Home>(&mut self, unit: &mut WriteGuard<'_, H>, n: usize, word: usize) {
         let mut bytes = [0; 8];
-        unit.copy_out(word * 8, &mut bytes);
+        unit.read_at(word * 8, &mut bytes);
         assert_eq!(u64::from_le_bytes(bytes), self.memory[n][word], "unit {n}, word {word}");
         self.memory[n][word] = self.memory[n][word].wrapping_add(self.state);
-        unit.copy_in(word * 8, &self.memory[n][word].to_le_bytes());
+        unit.write_at(word * 8, &self.memory[n][word].to_le_bytes());
     }
 
     /// It gave this unit up.

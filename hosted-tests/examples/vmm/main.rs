@@ -2,38 +2,39 @@
 
 mod guest;
 
-use forebay::{Buffer, BufferId, Busy, Context, Evict, Forebay, Order, Pages, PinError, Place, Write};
+use forebay::{AccessError, Buffer, BufferId, Busy, Context, Evict, Forebay, Order, Pages, WriteGuard};
 use forebay_backends::shmem::{Arena, CreateError};
 use guest::Guest;
+use std::error::Error;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::thread;
 
 // README: vmm
-type Home = Forebay<&'static Arena, &'static Arena>; // the arena is the source, and the store too
-type Unit<'h> = Buffer<'h, &'static Arena, &'static Arena>;
+type Home = Arc<Forebay<Arc<Arena>, Arc<Arena>>>; // the arena is the source, and the store too
 const HUGE: Order = Order::new(9).expect("2 MiB");
-const AHEAD: Pages = Pages::new(1024); // what goes at a time
+const AHEAD: Pages = Pages::new(1024); // what leaves at a time
 
-/// Guest memory of so many bytes, of which `resident` pages may be in use at a time.
-fn memory(bytes: u64, resident: Pages) -> Result<&'static Arena, CreateError> {
-    let arena = Arena::builder(bytes).limit(resident).create()?;
-    println!("{}", arena.surroundings()); // swap, huge pages, limits: what is missing, and what it would bring
-    Ok(Box::leak(Box::new(arena))) // it lives as long as the monitor
+/// Owns the memory of a guest. It may move to another thread.
+struct Pager {
+    home: Home,
+    units: Vec<Buffer<Home>>, // 2 MiB each
 }
 
-struct Pager<'h> {
-    home: &'h Home,
-    units: Vec<Unit<'h>>, // 2 MiB each
-}
-
-impl<'h> Pager<'h> {
-    fn new(home: &'h Home, units: usize) -> Self {
-        Pager { home, units: (0..units).map(|n| Unit::new(home, HUGE).with_id(BufferId(n))).collect() }
+impl Pager {
+    /// So many units, of which `resident` pages may be in use at a time.
+    fn new(units: usize, resident: Pages) -> Result<Self, CreateError> {
+        let arena = Arc::new(Arena::builder((units << 21) as u64).limit(resident).create()?);
+        println!("{}", arena.host_report()); // swap, huge pages, limits: what is missing, and what it would bring
+        let home = Arc::new(Forebay::new(arena.clone(), arena));
+        let unit = |n| Buffer::new(home.clone(), HUGE).with_id(BufferId(n));
+        Ok(Pager { units: (0..units).map(unit).collect(), home })
     }
 
-    /// The guest touched a unit that is not mapped: it comes back as it was, and idle ones go for it.
-    fn fault(&self, n: usize) -> Result<Write<'_, &'static Arena>, PinError> {
+    /// The guest touched a unit that is not mapped: it comes back as it was, and idle ones leave for it.
+    fn fault(&self, n: usize) -> Result<WriteGuard<'_, Home>, AccessError> {
         let attempt = || self.units[n].write();
         self.home.or_reclaim(&self.units, AHEAD, Evict::TRANSFER, Context::THREAD, attempt)
     }
@@ -44,7 +45,7 @@ impl<'h> Pager<'h> {
     }
 
     /// What a device in another process maps: the descriptor, and where a unit is in it.
-    fn share(&self, n: usize) -> Result<(BorrowedFd<'h>, u64), PinError> {
+    fn share(&self, n: usize) -> Result<(BorrowedFd<'_>, u64), AccessError> {
         let guard = self.fault(n)?;
         let offset = guard.blocks().find_map(|(_, block)| self.home.store().export(block));
         Ok((self.home.store().as_fd(), offset.expect("its block is of this arena")))
@@ -52,12 +53,24 @@ impl<'h> Pager<'h> {
 }
 // README: end
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    const UNITS: usize = 24;
+const UNITS: usize = 24;
+const RESIDENT: Pages = Pages::new(3072);
+
+fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
+    let pager = Pager::new(UNITS, RESIDENT)?;
+    let home = pager.home.clone();
+    let arena = home.store();
+    thread::spawn(|| run(pager)).join().expect("it does not panic")?;
+    println!("{}\n{}", arena.usage(), home.stats());
+    assert!(home.stats().evicted.copied == Pages::ZERO, "nothing is copied");
+    home.settle(Pages::ZERO, Context::THREAD);
+    assert_eq!((arena.resident(), arena.stored(), arena.memory_bytes()?), (Pages::ZERO, Pages::ZERO, 0));
+    Ok(())
+}
+
+/// The thread of the guest. It drops the guest's memory at its end.
+fn run(pager: Pager) -> Result<(), Box<dyn Error + Send + Sync>> {
     const HUGE_BYTES: usize = 4096 << HUGE.get();
-    let arena = memory((UNITS * HUGE_BYTES) as u64, Pages::new(3072))?;
-    let home = Forebay::<_, _, [Place<_>; 0]>::new(arena, arena, 0);
-    let pager = Pager::new(&home, UNITS);
     let mut guest = Guest::new(UNITS, HUGE_BYTES);
     for _ in 0..4000 {
         let (unit, word) = guest.next();
@@ -71,13 +84,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     device.read_exact_at(&mut seen, offset)?;
     assert!(seen == guest.bytes(5), "the device sees what the guest wrote");
     for unit in 0..UNITS {
-        pager.fault(unit)?.copy_out(0, &mut seen);
+        pager.fault(unit)?.read_at(0, &mut seen);
         assert!(seen == guest.bytes(unit), "unit {unit} is not what the guest wrote");
     }
-    println!("{}\n{}", arena.usage(), home.stats());
-    assert!(arena.usage().resident <= Pages::new(3072) && home.stats().evicted.copied == Pages::ZERO);
-    drop(pager);
-    home.settle(Pages::ZERO, Context::THREAD);
-    assert_eq!((arena.resident(), arena.stored(), arena.memory_bytes()?), (Pages::ZERO, Pages::ZERO, 0));
+    assert!(pager.home.store().usage().resident <= RESIDENT);
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! The firmware of the README: fast internal SRAM in front of slow external PSRAM, and a timer that keeps some free.
 
-use forebay::{CriticalSection, PinError};
+use forebay::{AccessError, sync::CriticalSectionRawMutex};
 use forebay_backends::{InitError, RamBuffer, RamForebay};
 
-type Ram = RamForebay<CriticalSection, 512, 16>; // pages of 512 bytes; 16 blocks may wait to be written out
-type Tile = RamBuffer<CriticalSection, 512, 16>;
+type Ram = RamForebay<CriticalSectionRawMutex, 512, 16>; // pages of 512 bytes; 16 blocks may wait to be written out
+type Tile = RamBuffer<CriticalSectionRawMutex, 512, 16>;
 
 pub static RAM: Ram = Ram::new();
 pub static TILES: [Tile; 64] = [const { RAM.buffer::<8192>() }; 64]; // far more than fits into SRAM
@@ -22,23 +22,23 @@ pub fn init(
     RAM.init(sram, psram, meta) // ragged ends are trimmed; the usable bytes of both
 }
 
-pub fn draw(n: usize, colour: u8) -> Result<(), PinError> {
-    TILES[n].write()?.fill(colour); // restored if it was away; no longer what PSRAM has
+pub fn draw(n: usize, colour: u8) -> Result<(), AccessError> {
+    TILES[n].write()?.fill(colour); // restored before, if it was in PSRAM
     Ok(())
 }
 
-pub fn show(n: usize, screen: &mut [u8]) -> Result<usize, PinError> {
-    Ok(TILES[n].read()?.copy_out(0, screen)) // or simply as bytes: a guard derefs to them
+pub fn show(n: usize, screen: &mut [u8]) -> Result<usize, AccessError> {
+    Ok(TILES[n].read()?.read_at(0, screen)) // or simply as bytes: a guard derefs to them
 }
 
-/// The timer interrupt: idle tiles go, those in use are passed over. A word or two each, nothing is copied.
+/// The timer interrupt: idle tiles leave, those in use are skipped. A word or two each, nothing is copied.
 pub fn tick() {
     if RAM.free() < 32 * 1024 {
-        RAM.hand_over(&TILES, 16 * 1024);
+        RAM.transfer(&TILES, 16 * 1024);
     }
 }
 
-/// Whenever there is nothing to do: what was handed over moves to PSRAM, and its SRAM is free again.
+/// Whenever there is nothing to do: what was transferred moves to PSRAM, and its SRAM is free again.
 pub fn idle() {
     while RAM.write_out(2048) > 0 {}
 }

@@ -17,7 +17,7 @@ pub fn failed(step: &str) {
 }
 
 /// What passed through.
-pub fn counters(stats: &forebay::Stats) {
+pub fn counters(stats: &forebay::stats::Stats) {
     #[cfg(feature = "defmt")]
     defmt::info!("{}", stats);
     #[cfg(not(feature = "defmt"))]

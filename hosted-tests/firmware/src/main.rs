@@ -1,6 +1,6 @@
 //! Forebay on bare machines: no operating system, no `std`, no `alloc`, real interrupts.
 //!
-//! `run`, beside this crate's manifest, builds it, boots it in QEMU and turns the outcome into a status.
+//! `cargo xtask firmware` builds it, boots it in QEMU and turns the outcome into a status.
 #![no_std]
 #![no_main]
 

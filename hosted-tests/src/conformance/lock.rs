@@ -1,117 +1,116 @@
-//! What every [`RawLock`] and the [`Locked`] over it keep.
+//! What every [`RawMutex`] and the [`Mutex`] over it keep.
 
-use forebay::{Locked, RawLock};
+use forebay::sync::{Mutex, RawMutex};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Everything, for a lock that threads may share.
+/// Everything, for a raw mutex that threads may share.
 ///
 /// # Panics
 /// If a rule is broken.
-pub fn suite<L: RawLock + Sync + Send>() {
-    single_thread::<L>();
-    only_one_is_inside::<L>();
-    what_one_wrote_the_next_reads::<L>();
+pub fn suite<R: RawMutex + Sync + Send>() {
+    single_thread::<R>();
+    only_one_is_inside::<R>();
+    what_one_wrote_the_next_reads::<R>();
 }
 
-/// What holds for a lock of a single thread too.
+/// What holds for a raw mutex of a single thread too.
 ///
 /// # Panics
 /// If a rule is broken.
-pub fn single_thread<L: RawLock>() {
-    init_is_an_unlocked_constant::<L>();
-    the_closure_runs_once_and_its_value_comes_back::<L>();
-    a_panic_inside_does_not_poison::<L>();
-    the_value_may_be_unsized::<L>();
+pub fn single_thread<R: RawMutex>() {
+    init_is_an_unlocked_constant::<R>();
+    the_closure_runs_once_and_its_value_comes_back::<R>();
+    a_panic_inside_does_not_poison::<R>();
+    the_value_may_be_unsized::<R>();
 }
 
-/// For a lock that its own context may enter again: the second entry panics (with debug assertions), its closure
+/// For a raw mutex that its own context may enter again: the second entry panics (with debug assertions), its closure
 /// never runs, and the lock works afterwards.
 ///
 /// # Panics
 /// If a rule is broken.
 #[cfg(debug_assertions)]
-pub fn entering_twice_panics<L: RawLock>() {
-    let lock = Locked::<L, u32>::new(1);
+pub fn entering_twice_panics<R: RawMutex>() {
+    let lock = Mutex::<R, u32>::new(1);
     let inner_ran = std::cell::Cell::new(false);
     let entered = catch_unwind(AssertUnwindSafe(|| {
-        lock.with(|outer| {
+        lock.lock(|outer| {
             *outer += 1;
-            lock.with(|_| inner_ran.set(true));
+            lock.lock(|_| inner_ran.set(true));
         });
     }));
     assert!(entered.is_err(), "entering twice went unnoticed");
     assert!(!inner_ran.get(), "two exclusive borrows at once");
-    assert_eq!(lock.with(|v| *v), 2, "usable, once the first is outside");
+    assert_eq!(lock.lock(|v| *v), 2, "usable, once the first is outside");
     // Noticed and caught inside: the outer closure is still the only one.
-    lock.with(|outer| {
+    lock.lock(|outer| {
         for _ in 0..2 {
-            assert!(catch_unwind(AssertUnwindSafe(|| lock.with(|_| inner_ran.set(true)))).is_err());
+            assert!(catch_unwind(AssertUnwindSafe(|| lock.lock(|_| inner_ran.set(true)))).is_err());
         }
         *outer = 7;
     });
     assert!(!inner_ran.get());
-    assert_eq!(lock.with(|v| *v), 7);
+    assert_eq!(lock.lock(|v| *v), 7);
 }
 
-fn init_is_an_unlocked_constant<L: RawLock>() {
-    let raw = const { L::INIT };
-    assert_eq!(raw.with(|| 1), 1);
-    let lock = const { Locked::<L, u32>::new(2) };
-    assert_eq!(lock.with(|v| *v), 2);
+fn init_is_an_unlocked_constant<R: RawMutex>() {
+    let raw = const { R::INIT };
+    assert_eq!(raw.lock(|| 1), 1);
+    let lock = const { Mutex::<R, u32>::new(2) };
+    assert_eq!(lock.lock(|v| *v), 2);
     // Two constants are two locks: one inside the other is no second entry.
-    let other = const { Locked::<L, u32>::new(3) };
-    if size_of::<L>() > 0 {
-        assert_eq!(lock.with(|a| other.with(|b| *a + *b)), 5);
+    let other = const { Mutex::<R, u32>::new(3) };
+    if size_of::<R>() > 0 {
+        assert_eq!(lock.lock(|a| other.lock(|b| *a + *b)), 5);
     }
 }
 
-fn the_closure_runs_once_and_its_value_comes_back<L: RawLock>() {
-    let mut lock = Locked::<L, Vec<u32>>::new(Vec::new());
-    let gift = vec![1, 2]; // moved in: FnOnce
-    let back = lock.with(move |v| {
-        v.extend(gift);
+fn the_closure_runs_once_and_its_value_comes_back<R: RawMutex>() {
+    let lock = Mutex::<R, Vec<u32>>::new(Vec::new());
+    let moved = vec![1, 2]; // moved in: FnOnce
+    let back = lock.lock(move |v| {
+        v.extend(moved);
         v.len().to_string()
     });
     assert_eq!(back, "2");
-    lock.get_mut().push(3);
-    assert_eq!(lock.with(std::mem::take), [1, 2, 3]);
-    assert_eq!(lock.with(|v| v.len()), 0);
+    assert_eq!(lock.lock(std::mem::take), [1, 2]);
+    assert_eq!(lock.lock(|v| v.len()), 0);
 }
 
-fn a_panic_inside_does_not_poison<L: RawLock>() {
-    let lock = Locked::<L, u32>::new(0);
+fn a_panic_inside_does_not_poison<R: RawMutex>() {
+    let lock = Mutex::<R, u32>::new(0);
     for _ in 0..3 {
         let result = catch_unwind(AssertUnwindSafe(|| {
-            lock.with(|v| {
+            lock.lock(|v| {
                 *v += 1;
                 std::panic::resume_unwind(Box::new("inside")); // no message
             })
         }));
         assert!(result.is_err());
     }
-    assert_eq!(lock.with(|v| *v), 3, "unlocked, and what was written before the panic stays");
+    assert_eq!(lock.lock(|v| *v), 3, "unlocked, and what was written before the panic stays");
 }
 
-fn the_value_may_be_unsized<L: RawLock>() {
-    let sized = Locked::<L, [u8; 4]>::new([1, 2, 3, 4]);
-    let lock: &Locked<L, [u8]> = &sized;
-    assert_eq!(lock.with(|v| v.iter().sum::<u8>()), 10);
+fn the_value_may_be_unsized<R: RawMutex>() {
+    let sized = Mutex::<R, [u8; 4]>::new([1, 2, 3, 4]);
+    let lock: &Mutex<R, [u8]> = &sized;
+    assert_eq!(lock.lock(|v| v.iter().sum::<u8>()), 10);
 }
 
 const THREADS: usize = 4;
 const ROUNDS: usize = 2000;
 
-fn only_one_is_inside<L: RawLock + Sync + Send>() {
-    /// Equal numbers whenever nobody is inside, and no atomics: one that is not alone sees them differ or
+fn only_one_is_inside<R: RawMutex + Sync + Send>() {
+    /// Equal numbers whenever no thread is inside, and no atomics: a thread that is not alone sees them differ, or
     /// loses a count.
     struct Twins(usize, usize);
-    let lock = Locked::<L, Twins>::new(Twins(0, 0));
+    let lock = Mutex::<R, Twins>::new(Twins(0, 0));
     std::thread::scope(|s| {
         for _ in 0..THREADS {
             s.spawn(|| {
                 for round in 0..ROUNDS {
-                    lock.with(|v| {
-                        assert_eq!(v.0, v.1, "somebody else is inside");
+                    lock.lock(|v| {
+                        assert_eq!(v.0, v.1, "another thread is inside");
                         v.0 += 1;
                         if round % 64 == 0 {
                             std::thread::yield_now(); // half done, and the others want in
@@ -122,19 +121,19 @@ fn only_one_is_inside<L: RawLock + Sync + Send>() {
             });
         }
     });
-    assert_eq!(lock.with(|v| (v.0, v.1)), (THREADS * ROUNDS, THREADS * ROUNDS));
+    assert_eq!(lock.lock(|v| (v.0, v.1)), (THREADS * ROUNDS, THREADS * ROUNDS));
 }
 
-fn what_one_wrote_the_next_reads<L: RawLock + Sync + Send>() {
-    // A box goes round: whoever sees the token of its turn must see all that was written with it.
-    let lock = Locked::<L, (usize, Vec<usize>)>::new((0, Vec::new()));
+fn what_one_wrote_the_next_reads<R: RawMutex + Sync + Send>() {
+    // Threads take turns: one that sees its turn must see all that was written with it.
+    let lock = Mutex::<R, (usize, Vec<usize>)>::new((0, Vec::new()));
     std::thread::scope(|s| {
         for me in 0..THREADS {
             let lock = &lock;
             s.spawn(move || {
                 let mut left = 50;
                 while left > 0 {
-                    let mine = lock.with(|(turn, written)| {
+                    let mine = lock.lock(|(turn, written)| {
                         let mine = *turn % THREADS == me;
                         if mine {
                             assert_eq!(written.len(), *turn);
@@ -153,5 +152,5 @@ fn what_one_wrote_the_next_reads<L: RawLock + Sync + Send>() {
             });
         }
     });
-    assert_eq!(lock.with(|v| v.0), 50 * THREADS);
+    assert_eq!(lock.lock(|v| v.0), 50 * THREADS);
 }

@@ -1,8 +1,17 @@
 //! Suites that every implementation of a port goes through, wrapped in middleware or not.
 //!
+//! | port | suite |
+//! | --- | --- |
+//! | `FrameSource`, and `DmaMap`, `EvictHooks`, `Accounting`, `LinearMap` of the platform around it | [`platform::suite`], [`platform::threads`] |
+//! | `CachingControl` | [`platform::modes`], given the modes |
+//! | `FreeLists` | [`lists::suite`] |
+//! | `BackingStore` | [`store::suite`], [`store::threads`] |
+//! | `RawMutex`, and the `Mutex` over it | [`lock::suite`] |
+//!
 //! A suite knows nothing of what it tests but the port: it is led by what the implementation says that it can do.
 //! Each rule of a suite is a function whose name is the rule; after each, everything has to be as at the start.
 
+pub mod lists;
 pub mod lock;
 pub mod other;
 pub mod platform;
@@ -39,7 +48,7 @@ pub fn pattern(seed: u64, bytes: usize) -> Vec<u8> {
 #[track_caller]
 pub fn fill<B: OwnedBlock>(block: &mut B, seed: u64) -> Vec<u8> {
     let bytes = pattern(seed, block.bytes());
-    assert_eq!(block.copy_in(0, &bytes), bytes.len(), "a block takes as many bytes as it has");
+    assert_eq!(block.write_at(0, &bytes), bytes.len(), "a block takes as many bytes as it has");
     bytes
 }
 
@@ -50,7 +59,7 @@ pub fn fill<B: OwnedBlock>(block: &mut B, seed: u64) -> Vec<u8> {
 #[track_caller]
 pub fn content<B: OwnedBlock>(block: &B) -> Vec<u8> {
     let mut bytes = vec![0; block.bytes()];
-    assert_eq!(block.copy_out(0, &mut bytes), bytes.len(), "a block gives as many bytes as it has");
+    assert_eq!(block.read_at(0, &mut bytes), bytes.len(), "a block gives as many bytes as it has");
     bytes
 }
 

@@ -1,8 +1,9 @@
 //! Stores for tests only, with the capabilities that the ones of the backends don't have.
 
+use forebay::frame::Charge;
 use forebay::{
-    BackingStore, Capabilities, Context, Handle, Order, OwnedBlock, Pages, Refused, Settled, Space,
-    StoreError, StoreId, StoreIds,
+    BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, StoreId,
+    port::{Capabilities, Settled, Space, StoreIds},
 };
 use std::collections::HashMap;
 use std::fmt;
@@ -19,7 +20,7 @@ pub enum Takes {
     Page,
 }
 
-/// A store that only copies. It cuts handles only if it takes blocks whole.
+/// A store that only copies. It splits handles only if it takes blocks whole.
 #[derive(Debug)]
 pub struct CopyStore {
     id: StoreId,
@@ -75,7 +76,7 @@ impl Copies {
 
 impl<B: OwnedBlock> BackingStore<B> for CopyStore {
     fn ids(&self) -> StoreIds {
-        self.id.only()
+        self.id.into()
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -86,10 +87,10 @@ impl<B: OwnedBlock> BackingStore<B> for CopyStore {
     }
 
     fn space(&self) -> Space {
-        Space::new(self.lock().free, 0)
+        Space { pages: self.lock().free, transfers: 0 }
     }
 
-    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
+    fn save(&self, block: &B, order: Order, _: Option<Charge>, cx: Context) -> Result<Handle, StoreError> {
         self.check(cx)?;
         let order = match self.takes {
             Takes::Whole => order,
@@ -103,7 +104,7 @@ impl<B: OwnedBlock> BackingStore<B> for CopyStore {
         }
         s.free -= order.pages();
         let mut bytes = vec![0; B::PAGE << order.get()];
-        block.copy_out(0, &mut bytes);
+        block.read_at(0, &mut bytes);
         Ok(s.put(self.id, order, bytes))
     }
 
@@ -112,17 +113,17 @@ impl<B: OwnedBlock> BackingStore<B> for CopyStore {
         let key = self.key(handle)?;
         let s = self.lock();
         let bytes = s.stored.get(&key).ok_or(StoreError::NotStored)?;
-        let copied = block.copy_in(at.get().saturating_mul(B::PAGE), bytes);
+        let copied = block.write_at(at.get().saturating_mul(B::PAGE), bytes);
         if copied == bytes.len() { Ok(()) } else { Err(StoreError::TooLarge) }
     }
 
     fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
         if self.takes != Takes::Whole {
-            return Err(Refused::new(handle, StoreError::Unsupported));
+            return Err(Refused { item: handle, why: StoreError::Unsupported });
         }
         let key = match self.key(&handle) {
             Ok(key) => key,
-            Err(why) => return Err(Refused::new(handle, why)),
+            Err(why) => return Err(Refused { item: handle, why }),
         };
         let mut s = self.lock();
         match (s.stored.remove(&key), handle.order().lower()) {
@@ -132,28 +133,28 @@ impl<B: OwnedBlock> BackingStore<B> for CopyStore {
             }
             (Some(page), None) => {
                 s.stored.insert(key, page);
-                Err(Refused::new(handle, StoreError::TooLarge))
+                Err(Refused { item: handle, why: StoreError::TooLarge })
             }
-            (None, _) => Err(Refused::new(handle, StoreError::NotStored)),
+            (None, _) => Err(Refused { item: handle, why: StoreError::NotStored }),
         }
     }
 
     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
         let key = match self.key(&handle) {
             Ok(key) => key,
-            Err(why) => return Err(Refused::new(handle, why)),
+            Err(why) => return Err(Refused { item: handle, why }),
         };
         let mut s = self.lock();
         if s.stored.remove(&key).is_none() {
-            return Err(Refused::new(handle, StoreError::NotStored));
+            return Err(Refused { item: handle, why: StoreError::NotStored });
         }
-        s.free += handle.pages();
+        s.free += handle.order().pages();
         Ok(None)
     }
 }
 
-/// A store that only adopts, up to so many pages and blocks, and keeps the blocks for ever. It cuts them in two
-/// if they can be cut.
+/// A store that only takes blocks, up to so many pages and blocks, and never settles. It splits them if they can be
+/// split.
 pub struct Attic<B> {
     id: StoreId,
     state: Mutex<Kept<B>>,
@@ -181,8 +182,8 @@ impl<B: OwnedBlock> Attic<B> {
         }
         let mut s = self.lock();
         let block = s.blocks.remove(&(handle.value(), handle.order())).ok_or(StoreError::NotStored)?;
-        s.space.pages += block.pages();
-        s.space.adoptions += 1;
+        s.space.pages += block.order().pages();
+        s.space.transfers += 1;
         Ok(block)
     }
 }
@@ -191,8 +192,8 @@ impl<B: OwnedBlock> Kept<B> {
     fn put(&mut self, id: StoreId, block: B) -> Handle {
         let order = block.order();
         self.next += 1;
-        self.space.pages -= block.pages();
-        self.space.adoptions = self.space.adoptions.saturating_sub(1);
+        self.space.pages -= block.order().pages();
+        self.space.transfers = self.space.transfers.saturating_sub(1);
         self.blocks.insert((self.next, order), block);
         Handle::new(id, order, self.next).expect("a test stores less than that")
     }
@@ -200,7 +201,7 @@ impl<B: OwnedBlock> Kept<B> {
 
 impl<B: OwnedBlock> BackingStore<B> for Attic<B> {
     fn ids(&self) -> StoreIds {
-        self.id.only()
+        self.id.into()
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -211,49 +212,49 @@ impl<B: OwnedBlock> BackingStore<B> for Attic<B> {
         self.lock().space
     }
 
-    fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
+    fn transfer(&self, block: B, _: Option<Charge>) -> Result<Handle, Refused<B, StoreError>> {
         let mut s = self.lock();
-        let Space { pages, adoptions, .. } = s.space;
-        if pages < block.pages() {
-            return Err(Refused::new(block, StoreError::Full));
+        let Space { pages, transfers } = s.space;
+        if pages < block.order().pages() {
+            return Err(Refused { item: block, why: StoreError::Full });
         }
-        if adoptions == 0 {
-            return Err(Refused::new(block, StoreError::Backlog));
+        if transfers == 0 {
+            return Err(Refused { item: block, why: StoreError::Backlog });
         }
         Ok(s.put(self.id, block))
     }
 
     fn take_back(&self, handle: Handle, _: Context) -> Result<B, Refused<Handle, StoreError>> {
-        self.remove(&handle).map_err(|why| Refused::new(handle, why))
+        self.remove(&handle).map_err(|why| Refused { item: handle, why })
     }
 
     fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
-        if self.space().adoptions == 0 {
-            return Err(Refused::new(handle, StoreError::Backlog));
+        if self.space().transfers == 0 {
+            return Err(Refused { item: handle, why: StoreError::Backlog });
         }
         let block = match self.remove(&handle) {
             Ok(block) => block,
-            Err(why) => return Err(Refused::new(handle, why)),
+            Err(why) => return Err(Refused { item: handle, why }),
         };
         let mut s = self.lock();
         match block.split() {
             Ok((lower, upper)) => Ok((s.put(self.id, lower), s.put(self.id, upper))),
             Err(block) => {
-                // Under its old number, as if nothing had been.
-                s.space.pages -= block.pages();
-                s.space.adoptions -= 1;
+                // Under its old number, as before.
+                s.space.pages -= block.order().pages();
+                s.space.transfers -= 1;
                 s.blocks.insert((handle.value(), handle.order()), block);
-                Err(Refused::new(handle, StoreError::TooLarge))
+                Err(Refused { item: handle, why: StoreError::TooLarge })
             }
         }
     }
 
     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
-        self.remove(&handle).map(Some).map_err(|why| Refused::new(handle, why))
+        self.remove(&handle).map(Some).map_err(|why| Refused { item: handle, why })
     }
 
     fn settle(&self, _: Pages, _: Context, _: &mut dyn FnMut(B)) -> Settled {
-        let pending = self.lock().blocks.values().map(OwnedBlock::pages).sum();
+        let pending = self.lock().blocks.values().map(|block| block.order().pages()).sum();
         let mut settled = Settled::default();
         settled.pending = pending;
         settled

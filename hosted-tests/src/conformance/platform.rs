@@ -1,9 +1,16 @@
-//! What every [`Platform`] keeps as a source of blocks.
+//! What every [`Platform`] keeps, port by port.
+
+mod ports;
+mod source;
+
+pub use ports::modes;
+pub use source::{capacity, threads};
 
 use super::{Rng, content, fill, order, pattern};
 use crate::{Contents, Watched, World};
-use forebay::{BufferId, Context, Mode, Order, OutOfFrames, OwnedBlock, Platform};
-use std::collections::HashSet;
+use forebay::frame::Mode;
+use forebay::port::CachingControl;
+use forebay::{AllocRequest, Context, FrameSource, OwnedBlock, Platform};
 
 /// Whether a source makes one block of two neighbours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,34 +21,43 @@ pub enum Joins {
     Never,
 }
 
-/// A source under test: it is watched by the oracle all the time.
-struct Bench<'a, P> {
-    source: Watched<'a, &'a P>,
-    stranger: &'a P,
+/// A platform under test: it is watched by the oracle all the time.
+struct Bench<'a, P: Platform> {
+    /// All ports.
+    source: Watched<'a, P>,
+    stranger: P,
     joins: Joins,
     /// How many blocks of each order can be had at once.
     capacity: Vec<usize>,
 }
 
-/// Everything. `source` has all of its memory, at least two blocks of order 2, and `stranger` is another one of
-/// the same kind. Nobody else uses them meanwhile.
+/// Everything but caching modes, which [`modes`] takes, and free lists, which have a suite of their own.
+///
+/// `platform` has all of its memory, at least two blocks of order 2 and five more pages, and `stranger` is another one of the
+/// same kind. Nothing else uses them meanwhile. Pass references to what is needed afterwards; a machine of all ports goes in as
+/// [`AllPorts`](forebay::port::AllPorts), or only its source is tested.
 ///
 /// # Panics
 /// If a rule is broken.
-pub fn suite<P: Platform>(source: &P, stranger: &P, joins: Joins) {
+pub fn suite<P: Platform>(platform: P, stranger: P, joins: Joins) {
     let world = World::new(Contents::Ignored);
-    let source = Watched::new(source, &world);
+    let source = Watched::new(platform, &world);
     let b = Bench { capacity: capacity(&source), source, stranger, joins };
-    let rules: [fn(&Bench<'_, P>); 9] = [
-        blocks_are_whole_and_aligned,
-        every_byte_of_a_block_is_its_own,
-        exhaustion_is_out_of_frames_and_no_more,
-        an_order_above_the_largest_is_refused,
-        parts_come_home_in_any_order,
-        only_neighbours_join,
-        blocks_of_others_never_join,
-        a_slice_is_of_just_these_blocks,
-        anything_in_any_order_comes_home,
+    let rules: [fn(&Bench<'_, P>); 14] = [
+        source::blocks_are_whole_and_aligned,
+        source::every_byte_of_a_block_is_its_own,
+        source::what_is_said_to_be_zeroed_is_zeroed,
+        source::parts_are_in_the_zone_of_the_whole,
+        source::an_empty_source_is_exhausted_and_gives_no_more,
+        source::an_order_above_the_largest_is_refused,
+        source::parts_are_returned_in_any_order,
+        source::only_neighbours_join,
+        source::blocks_of_others_never_join,
+        ports::a_slice_is_of_just_these_blocks,
+        ports::addresses_of_two_blocks_do_not_overlap,
+        ports::an_eviction_may_be_given_up,
+        ports::what_is_charged_is_uncharged_in_parts,
+        source::anything_in_any_order_is_returned,
     ];
     for rule in rules {
         rule(&b);
@@ -51,302 +67,20 @@ pub fn suite<P: Platform>(source: &P, stranger: &P, joins: Joins) {
     }
 }
 
-/// For a source that threads may share: each byte has one owner.
-///
-/// # Panics
-/// If a rule is broken.
-pub fn threads<P: Platform<Block: Send> + Sync>(source: &P) {
-    let before = capacity(source);
-    std::thread::scope(|s| {
-        for me in 0..4_u64 {
-            s.spawn(move || {
-                let mut rng = Rng::new(me);
-                let mut held = Vec::new();
-                for _ in 0..200 {
-                    match source.allocate(order(rng.below(3) as u8), Context::THREAD) {
-                        Ok(mut block) if held.len() < 6 => {
-                            let bytes = fill(&mut block, rng.next());
-                            held.push((block, bytes));
-                        }
-                        Ok(block) => source.release(block),
-                        Err(_) => {}
-                    }
-                    if rng.below(2) == 0 && !held.is_empty() {
-                        let (block, bytes) = held.swap_remove(rng.below(held.len()));
-                        assert!(content(&block) == bytes, "{me}: somebody else writes {:?}", block.pfn());
-                        source.release(block);
-                    }
-                }
-                held.into_iter().for_each(|(block, _)| source.release(block));
-            });
-        }
-    });
-    assert_eq!(capacity(source), before, "the source is not as at the start");
-}
-
-/// How many blocks of each order can be had at once; all are home again.
-pub fn capacity<P: Platform>(source: &P) -> Vec<usize> {
-    let count = |k| {
-        let all: Vec<_> = std::iter::from_fn(|| source.allocate(k, Context::THREAD).ok()).collect();
-        let n = all.len();
-        all.into_iter().for_each(|block| source.release(block));
-        n
-    };
-    (0..=P::MAX_ORDER.get()).map(order).map(count).collect()
-}
-
-fn blocks_are_whole_and_aligned<P: Platform>(b: &Bench<'_, P>) {
-    // The oracle checks order, alignment and that no frame is given out twice.
-    assert!(P::Block::PAGE.is_power_of_two() && (256..=2 << 20).contains(&P::Block::PAGE));
-    for (k, &most) in (0..).zip(&b.capacity) {
-        for cx in [Context::THREAD, Context::NO_IO, Context::INTERRUPT] {
-            match b.source.allocate(order(k), cx) {
-                Ok(block) => {
-                    assert_eq!(block.bytes(), P::Block::PAGE << k);
-                    assert_eq!(block.pages(), order(k).pages());
-                    b.source.release(block);
-                }
-                // In other contexts it may refuse what would take long.
-                Err(_) => assert!(most == 0 || cx != Context::THREAD),
-            }
-        }
-    }
-}
-
-fn every_byte_of_a_block_is_its_own<P: Platform>(b: &Bench<'_, P>) {
-    let mut one = b.take(2);
-    let mut other = b.take(2);
-    let (a, z) = (fill(&mut one, 1), fill(&mut other, 2));
-    assert!(content(&one) == a && content(&other) == z, "what was written is read, and nowhere else");
-    let len = one.bytes();
-    // Pieces at odd offsets, up to and past the end.
-    for (at, n) in
-        [(0, 1), (1, 3), (P::Block::PAGE - 1, 2), (len - 5, 5), (len - 5, 9), (len, 1), (usize::MAX, 1)]
-    {
-        let expect = a.get(at..).map_or(0, |rest| rest.len().min(n));
-        let mut got = vec![0xee; n];
-        assert_eq!(one.copy_out(at, &mut got), expect);
-        assert_eq!(got[..expect], a[at.min(len)..][..expect]);
-        assert!(got[expect..].iter().all(|x| *x == 0xee), "past the end nothing is written");
-        let mut now = a.clone();
-        let new = pattern(3, n);
-        now[at.min(len)..][..expect].copy_from_slice(&new[..expect]);
-        assert_eq!(one.copy_in(at, &new), expect);
-        assert!(content(&one) == now, "copying in {n} bytes at {at}");
-        one.copy_in(0, &a);
-    }
-    assert_eq!((one.copy_out(3, &mut []), one.copy_in(3, &[])), (0, 0));
-    one.zero();
-    assert!(content(&one).iter().all(|x| *x == 0), "zeroed");
-    assert!(content(&other) == z, "a neighbour was touched");
-    b.source.release(one);
-    b.source.release(other);
-}
-
-fn exhaustion_is_out_of_frames_and_no_more<P: Platform>(b: &Bench<'_, P>) {
-    let mut all = Vec::new();
-    for k in (0..=P::MAX_ORDER.get()).rev() {
-        while let Ok(mut block) = b.source.allocate(order(k), Context::THREAD) {
-            let stamp = pattern(block.pfn().get() as u64, 16);
-            let end = block.bytes() - stamp.len();
-            block.copy_in(0, &stamp);
-            block.copy_in(end, &stamp);
-            all.push((block, stamp));
-        }
-        for _ in 0..2 {
-            assert_eq!(b.source.allocate(order(k), Context::THREAD).err(), Some(OutOfFrames::Exhausted));
-        }
-    }
-    for (block, stamp) in &all {
-        let (mut first, mut last) = ([0; 16], [0; 16]);
-        block.copy_out(0, &mut first);
-        block.copy_out(block.bytes() - 16, &mut last);
-        assert!(first[..] == *stamp && last[..] == *stamp, "{:?} shares bytes with another", block.pfn());
-    }
-    // One block comes home, and that is what can be had: no more.
-    if let Some((block, _)) = all.pop() {
-        let (pfn, k) = (block.pfn(), block.order());
-        b.source.release(block);
-        let again = b.source.allocate(k, Context::THREAD).expect("it just came home");
-        assert_eq!(again.pfn(), pfn);
-        assert_eq!(b.source.allocate(Order::PAGE, Context::THREAD).err(), Some(OutOfFrames::Exhausted));
-        b.source.release(again);
-    }
-    for (block, _) in all {
-        b.source.release(block);
-    }
-}
-
-fn an_order_above_the_largest_is_refused<P: Platform>(b: &Bench<'_, P>) {
-    for k in P::MAX_ORDER.get() + 1..=Order::MAX.get() {
-        if let Ok(block) = b.source.allocate(order(k), Context::THREAD) {
-            assert_eq!(block.order(), order(k), "more than it promised, but as asked");
-            b.source.release(block);
-        }
-    }
-}
-
-fn parts_come_home_in_any_order<P: Platform>(b: &Bench<'_, P>) {
-    for turn in 0..24 {
-        let mut whole = b.take(2);
-        let first = whole.pfn().get();
-        let bytes = fill(&mut whole, turn);
-        let (lower, upper) = match whole.split() {
-            Ok(both) => both,
-            Err(whole) => {
-                assert!(
-                    whole.pfn().get() == first && content(&whole) == bytes,
-                    "a refused split changes nothing"
-                );
-                return b.source.release(whole);
-            }
-        };
-        assert_eq!((lower.order(), upper.order()), (order(1), order(1)));
-        assert_eq!((lower.pfn().get(), upper.pfn().get()), (first, first + 2), "lower half first");
-        assert!(
-            [content(&lower), content(&upper)].concat() == bytes,
-            "the halves have the bytes of the whole"
-        );
-        // Two halves, a half and two quarters, or four quarters.
-        let mut parts = vec![lower];
-        if turn % 3 == 0 {
-            parts.push(upper);
-        } else {
-            parts.extend(halves(upper));
-        }
-        if turn % 3 == 1 {
-            let lower = parts.remove(0);
-            parts.extend(halves(lower));
-        }
-        let mut rng = Rng::new(turn);
-        while !parts.is_empty() {
-            b.source.release(parts.swap_remove(rng.below(parts.len())));
-        }
-    }
-}
-
-fn only_neighbours_join<P: Platform>(b: &Bench<'_, P>) {
-    let whole = b.take(2);
-    let first = whole.pfn();
-    let (lower, upper) = match whole.split() {
-        Ok(both) => both,
-        Err(whole) => return b.source.release(whole),
-    };
-    // The wrong way round; of different orders.
-    let (upper, lower) = b.refuses(upper, lower);
-    let [page0, page1] = halves(lower);
-    let (page0, upper) = b.refuses(page0, upper);
-    let [page2, page3] = halves(upper);
-    // Side by side, but not halves of one block; not side by side.
-    let (page1, page2) = b.refuses(page1, page2);
-    let (page0, page3) = b.refuses(page0, page3);
-    let (page0, page2) = b.refuses(page0, page2);
-    let bytes = [&page0, &page1, &page2, &page3].map(content).concat();
-    let joined = b.source.join(page0, page1).and_then(|l| match b.source.join(page2, page3) {
-        Ok(u) => b.source.join(l, u),
-        Err(_) => panic!("the lower half joined, the upper one did not"),
-    });
-    match (joined, b.joins) {
-        (Ok(whole), Joins::Always) => {
-            assert_eq!((whole.pfn(), whole.order()), (first, order(2)));
-            assert!(content(&whole) == bytes, "joining touches no byte");
-            b.source.release(whole);
-        }
-        (Ok(_), Joins::Never) => panic!("it joins after all"),
-        (Err(_), _) => panic!("two halves of one block did not join"),
-    }
-}
-
-fn blocks_of_others_never_join<P: Platform>(b: &Bench<'_, P>) {
-    // Whatever of ours and theirs: the addresses may even touch.
-    let theirs: Vec<_> =
-        std::iter::from_fn(|| b.stranger.allocate(Order::PAGE, Context::THREAD).ok()).take(64).collect();
-    let mut ours = b.take(0);
-    let home: HashSet<_> = theirs.iter().map(OwnedBlock::pfn).collect();
-    assert!(!home.contains(&ours.pfn()), "two sources own one frame");
-    for mut block in theirs {
-        (ours, block) = b.refuses(ours, block);
-        (block, ours) = b.refuses(block, ours);
-        b.stranger.release(block);
-    }
-    b.source.release(ours);
-}
-
-/// Whether there is a slice or not; and no block has changed hands by it.
-fn a_slice_is_of_just_these_blocks<P: Platform>(b: &Bench<'_, P>) {
-    let (id, mode, cx) = (BufferId(0), P::Mode::PLAIN, Context::THREAD);
-    let mut blocks = vec![b.take(1), b.take(0), b.take(1), b.take(0), b.take(0)];
-    blocks.sort_by_key(OwnedBlock::pfn);
-    for turn in 0..blocks.len() {
-        blocks.rotate_left(turn);
-        for n in 1..=blocks.len() {
-            let some = &mut blocks[..n];
-            let bytes: Vec<_> =
-                some.iter_mut().zip(1..).flat_map(|(block, seed)| fill(block, seed)).collect();
-            if let Some(slice) = b.source.contiguous(id, mode, some.iter(), cx) {
-                assert!(slice == bytes, "other bytes than those of the blocks");
-            }
-            let new = pattern(turn as u64, bytes.len());
-            if let Some(slice) = b.source.contiguous_mut(id, mode, some.iter_mut(), cx) {
-                assert!(slice == bytes, "other bytes than those of the blocks");
-                slice.copy_from_slice(&new);
-                let now: Vec<_> = some.iter().flat_map(content).collect();
-                assert!(now == new, "what is written to the slice is not in the blocks");
-            }
-            assert!(b.source.before_evict_with(id, blocks.iter_mut(), cx).is_ok(), "nobody has a slice");
-            assert!(b.source.after_restore(id, cx).is_ok());
-        }
-    }
-    blocks.into_iter().for_each(|block| b.source.release(block));
-}
-
-fn anything_in_any_order_comes_home<P: Platform>(b: &Bench<'_, P>) {
-    let mut rng = Rng::new(77);
-    let mut held: Vec<P::Block> = Vec::new();
-    for _ in 0..1500 {
-        match rng.below(5) {
-            0 | 1 => held.extend(b.source.allocate(order(rng.below(6) as u8), Context::THREAD)),
-            2 if !held.is_empty() => {
-                let block = held.swap_remove(rng.below(held.len()));
-                match block.split() {
-                    Ok(both) => held.extend(<[_; 2]>::from(both)),
-                    Err(block) => held.push(block),
-                }
-            }
-            3 if held.len() > 1 => {
-                let (one, other) =
-                    (held.swap_remove(rng.below(held.len())), held.swap_remove(rng.below(held.len())));
-                match b.source.join(one, other) {
-                    Ok(block) => held.push(block),
-                    Err(both) => held.extend(<[_; 2]>::from(both)),
-                }
-            }
-            _ if !held.is_empty() => b.source.release(held.swap_remove(rng.below(held.len()))),
-            _ => {}
-        }
-    }
-    held.into_iter().for_each(|block| b.source.release(block));
-}
-
-#[track_caller]
-fn halves<B: OwnedBlock>(block: B) -> [B; 2] {
-    match block.split() {
-        Ok(both) => both.into(),
-        Err(block) => panic!("{:?} was split from a block and can't be split", block.order()),
-    }
-}
-
 impl<P: Platform> Bench<'_, P> {
     #[track_caller]
     fn take(&self, k: u8) -> P::Block {
-        let mut block = self.source.allocate(order(k), Context::THREAD).expect("the source is nearly full");
-        let plain = P::Mode::PLAIN;
+        let mut block = self
+            .source
+            .allocate(AllocRequest::new(order(k)), Context::THREAD)
+            .expect("the source is nearly full");
+        let cached = P::Mode::CACHED;
         assert_eq!(
-            self.source.set_mode(&mut block, plain, plain, Context::THREAD),
+            self.source.set_mode(&mut block, cached, cached, Context::THREAD),
             Ok(()),
             "the mode that it has already"
         );
-        self.source.flush_modes(Context::THREAD);
+        self.source.flush(Context::THREAD);
         block
     }
 
@@ -363,5 +97,13 @@ impl<P: Platform> Bench<'_, P> {
                 (left, right)
             }
         }
+    }
+}
+
+#[track_caller]
+fn halves<B: OwnedBlock>(block: B) -> [B; 2] {
+    match block.split() {
+        Ok(both) => both.into(),
+        Err(block) => panic!("{:?} was split from a block and can't be split", block.order()),
     }
 }

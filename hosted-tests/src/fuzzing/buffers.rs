@@ -1,11 +1,13 @@
 //! Buffers of all shapes under one type, each with a model of its bytes.
 
-use super::ops::{Listing, Shape};
-use super::seats::{Book, Seat};
+use super::index::Index;
+use super::ops::{Indexing, Shape};
 use forebay::{
-    Addressed, Advice, BackingStore, Buffer, BufferId, Busy, Caching, Charge, Charged, Class, Context,
-    DmaAddr, Evict, Evictable, Evicted, Forebay, OwnedBlock, Pages, PinError, Platform, Read, Residency,
-    Restored, Retained, Segment, Slot, Slots, Step, Write,
+    AccessError, BackingStore, Buffer, BufferId, Busy, Caching, Context, Evict, Evictable, Forebay, Home,
+    OwnedBlock, Pages, Platform, Slot, WriteGuard,
+    buffer::{self, Access, Addressed, Charged, Class, Residency, Slots},
+    frame::{Charge, DmaAddr, Segment},
+    stats::{Evicted, Restored},
 };
 use std::cell::{Cell, RefCell};
 
@@ -21,252 +23,254 @@ impl<P: Platform> Room<P> {
         Room { slots: [const { Slot::EMPTY }; 16], addresses: [None; 16], charges: [None; 16] };
 }
 
-type Tile<'m, P> = Seat<'m, [Slot<P>; 1]>;
-type Run<'m, P> = Seat<'m, &'m mut [Slot<P>]>;
-/// Slots with all that may be beside them; on the roster, if at all, either inside of that or around it.
-type Full<'m, P> = Seat<'m, Charged<'m, Addressed<'m, Run<'m, P>>>>;
-
-/// Any shape.
-pub(super) enum Shaped<'h, 'm, P: Platform, S: BackingStore<P::Block>> {
-    Tile(Buffer<'h, P, S, Tile<'m, P>>),
-    Run(Buffer<'h, P, S, Run<'m, P>>),
-    Full(Buffer<'h, P, S, Full<'m, P>>),
+/// A buffer of any shape.
+pub(super) trait AnyBuffer: Evictable {
+    fn read(&self, cx: Context) -> Result<Guard<'_>, AccessError>;
+    fn write(&self, cx: Context) -> Result<Guard<'_>, AccessError>;
+    fn evict(&self, budget: Pages, how: Evict, cx: Context) -> Result<Evicted, Busy>;
+    fn evict_mut(&mut self, budget: Pages, how: Evict, cx: Context) -> Evicted;
+    fn restore(&self, budget: Pages, cx: Context) -> Restored;
+    fn residency(&self) -> Result<Residency, Busy>;
+    fn set_purgeable(&self, purgeable: bool) -> Result<bool, Busy>;
+    fn purge(&self, cx: Context) -> Result<(), Busy>;
 }
 
-macro_rules! either {
-    ($of:expr, $one:ident => $do:expr) => {
-        match $of {
-            Shaped::Tile($one) => $do,
-            Shaped::Run($one) => $do,
-            Shaped::Full($one) => $do,
-        }
-    };
+impl<H: Home, T: Slots<Platform = H::Platform>> AnyBuffer for Buffer<H, T> {
+    fn read(&self, cx: Context) -> Result<Guard<'_>, AccessError> {
+        Ok(Guard::Read(Box::new(self.read_in(cx)?)))
+    }
+    fn write(&self, cx: Context) -> Result<Guard<'_>, AccessError> {
+        Ok(Guard::Write(Box::new(self.write_in(cx)?)))
+    }
+    fn evict(&self, budget: Pages, how: Evict, cx: Context) -> Result<Evicted, Busy> {
+        self.evict(budget, how, cx)
+    }
+    fn evict_mut(&mut self, budget: Pages, how: Evict, cx: Context) -> Evicted {
+        self.evict_mut(budget, how, cx)
+    }
+    fn restore(&self, budget: Pages, cx: Context) -> Restored {
+        self.restore(budget, cx)
+    }
+    fn residency(&self) -> Result<Residency, Busy> {
+        self.residency()
+    }
+    fn set_purgeable(&self, purgeable: bool) -> Result<bool, Busy> {
+        self.set_purgeable(purgeable)
+    }
+    fn purge(&self, cx: Context) -> Result<(), Busy> {
+        self.purge(cx)
+    }
 }
 
 /// A guard of any shape.
-pub(super) enum Guard<'g, 'm, P: Platform> {
-    TileRead(Read<'g, P, Tile<'m, P>>),
-    RunRead(Read<'g, P, Run<'m, P>>),
-    FullRead(Read<'g, P, Full<'m, P>>),
-    TileWrite(Write<'g, P, Tile<'m, P>>),
-    RunWrite(Write<'g, P, Run<'m, P>>),
-    FullWrite(Write<'g, P, Full<'m, P>>),
+pub(super) enum Guard<'g> {
+    Read(Box<dyn Look + 'g>),
+    Write(Box<dyn Change + 'g>),
 }
 
-impl<P: Platform> Guard<'_, '_, P> {
-    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
-        match self {
-            Guard::TileRead(g) => g.copy_out(at, to),
-            Guard::RunRead(g) => g.copy_out(at, to),
-            Guard::FullRead(g) => g.copy_out(at, to),
-            Guard::TileWrite(g) => g.copy_out(at, to),
-            Guard::RunWrite(g) => g.copy_out(at, to),
-            Guard::FullWrite(g) => g.copy_out(at, to),
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        match self {
-            Guard::TileRead(g) => g.bytes(),
-            Guard::RunRead(g) => g.bytes(),
-            Guard::FullRead(g) => g.bytes(),
-            Guard::TileWrite(g) => g.bytes(),
-            Guard::RunWrite(g) => g.bytes(),
-            Guard::FullWrite(g) => g.bytes(),
-        }
-    }
-
+/// What every guard can do.
+pub(super) trait Look {
+    fn read_at(&self, at: usize, to: &mut [u8]) -> usize;
+    fn bytes(&self) -> usize;
     /// All of it as one slice, if there is one.
+    fn contiguous(&self) -> Option<&[u8]>;
+    /// The scatter list: nothing if the buffer keeps no addresses.
+    fn segments(&self) -> Vec<Segment>;
+}
+
+/// What a guard for writing can do.
+pub(super) trait Change: Look {
+    fn write_at(&mut self, at: usize, from: &[u8]) -> usize;
+    fn contiguous_mut(&mut self) -> Option<&mut [u8]>;
+}
+
+impl<H: Home, T: Slots<Platform = H::Platform>, A: Access> Look for buffer::Guard<'_, H, T, A> {
+    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
+        self.read_at(at, to)
+    }
+    fn bytes(&self) -> usize {
+        self.bytes()
+    }
     fn contiguous(&self) -> Option<&[u8]> {
-        match self {
-            Guard::TileRead(g) => g.contiguous(Context::THREAD),
-            Guard::RunRead(g) => g.contiguous(Context::THREAD),
-            Guard::FullRead(g) => g.contiguous(Context::THREAD),
-            Guard::TileWrite(g) => g.contiguous(Context::THREAD),
-            Guard::RunWrite(g) => g.contiguous(Context::THREAD),
-            Guard::FullWrite(g) => g.contiguous(Context::THREAD),
-        }
+        self.contiguous(Context::THREAD)
     }
+    fn segments(&self) -> Vec<Segment> {
+        self.segments().collect()
+    }
+}
 
-    /// The same, to write, if that is what it is for.
+impl<H: Home, T: Slots<Platform = H::Platform>> Change for WriteGuard<'_, H, T> {
+    fn write_at(&mut self, at: usize, from: &[u8]) -> usize {
+        self.write_at(at, from)
+    }
     fn contiguous_mut(&mut self) -> Option<&mut [u8]> {
-        match self {
-            Guard::TileWrite(g) => g.contiguous_mut(Context::THREAD),
-            Guard::RunWrite(g) => g.contiguous_mut(Context::THREAD),
-            Guard::FullWrite(g) => g.contiguous_mut(Context::THREAD),
-            Guard::TileRead(_) | Guard::RunRead(_) | Guard::FullRead(_) => None,
-        }
+        self.contiguous_mut(Context::THREAD)
     }
+}
 
-    /// The scatter list of a buffer that keeps addresses.
-    fn segments(&self) -> Option<Vec<Segment>> {
+impl Guard<'_> {
+    fn look(&self) -> &dyn Look {
         match self {
-            Guard::FullRead(g) => Some(g.segments().collect()),
-            Guard::FullWrite(g) => Some(g.segments().collect()),
-            _ => None,
+            Guard::Read(guard) => &**guard,
+            Guard::Write(guard) => &**guard,
         }
     }
 
     pub(super) fn is_write(&self) -> bool {
-        matches!(self, Guard::TileWrite(_) | Guard::RunWrite(_) | Guard::FullWrite(_))
+        matches!(self, Guard::Write(_))
     }
 }
 
 /// A buffer, and what must be true of it.
-pub(super) struct Kept<'h, 'm, P: Platform, S: BackingStore<P::Block>> {
-    pub(super) buffer: Shaped<'h, 'm, P, S>,
+pub(super) struct Kept<'b> {
+    buffer: Box<dyn AnyBuffer + 'b>,
     pub(super) shape: Shape,
     pub(super) id: BufferId,
+    /// Bytes of a page.
+    page: usize,
     model: RefCell<Vec<u8>>,
     pub(super) readers: Cell<usize>,
     pub(super) writer: Cell<bool>,
-    /// What was last said of it.
-    advice: Cell<Advice>,
+    /// What its owner said last.
+    purgeable: Cell<bool>,
 }
 
-impl<'h, 'm, P: Platform<Mode = Caching>, S: BackingStore<P::Block>> Kept<'h, 'm, P, S> {
+impl<'b> Kept<'b> {
     /// An empty buffer; one of several slots takes them from `rooms`.
-    pub(super) fn new(
-        home: &'h Forebay<P, S>,
+    pub(super) fn new<P: Platform<Mode = Caching>, S: BackingStore<P::Block>>(
+        home: &'b Forebay<P, S>,
         shape: Shape,
         id: usize,
-        book: &'m Book,
-        rooms: &mut impl Iterator<Item = &'m mut Room<P>>,
+        index: &'b Index,
+        rooms: &mut impl Iterator<Item = &'b mut Room<P>>,
     ) -> Option<Self> {
-        let on = |listing| (shape.listing() == listing).then_some(book);
+        let made = Maker { home, shape, id };
+        let indexing = shape.indexing();
         let buffer = match shape.slots() {
-            None => {
-                let slots = Seat::of(on(Listing::Inside).or(on(Listing::Around)), id, [Slot::EMPTY]);
-                Shaped::Tile(made(home, shape, id, slots))
-            }
+            None if indexing == Indexing::No => made.over([Slot::EMPTY]),
+            None => made.over(index.slots(id, [Slot::EMPTY])),
             Some(count) => {
                 let Room { slots, addresses, charges } = rooms.next()?;
                 let slots = slots.get_mut(..count)?;
-                if shape.is_full() {
-                    let run = Seat::of(on(Listing::Inside), id, slots);
-                    let full = Charged::new(Addressed::new(run, addresses).ok()?, charges).ok()?;
-                    Shaped::Full(made(home, shape, id, Seat::of(on(Listing::Around), id, full)))
-                } else {
-                    let slots = Seat::of(on(Listing::Inside).or(on(Listing::Around)), id, slots);
-                    Shaped::Run(made(home, shape, id, slots))
+                match (shape.is_full(), indexing) {
+                    (false, Indexing::No) => made.over(slots),
+                    (false, _) => made.over(index.slots(id, slots)),
+                    (true, Indexing::No) => {
+                        made.over(Charged::new(Addressed::new(slots, addresses).ok()?, charges).ok()?)
+                    }
+                    (true, Indexing::Inside) => {
+                        let slots = Addressed::new(index.slots(id, slots), addresses).ok()?;
+                        made.over(Charged::new(slots, charges).ok()?)
+                    }
+                    (true, Indexing::Around) => {
+                        let slots = Charged::new(Addressed::new(slots, addresses).ok()?, charges).ok()?;
+                        made.over(index.slots(id, slots))
+                    }
                 }
             }
         };
-        let id = BufferId(id);
         Some(Kept {
             buffer,
             shape,
-            id,
+            id: BufferId(id),
+            page: P::Block::PAGE,
             model: RefCell::new(vec![0; shape.pages() * P::Block::PAGE]),
             readers: Cell::new(0),
             writer: Cell::new(false),
-            advice: Cell::new(Advice::WillNeed),
+            purgeable: Cell::new(false),
         })
     }
-}
 
-/// A buffer of that shape.
-fn made<'h, P: Platform<Mode = Caching>, S: BackingStore<P::Block>, T: Slots<P>>(
-    home: &'h Forebay<P, S>,
-    shape: Shape,
-    id: usize,
-    slots: T,
-) -> Buffer<'h, P, S, T> {
-    Buffer::of(slots, home).with_unit(shape.unit()).with_id(BufferId(id)).with_mode(shape.mode())
-}
+    pub(super) fn as_dyn(&self) -> &(dyn AnyBuffer + 'b) {
+        &*self.buffer
+    }
 
-impl<'m, P: Platform, S: BackingStore<P::Block>> Kept<'_, 'm, P, S> {
     pub(super) fn is_guarded(&self) -> bool {
         self.readers.get() > 0 || self.writer.get()
     }
 
-    pub(super) fn read(&self, cx: Context) -> Result<Guard<'_, 'm, P>, PinError> {
-        Ok(match &self.buffer {
-            Shaped::Tile(b) => Guard::TileRead(b.read_in(cx)?),
-            Shaped::Run(b) => Guard::RunRead(b.read_in(cx)?),
-            Shaped::Full(b) => Guard::FullRead(b.read_in(cx)?),
-        })
+    pub(super) fn read(&self, cx: Context) -> Result<Guard<'_>, AccessError> {
+        self.buffer.read(cx)
     }
 
-    pub(super) fn write(&self, cx: Context) -> Result<Guard<'_, 'm, P>, PinError> {
-        Ok(match &self.buffer {
-            Shaped::Tile(b) => Guard::TileWrite(b.write_in(cx)?),
-            Shaped::Run(b) => Guard::RunWrite(b.write_in(cx)?),
-            Shaped::Full(b) => Guard::FullWrite(b.write_in(cx)?),
-        })
+    pub(super) fn write(&self, cx: Context) -> Result<Guard<'_>, AccessError> {
+        self.buffer.write(cx)
     }
 
     pub(super) fn evict(&self, budget: Pages, how: Evict, cx: Context) -> Result<Evicted, Busy> {
-        either!(&self.buffer, b => b.evict(budget, how, cx))
+        self.buffer.evict(budget, how, cx)
     }
 
-    pub(super) fn evict_now(&mut self, budget: Pages, how: Evict, cx: Context) -> Evicted {
-        either!(&mut self.buffer, b => b.evict_now(budget, how, cx))
+    pub(super) fn evict_mut(&mut self, budget: Pages, how: Evict, cx: Context) -> Evicted {
+        self.buffer.evict_mut(budget, how, cx)
     }
 
     pub(super) fn restore(&self, budget: Pages, cx: Context) -> Restored {
-        either!(&self.buffer, b => b.restore(budget, cx))
+        self.buffer.restore(budget, cx)
     }
 
     pub(super) fn residency(&self) -> Result<Residency, Busy> {
-        either!(&self.buffer, b => b.residency())
+        self.buffer.residency()
     }
 
     /// Says whether it is needed. The contents are zeros from now on if a reclaim dropped them.
-    pub(super) fn advise(&self, advice: Advice) -> Result<Retained, Busy> {
-        let retained = either!(&self.buffer, b => b.advise(advice))?;
-        let told = self.advice.replace(advice);
-        if retained == Retained::No {
-            assert!(told == Advice::DontNeed || self.model.borrow().iter().all(|byte| *byte == 0));
+    pub(super) fn set_purgeable(&self, purgeable: bool) -> Result<bool, Busy> {
+        let is_there = self.buffer.set_purgeable(purgeable)?;
+        let was = self.purgeable.replace(purgeable);
+        if !is_there {
+            assert!(was || self.model.borrow().iter().all(|byte| *byte == 0));
             self.model.borrow_mut().fill(0);
         }
-        Ok(retained)
+        Ok(is_there)
     }
 
     /// Learns whether a reclaim dropped the contents, as it may.
     pub(super) fn catch_up(&self) {
-        if self.advice.get() == Advice::DontNeed && !self.is_guarded() {
-            assert!(self.advise(Advice::DontNeed).is_ok(), "{:?} is busy, and nobody has it", self.id);
+        if self.purgeable.get() && !self.is_guarded() {
+            assert!(self.set_purgeable(true).is_ok(), "{:?} is busy without a guard", self.id);
         }
     }
 
     pub(super) fn may_be_purged(&self, how: Evict) -> bool {
-        self.advice.get() == Advice::DontNeed && how.contains(Evict::PURGE)
+        self.purgeable.get() && how.contains(Evict::PURGE)
     }
 
     pub(super) fn purge(&self) -> Result<(), Busy> {
-        either!(&self.buffer, b => b.purge(Context::THREAD))?;
+        self.buffer.purge(Context::THREAD)?;
         self.model.borrow_mut().fill(0);
         Ok(())
     }
 
-    /// What a roster has to say of it at least.
+    /// What an index has to say of it at least.
     pub(super) fn class(&self, is: Residency) -> Class {
         let (resident, contents) = (is.resident > Pages::ZERO, is.resident + is.stored > Pages::ZERO);
         let mut class = Class::empty();
         class.set(Class::RESIDENT, resident);
         class.set(Class::CLEAN, is.clean > Pages::ZERO);
-        class.set(Class::PURGEABLE, contents && self.advice.get() == Advice::DontNeed);
+        class.set(Class::PURGEABLE, contents && self.purgeable.get());
         class
     }
 
-    /// Drops the contents, and tells nobody.
+    /// Drops the contents, and does not tell the model.
     pub(super) fn lose(&self) {
-        let _ = either!(&self.buffer, b => b.purge(Context::THREAD));
+        let _ = self.buffer.purge(Context::THREAD);
     }
 
     /// Every byte is what the model says.
     #[track_caller]
-    pub(super) fn compare(&self, guard: &Guard<'_, '_, P>) {
-        let model = self.model.borrow();
+    pub(super) fn compare(&self, guard: &Guard<'_>) {
+        let (model, guard) = (self.model.borrow(), guard.look());
         assert_eq!(guard.bytes(), model.len(), "{:?} has another length", self.id);
-        if let Some(segments) = guard.segments() {
+        let segments = guard.segments();
+        if self.shape.is_full() {
             let end =
                 segments.iter().fold(0, |at, segment| if segment.at == at { at + segment.bytes } else { at });
             assert_eq!(end, model.len(), "{:?} is not all of it in its scatter list: {segments:?}", self.id);
+        } else {
+            assert!(segments.is_empty(), "{:?} keeps no addresses: {segments:?}", self.id);
         }
         let mut bytes = vec![0x77; model.len() + 1];
-        assert_eq!(guard.copy_out(0, &mut bytes), model.len(), "{:?} is not resident under a guard", self.id);
+        assert_eq!(guard.read_at(0, &mut bytes), model.len(), "{:?} is not resident under a guard", self.id);
         bytes.truncate(model.len());
         let slice = guard.contiguous();
         assert!(slice.is_none_or(|slice| slice == bytes), "{:?} has other bytes as one slice", self.id);
@@ -275,16 +279,13 @@ impl<'m, P: Platform, S: BackingStore<P::Block>> Kept<'_, 'm, P, S> {
         }
         if let Some(at) = (0..bytes.len()).find(|&i| bytes[i] != model[i]) {
             let (is, was) = (bytes[at], model[at]);
-            panic!(
-                "{:?}: byte {at} (page {}) is {is:#x} and should be {was:#x}",
-                self.id,
-                at / P::Block::PAGE
-            );
+            panic!("{:?}: byte {at} (page {}) is {is:#x} and should be {was:#x}", self.id, at / self.page);
         }
     }
 
     /// Writes a pattern of `len` bytes through a guard that may; every other one through the slice, where there is one.
-    pub(super) fn put(&self, guard: &mut Guard<'_, '_, P>, at: usize, len: usize, byte: u8) {
+    pub(super) fn put(&self, guard: &mut Guard<'_>, at: usize, len: usize, byte: u8) {
+        let Guard::Write(guard) = guard else { return };
         let mut model = self.model.borrow_mut();
         let bytes = pattern(len, byte);
         let fits = len.min(model.len().saturating_sub(at));
@@ -294,16 +295,24 @@ impl<'m, P: Platform, S: BackingStore<P::Block>> Kept<'_, 'm, P, S> {
             model[at..at + fits].copy_from_slice(&bytes[..fits]);
             return;
         }
-        let done = match guard {
-            Guard::TileWrite(g) => g.copy_in(at, &bytes),
-            Guard::RunWrite(g) => g.copy_in(at, &bytes),
-            Guard::FullWrite(g) => g.copy_in(at, &bytes),
-            Guard::TileRead(_) | Guard::RunRead(_) | Guard::FullRead(_) => return,
-        };
-        assert_eq!(done, fits, "{:?}: {len} bytes at {at}", self.id);
+        assert_eq!(guard.write_at(at, &bytes), fits, "{:?}: {len} bytes at {at}", self.id);
         if let Some(part) = model.get_mut(at..at + fits) {
             part.copy_from_slice(&bytes[..fits]);
         }
+    }
+}
+
+/// Makes a buffer of that shape over any slots.
+struct Maker<'b, P: Platform, S> {
+    home: &'b Forebay<P, S>,
+    shape: Shape,
+    id: usize,
+}
+
+impl<'b, P: Platform<Mode = Caching>, S: BackingStore<P::Block>> Maker<'b, P, S> {
+    fn over<T: Slots<Platform = P> + 'b>(self, slots: T) -> Box<dyn AnyBuffer + 'b> {
+        let buffer = Buffer::with_slots(self.home, slots, self.shape.unit());
+        Box::new(buffer.with_id(BufferId(self.id)).with_mode(self.shape.mode()))
     }
 }
 
@@ -314,10 +323,4 @@ pub(super) fn pattern(len: usize, byte: u8) -> Vec<u8> {
         part.fill(byte.wrapping_add(n));
     }
     bytes
-}
-
-impl<P: Platform, S: BackingStore<P::Block>> Evictable for Kept<'_, '_, P, S> {
-    fn evict_if_idle(&self, step: Step) -> Evicted {
-        either!(&self.buffer, b => b.evict_if_idle(step))
-    }
 }

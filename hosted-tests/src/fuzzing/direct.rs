@@ -4,10 +4,10 @@ use super::buffers::pattern;
 use super::ops::{Op, budget, context, mode, order};
 use super::platform::Source;
 use super::rig::{Loose, Plain, Rig, bytes_of};
-use super::{ADOPTIONS, pages};
+use super::{TRANSFERS, pages};
 use forebay::{
-    BackingStore, Context, Handle, Mode, Order, OwnedBlock, Pages, Platform, Pooled, StoreError, StoreId,
-    TakeError,
+    AllocError, AllocRequest, BackingStore, Caching, Context, FrameSource, Handle, Order, OwnedBlock, Pages,
+    Platform, StoreError, StoreId, Zones, frame::Mode,
 };
 
 /// Blocks and handles held at a time, of each sort.
@@ -24,31 +24,32 @@ impl<S: Source, const PAGE: usize> Rig<'_, '_, S, PAGE> {
             Op::Take { most, least, mode: m, cx } if self.pooled.len() < HELD => {
                 self.take(order(most % 5), order(least % 3), mode(m), context(cx));
             }
-            Op::Give { which } => self.give(which),
+            Op::Put { which } => self.put(which),
             Op::Trim { pages } => self.trim(budget(pages)),
-            Op::IntoPlain { which } if self.raw.len() < HELD => self.make_plain(which),
-            Op::FromPlain { which } if self.pooled.len() < HELD => {
-                if let Some(Loose { item, bytes }) = pick(&mut self.raw, which) {
-                    self.pooled.push(Loose { item: Pooled::plain(item), bytes });
-                }
+            Op::Unpool { which } if self.raw.len() < HELD => self.unpool(which),
+            Op::Pool { which } if self.pooled.len() < HELD => {
+                let Some(block) = self.take_raw(which) else { return };
+                let order = block.order();
+                self.free(block);
+                self.take(order, order, Caching::WriteBack, Context::THREAD);
             }
             Op::Split { which } if self.raw.len() < HELD => self.split_block(which),
             Op::Join { left, right } => self.join(left, right),
-            Op::Release { which } => {
+            Op::Free { which } => {
                 if let Some(block) = self.take_raw(which) {
-                    self.home.pool().release(block);
+                    self.free(block);
                 }
             }
             Op::Scribble { which, byte } => {
                 let count = self.raw.len().max(1);
                 if let Some(loose) = self.raw.get_mut(usize::from(which) % count) {
                     loose.bytes = pattern(loose.bytes.len(), byte);
-                    assert_eq!(loose.item.copy_in(0, &loose.bytes), loose.bytes.len());
+                    assert_eq!(loose.item.write_at(0, &loose.bytes), loose.bytes.len());
                 }
             }
             Op::Transfer { which } if self.handles.len() < HELD => {
                 let Some(block) = self.take_raw(which) else { return };
-                match self.home.store().transfer(block) {
+                match self.home.store().transfer(block, None) {
                     Ok(handle) => self.handles.push(handle),
                     Err(refused) => {
                         self.expect_store(refused.why, &[StoreError::Full, StoreError::Backlog]);
@@ -60,7 +61,7 @@ impl<S: Source, const PAGE: usize> Rig<'_, '_, S, PAGE> {
                 let count = self.raw.len().max(1);
                 let Some(loose) = self.raw.get(usize::from(which) % count) else { return };
                 let most = order(o % 5).min(loose.item.order());
-                match self.home.store().save(&loose.item, most, context(cx)) {
+                match self.home.store().save(&loose.item, most, None, context(cx)) {
                     Ok(handle) => self.handles.push(handle),
                     Err(why) => {
                         self.expect_store(why, &[StoreError::Full, StoreError::TooLarge, StoreError::Context])
@@ -71,8 +72,8 @@ impl<S: Source, const PAGE: usize> Rig<'_, '_, S, PAGE> {
             Op::Load { handle, which, at, cx } => self.load(handle, which, at, context(cx)),
             Op::TakeBack { handle } if self.raw.len() < HELD => {
                 let Some(handle) = pick(&mut self.handles, handle) else { return };
-                let mut all = vec![StoreError::OtherWay, StoreError::Busy];
-                if self.memfd.as_ref().is_some_and(|memfd| memfd.is_over(handle.pages())) {
+                let mut all = vec![StoreError::WrongKind, StoreError::Busy];
+                if self.memfd.as_ref().is_some_and(|memfd| memfd.is_over(handle.order().pages())) {
                     all.push(StoreError::Limit);
                 }
                 match self.home.store().take_back(handle, Context::THREAD) {
@@ -85,7 +86,7 @@ impl<S: Source, const PAGE: usize> Rig<'_, '_, S, PAGE> {
             }
             Op::SplitHandle { handle } if self.handles.len() < HELD => {
                 let Some(handle) = pick(&mut self.handles, handle) else { return };
-                let all = [StoreError::OtherWay, StoreError::Busy, StoreError::TooLarge];
+                let all = [StoreError::WrongKind, StoreError::Busy, StoreError::TooLarge];
                 match self.home.store().split(handle) {
                     Ok((lower, upper)) => self.handles.extend([lower, upper]),
                     Err(refused) => {
@@ -124,7 +125,7 @@ impl<S: Source, const PAGE: usize> Rig<'_, '_, S, PAGE> {
         }
     }
 
-    /// Whether a store may say that of a handle or block that is alright.
+    /// Whether a store may say that of a good handle or block.
     fn expect_store(&self, why: StoreError, allowed: &[StoreError]) {
         let busy_for_nothing = why == StoreError::Busy && !self.engine.is_at_work();
         let always = [StoreError::Unsupported, StoreError::SameId, StoreError::Io];
@@ -140,65 +141,76 @@ impl<S: Source, const PAGE: usize> Rig<'_, '_, S, PAGE> {
         self.raw.push(Loose { item, bytes });
     }
 
-    /// A block outside buffers; nobody changed it meanwhile.
+    /// A block outside buffers, unchanged.
     fn take_raw(&mut self, which: u8) -> Option<Plain<S>> {
         let Loose { item, bytes } = pick(&mut self.raw, which)?;
         assert_eq!(bytes_of(&item), bytes, "a block outside buffers changed");
         Some(item)
     }
 
-    fn take(&mut self, most: Order, least: Order, mode: forebay::Caching, cx: Context) {
-        let injected = self.injected();
-        match self.home.pool().take_up_to(most, least, mode, cx) {
+    /// Takes a block of the largest order, from `most` down to `least`, that the pool has.
+    fn take(&mut self, most: Order, least: Order, mode: Caching, cx: Context) {
+        let (pool, injected) = (self.home.pool(), self.injected());
+        let mut order = most.max(least);
+        let taken = loop {
+            match (pool.take(AllocRequest::new(order), mode, cx), order.lower()) {
+                (Err(_), Some(lower)) if lower >= least => order = lower,
+                (taken, _) => break taken,
+            }
+        };
+        let injected = self.injected() > injected;
+        match taken {
             Ok(block) => {
-                assert!(block.block().order() <= most.max(least) && block.block().order() >= least);
-                assert_eq!(block.mode(), mode);
-                let bytes = bytes_of(block.block());
+                assert_eq!(block.order(), order);
+                assert!(format!("{block:?}").ends_with(&format!(" mode {}", mode.index())), "{block:?}");
+                let bytes = bytes_of(&*block);
                 assert!(bytes == vec![0; bytes.len()], "the pool gave a block that is not zeroed");
                 self.pooled.push(Loose { item: block, bytes });
             }
-            Err(TakeError::OutOfFrames(_)) => {
-                let injected = self.injected() > injected;
-                assert!(
-                    injected || !super::has_block(self.source, least, cx),
-                    "there is a block of {least:?}"
-                );
+            Err(AllocError::ModeRefused) => assert!(injected, "a mode was refused without a fault"),
+            Err(_) => {
+                let there = super::has_block(self.source, least, cx);
+                assert!(injected || !there, "there is a block of {least:?}");
             }
-            Err(_) => assert!(self.injected() > injected),
         }
     }
 
-    fn give(&mut self, which: u8) {
+    fn put(&mut self, which: u8) {
         let Some(Loose { item, bytes }) = pick(&mut self.pooled, which) else { return };
-        assert_eq!(bytes_of(item.block()), bytes, "a block outside buffers changed");
-        let (pfn, mode) = (item.block().pfn(), item.mode().index());
-        let injected = self.injected();
-        if let Err(refused) = self.home.pool().give(item, Context::THREAD) {
+        assert_eq!(bytes_of(&*item), bytes, "a block outside buffers changed");
+        let (was, injected) = (format!("{item:?}"), self.injected());
+        if let Err(refused) = self.home.pool().put(item, Context::THREAD) {
             assert!(self.injected() > injected, "a mode was refused without a fault");
-            assert_eq!((refused.item.block().pfn(), refused.item.mode().index()), (pfn, mode));
+            assert_eq!(format!("{:?}", refused.item), was, "another block or mode came back");
             self.pooled.push(Loose { item: refused.item, bytes });
         }
     }
 
     fn trim(&self, want: Pages) {
-        let (ready, out, injected) = (self.home.pool().ready(), self.world.frames_out(), self.injected());
-        let done = self.home.pool().trim(want, Context::THREAD);
-        assert_eq!(ready - self.home.pool().ready(), done);
+        let pool = self.home.pool();
+        let (ready, out, injected) = (pool.ready(Zones::ALL), self.world.frames_out(), self.injected());
+        let done = pool.trim(Zones::ALL, want, Context::THREAD);
+        assert_eq!(ready - pool.ready(Zones::ALL), done);
         assert_eq!(out - self.world.frames_out(), done);
         assert!(done >= want.min(ready) || self.injected() > injected);
     }
 
-    fn make_plain(&mut self, which: u8) {
-        let Some(Loose { item, bytes }) = pick(&mut self.pooled, which) else { return };
+    /// Puts a block into the pool, and allocates one of its order from the source.
+    fn unpool(&mut self, which: u8) {
+        let count = self.pooled.len();
+        let Some(order) = self.pooled.get(usize::from(which) % count.max(1)).map(|l| l.item.order()) else {
+            return;
+        };
+        self.put(which);
+        if self.pooled.len() == count {
+            return; // its mode was refused
+        }
         let injected = self.injected();
-        match item.into_plain(self.home.platform(), Context::THREAD) {
-            Ok(item) => {
-                assert_eq!(bytes_of(&item), bytes, "a change of mode changed the bytes");
-                self.raw.push(Loose { item, bytes });
-            }
-            Err(refused) => {
-                assert!(self.injected() > injected, "a mode was refused without a fault");
-                self.pooled.push(Loose { item: refused.item, bytes });
+        match self.home.platform().source().allocate(AllocRequest::new(order), Context::THREAD) {
+            Ok(block) => self.push_raw(block),
+            Err(_) => {
+                let there = super::has_block(self.source, order, Context::THREAD);
+                assert!(self.injected() > injected || !there, "there is a block of {order:?}");
             }
         }
     }
@@ -209,8 +221,8 @@ impl<S: Source, const PAGE: usize> Rig<'_, '_, S, PAGE> {
         match (block.split(), order.lower()) {
             (Ok((lower, upper)), Some(half)) => {
                 assert_eq!((lower.order(), upper.order()), (half, half));
-                let middle = pfn.get() + half.pages().get();
-                assert_eq!((lower.pfn(), upper.pfn().get()), (pfn, middle));
+                let middle = pfn.0 + half.pages().get();
+                assert_eq!((lower.pfn(), upper.pfn().0), (pfn, middle));
                 self.push_raw(lower);
                 self.push_raw(upper);
             }
@@ -226,7 +238,7 @@ impl<S: Source, const PAGE: usize> Rig<'_, '_, S, PAGE> {
         let Some(left) = self.take_raw(left) else { return };
         let Some(right) = self.take_raw(right) else { return self.push_raw(left) };
         let (pfn, order) = (left.pfn(), left.order());
-        match self.home.platform().join(left, right) {
+        match self.home.platform().source().join(left, right) {
             Ok(both) => {
                 assert_eq!((both.pfn(), both.order().lower()), (pfn, Some(order)));
                 self.push_raw(both);
@@ -238,15 +250,15 @@ impl<S: Source, const PAGE: usize> Rig<'_, '_, S, PAGE> {
         }
     }
 
-    /// A guest reads and writes a block through the other window.
+    /// A guest reads and writes a block through the other mapping.
     fn write_past(&mut self, which: u8, byte: u8) {
         let count = self.raw.len().max(1);
         let Some(loose) = self.raw.get_mut(usize::from(which) % count) else { return };
         let Some((memfd, offset)) = self.memfd.as_ref().zip(self.source.offset(&loose.item)) else { return };
-        assert_eq!(memfd.read(offset, loose.bytes.len()), loose.bytes, "the windows differ");
+        assert_eq!(memfd.read(offset, loose.bytes.len()), loose.bytes, "the mappings differ");
         loose.bytes = pattern(loose.bytes.len(), byte);
         memfd.write(offset, &loose.bytes);
-        assert_eq!(bytes_of(&loose.item), loose.bytes, "the windows differ");
+        assert_eq!(bytes_of(&loose.item), loose.bytes, "the mappings differ");
     }
 
     fn load(&mut self, handle: u8, which: u8, at: u8, cx: Context) {
@@ -254,14 +266,15 @@ impl<S: Source, const PAGE: usize> Rig<'_, '_, S, PAGE> {
         let Some(handle) = self.handles.get(usize::from(handle) % handles) else { return };
         let Some(loose) = self.raw.get_mut(usize::from(which) % blocks) else { return };
         let at = if at == u8::MAX { Pages::MAX } else { pages(usize::from(at) % 5) };
-        let fits = at + handle.pages() <= loose.item.pages();
+        let fits = at + handle.order().pages() <= loose.item.order().pages();
         let result = self.home.store().load(handle, &mut loose.item, at, cx);
         loose.bytes = bytes_of(&loose.item);
         match result {
             Ok(()) => assert!(fits, "{handle:?} was loaded past the end of a block"),
             Err(why) => {
                 assert!(why != StoreError::TooLarge || !fits);
-                let all = [StoreError::OtherWay, StoreError::Busy, StoreError::TooLarge, StoreError::Context];
+                let all =
+                    [StoreError::WrongKind, StoreError::Busy, StoreError::TooLarge, StoreError::Context];
                 self.expect_store(why, &all);
             }
         }
@@ -269,11 +282,11 @@ impl<S: Source, const PAGE: usize> Rig<'_, '_, S, PAGE> {
 
     pub(super) fn discard(&self, handle: Handle) {
         if let Ok(Some(block)) = self.home.store().discard(handle) {
-            self.home.pool().release(block);
+            self.free(block);
         }
     }
 
-    /// A handle that nobody gave out: refused, and it changes nothing for those who did get one. Past the oracle.
+    /// A handle that no store gave out: refused, and it changes nothing for those that a store did. Past the oracle.
     ///
     /// One that says the same as a real one, or names the same contents in another way, can't be told from it; a
     /// store promises nothing about those, and they are left out.
@@ -282,13 +295,13 @@ impl<S: Source, const PAGE: usize> Rig<'_, '_, S, PAGE> {
         let forged = order(forged % 12);
         let value = if entry == u8::MAX {
             Handle::VALUES - 1 - usize::from(page)
-        } else if self.region_ids.contains(id) {
-            usize::from(page) % 48 * (ADOPTIONS + 1) + usize::from(entry) % (ADOPTIONS + 1)
+        } else if self.region_ids.contains(id.into()) {
+            usize::from(page) % 48 * (TRANSFERS + 1) + usize::from(entry) % (TRANSFERS + 1)
         } else {
             usize::from(page) % if self.memfd.is_some() { 64 } else { 16 }
         };
-        let per_page = if self.region_ids.contains(id) { ADOPTIONS + 1 } else { 1 };
-        let there = self.home.store().orders(id.get(), |v| v / per_page == value / per_page);
+        let per_page = if self.region_ids.contains(id.into()) { TRANSFERS + 1 } else { 1 };
+        let there = self.home.store().orders(id.into(), |v| v / per_page == value / per_page);
         if there.contains(&forged.get()) {
             return;
         }

@@ -7,11 +7,11 @@ use super::platform::{Hooks, LARGE, Source};
 use super::tally::Tally;
 use crate::World;
 use crate::pages::{entries, page_size};
-use forebay::{BackingStore, Context, NoLock, OwnedBlock, Pages, Settled, StoreId};
+use forebay::{BackingStore, Context, OwnedBlock, Pages, StoreId, port::Settled, sync::NoopRawMutex};
 use forebay_backends::shmem::{Arena, Copies, Swap, Unmap};
 use std::cell::Cell;
 
-pub(super) type Memory = Arena<LARGE, NoLock>;
+pub(super) type Memory = Arena<LARGE, NoopRawMutex>;
 
 /// A fault that reads maps so much around it that is in memory: the default of Linux.
 const FAULT_AROUND: usize = 64 << 10;
@@ -35,7 +35,7 @@ const fn id(number: u8) -> StoreId {
 pub(super) fn arena(machine: &Machine) -> Memory {
     let chunk = (machine.memfd.chunk_pages() * LARGE).max(page_size());
     let arena =
-        Arena::builder((PAGES * LARGE) as u64).chunk(chunk).windows(2).id(OWN).unmap(machine.memfd.unmap());
+        Arena::builder((PAGES * LARGE) as u64).chunk(chunk).mappings(2).id(OWN).unmap(machine.memfd.unmap());
     let arena = match machine.memfd.limit() {
         Some(limit) => arena.limit(limit),
         None => arena,
@@ -46,7 +46,7 @@ pub(super) fn arena(machine: &Machine) -> Memory {
 /// An arena, as a store for blocks of type `B`.
 pub(super) struct Memfd<'a, B> {
     pub(super) arena: &'a Memory,
-    /// Hands over, if the blocks are the arena's.
+    /// Takes the blocks themselves, if they are the arena's.
     pub(super) own: &'a dyn BackingStore<B>,
     pub(super) copies: &'a dyn BackingStore<B>,
 }
@@ -73,17 +73,17 @@ impl Offer for Nothing {
     }
 }
 
-impl Offer for Copies<'_, LARGE, NoLock> {
+impl Offer for Copies<'_, LARGE, NoopRawMutex> {
     fn memfd<B: OwnedBlock>(&self) -> Option<Memfd<'_, B>> {
         Some(Memfd { arena: self.arena(), own: self, copies: self })
     }
 }
 
-/// Whose a page is.
+/// Where a page is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Whose {
-    Nobody,
-    /// A block is out.
+enum Place {
+    Free,
+    /// In a block that is out.
     Resident,
     Stored,
 }
@@ -109,7 +109,7 @@ impl<'a> Inspector<'a> {
             arena: memfd.arena,
             alias: Alias::of(memfd.arena),
             limit: machine.memfd.limit(),
-            unmaps: machine.memfd.unmap() == Unmap::Always || memfd.arena.surroundings().swap != Swap::None,
+            unmaps: machine.memfd.unmap() == Unmap::Always || memfd.arena.host_report().swap != Swap::None,
             is_source: !S::SOILED,
             plant,
             is_settled: machine.store.has_memfd(),
@@ -118,57 +118,57 @@ impl<'a> Inspector<'a> {
     }
 
     fn first_frame(&self) -> usize {
-        self.arena.window(0).expect("there is one").addr().get() / LARGE
+        self.arena.mapping(0).expect("there is one").addr().get() / LARGE
     }
 
-    /// The pages of the arena, by whose they are.
-    fn whose<B: OwnedBlock>(&self, world: &World, hooks: &Hooks, tally: &Tally<'_, B>) -> Vec<Whose> {
-        let mut whose = vec![Whose::Nobody; self.arena.total().get()];
+    /// Where each page of the arena is.
+    fn places<B: OwnedBlock>(&self, world: &World, hooks: &Hooks, tally: &Tally<'_, B>) -> Vec<Place> {
+        let mut places = vec![Place::Free; self.arena.total().get()];
         for (order, value) in [OWN, COPIED].into_iter().flat_map(|id| tally.live(id)) {
-            for page in &mut whose[value..value + order.pages().get()] {
-                assert_eq!(*page, Whose::Nobody, "two handles have one page");
-                *page = Whose::Stored;
+            for page in &mut places[value..value + order.pages().get()] {
+                assert_eq!(*page, Place::Free, "two handles have one page");
+                *page = Place::Stored;
             }
         }
         let first = self.first_frame();
         if self.is_source {
-            let mut handed_over = 0;
+            let mut transferred = 0;
             for frame in world.frames() {
-                match &mut whose[frame - first] {
-                    page @ Whose::Nobody => *page = Whose::Resident,
-                    _ => handed_over += 1,
+                match &mut places[frame - first] {
+                    page @ Place::Free => *page = Place::Resident,
+                    _ => transferred += 1,
                 }
             }
-            assert_eq!(handed_over, tally.live_pages(OWN.get()), "a copy lies where a block is");
+            assert_eq!(transferred, tally.live_pages(OWN.into()), "a copy lies where a block is");
         }
         for frame in hooks.retired() {
-            assert_eq!(whose[frame - first], Whose::Nobody, "a page that was exported has a second owner");
+            assert_eq!(places[frame - first], Place::Free, "a page that was exported has a second owner");
         }
-        whose
+        places
     }
 
-    fn count(whose: &[Whose], of: Whose) -> Pages {
-        Pages::new(whose.iter().filter(|page| **page == of).count())
+    fn count(places: &[Place], of: Place) -> Pages {
+        Pages::new(places.iter().filter(|page| **page == of).count())
     }
 
-    fn chunks(&self, whose: &[Whose]) -> Vec<Vec<Whose>> {
-        whose.chunks(self.arena.chunk_bytes() / LARGE).map(<[Whose]>::to_vec).collect()
+    fn chunks(&self, places: &[Place]) -> Vec<Vec<Place>> {
+        places.chunks(self.arena.chunk_bytes() / LARGE).map(<[Place]>::to_vec).collect()
     }
 
     /// What is true after every operation.
     pub(super) fn check<B: OwnedBlock>(&self, world: &World, hooks: &Hooks, tally: &Tally<'_, B>) {
         let is = self.arena.usage();
         let used = is.resident + is.pending + is.reclaimable + is.retired;
-        assert_eq!(used + is.free, is.total, "a page is nobody's, or in two places: {is}");
-        let whose = self.whose(world, hooks, tally);
-        assert_eq!(is.resident, Self::count(&whose, Whose::Resident), "{is}");
-        assert_eq!(is.pending + is.reclaimable, Self::count(&whose, Whose::Stored), "{is}");
+        assert_eq!(used + is.free, is.total, "a page is in no place, or in two: {is}");
+        let places = self.places(world, hooks, tally);
+        assert_eq!(is.resident, Self::count(&places, Place::Resident), "{is}");
+        assert_eq!(is.pending + is.reclaimable, Self::count(&places, Place::Stored), "{is}");
         assert_eq!(is.retired, Pages::new(hooks.retired().len()), "{is}");
         assert!(is.held <= is.free + is.retired, "{is}");
         if let Some(limit) = self.limit {
             assert!(is.resident <= limit, "{is}, and the limit is {limit}");
         }
-        assert!(is.reclaimable <= self.unmappable(&whose), "a page beside one that is resident: {is}");
+        assert!(is.reclaimable <= self.unmappable(&places), "a page beside one that is resident: {is}");
         let (reclaimable, settles) = self.reclaimable.get();
         let settled = tally.settles() > settles;
         assert!(settled || is.reclaimable <= reclaimable, "reclaimable without a settle: {is}");
@@ -176,14 +176,14 @@ impl<'a> Inspector<'a> {
     }
 
     /// Stored pages with nothing resident beside them.
-    fn unmappable(&self, whose: &[Whose]) -> Pages {
-        let quiet = self.chunks(whose).into_iter().filter(|chunk| !chunk.contains(&Whose::Resident));
-        quiet.map(|chunk| Self::count(&chunk, Whose::Stored)).sum()
+    fn unmappable(&self, places: &[Place]) -> Pages {
+        let quiet = self.chunks(places).into_iter().filter(|chunk| !chunk.contains(&Place::Resident));
+        quiet.map(|chunk| Self::count(&chunk, Place::Stored)).sum()
     }
 
     /// Settles it alone.
     pub(super) fn flush(&self, cx: Context) -> Settled {
-        self.arena.settle(Pages::ZERO, cx, &mut |_| panic!("it gives nothing home"))
+        self.arena.settle(Pages::ZERO, cx, &mut |_| panic!("it frees nothing by a settle"))
     }
 
     /// After a settle in that context.
@@ -199,29 +199,29 @@ impl<'a> Inspector<'a> {
             return;
         }
         self.reclaimable.set((is.reclaimable, tally.settles()));
-        let whose = self.whose(world, hooks, tally);
-        let unmapped = if self.unmaps { self.unmappable(&whose) } else { Pages::ZERO };
+        let places = self.places(world, hooks, tally);
+        let unmapped = if self.unmaps { self.unmappable(&places) } else { Pages::ZERO };
         assert_eq!(is.reclaimable, unmapped, "a settle left something to do: {is}");
-        let chunks = self.chunks(&whose);
-        let used = chunks.iter().filter(|chunk| chunk.iter().any(|page| *page != Whose::Nobody)).count();
+        let chunks = self.chunks(&places);
+        let used = chunks.iter().filter(|chunk| chunk.iter().any(|page| *page != Place::Free)).count();
         let bytes = self.arena.memory_bytes().expect("a system call that can't fail");
         let most = (used * self.arena.chunk_bytes()) as u64;
         assert!(bytes <= most, "{bytes} bytes of memory, and {used} chunks are in use: {is}");
         if !self.unmaps || self.arena.chunk_bytes() < FAULT_AROUND {
-            return; // whoever reads one chunk maps its neighbours
+            return; // a read of one chunk maps its neighbours
         }
-        for window in (0..2).filter_map(|n| self.arena.window(n)) {
-            let entries = entries(window).expect("there is /proc");
+        for mapping in (0..2).filter_map(|n| self.arena.mapping(n)) {
+            let entries = entries(mapping).expect("there is /proc");
             let pages = self.arena.chunk_bytes() / page_size();
             for (n, (chunk, entries)) in chunks.iter().zip(entries.chunks(pages)).enumerate() {
                 let mapped = entries.iter().any(|entry| entry.present);
-                let open = chunk.contains(&Whose::Resident);
+                let open = chunk.contains(&Place::Resident);
                 assert!(open || !mapped, "chunk {n} is mapped after a settle: {chunk:?}");
             }
         }
     }
 
-    /// Shows a block of it to somebody outside.
+    /// Shows a block of it to another party.
     pub(super) fn export<S: Source>(&self, source: &S, block: &S::Block) -> Option<u64> {
         if self.plant == Plant::ForgetsAnExport { source.offset(block) } else { source.export(block) }
     }
@@ -231,7 +231,7 @@ impl<'a> Inspector<'a> {
         self.limit.is_some_and(|limit| self.arena.resident() + more > limit)
     }
 
-    /// The bytes of the arena from an offset on, through the second window.
+    /// The bytes of the arena from an offset on, through the second mapping.
     pub(super) fn read(&self, offset: u64, bytes: usize) -> Vec<u8> {
         self.alias.read(offset as usize, bytes)
     }
@@ -242,11 +242,11 @@ impl<'a> Inspector<'a> {
     }
 }
 
-/// After everything was dropped: all of it is nobody's, and takes no memory.
+/// After everything was dropped: all of it is free, and takes no memory.
 pub(super) fn assert_nothing_left(arena: &Memory) {
-    let settled = arena.settle(Pages::MAX, Context::THREAD, &mut |_| panic!("it gives nothing home"));
+    let settled = arena.settle(Pages::MAX, Context::THREAD, &mut |_| panic!("it frees nothing by a settle"));
     assert_eq!(settled, Settled::default());
     let is = arena.usage();
     assert_eq!(is.free + is.retired, is.total, "{is}");
-    assert_eq!(arena.memory_bytes().ok(), Some(0), "memory that nobody uses: {is}");
+    assert_eq!(arena.memory_bytes().ok(), Some(0), "memory that is not used: {is}");
 }

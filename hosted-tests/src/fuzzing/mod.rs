@@ -6,6 +6,7 @@ mod alias;
 mod buffers;
 mod direct;
 mod engine;
+mod index;
 mod memfd;
 mod ops;
 mod parts;
@@ -14,35 +15,40 @@ mod platform;
 mod reclaims;
 mod rig;
 mod rooms;
-mod seats;
 mod steps;
 mod stores;
 mod tally;
 
 use arbitrary::Unstructured;
-use forebay::{BackingStore, Context, Forebay, NoLock, Pages, Place, Platform, StoreId, StoreIds};
+use forebay::{
+    AllocRequest, BackingStore, Context, Forebay, FrameSource, Pages, StoreId,
+    port::{AllPorts, StoreIds, WithLists},
+    sync::NoopRawMutex,
+};
 use forebay_backends::{Faulty, HeapSource, Null, Ram, Region, Tiered};
+use index::Index;
 use memfd::{Inspector, Memfd, Offer};
 use ops::{Machine, Op, SourceKind, StoreKind};
 use parts::Parts;
 pub use plants::Plant;
 use plants::Planted;
-use platform::{Hooked, Hooks, LARGE, SMALL, Source, Stubborn};
+use platform::{Hooked, Hooks, LARGE, Lists, SMALL, Source, Stubborn};
 use rig::{Quiet, Rig, Seen};
 use rooms::Rooms;
-use seats::Book;
 use std::slice;
 use stores::Copying;
 use tally::Tally;
 
 use crate::{Contents, Watched, World};
 
-/// Blocks that a region adopts.
-const ADOPTIONS: usize = 3;
-type Swap<B, const PAGE: usize> = Region<NoLock, B, PAGE, ADOPTIONS>;
-/// What a pool looks at: the source, its hooks, faults, and the oracle in front.
-type Site<'w, S> = Watched<'w, Faulty<Hooked<'w, S>, NoLock>>;
-type Home<'w, S> = Forebay<Site<'w, S>, Tally<'w, <S as Platform>::Block>>;
+/// Transferred blocks that wait in a region, at most.
+const TRANSFERS: usize = 3;
+type Swap<B, const PAGE: usize> = Region<NoopRawMutex, B, PAGE, TRANSFERS>;
+/// The source, its hooks, faults, and the oracle in front.
+type Site<'w, S> = AllPorts<Watched<'w, AllPorts<Faulty<AllPorts<Hooked<'w, S>>, NoopRawMutex>>>>;
+/// The same with free lists.
+type Machinery<'w, S> = WithLists<Site<'w, S>, Lists<Site<'w, S>>>;
+type Home<'w, S> = Forebay<Machinery<'w, S>, Tally<'w, <S as FrameSource>::Block>>;
 
 /// Operations of one input at most: an input that does more is slow and shows nothing new.
 const OPERATIONS: usize = 160;
@@ -100,7 +106,7 @@ fn on_memory<const PAGE: usize>(
             on_source::<_, PAGE>(&ram, machine, ops, plant, parts, offer.memfd());
         }
         SourceKind::Heap => {
-            let heap = HeapSource::<NoLock, PAGE>::new();
+            let heap = HeapSource::<NoopRawMutex, PAGE>::new();
             let memory = parts.memory(machine.first_piece() * PAGE + machine.skew(), machine.skew());
             heap.init(memory).expect("there are whole pages in it");
             on_source::<_, PAGE>(&heap, machine, ops, plant, parts, offer.memfd());
@@ -109,12 +115,12 @@ fn on_memory<const PAGE: usize>(
 }
 
 /// Two odd pieces.
-fn ram<const PAGE: usize>(machine: &Machine, parts: &mut Parts) -> Ram<NoLock, PAGE> {
+fn ram<const PAGE: usize>(machine: &Machine, parts: &mut Parts) -> Ram<NoopRawMutex, PAGE> {
     let ram = Ram::new();
     for pages in [machine.first_piece(), machine.second_piece()] {
         let bytes = pages * PAGE + machine.skew();
         let memory = parts.memory(bytes, machine.skew() + PAGE * (pages & 3));
-        let meta = parts.words(Ram::<NoLock, PAGE>::metadata_words(bytes));
+        let meta = parts.words(Ram::<NoopRawMutex, PAGE>::metadata_words(bytes));
         ram.add(memory, meta).expect("two pieces that share nothing");
     }
     ram
@@ -168,14 +174,14 @@ fn on_source<S: Source, const PAGE: usize>(
     let store: &dyn BackingStore<S::Block> = if plant == Plant::Nothing { leaf } else { &planted };
     let world = World::new(Contents::Compared);
     let hooks = Hooks::default();
-    let total = source.free_pages();
-    let site = Watched::new(Faulty::new(Hooked::new(source, &hooks)), &world);
+    let total = source.unused();
+    let site = Watched::platform(AllPorts(Faulty::new(AllPorts(Hooked::new(source, &hooks)))), &world);
     let tally = Tally::new(Watched::new(Faulty::new(store), &world), plant == Plant::FlipsPastTheOracle);
-    let book = Book::new(plant);
-    let seen = Seen { world: &world, hooks: &hooks, book: &book };
+    let index = Index::new(plant);
+    let seen = Seen { world: &world, hooks: &hooks, index: &index };
     let inspector = memfd.map(|memfd| Inspector::new::<S>(memfd, machine, plant));
     {
-        let home = Quiet::new(Forebay::<_, _, [Place<_>; 26]>::new(site, tally, machine.depth()));
+        let home = Quiet::new(Forebay::new(WithLists(site, Lists::new(machine.depth())), tally));
         Rig::<S, PAGE>::new(&*home, seen, source, in_use, inspector, machine).run(machine, ops);
     }
     rig::assert_nothing_left(&world, source, total, in_use, &copying);
@@ -196,14 +202,14 @@ fn splits(machine: &Machine) -> bool {
 
 /// Which of the handles' values are a page and an entry.
 fn region_ids<B: forebay::OwnedBlock, const PAGE: usize>(regions: &[Swap<B, PAGE>]) -> StoreIds {
-    regions.iter().fold(StoreIds::NONE, |ids, r| ids.union(r.ids()))
+    regions.iter().fold(StoreIds::empty(), |ids, r| ids.union(r.ids()))
 }
 
 /// What is free, for a check that must not go through the wrappers.
 fn has_block<S: Source>(source: &S, order: forebay::Order, cx: Context) -> bool {
-    match source.allocate(order, cx) {
+    match source.allocate(AllocRequest::new(order), cx) {
         Ok(block) => {
-            source.release(block);
+            source.free(block);
             true
         }
         Err(_) => false,

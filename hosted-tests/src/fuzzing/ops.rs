@@ -1,7 +1,7 @@
 //! What the bytes of an input mean: a machine, and what is done to it.
 
 use arbitrary::Arbitrary;
-use forebay::{Advice, Caching, Context, Evict, Order, Pages, Want, Zone, Zones};
+use forebay::{Caching, Context, Evict, Order, Pages, ReclaimTarget, Zones};
 use forebay_backends::shmem::Unmap;
 
 /// Where blocks come from.
@@ -83,9 +83,9 @@ pub(super) struct CopyingKind {
     pub(super) pages: u8,
 }
 
-/// Where a buffer is put on the roster: which layer of its slots is.
+/// How a buffer is indexed: which layer of its slots is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Listing {
+pub(super) enum Indexing {
     No,
     /// The slots themselves.
     Inside,
@@ -121,8 +121,8 @@ impl Shape {
         self.many && self.mode / 3 % 2 == 1
     }
 
-    pub(super) fn listing(self) -> Listing {
-        [Listing::No, Listing::Inside, Listing::Around][usize::from(self.mode) / 6 % 3]
+    pub(super) fn indexing(self) -> Indexing {
+        [Indexing::No, Indexing::Inside, Indexing::Around][usize::from(self.mode) / 6 % 3]
     }
 
     pub(super) fn pages(self) -> usize {
@@ -146,7 +146,7 @@ pub(super) struct Machine {
     skew: u8,
     pub(super) same_id: bool,
     depth: u8,
-    /// Whether residency is asked for after every operation. It counts as a use, so both ways are tried.
+    /// Whether residency is asked for after every operation. It should change nothing, so both ways are tried.
     pub(super) observed: bool,
     buffers: [Shape; 5],
     count: u8,
@@ -177,8 +177,8 @@ impl Machine {
         usize::from(self.skew % 64) * 4
     }
 
-    pub(super) fn depth(&self) -> usize {
-        [0, 1, 2, 8, 3][usize::from(self.depth) % 5]
+    pub(super) fn depth(&self) -> Depth {
+        [Depth::Zero, Depth::One, Depth::Two, Depth::Eight, Depth::Three][usize::from(self.depth) % 5]
     }
 
     pub(super) fn buffers(&self) -> &[Shape] {
@@ -186,7 +186,18 @@ impl Machine {
     }
 }
 
-/// One thing that is done. Numbers are taken modulo what there is.
+/// How many blocks a free list keeps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Depth {
+    Zero,
+    One,
+    Two,
+    Three,
+    Eight,
+}
+
+/// One thing that is done. Numbers are taken modulo what there is. The bytes of an input choose by place, so the places
+/// stay as they are.
 #[derive(Clone, Debug, Arbitrary)]
 pub(super) enum Op {
     // The pool, and blocks outside buffers.
@@ -196,16 +207,18 @@ pub(super) enum Op {
         mode: u8,
         cx: u8,
     },
-    Give {
+    Put {
         which: u8,
     },
     Trim {
         pages: u8,
     },
-    IntoPlain {
+    /// Puts a block into the pool, and allocates one from the source.
+    Unpool {
         which: u8,
     },
-    FromPlain {
+    /// Returns a block to the source, and takes one from the pool.
+    Pool {
         which: u8,
     },
     Split {
@@ -215,7 +228,7 @@ pub(super) enum Op {
         left: u8,
         right: u8,
     },
-    Release {
+    Free {
         which: u8,
     },
     Scribble {
@@ -257,7 +270,7 @@ pub(super) enum Op {
         how: u8,
         cx: u8,
     },
-    EvictNow {
+    EvictMut {
         buffer: u8,
         budget: u8,
         how: u8,
@@ -274,7 +287,7 @@ pub(super) enum Op {
         budget: u8,
         cx: u8,
     },
-    /// Or advice, if the number is large.
+    /// Or says whether it is needed, if the number is large.
     Purge {
         buffer: u8,
     },
@@ -336,7 +349,7 @@ pub(super) enum Op {
         seed: u8,
     },
     NoFaults,
-    // The arena: somebody outside is shown a block; writes through the second window; a settle past the pool's store.
+    // The arena: another party is shown a block; writes through the second mapping; a settle past the pool's store.
     Export {
         which: u8,
     },
@@ -362,16 +375,16 @@ pub(super) fn context(n: u8) -> Context {
     if n < 160 { Context::THREAD } else { Context::from_bits_truncate(u16::from(n & 3)) }
 }
 
-/// What is said of a buffer instead of purging it.
-pub(super) fn advice(n: u8) -> Option<Advice> {
+/// What is said of a buffer instead of purging it: whether it is purgeable.
+pub(super) fn purgeable(n: u8) -> Option<bool> {
     match n {
-        192.. => Some(Advice::DontNeed),
-        128.. => Some(Advice::WillNeed),
+        192.. => Some(true),
+        128.. => Some(false),
         _ => None,
     }
 }
 
-pub(super) fn rungs(n: u8) -> Evict {
+pub(super) fn methods(n: u8) -> Evict {
     Evict::from_bits_truncate(u16::from(n & 15))
 }
 
@@ -393,8 +406,9 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Over {
     Slice,
-    Roster,
-    Berths,
+    Index,
+    /// Two slices, one behind the other.
+    Tuple,
 }
 
 /// A reclaim: an input of old, with nothing in the upper bits, has the one that there was then.
@@ -406,33 +420,33 @@ pub(super) struct Asked {
     pub(super) pages: Pages,
     pub(super) how: Evict,
     pub(super) cx: Context,
-    /// The order of the block, and which buffer or berth is meant besides.
+    /// The order of the block, which buffer is meant besides, and how long the first slice of two is.
     pub(super) extra: u8,
 }
 
 impl Asked {
     pub(super) fn of(want: u8, how: u8, cx: u8) -> Self {
         let (kind, over) = match how >> 4 {
-            4 => (Kind::Moved, Over::Roster),
-            5 => (Kind::Moved, Over::Berths),
+            4 => (Kind::Moved, Over::Index),
+            5 => (Kind::Moved, Over::Tuple),
             6 => (Kind::Freed, Over::Slice),
-            7 => (Kind::Freed, Over::Roster),
+            7 => (Kind::Freed, Over::Index),
             8 => (Kind::Block, Over::Slice),
-            9 => (Kind::Block, Over::Roster),
-            10 => (Kind::KeepFree, Over::Berths),
-            11 => (Kind::KeepFree, Over::Roster),
+            9 => (Kind::Block, Over::Index),
+            10 => (Kind::KeepFree, Over::Tuple),
+            11 => (Kind::KeepFree, Over::Index),
             12 => (Kind::OrReclaim, Over::Slice),
-            13 | 14 => (Kind::OrReclaim, Over::Roster),
-            15 => (Kind::Block, Over::Berths),
+            13 | 14 => (Kind::OrReclaim, Over::Index),
+            15 => (Kind::Block, Over::Tuple),
             _ => (Kind::Moved, Over::Slice),
         };
-        let zone = Zone::new(want >> 7).filter(|_| matches!(how >> 4, 5 | 7 | 15));
+        let in_a_zone = matches!(how >> 4, 5 | 7 | 15);
         Asked {
             kind,
             over,
-            zones: zone.map_or(Zones::ALL, Zone::only),
+            zones: if in_a_zone { Zones::of(want >> 7) } else { Zones::ALL },
             pages: budget(want),
-            how: rungs(how),
+            how: methods(how),
             cx: context(cx),
             extra: want,
         }
@@ -452,12 +466,12 @@ impl Asked {
         }
     }
 
-    pub(super) fn want(&self) -> Want {
-        let want = match self.kind {
-            Kind::Moved => Want::moved(self.pages),
-            Kind::Block => Want::block(order(self.extra % 5)),
-            Kind::Freed | Kind::KeepFree | Kind::OrReclaim => Want::freed(self.pages),
+    pub(super) fn target(&self) -> ReclaimTarget {
+        let target = match self.kind {
+            Kind::Moved => ReclaimTarget::moved(self.pages),
+            Kind::Block => ReclaimTarget::block(order(self.extra % 5)),
+            Kind::Freed | Kind::KeepFree | Kind::OrReclaim => ReclaimTarget::freed(self.pages),
         };
-        want.within(self.zones)
+        target.within(self.zones)
     }
 }

@@ -43,7 +43,7 @@ impl Parts {
 ///
 /// `f` must drop or forget all that it makes from the parts before it returns. Every machine of this module does: all
 /// it makes are locals of the function that `f` calls, whether that returns or unwinds, and the oracle found every
-/// frame at home and no handle left. The parts must not be put into a `static` or sent to another thread.
+/// frame in the source and no handle left. The parts must not be put into a `static` or sent to another thread.
 pub(super) fn with(f: impl FnOnce(Parts)) {
     PARTS.with_borrow_mut(|parts| {
         let (memory, meta) = parts.get_or_insert_with(|| (Reused::new(MEMORY), Reused::new(META)));

@@ -3,8 +3,9 @@
 use super::alias::Alias;
 use super::memfd::{COPIED, Memory, OWN};
 use forebay::{
-    BackingStore, Capabilities, Charge, Context, Handle, Order, OwnedBlock, Pages, Refused, Settled, Space,
-    StoreError, StoreIds,
+    BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError,
+    frame::Charge,
+    port::{Capabilities, Settled, Space, StoreIds},
 };
 use std::cell::RefCell;
 
@@ -15,13 +16,13 @@ pub enum Plant {
     Nothing,
     /// One bit of what is loaded is wrong.
     FlipsABit,
-    /// The same where the oracle does not see it: only who compares what buffers say will.
+    /// The same where the oracle does not see it: only a comparison of the buffers' bytes does.
     FlipsPastTheOracle,
     /// A block that a discard brings to light is lost.
     LosesABlock,
     /// The halves of a split change places.
     SwapsHalves,
-    /// A settle that gives frames home forgets to count them.
+    /// A settle that returns frames forgets to count them.
     CountsNothing,
     /// An arena gives back the block of another handle, in another chunk where there is one.
     TakesBackAnother,
@@ -29,15 +30,15 @@ pub enum Plant {
     LosesHalfABlock,
     /// A settle of an arena unmaps nothing and drops nothing.
     SettlesNothing,
-    /// Somebody writes to pages of an arena that were discarded, after the next settle.
+    /// Another party writes to pages of an arena that were discarded, after the next settle.
     WritesLate,
-    /// An arena is not told who was shown a block.
+    /// An arena is not told that another party was shown a block.
     ForgetsAnExport,
-    /// A roster is not told that what is clean is resident.
+    /// An index does not say of what is clean that it is resident.
     MissesABit,
     /// A walk ends at a buffer that is in use.
     GivesUpAtABusyOne,
-    /// A buffer that hands over counts a page too many.
+    /// A reclaim that transfers counts a page too many.
     CountsAPageMore,
     /// A reclaim drops what is needed.
     DropsWhatIsNeeded,
@@ -52,8 +53,8 @@ pub enum Plant {
 /// Flips a bit of a page.
 pub(super) fn flip<B: OwnedBlock>(block: &mut B, page: Pages) {
     let (at, mut byte) = (page.get() * B::PAGE, [0]);
-    block.copy_out(at, &mut byte);
-    block.copy_in(at, &[byte[0] ^ 4]);
+    block.read_at(at, &mut byte);
+    block.write_at(at, &[byte[0] ^ 4]);
 }
 
 /// A store with a bug.
@@ -61,8 +62,8 @@ pub(super) struct Planted<'s, B> {
     inner: &'s dyn BackingStore<B>,
     plant: Plant,
     alias: Option<Alias<'s>>,
-    /// Order and value of what an arena was handed over.
-    adopted: RefCell<Vec<(Order, usize)>>,
+    /// Order and value of what was transferred to an arena.
+    transferred: RefCell<Vec<(Order, usize)>>,
     /// Pages that were discarded.
     discarded: RefCell<Vec<usize>>,
 }
@@ -70,40 +71,26 @@ pub(super) struct Planted<'s, B> {
 impl<'s, B: OwnedBlock> Planted<'s, B> {
     pub(super) fn new(inner: &'s dyn BackingStore<B>, plant: Plant, memory: Option<&'s Memory>) -> Self {
         let alias = memory.map(Alias::of);
-        Planted { inner, plant, alias, adopted: RefCell::default(), discarded: RefCell::default() }
+        Planted { inner, plant, alias, transferred: RefCell::default(), discarded: RefCell::default() }
     }
 
-    /// The handle of something else that was handed over to the arena, the farther away the better.
+    /// The handle of something else that was transferred to the arena, the farther away the better.
     fn other(&self, handle: &Handle) -> Option<Handle> {
-        let adopted = self.adopted.borrow();
+        let transferred = self.transferred.borrow();
         let others =
-            adopted.iter().filter(|(order, value)| *order == handle.order() && *value != handle.value());
+            transferred.iter().filter(|(order, value)| *order == handle.order() && *value != handle.value());
         let (order, value) = others.max_by_key(|(_, value)| value.abs_diff(handle.value()))?;
         Handle::new(OWN, *order, *value)
     }
 
-    fn adopted(
-        &self,
-        done: Result<Handle, Refused<B, StoreError>>,
-    ) -> Result<Handle, Refused<B, StoreError>> {
-        done.inspect(|handle| {
-            if handle.store() == OWN {
-                self.adopted.borrow_mut().push((handle.order(), handle.value()));
-            }
-        })
-    }
-
     fn forget(&self, handle: &Handle) {
-        self.adopted.borrow_mut().retain(|at| *at != (handle.order(), handle.value()));
+        self.transferred.borrow_mut().retain(|at| *at != (handle.order(), handle.value()));
     }
 }
 
 impl<B: OwnedBlock> BackingStore<B> for Planted<'_, B> {
     fn ids(&self) -> StoreIds {
         self.inner.ids()
-    }
-    fn owns(&self, handle: &Handle) -> bool {
-        self.inner.owns(handle)
     }
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
@@ -114,8 +101,14 @@ impl<B: OwnedBlock> BackingStore<B> for Planted<'_, B> {
     fn room_of(&self, handle: &Handle) -> Pages {
         self.inner.room_of(handle)
     }
-    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
-        self.inner.save(block, order, cx)
+    fn save(
+        &self,
+        block: &B,
+        order: Order,
+        payer: Option<Charge>,
+        cx: Context,
+    ) -> Result<Handle, StoreError> {
+        self.inner.save(block, order, payer, cx)
     }
     fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
         self.inner.load(handle, block, at, cx)?;
@@ -124,14 +117,12 @@ impl<B: OwnedBlock> BackingStore<B> for Planted<'_, B> {
         }
         Ok(())
     }
-    fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
-        self.adopted(self.inner.transfer(block))
-    }
-    fn save_for(&self, charge: Charge, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
-        self.inner.save_for(charge, block, order, cx)
-    }
-    fn transfer_for(&self, charge: Charge, block: B) -> Result<Handle, Refused<B, StoreError>> {
-        self.adopted(self.inner.transfer_for(charge, block))
+    fn transfer(&self, block: B, payer: Option<Charge>) -> Result<Handle, Refused<B, StoreError>> {
+        self.inner.transfer(block, payer).inspect(|handle| {
+            if handle.store() == OWN {
+                self.transferred.borrow_mut().push((handle.order(), handle.value()));
+            }
+        })
     }
     fn take_back(&self, handle: Handle, cx: Context) -> Result<B, Refused<Handle, StoreError>> {
         let other = match self.plant {
@@ -160,9 +151,9 @@ impl<B: OwnedBlock> BackingStore<B> for Planted<'_, B> {
             _ => block,
         })
     }
-    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
+    fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(B)) -> Settled {
         let cx = if self.plant == Plant::SettlesNothing { Context::INTERRUPT } else { cx };
-        let mut settled = self.inner.settle(budget, cx, home);
+        let mut settled = self.inner.settle(budget, cx, owner);
         if let Some(alias) = self.alias.as_ref().filter(|_| self.plant == Plant::WritesLate) {
             for page in self.discarded.take() {
                 alias.write(page * B::PAGE, &[0x5e]);

@@ -1,8 +1,16 @@
 //! A platform with caching modes and hooks that check how they are called.
 
+use super::ops::Depth;
 use forebay::{
-    BufferId, Busy, Caching, Context, Keep, Mode, ModeRefused, NoLock, Order, OutOfFrames, OwnedBlock, Pages,
-    Pfn, Platform, Wiped, Zone, Zones,
+    AllocError, AllocRequest, BufferId, Busy, Caching, Context, FrameSource, Order, OwnedBlock, Pages, Pfn,
+    Platform, Zones,
+    frame::{Mode, ModeRefused},
+    pool::FreeListArray,
+    port::{
+        Accounting, CachingControl, DmaMap, EvictHooks, FreeListCounts, FreeListId, FreeLists, LinearMap,
+        PooledBlock,
+    },
+    sync::NoopRawMutex,
 };
 use forebay_backends::shmem::{Arena, ArenaBlock};
 use forebay_backends::{HeapSource, Ram, RamBlock};
@@ -19,15 +27,41 @@ pub(super) const LARGE: usize = 4096;
 const ZONE: usize = 16;
 
 /// Where blocks come from, and how many are left there.
-pub(super) trait Source: Platform<Lock = NoLock, Mode = ()> {
+pub(super) trait Source: FrameSource<RawMutex = NoopRawMutex> {
     /// Whether the harness writes other bytes into blocks before they are handed out. Not where the source knows which
     /// are zeros, as writing would tell it that they are not.
     const SOILED: bool = true;
 
-    /// Pages that nobody has, or will have.
-    fn free_pages(&self) -> Pages;
+    /// Pages that are free, or retired.
+    fn unused(&self) -> Pages;
 
-    /// Shows a block to somebody outside; where it begins in the memfd, if it is in one.
+    /// These blocks as one slice, if there is one.
+    fn contiguous<'b>(
+        &'b self,
+        id: BufferId,
+        blocks: impl Iterator<Item = &'b Self::Block>,
+    ) -> Option<&'b [u8]>
+    where
+        Self::Block: 'b,
+    {
+        let _ = (id, blocks);
+        None
+    }
+
+    /// The same, to write.
+    fn contiguous_mut<'b>(
+        &'b self,
+        id: BufferId,
+        blocks: impl Iterator<Item = &'b mut Self::Block>,
+    ) -> Option<&'b mut [u8]>
+    where
+        Self::Block: 'b,
+    {
+        let _ = (id, blocks);
+        None
+    }
+
+    /// Shows a block to another party; where it begins in the memfd, if it is in one.
     fn export(&self, block: &Self::Block) -> Option<u64> {
         let _ = block;
         None
@@ -40,11 +74,11 @@ pub(super) trait Source: Platform<Lock = NoLock, Mode = ()> {
     }
 }
 
-impl Source for Arena<LARGE, NoLock> {
+impl Source for Arena<LARGE, NoopRawMutex> {
     const SOILED: bool = false;
 
-    fn free_pages(&self) -> Pages {
-        self.free() + self.usage().retired
+    fn unused(&self) -> Pages {
+        self.unused() + self.usage().retired
     }
 
     fn export(&self, block: &ArenaBlock<LARGE>) -> Option<u64> {
@@ -56,15 +90,31 @@ impl Source for Arena<LARGE, NoLock> {
     }
 }
 
-impl<const PAGE: usize> Source for Ram<NoLock, PAGE> {
-    fn free_pages(&self) -> Pages {
-        self.free()
+impl<const PAGE: usize> Source for Ram<NoopRawMutex, PAGE> {
+    fn unused(&self) -> Pages {
+        self.unused()
+    }
+
+    fn contiguous<'b>(
+        &'b self,
+        id: BufferId,
+        blocks: impl Iterator<Item = &'b RamBlock<PAGE>>,
+    ) -> Option<&'b [u8]> {
+        LinearMap::contiguous(self, id, (), blocks, Context::INTERRUPT)
+    }
+
+    fn contiguous_mut<'b>(
+        &'b self,
+        id: BufferId,
+        blocks: impl Iterator<Item = &'b mut RamBlock<PAGE>>,
+    ) -> Option<&'b mut [u8]> {
+        LinearMap::contiguous_mut(self, id, (), blocks, Context::INTERRUPT)
     }
 }
 
-impl<const PAGE: usize> Source for HeapSource<NoLock, PAGE> {
-    fn free_pages(&self) -> Pages {
-        self.free()
+impl<const PAGE: usize> Source for HeapSource<NoopRawMutex, PAGE> {
+    fn unused(&self) -> Pages {
+        self.unused()
     }
 }
 
@@ -88,29 +138,28 @@ impl<const PAGE: usize> OwnedBlock for StubbornBlock<PAGE> {
             Err(whole) => Err(StubbornBlock(whole)),
         }
     }
-    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
-        self.0.copy_out(at, to)
+    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
+        self.0.read_at(at, to)
     }
-    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
-        self.0.copy_in(at, from)
+    fn write_at(&mut self, at: usize, from: &[u8]) -> usize {
+        self.0.write_at(at, from)
     }
 }
 
 /// A source of those.
-pub(super) struct Stubborn<const PAGE: usize>(pub(super) Ram<NoLock, PAGE>);
+pub(super) struct Stubborn<const PAGE: usize>(pub(super) Ram<NoopRawMutex, PAGE>);
 
-impl<const PAGE: usize> Platform for Stubborn<PAGE> {
+impl<const PAGE: usize> FrameSource for Stubborn<PAGE> {
     type Block = StubbornBlock<PAGE>;
-    type Lock = NoLock;
-    type Mode = ();
-    fn allocate(&self, order: Order, cx: Context) -> Result<StubbornBlock<PAGE>, OutOfFrames> {
-        self.0.allocate(order, cx).map(StubbornBlock)
+    type RawMutex = NoopRawMutex;
+    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<StubbornBlock<PAGE>, AllocError> {
+        self.0.allocate(request, cx).map(StubbornBlock)
     }
-    fn available(&self, zones: Zones) -> Option<Pages> {
-        self.0.available(zones)
+    fn free_pages(&self, zones: Zones) -> Option<Pages> {
+        self.0.free_pages(zones)
     }
-    fn release(&self, block: StubbornBlock<PAGE>) {
-        self.0.release(block.0);
+    fn free(&self, block: StubbornBlock<PAGE>) {
+        self.0.free(block.0);
     }
     fn join(
         &self,
@@ -125,8 +174,8 @@ impl<const PAGE: usize> Platform for Stubborn<PAGE> {
 }
 
 impl<const PAGE: usize> Source for Stubborn<PAGE> {
-    fn free_pages(&self) -> Pages {
-        self.0.free()
+    fn unused(&self) -> Pages {
+        self.0.unused()
     }
 }
 
@@ -135,20 +184,22 @@ impl<const PAGE: usize> Source for Stubborn<PAGE> {
 pub(super) struct Hooks {
     unmapped: RefCell<[bool; 8]>,
     guards: RefCell<[usize; 8]>,
+    /// How often `before_evict` was called.
+    asked: RefCell<[usize; 8]>,
     in_mode: [Cell<usize>; 3],
     shown: RefCell<Shown>,
 }
 
-/// Frames that somebody outside saw.
+/// Frames that another party saw.
 #[derive(Debug, Default)]
 struct Shown {
     exported: BTreeSet<usize>,
-    /// Those that came home since: nobody may get them again.
+    /// Those that were returned since: they must not be given out again.
     retired: BTreeSet<usize>,
 }
 
 fn frames<B: OwnedBlock>(block: &B) -> std::ops::Range<usize> {
-    block.pfn().get()..block.pfn().get() + block.pages().get()
+    block.pfn().0..block.pfn().0 + block.order().pages().get()
 }
 
 impl Hooks {
@@ -162,6 +213,11 @@ impl Hooks {
         self.unmapped.borrow_mut()[id.0] = false;
     }
 
+    /// How often `before_evict` was called for a buffer.
+    pub(super) fn asked(&self, id: BufferId) -> usize {
+        self.asked.borrow()[id.0]
+    }
+
     /// How many guards the harness holds of a buffer.
     pub(super) fn set_guards(&self, id: BufferId, guards: usize) {
         self.guards.borrow_mut()[id.0] = guards;
@@ -172,30 +228,30 @@ impl Hooks {
         self.in_mode[mode.index()].get()
     }
 
-    /// Somebody outside sees a block from now on.
+    /// Another party sees a block from now on.
     pub(super) fn export<B: OwnedBlock>(&self, block: &B) {
         self.shown.borrow_mut().exported.extend(frames(block));
     }
 
-    /// Frames that nobody may have again.
+    /// Frames that must not be given out again.
     pub(super) fn retired(&self) -> Vec<usize> {
         self.shown.borrow().retired.iter().copied().collect()
     }
 
-    fn came<B: OwnedBlock>(&self, block: &B) {
+    fn allocated<B: OwnedBlock>(&self, block: &B) {
         let again = self.shown.borrow().retired.range(frames(block)).next().copied();
         assert_eq!(again, None, "a frame that was exported has a second owner");
-        self.moved(block.pages(), None, Some(Caching::WriteBack));
+        self.moved(block.order().pages(), None, Some(Caching::WriteBack));
     }
 
-    fn goes<B: OwnedBlock>(&self, block: &B) {
+    fn freed<B: OwnedBlock>(&self, block: &B) {
         let mut shown = self.shown.borrow_mut();
         for frame in frames(block) {
             if shown.exported.remove(&frame) {
                 shown.retired.insert(frame);
             }
         }
-        self.moved(block.pages(), Some(Caching::WriteBack), None);
+        self.moved(block.order().pages(), Some(Caching::WriteBack), None);
     }
 
     fn moved(&self, pages: Pages, from: Option<Caching>, to: Option<Caching>) {
@@ -224,64 +280,71 @@ impl<'w, S> Hooked<'w, S> {
 }
 
 fn fill<B: OwnedBlock>(block: &mut B, byte: u8) {
-    for page in 0..block.pages().get() {
+    for page in 0..block.order().pages().get() {
         let bytes = &[byte; LARGE][..B::PAGE];
-        assert_eq!(block.copy_in(page * B::PAGE, bytes), B::PAGE);
+        assert_eq!(block.write_at(page * B::PAGE, bytes), B::PAGE);
     }
 }
 
-impl<S: Source> Platform for Hooked<'_, S> {
+impl<S: Source> FrameSource for Hooked<'_, S> {
     type Block = S::Block;
-    type Lock = NoLock;
-    type Mode = Caching;
+    type RawMutex = NoopRawMutex;
     const MAX_ORDER: Order = match Order::new(3) {
         Some(order) => order,
         None => Order::PAGE,
     };
 
-    fn allocate(&self, order: Order, cx: Context) -> Result<S::Block, OutOfFrames> {
-        let mut block = self.source.allocate(order, cx)?;
+    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<S::Block, AllocError> {
+        let mut block = self.source.allocate(request, cx)?;
         if S::SOILED {
             fill(&mut block, 0xdb);
         }
-        self.hooks.came(&block);
+        self.hooks.allocated(&block);
         Ok(block)
     }
 
-    fn release(&self, mut block: S::Block) {
+    fn free(&self, mut block: S::Block) {
         fill(&mut block, 0xee);
-        self.hooks.goes(&block);
-        self.source.release(block);
+        self.hooks.freed(&block);
+        self.source.free(block);
     }
 
-    fn keep(&self, block: &S::Block, _: Caching) -> Keep {
-        self.source.keep(block, ())
+    fn is_poolable(&self, block: &S::Block) -> bool {
+        self.source.is_poolable(block)
     }
 
-    fn wiped(&self, block: &S::Block) -> Wiped {
-        if S::SOILED { Wiped::Unknown } else { self.source.wiped(block) }
+    fn is_zeroed(&self, block: &S::Block) -> bool {
+        !S::SOILED && self.source.is_zeroed(block)
     }
 
     const ZONES: u8 = 2;
 
     /// Runs of pages, in turn.
-    fn zone(&self, block: &S::Block) -> Zone {
+    fn zone(&self, block: &S::Block) -> u8 {
         let page = match self.source.offset(block) {
             Some(offset) => offset as usize / S::Block::PAGE,
-            None => block.pfn().get(),
+            None => block.pfn().0,
         };
-        Zone::new((page / ZONE % 2) as u8).unwrap_or(Zone::ONLY)
+        (page / ZONE % 2) as u8
     }
 
     /// How much is free in one zone it does not know.
-    fn available(&self, zones: Zones) -> Option<Pages> {
-        self.source.available(zones).filter(|_| zones == Zones::ALL)
+    fn free_pages(&self, zones: Zones) -> Option<Pages> {
+        self.source.free_pages(zones).filter(|_| zones == Zones::ALL)
     }
 
     /// No block reaches into another zone.
     fn join(&self, left: S::Block, right: S::Block) -> Result<S::Block, (S::Block, S::Block)> {
-        if left.pages() >= Pages::new(ZONE) { Err((left, right)) } else { self.source.join(left, right) }
+        if left.order().pages() >= Pages::new(ZONE) {
+            Err((left, right))
+        } else {
+            self.source.join(left, right)
+        }
     }
+}
+
+impl<S: Source> CachingControl<S::Block> for Hooked<'_, S> {
+    type Mode = Caching;
 
     fn set_mode(
         &self,
@@ -291,40 +354,52 @@ impl<S: Source> Platform for Hooked<'_, S> {
         _: Context,
     ) -> Result<(), ModeRefused> {
         assert_ne!(from, to, "a change of mode that changes nothing");
-        self.hooks.moved(block.pages(), Some(from), Some(to));
+        self.hooks.moved(block.order().pages(), Some(from), Some(to));
         Ok(())
     }
+}
 
-    fn flush_modes(&self, cx: Context) {
-        self.source.flush_modes(cx);
-    }
+impl<S: Source> DmaMap<S::Block> for Hooked<'_, S> {}
+impl<S: Source> Accounting for Hooked<'_, S> {}
 
+impl<S: Source> LinearMap<S::Block, Caching> for Hooked<'_, S> {
     fn contiguous<'b>(
         &'b self,
         id: BufferId,
         _: Caching,
         blocks: impl Iterator<Item = &'b S::Block>,
-        cx: Context,
+        _: Context,
     ) -> Option<&'b [u8]>
     where
         S::Block: 'b,
     {
-        self.source.contiguous(id, (), blocks, cx)
+        self.source.contiguous(id, blocks)
     }
     fn contiguous_mut<'b>(
         &'b self,
         id: BufferId,
         _: Caching,
         blocks: impl Iterator<Item = &'b mut S::Block>,
-        cx: Context,
+        _: Context,
     ) -> Option<&'b mut [u8]>
     where
         S::Block: 'b,
     {
-        self.source.contiguous_mut(id, (), blocks, cx)
+        self.source.contiguous_mut(id, blocks)
     }
+}
 
-    fn before_evict(&self, id: BufferId, _: Context) -> Result<(), Busy> {
+impl<S: Source> EvictHooks<S::Block> for Hooked<'_, S> {
+    fn before_evict(
+        &self,
+        id: BufferId,
+        blocks: &mut dyn Iterator<Item = &mut S::Block>,
+        _: Context,
+    ) -> Result<(), Busy> {
+        self.hooks.asked.borrow_mut()[id.0] += 1;
+        let mut frames = blocks.flat_map(|block| frames(block)).collect::<Vec<_>>();
+        frames.sort_unstable();
+        assert!(frames.is_sorted_by(|a, b| a < b), "{id:?} has a frame twice");
         assert_eq!(self.hooks.guards.borrow()[id.0], 0, "{id:?} is evicted under a guard");
         let was = std::mem::replace(&mut self.hooks.unmapped.borrow_mut()[id.0], true);
         assert!(!was, "{id:?} is unmapped twice");
@@ -335,5 +410,62 @@ impl<S: Source> Platform for Hooked<'_, S> {
         let was = std::mem::replace(&mut self.hooks.unmapped.borrow_mut()[id.0], false);
         assert!(was, "{id:?} is mapped twice");
         Ok(())
+    }
+}
+
+/// Free lists as deep as a machine wants them; 26 blocks in all.
+#[expect(clippy::large_enum_variant, reason = "there is one")]
+pub(super) enum Lists<P: Platform> {
+    Zero,
+    One(FreeListArray<P, 26, 1>),
+    Two(FreeListArray<P, 13, 2>),
+    Three(FreeListArray<P, 8, 3>),
+    Eight(FreeListArray<P, 3, 8>),
+}
+
+impl<P: Platform> Lists<P> {
+    pub(super) fn new(depth: Depth) -> Self {
+        match depth {
+            Depth::Zero => Lists::Zero,
+            Depth::One => Lists::One(FreeListArray::new()),
+            Depth::Two => Lists::Two(FreeListArray::new()),
+            Depth::Three => Lists::Three(FreeListArray::new()),
+            Depth::Eight => Lists::Eight(FreeListArray::new()),
+        }
+    }
+}
+
+macro_rules! each {
+    ($of:expr, $lists:ident => $do:expr) => {
+        match $of {
+            Lists::Zero => {
+                let $lists = &();
+                $do
+            }
+            Lists::One($lists) => $do,
+            Lists::Two($lists) => $do,
+            Lists::Three($lists) => $do,
+            Lists::Eight($lists) => $do,
+        }
+    };
+}
+
+type Pooled<P> = PooledBlock<<P as Platform>::Block, <P as Platform>::Mode>;
+
+impl<P: Platform> FreeLists<P::Block, P::Mode> for Lists<P> {
+    fn take(&self, list: FreeListId) -> Option<Pooled<P>> {
+        each!(self, lists => lists.take(list))
+    }
+    fn put(&self, list: FreeListId, block: Pooled<P>) -> Result<(), Pooled<P>> {
+        each!(self, lists => lists.put(list, block))
+    }
+    fn take_reserved(&self, list: FreeListId) -> Option<Pooled<P>> {
+        each!(self, lists => lists.take_reserved(list))
+    }
+    fn unreserve(&self, list: FreeListId, block: Option<Pooled<P>>) {
+        each!(self, lists => lists.unreserve(list, block));
+    }
+    fn counts(&self, list: FreeListId) -> Option<FreeListCounts> {
+        each!(self, lists => FreeLists::<P::Block, P::Mode>::counts(lists, list))
     }
 }

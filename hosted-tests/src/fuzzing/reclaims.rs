@@ -1,54 +1,16 @@
-//! Reclaims of every kind, over a slice, a roster and berths, and what must be true of what they report.
+//! Reclaims of every kind, over a slice, an index and a tuple, and what must be true of what they report.
 
-use super::ops::{Asked, Kind, Listing, Over};
+use super::buffers::Kept;
+use super::index;
+use super::ops::{Asked, Indexing, Kind, Over};
 use super::pages;
 use super::plants::Plant;
 use super::platform::Source;
-use super::rig::{Buffers, Mine, Rig};
-use super::seats::SEATS;
+use super::rig::Rig;
 use forebay::{
-    Berth, Candidates, Evict, Evictable, Evicted, NoLock, Order, Outcome, Pages, Platform, Report, Residency,
-    Step, Zones,
+    AllocRequest, BackingStore, Buffer, Candidates, Context, Evict, Evictable, FrameSource, Order, Outcome,
+    Pages, Platform, Report, Zones, buffer::Residency, port::Capabilities,
 };
-use std::cell::Cell;
-
-/// A place that a walk comes by, with a buffer or without.
-struct Spot<'g, 'h, 'm, 'w, S: Source> {
-    of: Option<&'g Mine<'h, 'm, 'w, S>>,
-    /// What became of it.
-    did: Cell<Evicted>,
-    plant: Plant,
-    /// For [`Plant::GivesUpAtABusyOne`]: whether it gave up.
-    over: &'g Cell<bool>,
-}
-
-impl<S: Source> Spot<'_, '_, '_, '_, S> {
-    /// As the buffer, or worse.
-    fn evict(&self, kept: &Mine<'_, '_, '_, S>, step: Step) -> Evicted {
-        if self.plant == Plant::GivesUpAtABusyOne && (self.over.get() || kept.is_guarded()) {
-            self.over.set(true);
-            return Evicted::default();
-        }
-        if self.plant == Plant::DropsWhatIsNeeded && kept.shape.is_full() {
-            kept.lose();
-        }
-        let mut did = kept.evict_if_idle(step);
-        if self.plant == Plant::CountsAPageMore && did.handed_over > Pages::ZERO {
-            did.handed_over += pages(1);
-        }
-        did
-    }
-}
-
-impl<S: Source> Evictable for Spot<'_, '_, '_, '_, S> {
-    fn evict_if_idle(&self, step: Step) -> Evicted {
-        let did = self.of.map_or(Evicted::default(), |kept| self.evict(kept, step));
-        let mut sum = self.did.get();
-        sum += did;
-        self.did.set(sum);
-        did
-    }
-}
 
 /// What was so before a reclaim.
 struct Before {
@@ -58,56 +20,53 @@ struct Before {
     injected: u32,
     /// In the arena.
     copies: Pages,
-    /// If somebody looked.
-    residency: Vec<Option<Residency>>,
+    /// Reasons that were counted.
+    refusals: u32,
+    each: Vec<Option<Was>>,
 }
 
-impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
-    pub(super) fn reclaim(&self, asked: Asked, buffers: &Buffers<'h, '_, 'w, S>) {
-        let over = Cell::new(false);
-        let spot = |of| Spot { of, did: Cell::default(), plant: self.book.plant, over: &over };
-        let spots: Vec<_> = match asked.over {
-            Over::Slice | Over::Berths => buffers.iter().map(|kept| spot(Some(kept))).collect(),
-            Over::Roster => {
-                let at = |n| buffers.iter().find(|kept| self.book.seat(kept.id.0) == n);
-                (0..SEATS).map(|n| spot(at(n))).collect()
-            }
+/// What was so of a buffer without a guard, if it is looked at.
+struct Was {
+    is: Residency,
+    unmapped: bool,
+    /// How often its hook was called.
+    asked: usize,
+}
+
+impl<'w, S: Source, const PAGE: usize> Rig<'_, 'w, S, PAGE> {
+    pub(super) fn reclaim(&self, asked: Asked, buffers: &[Kept<'_>]) {
+        let end = match self.index.plant {
+            Plant::GivesUpAtABusyOne => buffers.iter().position(Kept::is_guarded).unwrap_or(buffers.len()),
+            _ => buffers.len(),
         };
+        let reached = &buffers[..end];
         match asked.over {
-            Over::Slice => self.reclaim_from(&asked, (&spots[..]).into(), &spots, buffers),
-            Over::Roster => self.reclaim_from(&asked, self.book.roster.of(&spots), &spots, buffers),
-            Over::Berths => {
-                let berths: Vec<_> = spots.iter().map(|_| Berth::<NoLock, _>::new()).collect();
-                for (berth, spot) in berths.iter().zip(&spots) {
-                    assert!(berth.put(spot).is_ok(), "a new berth is not free");
-                }
-                let mine = &berths[usize::from(asked.extra) % berths.len()];
-                let guest = mine.get().expect("nobody is at it");
-                self.reclaim_from(&asked, (&berths[..]).into(), &spots, buffers);
-                assert!(mine.take().is_err(), "what is in use was taken out");
-                drop(guest);
-                for (berth, spot) in berths.iter().zip(&spots) {
-                    assert!(berth.put(spot).is_err(), "two are in one berth");
-                    assert!(matches!(berth.take(), Ok(Some(_))), "a walk is over, and it is in use");
-                    assert!(matches!(berth.take(), Ok(None)));
-                }
+            Over::Slice => self.reclaim_from(&asked, &each(reached)[..], buffers),
+            Over::Tuple => {
+                let all = each(reached);
+                let (first, second) = all.split_at(usize::from(asked.extra) % (all.len() + 1));
+                self.reclaim_from(&asked, &(first, second), buffers);
+            }
+            Over::Index => {
+                let blank = Buffer::new(&self.index.nowhere, Order::PAGE);
+                let indexed = reached.iter().filter(|kept| kept.shape.indexing() != Indexing::No);
+                let entries = indexed.map(|kept| (self.index.entry(kept.id.0), kept.as_dyn()));
+                let all = index::in_order(entries, &blank);
+                self.reclaim_from(&asked, &self.index.index.candidates(&all), buffers);
             }
         }
     }
 
-    fn reclaim_from<'c, E: Evictable>(
-        &self,
-        asked: &Asked,
-        over: Candidates<'c, E>,
-        spots: &[Spot<'_, 'h, '_, 'w, S>],
-        buffers: &Buffers<'h, '_, 'w, S>,
-    ) {
+    fn reclaim_from(&self, asked: &Asked, over: &(impl Candidates + ?Sized), buffers: &[Kept<'_>]) {
         if asked.kind == Kind::OrReclaim {
             return self.or_reclaim(asked, over, &buffers[usize::from(asked.extra) % buffers.len()]);
         }
-        let before = self.before(spots);
+        let before = self.before(buffers);
+        if self.index.plant == Plant::DropsWhatIsNeeded {
+            buffers.iter().filter(|kept| kept.shape.is_full()).for_each(Kept::lose);
+        }
         let Asked { how, cx, .. } = *asked;
-        let report = match asked.kind {
+        let mut report = match asked.kind {
             Kind::KeepFree => {
                 let report = self.home.keep_free(over, asked.pages, how, cx);
                 assert_eq!(report.is_some(), before.free.is_some(), "whether the source says what is free");
@@ -117,50 +76,59 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
                 }
                 report
             }
-            _ => self.home.reclaim(over, asked.want(), how, cx),
+            _ => self.home.reclaim(over, asked.target(), how, cx),
         };
+        if self.index.plant == Plant::CountsAPageMore && report.evicted.transferred > Pages::ZERO {
+            report.evicted.transferred += pages(1);
+        }
         let wanted = asked.wanted(before.free.unwrap_or_default());
         let largest = buffers.iter().map(|k| k.shape.pages()).max().unwrap_or(0);
         self.check_counts(asked, &report, wanted, largest, &before);
         self.check_outcome(asked, &report, wanted, &before);
-        self.check_each(asked, &report, spots, &before);
+        self.check_each(asked, &report, buffers, &before);
         let settled = self.injected() == before.injected && self.memfd.is_none() && !self.engine.is_at_work();
         if report.outcome == Outcome::Nothing && settled && asked.kind != Kind::Block {
-            let again = self.home.reclaim(over, asked.want(), how, cx);
+            let again = self.home.reclaim(over, asked.target(), how, cx);
             let helped = again.gained > Pages::ZERO && self.injected() == before.injected;
             assert!(!helped, "there was nothing, and at once there is: {again:?} for {asked:?}");
         }
     }
 
-    fn before(&self, spots: &[Spot<'_, 'h, '_, 'w, S>]) -> Before {
-        let look = |spot: &Spot<'_, 'h, '_, 'w, S>| {
-            let kept = spot.of.filter(|kept| self.observed && !kept.is_guarded())?;
-            kept.residency().ok()
+    fn before(&self, buffers: &[Kept<'_>]) -> Before {
+        let look = |kept: &Kept<'_>| {
+            let is = kept.residency().ok().filter(|_| self.observed && !kept.is_guarded())?;
+            Some(Was { is, unmapped: self.hooks.is_unmapped(kept.id), asked: self.hooks.asked(kept.id) })
         };
-        let ready = self.home.pool().ready();
+        let ready = self.home.pool().ready(Zones::ALL);
+        let source = self.home.platform().source();
         Before {
             out: self.world.frames_out(),
             ready,
-            free: self.home.platform().available(Zones::ALL).map(|free| free + ready),
+            free: source.free_pages(Zones::ALL).map(|free| free + ready),
             injected: self.injected(),
             copies: pages(self.in_memfd()[1]),
-            residency: spots.iter().map(look).collect(),
+            refusals: self.refusals(),
+            each: buffers.iter().map(look).collect(),
         }
+    }
+
+    fn refusals(&self) -> u32 {
+        self.home.stats().refusals.iter().map(|(_, times)| times).sum()
     }
 
     /// What it says that it did is what happened, and not much more than was wanted.
     fn check_counts(&self, asked: &Asked, is: &Report, wanted: Pages, largest: usize, before: &Before) {
-        let trimmed = before.ready - self.home.pool().ready();
-        assert_eq!(before.out - self.world.frames_out(), is.freed() + trimmed, "{is:?}");
-        assert!(trimmed == Pages::ZERO || asked.kind == Kind::Block, "{trimmed} left the shelves");
+        let trimmed = before.ready - self.home.pool().ready(Zones::ALL);
+        assert_eq!(before.out - self.world.frames_out(), freed(is) + trimmed, "{is:?}");
+        assert!(trimmed == Pages::ZERO || asked.kind == Kind::Block, "{trimmed} left the free lists");
         let most = if asked.kind == Kind::Block { wanted + wanted + pages(largest) } else { wanted };
         self.check_evicted(is.evicted, largest, most, asked.how, asked.cx);
         if asked.kind == Kind::Moved {
             assert_eq!(is.gained, is.evicted.moved());
         } else {
-            let [handed_over, _] = self.in_memfd();
-            assert!(is.gained >= is.freed(), "{is:?}");
-            let most = is.freed() + pages(handed_over) + before.copies;
+            let [transferred, _] = self.in_memfd();
+            assert!(is.gained >= freed(is), "{is:?}");
+            let most = freed(is) + pages(transferred) + before.copies;
             assert!(is.gained <= most, "more than there is: {is:?} for {asked:?}");
         }
     }
@@ -168,7 +136,8 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
     fn check_outcome(&self, asked: &Asked, is: &Report, wanted: Pages, before: &Before) {
         let injected = self.injected() > before.injected;
         let gives = asked.order().is_some_and(|order| self.gives(order, asked));
-        let free = self.home.platform().available(asked.zones).unwrap_or(is.freed());
+        let source = self.home.platform().source();
+        let free = source.free_pages(asked.zones).unwrap_or(freed(is));
         let holds = match (is.outcome, asked.order()) {
             (Outcome::Reached, None) => is.gained >= wanted,
             (Outcome::Reached, Some(_)) => gives,
@@ -187,50 +156,84 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
 
     /// Whether the source has such a block, past all wrappers that may fail.
     fn gives(&self, order: Order, asked: &Asked) -> bool {
-        let hooked = self.home.platform().inner().inner();
-        let Ok(block) = self.source.allocate(order, asked.cx) else { return false };
-        let fits = asked.zones.contains(hooked.zone(&block));
-        self.source.release(block);
+        let Ok(block) = self.source.allocate(AllocRequest::new(order), asked.cx) else { return false };
+        let fits = asked.zones.contains(Zones::of(self.faulty().inner().zone(&block)));
+        self.source.free(block);
         fits
     }
 
-    /// What left each buffer is what it says, and nobody was passed over.
-    fn check_each(&self, asked: &Asked, is: &Report, spots: &[Spot<'_, 'h, '_, 'w, S>], before: &Before) {
+    /// What left the buffers is what it says, and no buffer was passed over.
+    fn check_each(&self, asked: &Asked, is: &Report, buffers: &[Kept<'_>], before: &Before) {
         let ended = matches!(is.outcome, Outcome::Short | Outcome::Nothing);
         let anything = asked.kind != Kind::Block && asked.zones == Zones::ALL;
-        // Who refused once is passed over, and only faults make somebody refuse who could go a moment later.
-        let rungs = asked.how - Evict::PURGE;
-        let spent = is.evicted.backlogs > 0 && rungs == Evict::TRANSFER;
-        let all_asked = ended && anything && !self.faulted && !rungs.is_empty() && !spent;
-        for (spot, was) in spots.iter().zip(&before.residency) {
-            let (Some(kept), Some(was)) = (spot.of, *was) else { continue };
-            let did = spot.did.get();
-            assert!(did.purged == Pages::ZERO || kept.may_be_purged(asked.how), "{:?}: {did:?}", kept.id);
+        // A buffer that refused once is passed over, and only faults make one refuse that could leave a moment later.
+        let methods = asked.how - Evict::PURGE;
+        let spent = is.evicted.backlogs > 0 && self.has_no_method(asked, is);
+        let all_asked = ended && anything && !self.faulted && !methods.is_empty() && !spent;
+        let (mut left, mut unneeded, mut untried) = (Pages::ZERO, Pages::ZERO, 0);
+        for (kept, was) in buffers.iter().zip(&before.each) {
+            let Some(Was { is: was, unmapped, asked: hooked }) = was else { continue };
+            let now = kept.residency().expect("no guard is alive");
+            let moved = was.resident - now.resident;
+            assert!(now.resident <= was.resident, "{:?}: {was:?} {now:?}", kept.id);
+            left += moved;
             if kept.may_be_purged(asked.how) {
+                unneeded += (was.resident + was.stored) - (now.resident + now.stored);
                 continue;
             }
-            let now = kept.residency().expect("nobody has it");
-            assert_eq!(was.resident, now.resident + did.moved(), "{:?}: {was:?} {did:?} {now:?}", kept.id);
-            assert_eq!(was.stored + did.moved(), now.stored, "{:?}: {was:?} {did:?} {now:?}", kept.id);
-            let reached = did.moved() > Pages::ZERO || did.why.is_some();
-            let is_candidate = asked.over != Over::Roster || kept.shape.listing() != Listing::No;
-            let passed_over = is_candidate && was.resident > Pages::ZERO && !reached;
-            assert!(
-                !(all_asked && passed_over),
-                "{:?} was passed over: {was:?}, {is:?} for {asked:?}",
-                kept.id
-            );
+            assert_eq!(was.stored + moved, now.stored, "{:?}: {was:?} {now:?}", kept.id);
+            let is_candidate = asked.over != Over::Index || kept.shape.indexing() != Indexing::No;
+            let stayed = is_candidate && was.resident > Pages::ZERO && moved == Pages::ZERO;
+            if !all_asked || !stayed {
+                continue;
+            }
+            assert!(is.evicted.why.is_some(), "{:?} stayed without a reason: {is:?} for {asked:?}", kept.id);
+            if self.hooks.asked(kept.id) > *hooked {
+                continue;
+            }
+            // No hook tells that it was asked: then it was unmapped before, or it was refused without being tried.
+            let may_be_refused_at_once = *unmapped || self.has_no_method(asked, is);
+            assert!(may_be_refused_at_once, "{:?} was passed over: {was:?}, {is:?} for {asked:?}", kept.id);
+            untried += 1;
+        }
+        let refusals = self.refusals() - before.refusals;
+        assert!(untried <= refusals, "{untried} buffers stayed, {refusals} refusals: {is:?} for {asked:?}");
+        if self.observed {
+            let purged = is.evicted.purged;
+            assert!(purged <= unneeded, "{purged} purged, {unneeded} gone: {is:?} for {asked:?}");
+            let moved = is.evicted.moved();
+            assert!(left <= moved && moved - purged <= left, "{left} left: {is:?} for {asked:?}");
         }
     }
 
+    /// Whether nothing is left that the store and the context permit, perhaps after a backlog.
+    fn has_no_method(&self, asked: &Asked, is: &Report) -> bool {
+        let can = self.home.store().capabilities();
+        let needs = if can.contains(Capabilities::NEEDS_IO) { Context::THREAD } else { Context::MAY_BLOCK };
+        let mut methods = Evict::empty();
+        methods.set(Evict::TRANSFER, can.contains(Capabilities::TRANSFER) && is.evicted.backlogs == 0);
+        methods.set(Evict::COPY | Evict::SPLIT, can.contains(Capabilities::COPY) && asked.cx.contains(needs));
+        !methods.intersects(asked.how)
+    }
+
     /// A guard, with a reclaim for each time that memory is short.
-    fn or_reclaim<E: Evictable>(&self, asked: &Asked, over: Candidates<'_, E>, kept: &Mine<'h, '_, 'w, S>) {
+    fn or_reclaim(&self, asked: &Asked, over: &(impl Candidates + ?Sized), kept: &Kept<'_>) {
         let (injected, write) = (self.injected(), asked.extra & 8 == 0);
         let attempt = || {
             kept.catch_up(); // a reclaim may have dropped it
             if write { kept.write(asked.cx) } else { kept.read(asked.cx) }
         };
-        let result = self.home.or_reclaim(over, asked.want(), asked.how, asked.cx, attempt);
+        let result = self.home.or_reclaim(over, asked.target(), asked.how, asked.cx, attempt);
         drop(self.pinned(result, kept, write, asked.cx, injected));
     }
+}
+
+/// Buffers as candidates.
+fn each<'k>(buffers: &'k [Kept<'_>]) -> Vec<&'k dyn Evictable> {
+    buffers.iter().map(|kept| kept.as_dyn() as &dyn Evictable).collect()
+}
+
+/// Pages whose frames are in the source again.
+fn freed(report: &Report) -> Pages {
+    report.evicted.freed() + report.settled.freed
 }

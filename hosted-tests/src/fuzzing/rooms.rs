@@ -1,10 +1,11 @@
 //! A region that must not refuse what there is room for.
 
 use super::plants::Plant;
-use super::{ADOPTIONS, Swap};
+use super::{Swap, TRANSFERS};
 use forebay::{
-    BackingStore, Capabilities, Context, Handle, Order, OwnedBlock, Pages, Refused, Settled, Space,
-    StoreError, StoreIds,
+    BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError,
+    frame::Charge,
+    port::{Capabilities, Settled, Space, StoreIds},
 };
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -31,7 +32,7 @@ impl<'r, B: OwnedBlock, const PAGE: usize> Rooms<'r, B, PAGE> {
     }
 
     fn page(handle: &Handle) -> usize {
-        handle.value() / (ADOPTIONS + 1)
+        handle.value() / (TRANSFERS + 1)
     }
 
     fn take(&self, handle: &Handle) {
@@ -64,7 +65,7 @@ impl<'r, B: OwnedBlock, const PAGE: usize> Rooms<'r, B, PAGE> {
             StoreError::Full | StoreError::TooLarge => {
                 assert!(!self.fits(order), "{why:?}, and there is room for {order:?}: {:?}", self.region);
             }
-            StoreError::Backlog => assert_eq!(space.adoptions, 0, "{:?}", self.region),
+            StoreError::Backlog => assert_eq!(space.transfers, 0, "{:?}", self.region),
             _ => {}
         }
     }
@@ -80,8 +81,14 @@ impl<B: OwnedBlock, const PAGE: usize> BackingStore<B> for Rooms<'_, B, PAGE> {
     fn space(&self) -> Space {
         self.region.space()
     }
-    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
-        let done = self.region.save(block, order, cx).inspect(|handle| self.take(handle));
+    fn save(
+        &self,
+        block: &B,
+        order: Order,
+        payer: Option<Charge>,
+        cx: Context,
+    ) -> Result<Handle, StoreError> {
+        let done = self.region.save(block, order, payer, cx).inspect(|handle| self.take(handle));
         done.inspect_err(|why| match order <= block.order() {
             true => self.check(*why, order),
             false => assert_eq!(*why, StoreError::TooLarge),
@@ -90,13 +97,13 @@ impl<B: OwnedBlock, const PAGE: usize> BackingStore<B> for Rooms<'_, B, PAGE> {
     fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
         self.region.load(handle, block, at, cx)
     }
-    fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
+    fn transfer(&self, block: B, payer: Option<Charge>) -> Result<Handle, Refused<B, StoreError>> {
         let order = block.order();
         let keeps =
             self.plant == Plant::KeepsRoom && self.region.space().pages < order.pages() + order.pages();
         let done = match keeps {
-            true => Err(Refused::new(block, StoreError::Full)),
-            false => self.region.transfer(block),
+            true => Err(Refused { item: block, why: StoreError::Full }),
+            false => self.region.transfer(block, payer),
         };
         done.inspect(|handle| self.take(handle)).inspect_err(|refused| self.check(refused.why, order))
     }
@@ -118,7 +125,7 @@ impl<B: OwnedBlock, const PAGE: usize> BackingStore<B> for Rooms<'_, B, PAGE> {
         }
         self.region.discard(handle).inspect(|_| self.free(page))
     }
-    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
-        self.region.settle(budget, cx, home)
+    fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(B)) -> Settled {
+        self.region.settle(budget, cx, owner)
     }
 }

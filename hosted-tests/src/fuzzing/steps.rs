@@ -1,11 +1,11 @@
 //! Operations on buffers, the engine and faults. Those on blocks and handles are in `direct`.
 
-use super::buffers::Guard;
-use super::ops::{Asked, Op, advice, budget, context, rungs};
+use super::buffers::{Guard, Kept};
+use super::ops::{Asked, Op, budget, context, methods, purgeable};
+use super::pages;
 use super::platform::{SMALL, Source};
-use super::rig::{Buffers, HeldGuard, Mine, Plain, Rig};
-use super::{Site, pages};
-use forebay::{Advice, Context, Evict, Evictable, Evicted, Pages, PinError, Step, StoreError};
+use super::rig::{HeldGuard, Plain, Rig};
+use forebay::{AccessError, Context, Evict, Pages, StoreError, buffer::EvictRequest, stats::Evicted};
 use forebay_backends::Faults;
 use std::task::Poll;
 
@@ -13,12 +13,7 @@ use std::task::Poll;
 const GUARDS: usize = 4;
 
 impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
-    pub(super) fn step<'g, 'm>(
-        &mut self,
-        op: &Op,
-        buffers: &'g Buffers<'h, 'm, 'w, S>,
-        guards: &mut Vec<HeldGuard<'g, 'm, 'w, S>>,
-    ) {
+    pub(super) fn step<'g>(&mut self, op: &Op, buffers: &'g [Kept<'_>], guards: &mut Vec<HeldGuard<'g>>) {
         let at = |n: u8| usize::from(n) % buffers.len();
         let of = |n: u8| &buffers[at(n)];
         match *op {
@@ -54,19 +49,19 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
             }
             Op::Evict { buffer, budget: b, how, cx } => self.evict(of(buffer), b, how, cx),
             Op::EvictIfIdle { buffer, budget: b, how, cx } => {
-                let (kept, how, cx) = (of(buffer), rungs(how), context(cx));
+                let (kept, how, cx) = (of(buffer), methods(how), context(cx));
                 let before = self.world.frames_out();
-                let evicted = kept.evict_if_idle(Step::new(budget(b), how, cx));
+                let evicted = kept.as_dyn().evict_if_idle(&EvictRequest::new(budget(b), how, cx));
                 assert!(!kept.is_guarded() || evicted == Evicted::default());
                 self.check_evicted(evicted, kept.shape.pages(), budget(b), how, cx);
                 assert_eq!(before - self.world.frames_out(), evicted.freed());
             }
             Op::Restore { buffer, budget: b, cx } => self.restore(of(buffer), budget(b), context(cx)),
-            Op::Purge { buffer } if advice(buffer).is_some() => {
-                let advice = advice(buffer).unwrap_or(Advice::WillNeed);
-                assert_eq!(of(buffer).advise(advice).is_err(), of(buffer).is_guarded());
-            }
             Op::Purge { buffer } => {
+                if let Some(purgeable) = purgeable(buffer) {
+                    assert_eq!(of(buffer).set_purgeable(purgeable).is_err(), of(buffer).is_guarded());
+                    return;
+                }
                 let injected = self.injected();
                 let done = of(buffer).purge();
                 let injected = self.injected() > injected;
@@ -88,12 +83,12 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
                 let faults = Faults { kth: kth.map(|k| u32::from(k % 16)), per_mille, seed: seed.into() };
                 match store {
                     true => self.home.store().faulty().set(faults),
-                    false => self.home.platform().inner().set(faults),
+                    false => self.faulty().set(faults),
                 }
             }
             Op::NoFaults => {
                 self.home.store().faulty().set(Faults::default());
-                self.home.platform().inner().set(Faults::default());
+                self.faulty().set(Faults::default());
             }
             _ => self.step_direct(op),
         }
@@ -105,7 +100,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
     }
 
     /// A guard, compared with the model; or nothing, for a good reason.
-    fn read<'g, 'm>(&self, kept: &'g Mine<'h, 'm, 'w, S>, cx: Context) -> Option<Guard<'g, 'm, Site<'w, S>>> {
+    fn read<'g>(&self, kept: &'g Kept<'_>, cx: Context) -> Option<Guard<'g>> {
         let injected = self.injected();
         let result = kept.read(cx);
         assert!(!kept.writer.get() || result.is_err(), "{:?} is read while it is written", kept.id);
@@ -113,25 +108,21 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
     }
 
     /// As `read`, to write.
-    fn write<'g, 'm>(
-        &self,
-        kept: &'g Mine<'h, 'm, 'w, S>,
-        cx: Context,
-    ) -> Option<Guard<'g, 'm, Site<'w, S>>> {
+    fn write<'g>(&self, kept: &'g Kept<'_>, cx: Context) -> Option<Guard<'g>> {
         let injected = self.injected();
         let result = kept.write(cx);
         assert!(!kept.is_guarded() || result.is_err(), "{:?} is written while it is guarded", kept.id);
         self.pinned(result, kept, true, cx, injected)
     }
 
-    pub(super) fn pinned<'g, 'm>(
+    pub(super) fn pinned<'g>(
         &self,
-        result: Result<Guard<'g, 'm, Site<'w, S>>, PinError>,
-        kept: &Mine<'h, 'm, 'w, S>,
+        result: Result<Guard<'g>, AccessError>,
+        kept: &Kept<'_>,
         exclusive: bool,
         cx: Context,
         injected: u32,
-    ) -> Option<Guard<'g, 'm, Site<'w, S>>> {
+    ) -> Option<Guard<'g>> {
         match result {
             Ok(guard) => {
                 assert!(!self.hooks.is_unmapped(kept.id), "{:?} has a guard and is unmapped", kept.id);
@@ -147,7 +138,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         }
     }
 
-    fn count_guard(&self, kept: &Mine<'h, '_, 'w, S>, change: isize, write: bool) {
+    fn count_guard(&self, kept: &Kept<'_>, change: isize, write: bool) {
         match write {
             true => kept.writer.set(change > 0),
             false => kept.readers.set(kept.readers.get().saturating_add_signed(change)),
@@ -156,12 +147,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
     }
 
     /// Compares once more, and drops a guard.
-    pub(super) fn let_go<'g, 'm>(
-        &self,
-        which: usize,
-        buffers: &'g Buffers<'h, 'm, 'w, S>,
-        guards: &mut Vec<HeldGuard<'g, 'm, 'w, S>>,
-    ) {
+    pub(super) fn let_go<'g>(&self, which: usize, buffers: &'g [Kept<'_>], guards: &mut Vec<HeldGuard<'g>>) {
         let HeldGuard { of, guard } = guards.swap_remove(which);
         buffers[of].compare(&guard);
         let write = guard.is_write();
@@ -169,15 +155,15 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         self.count_guard(&buffers[of], -1, write);
     }
 
-    /// A block that its mode keeps from going stays.
-    fn emptied(&self, kept: &Mine<'h, '_, 'w, S>, injected: bool) {
-        let is = kept.residency().expect("nobody has it");
+    /// A block that its mode keeps from leaving stays.
+    fn emptied(&self, kept: &Kept<'_>, injected: bool) {
+        let is = kept.residency().expect("no guard is alive");
         let empty = is.stored + is.clean == Pages::ZERO && (injected || is.resident == Pages::ZERO);
         assert!(empty, "{:?} is not empty after a purge: {is:?}", kept.id);
     }
 
-    fn evict(&self, kept: &Mine<'h, '_, 'w, S>, b: u8, how: u8, cx: u8) {
-        let (budget, how, cx) = (budget(b), rungs(how), context(cx));
+    fn evict(&self, kept: &Kept<'_>, b: u8, how: u8, cx: u8) {
+        let (budget, how, cx) = (budget(b), methods(how), context(cx));
         let (was, out, injected) = (kept.residency(), self.world.frames_out(), self.injected());
         let was_mapped = !self.hooks.is_unmapped(kept.id);
         let result = kept.evict(budget, how, cx);
@@ -193,7 +179,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         let nothing_to_do = was.resident == Pages::ZERO || budget == Pages::ZERO || how == Evict::PURGE;
         assert!(
             nothing_to_do || evicted.moved() > Pages::ZERO || evicted.why.is_some(),
-            "{was:?} stayed, and nobody says why"
+            "{was:?} stayed without a reason"
         );
         assert_eq!(out - self.world.frames_out(), evicted.freed());
         self.check_evicted(evicted, kept.shape.pages(), budget, how, cx);
@@ -202,17 +188,17 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         }
     }
 
-    pub(super) fn evict_now(&self, kept: &mut Mine<'h, '_, 'w, S>, b: u8, how: u8, cx: u8) {
-        let (budget, how, cx) = (budget(b), rungs(how), context(cx));
+    pub(super) fn evict_mut(&self, kept: &mut Kept<'_>, b: u8, how: u8, cx: u8) {
+        let (budget, how, cx) = (budget(b), methods(how), context(cx));
         let out = self.world.frames_out();
-        let evicted = kept.evict_now(budget, how, cx);
+        let evicted = kept.evict_mut(budget, how, cx);
         assert_eq!(out - self.world.frames_out(), evicted.freed());
         self.check_evicted(evicted, kept.shape.pages(), budget, how, cx);
     }
 
-    /// No rung was used that was not allowed, and it stopped in time.
+    /// No method was used that was not permitted, and it stopped in time.
     pub(super) fn check_evicted(&self, e: Evicted, most: usize, budget: Pages, how: Evict, cx: Context) {
-        assert!(e.handed_over == Pages::ZERO || how.contains(Evict::TRANSFER), "{e:?} by {how:?}");
+        assert!(e.transferred == Pages::ZERO || how.contains(Evict::TRANSFER), "{e:?} by {how:?}");
         let may_copy = how.intersects(Evict::COPY | Evict::SPLIT) && cx.contains(Context::MAY_BLOCK);
         assert!(e.copied == Pages::ZERO || may_copy, "{e:?} by {how:?} in {cx:?}");
         assert!(e.purged == Pages::ZERO || how.contains(Evict::PURGE), "{e:?} by {how:?}");
@@ -221,7 +207,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         assert!(e.moved() < budget + pages(most) || e.moved() == Pages::ZERO, "{e:?} for {budget:?}");
     }
 
-    fn restore(&self, kept: &Mine<'h, '_, 'w, S>, budget: Pages, cx: Context) {
+    fn restore(&self, kept: &Kept<'_>, budget: Pages, cx: Context) {
         let (was, injected) = (kept.residency(), self.injected());
         let restored = kept.restore(budget, cx);
         assert_eq!(restored.populated, Pages::ZERO);
@@ -240,13 +226,13 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         let (out, injected) = (self.world.frames_out(), self.injected());
         let settled = self.home.settle(budget, cx);
         assert_eq!(out - self.world.frames_out(), settled.freed);
-        let [handed_over, copies] = self.in_memfd();
+        let [transferred, copies] = self.in_memfd();
         let stored = settled.pending + settled.reclaimable;
-        assert_eq!(stored.get(), self.home.store().adopted() + copies);
+        assert_eq!(stored.get(), self.home.store().transferred() + copies);
         let memfd = self.memfd.as_ref().filter(|memfd| memfd.is_settled);
         if let Some(memfd) = memfd {
             if settled.freed > Pages::ZERO {
-                memfd.flush(cx); // frames went home after it was its turn
+                memfd.flush(cx); // frames were returned after its turn
             }
             memfd.check_settled(cx, self.world, self.hooks, self.home.store());
         } else {
@@ -255,7 +241,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         let why = (self.injected() > injected).then_some(StoreError::Io);
         assert_eq!(settled.error, why);
         if why.is_none() && budget == Pages::MAX && cx == Context::THREAD && !self.engine.is_at_work() {
-            let most = if memfd.is_some() { pages(handed_over + copies) } else { Pages::ZERO };
+            let most = if memfd.is_some() { pages(transferred + copies) } else { Pages::ZERO };
             assert!(stored <= most, "nothing kept it from writing out everything");
         }
     }
@@ -267,8 +253,8 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
             return;
         }
         let mut back = |block: Plain<S>| {
-            home.store().gave_home(&block);
-            home.pool().release(block);
+            home.store().wrote_out(&block);
+            home.free_settled(block);
         };
         let done = regions[which % regions.len()].write_out(&mut self.engine, bytes, &mut back);
         let at_work = self.engine.is_at_work();
@@ -276,7 +262,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         if let Poll::Ready(Err(foreign)) = done {
             // The one engine serves both.
             let left = regions.iter().try_fold(foreign, |job, r| r.finish(job, &mut back).err());
-            assert!(left.is_none(), "nobody knows a job that one of them started");
+            assert!(left.is_none(), "no region knows a job that one of them started");
         }
         home.store().set_at_work(at_work);
     }
@@ -292,7 +278,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
                 }
             }
         }
-        let [handed_over, _] = self.in_memfd();
-        assert_eq!(self.home.store().adopted(), handed_over, "a write-out that never ends");
+        let [transferred, _] = self.in_memfd();
+        assert_eq!(self.home.store().transferred(), transferred, "a write-out that never ends");
     }
 }

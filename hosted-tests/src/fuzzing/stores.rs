@@ -1,9 +1,10 @@
-//! Stores of the harness's own: one that only copies, often less than it is asked to; and one with a bug.
+//! A store of the harness's own, which only copies, often less than it is asked to.
 
 use super::ops::{self, CopyingKind};
 use forebay::{
-    BackingStore, Capabilities, Context, Handle, Order, OwnedBlock, Pages, Refused, Space, StoreError,
-    StoreId, StoreIds,
+    BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, StoreId,
+    frame::Charge,
+    port::{Capabilities, Space, StoreIds},
 };
 use std::cell::RefCell;
 
@@ -59,7 +60,7 @@ impl Copying {
 
 impl<B: OwnedBlock> BackingStore<B> for Copying {
     fn ids(&self) -> StoreIds {
-        self.id.only()
+        self.id.into()
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -70,10 +71,10 @@ impl<B: OwnedBlock> BackingStore<B> for Copying {
     }
 
     fn space(&self) -> Space {
-        Space::new(Pages::new(self.room() - self.used()), 0)
+        Space { pages: Pages::new(self.room() - self.used()), transfers: 0 }
     }
 
-    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
+    fn save(&self, block: &B, order: Order, _: Option<Charge>, cx: Context) -> Result<Handle, StoreError> {
         self.permits(cx)?;
         let most = ops::order(self.kind.most % 4);
         let order = match order.lower() {
@@ -85,7 +86,7 @@ impl<B: OwnedBlock> BackingStore<B> for Copying {
             return Err(if self.used() == self.room() { StoreError::Full } else { StoreError::TooLarge });
         }
         let mut bytes = vec![0; self.page << order.get()];
-        block.copy_out(0, &mut bytes);
+        block.read_at(0, &mut bytes);
         Ok(self.put(order, bytes))
     }
 
@@ -94,7 +95,7 @@ impl<B: OwnedBlock> BackingStore<B> for Copying {
         self.is_here(handle)?;
         let all = self.stored.borrow();
         let Some(Some(bytes)) = all.get(handle.value()) else { return Err(StoreError::NotStored) };
-        let copied = block.copy_in(at.get().saturating_mul(self.page), bytes);
+        let copied = block.write_at(at.get().saturating_mul(self.page), bytes);
         if copied == bytes.len() { Ok(()) } else { Err(StoreError::TooLarge) }
     }
 
@@ -109,12 +110,12 @@ impl<B: OwnedBlock> BackingStore<B> for Copying {
                 return Ok((self.put(half, lower), self.put(half, upper)));
             }
         };
-        Err(Refused::new(handle, why))
+        Err(Refused { item: handle, why })
     }
 
     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
         if let Err(why) = self.is_here(&handle) {
-            return Err(Refused::new(handle, why));
+            return Err(Refused { item: handle, why });
         }
         self.stored.borrow_mut()[handle.value()] = None;
         Ok(None)

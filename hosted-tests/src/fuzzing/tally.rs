@@ -1,12 +1,14 @@
-//! The outermost wrapper around the store: which handles are alive, and how many pages the store adopted.
+//! The outermost wrapper around the store: which handles are alive, and how many transferred pages the store has.
 //!
 //! The oracle knows this too, but keeps it to itself; and it does not know of an engine at work.
 
 use super::plants::flip;
 use crate::Watched;
 use forebay::{
-    BackingStore, Capabilities, Charge, Context, Handle, NoLock, Order, OwnedBlock, Pages, Refused, Settled,
-    Space, StoreError, StoreId, StoreIds,
+    BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, StoreId,
+    frame::Charge,
+    port::{Capabilities, Settled, Space, StoreIds},
+    sync::NoopRawMutex,
 };
 use forebay_backends::Faulty;
 use std::cell::{Cell, RefCell};
@@ -16,13 +18,13 @@ use std::collections::BTreeSet;
 type Key = (u8, u8, usize);
 
 fn key(h: &Handle) -> Key {
-    (h.store().get(), h.order().get(), h.value())
+    (h.store().into(), h.order().get(), h.value())
 }
 
 pub(super) struct Tally<'w, B> {
-    inner: Watched<'w, Faulty<&'w dyn BackingStore<B>, NoLock>>,
+    inner: Watched<'w, Faulty<&'w dyn BackingStore<B>, NoopRawMutex>>,
     live: RefCell<BTreeSet<Key>>,
-    adopted: Cell<usize>,
+    transferred: Cell<usize>,
     at_work: Cell<bool>,
     orphans: Cell<bool>,
     /// Settles so far.
@@ -32,11 +34,14 @@ pub(super) struct Tally<'w, B> {
 }
 
 impl<'w, B: OwnedBlock> Tally<'w, B> {
-    pub(super) fn new(inner: Watched<'w, Faulty<&'w dyn BackingStore<B>, NoLock>>, flips: bool) -> Self {
+    pub(super) fn new(
+        inner: Watched<'w, Faulty<&'w dyn BackingStore<B>, NoopRawMutex>>,
+        flips: bool,
+    ) -> Self {
         Tally {
             inner,
             live: RefCell::default(),
-            adopted: Cell::new(0),
+            transferred: Cell::new(0),
             at_work: Cell::new(false),
             orphans: Cell::new(false),
             settles: Cell::new(0),
@@ -45,7 +50,7 @@ impl<'w, B: OwnedBlock> Tally<'w, B> {
     }
 
     /// Where faults are set.
-    pub(super) fn faulty(&self) -> &Faulty<&'w dyn BackingStore<B>, NoLock> {
+    pub(super) fn faulty(&self) -> &Faulty<&'w dyn BackingStore<B>, NoopRawMutex> {
         self.inner.inner()
     }
 
@@ -60,8 +65,8 @@ impl<'w, B: OwnedBlock> Tally<'w, B> {
     }
 
     /// Pages of blocks that the store has.
-    pub(super) fn adopted(&self) -> usize {
-        self.adopted.get()
+    pub(super) fn transferred(&self) -> usize {
+        self.transferred.get()
     }
 
     /// Orders of what is alive under the handles of a store whose value `is_it` likes.
@@ -72,7 +77,7 @@ impl<'w, B: OwnedBlock> Tally<'w, B> {
     /// Order and value of what is alive under the handles of a store.
     pub(super) fn live(&self, store: StoreId) -> Vec<(Order, usize)> {
         let live = self.live.borrow();
-        let mine = live.iter().filter(|k| k.0 == store.get());
+        let mine = live.iter().filter(|k| k.0 == u8::from(store));
         mine.filter_map(|k| Some((Order::new(k.1)?, k.2))).collect()
     }
 
@@ -94,22 +99,22 @@ impl<'w, B: OwnedBlock> Tally<'w, B> {
         self.orphans.get()
     }
 
-    /// A write-out with an engine gave this block up; it goes home next.
-    pub(super) fn gave_home(&self, block: &B) {
-        self.inner.gave_home(block);
+    /// A write-out with an engine gave this block up; it is returned to the source next.
+    pub(super) fn wrote_out(&self, block: &B) {
+        self.inner.note_settled(block);
         self.gave_up(block);
     }
 
     fn gave_up(&self, block: &B) {
-        let left = self.adopted.get().checked_sub(block.pages().get());
-        self.adopted.set(left.expect("a store gives up more than it adopted"));
+        let left = self.transferred.get().checked_sub(block.order().pages().get());
+        self.transferred.set(left.expect("a store gives up more than it received"));
     }
 
-    fn born(&self, handle: &Handle) {
+    fn begins(&self, handle: &Handle) {
         assert!(self.live.borrow_mut().insert(key(handle)), "{handle:?} is given out twice");
     }
 
-    fn died(&self, handle: Key) {
+    fn ends(&self, handle: Key) {
         assert!(self.live.borrow_mut().remove(&handle), "{handle:?} is not alive");
     }
 }
@@ -117,9 +122,6 @@ impl<'w, B: OwnedBlock> Tally<'w, B> {
 impl<B: OwnedBlock> BackingStore<B> for Tally<'_, B> {
     fn ids(&self) -> StoreIds {
         self.inner.ids()
-    }
-    fn owns(&self, handle: &Handle) -> bool {
-        self.inner.owns(handle)
     }
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
@@ -131,8 +133,14 @@ impl<B: OwnedBlock> BackingStore<B> for Tally<'_, B> {
         self.inner.room_of(handle)
     }
 
-    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
-        self.inner.save(block, order, cx).inspect(|handle| self.born(handle))
+    fn save(
+        &self,
+        block: &B,
+        order: Order,
+        payer: Option<Charge>,
+        cx: Context,
+    ) -> Result<Handle, StoreError> {
+        self.inner.save(block, order, payer, cx).inspect(|handle| self.begins(handle))
     }
 
     fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
@@ -143,28 +151,17 @@ impl<B: OwnedBlock> BackingStore<B> for Tally<'_, B> {
         Ok(())
     }
 
-    fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
-        self.inner.transfer(block).inspect(|handle| {
-            self.born(handle);
-            self.adopted.set(self.adopted.get() + handle.pages().get());
-        })
-    }
-
-    fn save_for(&self, charge: Charge, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
-        self.inner.save_for(charge, block, order, cx).inspect(|handle| self.born(handle))
-    }
-
-    fn transfer_for(&self, charge: Charge, block: B) -> Result<Handle, Refused<B, StoreError>> {
-        self.inner.transfer_for(charge, block).inspect(|handle| {
-            self.born(handle);
-            self.adopted.set(self.adopted.get() + handle.pages().get());
+    fn transfer(&self, block: B, payer: Option<Charge>) -> Result<Handle, Refused<B, StoreError>> {
+        self.inner.transfer(block, payer).inspect(|handle| {
+            self.begins(handle);
+            self.transferred.set(self.transferred.get() + handle.order().pages().get());
         })
     }
 
     fn take_back(&self, handle: Handle, cx: Context) -> Result<B, Refused<Handle, StoreError>> {
         let mine = key(&handle);
         self.inner.take_back(handle, cx).inspect(|block| {
-            self.died(mine);
+            self.ends(mine);
             self.gave_up(block);
         })
     }
@@ -172,14 +169,14 @@ impl<B: OwnedBlock> BackingStore<B> for Tally<'_, B> {
     fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
         let mine = key(&handle);
         self.inner.split(handle).inspect(|(lower, upper)| {
-            self.died(mine);
-            self.born(lower);
-            self.born(upper);
+            self.ends(mine);
+            self.begins(lower);
+            self.begins(upper);
         })
     }
 
     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
-        self.died(key(&handle));
+        self.ends(key(&handle));
         let block = self.inner.discard(handle);
         match &block {
             Ok(Some(block)) => self.gave_up(block),
@@ -190,11 +187,11 @@ impl<B: OwnedBlock> BackingStore<B> for Tally<'_, B> {
         block
     }
 
-    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
+    fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(B)) -> Settled {
         self.settles.set(self.settles.get() + 1);
         self.inner.settle(budget, cx, &mut |block: B| {
             self.gave_up(&block);
-            home(block);
+            owner(block);
         })
     }
 }

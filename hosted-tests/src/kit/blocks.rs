@@ -1,7 +1,6 @@
-//! Blocks with a will of their own: some can't be split, some notice who looks.
+//! Blocks that can't be split, and blocks that notice a look.
 
-use super::{Near, PAGE, order};
-use forebay::*;
+use super::*;
 use forebay_backends::RamBlock;
 use std::cell::Cell;
 
@@ -23,11 +22,11 @@ impl OwnedBlock for Stiff {
         }
         self.0.split().map(|(lower, upper)| (Stiff(lower), Stiff(upper))).map_err(Stiff)
     }
-    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
-        self.0.copy_out(at, to)
+    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
+        self.0.read_at(at, to)
     }
-    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
-        self.0.copy_in(at, from)
+    fn write_at(&mut self, at: usize, from: &[u8]) -> usize {
+        self.0.write_at(at, from)
     }
 }
 
@@ -40,18 +39,17 @@ pub struct StiffRam {
     pub joins: bool,
 }
 
-impl Platform for StiffRam {
+impl FrameSource for StiffRam {
     type Block = Stiff;
-    type Lock = Spin;
-    type Mode = ();
-    fn allocate(&self, order: Order, cx: Context) -> Result<Stiff, OutOfFrames> {
-        self.ram.allocate(order, cx).map(Stiff)
+    type RawMutex = SpinRawMutex;
+    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<Stiff, AllocError> {
+        self.ram.allocate(request, cx).map(Stiff)
     }
-    fn release(&self, block: Stiff) {
-        self.ram.release(block.0);
+    fn free(&self, block: Stiff) {
+        self.ram.free(block.0);
     }
-    fn available(&self, zones: Zones) -> Option<Pages> {
-        self.ram.available(zones)
+    fn free_pages(&self, zones: Zones) -> Option<Pages> {
+        self.ram.free_pages(zones)
     }
     fn join(&self, left: Stiff, right: Stiff) -> Result<Stiff, (Stiff, Stiff)> {
         if !self.joins {
@@ -62,13 +60,13 @@ impl Platform for StiffRam {
 }
 
 thread_local! {
-    /// What another thread does while somebody looks at a [`Seen`], once; in a known order.
+    /// What another thread does during a look at a [`Seen`], once; in a known order.
     pub static MEANWHILE: Cell<Option<&'static dyn Fn()>> = const { Cell::new(None) };
-    /// How often somebody looked at a [`Seen`].
+    /// How often the order of a [`Seen`] was asked for.
     pub static LOOKS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// A block that notices when somebody looks how large it is.
+/// A block that notices when it is asked for its order.
 #[derive(Debug)]
 pub struct Seen(RamBlock<PAGE>);
 
@@ -87,11 +85,11 @@ impl OwnedBlock for Seen {
     fn split(self) -> Result<(Self, Self), Self> {
         self.0.split().map(|(lower, upper)| (Seen(lower), Seen(upper))).map_err(Seen)
     }
-    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
-        self.0.copy_out(at, to)
+    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
+        self.0.read_at(at, to)
     }
-    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
-        self.0.copy_in(at, from)
+    fn write_at(&mut self, at: usize, from: &[u8]) -> usize {
+        self.0.write_at(at, from)
     }
 }
 
@@ -99,14 +97,13 @@ impl OwnedBlock for Seen {
 #[derive(Debug)]
 pub struct SeenRam(pub Near);
 
-impl Platform for SeenRam {
+impl FrameSource for SeenRam {
     type Block = Seen;
-    type Lock = Spin;
-    type Mode = ();
-    fn allocate(&self, order: Order, cx: Context) -> Result<Seen, OutOfFrames> {
-        self.0.allocate(order, cx).map(Seen)
+    type RawMutex = SpinRawMutex;
+    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<Seen, AllocError> {
+        self.0.allocate(request, cx).map(Seen)
     }
-    fn release(&self, block: Seen) {
-        self.0.release(block.0);
+    fn free(&self, block: Seen) {
+        self.0.free(block.0);
     }
 }

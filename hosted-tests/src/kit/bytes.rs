@@ -1,7 +1,6 @@
 //! What is in a buffer, and where.
 
-use super::pages;
-use forebay::*;
+use super::*;
 
 /// Bytes of which no two pages are alike.
 pub fn pattern(seed: u8, len: usize) -> Vec<u8> {
@@ -10,39 +9,24 @@ pub fn pattern(seed: u8, len: usize) -> Vec<u8> {
 
 /// Writes the [`pattern`] of that seed.
 #[track_caller]
-pub fn fill<P, S, T>(buffer: &Buffer<'_, P, S, T>, seed: u8)
-where
-    P: Platform,
-    S: BackingStore<P::Block>,
-    T: Slots<P>,
-{
+pub fn fill<H: Home, T: Slots<Platform = H::Platform>>(buffer: &Buffer<H, T>, seed: u8) {
     let mut guard = buffer.write().unwrap();
     let bytes = pattern(seed, guard.bytes());
-    assert_eq!(guard.copy_in(0, &bytes), bytes.len());
+    assert_eq!(guard.write_at(0, &bytes), bytes.len());
 }
 
 /// All of it, read.
 #[track_caller]
-pub fn contents<P, S, T>(buffer: &Buffer<'_, P, S, T>) -> Vec<u8>
-where
-    P: Platform,
-    S: BackingStore<P::Block>,
-    T: Slots<P>,
-{
+pub fn contents<H: Home, T: Slots<Platform = H::Platform>>(buffer: &Buffer<H, T>) -> Vec<u8> {
     let guard = buffer.read().unwrap();
     let mut bytes = vec![0xA5; guard.bytes()];
-    assert_eq!(guard.copy_out(0, &mut bytes), bytes.len());
+    assert_eq!(guard.read_at(0, &mut bytes), bytes.len());
     bytes
 }
 
 /// The bytes that `fill` wrote, each of them.
 #[track_caller]
-pub fn check<P, S, T>(buffer: &Buffer<'_, P, S, T>, seed: u8)
-where
-    P: Platform,
-    S: BackingStore<P::Block>,
-    T: Slots<P>,
-{
+pub fn check<H: Home, T: Slots<Platform = H::Platform>>(buffer: &Buffer<H, T>, seed: u8) {
     let bytes = contents(buffer);
     assert!(bytes == pattern(seed, bytes.len()), "other bytes than were written");
 }

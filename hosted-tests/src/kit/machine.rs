@@ -1,10 +1,11 @@
 //! A machine with caching modes and hooks.
 
-use forebay::*;
+use super::*;
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What a [`Machine`] says no to.
+/// What a [`Machine`] refuses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum No {
     /// Nothing.
@@ -30,7 +31,10 @@ struct MachineState {
     hooks: Vec<&'static str>,
 }
 
-/// A platform with three caching modes, kept for each frame, and hooks that must come in pairs.
+/// A machine with three caching modes, kept for each frame, and hooks that must come in pairs. The other ports, also hooks
+/// of its own, are those of the platform around which it stands.
+///
+/// It is made as a platform, which derefs to it.
 #[derive(Debug)]
 pub struct Machine<P> {
     /// Where its blocks come from.
@@ -40,8 +44,8 @@ pub struct Machine<P> {
 
 impl<P> Machine<P> {
     /// With blocks of that one.
-    pub fn new(inner: P) -> Self {
-        Machine { inner, state: Mutex::default() }
+    pub fn new(inner: P) -> AllPorts<Self> {
+        AllPorts(Machine { inner, state: Mutex::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, MachineState> {
@@ -64,24 +68,38 @@ impl<P> Machine<P> {
     }
 }
 
-impl<P: Platform<Mode = ()>> Platform for Machine<P> {
+impl<P: Platform<Mode = ()>> FrameSource for Machine<P> {
     type Block = P::Block;
-    type Lock = P::Lock;
-    type Mode = Caching;
-    const MAX_ORDER: Order = P::MAX_ORDER;
+    type RawMutex = P::RawMutex;
+    const MAX_ORDER: Order = P::Source::MAX_ORDER;
+    const ZONES: u8 = P::Source::ZONES;
 
-    fn allocate(&self, order: Order, cx: Context) -> Result<P::Block, OutOfFrames> {
-        self.inner.allocate(order, cx)
+    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<P::Block, AllocError> {
+        self.inner.source().allocate(request, cx)
     }
-    fn release(&self, block: P::Block) {
-        self.inner.release(block);
-    }
-    fn available(&self, zones: Zones) -> Option<Pages> {
-        self.inner.available(zones)
+    fn free(&self, block: P::Block) {
+        self.inner.source().free(block);
     }
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
-        self.inner.join(left, right)
+        self.inner.source().join(left, right)
     }
+    fn free_pages(&self, zones: Zones) -> Option<Pages> {
+        self.inner.source().free_pages(zones)
+    }
+    fn zone(&self, block: &P::Block) -> u8 {
+        self.inner.source().zone(block)
+    }
+    fn is_zeroed(&self, block: &P::Block) -> bool {
+        self.inner.source().is_zeroed(block)
+    }
+    fn is_poolable(&self, block: &P::Block) -> bool {
+        self.inner.source().is_poolable(block)
+    }
+}
+
+impl<P: Platform<Mode = ()>> CachingControl<P::Block> for Machine<P> {
+    type Mode = Caching;
+
     fn set_mode(
         &self,
         block: &mut P::Block,
@@ -93,12 +111,76 @@ impl<P: Platform<Mode = ()>> Platform for Machine<P> {
         if [No::Mode, No::ModeTo(to), No::ModeAt(block.pfn())].contains(&s.no) {
             return Err(ModeRefused);
         }
-        for n in block.pfn().get()..block.pfn().get() + block.pages().get() {
+        for n in block.pfn().0..block.pfn().0 + block.order().pages().get() {
             let was = s.modes.insert(n, to).unwrap_or(Caching::WriteBack);
             assert_eq!(was, from, "frame {n:x} was in another mode than forebay believes");
         }
         Ok(())
     }
+    fn flush(&self, cx: Context) {
+        self.inner.caching().flush(cx);
+    }
+    fn zones_for(&self, _: Caching) -> Zones {
+        self.inner.caching().zones_for(())
+    }
+    fn pools(&self, _: Caching) -> bool {
+        self.inner.caching().pools(())
+    }
+}
+
+impl<P: Platform<Mode = ()>> DmaMap<P::Block> for Machine<P> {
+    fn map(&self, block: &P::Block, cx: Context) -> Option<DmaAddr> {
+        self.inner.dma().map(block, cx)
+    }
+    fn unmap(&self, block: &P::Block, at: DmaAddr) {
+        self.inner.dma().unmap(block, at);
+    }
+    fn sync_for_device(&self, block: &P::Block, bytes: Range<usize>) {
+        self.inner.dma().sync_for_device(block, bytes);
+    }
+    fn sync_for_cpu(&self, block: &P::Block, bytes: Range<usize>) {
+        self.inner.dma().sync_for_cpu(block, bytes);
+    }
+}
+
+impl<P: Platform<Mode = ()>> EvictHooks<P::Block> for Machine<P> {
+    fn before_evict(
+        &self,
+        id: BufferId,
+        blocks: &mut dyn Iterator<Item = &mut P::Block>,
+        cx: Context,
+    ) -> Result<(), Busy> {
+        let mut s = self.lock();
+        if s.no == No::Before {
+            return Err(Busy);
+        }
+        self.inner.hooks().before_evict(id, blocks, cx)?;
+        assert!(s.unmapped.insert(id.0), "before_evict twice for {id:?}, without after_restore between");
+        s.hooks.push("before");
+        Ok(())
+    }
+    fn after_restore(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
+        let mut s = self.lock();
+        if s.no == No::After {
+            return Err(Busy);
+        }
+        self.inner.hooks().after_restore(id, cx)?;
+        assert!(s.unmapped.remove(&id.0), "after_restore for {id:?}, without before_evict");
+        s.hooks.push("after");
+        Ok(())
+    }
+}
+
+impl<P: Platform<Mode = ()>> Accounting for Machine<P> {
+    fn charge(&self, id: BufferId, pages: Pages, cx: Context) -> Option<Charge> {
+        self.inner.accounting().charge(id, pages, cx)
+    }
+    fn uncharge(&self, charge: Charge, pages: Pages) {
+        self.inner.accounting().uncharge(charge, pages);
+    }
+}
+
+impl<P: Platform<Mode = ()>> LinearMap<P::Block, Caching> for Machine<P> {
     fn contiguous<'b>(
         &'b self,
         id: BufferId,
@@ -109,7 +191,7 @@ impl<P: Platform<Mode = ()>> Platform for Machine<P> {
     where
         P::Block: 'b,
     {
-        self.inner.contiguous(id, (), blocks, cx)
+        self.inner.linear().contiguous(id, (), blocks, cx)
     }
     fn contiguous_mut<'b>(
         &'b self,
@@ -121,24 +203,6 @@ impl<P: Platform<Mode = ()>> Platform for Machine<P> {
     where
         P::Block: 'b,
     {
-        self.inner.contiguous_mut(id, (), blocks, cx)
-    }
-    fn before_evict(&self, id: BufferId, _: Context) -> Result<(), Busy> {
-        let mut s = self.lock();
-        if s.no == No::Before {
-            return Err(Busy);
-        }
-        assert!(s.unmapped.insert(id.0), "before_evict twice for {id:?}, without after_restore between");
-        s.hooks.push("before");
-        Ok(())
-    }
-    fn after_restore(&self, id: BufferId, _: Context) -> Result<(), Busy> {
-        let mut s = self.lock();
-        if s.no == No::After {
-            return Err(Busy);
-        }
-        assert!(s.unmapped.remove(&id.0), "after_restore for {id:?}, without before_evict");
-        s.hooks.push("after");
-        Ok(())
+        self.inner.linear().contiguous_mut(id, (), blocks, cx)
     }
 }

@@ -1,5 +1,7 @@
 //! What the tests of the core share: memory, bytes to compare, a machine with caching modes and hooks, a store that answers
-//! as a test tells it, blocks with a will of their own, and a log of calls.
+//! as a test tells it, unusual blocks, and a log of calls.
+//!
+//! One import is enough: `use hosted_tests::kit::*;` brings everything of forebay and the oracle too.
 
 mod blocks;
 mod bytes;
@@ -7,16 +9,19 @@ mod home;
 mod log;
 mod machine;
 mod scripted;
+mod sweep;
 pub mod walkers;
 
+pub use crate::{Contents, Watched, World};
 pub use blocks::*;
 pub use bytes::*;
+pub use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 pub use home::*;
 pub use log::*;
 pub use machine::*;
 pub use scripted::*;
+pub use sweep::*;
 
-use forebay::{Context, Evict, Order, Pages, Spin};
 use forebay_backends::{Ram, RamRegion};
 
 /// The page size.
@@ -27,20 +32,20 @@ pub const CX: Context = Context::THREAD;
 pub const ALL: Pages = Pages::MAX;
 /// No page.
 pub const NONE: Pages = Pages::ZERO;
-/// Each rung alone, and what people combine.
-pub const RUNGS: [Evict; 6] = [
+/// Each method of an eviction alone, and what programs combine.
+pub const METHODS: [Evict; 6] = [
     Evict::TRANSFER,
     Evict::COPY,
     Evict::SPLIT,
     Evict::COPY.union(Evict::SPLIT),
     Evict::TRANSFER.union(Evict::COPY),
-    Evict::LADDER,
+    Evict::ANY,
 ];
 
 /// Plain RAM, where blocks come from.
-pub type Near = Ram<Spin, PAGE>;
+pub type Near = Ram<SpinRawMutex, PAGE>;
 /// The store: other RAM.
-pub type Far = RamRegion<Spin, PAGE, 16>;
+pub type Far = RamRegion<SpinRawMutex, PAGE, 16>;
 
 /// An order.
 ///
@@ -53,4 +58,18 @@ pub fn order(n: u8) -> Order {
 /// So many pages.
 pub fn pages(n: usize) -> Pages {
     Pages::new(n)
+}
+
+/// Pages whose frames are in the source again after a reclaim.
+pub fn freed(report: &Report) -> Pages {
+    report.evicted.freed() + report.settled.freed
+}
+
+/// Where a device finds byte `at` of a buffer.
+pub fn dma_address<H: Home, T: Slots<Platform = H::Platform>, A: Access>(
+    guard: &Guard<'_, H, T, A>,
+    at: usize,
+) -> Option<DmaAddr> {
+    let segment = guard.segments().find(|s| (s.at..s.at + s.bytes).contains(&at))?;
+    DmaAddr::new(segment.address.get() + (at - segment.at) as u64)
 }

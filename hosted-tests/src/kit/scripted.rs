@@ -1,6 +1,6 @@
 //! A store that answers as a test tells it.
 
-use forebay::*;
+use super::*;
 use std::sync::Mutex;
 
 /// What a [`Scripted`] store answers instead of asking the real one.
@@ -22,9 +22,9 @@ pub struct Script {
     pub short: bool,
     /// Taking back brings half of the block only; the other half waits in [`Scripted::stolen`].
     pub steals: bool,
-    /// What it says that it can't.
+    /// Capabilities that it denies.
     pub without: Capabilities,
-    /// What it says that it can.
+    /// Capabilities that it claims.
     pub with: Capabilities,
 }
 
@@ -92,13 +92,19 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Scripted<S, B> {
     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
         self.inner.discard(handle)
     }
-    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
+    fn save(
+        &self,
+        block: &B,
+        order: Order,
+        payer: Option<Charge>,
+        cx: Context,
+    ) -> Result<Handle, StoreError> {
         let s = self.script();
         match s.save {
             Some(why) => Err(why),
             None if order > s.largest => Err(StoreError::TooLarge),
-            None if s.short => self.inner.save(block, order.lower().unwrap_or(order), cx),
-            None => self.inner.save(block, order, cx),
+            None if s.short => self.inner.save(block, order.lower().unwrap_or(order), payer, cx),
+            None => self.inner.save(block, order, payer, cx),
         }
     }
     fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
@@ -107,16 +113,16 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Scripted<S, B> {
             None => self.inner.load(handle, block, at, cx),
         }
     }
-    fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
+    fn transfer(&self, block: B, payer: Option<Charge>) -> Result<Handle, Refused<B, StoreError>> {
         match self.script().transfer {
-            Some(why) => Err(Refused::new(block, why)),
-            None => self.inner.transfer(block),
+            Some(why) => Err(Refused { item: block, why }),
+            None => self.inner.transfer(block, payer),
         }
     }
     fn take_back(&self, handle: Handle, cx: Context) -> Result<B, Refused<Handle, StoreError>> {
         let s = self.script();
         if let Some(why) = s.take_back {
-            return Err(Refused::new(handle, why));
+            return Err(Refused { item: handle, why });
         }
         let block = self.inner.take_back(handle, cx)?;
         if !s.steals {
@@ -128,11 +134,11 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Scripted<S, B> {
     }
     fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
         match self.script().split {
-            Some(why) => Err(Refused::new(handle, why)),
+            Some(why) => Err(Refused { item: handle, why }),
             None => self.inner.split(handle),
         }
     }
-    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
-        self.inner.settle(budget, cx, home)
+    fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(B)) -> Settled {
+        self.inner.settle(budget, cx, owner)
     }
 }

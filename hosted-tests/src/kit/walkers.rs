@@ -1,17 +1,13 @@
-//! What tests of the reclaimer share: who is looked at, how often a lock is taken, a machine with two zones, a store that
-//! settles as a test says.
+//! What tests of the reclaimer share: tiles, how often a lock is taken, a machine with two zones, a store that settles as a
+//! test says.
 
 use super::*;
 use crate::memory;
-use forebay::*;
 use forebay_backends::RamBlock;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 
 /// Tiles of one block, each filled by its number; so lately used.
-pub fn tiles<'h, const N: usize, P: Platform, S: BackingStore<P::Block>>(
-    home: &'h Forebay<P, S>,
-    order: Order,
-) -> [Buffer<'h, P, S>; N] {
+pub fn tiles<const N: usize, H: Home + Copy>(home: H, order: Order) -> [Buffer<H>; N] {
     let tiles = std::array::from_fn(|i| Buffer::new(home, order).with_id(BufferId(i)));
     for (i, tile) in tiles.iter().enumerate() {
         fill(tile, i as u8);
@@ -21,53 +17,15 @@ pub fn tiles<'h, const N: usize, P: Platform, S: BackingStore<P::Block>>(
 
 /// They have what [`tiles`] gave them.
 #[track_caller]
-pub fn check_all<P: Platform, S: BackingStore<P::Block>>(tiles: &[Buffer<'_, P, S>]) {
+pub fn check_all<H: Home>(tiles: &[Buffer<H>]) {
     for (i, tile) in tiles.iter().enumerate() {
         check(tile, i as u8);
     }
 }
 
-/// Hands each step on to a buffer, and keeps who was asked in which pass: `'P'`urge, `'C'`lean or `'E'`vict.
-#[derive(Debug)]
-pub struct Looked<'l, E> {
-    /// The buffer.
-    pub buffer: E,
-    /// Which it is, in the log.
-    pub number: usize,
-    /// Who was asked, and in which pass.
-    pub log: &'l RefCell<Vec<(char, usize)>>,
-}
-
-impl<E: Evictable> Evictable for Looked<'_, E> {
-    fn evict_if_idle(&self, step: Step) -> Evicted {
-        self.log.borrow_mut().push((pass_of(&step), self.number));
-        self.buffer.evict_if_idle(step)
-    }
-}
-
-/// Which pass a step is of, as it says itself.
-fn pass_of(step: &Step) -> char {
-    let text = format!("{step:?}");
-    let at = text.find("pass: ").expect("a step has a pass") + 6;
-    text[at..].chars().next().expect("it has a name")
-}
-
-/// Something that never gives anything.
-#[derive(Debug)]
-pub struct Stone;
-
-impl Evictable for Stone {
-    fn evict_if_idle(&self, _: Step) -> Evicted {
-        Evicted::default()
-    }
-}
-
-/// All of them, in order, each looked at through [`Looked`].
-pub fn looked<'l, 'b, E: Evictable>(
-    buffers: &'b [E],
-    log: &'l RefCell<Vec<(char, usize)>>,
-) -> Vec<Looked<'l, &'b E>> {
-    buffers.iter().enumerate().map(|(number, buffer)| Looked { buffer, number, log }).collect()
+/// A buffer that never gives anything: it is empty.
+pub fn stone<H: Home>(home: H) -> Buffer<H> {
+    Buffer::new(home, Order::PAGE)
 }
 
 thread_local! {
@@ -77,14 +35,14 @@ thread_local! {
 
 /// A lock that counts in [`TAKEN`].
 #[derive(Debug)]
-pub struct Loud(Spin);
+pub struct Loud(SpinRawMutex);
 
 // SAFETY: it is the other lock, and a number of this thread's.
-unsafe impl RawLock for Loud {
-    const INIT: Self = Loud(Spin::INIT);
-    fn with<R>(&self, f: impl FnOnce() -> R) -> R {
+unsafe impl RawMutex for Loud {
+    const INIT: Self = Loud(SpinRawMutex::INIT);
+    fn lock<R>(&self, f: impl FnOnce() -> R) -> R {
         TAKEN.set(TAKEN.get() + 1);
-        self.0.with(f)
+        self.0.lock(f)
     }
 }
 
@@ -99,15 +57,14 @@ pub fn sections<R>(f: impl FnOnce() -> R) -> (R, usize) {
 #[derive(Debug)]
 pub struct LoudRam<'n>(pub &'n Near);
 
-impl Platform for LoudRam<'_> {
+impl FrameSource for LoudRam<'_> {
     type Block = RamBlock<PAGE>;
-    type Lock = Loud;
-    type Mode = ();
-    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
-        self.0.allocate(order, cx)
+    type RawMutex = Loud;
+    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
+        self.0.allocate(request, cx)
     }
-    fn release(&self, block: RamBlock<PAGE>) {
-        self.0.release(block);
+    fn free(&self, block: RamBlock<PAGE>) {
+        self.0.free(block);
     }
     fn join(
         &self,
@@ -119,9 +76,9 @@ impl Platform for LoudRam<'_> {
 }
 
 /// The lower of [`TwoZones`].
-pub const LOW: Zone = Zone::new(0).expect("below 16");
+pub const LOW: u8 = 0;
 /// The higher one.
-pub const HIGH: Zone = Zone::new(1).expect("below 16");
+pub const HIGH: u8 = 1;
 
 /// Two zones, the low one first, and blocks of four pages at most.
 #[derive(Debug)]
@@ -144,32 +101,36 @@ impl TwoZones {
         TwoZones { low: source, high: near(high), frames: first..first + low }
     }
 
-    fn of(&self, zone: Zone) -> &Near {
+    fn of(&self, zone: u8) -> &Near {
         if zone == LOW { &self.low } else { &self.high }
     }
 }
 
-impl Platform for TwoZones {
+impl FrameSource for TwoZones {
     type Block = RamBlock<PAGE>;
-    type Lock = Spin;
-    type Mode = ();
+    type RawMutex = SpinRawMutex;
     const ZONES: u8 = 2;
     const MAX_ORDER: Order = Order::new(2).expect("an order");
-    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
-        self.allocate_for(Ask::of(order), cx)
+    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
+        let mut zones = [LOW, HIGH].into_iter().filter(|zone| request.zones.contains(Zones::of(*zone)));
+        zones
+            .find_map(|zone| self.of(zone).allocate(AllocRequest::new(request.order), cx).ok())
+            .ok_or(AllocError::Exhausted)
     }
-    fn allocate_for(&self, ask: Ask, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
-        let mut zones = [LOW, HIGH].into_iter().filter(|zone| ask.zones.contains(*zone));
-        zones.find_map(|zone| self.of(zone).allocate(ask.order, cx).ok()).ok_or(OutOfFrames::Exhausted)
+    fn zone(&self, block: &RamBlock<PAGE>) -> u8 {
+        if self.frames.contains(&block.pfn().0) { LOW } else { HIGH }
     }
-    fn zone(&self, block: &RamBlock<PAGE>) -> Zone {
-        if self.frames.contains(&block.pfn().get()) { LOW } else { HIGH }
+    fn free_pages(&self, zones: Zones) -> Option<Pages> {
+        Some(
+            [LOW, HIGH]
+                .into_iter()
+                .filter(|z| zones.contains(Zones::of(*z)))
+                .map(|z| self.of(z).unused())
+                .sum(),
+        )
     }
-    fn available(&self, zones: Zones) -> Option<Pages> {
-        Some([LOW, HIGH].into_iter().filter(|z| zones.contains(*z)).map(|z| self.of(z).free()).sum())
-    }
-    fn release(&self, block: RamBlock<PAGE>) {
-        self.of(self.zone(&block)).release(block);
+    fn free(&self, block: RamBlock<PAGE>) {
+        self.of(self.zone(&block)).free(block);
     }
     fn join(
         &self,
@@ -200,7 +161,7 @@ pub struct Settles<S> {
     pub inner: S,
     /// What becomes of the next one.
     pub how: Cell<Settling>,
-    /// How many there were since somebody asked.
+    /// How many there were since [`times`](Settles::times) was called.
     pub times: Cell<usize>,
 }
 
@@ -229,8 +190,14 @@ impl<S: BackingStore<RamBlock<PAGE>>> BackingStore<RamBlock<PAGE>> for Settles<S
     fn discard(&self, handle: Handle) -> Result<Option<RamBlock<PAGE>>, Refused<Handle, StoreError>> {
         self.inner.discard(handle)
     }
-    fn save(&self, block: &RamBlock<PAGE>, order: Order, cx: Context) -> Result<Handle, StoreError> {
-        self.inner.save(block, order, cx)
+    fn save(
+        &self,
+        block: &RamBlock<PAGE>,
+        order: Order,
+        payer: Option<Charge>,
+        cx: Context,
+    ) -> Result<Handle, StoreError> {
+        self.inner.save(block, order, payer, cx)
     }
     fn load(
         &self,
@@ -241,8 +208,12 @@ impl<S: BackingStore<RamBlock<PAGE>>> BackingStore<RamBlock<PAGE>> for Settles<S
     ) -> Result<(), StoreError> {
         self.inner.load(handle, block, at, cx)
     }
-    fn transfer(&self, block: RamBlock<PAGE>) -> Result<Handle, Refused<RamBlock<PAGE>, StoreError>> {
-        self.inner.transfer(block)
+    fn transfer(
+        &self,
+        block: RamBlock<PAGE>,
+        payer: Option<Charge>,
+    ) -> Result<Handle, Refused<RamBlock<PAGE>, StoreError>> {
+        self.inner.transfer(block, payer)
     }
     fn take_back(&self, handle: Handle, cx: Context) -> Result<RamBlock<PAGE>, Refused<Handle, StoreError>> {
         self.inner.take_back(handle, cx)
@@ -250,12 +221,12 @@ impl<S: BackingStore<RamBlock<PAGE>>> BackingStore<RamBlock<PAGE>> for Settles<S
     fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
         self.inner.split(handle)
     }
-    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(RamBlock<PAGE>)) -> Settled {
+    fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(RamBlock<PAGE>)) -> Settled {
         self.times.set(self.times.get() + 1);
         assert!(self.times.get() <= 100, "it settles for ever");
         let how = self.how.get();
         let honest = how == Settling::Honest;
-        let mut settled = self.inner.settle(if honest { budget } else { NONE }, cx, home);
+        let mut settled = self.inner.settle(if honest { budget } else { NONE }, cx, owner);
         if !honest {
             settled.error = (how != Settling::Lies).then_some(StoreError::Io);
             let writes = how != Settling::Fails && cx.contains(Context::MAY_BLOCK);

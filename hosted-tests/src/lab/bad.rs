@@ -1,8 +1,9 @@
 //! Stores that do wrong on purpose, so that a test can see the lab notice. The command line can't choose one.
 
 use forebay::{
-    BackingStore, Capabilities, Context, Handle, Order, OwnedBlock, Pages, Refused, Settled, Space,
-    StoreError, StoreIds,
+    BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError,
+    frame::Charge,
+    port::{Capabilities, Settled, Space, StoreIds},
 };
 use std::cell::{Cell, RefCell};
 
@@ -28,7 +29,7 @@ pub enum Sabotage {
 type Key = (u8, u8, usize);
 
 fn key(handle: &Handle) -> Key {
-    (handle.store().get(), handle.order().get(), handle.value())
+    (handle.store().into(), handle.order().get(), handle.value())
 }
 
 /// A store with one fault, or none.
@@ -78,16 +79,13 @@ impl<S> Bad<S> {
 
 fn flip(block: &mut impl OwnedBlock, at: usize) {
     let mut byte = [0];
-    block.copy_out(at, &mut byte);
-    block.copy_in(at, &[!byte[0]]);
+    block.read_at(at, &mut byte);
+    block.write_at(at, &[!byte[0]]);
 }
 
 impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Bad<S> {
     fn ids(&self) -> StoreIds {
         self.inner.ids()
-    }
-    fn owns(&self, handle: &Handle) -> bool {
-        self.inner.owns(handle)
     }
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
@@ -99,8 +97,14 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Bad<S> {
         self.inner.room_of(handle)
     }
 
-    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
-        self.inner.save(block, order, cx).map(|handle| self.accept(handle))
+    fn save(
+        &self,
+        block: &B,
+        order: Order,
+        payer: Option<Charge>,
+        cx: Context,
+    ) -> Result<Handle, StoreError> {
+        self.inner.save(block, order, payer, cx).map(|handle| self.accept(handle))
     }
 
     fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
@@ -114,13 +118,13 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Bad<S> {
         Ok(())
     }
 
-    fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
-        self.inner.transfer(block).map(|handle| self.accept(handle))
+    fn transfer(&self, block: B, payer: Option<Charge>) -> Result<Handle, Refused<B, StoreError>> {
+        self.inner.transfer(block, payer).map(|handle| self.accept(handle))
     }
 
     fn take_back(&self, handle: Handle, cx: Context) -> Result<B, Refused<Handle, StoreError>> {
         if self.is_lost(&handle) {
-            return Err(Refused::new(handle, StoreError::NotStored));
+            return Err(Refused { item: handle, why: StoreError::NotStored });
         }
         let flipped = self.is_flipped(&handle);
         let mut block = self.inner.take_back(handle, cx)?;
@@ -147,15 +151,15 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Bad<S> {
 
     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
         if self.is_lost(&handle) {
-            return Ok(None); // nobody tells the inner store
+            return Ok(None); // the inner store is not told
         }
         if self.is_victim(&handle) {
-            self.victims.take(); // nobody saw it: the next one that is accepted
+            self.victims.take(); // it was not seen: the next one that is accepted
         }
         self.inner.discard(handle)
     }
 
-    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
-        self.inner.settle(budget, cx, home)
+    fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(B)) -> Settled {
+        self.inner.settle(budget, cx, owner)
     }
 }

@@ -134,7 +134,7 @@ fn refuse(why: &dyn Error) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Whoever names a directory at once may mean a round trip.
+/// A name that is no subcommand may be a directory for a round trip.
 fn advise(mut error: clap::Error) -> clap::Error {
     if let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand)
         && Cli::command().find_subcommand(name).is_none()
@@ -210,7 +210,7 @@ fn print(figures: &dyn Figures, form: Form) -> io::Result<()> {
     out.flush()
 }
 
-/// What is not a figure goes to standard error. Should nobody read that, there is nobody to tell.
+/// What is not a figure goes to standard error. If that is closed, the text is lost.
 fn say(text: &str) {
     let _ = writeln!(io::stderr(), "lab: {text}");
 }

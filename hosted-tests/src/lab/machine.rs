@@ -2,13 +2,14 @@
 
 use super::bad::{Bad, Sabotage};
 use super::options::EvictKind;
-use super::parts::{Adopted, Parts};
+use super::parts::{Parts, Transferred};
 use super::text::count;
 use crate::world::Counts;
 use crate::{Contents, Watched, World};
 use forebay::{
-    BackingStore, Buffer, Context, Evict, Evicted, Forebay, OutOfFrames, Pages, PinError, Place, Settled,
-    Slot, Stats, StayReason, StoreError, TakeError,
+    AccessError, AllocError, BackingStore, Buffer, Context, Evict, Forebay, Order, Pages, Slot, StoreError,
+    port::{AllPorts, Settled},
+    stats::{Evicted, RefusalReason, Stats},
 };
 use std::cell::Cell;
 use std::fmt;
@@ -16,15 +17,15 @@ use std::fmt;
 /// Pieces of a block that are written out before one is given up as stuck.
 const STEPS: usize = 64;
 
-type Source<'w, T> = Watched<'w, &'w <T as Parts>::Source>;
+type Source<'w, T> = AllPorts<Watched<'w, &'w <T as Parts>::Source>>;
 type Store<'w, T> = Watched<'w, Bad<<T as Parts>::Store<'w>>>;
 
 /// A slot of a chunk.
 pub type ChunkSlot<'w, T> = Slot<Source<'w, T>>;
 /// The buffer for a piece of a file.
-pub type Chunk<'h, 'w, T> = Buffer<'h, Source<'w, T>, Store<'w, T>, &'h mut [ChunkSlot<'w, T>]>;
-/// A forebay whose size is known, as it is made.
-pub type Joined<'w, T> = Forebay<Source<'w, T>, Store<'w, T>, [Place<Source<'w, T>>; 0]>;
+pub type Chunk<'h, 'w, T> = Buffer<&'h Joined<'w, T>, &'h mut [ChunkSlot<'w, T>]>;
+/// The two joined.
+pub type Joined<'w, T> = Forebay<Source<'w, T>, Store<'w, T>>;
 
 /// A source, a store, and the oracle; nothing in front of them yet.
 #[derive(Debug)]
@@ -44,10 +45,10 @@ impl<T: Parts> Rig<T> {
         &self.parts
     }
 
-    /// The two joined. No shelves: a page that comes home is in the source at once, where it is counted.
+    /// The two joined. No free lists: a page that is returned is in the source at once, where it is counted.
     pub fn join(&self, sabotage: Sabotage) -> Joined<'_, T> {
         let store = Watched::new(Bad::new(self.parts.store(), sabotage), &self.world);
-        Forebay::new(Watched::new(self.parts.source(), &self.world), store, 0)
+        Forebay::new(Watched::platform(self.parts.source(), &self.world), store)
     }
 }
 
@@ -60,11 +61,11 @@ pub enum RoomError {
         region: Pages,
     },
     /// Nothing leaves, for this reason if one is known.
-    Stuck(Option<StayReason>),
+    Stuck(Option<RefusalReason>),
     /// The buffers have room in their budget, but the system has no memory for that much in all.
     NoMemory,
     /// What had to leave did, and the source still has none, for this reason.
-    Source(OutOfFrames),
+    Source(AllocError),
 }
 
 impl fmt::Display for RoomError {
@@ -100,7 +101,7 @@ pub enum OpenError {
     /// There is no memory for it.
     Room(RoomError),
     /// The store does not give it back.
-    Contents(PinError),
+    Contents(AccessError),
 }
 
 /// What the pool and the store went through.
@@ -110,8 +111,8 @@ pub struct Figures {
     pub stats: Stats,
     /// The oracle's.
     pub counts: Counts,
-    /// Adopted, and still as it was handed over.
-    pub adopted: Pages,
+    /// Transferred, and still in the blocks that the store received.
+    pub transferred: Pages,
     /// Under handles, by the oracle's count.
     pub stored: Pages,
     /// The store, settled without writing anything out.
@@ -127,7 +128,7 @@ pub struct Figures {
 /// A forebay in use.
 pub struct Machine<'h, 'w, T: Parts> {
     rig: &'w Rig<T>,
-    home: &'h Forebay<Source<'w, T>, Store<'w, T>>,
+    home: &'h Joined<'w, T>,
     how: Evict,
     /// How much is evicted at once, at least.
     ahead: Pages,
@@ -144,7 +145,7 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
         Machine {
             rig,
             home,
-            how: evict.rungs(),
+            how: evict.methods(),
             ahead: Pages::new(frames.get() / 8),
             most: frames - Pages::new(frames.get() / 4),
             peak_extra: Cell::new(Pages::ZERO),
@@ -164,7 +165,7 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
 
     /// A buffer of one page for each slot.
     pub fn chunk(&self, slots: &'h mut [ChunkSlot<'w, T>]) -> Chunk<'h, 'w, T> {
-        Buffer::over(slots, self.home)
+        Buffer::with_slots(self.home, slots, Order::PAGE)
     }
 
     /// A guard of buffer number `which`, for which room is made by evicting others: `first` so much, and whenever
@@ -180,7 +181,7 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
         all: &'c [Chunk<'h, 'w, T>],
         which: usize,
         first: Pages,
-        guard: impl Fn(&'c Chunk<'h, 'w, T>) -> Result<G, PinError>,
+        guard: impl Fn(&'c Chunk<'h, 'w, T>) -> Result<G, AccessError>,
     ) -> Result<G, OpenError> {
         const TRIES: usize = 16;
         let one = &all[which];
@@ -188,10 +189,10 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
         let mut why = RoomError::Stuck(None);
         for attempt in 1..=TRIES {
             match guard(one) {
-                Err(PinError::Take(TakeError::OutOfFrames(
-                    out @ (OutOfFrames::Failed | OutOfFrames::Unavailable),
-                ))) => return Err(OpenError::Room(RoomError::Source(out))), // making room does not help
-                Err(PinError::Take(TakeError::OutOfFrames(out))) => why = self.refusal(out),
+                Err(AccessError::Alloc(out @ (AllocError::Failed | AllocError::Unavailable))) => {
+                    return Err(OpenError::Room(RoomError::Source(out))); // making room does not help
+                }
+                Err(AccessError::Alloc(out)) => why = self.refusal(out),
                 Err(e) => return Err(OpenError::Contents(e)),
                 Ok(guard) => return Ok(guard),
             }
@@ -205,22 +206,22 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
     }
 
     /// What it means if the source still refuses after room was made.
-    fn refusal(&self, why: OutOfFrames) -> RoomError {
-        match (why, T::ADOPTED) {
-            (OutOfFrames::Exhausted, Adopted::OutsideBudget) => {
+    fn refusal(&self, why: AllocError) -> RoomError {
+        match (why, T::TRANSFERRED) {
+            (AllocError::Exhausted, Transferred::OutsideBudget) => {
                 RoomError::Full { region: self.parts().room() } // what is stored has all of it
             }
-            (OutOfFrames::NoHeadroom, _) => RoomError::NoMemory, // beyond the budget, which is kept
+            (AllocError::NoHeadroom, _) => RoomError::NoMemory, // beyond the budget, which is kept
             (why, _) => RoomError::Source(why),
         }
     }
 
     /// Frees memory until the buffers may have `need` more. Evicting comes in batches, which costs nothing where
-    /// blocks are handed over; writing out, where that is what frees them, only as far as it must.
+    /// blocks are transferred; writing out, where that is what frees them, only as far as it must.
     fn make_room(&self, all: &[Chunk<'h, 'w, T>], need: Pages) -> Result<(), RoomError> {
         let parts = self.parts();
         loop {
-            let missing = need - parts.free();
+            let missing = need - parts.unused();
             if missing == Pages::ZERO {
                 return Ok(());
             }
@@ -229,7 +230,7 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
                 let evicted = self.reclaim(all, missing.max(self.ahead));
                 (progress, why) = (evicted.moved(), evicted.why);
             }
-            let missing = need - parts.free();
+            let missing = need - parts.unused();
             if missing == Pages::ZERO {
                 return Ok(());
             }
@@ -238,8 +239,8 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
             }
             if progress == Pages::ZERO {
                 return Err(match why {
-                    Some(StayReason::Store(StoreError::Full)) => RoomError::Full { region: parts.room() },
-                    Some(StayReason::Store(StoreError::NoHeadroom)) => RoomError::NoMemory,
+                    Some(RefusalReason::Store(StoreError::Full)) => RoomError::Full { region: parts.room() },
+                    Some(RefusalReason::Store(StoreError::NoHeadroom)) => RoomError::NoMemory,
                     why => RoomError::Stuck(why),
                 });
             }
@@ -248,18 +249,18 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
 
     /// What is in the budget still, and would leave it by being written out.
     fn can_be_written_out(&self) -> Pages {
-        match T::ADOPTED {
-            Adopted::InBudget => self.parts().adopted(),
-            Adopted::OutsideBudget => Pages::ZERO,
+        match T::TRANSFERRED {
+            Transferred::InBudget => self.parts().transferred(),
+            Transferred::OutsideBudget => Pages::ZERO,
         }
     }
 
     /// Evicts and, as every reclaim ends with that, settles once; writes nothing out.
     fn reclaim(&self, all: &[Chunk<'h, 'w, T>], want: Pages) -> Evicted {
-        // Each block that is handed over takes an entry of the store's table, and has a page at least: asking for
-        // no more pages than there are entries is never refused for want of one.
+        // Each transferred block takes an entry of the store's table, and has a page at least: asking for no more
+        // pages than there are entries is never refused for want of one.
         let want = match self.how.contains(Evict::TRANSFER) {
-            true => want.min(Pages::new(self.home.store().space().adoptions)),
+            true => want.min(Pages::new(self.home.store().space().transfers)),
             false => want,
         };
         self.rig.world.begin_shrink();
@@ -268,7 +269,7 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
         evicted
     }
 
-    /// Writes out about `want` pages of what was adopted; returns how many frames that freed. It may end inside a
+    /// Writes out about `want` pages of what was transferred; returns how many frames that freed. It may end inside a
     /// block, so it goes on until one is done.
     fn write_out(&self, want: Pages) -> Pages {
         self.rig.world.begin_shrink();
@@ -292,12 +293,12 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
         Figures {
             stats: self.home.stats(),
             counts: world.counts(),
-            adopted: self.parts().adopted(),
+            transferred: self.parts().transferred(),
             stored: world.stored(),
             settled,
-            peak_used: match T::ADOPTED {
-                Adopted::InBudget => world.peak_frames(),
-                Adopted::OutsideBudget => world.peak_pool(),
+            peak_used: match T::TRANSFERRED {
+                Transferred::InBudget => world.peak_frames(),
+                Transferred::OutsideBudget => world.peak_pool(),
             },
             peak_extra: self.peak_extra.get(),
             peak_write_out: self.peak_write_out.get(),
@@ -317,7 +318,7 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
         self.rig.world.validate();
     }
 
-    /// Once all buffers are dropped: frames that are not home, and pages that are still stored or whose room is
+    /// Once all buffers are dropped: frames that are not in the source, and pages that are still stored or whose room is
     /// still taken.
     pub fn leaked(&self) -> Pages {
         let (own, seen) = self.missing();

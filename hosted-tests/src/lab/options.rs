@@ -14,12 +14,12 @@ pub const PAGE: usize = 4096;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StoreKind {
-    /// Linux shmem, which the system can swap out. Blocks that are handed over stay where they are: the buffers'
+    /// Linux shmem, which the system can swap out. Blocks that are transferred stay where they are: the buffers'
     /// memory is the same shmem, and only the owner changes. What is copied comes from plain RAM.
     #[cfg(target_os = "linux")]
     #[default]
     Shmem,
-    /// A swap region in RAM, as large as the files and half as much again. Blocks that are handed over are written
+    /// A swap region in RAM, as large as the files and half as much again. Blocks that are transferred are written
     /// out to it later.
     #[cfg_attr(not(target_os = "linux"), default)]
     Ram,
@@ -41,13 +41,13 @@ pub enum EvictKind {
     Transfer,
     /// Each block is copied whole, or in halves where the whole does not fit.
     Copy,
-    /// Each block is split, and copied page by page, each page going home at once.
+    /// Each block is split, and copied page by page, each page returned at once.
     Split,
 }
 
 impl EvictKind {
-    /// The rungs of the ladder that are permitted.
-    pub fn rungs(self) -> Evict {
+    /// The eviction methods that are permitted.
+    pub fn methods(self) -> Evict {
         match self {
             EvictKind::Transfer => Evict::TRANSFER,
             EvictKind::Copy => Evict::COPY | Evict::SPLIT,
@@ -63,7 +63,7 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t)]
     pub store: StoreKind,
 
-    /// How contents leave: hand the block over, copy it whole, or split it and copy page by page
+    /// How contents leave: transfer the block, copy it whole, or split it and copy page by page
     #[arg(long, value_enum, default_value_t)]
     pub evict: EvictKind,
 

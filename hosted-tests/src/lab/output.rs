@@ -92,7 +92,7 @@ impl Output {
     /// Takes the directories away again, as nothing was put into them.
     pub fn abandon(self, directories: &[PathBuf]) {
         for dir in directories.iter().rev() {
-            let _ = fs::remove_dir(self.root.join(dir)); // what somebody else put there stays
+            let _ = fs::remove_dir(self.root.join(dir)); // what another program put there stays
         }
         let _ = fs::remove_dir(self.root);
     }

@@ -13,7 +13,7 @@ use super::policy::{Outcome, Policy, simulate};
 use super::shape::{MachineError, Shape};
 use super::trace::{Access, Touch, Trace};
 use clap::Args;
-use forebay::{Buffer, Pages, PinError, Slot};
+use forebay::{AccessError, Buffer, Pages, Slot};
 use serde::Serialize;
 use std::fmt;
 use std::time::Instant;
@@ -25,7 +25,7 @@ pub struct ReplayOptions {
     #[arg(long, value_enum, default_value_t = StoreKind::Ram)]
     pub store: StoreKind,
 
-    /// How contents leave: hand the block over, copy it whole, or split it and copy page by page
+    /// How contents leave: transfer the block, copy it whole, or split it and copy page by page
     #[arg(long, value_enum, default_value_t = EvictKind::Copy)]
     pub evict: EvictKind,
 
@@ -91,7 +91,7 @@ pub struct ReplayReport {
     pub lru: Outcome,
     /// What is possible at all with the same memory.
     pub ideal: Outcome,
-    /// Pages whose blocks were handed over.
+    /// Pages whose blocks were transferred.
     pub transferred_pages: usize,
     /// Pages that were copied into the store by evicting them.
     pub copied_pages: usize,
@@ -103,7 +103,7 @@ pub struct ReplayReport {
     pub mismatches: usize,
     /// The first of them.
     pub first_mismatch: Option<String>,
-    /// Frames that never came home, and pages of the store that stayed taken.
+    /// Frames that were never returned, and pages of the store that stayed taken.
     pub leaked_pages: usize,
     /// Counts that contradict each other.
     pub disagreements: Vec<String>,
@@ -157,7 +157,7 @@ impl ReplayReport {
         let Figures { stats, counts, .. } = figures;
         self.forebay.evictions = stats.evicted.moved().get();
         self.forebay.clean_evictions = stats.evicted.clean.get();
-        self.transferred_pages = stats.evicted.handed_over.get();
+        self.transferred_pages = stats.evicted.transferred.get();
         self.copied_pages = stats.evicted.copied.get();
         self.written_out_pages = counts.written_out;
         self.taken_back_pages = stats.restored.taken_back.get();
@@ -166,7 +166,7 @@ impl ReplayReport {
         }
         let misses = self.forebay.cold_misses + self.forebay.other_misses;
         for (what, own, seen) in [
-            ("handed over", self.transferred_pages, counts.transferred),
+            ("transferred", self.transferred_pages, counts.transferred),
             ("copied", self.copied_pages, counts.saved),
             ("taken back", self.taken_back_pages, counts.taken_back),
             ("loaded", stats.restored.loaded.get(), counts.loaded),
@@ -184,8 +184,8 @@ impl ReplayReport {
 enum ReplayError {
     /// There was no room for a page.
     Room(RoomError),
-    /// A page that nobody had touched can't be had.
-    New(PinError),
+    /// A page that was not touched before can't be had.
+    New(AccessError),
 }
 
 impl fmt::Display for ReplayError {
@@ -319,15 +319,15 @@ impl<'h, 'w, T: Parts> Run<'_, 'h, 'w, T> {
         contents(access.page, version, expected);
         let same = if version == 0 || access.touch == Touch::Write {
             self.machine.open(&self.buffers, page, Pages::ZERO, Buffer::write).map(|mut guard| {
-                let same = guard.copy_out(0, found) == PAGE && found == expected;
+                let same = guard.read_at(0, found) == PAGE && found == expected;
                 self.versions[page] += 1;
                 contents(access.page, version + 1, expected);
-                guard.copy_in(0, expected) == PAGE && same
+                guard.write_at(0, expected) == PAGE && same
             })
         } else {
             self.machine
                 .open(&self.buffers, page, Pages::ZERO, Buffer::read)
-                .map(|guard| guard.copy_out(0, found) == PAGE && found == expected)
+                .map(|guard| guard.read_at(0, found) == PAGE && found == expected)
         };
         match same {
             Ok(true) => {}
@@ -366,7 +366,7 @@ fn contents(page: u32, version: u32, to: &mut [u8]) {
 mod tests {
     use super::*;
 
-    /// Rule: no two pages, and no two versions of one, have the same bytes; what nobody touched is zeros.
+    /// Rule: no two pages, and no two versions of one, have the same bytes; what was never touched is zeros.
     #[test]
     fn bytes() {
         let of = |page, version| {

@@ -80,7 +80,7 @@ impl ReplayReport {
         ]
         .map(|pages| count(pages, "page"));
         format!(
-            "What left forebay's buffers: {transferred} handed over ({taken_back} came back as the same blocks, \
+            "What left forebay's buffers: {transferred} transferred ({taken_back} came back as the same blocks, \
              {written_out} written out), {copied} copied, {clean} clean.\n"
         )
     }

@@ -15,28 +15,28 @@ pub struct Report {
     pub files: usize,
     /// Bytes that were loaded.
     pub bytes: u64,
-    /// Files that somebody else changed, replaced or removed meanwhile.
+    /// Files that another program changed, replaced or removed meanwhile.
     pub changed: usize,
-    /// Pages that left the buffers: handed over, copied or clean.
+    /// Pages that left the buffers: transferred, copied or clean.
     pub evicted_pages: usize,
     /// Of those, while loading.
     pub evicted_loading_pages: usize,
     /// Of those, while reading back.
     pub evicted_reading_pages: usize,
-    /// Pages whose blocks were handed over, by forebay's count.
+    /// Pages whose blocks were transferred, by forebay's count.
     pub transferred_pages: usize,
-    /// Pages whose blocks the store adopted, by the oracle's count.
+    /// The same, by the oracle's count.
     pub adopted_pages: usize,
     /// Pages that were copied into the store by evicting them.
     pub copied_pages: usize,
     /// Pages that were evicted without copying, as the store still had a copy.
     pub clean_pages: usize,
-    /// Pages that the store copied into its own memory after adopting them. None with shmem: nothing moves.
+    /// Pages that the store copied into its own memory after it took their blocks. None with shmem: nothing moves.
     pub written_out_pages: usize,
     /// Times that a block was cut in two.
     pub split_blocks: usize,
-    /// Pages whose frames came home by evicting or writing out. What is handed over to shmem is not counted: it
-    /// leaves the budget at once, by changing its owner, and its frames come home when it is dropped.
+    /// Pages whose frames were returned to the source by evicting or writing out. What is transferred to shmem is not
+    /// counted: it leaves the budget at once, by changing its owner, and its frames are returned when it is dropped.
     pub freed_pages: usize,
     /// Pages that the store had accepted, and neither written out nor made reclaimable, when all was read. With
     /// shmem: those that share a chunk with what is in a buffer, so that it can't be unmapped.
@@ -56,7 +56,7 @@ pub struct Report {
     pub taken_back_pages: usize,
     /// Files of which a byte came back different, or not at all.
     pub mismatches: usize,
-    /// The most pages of the budget that were in use: by pool and buffers, and with `ram` by what was adopted.
+    /// The most pages of the budget that were in use: by pool and buffers, and with `ram` by transferred blocks.
     pub peak_pool_pages: usize,
     /// The most pages that pool, buffers and store together held beyond the start of a shrink call.
     pub peak_extra_pages: usize,
@@ -67,11 +67,11 @@ pub struct Report {
     /// Bytes that were asked for them, if any were. What is left over beyond the last page is not used.
     pub budget_asked: Option<u64>,
     /// Pages that the store has room for: those of the swap region; with shmem the addresses of the arena, most of
-    /// which never get memory, and of which the buffers' own memory is a part where blocks are handed over.
+    /// which never get memory, and of which the buffers' own memory is a part where blocks are transferred.
     pub region_pages: usize,
     /// Pages that the files took.
     pub data_pages: usize,
-    /// Frames that never came home, and pages of the store that stayed taken.
+    /// Frames that were never returned, and pages of the store that stayed taken.
     pub leaked_pages: usize,
     /// From the first file opened to the last byte compared.
     pub seconds: f64,
@@ -117,7 +117,7 @@ impl Report {
         self.evicted_pages = stats.evicted.moved().get();
         self.evicted_loading_pages = loading;
         self.evicted_reading_pages = self.evicted_pages - loading;
-        self.transferred_pages = stats.evicted.handed_over.get();
+        self.transferred_pages = stats.evicted.transferred.get();
         self.adopted_pages = counts.transferred;
         self.copied_pages = stats.evicted.copied.get();
         self.clean_pages = stats.evicted.clean.get();
@@ -139,18 +139,18 @@ impl Report {
     /// Notes which counts of forebay the oracle contradicts. Some can be compared only if `nothing_odd`: no file
     /// was dropped half way, and no restore failed.
     pub(crate) fn compare(&mut self, figures: &Figures, nothing_odd: Oddness) {
-        let Figures { stats, counts, adopted, stored, settled, .. } = figures;
+        let Figures { stats, counts, transferred, stored, settled, .. } = figures;
         let transfers = self.evict == EvictKind::Transfer;
-        let plain = nothing_odd == Oddness::None && counts.uncovered == 0;
+        let plain = nothing_odd == Oddness::None && counts.discarded == 0;
         let all = [
-            (true, "handed over", stats.evicted.handed_over.get(), counts.transferred),
+            (true, "transferred", stats.evicted.transferred.get(), counts.transferred),
             (true, "copied", stats.evicted.copied.get(), counts.saved),
             (true, "taken back", stats.restored.taken_back.get(), counts.taken_back),
             (true, "written out", stats.settled.get(), counts.written_out),
-            (true, "stranded", stats.stranded.get(), 0),
+            (true, "leaked", stats.leaked.get(), 0),
             (transfers, "refused", stats.evicted.refused.get(), counts.refused),
             (plain, "loaded", stats.restored.loaded.get(), counts.loaded),
-            (plain, "freed", (stats.evicted.freed() + stats.settled).get(), counts.released),
+            (plain, "freed", (stats.evicted.freed() + stats.settled).get(), counts.freed),
             (
                 plain && self.store.is_shmem(),
                 "stored, pending or reclaimable,",
@@ -159,9 +159,9 @@ impl Report {
             ),
             (
                 plain,
-                "handed over, as the sum of what became of it,",
-                stats.evicted.handed_over.get(),
-                counts.written_out + counts.taken_back + adopted.get(),
+                "transferred, as the sum of what became of it,",
+                stats.evicted.transferred.get(),
+                counts.written_out + counts.taken_back + transferred.get(),
             ),
         ];
         if self.peak_pool_pages > self.budget_pages {

@@ -124,7 +124,7 @@ fn over<T: Parts>(
     report.leaked_pages = machine.leaked().get();
     let (own, seen) = machine.missing();
     if own != seen {
-        report.disagreements.push(format!("pages not home: the source misses {own}, the oracle {seen}"));
+        report.disagreements.push(format!("pages not returned: the source misses {own}, the oracle {seen}"));
     }
     report.seconds = started.elapsed().as_secs_f64();
     if report.files == 0 && report.is_good() {

@@ -8,7 +8,7 @@ use super::parts::Parts;
 use super::report::{Oddness, Report};
 use super::system::Usage;
 use super::text::shown;
-use forebay::{Buffer, Context, Pages, PinError, StoreError};
+use forebay::{AccessError, Buffer, Context, Pages, StoreError};
 use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
@@ -25,7 +25,7 @@ pub enum Phase {
     ReadingBack,
 }
 
-/// Somebody who watches, or meddles with the files meanwhile. `()` does neither.
+/// Watches, or meddles with the files meanwhile. `()` does neither.
 pub trait Observer {
     /// A phase begins, over so many bytes. The files are listed by then.
     fn begin(&mut self, phase: Phase, bytes: u64) {
@@ -47,7 +47,7 @@ pub enum RunError {
     /// There was no room for a piece of this file.
     Room(PathBuf, RoomError),
     /// A new buffer could not be written.
-    Write(PathBuf, PinError),
+    Write(PathBuf, AccessError),
     /// A buffer took less than it has room for: an error in forebay.
     Short(PathBuf),
     /// A restored file could not be written.
@@ -76,7 +76,7 @@ impl std::error::Error for RunError {}
 enum NotLoaded {
     /// It can't be read.
     Skipped(io::Error),
-    /// Somebody changed it meanwhile, in this way.
+    /// It changed meanwhile, in this way.
     Changed(&'static str),
     /// Nothing more can be loaded at all.
     Over(RunError),
@@ -231,7 +231,7 @@ impl<T: Parts> Run<'_, '_, '_, T> {
                     return Err(NotLoaded::Over(RunError::Write(found.path.clone(), e)));
                 }
             };
-            if guard.copy_in(0, bytes) < len {
+            if guard.write_at(0, bytes) < len {
                 return Err(NotLoaded::Over(RunError::Short(found.path.clone())));
             }
             drop(guard);
@@ -302,7 +302,7 @@ impl<T: Parts> Run<'_, '_, '_, T> {
                 disk.as_mut().is_some_and(|file| files::read_full(file, other).is_ok_and(|n| n == len));
             self.observer.advance(len as u64);
             let came = match self.machine.open(&self.buffers, buffer, Pages::ZERO, Buffer::read) {
-                Ok(guard) => guard.copy_out(0, bytes),
+                Ok(guard) => guard.read_at(0, bytes),
                 Err(OpenError::Contents(e)) => {
                     wrong.get_or_insert_with(|| format!("did not come back: {e}"));
                     self.odd = Oddness::Some;

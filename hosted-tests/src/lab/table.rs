@@ -49,8 +49,8 @@ impl Report {
     fn files_and_budget(&self) -> Vec<Row> {
         let (bytes, pages) = (human(self.bytes), self.size(self.data_pages));
         let used = match self.store.is_shmem() {
-            false => "the most that buffers, and blocks handed over, took of it",
-            true => "the most that buffers took of it; a block handed over leaves it at once",
+            false => "the most that buffers, and transferred blocks, took of it",
+            true => "the most that buffers took of it; a transferred block leaves it at once",
         };
         vec![
             row("files", group(self.files), format!("loaded into buffers: {bytes}, {pages} in whole pages")),
@@ -58,7 +58,7 @@ impl Report {
             row(
                 "changed",
                 group(self.changed),
-                "changed on disk meanwhile by somebody else: no fault of the buffers",
+                "changed on disk meanwhile by another program: no fault of the buffers",
             ),
             row(
                 "budget",
@@ -81,7 +81,7 @@ impl Report {
                 ),
             ),
             row(
-                "  handed over",
+                "  transferred",
                 self.size(self.transferred_pages),
                 "the store took the blocks themselves: nothing was copied",
             ),
@@ -108,12 +108,12 @@ impl Report {
                 row(
                     "written out",
                     self.size(self.written_out_pages),
-                    "of what was handed over, moved to the store's own memory later",
+                    "of what was transferred, moved to the store's own memory later",
                 ),
                 row(
                     "still pending",
                     self.size(self.pending_pages),
-                    "handed over and not written out when all was read",
+                    "transferred and not written out when all was read",
                 ),
                 row(
                     "freed",
@@ -143,7 +143,7 @@ impl Report {
                 row(
                     "freed",
                     self.size(self.freed_pages),
-                    "sent home after copying; a block handed over just changed its owner",
+                    "returned to the source after copying; a transferred block just changed its owner",
                 ),
             ],
         }
@@ -161,7 +161,11 @@ impl Report {
     fn restored(&self) -> Vec<Row> {
         let rate = human((2.0 * self.bytes as f64 / self.seconds.max(1e-9)) as u64);
         vec![
-            row("restored", self.size(self.restored_pages), "came back into buffers when somebody looked"),
+            row(
+                "restored",
+                self.size(self.restored_pages),
+                "came back into buffers when they were read or written",
+            ),
             row(
                 "  taken back",
                 self.size(self.taken_back_pages),
@@ -175,7 +179,7 @@ impl Report {
             row(
                 "leaked",
                 self.size(self.leaked_pages),
-                "memory that did not come home when all buffers were dropped",
+                "memory that was not returned when all buffers were dropped",
             ),
             row("time", format!("{:.3} s", self.seconds), format!("{rate}/s, once in and once out")),
         ]

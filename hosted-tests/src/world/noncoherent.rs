@@ -3,11 +3,11 @@
 //!
 //! Each cache line has two views: what memory has, and what the CPU's cache has, if it has the line. The bytes of a
 //! [`CachedBlock`] go through the cache, or, in a mode that is not cached, past it. A [`Device`] sees memory only, and only
-//! at addresses that [`NonCoherent`] has mapped; each mapping has addresses that none had before, so a stale one is caught.
+//! at addresses that [`NonCoherent`] has mapped; each mapping has addresses that no other had before, so a stale one is caught.
 //! A [`DmaEngine`] copies for a store, and sees memory only too.
 //!
 //! With a seed there is an [`Adversary`]: before and after whatever happens, lines are fetched, written back and evicted
-//! that nobody asked for, as a CPU is free to do.
+//! unasked, as a CPU is free to do.
 //!
 //! What a store keeps in memory of its own is not simulated: to the CPU and to an engine it looks the same.
 //!

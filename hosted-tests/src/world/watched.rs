@@ -2,13 +2,20 @@
 
 use super::{Contents, Frame, Owner, State, Stored, World, frames, key};
 use forebay::{
-    Ask, BackingStore, BufferId, Busy, Capabilities, Charge, Context, DmaAddr, Handle, Keep, MapRefused,
-    Mode, ModeRefused, Order, OutOfFrames, OverLimit, OwnedBlock, Pages, Pfn, Platform, Refused, Settled,
-    Space, StoreError, StoreIds, Wiped, Zone, Zones,
+    AllocError, AllocRequest, BackingStore, BufferId, Busy, Context, FrameSource, Handle, Order, OwnedBlock,
+    Pages, Pfn, Platform, Refused, StoreError, Zones,
+    frame::{Charge, DmaAddr, Mode, ModeRefused},
+    port::{
+        Accounting, AllPorts, CachingControl, Capabilities, DmaMap, EvictHooks, LinearMap, Settled, Space,
+        StoreIds,
+    },
 };
 use std::ops::Range;
 
 /// A platform or a store, watched.
+///
+/// Around a platform it implements every port but free lists: [`Watched::platform`] makes the platform. A bare `Watched`
+/// around a platform is a source without the other ports.
 #[derive(Clone, Copy, Debug)]
 pub struct Watched<'w, T> {
     inner: T,
@@ -21,12 +28,17 @@ impl<'w, T> Watched<'w, T> {
         Watched { inner, world }
     }
 
+    /// A platform with all ports of `inner` but its free lists.
+    pub const fn platform(inner: T, world: &'w World) -> AllPorts<Self> {
+        AllPorts(Watched::new(inner, world))
+    }
+
     /// What it stands around.
     pub const fn inner(&self) -> &T {
         &self.inner
     }
 
-    /// What is under this handle was there before anybody looked.
+    /// Contents that are in the store from the beginning, under this handle.
     #[track_caller]
     pub fn was_there(&self, handle: &Handle, bytes: &[u8]) {
         let bytes = (self.world.contents == Contents::Compared).then(|| bytes.to_vec());
@@ -34,31 +46,27 @@ impl<'w, T> Watched<'w, T> {
         self.world.lock().put(handle, Stored { order, bytes, block: None, charge: None });
     }
 
-    /// For a write-out that goes past the store trait: the store gave this block up. It goes home next.
+    /// For a write-out that bypasses [`BackingStore::settle`]: the store returned this block. The source gets it next.
     #[track_caller]
-    pub fn gave_home<B: OwnedBlock>(&self, block: &B) {
+    pub fn note_settled<B: OwnedBlock>(&self, block: &B) {
         let mut s = self.world.lock();
-        s.hand(block.pfn(), block.order(), Owner::Store, Owner::Pool);
-        s.counts.written_out += block.pages().get();
+        s.pass(block.pfn(), block.order(), Owner::Store, Owner::Pool);
+        s.counts.written_out += block.order().pages().get();
         s.measure();
     }
 }
 
-impl<P: Platform> Platform for Watched<'_, P> {
+impl<P: Platform> FrameSource for Watched<'_, P> {
     type Block = P::Block;
-    type Lock = P::Lock;
-    type Mode = P::Mode;
-    const MAX_ORDER: Order = P::MAX_ORDER;
+    type RawMutex = P::RawMutex;
+    const MAX_ORDER: Order = P::Source::MAX_ORDER;
+    const ZONES: u8 = P::Source::ZONES;
 
-    fn allocate(&self, order: Order, cx: Context) -> Result<P::Block, OutOfFrames> {
-        self.allocate_for(Ask::of(order), cx)
-    }
-
-    fn allocate_for(&self, ask: Ask, cx: Context) -> Result<P::Block, OutOfFrames> {
-        let order = ask.order;
-        let block = self.inner.allocate_for(ask, cx)?;
+    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<P::Block, AllocError> {
+        let order = request.order;
+        let block = self.inner.source().allocate(request, cx)?;
         assert_eq!(block.order(), order, "asked for {order:?}");
-        assert!(block.pfn().is_aligned(order), "{:?} is not aligned to {order:?}", block.pfn());
+        assert!((block.pfn().0 % order.pages().get() == 0), "{:?} is not aligned to {order:?}", block.pfn());
         let mut s = self.world.lock();
         for n in frames(block.pfn(), order) {
             let old = s.frames.insert(n, Frame { owner: Owner::Pool, mode: 0 });
@@ -69,45 +77,44 @@ impl<P: Platform> Platform for Watched<'_, P> {
         Ok(block)
     }
 
-    fn release(&self, block: P::Block) {
+    fn free(&self, block: P::Block) {
         let mut s = self.world.lock();
         for n in frames(block.pfn(), block.order()) {
-            let frame = s.frames.remove(&n).unwrap_or_else(|| panic!("frame {n:x} came home twice"));
-            assert_eq!((frame.owner, frame.mode), (Owner::Pool, 0), "frame {n:x} came home like that");
-            assert!(!s.unflushed.contains(&n), "frame {n:x} came home before its mode was flushed");
-            assert!(!s.mapped.contains_key(&n), "frame {n:x} came home, and a device can reach it");
+            let frame = s.frames.remove(&n).unwrap_or_else(|| panic!("frame {n:x} was returned twice"));
+            assert_eq!((frame.owner, frame.mode), (Owner::Pool, 0), "frame {n:x} was returned like that");
+            assert!(!s.unflushed.contains(&n), "frame {n:x} was returned before its mode was flushed");
+            assert!(!s.mapped.contains_key(&n), "frame {n:x} was returned, and a device can reach it");
         }
-        s.pool_frames -= block.pages().get();
-        s.counts.released += block.pages().get();
+        s.pool_frames -= block.order().pages().get();
+        s.counts.freed += block.order().pages().get();
         drop(s);
-        self.inner.release(block);
-    }
-
-    const ZONES: u8 = P::ZONES;
-
-    fn zone(&self, block: &P::Block) -> Zone {
-        self.inner.zone(block)
-    }
-
-    fn zones_for(&self, mode: P::Mode) -> Zones {
-        self.inner.zones_for(mode)
-    }
-
-    fn keep(&self, block: &P::Block, mode: P::Mode) -> Keep {
-        self.world.lock().assert_unmapped(block.pfn(), block.order(), "is given to its pool");
-        self.inner.keep(block, mode)
-    }
-    fn wiped(&self, block: &P::Block) -> Wiped {
-        self.inner.wiped(block)
-    }
-
-    fn available(&self, zones: Zones) -> Option<Pages> {
-        self.inner.available(zones)
+        self.inner.source().free(block);
     }
 
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
-        self.inner.join(left, right)
+        self.inner.source().join(left, right)
     }
+
+    fn free_pages(&self, zones: Zones) -> Option<Pages> {
+        self.inner.source().free_pages(zones)
+    }
+
+    fn zone(&self, block: &P::Block) -> u8 {
+        self.inner.source().zone(block)
+    }
+
+    fn is_zeroed(&self, block: &P::Block) -> bool {
+        self.inner.source().is_zeroed(block)
+    }
+
+    fn is_poolable(&self, block: &P::Block) -> bool {
+        self.world.lock().assert_unmapped(block.pfn(), block.order(), "is put into its pool");
+        self.inner.source().is_poolable(block)
+    }
+}
+
+impl<P: Platform> CachingControl<P::Block> for Watched<'_, P> {
+    type Mode = P::Mode;
 
     fn set_mode(
         &self,
@@ -129,7 +136,7 @@ impl<P: Platform> Platform for Watched<'_, P> {
             }
         };
         check(&self.world.lock());
-        self.inner.set_mode(block, from, to, cx)?;
+        self.inner.caching().set_mode(block, from, to, cx)?;
         let mut s = self.world.lock();
         for n in mine {
             if let Some(f) = s.frames.get_mut(&n) {
@@ -140,14 +147,24 @@ impl<P: Platform> Platform for Watched<'_, P> {
         Ok(())
     }
 
-    fn flush_modes(&self, cx: Context) {
-        self.inner.flush_modes(cx);
+    fn flush(&self, cx: Context) {
+        self.inner.caching().flush(cx);
         let mut s = self.world.lock();
         s.unflushed.clear();
         s.counts.flushes += 1;
     }
 
-    fn map(&self, block: &P::Block, cx: Context) -> Result<DmaAddr, MapRefused> {
+    fn zones_for(&self, mode: P::Mode) -> Zones {
+        self.inner.caching().zones_for(mode)
+    }
+
+    fn pools(&self, mode: P::Mode) -> bool {
+        self.inner.caching().pools(mode)
+    }
+}
+
+impl<P: Platform> DmaMap<P::Block> for Watched<'_, P> {
+    fn map(&self, block: &P::Block, cx: Context) -> Option<DmaAddr> {
         let mine = frames(block.pfn(), block.order());
         {
             let s = self.world.lock();
@@ -157,12 +174,13 @@ impl<P: Platform> Platform for Watched<'_, P> {
                 assert_eq!(f.owner, Owner::Pool, "frame {n:x} is mapped, and is not a buffer's");
             }
         }
-        let at = self.inner.map(block, cx)?;
+        let at = self.inner.dma().map(block, cx)?;
         self.world.lock().mapped.extend(mine.map(|n| (n, (block.pfn(), block.order(), at))));
-        Ok(at)
+        Some(at)
     }
+
     fn unmap(&self, block: &P::Block, at: DmaAddr) {
-        self.inner.unmap(block, at);
+        self.inner.dma().unmap(block, at);
         let mut s = self.world.lock();
         for n in frames(block.pfn(), block.order()) {
             let was = s.mapped.remove(&n);
@@ -170,21 +188,42 @@ impl<P: Platform> Platform for Watched<'_, P> {
             s.unflushed.insert(n);
         }
     }
+
     fn sync_for_device(&self, block: &P::Block, bytes: Range<usize>) {
         assert!(bytes.end <= block.bytes(), "{:?} has no bytes {bytes:?}", block.pfn());
-        self.inner.sync_for_device(block, bytes);
+        self.inner.dma().sync_for_device(block, bytes);
     }
+
     fn sync_for_cpu(&self, block: &P::Block, bytes: Range<usize>) {
         assert!(bytes.end <= block.bytes(), "{:?} has no bytes {bytes:?}", block.pfn());
-        self.inner.sync_for_cpu(block, bytes);
+        self.inner.dma().sync_for_cpu(block, bytes);
     }
-    fn charge(&self, id: BufferId, pages: Pages, cx: Context) -> Result<Charge, OverLimit> {
-        let charge = self.inner.charge(id, pages, cx)?;
+}
+
+impl<P: Platform> EvictHooks<P::Block> for Watched<'_, P> {
+    fn before_evict(
+        &self,
+        id: BufferId,
+        blocks: &mut dyn Iterator<Item = &mut P::Block>,
+        cx: Context,
+    ) -> Result<(), Busy> {
+        self.inner.hooks().before_evict(id, blocks, cx)
+    }
+
+    fn after_restore(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
+        self.inner.hooks().after_restore(id, cx)
+    }
+}
+
+impl<P: Platform> Accounting for Watched<'_, P> {
+    fn charge(&self, id: BufferId, pages: Pages, cx: Context) -> Option<Charge> {
+        let charge = self.inner.accounting().charge(id, pages, cx)?;
         *self.world.lock().charged.entry(charge).or_default() += pages.get();
-        Ok(charge)
+        Some(charge)
     }
+
     fn uncharge(&self, charge: Charge, pages: Pages) {
-        self.inner.uncharge(charge, pages);
+        self.inner.accounting().uncharge(charge, pages);
         let mut s = self.world.lock();
         let paid = s.charged.get(&charge).copied().unwrap_or(0).checked_sub(pages.get());
         match paid.unwrap_or_else(|| panic!("{charge:?} did not pay for {pages:?}")) {
@@ -192,22 +231,9 @@ impl<P: Platform> Platform for Watched<'_, P> {
             left => s.charged.insert(charge, left),
         };
     }
-    fn before_evict(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
-        self.inner.before_evict(id, cx)
-    }
+}
 
-    fn before_evict_with<'b>(
-        &self,
-        id: BufferId,
-        blocks: impl Iterator<Item = &'b mut P::Block>,
-        cx: Context,
-    ) -> Result<(), Busy>
-    where
-        P::Block: 'b,
-    {
-        self.inner.before_evict_with(id, blocks, cx)
-    }
-
+impl<P: Platform> LinearMap<P::Block, P::Mode> for Watched<'_, P> {
     fn contiguous<'b>(
         &'b self,
         id: BufferId,
@@ -220,7 +246,7 @@ impl<P: Platform> Platform for Watched<'_, P> {
     {
         let blocks: Vec<_> = blocks.collect();
         let expected = self.seen_in(mode, blocks.iter().copied());
-        let slice = self.inner.contiguous(id, mode, blocks.into_iter(), cx)?;
+        let slice = self.inner.linear().contiguous(id, mode, blocks.into_iter(), cx)?;
         assert!(expected.is_none_or(|bytes| bytes == slice), "{id:?} has other bytes as one slice");
         Some(slice)
     }
@@ -237,13 +263,9 @@ impl<P: Platform> Platform for Watched<'_, P> {
     {
         let blocks: Vec<_> = blocks.collect();
         let expected = self.seen_in(mode, blocks.iter().map(|block| &**block));
-        let slice = self.inner.contiguous_mut(id, mode, blocks.into_iter(), cx)?;
+        let slice = self.inner.linear().contiguous_mut(id, mode, blocks.into_iter(), cx)?;
         assert!(expected.is_none_or(|bytes| bytes == slice), "{id:?} has other bytes as one slice");
         Some(slice)
-    }
-
-    fn after_restore(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
-        self.inner.after_restore(id, cx)
     }
 }
 
@@ -270,31 +292,42 @@ impl<P: Platform> Watched<'_, P> {
     }
 }
 
-impl<S> Watched<'_, S> {
-    fn save_by<B: OwnedBlock>(
+impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
+    fn ids(&self) -> StoreIds {
+        self.inner.ids()
+    }
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+    fn space(&self) -> Space {
+        self.inner.space()
+    }
+    fn room_of(&self, handle: &Handle) -> Pages {
+        self.inner.room_of(handle)
+    }
+
+    fn save(
         &self,
         block: &B,
         order: Order,
-        save: impl FnOnce() -> Result<Handle, StoreError>,
-    ) -> Result<Handle, StoreError>
-    where
-        S: BackingStore<B>,
-    {
+        payer: Option<Charge>,
+        cx: Context,
+    ) -> Result<Handle, StoreError> {
         assert!(order <= block.order());
         self.world.lock().assert_unmapped(block.pfn(), block.order(), "is copied to a store");
         let before = self.world.bytes(block, 0, B::PAGE << order.get());
-        let result = save();
+        let result = self.inner.save(block, order, payer, cx);
         let mut s = self.world.lock();
         match &result {
             Ok(handle) => {
                 assert!(handle.order() <= order, "{handle:?} is more than {order:?}");
-                assert!(self.inner.owns(handle));
+                assert!(self.inner.ids().contains(handle.store().into()));
                 let bytes = before.map(|mut b| {
                     b.truncate(B::PAGE << handle.order().get());
                     b
                 });
-                s.put(handle, Stored { order: handle.order(), bytes, block: None, charge: None });
-                s.counts.saved += handle.pages().get();
+                s.put(handle, Stored { order: handle.order(), bytes, block: None, charge: payer });
+                s.counts.saved += handle.order().pages().get();
                 s.measure();
             }
             Err(_) => s.counts.refused += order.pages().get(),
@@ -302,23 +335,27 @@ impl<S> Watched<'_, S> {
         result
     }
 
-    fn transfer_by<B: OwnedBlock>(
-        &self,
-        block: B,
-        transfer: impl FnOnce(B) -> Result<Handle, Refused<B, StoreError>>,
-    ) -> Result<Handle, Refused<B, StoreError>>
-    where
-        S: BackingStore<B>,
-    {
+    fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
+        self.inner.load(handle, block, at, cx)?;
+        let bytes = self.world.bytes(block, at.get() * B::PAGE, B::PAGE << handle.order().get());
+        let mut s = self.world.lock();
+        let stored =
+            s.stored.get(&key(handle)).unwrap_or_else(|| panic!("nothing is stored under {handle:?}"));
+        assert!(bytes.is_none() || bytes == stored.bytes, "{handle:?} was loaded with other bytes");
+        s.counts.loaded += handle.order().pages().get();
+        Ok(())
+    }
+
+    fn transfer(&self, block: B, payer: Option<Charge>) -> Result<Handle, Refused<B, StoreError>> {
         let (pfn, order) = (block.pfn(), block.order());
         let bytes = self.world.bytes(&block, 0, block.bytes());
-        self.world.lock().hand(pfn, order, Owner::Pool, Owner::Store);
-        match transfer(block) {
+        self.world.lock().pass(pfn, order, Owner::Pool, Owner::Store);
+        match self.inner.transfer(block, payer) {
             Ok(handle) => {
                 assert_eq!(handle.order(), order, "a transfer is never short");
-                assert!(self.inner.owns(&handle));
+                assert!(self.inner.ids().contains(handle.store().into()));
                 let mut s = self.world.lock();
-                s.put(&handle, Stored { order, bytes, block: Some(pfn), charge: None });
+                s.put(&handle, Stored { order, bytes, block: Some(pfn), charge: payer });
                 s.counts.transferred += order.pages().get();
                 s.measure();
                 Ok(handle)
@@ -332,64 +369,16 @@ impl<S> Watched<'_, S> {
                 let after = self.world.bytes(&refused.item, 0, refused.item.bytes());
                 assert!(after == bytes, "{pfn:?} came back from a refused transfer with other bytes");
                 let mut s = self.world.lock();
-                s.hand(pfn, order, Owner::Store, Owner::Pool);
+                s.pass(pfn, order, Owner::Store, Owner::Pool);
                 s.counts.refused += order.pages().get();
                 Err(refused)
             }
         }
     }
-}
-
-impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
-    fn ids(&self) -> StoreIds {
-        self.inner.ids()
-    }
-    fn owns(&self, handle: &Handle) -> bool {
-        self.inner.owns(handle)
-    }
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
-    }
-    fn space(&self) -> Space {
-        self.inner.space()
-    }
-    fn room_of(&self, handle: &Handle) -> Pages {
-        self.inner.room_of(handle)
-    }
-
-    fn save(&self, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
-        self.save_by(block, order, || self.inner.save(block, order, cx))
-    }
-
-    fn save_for(&self, charge: Charge, block: &B, order: Order, cx: Context) -> Result<Handle, StoreError> {
-        self.save_by(block, order, || self.inner.save_for(charge, block, order, cx)).inspect(|handle| {
-            self.world.lock().pays(handle, charge);
-        })
-    }
-
-    fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
-        self.inner.load(handle, block, at, cx)?;
-        let bytes = self.world.bytes(block, at.get() * B::PAGE, B::PAGE << handle.order().get());
-        let mut s = self.world.lock();
-        let stored = s.stored.get(&key(handle)).unwrap_or_else(|| panic!("nobody stored {handle:?}"));
-        assert!(bytes.is_none() || bytes == stored.bytes, "{handle:?} was loaded with other bytes");
-        s.counts.loaded += handle.pages().get();
-        Ok(())
-    }
-
-    fn transfer(&self, block: B) -> Result<Handle, Refused<B, StoreError>> {
-        self.transfer_by(block, |block| self.inner.transfer(block))
-    }
-
-    fn transfer_for(&self, charge: Charge, block: B) -> Result<Handle, Refused<B, StoreError>> {
-        self.transfer_by(block, |block| self.inner.transfer_for(charge, block)).inspect(|handle| {
-            self.world.lock().pays(handle, charge);
-        })
-    }
 
     fn take_back(&self, handle: Handle, cx: Context) -> Result<B, Refused<Handle, StoreError>> {
         let wanted = key(&handle);
-        // Forgotten before the call: once the store has given it up, it may hand out the same handle again.
+        // Forgotten before the call: once the store has given it up, it may make the same handle again.
         let stored = self.world.lock().take(wanted);
         match self.inner.take_back(handle, cx) {
             Ok(block) => {
@@ -398,8 +387,8 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
                 assert_eq!(stored.block, Some(block.pfn()), "another block was taken back");
                 assert_eq!(stored.order, block.order(), "another block was taken back");
                 assert!(bytes == stored.bytes, "{:?} was taken back with other bytes", block.pfn());
-                s.hand(block.pfn(), block.order(), Owner::Store, Owner::Pool);
-                s.counts.taken_back += block.pages().get();
+                s.pass(block.pfn(), block.order(), Owner::Store, Owner::Pool);
+                s.counts.taken_back += block.order().pages().get();
                 s.measure();
                 Ok(block)
             }
@@ -423,7 +412,7 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
                     high = Some(all.split_off(all.len() / 2));
                     low = Some(all);
                 }
-                let moved = block.map(|b| Pfn::new(b.get() + half.pages().get()));
+                let moved = block.map(|b| Pfn(b.0 + half.pages().get()));
                 s.put(&lower, Stored { order: half, bytes: low, block, charge });
                 s.put(&upper, Stored { order: half, bytes: high, block: moved, charge });
                 assert_eq!((lower.order(), upper.order()), (half, half));
@@ -440,11 +429,11 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
         let stored = self.world.lock().take(key(&handle));
         match self.inner.discard(handle) {
             Ok(Some(block)) => {
-                assert_eq!(stored.block, Some(block.pfn()), "another block came to light");
+                assert_eq!(stored.block, Some(block.pfn()), "another block was returned");
                 let mut s = self.world.lock();
-                s.hand(block.pfn(), block.order(), Owner::Store, Owner::Pool);
-                // Not measured: it only passes through the hands of whoever drops it.
-                s.counts.uncovered += block.pages().get();
+                s.pass(block.pfn(), block.order(), Owner::Store, Owner::Pool);
+                // Not measured: the caller returns it to its source at once.
+                s.counts.discarded += block.order().pages().get();
                 Ok(Some(block))
             }
             Ok(None) => Ok(None),
@@ -454,14 +443,14 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
         }
     }
 
-    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(B)) -> Settled {
+    fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(B)) -> Settled {
         let mut freed = Pages::ZERO;
         let settled = self.inner.settle(budget, cx, &mut |block: B| {
-            freed += block.pages();
-            self.gave_home(&block);
-            home(block);
+            freed += block.order().pages();
+            self.note_settled(&block);
+            owner(block);
         });
-        assert_eq!(settled.freed, freed, "what settle counts as freed is what it gave home");
+        assert_eq!(settled.freed, freed, "what settle counts as freed is what it returned");
         settled
     }
 }

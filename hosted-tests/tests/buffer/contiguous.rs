@@ -1,19 +1,19 @@
-//! A buffer of several blocks as one slice, where the source's memory lies so (`mmu.rs`: where an MMU makes it so); and
-//! one of a single slot as bytes, whatever is beside the slot.
+//! A buffer of several blocks as one slice, where its blocks are neighbours (`mmu.rs`: where an MMU maps them side by side);
+//! and one of a single slot as bytes, with or without side tables.
 
 mod mmu;
 
-use forebay::*;
 use forebay_backends::*;
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, World, memory};
+use hosted_tests::memory;
+use std::ops::DerefMut;
 
-/// Rule: blocks that are neighbours in one piece of memory, in the order of the buffer, are one slice, to read and to write,
-/// whatever is beside the slots; others are not, and are copied. A single block is one too.
+/// Rule: blocks that are neighbours in one range of memory, in the order of the buffer, are one slice, to read and to write,
+/// with any side tables. Others are not, and are copied. A single block is a slice too.
 #[test]
 fn neighbours_are_one_slice() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(with_slices(&near), &far, &world);
     let rows: [(&[usize], usize, bool); 4] = [
         (&[4, 5, 6, 7, 8, 9, 10, 11], 2, true),
         (&[8, 9, 10, 11, 12, 13, 14, 15], 1, true),
@@ -23,8 +23,9 @@ fn neighbours_are_one_slice() {
     for (free, blocks, one) in rows {
         let hogged = leave(&near, free.iter().copied());
         let (mut slots, mut addresses, mut charges) = ([const { Slot::EMPTY }; 8], [None; 8], [None; 8]);
-        let beside = Addressed::new(&mut slots[..free.len()], &mut addresses).unwrap();
-        let buffer = Buffer::of(Charged::new(beside, &mut charges).unwrap(), home).with_id(BufferId(1));
+        let layered = Addressed::new(&mut slots[..free.len()], &mut addresses).unwrap();
+        let buffer = Buffer::with_slots(home, Charged::new(layered, &mut charges).unwrap(), Order::PAGE)
+            .with_id(BufferId(1));
         fill(&buffer, 1);
         let mut guard = buffer.write().unwrap();
         let first = guard.blocks().next().map(|(_, block)| block.as_ptr());
@@ -32,7 +33,7 @@ fn neighbours_are_one_slice() {
         assert_eq!(guard.contiguous(CX).map(<[u8]>::as_ptr), first.filter(|_| one), "{free:?}");
         match guard.contiguous_mut(Context::INTERRUPT) {
             Some(bytes) => bytes.copy_from_slice(&pattern(2, free.len() * PAGE)),
-            None => assert_eq!(guard.copy_in(0, &pattern(2, free.len() * PAGE)), free.len() * PAGE),
+            None => assert_eq!(guard.write_at(0, &pattern(2, free.len() * PAGE)), free.len() * PAGE),
         }
         drop(guard);
         check(&buffer, 2);
@@ -43,20 +44,20 @@ fn neighbours_are_one_slice() {
         drop(buffer);
         give_back(&near, hogged);
     }
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
-/// Rule: a slice never reaches from one piece into the next, even if the two touch.
+/// Rule: a slice never reaches from one range of memory into the next, even if the two touch.
 #[test]
-fn touching_pieces_are_no_slice() {
+fn touching_ranges_are_no_slice() {
     let (world, near, far) = (World::new(Contents::Compared), Near::new(), far(16));
     let (lower, upper) = memory::leak(8 * PAGE, 0).split_at_mut(4 * PAGE);
-    for piece in [lower, upper] {
-        near.add(piece, memory::words(Near::metadata_words(4 * PAGE))).unwrap();
+    for range in [lower, upper] {
+        near.add(range, memory::words(Near::metadata_words(4 * PAGE))).unwrap();
     }
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(with_slices(&near), &far, &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 1);
     let mut guard = buffer.write().unwrap();
     let [lower, upper] = [0, 1].map(|n| guard.blocks().nth(n).unwrap().1.as_ptr_range());
@@ -66,19 +67,22 @@ fn touching_pieces_are_no_slice() {
     drop(guard);
     check(&buffer, 1);
     drop(buffer);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
-/// Rule: a slice has the mode of the buffer, which the platform is told (the oracle compares it with that of each frame),
-/// and passes through the layers between.
+/// Rule: a slice has the mode of the buffer, which the platform receives (the oracle compares it with that of each frame).
+/// The layers between pass it on.
 #[test]
-fn the_mode_is_told() {
+fn the_platform_receives_the_mode() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(16));
-    let machine = Faulty::<_, Spin>::new(Traced::new(Machine::new(&near), &log));
-    let home: &Forebay<_, _> = &forebay(&machine, &far, &world);
+    let machine = Machine::new(with_slices(&near));
+    let machine = AllPorts(Faulty::<_, SpinRawMutex>::new(AllPorts(Traced::new(machine, &log))));
+    let home = &forebay(&machine, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home).with_mode(Caching::WriteCombined).with_id(BufferId(3));
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE)
+        .with_mode(Caching::WriteCombined)
+        .with_id(BufferId(3));
     fill(&buffer, 1);
     log.take();
     let mut guard = buffer.write().unwrap();
@@ -92,18 +96,18 @@ fn the_mode_is_told() {
     machine.set(Faults::default());
     drop(guard);
     drop(buffer);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
-/// Rule: memory that others write meanwhile is never a slice, nor is what has no blocks.
+/// Rule: memory that others write meanwhile is never a slice, nor is a buffer without blocks.
 #[test]
 fn shared_memory_is_no_slice() {
     let (near, far) = (StiffRam { ram: near(16), joins: true }, far_of::<Stiff>(16));
     let world = World::new(Contents::Compared);
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 8];
     for n in [8, 0] {
-        let buffer = Buffer::over(&mut slots[..n], home);
+        let buffer = Buffer::with_slots(home, &mut slots[..n], Order::PAGE);
         let mut guard = buffer.write().unwrap();
         assert_eq!(guard.blocks().count(), n.min(1));
         assert_eq!(guard.contiguous(CX), None);
@@ -112,66 +116,63 @@ fn shared_memory_is_no_slice() {
     world.assert_empty();
 }
 
-/// A platform that gives too little.
-struct Short(Near);
+/// Gives the first block only.
+struct Short;
 
-impl Platform for Short {
-    type Block = RamBlock<PAGE>;
-    type Lock = Spin;
-    type Mode = ();
-    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
-        self.0.allocate(order, cx)
-    }
-    fn release(&self, block: RamBlock<PAGE>) {
-        self.0.release(block);
-    }
+impl<B: DerefMut<Target = [u8]>> LinearMap<B, ()> for Short {
     fn contiguous<'b>(
         &'b self,
         _: BufferId,
         (): (),
-        mut blocks: impl Iterator<Item = &'b RamBlock<PAGE>>,
+        mut blocks: impl Iterator<Item = &'b B>,
         _: Context,
-    ) -> Option<&'b [u8]> {
+    ) -> Option<&'b [u8]>
+    where
+        B: 'b,
+    {
         blocks.next().map(|block| &**block)
     }
     fn contiguous_mut<'b>(
         &'b self,
         _: BufferId,
         (): (),
-        mut blocks: impl Iterator<Item = &'b mut RamBlock<PAGE>>,
+        mut blocks: impl Iterator<Item = &'b mut B>,
         _: Context,
-    ) -> Option<&'b mut [u8]> {
+    ) -> Option<&'b mut [u8]>
+    where
+        B: 'b,
+    {
         blocks.next().map(|block| &mut **block)
     }
 }
 
-/// Rule: a slice of another length than the buffer's is thrown away.
+/// Rule: a slice of another length than the buffer's is ignored.
 #[test]
 fn a_slice_of_another_length_is_none() {
-    let (near, far) = (Short(near(16)), far(16));
-    let hogged = leave(&near.0, [4, 5, 6, 7, 8, 9, 10, 11]);
-    let home = &Forebay::<_, _, [Place<&Short>; 0]>::new(&near, &far, 0);
+    let (near, far) = (near(16), far(16));
+    let hogged = leave(&near, [4, 5, 6, 7, 8, 9, 10, 11]);
+    let home = &Forebay::new(WithLinear(&near, Short), &far);
     for n in [8, 4] {
         let mut slots = [const { Slot::EMPTY }; 8];
-        let buffer = Buffer::over(&mut slots[..n], home);
+        let buffer = Buffer::with_slots(home, &mut slots[..n], Order::PAGE);
         let mut guard = buffer.write().unwrap();
         let expected = (n == 4).then_some(4 * PAGE);
         assert_eq!(guard.contiguous(CX).map(<[u8]>::len), expected);
         assert_eq!(guard.contiguous_mut(CX).map(|bytes| bytes.len()), expected);
     }
-    give_back(&near.0, hogged);
+    give_back(&near, hogged);
 }
 
-/// Rule: a block of a heap is bytes, and two of them are not.
+/// Rule: one block of a heap may be given as a slice, and two may not.
 #[test]
 fn one_block_of_a_heap_is_a_slice() {
-    type Heap = HeapSource<Spin, PAGE>;
+    type Heap = HeapSource<SpinRawMutex, PAGE>;
     let near = Heap::new();
     near.init(memory::leak(16 * PAGE, 0)).unwrap();
-    let home = &Forebay::<_, _, [Place<Heap>; 0]>::new(near, Null, 0);
+    let home = &Forebay::new(WithLinear(near, Short), Null);
     for n in [4, 6] {
         let mut slots = [const { Slot::EMPTY }; 8];
-        let buffer = Buffer::over(&mut slots[..n], home);
+        let buffer = Buffer::with_slots(home, &mut slots[..n], Order::PAGE);
         let mut guard = buffer.write().unwrap();
         let expected = (guard.blocks().count() == 1).then_some(n * PAGE);
         assert_eq!((guard.contiguous(CX).map(<[u8]>::len), expected.is_some()), (expected, n == 4));
@@ -179,26 +180,26 @@ fn one_block_of_a_heap_is_a_slice() {
     }
 }
 
-/// Rule: a device's buffer of one block of ordinary memory is simply bytes, and so is one that somebody pays for, or that is
-/// on a roster.
+/// Rule: a buffer of one block of ordinary memory derefs to bytes, also one for a device, one with a payer, and one in an
+/// index.
 #[test]
-fn one_slot_is_bytes_with_anything_beside_it() {
+fn one_slot_is_bytes_with_any_side_table() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(with_slices(&near), &far, &world);
     let (mut slots, mut addresses, mut charges) = ([Slot::EMPTY], [None], [None]);
-    let beside = Addressed::new([Slot::EMPTY], &mut addresses).unwrap();
-    let roster = Roster::<Spin, _>::new([0; Roster::<Spin>::words(1)]);
-    let listed = roster.list(0, Charged::new(beside, &mut charges).unwrap()).unwrap();
-    let ring = Buffer::of(listed, home).with_unit(order(2));
+    let layered = Addressed::new([Slot::EMPTY], &mut addresses).unwrap();
+    let index = EvictionIndex::<SpinRawMutex, _>::new([0; EvictionIndex::<SpinRawMutex>::words(1)]);
+    let indexed = index.indexed(0, Charged::new(layered, &mut charges).unwrap()).unwrap();
+    let ring = Buffer::with_slots(home, indexed, order(2));
     ring.write().unwrap().copy_from_slice(&pattern(1, 4 * PAGE));
     ring.evict(ALL, Evict::COPY, CX).unwrap();
     let guard = ring.read().unwrap();
     assert!(guard[..] == pattern(1, 4 * PAGE)[..] && guard.contiguous(CX) == Some(&guard[..]));
     assert_eq!(guard.segments().map(|segment| segment.bytes).collect::<Vec<_>>(), [4 * PAGE]);
     drop(guard);
-    let borrowed = Buffer::of(&mut slots, home);
+    let borrowed = Buffer::with_slots(home, &mut slots, Order::PAGE);
     borrowed.write().unwrap()[PAGE - 1] = 7;
     assert_eq!(borrowed.read().unwrap()[..].iter().sum::<u8>(), 7);
     drop((ring, borrowed));
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }

@@ -1,11 +1,9 @@
-//! Devices beside a CPU whose caches are not coherent: whatever is evicted and restored, each sees what the other wrote.
+//! Devices next to a CPU whose caches are not coherent: whatever is evicted and restored, each sees what the other wrote.
 //! The machine is simulated; with a seed, its CPU fetches, writes back and evicts cache lines on its own.
 
-use forebay::*;
 use forebay_backends::*;
 use hosted_tests::kit::*;
 use hosted_tests::world::noncoherent::*;
-use hosted_tests::{Contents, Watched, World};
 
 mod forgets;
 mod model;
@@ -13,18 +11,19 @@ mod moves;
 mod oracle;
 
 const LINE: usize = 64;
-/// Pages of the source: the shelves may have most of them.
+/// Pages of the source: the free lists may have most of them.
 const SOURCE: usize = 256;
 const MODES: [Caching; 3] = [Caching::WriteBack, Caching::WriteCombined, Caching::Uncached];
 
 type Block = CachedBlock<RamBlock<PAGE>>;
-type Machine = NonCoherent<&'static Near>;
-type Slow = Scripted<Region<Spin, Block, PAGE, 16>, Block>;
-type Plat<'w> = Watched<'w, &'w Machine>;
+type Machine = AllPorts<NonCoherent<&'static Near>>;
+type Slow = Scripted<Region<SpinRawMutex, Block, PAGE, 16>, Block>;
+type WatchedMachine<'w> = AllPorts<Watched<'w, &'w Machine>>;
+type Plat<'w> = WithLists<WatchedMachine<'w>, FreeListArray<WatchedMachine<'w>, { 4 * 3 }, 4>>;
 type Store<'w> = Watched<'w, &'w Slow>;
-type Shelved<'w> = Forebay<Plat<'w>, Store<'w>, [Place<Plat<'w>>; 3 * 4 * 4]>;
+type Pooled<'w> = Forebay<Plat<'w>, Store<'w>>;
 type Slots8<'m, 'w> = &'m mut [Slot<Plat<'w>>];
-type Shared<'h, 'm, 'w> = Buffer<'h, Plat<'w>, Store<'w>, Addressed<'m, Slots8<'m, 'w>>>;
+type Shared<'h, 'm, 'w> = Buffer<&'h Pooled<'w>, Addressed<'m, Slots8<'m, 'w>>>;
 type Arrays<'w> = ([Slot<Plat<'w>>; 8], [Option<DmaAddr>; 8]);
 
 /// Bytes of a buffer of eight pages.
@@ -49,44 +48,44 @@ impl Rig {
         }
     }
 
-    /// Runs a test, after which everything is home.
-    fn run<R>(&self, test: impl for<'w> FnOnce(&Shelved<'w>) -> R) -> R {
-        let free = self.near.free();
-        let home =
-            Shelved::new(Watched::new(&self.machine, &self.world), Watched::new(&self.store, &self.world), 4);
+    /// Runs a test, after which every block is in the source again.
+    fn run<R>(&self, test: impl for<'w> FnOnce(&Pooled<'w>) -> R) -> R {
+        let free = self.near.unused();
+        let platform = with_lists(Watched::platform(&self.machine, &self.world));
+        let home = Pooled::new(platform, Watched::new(&self.store, &self.world));
         let result = test(&home);
-        home.pool().trim(ALL, CX);
+        home.pool().trim(Zones::ALL, ALL, CX);
         drop(home);
         self.world.validate();
         self.world.assert_empty();
-        assert_eq!(self.near.free(), free, "frames of the source");
-        assert_eq!(self.store.inner.space(), Space::new(pages(64), 16), "room in the region");
+        assert_eq!(self.near.unused(), free, "frames of the source");
+        assert_eq!(self.store.inner.space(), Space { pages: pages(64), transfers: 16 }, "room in the region");
         result
     }
 
-    /// What the store adopted goes into memory of its own.
-    fn write_out(&self, home: &Shelved<'_>, by: By) {
+    /// Transferred blocks are written out into the store's own memory.
+    fn write_out(&self, home: &Pooled<'_>, by: By) {
         match by {
-            By::Nobody => {}
+            By::None => {}
             By::Cpu => {
                 home.settle(ALL, CX);
             }
             By::Engine => {
                 let mut engine = self.machine.engine();
-                let mut go_home = |block: Block| {
-                    home.store().gave_home(&block);
-                    home.take_home(block);
+                let mut free = |block: Block| {
+                    home.store().note_settled(&block);
+                    home.free_settled(block);
                 };
-                while self.store.inner.write_out(&mut engine, 3 * PAGE / 2, &mut go_home).is_pending() {}
+                while self.store.inner.write_out(&mut engine, 3 * PAGE / 2, &mut free).is_pending() {}
             }
         }
     }
 }
 
-/// Who writes out.
+/// What writes out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum By {
-    Nobody,
+    None,
     Cpu,
     Engine,
 }
@@ -96,9 +95,9 @@ fn arrays<'w>() -> Arrays<'w> {
 }
 
 /// A buffer that the CPU shares with a device.
-fn shared<'h, 'm, 'w>(home: &'h Shelved<'w>, arrays: &'m mut Arrays<'w>) -> Shared<'h, 'm, 'w> {
+fn shared<'h, 'm, 'w>(home: &'h Pooled<'w>, arrays: &'m mut Arrays<'w>) -> Shared<'h, 'm, 'w> {
     let slots: Slots8<'_, '_> = &mut arrays.0;
-    Buffer::of(Addressed::new(slots, &mut arrays.1).unwrap(), home)
+    Buffer::with_slots(home, Addressed::new(slots, &mut arrays.1).unwrap(), Order::PAGE)
 }
 
 /// The scatter list as it is now.
@@ -114,7 +113,7 @@ fn seen_by(device: &Device, buffer: &Shared<'_, '_, '_>) -> Vec<u8> {
     device.gather(&guard.segments().collect::<Vec<_>>(), 0..BYTES)
 }
 
-/// A device writes to all of the buffer, as its driver ought to do it; it does not say when it is done.
+/// A device writes to all of the buffer, as its driver has to do it, but without the sync after it.
 #[track_caller]
 fn overwrite(device: &Device, buffer: &Shared<'_, '_, '_>, seed: u8) {
     let guard = buffer.write().unwrap();

@@ -1,60 +1,58 @@
-//! Looking where the contents are: who may meanwhile do what, and that it leaves no trace.
+//! Looking where the contents are: what other contexts may do meanwhile, and that a look leaves no trace.
 
-use forebay::*;
 use forebay_backends::*;
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, World};
 use std::cell::Cell;
 
 /// Free pages of a source of sixteen that make a buffer of eight slots five blocks, of orders 1, 1, 1, 0, 0.
 const HOLES: [usize; 8] = [0, 1, 4, 5, 7, 8, 9, 11];
 
-/// Rule: who looks at a buffer that is not resident is no reader for others to join, or they would get a guard
-/// over contents that are not there. Others are told `Busy` meanwhile, another one who looks too.
+/// Rule: a look at a buffer that is not resident is no reader for others to join, or they would get a guard over contents
+/// that are not there. Other contexts receive `Busy` meanwhile, another look too.
 #[test]
-fn nobody_joins_one_who_looks() {
+fn no_reader_joins_a_look() {
     let world: &'static World = forever(World::new(Contents::Compared));
     let (near, far) = (&*forever(SeenRam(near(8))), &*forever(far_of::<Seen>(16)));
     let home: &'static Forebay<_, _> = forever(forebay(near, far, world));
-    let buffer: &'static Buffer<'_, _, _, _> =
-        forever(Buffer::over(forever([const { Slot::EMPTY }; 4]), home));
+    let buffer: &'static Buffer<_, _> =
+        forever(Buffer::with_slots(home, forever([const { Slot::EMPTY }; 4]), Order::PAGE));
     fill(buffer, 1);
     assert_eq!(buffer.evict(pages(1), Evict::SPLIT, CX).unwrap().copied, pages(1));
     let asked: &'static Cell<usize> = forever(Cell::new(0));
     let meanwhile = forever(move || {
         asked.set(asked.get() + 1);
-        assert_eq!(buffer.read().err(), Some(PinError::Busy), "a guard, and a page is in the store");
-        assert_eq!((buffer.write().err(), buffer.residency()), (Some(PinError::Busy), Err(Busy)));
+        assert_eq!(buffer.read().err(), Some(AccessError::Busy), "a guard, and a page is in the store");
+        assert_eq!((buffer.write().err(), buffer.residency()), (Some(AccessError::Busy), Err(Busy)));
         assert_eq!(buffer.evict(ALL, Evict::COPY, CX), Err(Busy));
-        assert_eq!((buffer.purge(CX), buffer.discard()), (Err(Busy), Err(Busy)));
+        assert_eq!((buffer.purge(CX), buffer.discard_copies()), (Err(Busy), Err(Busy)));
     });
     MEANWHILE.set(Some(meanwhile));
     assert_eq!((buffer.residency(), asked.get()), (residency(3, 0, 1), 1));
-    assert_eq!(buffer.evict(ALL, Evict::COPY, CX).unwrap().copied, pages(3), "nobody wants it any more");
+    assert_eq!(buffer.evict(ALL, Evict::COPY, CX).unwrap().copied, pages(3), "no context wants it any more");
     check(buffer, 1);
     buffer.purge(CX).unwrap();
     world.assert_empty();
-    assert_eq!(near.0.free(), near.0.total());
+    assert_eq!(near.0.unused(), near.0.total());
 }
 
-/// Rule: among readers one who looks is a reader more: readers join him, and his end is not theirs.
+/// Rule: among readers a look is one reader more: readers join it, and its end is not theirs.
 #[test]
-fn who_looks_joins_the_readers() {
+fn a_look_joins_the_readers() {
     let world: &'static World = forever(World::new(Contents::Compared));
     let (near, far) = (&*forever(SeenRam(near(8))), &*forever(far_of::<Seen>(16)));
     let home: &'static Forebay<_, _> = forever(forebay(near, far, world));
-    let tile: &'static Buffer<'_, _, _> = forever(Buffer::new(home, order(1)));
+    let tile: &'static Buffer<_> = forever(Buffer::new(home, order(1)));
     fill(tile, 2);
     let reader = tile.read().unwrap();
     let asked: &'static Cell<usize> = forever(Cell::new(0));
     let meanwhile = forever(move || {
         asked.set(asked.get() + 1);
         check(tile, 2);
-        assert_eq!((tile.write().err(), tile.residency()), (Some(PinError::Busy), residency(2, 0, 0)));
+        assert_eq!((tile.write().err(), tile.residency()), (Some(AccessError::Busy), residency(2, 0, 0)));
     });
     MEANWHILE.set(Some(meanwhile));
     assert_eq!((tile.residency(), asked.get()), (residency(2, 0, 0), 1));
-    assert_eq!(tile.write().err(), Some(PinError::Busy), "the first reader still reads");
+    assert_eq!(tile.write().err(), Some(AccessError::Busy), "the first reader still reads");
     assert_eq!(reader.bytes(), 2 * PAGE);
     drop(reader);
     fill(tile, 3);
@@ -64,13 +62,13 @@ fn who_looks_joins_the_readers() {
 }
 
 thread_local! {
-    /// What happens at each block of the next test that leaves.
+    /// What happens in the next test at each block that leaves.
     static AT_EACH: Cell<Option<&'static dyn Fn()>> = const { Cell::new(None) };
 }
 
-/// Rule: looking leaves no trace: under an eviction it is told `Busy`, and the evictor does not step aside.
+/// Rule: looking leaves no trace: during an eviction it receives `Busy`, and the eviction goes on.
 #[test]
-fn an_eviction_does_not_give_way_to_one_who_looks() {
+fn an_eviction_does_not_give_way_to_a_look() {
     let world: &'static World = forever(World::new(Contents::Compared));
     let (near, far) = (&*forever(near(16)), &*forever(far(32)));
     let hogged = leave(near, HOLES);
@@ -80,8 +78,8 @@ fn an_eviction_does_not_give_way_to_one_who_looks() {
         }
     };
     let home: &'static Forebay<_, _> = forever(forebay(near, Traced::new(far, sink), world));
-    let buffer: &'static Buffer<'_, _, _, _> =
-        forever(Buffer::over(forever([const { Slot::EMPTY }; 8]), home));
+    let buffer: &'static Buffer<_, _> =
+        forever(Buffer::with_slots(home, forever([const { Slot::EMPTY }; 8]), Order::PAGE));
     let asked: &'static Cell<usize> = forever(Cell::new(0));
     let look: &'static _ = forever(move || {
         asked.set(asked.get() + 1);
@@ -97,29 +95,29 @@ fn an_eviction_does_not_give_way_to_one_who_looks() {
     assert_eq!(asked.get(), 5 + (5 + 5) + (8 + 8), "at each block or copy");
     buffer.purge(CX).unwrap();
     give_back(near, hogged);
-    all_home(world, near, far);
+    all_returned(world, near, far);
 }
 
-/// Rule: looking is no use of the buffer: the clock does not pass over it for that.
+/// Rule: looking is no use of the buffer: the clock does not skip it for that.
 #[test]
 fn looking_does_not_touch_the_clock() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let tile = Buffer::new(home, order(1));
     fill(&tile, 5);
     assert_eq!(
-        tile.evict_if_idle(Step::new(ALL, Evict::LADDER, CX)),
+        tile.evict_if_idle(&EvictRequest::new(ALL, Evict::ANY, CX)),
         Evicted::default(),
         "it was written lately"
     );
     for _ in 0..3 {
         assert_eq!(tile.residency(), residency(2, 0, 0));
     }
-    assert_eq!(tile.evict_if_idle(Step::new(ALL, Evict::LADDER, CX)).handed_over, pages(2));
-    // Nor does it take away that it was used.
+    assert_eq!(tile.evict_if_idle(&EvictRequest::new(ALL, Evict::ANY, CX)).transferred, pages(2));
+    // Nor does it clear the reference.
     check(&tile, 5);
     assert_eq!(tile.residency(), residency(2, 0, 0));
-    assert_eq!(tile.evict_if_idle(Step::new(ALL, Evict::LADDER, CX)), Evicted::default());
+    assert_eq!(tile.evict_if_idle(&EvictRequest::new(ALL, Evict::ANY, CX)), Evicted::default());
     drop(tile);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }

@@ -1,14 +1,13 @@
-//! The way back: the same block or a copy, in blocks of whatever orders are to be had, and errors on the way.
+//! The way back: the same block or a copy, in blocks of whatever orders are free, and errors on the way.
 
-use forebay::*;
+use super::complete;
 use forebay_backends::*;
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, Watched, World};
 use std::task::Poll;
 
 type Store<'w> = Scripted<&'w Far, RamBlock<PAGE>>;
 
-const OUT: PinError = PinError::Take(TakeError::OutOfFrames(forebay::OutOfFrames::Exhausted));
+const OUT: AccessError = AccessError::Alloc(AllocError::Exhausted);
 
 /// Orders of the blocks that were allocated.
 fn allocated(events: &[Event]) -> Vec<u8> {
@@ -16,56 +15,56 @@ fn allocated(events: &[Event]) -> Vec<u8> {
     events.iter().filter_map(of).collect()
 }
 
-/// Rule: what was handed over is taken back as it was: the same frames, without memory, without copying.
+/// Rule: a transferred block is taken back as it was: the same frames, without memory, without copying.
 #[test]
 fn taking_back_needs_no_memory() {
     let (world, near, far) = (World::new(Contents::Compared), near(8), far(16));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let tile = Buffer::new(home, order(2));
     fill(&tile, 1);
     let at = tile.read().unwrap().as_ptr();
     tile.evict(ALL, Evict::TRANSFER, Context::INTERRUPT).unwrap();
     let hogged = leave(&near, []);
-    assert_eq!(tile.restore(ALL, Context::INTERRUPT).into_result().unwrap().taken_back, pages(4));
+    assert_eq!(complete(tile.restore(ALL, Context::INTERRUPT)).taken_back, pages(4));
     assert_eq!(tile.read_in(Context::INTERRUPT).unwrap().as_ptr(), at);
     assert_eq!((world.counts().loaded, far.pending(), far.space().pages), (0, NONE, pages(16)));
     check(&tile, 1);
     give_back(&near, hogged);
     drop(tile);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
-/// Rule: where a limit forbids taking back, nothing is allocated, cut or copied for it: that would be no progress, and
-/// leave the contents in pieces.
+/// Rule: where a limit forbids taking back, nothing is allocated, split or copied for it: that would be no progress, and
+/// leave the contents in parts.
 #[test]
 fn no_headroom_changes_nothing() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(8), far(16));
     let store: Store<'_> = Scripted::new(&far);
-    let home: &Forebay<_, _> = &forebay(&near, Traced::new(&store, &log), &world);
+    let home = &forebay(&near, Traced::new(&store, &log), &world);
     let mut slots = [const { Slot::EMPTY }; 4];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 1);
     buffer.evict(ALL, Evict::TRANSFER, CX).unwrap();
-    let free = near.free();
+    let free = near.unused();
     store.answer(Script { take_back: Some(StoreError::NoHeadroom), ..Script::default() });
     log.take();
-    let why = PinError::Take(TakeError::OutOfFrames(OutOfFrames::NoHeadroom));
+    let why = AccessError::Alloc(AllocError::NoHeadroom);
     assert_eq!(buffer.read().map(drop), Err(why));
     assert!(log.take().iter().all(|e| matches!(e, Event::TakeBack(_, Err(_)))));
-    assert_eq!((near.free(), world.counts().released), (free, 0));
+    assert_eq!((near.unused(), world.counts().freed), (free, 0));
     store.answer(Script::default());
-    assert_eq!(buffer.restore(ALL, CX).into_result().unwrap().taken_back, pages(4));
+    assert_eq!(complete(buffer.restore(ALL, CX)).taken_back, pages(4));
     check(&buffer, 1);
     drop(buffer);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
-/// Rule: taking back cancels a write-out, also a half-done one; what is written out to its end is loaded.
+/// Rule: taking back cancels a write-out, also one that is half done. What is written out completely is loaded.
 #[test]
 fn taking_back_cancels_a_write_out() {
     let (world, near, far) = (World::new(Contents::Compared), near(8), far(16));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let tile = Buffer::new(home, order(2));
     for written in 0..=4 {
         fill(&tile, written as u8);
@@ -73,7 +72,7 @@ fn taking_back_cancels_a_write_out() {
         tile.evict(ALL, Evict::TRANSFER, CX).unwrap();
         let settled = home.settle(pages(written), CX);
         assert_eq!(settled.freed, pages(if written == 4 { 4 } else { 0 }));
-        let restored = tile.restore(ALL, CX).into_result().unwrap();
+        let restored = complete(tile.restore(ALL, CX));
         let by_copy = if written == 4 { (NONE, pages(4)) } else { (pages(4), NONE) };
         assert_eq!((restored.taken_back, restored.loaded), by_copy);
         assert!(written == 4 || tile.read().unwrap().as_ptr() == at);
@@ -81,18 +80,18 @@ fn taking_back_cancels_a_write_out() {
         world.validate();
     }
     drop(tile);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
-/// Rule: taking back comes first, for it needs no frames and may give the store room.
+/// Rule: taking back comes first, since it needs no frames and may give the store room.
 #[test]
 fn taking_back_comes_before_loading() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(32));
     let hogged = leave(&near, [0, 2, 4, 6]);
-    let home: &Forebay<_, _> = &forebay(&near, Traced::new(&far, &log), &world);
+    let home = &forebay(&near, Traced::new(&far, &log), &world);
     let mut slots = [const { Slot::EMPTY }; 4];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 1);
     buffer.evict(pages(2), Evict::COPY, CX).unwrap();
     buffer.evict(ALL, Evict::TRANSFER, CX).unwrap();
@@ -104,36 +103,31 @@ fn taking_back_comes_before_loading() {
     assert!(last < first, "{events:?}");
     drop(buffer);
     give_back(&near, hogged);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
-/// Rule: pieces that were split on the way out come back in one block, where one is to be had (TTM restores
-/// by its normal allocation; the orders of the copies don't matter). It is clean, and goes out again without
-/// copying.
+/// Rule: parts that were split on the way out come back in one block, where one is free (TTM restores by its normal
+/// allocation; the orders of the copies do not matter). It is clean, and is evicted again without copying.
 #[test]
 fn split_copies_come_back_whole() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(Traced::new(&near, &log), Traced::new(&far, &log), &world);
+    let home = &forebay(AllPorts(Traced::new(&near, &log)), Traced::new(&far, &log), &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 1);
     assert_eq!(buffer.evict(ALL, Evict::SPLIT, CX).unwrap().splits, 7);
     log.take();
-    assert_eq!(
-        buffer.restore(pages(8), CX).into_result().unwrap().loaded,
-        pages(8),
-        "as large as the budget permits"
-    );
+    assert_eq!(complete(buffer.restore(pages(8), CX)).loaded, pages(8), "as large as the budget permits");
     let events = log.take();
     assert_eq!(allocated(&events), [3]);
     assert_eq!(events.iter().filter(|e| matches!(e, Event::Load(o, _, Ok(())) if *o == order(0))).count(), 8);
     check(&buffer, 1);
-    assert_eq!(buffer.evict(pages(1), Evict::LADDER, CX).unwrap().clean, pages(8));
+    assert_eq!(buffer.evict(pages(1), Evict::ANY, CX).unwrap().clean, pages(8));
     assert_eq!(buffer.residency(), residency(0, 0, 8));
     world.validate();
 
-    // The same copies, with only small blocks to be had.
+    // The same copies, where only small blocks are free.
     let hogged = leave(&near, [1, 3, 4, 5, 7, 9, 11, 13]);
     log.take();
     check(&buffer, 1);
@@ -142,7 +136,7 @@ fn split_copies_come_back_whole() {
     check(&buffer, 2);
     drop(buffer);
     give_back(&near, hogged);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: where only smaller blocks are free, the handle of what is stored is split until a half fits.
@@ -151,9 +145,9 @@ fn a_large_copy_comes_back_in_small_blocks() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(16), far(32));
     let store = Store::new(&far);
-    let home: &Forebay<_, _> = &forebay(Traced::new(&near, &log), Traced::new(&store, &log), &world);
+    let home = &forebay(AllPorts(Traced::new(&near, &log)), Traced::new(&store, &log), &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     for (n, free) in [[0, 2, 4, 6, 8, 10, 12, 14], [0, 1, 4, 5, 8, 9, 12, 13], [0, 1, 2, 3, 8, 9, 11, 13]]
         .into_iter()
         .enumerate()
@@ -161,64 +155,60 @@ fn a_large_copy_comes_back_in_small_blocks() {
         fill(&buffer, n as u8);
         assert_eq!(buffer.evict(ALL, Evict::COPY, CX).unwrap().copied, pages(8));
         let hogged = leave(&near, free);
-        // Without splitting there is nothing to be done, and nothing is lost.
+        // Without splitting nothing can be restored, and nothing is lost.
         for (script, why) in [
             (Script { without: Capabilities::SPLIT, ..Script::default() }, OUT),
-            (Script { split: Some(StoreError::Io), ..Script::default() }, PinError::Store(StoreError::Io)),
+            (Script { split: Some(StoreError::Io), ..Script::default() }, AccessError::Store(StoreError::Io)),
         ] {
             store.answer(script);
-            assert_eq!(
-                (buffer.restore(ALL, CX).into_result(), buffer.residency()),
-                (Err(why), residency(0, 0, 8))
-            );
+            assert_eq!((buffer.restore(ALL, CX).why, buffer.residency()), (Some(why), residency(0, 0, 8)));
         }
         store.answer(Script { split: Some(StoreError::Busy), ..Script::default() });
-        assert_eq!(buffer.read().err(), Some(PinError::Busy));
+        assert_eq!(buffer.read().err(), Some(AccessError::Busy));
         store.answer(Script::default());
         log.take();
         check(&buffer, n as u8);
         let expected: &[u8] = [&[0; 8][..], &[1; 4], &[2, 1, 0, 0]][n];
         assert_eq!(allocated(&log.take()), expected);
-        assert_eq!(buffer.evict(ALL, Evict::LADDER, CX).unwrap().clean, pages(8));
+        assert_eq!(buffer.evict(ALL, Evict::ANY, CX).unwrap().clean, pages(8));
         check(&buffer, n as u8);
         world.validate();
         buffer.purge(Context::THREAD).unwrap();
         give_back(&near, hogged);
     }
     drop(buffer);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
-/// Rule: a step without progress leaves the buffer exactly as it was: with no frame at all to be had, no
-/// handle is split for nothing.
+/// Rule: a step without progress leaves the buffer exactly as it was: where no frame is free, no handle is split.
 #[test]
 fn without_any_frame_no_copy_is_split() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(8), far(16));
-    let home: &Forebay<_, _> = &forebay(&near, Traced::new(&far, &log), &world);
+    let home = &forebay(&near, Traced::new(&far, &log), &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 1);
     buffer.evict(ALL, Evict::COPY, CX).unwrap();
     let hogged = leave(&near, []);
     log.take();
-    assert_eq!((buffer.restore(ALL, CX).into_result(), buffer.residency()), (Err(OUT), residency(0, 0, 8)));
-    assert_eq!(log.count(|e| matches!(e, Event::Split(_, Ok(())))), 0, "the copy was cut up for nothing");
+    assert_eq!((buffer.restore(ALL, CX).why, buffer.residency()), (Some(OUT), residency(0, 0, 8)));
+    assert_eq!(log.count(|e| matches!(e, Event::Split(_, Ok(())))), 0, "the copy was split for nothing");
     give_back(&near, hogged);
     check(&buffer, 1);
     drop(buffer);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
-/// Rule: a block lies at a multiple of its size, also after restores that were interrupted and went on with
-/// more or less memory (TTM's alignment hole, `ttm-semantics.md` §2.6).
+/// Rule: a block lies at a multiple of its size, also after restores that were interrupted and went on with more or
+/// less memory (TTM's alignment hole, `ttm-semantics.md` §2.6).
 #[test]
 fn blocks_are_aligned_at_each_index() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
     let (near, far) = (near(64), far(64));
-    let home: &Forebay<_, _> = &forebay(&near, Traced::new(&far, &log), &world);
+    let home = &forebay(&near, Traced::new(&far, &log), &world);
     let mut slots = [const { Slot::EMPTY }; 21];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     let mut random = 0x2545_F491_u32;
     let mut next = |below: u32| {
         random ^= random << 13;
@@ -227,12 +217,12 @@ fn blocks_are_aligned_at_each_index() {
         random % below
     };
     for round in 0..60 {
-        // Populated in part with single pages, then to the end with whatever there is.
+        // Populated in part with single pages, then to the end with whatever is free.
         let hogged = leave(&near, (0..next(6) as usize).map(|n| 3 * n));
         let _ = buffer.read().is_ok();
         give_back(&near, hogged);
         let hogged = leave(&near, (0..64).filter(|_| next(8) > 0));
-        let fits = near.free() + buffer.residency().unwrap().resident >= pages(21);
+        let fits = near.unused() + buffer.residency().unwrap().resident >= pages(21);
         if fits {
             fill(&buffer, round);
         }
@@ -241,7 +231,7 @@ fn blocks_are_aligned_at_each_index() {
             continue;
         }
         for _ in 0..next(4) {
-            buffer.evict(pages(next(21) as usize), RUNGS[next(6) as usize], CX).unwrap();
+            buffer.evict(pages(next(21) as usize), METHODS[next(6) as usize], CX).unwrap();
             home.settle(pages(next(8) as usize), CX);
             let hogged = leave(&near, (0..64).filter(|_| next(2) > 0));
             let _ = buffer.restore(pages(next(9) as usize), CX);
@@ -249,7 +239,7 @@ fn blocks_are_aligned_at_each_index() {
             world.validate();
         }
         check(&buffer, round);
-        drop(buffer.write().unwrap()); // no copies: so every block is handed over now
+        drop(buffer.write().unwrap()); // no copies, so every block is transferred now
         log.take();
         buffer.evict(ALL, Evict::TRANSFER, CX).unwrap();
         let mut index = 0;
@@ -264,61 +254,57 @@ fn blocks_are_aligned_at_each_index() {
         buffer.purge(Context::THREAD).unwrap();
     }
     drop(buffer);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
-/// Rule: an error in the middle of a load loses nothing; what came back before stays, and the next call goes
-/// on.
+/// Rule: an error in the middle of a load loses nothing. What came back before stays, and the next call goes on.
 #[test]
 fn a_failing_load_loses_nothing() {
-    let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-    let store = Faulty::<_, Spin>::new(&far);
-    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
-    let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let (near, far) = (near(16), far(32));
     for free in [(0..16).collect::<Vec<_>>(), vec![0, 1, 4, 5, 8, 9, 11, 13]] {
-        for k in 0.. {
+        let swept = sweep(&free, |world, k| {
+            let store = Faulty::<_, SpinRawMutex>::new(&far);
+            let home = &forebay(&near, &store, world);
+            let mut slots = [const { Slot::EMPTY }; 8];
+            let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
             fill(&buffer, k as u8);
             buffer.evict(ALL, Evict::SPLIT, CX).unwrap();
             let hogged = leave(&near, free.clone());
-            let before = near.free();
-            store.set(Faults { kth: Some(k), ..Faults::default() });
+            let before = near.unused();
+            store.set(kth(k));
             let error = buffer.read().err();
-            assert!(error.is_none() || error == Some(PinError::Store(StoreError::Io)), "{error:?}");
-            let failed = store.failed() > 0;
-            store.set(Faults::default());
+            assert!(error.is_none() || error == Some(AccessError::Store(StoreError::Io)), "{error:?}");
+            let failed = store.failed();
+            store.set(NEVER);
             let there = buffer.residency().unwrap();
             assert_eq!(there.resident + there.stored, pages(8));
-            assert_eq!(near.free() + there.resident, before, "the half-loaded block is home");
+            assert_eq!(near.unused() + there.resident, before, "the half-loaded block is in the source");
             world.validate();
             check(&buffer, k as u8);
-            buffer.purge(Context::THREAD).unwrap();
+            drop(buffer);
             give_back(&near, hogged);
-            if !failed {
-                assert!(k >= 8);
-                break;
-            }
-        }
+            all_returned(world, &near, &far);
+            failed
+        });
+        swept.at_least(8);
     }
-    drop(buffer);
-    all_home(&world, &near, &far);
 }
 
-/// Rule: a restore may stop after any block; what is empty stays empty; nothing to do is `Ok` of nothing.
+/// Rule: a restore may stop after any block. What is empty stays empty. A restore with nothing to do is no error.
 #[test]
 fn restoring_goes_step_by_step() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let hogged = leave(&near, [0, 1, 4, 6, 9]);
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     assert_eq!(buffer.read().err(), Some(OUT));
     assert_eq!(buffer.residency(), residency(5, 0, 0));
     buffer.evict(ALL, Evict::SPLIT, CX).unwrap();
-    assert_eq!(buffer.restore(NONE, CX).into_result(), Ok(Restored::default()));
+    assert_eq!(buffer.restore(NONE, CX), Restored::default());
     let mut steps = Vec::new();
     for _ in 0..10 {
-        let step = buffer.restore(pages(1), CX).into_result().unwrap();
+        let step = complete(buffer.restore(pages(1), CX));
         assert_eq!((step.loaded, step.why), (step.total(), None));
         world.validate();
         steps.push(step.total().get());
@@ -327,16 +313,16 @@ fn restoring_goes_step_by_step() {
     give_back(&near, hogged);
     assert!(contents(&buffer).iter().all(|b| *b == 0));
     drop(buffer);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
-/// Rule: without frames a restore keeps what it got, and goes on when there are some.
+/// Rule: where frames are short, a restore keeps what it got, and goes on when there are some.
 #[test]
 fn out_of_frames_and_on_again() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 3);
     buffer.evict(ALL, Evict::COPY, CX).unwrap();
     let mut hogged = leave(&near, [2, 3, 5]);
@@ -346,52 +332,55 @@ fn out_of_frames_and_on_again() {
         (pages(3), pages(3), Some(OUT)),
         "no error hides a count"
     );
-    assert_eq!((step.into_result(), buffer.residency()), (Err(OUT), residency(3, 3, 5)));
+    assert_eq!(buffer.residency(), residency(3, 3, 5));
     assert_eq!((buffer.read().err(), buffer.write().err()), (Some(OUT), Some(OUT)));
-    near.release(hogged[7].take().unwrap());
+    near.free(hogged[7].take().unwrap());
     assert_eq!(buffer.read().err(), Some(OUT));
     assert_eq!(buffer.residency(), residency(4, 4, 4));
     world.validate();
     give_back(&near, hogged);
     check(&buffer, 3);
     drop(buffer);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
-/// Rule: a store that gives back another block than it was given lost the contents, and everybody is told
-/// until the buffer is purged; what came back is not leaked.
+/// Rule: a store that gives back another block than it was given lost the contents, and every guard says so until the
+/// buffer is purged. What came back is not leaked.
 #[test]
-fn lost_contents_are_said_until_the_purge() {
+fn lost_contents_are_reported_until_the_purge() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let store = Scripted::new(Watched::new(&far, &world));
     // The bad store stands outside the oracle, which would notice at once.
-    let home = Forebay::<_, _, [Place<_>; 0]>::new(Watched::new(&near, &world), &store, 0);
-    let home: &Forebay<_, _> = &home;
+    let home = Forebay::new(Watched::platform(&near, &world), &store);
+    let home = &home;
     let mut slots = [const { Slot::EMPTY }; 3];
-    let buffer = Buffer::over(&mut slots, home); // blocks of orders 1 and 0
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE); // blocks of orders 1 and 0
     fill(&buffer, 1);
     buffer.evict(ALL, Evict::TRANSFER, CX).unwrap();
     store.answer(Script { steals: true, ..Script::default() });
-    assert_eq!(buffer.read().err(), Some(PinError::Lost));
+    assert_eq!(buffer.read().err(), Some(AccessError::Lost));
     store.answer(Script::default());
     for block in store.stolen() {
-        home.pool().release(block);
+        home.platform().free(block);
     }
     for _ in 0..2 {
-        assert_eq!((buffer.read().err(), buffer.write().err()), (Some(PinError::Lost), Some(PinError::Lost)));
-        assert_eq!(buffer.restore(ALL, CX).into_result(), Err(PinError::Lost));
+        assert_eq!(
+            (buffer.read().err(), buffer.write().err()),
+            (Some(AccessError::Lost), Some(AccessError::Lost))
+        );
+        assert_eq!(buffer.restore(ALL, CX).why, Some(AccessError::Lost));
         assert_eq!(buffer.residency(), residency(0, 0, 1));
-        assert_eq!(buffer.evict(ALL, Evict::LADDER, CX), Ok(Evicted::default()));
+        assert_eq!(buffer.evict(ALL, Evict::ANY, CX), Ok(Evicted::default()));
         world.validate();
     }
     buffer.purge(Context::THREAD).unwrap();
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
     assert!(contents(&buffer).iter().all(|b| *b == 0));
     fill(&buffer, 2);
-    buffer.evict(ALL, Evict::LADDER, CX).unwrap();
+    buffer.evict(ALL, Evict::ANY, CX).unwrap();
     check(&buffer, 2);
     drop(buffer);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
 /// Rule: a store that is busy makes the buffer busy, and nothing is lost by trying again.
@@ -399,63 +388,65 @@ fn lost_contents_are_said_until_the_purge() {
 fn a_busy_store_is_a_busy_buffer() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let store = Store::new(&far);
-    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let home = &forebay(&near, &store, &world);
     let tile = Buffer::new(home, order(2));
     for how in [Evict::TRANSFER, Evict::COPY] {
         fill(&tile, 3);
         tile.evict(ALL, how, CX).unwrap();
         let busy = Some(StoreError::Busy);
         store.answer(Script { take_back: busy, load: busy, ..Script::default() });
-        assert_eq!((tile.read().err(), tile.write().err()), (Some(PinError::Busy), Some(PinError::Busy)));
-        assert_eq!(tile.restore(ALL, CX).into_result(), Err(PinError::Busy));
+        assert_eq!(
+            (tile.read().err(), tile.write().err()),
+            (Some(AccessError::Busy), Some(AccessError::Busy))
+        );
+        assert_eq!(tile.restore(ALL, CX).why, Some(AccessError::Busy));
         assert_eq!(tile.residency(), residency(0, 0, 4));
         world.validate();
         store.answer(Script::default());
         check(&tile, 3);
     }
     drop(tile);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
-/// Rule: bytes that are with a copy engine this moment are out of reach, not lost; purging does not wait for
-/// them.
+/// Rule: bytes that a copy engine has at the moment are out of reach, not lost. Purging does not wait for them.
 #[test]
 fn what_an_engine_has_is_busy() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let tile = Buffer::new(home, order(2));
     let mut engine = Slow::default();
     let mut step = |bytes| {
         far.write_out(&mut engine, bytes, &mut |block: RamBlock<PAGE>| {
-            home.store().gave_home(&block);
-            home.pool().release(block);
+            home.store().note_settled(&block);
+            home.platform().free(block);
         })
     };
     fill(&tile, 3);
     tile.evict(ALL, Evict::TRANSFER, CX).unwrap();
     assert!(step(PAGE).is_pending());
-    assert_eq!(tile.read().err(), Some(PinError::Busy));
+    assert_eq!(tile.read().err(), Some(AccessError::Busy));
     assert_eq!(tile.residency(), residency(0, 0, 4));
-    assert!(step(PAGE).is_pending(), "it was asked for: the engine does not get the next piece of it");
+    assert!(step(PAGE).is_pending(), "it was asked for: the engine does not get the next part of it");
     check(&tile, 3);
     assert_eq!(home.stats().restored.taken_back, pages(4), "half written out, and cancelled");
     tile.evict(ALL, Evict::TRANSFER, CX).unwrap();
     while step(PAGE).is_pending() {}
     check(&tile, 3);
-    assert_eq!(home.stats().restored.loaded, pages(4), "nobody asked");
+    assert_eq!(home.stats().restored.loaded, pages(4), "it was not asked for meanwhile");
     fill(&tile, 4);
     tile.evict(ALL, Evict::TRANSFER, CX).unwrap();
     assert!(step(PAGE).is_pending());
     tile.purge(Context::THREAD).unwrap();
-    assert_eq!(near.free(), pages(12), "the engine still reads it");
+    assert_eq!(near.unused(), pages(12), "the engine still reads it");
     assert!(step(PAGE).is_ready());
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
     assert!(contents(&tile).iter().all(|b| *b == 0));
     drop(tile);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
-/// Copies at once, and says so only when it is asked again.
+/// Copies at once, and reports it only at the second poll.
 #[derive(Default)]
 struct Slow(Option<Job<RamBlock<PAGE>, PAGE>>, bool);
 
@@ -469,91 +460,89 @@ impl CopyEngine<RamBlock<PAGE>, PAGE> for Slow {
     }
 }
 
-/// Rule: an interrupt may look at what is resident or can be taken back; anything else is refused and stays
-/// as it is.
+/// Rule: an interrupt may read what is resident or can be taken back. Anything else is refused and stays as it is.
 #[test]
 fn an_interrupt_does_not_load() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let tile = Buffer::new(home, order(2));
     fill(&tile, 3);
     tile.evict(ALL, Evict::COPY, CX).unwrap();
-    let refused = Some(PinError::Context);
+    let refused = Some(AccessError::Context);
     assert_eq!(tile.read_in(Context::INTERRUPT).err(), refused);
     assert_eq!(tile.write_in(Context::INTERRUPT).err(), refused);
-    assert_eq!((tile.residency(), near.free()), (residency(0, 0, 4), near.total()));
+    assert_eq!((tile.residency(), near.unused()), (residency(0, 0, 4), near.total()));
     check(&tile, 3);
     assert!(tile.read_in(Context::INTERRUPT).unwrap()[..] == pattern(3, 4 * PAGE)[..]);
     drop(tile);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
-/// Rule: nor does it populate: wiping takes time in proportion to the block, which is what an interrupt may
+/// Rule: nor does it populate: zeroing takes time in proportion to the block, which is what an interrupt may
 /// not spend ("`Context::INTERRUPT`: what is resident or can be taken back", else an error).
 #[test]
 fn an_interrupt_does_not_populate() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-    let home: &Forebay<_, _> = &forebay(&near, &far, &world);
+    let home = &forebay(&near, &far, &world);
     let tile = Buffer::new(home, order(3));
-    assert!(tile.read_in(Context::INTERRUPT).is_err(), "eight pages were wiped in an interrupt");
+    assert!(tile.read_in(Context::INTERRUPT).is_err(), "eight pages were zeroed in an interrupt");
     assert!(tile.write_in(Context::INTERRUPT).is_err());
-    assert_eq!((tile.residency(), near.free()), (residency(0, 0, 0), near.total()));
+    assert_eq!((tile.residency(), near.unused()), (residency(0, 0, 0), near.total()));
     drop(tile);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
-/// Rule: who is told an error is told the first one: that taking back failed, not that what was handed over can't be
-/// loaded.
+/// Rule: the first error is reported: that taking back failed, not that a transferred block can't be loaded.
 #[test]
-fn the_error_of_taking_back_is_said() {
+fn the_error_of_taking_back_is_reported() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let store = Store::new(&far);
-    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let home = &forebay(&near, &store, &world);
     let tile = Buffer::new(home, order(2));
     fill(&tile, 3);
     for why in [StoreError::Io, StoreError::NotStored, StoreError::Full] {
         tile.evict(ALL, Evict::TRANSFER, CX).unwrap();
         store.answer(Script { take_back: Some(why), ..Script::default() });
-        let error = PinError::Store(why);
+        let error = AccessError::Store(why);
         assert_eq!((tile.read().err(), tile.write().err()), (Some(error), Some(error)));
         for cx in [CX, Context::INTERRUPT] {
             let step = tile.restore(ALL, cx);
             assert_eq!((step.total(), step.why), (NONE, Some(error)));
         }
-        assert_eq!((tile.residency(), near.free()), (residency(0, 0, 4), pages(12)));
+        assert_eq!((tile.residency(), near.unused()), (residency(0, 0, 4), pages(12)));
         store.answer(Script::default());
         check(&tile, 3);
     }
     drop(tile);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }
 
-/// Rule: what fails stays stored, and the walk goes on: one busy slot keeps no other from coming back, be it taken back
-/// or loaded; the next call brings the rest.
+/// Rule: what fails stays stored, and the walk goes on: one busy slot keeps no other from coming back, whether by taking
+/// back or by loading. The next call restores the rest.
 #[test]
 fn one_busy_slot_keeps_no_other_from_coming_back() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
-    let store = Faulty::<_, Spin>::new(&far);
+    let store = Faulty::<_, SpinRawMutex>::new(&far);
     store.fail_with(StoreError::Busy);
     let hogged = leave(&near, (0..8).map(|n| 2 * n));
-    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let home = &forebay(&near, &store, &world);
     let mut slots = [const { Slot::EMPTY }; 6];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     for how in [Evict::TRANSFER, Evict::COPY] {
         for kth in 0..6 {
             fill(&buffer, kth as u8);
             assert_eq!(buffer.evict(ALL, how, CX).unwrap().moved(), pages(6));
             store.set(Faults { kth: Some(kth), ..Faults::default() });
             let step = buffer.restore(ALL, CX);
-            assert_eq!((step.total(), step.why), (pages(5), Some(PinError::Busy)), "{how:?}, call {kth}");
+            assert_eq!((step.total(), step.why), (pages(5), Some(AccessError::Busy)), "{how:?}, call {kth}");
             assert_eq!((buffer.residency().unwrap().stored, store.failed()), (pages(1), 1));
             world.validate();
             store.set(Faults::default());
-            assert_eq!(buffer.restore(ALL, CX).into_result().unwrap().total(), pages(1));
+            assert_eq!(complete(buffer.restore(ALL, CX)).total(), pages(1));
             check(&buffer, kth as u8);
         }
     }
     drop(buffer);
     give_back(&near, hogged);
-    all_home(&world, &near, &far);
+    all_returned(&world, &near, &far);
 }

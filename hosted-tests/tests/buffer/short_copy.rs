@@ -1,10 +1,8 @@
 //! A store that stops in the middle of a block (`ttm-semantics.md` rules 33, 51 to 53, 55; §5.4 d; B6): what it got stays
-//! stored, the block is cut there, the walk goes on; no progress ends it.
+//! stored, the block is split there, and the walk goes on until there is no progress.
 
-use forebay::*;
 use forebay_backends::*;
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, World};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
@@ -30,13 +28,13 @@ impl Medium {
 
 impl BackingStore<RamBlock<PAGE>> for Medium {
     fn ids(&self) -> StoreIds {
-        StoreId::DEFAULT.only()
+        StoreId::DEFAULT.into()
     }
     fn capabilities(&self) -> Capabilities {
         Capabilities::COPY
     }
     fn space(&self) -> Space {
-        Space::new(pages(self.room.get()), 0)
+        Space { pages: pages(self.room.get()), transfers: 0 }
     }
     fn discard(&self, handle: Handle) -> Result<Option<RamBlock<PAGE>>, Refused<Handle, StoreError>> {
         match self.stored.borrow_mut().remove(&handle.value()) {
@@ -44,15 +42,21 @@ impl BackingStore<RamBlock<PAGE>> for Medium {
                 self.room.set(self.room.get() + bytes.len() / PAGE);
                 Ok(None)
             }
-            None => Err(Refused::new(handle, StoreError::NotStored)),
+            None => Err(Refused { item: handle, why: StoreError::NotStored }),
         }
     }
-    fn save(&self, block: &RamBlock<PAGE>, order: Order, _: Context) -> Result<Handle, StoreError> {
+    fn save(
+        &self,
+        block: &RamBlock<PAGE>,
+        order: Order,
+        _: Option<Charge>,
+        _: Context,
+    ) -> Result<Handle, StoreError> {
         self.saves.set(self.saves.get() + 1);
         let written = order.pages().get().min(self.room.get());
         let kept = Order::new(written.checked_ilog2().ok_or(StoreError::Full)? as u8).unwrap();
         let mut bytes = vec![0; kept.pages().get() * PAGE];
-        block.copy_out(0, &mut bytes);
+        block.read_at(0, &mut bytes);
         self.room.set(self.room.get() - kept.pages().get());
         self.next.set(self.next.get() + 1);
         self.stored.borrow_mut().insert(self.next.get(), bytes);
@@ -67,29 +71,29 @@ impl BackingStore<RamBlock<PAGE>> for Medium {
     ) -> Result<(), StoreError> {
         let stored = self.stored.borrow();
         let bytes = stored.get(&handle.value()).ok_or(StoreError::NotStored)?;
-        assert_eq!(block.copy_in(at.get() * PAGE, bytes), bytes.len());
+        assert_eq!(block.write_at(at.get() * PAGE, bytes), bytes.len());
         Ok(())
     }
 }
 
 const SLOTS: usize = 16;
 
-/// Rule: wherever it stops, so many pages are stored and no more; the rest stays, as it was; what is said to be copied is
-/// (B6); and when there is room again, the rest goes too.
+/// Rule: wherever it stops, so many pages are stored and no more. The rest stays, as it was. What counts as copied is
+/// copied (B6). When there is room again, the rest leaves too.
 #[test]
 fn it_may_stop_after_any_page() {
     for room in 0..=SLOTS {
         let (near, medium, world) = (near(16), Medium::new(room), World::new(Contents::Compared));
         let home = forebay(&near, &medium, &world);
         let mut slots = [const { Slot::EMPTY }; SLOTS];
-        let buffer = Buffer::over(&mut slots, &home);
+        let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE);
         fill(&buffer, room as u8);
         let evicted = buffer.evict(ALL, Evict::COPY | Evict::SPLIT, CX).unwrap();
         assert_eq!((evicted.copied, evicted.refused), (pages(room), pages(SLOTS - room)));
         assert_eq!(evicted.why.is_some(), room < SLOTS, "{evicted:?}");
         assert_eq!((world.stored(), world.frames_out()), (pages(room), pages(SLOTS - room)));
         assert_eq!(buffer.residency(), residency(SLOTS - room, 0, room));
-        // Each piece was tried once: two for each cut, and the last one.
+        // Each part was tried once: two for each split, and the last one.
         assert!(medium.saves.get() <= 2 * evicted.splits + 1, "{} saves, {evicted:?}", medium.saves.get());
         medium.room.set(SLOTS);
         let again = buffer.evict(ALL, Evict::COPY | Evict::SPLIT, CX).unwrap();
@@ -99,28 +103,24 @@ fn it_may_stop_after_any_page() {
         drop(buffer);
         world.validate();
         world.assert_empty();
-        assert_eq!((near.free(), near.total()), (pages(16), pages(16)));
+        assert_eq!((near.unused(), near.total()), (pages(16), pages(16)));
     }
 }
 
-/// Rule: what is stored in part comes back, and goes again, and may be dropped, from wherever it stopped.
+/// Rule: what is stored in part comes back, and leaves again, and may be dropped, from wherever it stopped.
 #[test]
 fn it_may_turn_round_wherever_it_stopped() {
     for room in 0..=SLOTS {
         let (near, medium, world) = (near(16), Medium::new(room), World::new(Contents::Compared));
         let home = forebay(&near, &medium, &world);
         let mut slots = [const { Slot::EMPTY }; SLOTS];
-        let buffer = Buffer::over(&mut slots, &home);
+        let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE);
         for seed in 0..3 {
             fill(&buffer, seed);
-            assert_eq!(buffer.evict(ALL, Evict::LADDER, CX).unwrap().copied, pages(room));
+            assert_eq!(buffer.evict(ALL, Evict::ANY, CX).unwrap().copied, pages(room));
             check(&buffer, seed);
         }
-        assert_eq!(
-            buffer.evict(ALL, Evict::LADDER, CX).unwrap().moved(),
-            pages(room),
-            "clean, or copied again"
-        );
+        assert_eq!(buffer.evict(ALL, Evict::ANY, CX).unwrap().moved(), pages(room), "clean, or copied again");
         drop(buffer);
         world.validate();
         world.assert_empty();

@@ -1,7 +1,7 @@
 //! Walking over the slots in small steps: each begins where the last one ended, so that as many steps as there are
-//! slots don't look at each slot as many times.
+//! slots do not look at every slot in each step.
 
-use forebay::*;
+use super::complete;
 use forebay_backends::*;
 use hosted_tests::kit::*;
 
@@ -15,7 +15,7 @@ fn saved(event: &Event) -> Option<Pfn> {
     if let Event::Save(pfn, _, Ok(_)) = event { Some(*pfn) } else { None }
 }
 
-fn handed_over(event: &Event) -> Option<Pfn> {
+fn transferred(event: &Event) -> Option<Pfn> {
     if let Event::Transfer(pfn, _, Ok(())) = event { Some(*pfn) } else { None }
 }
 
@@ -27,8 +27,8 @@ fn allocated(event: &Event) -> Option<Pfn> {
     if let Event::Allocate(_, Ok(pfn)) = event { Some(*pfn) } else { None }
 }
 
-/// `step` once for each slot and once more; whether each but the last moved one page, and how often it looked at a
-/// block in the worst of them.
+/// Runs `step` once for each slot and once more. Each but the last must move one page. Returns how often the worst of them
+/// looked at a block.
 #[track_caller]
 fn steps(mut step: impl FnMut() -> Pages) -> usize {
     let mut worst = 0;
@@ -41,19 +41,19 @@ fn steps(mut step: impl FnMut() -> Pages) -> usize {
     worst
 }
 
-/// Rule: n steps of a page over n slots make n calls each way, in the order of the slots, and none looks at blocks more
-/// than a few times, however many it has passed.
+/// Rule: n steps of a page over n slots make n calls each way, in the order of the slots. No step looks at more than a few
+/// blocks, however many it has passed.
 #[test]
 fn small_steps_do_not_begin_at_the_first_slot() {
     let (log, near, far) = (Log::default(), SeenRam(near(2 * SLOTS)), far_of::<Seen>(2 * SLOTS));
     // Every second page, so that each slot has a block of its own.
     let hogged = leave(&near.0, (0..SLOTS).map(|n| 2 * n));
-    let (from, to) = (Traced::new(&near, &log), Traced::new(&far, &log));
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(from, to, 0);
+    let (from, to) = (AllPorts(Traced::new(&near, &log)), Traced::new(&far, &log));
+    let home = &Forebay::new(from, to);
     let mut slots = [const { Slot::EMPTY }; SLOTS];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
 
-    let populate = steps(|| buffer.populate(pages(1), CX).into_result().unwrap().populated);
+    let populate = steps(|| complete(buffer.populate(pages(1), CX)).populated);
     let frames = pfns(&log.take(), allocated);
     assert_eq!((frames.len(), buffer.residency()), (SLOTS, residency(SLOTS, 0, 0)));
     fill(&buffer, 1);
@@ -61,7 +61,7 @@ fn small_steps_do_not_begin_at_the_first_slot() {
 
     let evict = steps(|| buffer.evict(pages(1), Evict::COPY, CX).unwrap().copied);
     assert!(pfns(&log.take(), saved) == frames, "one save for each page, in the order of the slots");
-    let restore = steps(|| buffer.restore(pages(1), CX).into_result().unwrap().loaded);
+    let restore = steps(|| complete(buffer.restore(pages(1), CX)).loaded);
     let events = log.take();
     assert_eq!(events.iter().filter(|e| matches!(e, Event::Load(_, _, Ok(())))).count(), SLOTS);
     let clean = steps(|| buffer.evict(pages(1), Evict::COPY, CX).unwrap().clean);
@@ -72,7 +72,7 @@ fn small_steps_do_not_begin_at_the_first_slot() {
     assert!(worst.iter().all(|n| *n < SLOTS / 2), "looks at blocks in one step: {worst:?}");
     drop(buffer);
     give_back(&near.0, hogged);
-    assert_eq!((near.0.free(), far.space().pages), (near.0.total(), far.total()));
+    assert_eq!((near.0.unused(), far.space().pages), (near.0.total(), far.total()));
 }
 
 /// Rule: the next call goes on where the last one ended, also after it turned round: an eviction after a restore and
@@ -81,20 +81,20 @@ fn small_steps_do_not_begin_at_the_first_slot() {
 fn a_walk_that_turns_round_begins_where_it_ended() {
     let (log, near, far) = (Log::default(), near(16), far(16));
     let hogged = leave(&near, (0..8).map(|n| 2 * n));
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&near, Traced::new(&far, &log), 0);
+    let home = &Forebay::new(&near, Traced::new(&far, &log));
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 2);
     buffer.evict(ALL, Evict::TRANSFER, CX).unwrap();
-    let frames = pfns(&log.take(), handed_over);
+    let frames = pfns(&log.take(), transferred);
     check(&buffer, 2);
     log.take();
     let evict = || {
-        assert_eq!(buffer.evict(pages(1), Evict::TRANSFER, CX).unwrap().handed_over, pages(1));
-        pfns(&log.take(), handed_over)[0]
+        assert_eq!(buffer.evict(pages(1), Evict::TRANSFER, CX).unwrap().transferred, pages(1));
+        pfns(&log.take(), transferred)[0]
     };
     let restore = || {
-        assert_eq!(buffer.restore(pages(1), CX).into_result().unwrap().taken_back, pages(1));
+        assert_eq!(complete(buffer.restore(pages(1), CX)).taken_back, pages(1));
         pfns(&log.take(), taken_back)[0]
     };
     assert_eq!([evict(), evict(), evict()], [frames[0], frames[1], frames[2]]);
@@ -106,5 +106,5 @@ fn a_walk_that_turns_round_begins_where_it_ended() {
     check(&buffer, 2);
     drop(buffer);
     give_back(&near, hogged);
-    assert_eq!((near.free(), far.space()), (near.total(), Space::new(far.total(), 16)));
+    assert_eq!((near.unused(), far.space()), (near.total(), Space { pages: far.total(), transfers: 16 }));
 }

@@ -156,7 +156,7 @@ fn each_kind_keeps_its_promises() {
     }
 }
 
-/// Rule: a block that is handed over and wanted before it is written out comes back as it is.
+/// Rule: a block that is transferred and wanted before it is written out comes back as it is.
 #[test]
 fn some_blocks_are_taken_back() {
     let dir = tempfile::tempdir().unwrap();
@@ -258,7 +258,7 @@ fn shmem_that_fills_up() {
         put(dir.path(), format!("f{n:02}"), &noise(16 * PAGE, n + 1)); // 1024 pages: two huge pages
     }
     for evict in ALL {
-        // One huge page for the store; if blocks are handed over, also for the buffers.
+        // One huge page for the store; if blocks are transferred, also for the buffers.
         let o = Options { region_pages: Some(1), ..options(StoreKind::Shmem, evict, 64 * PAGE as u64) };
         let r = run(dir.path(), &o);
         let why = r.failure.clone().unwrap_or_else(|| panic!("{evict:?}: {r:#?}"));
@@ -352,7 +352,7 @@ impl Observer for Meddler<'_> {
     }
 }
 
-/// Rule: a file that somebody else changes counts as changed, never as a mismatch; nothing waits for a FIFO.
+/// Rule: a file that changes meanwhile counts as changed, never as a mismatch; nothing waits for a FIFO.
 #[test]
 fn files_that_change() {
     let phases = [Phase::Loading, Phase::ReadingBack];
@@ -493,7 +493,7 @@ const KEYS: &[&str] = &[
 fn json_of_a_failure() {
     let dir = tree();
     let out = dir.path().with_extension("out");
-    let meddle = || fs::create_dir(out.join("top6")).unwrap(); // somebody is in the way
+    let meddle = || fs::create_dir(out.join("top6")).unwrap(); // it is in the way
     let o = Options {
         out: Some(out.clone()),
         ..options(StoreKind::default(), EvictKind::Copy, 20 * PAGE as u64)

@@ -146,9 +146,9 @@ fn virtual_files() {
     assert!(stderr(&o).contains("could be loaded: nothing was compared"), "{}", stderr(&o));
 }
 
-/// Rule: a report that nobody reads is not a byte that did not come back.
+/// Rule: a report that is not read is not a byte that did not come back.
 #[test]
-fn nobody_reads() {
+fn output_is_not_read() {
     let dir = tree();
     for (dir, status) in [(dir.path(), 3), (Path::new("/some/where"), 2)] {
         let mut lab = Command::new(env!("CARGO_BIN_EXE_lab"));
@@ -206,7 +206,7 @@ fn limited(limit: &str, dir: &Path, args: &[&str]) -> Output {
     Command::new("sh").args(["-c", &script, lab]).arg(dir).args(args).output().unwrap()
 }
 
-/// Rule: what is handed over to shmem is reclaimable as soon as nothing near it is in a buffer, so most of it is; and
+/// Rule: what is transferred to shmem is reclaimable as soon as nothing near it is in a buffer, so most of it is; and
 /// then it is mapped nowhere. (In a process of its own, as the system counts by process.)
 #[cfg(target_os = "linux")]
 #[test]

@@ -220,9 +220,9 @@ fn bad_input() {
     }
 }
 
-/// Rule: figures that nobody reads are not a byte that was wrong.
+/// Rule: figures that are not read are not a byte that was wrong.
 #[test]
-fn nobody_reads() {
+fn output_is_not_read() {
     for command in ["plan", "replay"] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);

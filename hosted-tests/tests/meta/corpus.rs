@@ -23,7 +23,7 @@ fn every_committed_input_runs_clean() {
     }
 }
 
-/// Rule: so does a batch of inputs that nobody chose.
+/// Rule: so does a batch of random inputs.
 #[test]
 fn pseudo_random_inputs_run_clean() {
     for (seed, data) in inputs(300) {

@@ -2,14 +2,15 @@
 #![allow(unsafe_code)]
 
 use forebay::{
-    Buffer, Context, CriticalSection, Evict, OutOfFrames, Pages, PinError, Platform, Slot, Spin, TakeError,
+    AccessError, AllocError, AllocRequest, Buffer, Context, Evict, FrameSource, Order, Pages, Slot,
+    sync::{CriticalSectionRawMutex, SpinRawMutex},
 };
-use forebay_backends::{InitError, InitErrorKind, MemoryError, Ram, RamBuffer, RamForebay, RamRegion};
+use forebay_backends::{InitError, InitErrorKind, MemoryError, Ram, RamBuffer, RamForebay};
 use hosted_tests::conformance::pattern;
 use hosted_tests::memory::{leak, words};
 
 const PAGE: usize = 512;
-type Home = RamForebay<Spin, PAGE, 4>;
+type Home = RamForebay<SpinRawMutex, PAGE, 4>;
 
 const FAST: usize = 16 * PAGE;
 const SLOW: usize = 32 * PAGE;
@@ -54,7 +55,7 @@ fn bad_memory_comes_back() {
     // There is one region, and two pieces of fast RAM.
     is_refused(&HOME, leak(FAST, 0), leak(SLOW, 0), words(all), Slow(MemoryError::Already));
     HOME.platform().add(leak(FAST, 0), words(Home::metadata_words(FAST, 0))).unwrap();
-    is_refused(&HOME, leak(FAST, 0), leak(SLOW, 0), words(all), Fast(MemoryError::TooManyPieces));
+    is_refused(&HOME, leak(FAST, 0), leak(SLOW, 0), words(all), Fast(MemoryError::TooManyRanges));
 }
 
 /// Rule: fast and slow RAM that share a byte are refused, as is fast RAM that is there already.
@@ -65,7 +66,7 @@ fn overlapping_ranges_are_refused() {
     let start = leak(FAST + SLOW, 0).as_mut_ptr();
     let part = |at: usize, bytes| -> &'static mut [u8] {
         assert!(at + bytes <= FAST + SLOW);
-        // SAFETY: inside one allocation that is never given back. Where two share bytes, they are refused: nobody
+        // SAFETY: inside one allocation that is never given back. Where two share bytes, they are refused: nothing
         // reads or writes through them.
         unsafe { std::slice::from_raw_parts_mut(start.add(at), bytes) }
     };
@@ -92,9 +93,9 @@ fn overlapping_ranges_are_refused() {
 #[test]
 fn a_buffer_is_rounded_up() {
     static HOME: Home = RamForebay::new();
-    static BYTE: RamBuffer<Spin, PAGE, 4> = HOME.buffer::<1>();
-    static MORE: RamBuffer<Spin, PAGE, 4> = HOME.buffer::<{ PAGE + 1 }>();
-    assert!(matches!(BYTE.read(), Err(PinError::Take(TakeError::OutOfFrames(_)))), "no memory yet");
+    static BYTE: RamBuffer<SpinRawMutex, PAGE, 4> = HOME.buffer::<1>();
+    static MORE: RamBuffer<SpinRawMutex, PAGE, 4> = HOME.buffer::<{ PAGE + 1 }>();
+    assert!(matches!(BYTE.read(), Err(AccessError::Alloc(_))), "no memory yet");
     let meta = words(Home::metadata_words(FAST, SLOW));
     HOME.init(leak(FAST, 0), leak(SLOW, 0), meta).unwrap();
     assert_eq!((BYTE.read().unwrap().len(), MORE.read().unwrap().len()), (PAGE, 2 * PAGE));
@@ -103,13 +104,17 @@ fn a_buffer_is_rounded_up() {
     assert_eq!(HOME.buffer::<{ 4 * PAGE + 1 }>().read().unwrap().len(), 8 * PAGE);
     // The largest order is to be written down, though not to be had here.
     let largest = HOME.buffer::<{ PAGE << 10 }>();
-    assert!(matches!(largest.read(), Err(PinError::Take(TakeError::OutOfFrames(_)))));
+    assert!(matches!(largest.read(), Err(AccessError::Alloc(_))));
     BYTE.purge(Context::THREAD).unwrap();
     MORE.purge(Context::THREAD).unwrap();
-    assert_eq!(HOME.platform().free(), HOME.platform().total(), "buffers that were dropped gave back theirs");
+    assert_eq!(
+        HOME.platform().unused(),
+        HOME.platform().total(),
+        "buffers that were dropped gave back theirs"
+    );
 }
 
-/// Hands over, writes out, and reads again; the same with any lock.
+/// Transfers, writes out, and reads again; the same with any lock.
 macro_rules! goes_out_and_comes_back {
     ($name:ident, $lock:ty, $page:expr) => {
         #[test]
@@ -126,54 +131,54 @@ macro_rules! goes_out_and_comes_back {
                 buffer.write().unwrap().copy_from_slice(&pattern(seed, LEN));
             }
             let pages = |n| Pages::new(n);
-            assert_eq!(HOME.platform().free(), pages(4));
+            assert_eq!(HOME.platform().unused(), pages(4));
             // Two of three, as asked: to the byte, rounded up to whole buffers.
-            let report = HOME.hand_over(&BUFFERS, LEN + 1);
-            assert_eq!((report.evicted.handed_over, report.freed()), (pages(8), pages(0)));
+            let report = HOME.transfer(&BUFFERS, LEN + 1);
+            assert_eq!((report.evicted.transferred, hosted_tests::kit::freed(&report)), (pages(8), pages(0)));
             assert_eq!(report.settled.pending, pages(8));
-            assert_eq!(HOME.platform().free(), pages(4), "nothing is free before it is written out");
+            assert_eq!(HOME.platform().unused(), pages(4), "nothing is free before it is written out");
             // A byte more than a buffer: one is written out, the other begun.
             assert_eq!(HOME.write_out(LEN + 1), LEN + 1);
-            assert_eq!((HOME.platform().free(), HOME.store().pending()), (pages(8), pages(4)));
+            assert_eq!((HOME.platform().unused(), HOME.store().pending()), (pages(8), pages(4)));
             assert_eq!(HOME.write_out(usize::MAX), LEN - 1);
             assert_eq!(HOME.write_out(usize::MAX), 0);
-            assert_eq!((HOME.platform().free(), HOME.store().pending()), (pages(12), pages(0)));
+            assert_eq!((HOME.platform().unused(), HOME.store().pending()), (pages(12), pages(0)));
             for (buffer, seed) in BUFFERS.iter().zip(0..) {
                 assert!(buffer.read().unwrap()[..] == pattern(seed, LEN));
             }
-            assert_eq!(HOME.stats().settled, pages(8), "what a write-out gives home is counted");
+            assert_eq!(HOME.stats().settled, pages(8), "what a write-out returns is counted");
             // All of it again, taken back before anything is written out.
-            let report = HOME.hand_over(&BUFFERS, usize::MAX);
+            let report = HOME.transfer(&BUFFERS, usize::MAX);
             assert_eq!(report.evicted.moved(), pages(12));
             assert!(report.evicted.refused == pages(0) && HOME.write_out(1) <= 1);
             for (buffer, seed) in BUFFERS.iter().zip(0..) {
                 assert!(buffer.read().unwrap()[..] == pattern(seed, LEN));
                 buffer.purge(Context::THREAD).unwrap();
             }
-            assert_eq!(HOME.platform().free(), HOME.platform().total());
+            assert_eq!(HOME.platform().unused(), HOME.platform().total());
             assert_eq!(forebay::BackingStore::space(HOME.store()).pages, HOME.store().total());
             let stats = HOME.stats();
-            assert_eq!((stats.evicted.copied, stats.stranded), (pages(0), pages(0)), "nothing was copied in");
+            assert_eq!((stats.evicted.copied, stats.leaked), (pages(0), pages(0)), "nothing was copied in");
         }
     };
 }
-goes_out_and_comes_back!(with_a_spin_lock, Spin, 512);
-goes_out_and_comes_back!(in_critical_sections, CriticalSection, 256);
-goes_out_and_comes_back!(with_large_pages, Spin, 65536);
+goes_out_and_comes_back!(with_a_spin_lock, SpinRawMutex, 512);
+goes_out_and_comes_back!(in_critical_sections, CriticalSectionRawMutex, 256);
+goes_out_and_comes_back!(with_large_pages, SpinRawMutex, 65536);
 
 /// Rule: everything else of a `Forebay` is there too; without memory nothing is lost but time.
 #[test]
 fn without_memory_everything_says_so() {
     static HOME: Home = RamForebay::new();
     assert_eq!(
-        HOME.platform().allocate(forebay::Order::PAGE, Context::THREAD).err(),
-        Some(OutOfFrames::Exhausted)
+        HOME.platform().allocate(AllocRequest::new(Order::PAGE), Context::THREAD).err(),
+        Some(AllocError::Exhausted)
     );
     let buffer = HOME.buffer::<1>();
-    assert_eq!(HOME.hand_over(&[&buffer], 1).evicted.moved(), Pages::ZERO);
+    assert_eq!(HOME.transfer([&buffer], 1).evicted.moved(), Pages::ZERO);
     assert_eq!(HOME.write_out(usize::MAX), 0);
-    let report = HOME.reclaim(&[&buffer], Pages::MAX, Evict::LADDER, Context::THREAD);
-    assert_eq!(report.freed(), Pages::ZERO);
+    let report = HOME.reclaim([&buffer], Pages::MAX, Evict::ANY, Context::THREAD);
+    assert_eq!(hosted_tests::kit::freed(&report), Pages::ZERO);
     assert!(format!("{HOME:?}").starts_with("Forebay"));
 }
 
@@ -182,7 +187,7 @@ fn without_memory_everything_says_so() {
 #[test]
 fn room_is_made_or_not() {
     static HOME: Home = RamForebay::new();
-    static TILES: [RamBuffer<Spin, PAGE, 4>; 8] = [const { HOME.buffer::<{ 2 * PAGE }>() }; 8];
+    static TILES: [RamBuffer<SpinRawMutex, PAGE, 4>; 8] = [const { HOME.buffer::<{ 2 * PAGE }>() }; 8];
     HOME.init(leak(FAST, 0), leak(12 * PAGE, 0), words(Home::metadata_words(FAST, 12 * PAGE))).unwrap();
     for (n, tile) in TILES.iter().enumerate() {
         tile.write().unwrap().fill(n as u8 + 1);
@@ -209,15 +214,15 @@ fn room_is_made_or_not() {
 #[test]
 fn room_is_made_for_a_buffer_not_only_for_its_bytes() {
     static HOME: Home = RamForebay::new();
-    static LARGE: RamBuffer<Spin, PAGE, 4> = HOME.buffer::<{ 4 * PAGE }>();
-    static SMALL: [RamBuffer<Spin, PAGE, 4>; 16] = [const { HOME.buffer::<PAGE>() }; 16];
+    static LARGE: RamBuffer<SpinRawMutex, PAGE, 4> = HOME.buffer::<{ 4 * PAGE }>();
+    static SMALL: [RamBuffer<SpinRawMutex, PAGE, 4>; 16] = [const { HOME.buffer::<PAGE>() }; 16];
     HOME.init(leak(FAST, 0), leak(SLOW, 0), words(Home::metadata_words(FAST, SLOW))).unwrap();
     for (n, small) in SMALL.iter().enumerate() {
         small.write().unwrap().fill(n as u8 + 1);
     }
     SMALL.iter().step_by(2).for_each(|small| small.purge(Context::THREAD).unwrap());
     assert!(HOME.free() >= 4 * PAGE, "enough, in pieces of one page");
-    assert!(matches!(LARGE.write(), Err(PinError::Take(TakeError::OutOfFrames(_)))));
+    assert!(matches!(LARGE.write(), Err(AccessError::Alloc(_))));
     HOME.make_room(&SMALL, 4 * PAGE);
     LARGE.write().unwrap().fill(0xcc);
     for (n, small) in SMALL.iter().enumerate().skip(1).step_by(2) {
@@ -231,15 +236,15 @@ fn room_is_made_for_a_buffer_not_only_for_its_bytes() {
 #[test]
 fn a_static_buffer_of_several_blocks() {
     static HOME: Home = RamForebay::new();
-    type Fast = Ram<Spin, PAGE>;
-    type Wide = Buffer<'static, Fast, RamRegion<Spin, PAGE, 4>, [Slot<Fast>; 3]>;
-    static WIDE: Wide = Wide::inline(HOME.home());
+    type Fast = Ram<SpinRawMutex, PAGE>;
+    type Wide = Buffer<&'static Home, [Slot<Fast>; 3]>;
+    static WIDE: Wide = Wide::inline(&HOME, Order::PAGE);
     HOME.init(leak(FAST, 0), leak(SLOW, 0), words(Home::metadata_words(FAST, SLOW))).unwrap();
     let bytes = pattern(5, 3 * PAGE);
-    assert_eq!(WIDE.write().unwrap().copy_in(0, &bytes), bytes.len());
+    assert_eq!(WIDE.write().unwrap().write_at(0, &bytes), bytes.len());
     assert_eq!(WIDE.evict(Pages::MAX, Evict::TRANSFER, Context::THREAD).unwrap().moved(), Pages::new(3));
     assert_eq!(HOME.write_out(usize::MAX), bytes.len());
     let mut back = vec![0; bytes.len()];
-    assert_eq!(WIDE.read().unwrap().copy_out(0, &mut back), back.len());
+    assert_eq!(WIDE.read().unwrap().read_at(0, &mut back), back.len());
     assert_eq!(back, bytes);
 }

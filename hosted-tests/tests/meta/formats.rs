@@ -1,4 +1,5 @@
-//! Every public type says what it is through `defmt`: found by reading the source, as `defmt` can't be linked here.
+//! Every public type says what it is through `defmt`, and to a debugger: found by reading the sources, as `defmt` can't be
+//! linked here.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,42 +24,61 @@ fn source(part: &str) -> String {
 fn declared(line: &str) -> Option<&str> {
     let rest =
         ["pub struct ", "pub enum ", "pub union "].iter().find_map(|kind| line.trim().strip_prefix(kind))?;
-    rest.split(|c: char| !c.is_alphanumeric()).next()
+    rest.split(|c: char| !(c.is_alphanumeric() || c == '$')).next()
 }
 
-/// Whether the text implements `defmt::Format` for the type by hand.
-fn by_hand(text: &str, name: &str) -> bool {
-    text.split("defmt::Format for ")
+/// Whether the text implements the trait for the type by hand.
+fn by_hand(text: &str, of: &str, name: &str) -> bool {
+    text.split(&format!("{of} for "))
         .skip(1)
         .any(|after| after.strip_prefix(name).is_some_and(|rest| rest.starts_with(['<', ' '])))
 }
 
-/// Public types of a text, with whether each is `defmt::Format`.
-fn types(text: &str) -> Vec<(&str, bool)> {
-    let lines: Vec<&str> = text.lines().collect();
+/// Types that are `pub` for the signatures of sealed traits, and that no path leads to from outside.
+const WITHOUT_A_PATH: [&str; 4] = ["Contents", "Hands", "Held", "Reader"];
+
+/// A public type.
+#[derive(PartialEq, Eq, Debug)]
+struct Public<'t> {
+    /// In a macro it begins with `$`.
+    name: &'t str,
+    is_format: bool,
+    is_debug: bool,
+}
+
+/// Public types of a text.
+fn types(text: &str) -> Vec<Public<'_>> {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let mut found = Vec::new();
     for (n, line) in lines.iter().enumerate() {
         let Some(name) = declared(line) else { continue };
-        let attributes = lines[..n].iter().rev().take_while(|above| above.starts_with("#["));
-        let derived = attributes.into_iter().any(|above| *above == DERIVE);
-        found.push((name, derived || by_hand(text, name)));
+        let mut attributes = lines[..n].iter().rev().take_while(|above| above.starts_with("#["));
+        let derives_debug = |above: &str| above.starts_with("#[derive(") && above.contains("Debug");
+        let is_format = attributes.clone().any(|above| *above == DERIVE);
+        let is_debug = attributes.any(|above| derives_debug(above));
+        found.push(Public {
+            name,
+            is_format: is_format || by_hand(text, "defmt::Format", name),
+            is_debug: is_debug || by_hand(text, "fmt::Debug", name),
+        });
     }
     found
 }
 
-/// Rule: every public type is `defmt::Format` under the feature.
+/// Rule: every public type is `defmt::Format` under the feature, and `Debug`.
 #[test]
-fn every_public_type_is_format() {
+fn every_public_type_is_format_and_debug() {
     let mut count = 0;
     for part in CRATES {
         let text = source(part);
         let types = types(&text);
         count += types.len();
-        let missing: Vec<_> =
-            types.iter().filter(|(_, is_format)| !is_format).map(|(name, _)| name).collect();
-        assert!(missing.is_empty(), "{part}: not `defmt::Format`: {missing:?}");
+        let is_complete =
+            |of: &Public<'_>| of.is_debug && (of.is_format || WITHOUT_A_PATH.contains(&of.name));
+        let missing: Vec<_> = types.iter().filter(|of| !is_complete(of)).collect();
+        assert!(missing.is_empty(), "{part}: not everything: {missing:#?}");
     }
-    assert!(count > 65, "only {count} types found: what is a declaration?");
+    assert!(count > 75, "only {count} types found: what is a declaration?");
 }
 
 /// Types of a text whose `Format` is derived though they have bytes: it would print each.
@@ -88,15 +108,23 @@ fn no_derived_format_prints_memory() {
 fn a_missing_one_is_seen() {
     let text = format!(
         "{DERIVE}\n#[non_exhaustive]\npub enum Derived {{\n}}\n\npub struct Bare<T>(T);\n\n    pub struct Flags: u8 {{\n\
-         impl defmt::Format for Flags {{\nimpl<T> defmt::Format for Barely<T> {{\npub(crate) struct Private;\n"
+         impl defmt::Format for Flags {{\nimpl<T> defmt::Format for Barely<T> {{\npub(crate) struct Private;\n    \
+             #[derive(Clone, Debug)]\n    pub struct $name<P>(P);\nimpl<T> fmt::Debug for Bare<T> {{\n"
     );
-    assert_eq!(types(&text), [("Derived", true), ("Bare", false), ("Flags", true)]);
+    let public = |name, is_format, is_debug| Public { name, is_format, is_debug };
+    let expected = [
+        public("Derived", true, false),
+        public("Bare", false, true),
+        public("Flags", true, false),
+        public("$name", false, true),
+    ];
+    assert_eq!(types(&text), expected);
 }
 
 /// Rule: counters read alike wherever they are read: what has a name as text has the same one in `defmt`.
 #[test]
 fn counters_have_one_name() {
-    let text = fs::read_to_string(root().join("core/src/show.rs")).unwrap();
+    let text = fs::read_to_string(root().join("core/src/stats/display.rs")).unwrap();
     let names: Vec<&str> = text
         .match_indices("(self.")
         .filter_map(|(at, _)| text[at..].split_once(", ")?.1.strip_prefix('"')?.split('"').next())

@@ -3,8 +3,11 @@
 mod corpus;
 mod facade;
 mod formats;
+mod imports;
 mod panic_free;
 mod readme;
 mod show;
 mod sizes;
 mod smoke;
+mod surface;
+mod words;

@@ -1,23 +1,20 @@
 //! The sizes that the README promises, in words.
 
-use forebay::{Caching, Context, Handle, Mode, ModeRefused, Order, OutOfFrames, Platform, Slot, Spin};
+use forebay::{
+    Caching, Context, Handle, Slot,
+    frame::{Mode, ModeRefused},
+    port::{CachingControl, WithCaching},
+    sync::SpinRawMutex,
+};
 use forebay_backends::{Ram, RamBlock, RamBuffer, RamRegion};
 
 const WORD: usize = size_of::<usize>();
 
-/// Plain RAM with three caching modes.
-struct Modes(Ram<Spin, 512>);
+/// Three caching modes.
+struct Modes;
 
-impl Platform for Modes {
-    type Block = RamBlock<512>;
-    type Lock = Spin;
+impl CachingControl<RamBlock<512>> for Modes {
     type Mode = Caching;
-    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<512>, OutOfFrames> {
-        self.0.allocate(order, cx)
-    }
-    fn release(&self, block: RamBlock<512>) {
-        self.0.release(block);
-    }
     fn set_mode(&self, _: &mut RamBlock<512>, _: Caching, _: Caching, _: Context) -> Result<(), ModeRefused> {
         Ok(())
     }
@@ -28,8 +25,8 @@ impl Platform for Modes {
 fn blocks_handles_and_slots() {
     assert_eq!((size_of::<RamBlock<512>>(), size_of::<Option<RamBlock<512>>>()), (WORD, WORD));
     assert_eq!((size_of::<Handle>(), size_of::<Option<Handle>>()), (WORD, WORD));
-    assert_eq!(size_of::<Slot<Ram<Spin, 512>>>(), 2 * WORD);
-    assert_eq!(size_of::<Slot<Modes>>(), 3 * WORD);
+    assert_eq!(size_of::<Slot<Ram<SpinRawMutex, 512>>>(), 2 * WORD);
+    assert_eq!(size_of::<Slot<WithCaching<Ram<SpinRawMutex, 512>, Modes>>>(), 3 * WORD);
     assert_eq!(Caching::COUNT, 3);
 }
 
@@ -38,16 +35,22 @@ fn blocks_handles_and_slots() {
 fn metadata() {
     let (bytes, pages) = (16 << 20, (16 << 20) / 512);
     let bits = |words: usize| words * usize::BITS as usize;
-    let fast = bits(Ram::<Spin, 512>::metadata_words(bytes));
-    let slow = bits(RamRegion::<Spin, 512, 16>::metadata_words(bytes));
+    let fast = bits(Ram::<SpinRawMutex, 512>::metadata_words(bytes));
+    let slow = bits(RamRegion::<SpinRawMutex, 512, 16>::metadata_words(bytes));
     assert!((pages..=pages * 21 / 10).contains(&fast), "{fast} bits for {pages} pages");
     assert!((3 * pages..=pages * 41 / 10).contains(&slow), "{slow} bits for {pages} pages");
 }
 
-/// Rule: a contiguous buffer is at most ten words, and an adopted block that waits costs the region five.
+/// Rule: a contiguous buffer is at most ten words, and a transferred block that waits costs the region five.
 #[test]
-fn buffers_and_adoptions() {
-    assert!(size_of::<RamBuffer<Spin, 512, 16>>() <= 10 * WORD, "{}", size_of::<RamBuffer<Spin, 512, 16>>());
-    let entry = (size_of::<RamRegion<Spin, 512, 116>>() - size_of::<RamRegion<Spin, 512, 16>>()) / 100;
+fn buffers_and_transfers() {
+    assert!(
+        size_of::<RamBuffer<SpinRawMutex, 512, 16>>() <= 10 * WORD,
+        "{}",
+        size_of::<RamBuffer<SpinRawMutex, 512, 16>>()
+    );
+    let entry = (size_of::<RamRegion<SpinRawMutex, 512, 116>>()
+        - size_of::<RamRegion<SpinRawMutex, 512, 16>>())
+        / 100;
     assert!(entry <= 5 * WORD, "{entry}");
 }

@@ -1,19 +1,23 @@
-//! Kinds of blocks: by zone and mode, what a source is asked for, the limit, wiping, and runs of mode changes.
+//! Kinds of blocks: by zone and mode, what a source is asked for, the limit, zeroing, and batches of mode changes.
 
+use forebay::frame::ModeRefused;
+use forebay::pool::{FreeList, FreeListArray, Pool};
+use forebay::port::{CachingControl, FrameSource, PooledBlock, WithCaching, WithLists};
+use forebay::sync::SpinRawMutex;
 use forebay::{
-    Ask, Buffer, Caching, Context, Effort, Evict, Forebay, Keep, ModeRefused, Order, OutOfFrames, OwnedBlock,
-    Pages, Place, Platform, Pool, Slot, Spin, TakeError, Wipe, Zone, Zones,
+    AccessError, AllocError, AllocRequest, Buffer, Caching, Context, Evict, Forebay, Order, OwnedBlock,
+    Pages, Slot, Zones,
 };
 use forebay_backends::{Ram, RamBlock};
-use hosted_tests::conformance::{content, order};
+use hosted_tests::conformance::order;
 use hosted_tests::memory::{leak, words};
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
 const CX: Context = Context::THREAD;
 const PAGE: usize = 512;
-const LOW: Zone = Zone::new(0).expect("below 16");
-const HIGH: Zone = Zone::new(1).expect("below 16");
+const LOW: u8 = 0;
+const HIGH: u8 = 1;
 const WB: Caching = Caching::WriteBack;
 const WC: Caching = Caching::WriteCombined;
 const UC: Caching = Caching::Uncached;
@@ -23,21 +27,24 @@ fn pages(n: usize) -> Pages {
 }
 
 /// So many pages, and their frame numbers.
-fn ram(pages: usize) -> (Ram<Spin, PAGE>, Range<usize>) {
+fn ram(pages: usize) -> (Ram<SpinRawMutex, PAGE>, Range<usize>) {
     let memory = leak(pages * PAGE, 0);
     let first = memory.as_ptr().addr() / PAGE;
     let ram = Ram::new();
-    ram.add(memory, words(Ram::<Spin, PAGE>::metadata_words(pages * PAGE))).expect("good memory");
+    ram.add(memory, words(Ram::<SpinRawMutex, PAGE>::metadata_words(pages * PAGE))).expect("good memory");
     (ram, first..first + pages)
 }
 
-/// Two zones. Only the high one can be uncached; plain blocks are not worth keeping if `keeps_plain` says so.
+/// Two zones. Only the high one can be uncached.
 struct Zoned {
-    low: Ram<Spin, PAGE>,
+    low: Ram<SpinRawMutex, PAGE>,
     low_frames: Range<usize>,
-    high: Ram<Spin, PAGE>,
-    keep_plain: Keep,
-    asked: RefCell<Vec<Ask>>,
+    high: Ram<SpinRawMutex, PAGE>,
+    /// Whether cached blocks are pooled.
+    pools_cached: bool,
+    /// No block of this order is poolable.
+    not_poolable: Cell<Option<Order>>,
+    asked: RefCell<Vec<AllocRequest>>,
     flushes: Cell<usize>,
     changes: Cell<usize>,
     /// What it does instead of changing a mode.
@@ -61,7 +68,8 @@ impl Zoned {
             low,
             low_frames,
             high,
-            keep_plain: Keep::Shelf,
+            pools_cached: true,
+            not_poolable: Cell::new(None),
             asked: RefCell::default(),
             flushes: Cell::new(0),
             changes: Cell::new(0),
@@ -69,38 +77,35 @@ impl Zoned {
         }
     }
 
-    fn free(&self) -> (usize, usize) {
-        (self.low.free().get(), self.high.free().get())
+    fn unused(&self) -> (usize, usize) {
+        (self.low.unused().get(), self.high.unused().get())
     }
 }
 
-impl Platform for Zoned {
+impl FrameSource for Zoned {
     type Block = RamBlock<PAGE>;
-    type Lock = Spin;
-    type Mode = Caching;
+    type RawMutex = SpinRawMutex;
     const ZONES: u8 = 2;
 
-    fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
-        self.allocate_for(Ask::of(order), cx)
-    }
-    fn allocate_for(&self, ask: Ask, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
-        self.asked.borrow_mut().push(ask);
+    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
+        self.asked.borrow_mut().push(request);
         let zones = [(LOW, &self.low), (HIGH, &self.high)];
-        let mut there = zones.into_iter().filter(|(zone, _)| ask.zones.contains(*zone));
-        there.find_map(|(_, ram)| ram.allocate(ask.order, cx).ok()).ok_or(OutOfFrames::Exhausted)
+        let mut there = zones.into_iter().filter(|(zone, _)| request.zones.contains(Zones::of(*zone)));
+        there.find_map(|(_, ram)| ram.allocate(request, cx).ok()).ok_or(AllocError::Exhausted)
     }
-    fn release(&self, block: RamBlock<PAGE>) {
-        if self.zone(&block) == LOW { self.low.release(block) } else { self.high.release(block) }
+    fn free(&self, block: RamBlock<PAGE>) {
+        if self.zone(&block) == LOW { self.low.free(block) } else { self.high.free(block) }
     }
-    fn zone(&self, block: &RamBlock<PAGE>) -> Zone {
-        if self.low_frames.contains(&block.pfn().get()) { LOW } else { HIGH }
+    fn zone(&self, block: &RamBlock<PAGE>) -> u8 {
+        if self.low_frames.contains(&block.pfn().0) { LOW } else { HIGH }
     }
-    fn zones_for(&self, mode: Caching) -> Zones {
-        if mode == UC { HIGH.only() } else { Zones::ALL }
+    fn is_poolable(&self, block: &RamBlock<PAGE>) -> bool {
+        self.not_poolable.get() != Some(block.order())
     }
-    fn keep(&self, _: &RamBlock<PAGE>, mode: Caching) -> Keep {
-        if mode == WB { self.keep_plain } else { Keep::Shelf }
-    }
+}
+
+impl CachingControl<RamBlock<PAGE>> for Zoned {
+    type Mode = Caching;
     fn set_mode(
         &self,
         block: &mut RamBlock<PAGE>,
@@ -111,56 +116,105 @@ impl Platform for Zoned {
         assert_ne!(from, to);
         match self.no.get() {
             No::Interrupt if !cx.contains(Context::MAY_BLOCK) => return Err(ModeRefused),
-            No::At(frame) if frame == block.pfn().get() => return Err(ModeRefused),
+            No::At(frame) if frame == block.pfn().0 => return Err(ModeRefused),
             No::Panic => panic!("a platform's own fault"),
             _ => {}
         }
         self.changes.set(self.changes.get() + 1);
         Ok(())
     }
-    fn flush_modes(&self, _: Context) {
+    fn flush(&self, _: Context) {
         self.flushes.set(self.flushes.get() + 1);
     }
+    fn zones_for(&self, mode: Caching) -> Zones {
+        if mode == UC { Zones::of(HIGH) } else { Zones::ALL }
+    }
+    fn pools(&self, mode: Caching) -> bool {
+        mode != WB || self.pools_cached
+    }
+}
+
+/// The machine with its modes, without free lists.
+type Modal<'p> = WithCaching<&'p Zoned, &'p Zoned>;
+type Lists<'p, const LISTS: usize, const DEPTH: usize> = FreeListArray<Modal<'p>, LISTS, DEPTH>;
+type InLists<'p, const LISTS: usize, const DEPTH: usize> = WithLists<Modal<'p>, Lists<'p, LISTS, DEPTH>>;
+
+fn modal(machine: &Zoned) -> Modal<'_> {
+    WithCaching(machine, machine)
 }
 
 /// Orders 0 to 3, three modes, two zones, two of each.
-type Shelves<'p> = Pool<&'p Zoned, [Place<&'p Zoned>; 48]>;
-
-fn ask(k: u8, zones: Zones) -> Ask {
-    Ask::of(order(k)).within(zones)
+fn listed(machine: &Zoned) -> InLists<'_, 24, 2> {
+    WithLists(modal(machine), FreeListArray::new())
 }
 
-/// Rule: a block is found in the zone that it is in, whoever gives it back; one of another zone will not do, and the
-/// preferred zone comes first.
+/// The same with at most so many pages in all.
+fn limited(machine: &Zoned, limit: usize) -> InLists<'_, 24, 2> {
+    WithLists(modal(machine), FreeListArray::new().with_limit(pages(limit)))
+}
+
+fn request(k: u8, zones: Zones) -> AllocRequest {
+    AllocRequest::new(order(k)).within(zones)
+}
+
+/// The list of that kind.
+fn list(pool: &Pool<InLists<'_, 24, 2>>, k: u8, mode: Caching, zone: u8) -> Option<FreeList> {
+    let number = |mode| forebay::frame::Mode::index(mode);
+    pool.lists().find(|list| (list.order, list.mode, list.zone) == (order(k), number(mode), zone))
+}
+
+fn is_zeros(block: &PooledBlock<RamBlock<PAGE>, Caching>) -> bool {
+    block.iter().all(|byte| *byte == 0)
+}
+
+/// Rule: a block is found in the zone that it is in, and not for another zone; the preferred zone comes first.
 #[test]
 fn a_block_stays_in_its_zone() {
     let machine = Zoned::new(8, 8);
-    let pool = Shelves::new(&machine, 2);
-    let low = pool.take_for(ask(1, LOW.only()), WC, CX).expect("there is room");
-    let high = pool.take_for(ask(1, HIGH.only()), WC, CX).expect("there is room");
-    assert_eq!([machine.zone(low.block()), machine.zone(high.block())], [LOW, HIGH]);
-    let (low_pfn, high_pfn) = (low.block().pfn(), high.block().pfn());
-    pool.give(high, CX).expect("there is a shelf");
-    pool.give(low, CX).expect("there is a shelf");
+    let pool = Pool::new(listed(&machine));
+    let low = pool.take(request(1, Zones::of(LOW)), WC, CX).expect("there is room");
+    let high = pool.take(request(1, Zones::of(HIGH)), WC, CX).expect("there is room");
+    assert_eq!([machine.zone(&low), machine.zone(&high)], [LOW, HIGH]);
+    let (low_pfn, high_pfn) = (low.pfn(), high.pfn());
+    pool.put(high, CX).expect("there is a list");
+    pool.put(low, CX).expect("there is a list");
     machine.asked.take();
-    let high = pool.take_for(ask(1, HIGH.only()), WC, CX).expect("it is on its shelf");
-    let low = pool.take(order(1), WC, CX).expect("it is on its shelf");
-    assert_eq!([low.block().pfn(), high.block().pfn()], [low_pfn, high_pfn]);
-    assert_eq!(machine.asked.take(), [], "both were on their shelves");
-    pool.give(low, CX).expect("there is a shelf");
+    let high = pool.take(request(1, Zones::of(HIGH)), WC, CX).expect("it is in its list");
+    let low = pool.take(AllocRequest::new(order(1)), WC, CX).expect("it is in its list");
+    assert_eq!([low.pfn(), high.pfn()], [low_pfn, high_pfn]);
+    assert_eq!(machine.asked.take(), [], "both were in their lists");
+    pool.put(low, CX).expect("there is a list");
     // The other zone is empty: the block of this one is not taken for it.
-    let other = pool.take_for(ask(1, HIGH.only()), WC, CX).expect("there is room");
-    assert_eq!(machine.zone(other.block()), HIGH);
+    let other = pool.take(request(1, Zones::of(HIGH)), WC, CX).expect("there is room");
+    assert_eq!(machine.zone(&other), HIGH);
     assert_eq!(machine.asked.take().len(), 1);
     for block in [high, other] {
-        pool.give(block, CX).expect("there is a shelf");
+        pool.put(block, CX).expect("there is a list");
     }
-    let both = Zones::ALL;
-    let first = pool.take_for(ask(1, both), WC, CX).expect("it is on its shelf");
-    assert_eq!(machine.zone(first.block()), LOW, "the preferred zone comes first");
-    pool.give(first, CX).expect("there is a shelf");
+    let first = pool.take(request(1, Zones::ALL), WC, CX).expect("it is in its list");
+    assert_eq!(machine.zone(&first), LOW, "the preferred zone comes first");
+    pool.put(first, CX).expect("there is a list");
     drop(pool);
-    assert_eq!(machine.free(), (8, 8));
+    assert_eq!(machine.unused(), (8, 8));
+}
+
+/// Rule: a list is a stack: the newest block is taken first. A trim returns the oldest first.
+#[test]
+fn a_list_is_a_stack() {
+    let machine = Zoned::new(8, 8);
+    let pool = Pool::new(WithLists(modal(&machine), Lists::<'_, 6, 4>::new()));
+    let four = [(); 4].map(|()| pool.take(request(0, Zones::of(LOW)), WC, CX).expect("there is room"));
+    let frames = four.each_ref().map(|block| block.pfn());
+    four.into_iter().for_each(|block| pool.put(block, CX).expect("there is a list"));
+    assert_eq!(pool.trim(Zones::ALL, pages(1), CX), pages(1));
+    let three = [(); 3].map(|()| pool.take(request(0, Zones::of(LOW)), WC, CX).expect("it is in its list"));
+    assert_eq!(three.each_ref().map(|block| block.pfn()), [frames[3], frames[2], frames[1]]);
+    let oldest = machine.low.allocate(AllocRequest::new(order(0)), CX).expect("it was trimmed");
+    assert_eq!(oldest.pfn(), frames[0]);
+    machine.free(oldest);
+    three.into_iter().for_each(|block| pool.put(block, CX).expect("there is a list"));
+    drop(pool);
+    assert_eq!(machine.unused(), (8, 8));
 }
 
 /// Rule: a mode that only some zones can have is looked for there; a source that gives a block from elsewhere is not
@@ -168,252 +222,265 @@ fn a_block_stays_in_its_zone() {
 #[test]
 fn modes_that_are_fixed_to_zones() {
     let machine = Zoned::new(4, 1);
-    let pool = Shelves::new(&machine, 2);
-    let block = pool.take(Order::PAGE, UC, CX).expect("there is room");
-    assert_eq!(machine.zone(block.block()), HIGH);
-    assert_eq!(pool.take(Order::PAGE, UC, CX).err(), Some(TakeError::OutOfFrames(OutOfFrames::Exhausted)));
-    assert_eq!(
-        pool.take_for(ask(0, LOW.only()), UC, CX).err(),
-        Some(TakeError::OutOfFrames(OutOfFrames::Exhausted))
-    );
-    assert_eq!(machine.free(), (4, 0));
-    pool.give(block, CX).expect("there is a shelf");
+    let pool = Pool::new(listed(&machine));
+    let block = pool.take(AllocRequest::new(Order::PAGE), UC, CX).expect("there is room");
+    assert_eq!(machine.zone(&block), HIGH);
+    assert_eq!(pool.take(AllocRequest::new(Order::PAGE), UC, CX).err(), Some(AllocError::Exhausted));
+    assert_eq!(pool.take(request(0, Zones::of(LOW)), UC, CX).err(), Some(AllocError::Exhausted));
+    assert_eq!(machine.unused(), (4, 0));
+    pool.put(block, CX).expect("there is a list");
 
     /// Gives whatever there is.
     struct Careless<'m>(&'m Zoned);
-    impl Platform for Careless<'_> {
+    impl FrameSource for Careless<'_> {
         type Block = RamBlock<PAGE>;
-        type Lock = Spin;
-        type Mode = Caching;
+        type RawMutex = SpinRawMutex;
         const ZONES: u8 = 2;
-        fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
-            self.0.low.allocate(order, cx)
+        fn allocate(&self, request: AllocRequest, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
+            self.0.low.allocate(request, cx)
         }
-        fn release(&self, block: RamBlock<PAGE>) {
-            self.0.release(block);
+        fn free(&self, block: RamBlock<PAGE>) {
+            self.0.free(block);
         }
-        fn zone(&self, block: &RamBlock<PAGE>) -> Zone {
+        fn zone(&self, block: &RamBlock<PAGE>) -> u8 {
             self.0.zone(block)
         }
     }
-    let pool = Pool::<_, [Place<_>; 0]>::new(Careless(&machine), 0);
-    let refused = pool.take_for(ask(0, HIGH.only()), WB, CX);
-    assert_eq!(refused.err(), Some(TakeError::OutOfFrames(OutOfFrames::Exhausted)));
-    assert_eq!(machine.low.free(), pages(4), "it is home again");
+    let pool = Pool::new(Careless(&machine));
+    let refused = pool.take(request(0, Zones::of(HIGH)), (), CX);
+    assert_eq!(refused.err(), Some(AllocError::Exhausted));
+    assert_eq!(machine.low.unused(), pages(4), "it was returned");
 }
 
-/// Rule: reserves are never used above order 0; reclaiming is for single pages and for the order that is worth it, which
-/// is an order and no flag.
+/// Rule: a source may reclaim for single pages only; it gives up on a larger block at once, as smaller ones will do.
 #[test]
 fn what_a_source_may_do() {
-    let machine = Zoned::new(64, 0x10);
-    let plain = Pool::<_, [Place<_>; 0]>::new(&machine, 0);
-    let worth = Pool::<_, [Place<_>; 0]>::new(&machine, 0).with_beneficial_order(order(2));
-    let efforts = |pool: &Pool<_, [Place<_>; 0]>| -> Vec<Effort> {
-        (0..5)
-            .map(|k| {
-                let block = pool.take_up_to(order(k), order(k), WB, CX).expect("there is room");
-                pool.give(block, CX).expect("it goes home");
-                machine.asked.take()[0].effort
-            })
-            .collect()
+    let (machine, far) = (Zoned::new(64, 0x10), far(64));
+    let home = Forebay::new(modal(&machine), &far);
+    let asked = || -> Vec<_> {
+        machine.asked.take().iter().map(|asked| (asked.order.get(), asked.may_reclaim)).collect()
     };
-    let none = Effort::empty();
-    assert_eq!(efforts(&plain), [Effort::all(), none, none, none, none]);
-    assert_eq!(efforts(&worth), [Effort::all(), none, Effort::RECLAIM, none, none]);
-    worth.give(worth.take(order(2), WB, CX).expect("there is room"), CX).expect("it goes home");
-    assert_eq!(machine.asked.take()[0].effort, Effort::RECLAIM, "also if just that order will do");
-    // Falling back asks for each order what that order may have.
-    let hogged = machine.allocate(order(5), CX).expect("there is room");
-    let hogged = [hogged, machine.allocate(order(4), CX).expect("there is room")];
-    machine.asked.take();
-    let block = worth.take_up_to(order(5), Order::PAGE, WB, CX).expect("smaller ones are free");
-    assert_eq!(block.block().order(), order(4));
-    let asked: Vec<_> = machine.asked.take().iter().map(|ask| (ask.order.get(), ask.effort)).collect();
-    assert_eq!(asked, [(5, none), (4, none)]);
-    worth.give(block, CX).expect("it goes home");
-    hogged.into_iter().for_each(|block| machine.release(block));
+    for k in 0..5 {
+        let block = home.pool().take(AllocRequest::new(order(k)), WB, CX).expect("there is room");
+        home.pool().put(block, CX).expect("it is returned");
+        assert_eq!(asked(), [(k, k == 0)]);
+        let tile = Buffer::new(&home, order(k));
+        drop(tile.read().expect("there is room"));
+        assert_eq!(asked(), [(k, k == 0)], "also if just that order will do");
+    }
+    // Where a smaller block will do, each order is asked for with its own right.
+    let taken = [5, 4].map(|k| machine.allocate(AllocRequest::new(order(k)), CX).expect("there is room"));
+    let high = machine.high.allocate(AllocRequest::new(order(4)), CX).expect("there is room");
+    asked();
+    let mut slots = [const { Slot::EMPTY }; 32];
+    let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE);
+    assert_eq!(buffer.populate(pages(32), CX).why, Some(AccessError::Alloc(AllocError::Exhausted)));
+    let falls = [(5, false), (4, false)].into_iter();
+    let rest = [(4, false), (3, false), (2, false), (1, false), (0, true)];
+    assert_eq!(asked(), falls.chain(rest).collect::<Vec<_>>());
+    drop(buffer);
+    taken.into_iter().chain([high]).for_each(|block| machine.free(block));
+    assert_eq!(machine.unused(), (64, 16));
 }
 
-/// Rule: after a block was given, no more is ready than the limit permits, in whichever zone it is; what goes home goes
-/// round robin over the kinds, and less than a block too much.
+/// Rule: no more is ready than the limit permits, in whichever zone it is: a block over the limit is returned to the source,
+/// and what is ready stays.
 #[test]
 fn the_limit_holds_for_all_zones() {
     let machine = Zoned::new(64, 64);
-    let pool = Shelves::new(&machine, 2).with_limit(pages(10));
+    let pool = Pool::new(limited(&machine, 10));
     let mut blocks = Vec::new();
     for k in [0, 1, 2] {
         for zone in [LOW, HIGH] {
             for mode in [WC, WB] {
-                blocks.push(pool.take_for(ask(k, zone.only()), mode, CX).expect("there is room"));
+                blocks.push(pool.take(request(k, Zones::of(zone)), mode, CX).expect("there is room"));
             }
         }
     }
+    let mut ready = 0;
     for block in blocks {
-        pool.give(block, CX).expect("it has somewhere to go");
-        assert!(pool.ready() <= pages(10), "{:?}", pool.ready());
+        let (more, unused) = (block.order().pages().get(), machine.unused());
+        pool.put(block, CX).expect("it is kept or returned");
+        let kept = if ready + more <= 10 { more } else { 0 };
+        ready += kept;
+        assert_eq!(pool.ready(Zones::ALL), pages(ready));
+        let returned = machine.unused().0 + machine.unused().1 - (unused.0 + unused.1);
+        assert_eq!(returned, more - kept);
     }
-    assert!(pool.ready() > pages(6), "it did not send home more than a block too much: {:?}", pool.ready());
+    assert_eq!(ready, 10, "4 single pages and 3 pairs");
     // More than the limit at once is not kept at all.
-    let large = pool.take(order(3), WC, CX).expect("there is room");
-    let small = Shelves::new(&machine, 2).with_limit(pages(7));
-    let before = machine.free();
-    small.give(large, CX).expect("it goes home");
-    assert_eq!((small.ready(), machine.free().0 + machine.free().1), (pages(0), before.0 + before.1 + 8));
+    let large = pool.take(AllocRequest::new(order(3)), WC, CX).expect("there is room");
+    let small = Pool::new(limited(&machine, 7));
+    let before = machine.unused();
+    small.put(large, CX).expect("it is returned");
+    let after = machine.unused();
+    assert_eq!((small.ready(Zones::ALL), after.0 + after.1), (pages(0), before.0 + before.1 + 8));
 }
 
-/// Rule: buffers use the pool as it was made: its limit, the order that is worth reclaiming for, and when it wipes.
+/// Rule: buffers use the pool as it was made: its limit, its lists; what they receive from it is zeros.
 #[test]
 fn buffers_use_the_pool_as_it_was_made() {
     let (machine, far) = (Zoned::new(64, 0x10), far(64));
-    let pool = Shelves::new(&machine, 2).with_limit(pages(5)).with_beneficial_order(order(2));
-    let home = Forebay::of(pool.with_wipe(Wipe::OnGive), &far);
+    let home = Forebay::new(limited(&machine, 5), &far);
     let mut slots = [const { Slot::EMPTY }; 7]; // blocks of orders 2, 1 and 0
-    let buffer = Buffer::over(&mut slots, &home).with_mode(WC);
-    buffer.write().expect("there is room").copy_in(0, &[0x5e; 7 * PAGE]);
-    let asked: Vec<_> = machine.asked.take().iter().map(|ask| (ask.order.get(), ask.effort)).collect();
-    assert_eq!(asked, [(2, Effort::RECLAIM), (1, Effort::empty()), (0, Effort::all())]);
-    buffer.purge(CX).expect("nobody has it");
-    assert!(home.pool().ready() <= pages(5) && home.pool().ready() > pages(1), "{:?}", home.pool().ready());
-    let [low, high] =
-        [LOW, HIGH].map(|zone| home.pool().shelf(Order::PAGE, WC, zone).expect("a shelf").ready);
-    assert_eq!(low + high, 1);
-    let page = home.pool().take(Order::PAGE, WC, CX).expect("it is on its shelf");
-    assert!(content(page.block()).iter().all(|byte| *byte == 0), "and was wiped there");
-    home.pool().give(page, CX).expect("there is a shelf");
-    drop(buffer);
+    let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE).with_mode(WC);
+    buffer.write().expect("there is room").write_at(0, &[0x5e; 7 * PAGE]);
+    let asked: Vec<_> = machine.asked.take().iter().map(|ask| (ask.order.get(), ask.may_reclaim)).collect();
+    assert_eq!(asked, [(2, false), (1, false), (0, true)]);
+    buffer.purge(CX).expect("it is not in use");
+    let ready: Vec<_> = home.pool().lists().map(|list| (list.order.get(), list.counts.ready)).collect();
+    let ready: Vec<_> = ready.into_iter().filter(|(_, ready)| *ready > 0).collect();
+    assert_eq!(ready, [(0, 1), (2, 1)], "six pages would be over the limit");
+    let page = home.pool().take(AllocRequest::new(Order::PAGE), WC, CX).expect("it is in its list");
+    assert!(machine.asked.take().is_empty() && is_zeros(&page));
+    home.pool().put(page, CX).expect("there is a list");
+    let mut bytes = [0xA5; 7 * PAGE];
+    assert_eq!(buffer.read().expect("there is room").read_at(0, &mut bytes), 7 * PAGE);
+    assert_eq!(bytes, [0; 7 * PAGE]);
+    let asked: Vec<_> = machine.asked.take().iter().map(|ask| ask.order.get()).collect();
+    assert_eq!(asked, [1], "the others were in their lists");
 }
 
-/// Rule: trimming goes round robin over the kinds, and goes on where it ended.
+/// Rule: trimming takes from each kind in turn, and goes on where it ended.
 #[test]
 fn trimming_takes_from_each_kind_in_turn() {
     let machine = Zoned::new(64, 64);
-    let pool = Shelves::new(&machine, 2);
+    let pool = Pool::new(listed(&machine));
     let kinds = [(WC, LOW), (UC, HIGH), (WB, LOW), (WC, HIGH)];
     let blocks: Vec<_> = kinds
         .iter()
-        .flat_map(|(mode, zone)| [(); 2].map(|()| pool.take_for(ask(1, zone.only()), *mode, CX)))
+        .flat_map(|(mode, zone)| [(); 2].map(|()| pool.take(request(1, Zones::of(*zone)), *mode, CX)))
         .map(|block| block.expect("there is room"))
         .collect();
-    blocks.into_iter().for_each(|block| pool.give(block, CX).expect("there is a shelf"));
-    let ready = || kinds.map(|(mode, zone)| pool.shelf(order(1), mode, zone).expect("a shelf").ready);
+    blocks.into_iter().for_each(|block| pool.put(block, CX).expect("there is a list"));
+    let ready = || kinds.map(|(mode, zone)| list(&pool, 1, mode, zone).expect("a list").counts.ready);
     assert_eq!(ready(), [2; 4]);
+    let trim = |n| pool.trim(Zones::ALL, n, CX);
     for n in 1..=4 {
-        assert_eq!(pool.trim(pages(1), CX), pages(2), "less than a block too much");
+        assert_eq!(trim(pages(1)), pages(2), "less than a block too much");
         assert_eq!(ready().iter().filter(|ready| **ready == 1).count(), n, "one of each: {:?}", ready());
     }
-    assert_eq!((pool.trim(pages(5), CX), pool.trim(Pages::MAX, CX)), (pages(6), pages(2)));
-    assert_eq!((machine.free(), pool.trim(Pages::MAX, CX)), ((64, 64), pages(0)));
+    assert_eq!((trim(pages(5)), trim(Pages::MAX)), (pages(6), pages(2)));
+    assert_eq!((machine.unused(), trim(Pages::MAX)), ((64, 64), pages(0)));
 }
 
-/// Rule: wiped when given, a block is zeros on its shelf, and taking it writes nothing; where the context does not permit
-/// that, it goes home. Wiped when taken, giving writes nothing. Either way the next owner reads zeros.
+/// Rule: blocks are zeroed when they are taken: putting one into its list writes nothing, and needs no mode change, also in an
+/// interrupt that may not change modes. The next owner reads zeros.
 #[test]
-fn wiping() {
-    for wipe in [Wipe::OnTake, Wipe::OnGive] {
-        let machine = Zoned::new(8, 0x10);
-        let pool = Shelves::new(&machine, 2).with_wipe(wipe);
-        for cx in [CX, Context::INTERRUPT] {
-            let mut block = pool.take(order(1), WC, CX).expect("there is room");
-            block.bytes_mut().fill(0x5e);
-            let at = block.block().as_ptr();
-            pool.give(block, cx).expect("it has somewhere to go");
-            // SAFETY: the memory is leaked, and the block is not in use.
-            let seen = unsafe { at.read() };
-            let home = wipe == Wipe::OnGive && cx == Context::INTERRUPT;
-            assert_eq!(seen, if wipe == Wipe::OnGive && !home { 0 } else { 0x5e });
-            assert_eq!(pool.ready(), if home { pages(0) } else { pages(2) });
-            let block = pool.take(order(1), WC, CX).expect("there is room");
-            assert!(content(block.block()).iter().all(|byte| *byte == 0), "{wipe:?} {cx:?}");
-            pool.give(block, CX).expect("there is a shelf");
-            pool.trim(Pages::MAX, CX);
-        }
+fn blocks_are_zeroed_when_they_are_taken() {
+    let machine = Zoned::new(8, 0x10);
+    machine.no.set(No::Interrupt);
+    let pool = Pool::new(listed(&machine));
+    for cx in [CX, Context::INTERRUPT] {
+        let mut block = pool.take(AllocRequest::new(order(1)), WC, CX).expect("there is room");
+        assert_eq!(block.write_at(0, &[0x5e; 2 * PAGE]), 2 * PAGE);
+        let at = block.as_ptr();
+        machine.changes.take();
+        pool.put(block, cx).expect("there is a list");
+        // SAFETY: the memory is leaked, and the block is not in use.
+        assert_eq!(unsafe { at.read() }, 0x5e);
+        assert_eq!((pool.ready(Zones::ALL), machine.changes.take()), (pages(2), 0));
+        let block = pool.take(AllocRequest::new(order(1)), WC, cx).expect("it is in its list");
+        assert!(block.as_ptr() == at && is_zeros(&block), "{cx:?}");
+        pool.put(block, CX).expect("there is a list");
+        assert_eq!(pool.trim(Zones::ALL, Pages::MAX, CX), pages(2));
     }
+    drop(pool);
+    assert_eq!(machine.unused(), (8, 16));
 }
 
-/// Rule: where a platform keeps no blocks of a mode, they go home.
+/// Rule: blocks of a mode that is not pooled, and blocks that are not poolable, are returned to the source.
 #[test]
-fn kept_for_nobody() {
+fn what_is_not_pooled() {
     let mut machine = Zoned::new(8, 8);
-    machine.keep_plain = Keep::Home;
-    let pool = Shelves::new(&machine, 2);
+    machine.pools_cached = false;
+    let pool = Pool::new(listed(&machine));
     for (mode, ready) in [(WB, 0), (WC, 1), (UC, 2)] {
-        let block = pool.take(Order::PAGE, mode, CX).expect("there is room");
-        pool.give(block, CX).expect("it has somewhere to go");
-        assert_eq!(pool.ready(), pages(ready), "{mode:?}");
+        let block = pool.take(AllocRequest::new(Order::PAGE), mode, CX).expect("there is room");
+        pool.put(block, CX).expect("it is kept or returned");
+        assert_eq!(pool.ready(Zones::ALL), pages(ready), "{mode:?}");
     }
+    machine.not_poolable.set(Some(order(1)));
+    for (k, ready) in [(1, 2), (2, 6)] {
+        let block = pool.take(AllocRequest::new(order(k)), WC, CX).expect("there is room");
+        pool.put(block, CX).expect("it is kept or returned");
+        assert_eq!(pool.ready(Zones::ALL), pages(ready), "order {k}");
+    }
+    let unused = machine.unused();
+    assert_eq!(unused.0 + unused.1, 16 - 6);
 }
 
-/// Rule: shelves count what was taken from them and who found them empty.
+/// Rule: lists count what was taken from them and how often they were found empty.
 #[test]
-fn shelves_count() {
+fn lists_count() {
     let machine = Zoned::new(8, 8);
-    let pool = Shelves::new(&machine, 2);
-    let stats = |k, mode, zone| {
-        let s = pool.shelf(order(k), mode, zone).expect("there is one");
-        (s.ready, s.hits, s.misses)
+    let pool = Pool::new(listed(&machine));
+    let counts = |k, mode, zone| {
+        let counts = list(&pool, k, mode, zone).expect("there is one").counts;
+        (counts.ready, counts.hits, counts.misses)
     };
-    let blocks = [0; 3].map(|_| pool.take(order(1), WC, CX).expect("there is room"));
-    assert_eq!((stats(1, WC, LOW), stats(1, WC, HIGH)), ((0, 0, 3), (0, 0, 3)));
-    blocks.into_iter().for_each(|block| pool.give(block, CX).expect("it has somewhere to go"));
-    assert_eq!(stats(1, WC, LOW), (2, 0, 3), "the third went home");
-    let block = pool.take(order(1), WC, CX).expect("it is on its shelf");
-    assert_eq!(stats(1, WC, LOW), (1, 1, 3));
-    pool.give(block, CX).expect("there is a shelf");
-    assert_eq!((stats(0, WC, LOW), stats(1, UC, LOW)), ((0, 0, 0), (0, 0, 0)));
-    assert_eq!(pool.shelf(order(4), WC, LOW), None);
+    let take = || pool.take(AllocRequest::new(order(1)), WC, CX);
+    let blocks = [0; 3].map(|_| take().expect("there is room"));
+    assert_eq!((counts(1, WC, LOW), counts(1, WC, HIGH)), ((0, 0, 3), (0, 0, 3)));
+    blocks.into_iter().for_each(|block| pool.put(block, CX).expect("it is kept or returned"));
+    assert_eq!(counts(1, WC, LOW), (2, 0, 3), "the third was returned");
+    let block = take().expect("it is in its list");
+    assert_eq!(counts(1, WC, LOW), (1, 1, 3));
+    pool.put(block, CX).expect("there is a list");
+    assert_eq!((counts(0, WC, LOW), counts(1, UC, LOW)), ((0, 0, 0), (0, 0, 0)));
+    assert_eq!(list(&pool, 4, WC, LOW), None);
     let table = "order mode zone  ready   hits misses\n    \
                  1    1    0      2      1      3\n    \
                  1    1    1      0      0      3\n\
                  4 pages ready";
-    assert_eq!(pool.table().to_string(), table);
-    assert_eq!(pool.shelf(order(0), WC, Zone::new(2).expect("below 16")), None);
+    assert_eq!(pool.to_string(), table);
+    assert_eq!(list(&pool, 0, WC, 2), None);
+    assert_eq!(pool.lists().count(), 24, "each kind once");
 }
 
-/// Rule: the modes of many blocks change with one flush: all of a guard's, and those of an eviction in runs; nothing is
-/// flushed where nothing changed.
+/// Rule: the modes of many blocks change with one flush: all of a guard's, and those of an eviction in batches;
+/// nothing is flushed where nothing changed.
 #[test]
-fn one_flush_for_a_run() {
+fn one_flush_for_a_batch() {
     let machine = Zoned::new(64, 0x10);
-    let far = forebay_backends::RamRegion::<Spin, PAGE, 32>::new(forebay::StoreId::DEFAULT);
-    let bytes = 64 * PAGE;
-    let meta = words(forebay_backends::RamRegion::<Spin, PAGE, 32>::metadata_words(bytes));
-    far.init(leak(bytes, 0), meta).expect("good memory");
-    let home = Forebay::<_, _, [Place<_>; 0]>::new(&machine, &far, 0);
-    // Twelve single pages: odd ones are hogged.
-    let hogged: Vec<_> =
-        (0..24).map(|_| machine.low.allocate(Order::PAGE, CX).expect("there is room")).collect();
-    let rest = machine.low.allocate(order(5), CX).expect("there is room");
-    let more: Vec<_> =
-        (0..8).map(|_| machine.low.allocate(Order::PAGE, CX).expect("there is room")).collect();
-    let high = machine.high.allocate(order(4), CX).expect("there is room");
+    let far = far(64);
+    let home = Forebay::new(modal(&machine), &far);
+    // Twelve single pages: odd ones are in use.
+    let singles: Vec<_> = (0..24)
+        .map(|_| machine.low.allocate(AllocRequest::new(Order::PAGE), CX).expect("there is room"))
+        .collect();
+    let rest = machine.low.allocate(AllocRequest::new(order(5)), CX).expect("there is room");
+    let more: Vec<_> = (0..8)
+        .map(|_| machine.low.allocate(AllocRequest::new(Order::PAGE), CX).expect("there is room"))
+        .collect();
+    let high = machine.high.allocate(AllocRequest::new(order(4)), CX).expect("there is room");
     let mut kept = Vec::new();
-    for (n, block) in hogged.into_iter().enumerate() {
-        if n % 2 == 0 { machine.release(block) } else { kept.push(block) }
+    for (n, block) in singles.into_iter().enumerate() {
+        if n % 2 == 0 { machine.free(block) } else { kept.push(block) }
     }
     let mut slots = [const { Slot::EMPTY }; 12];
-    let buffer = Buffer::over(&mut slots, &home).with_mode(WC);
+    let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE).with_mode(WC);
     let counted = || (machine.changes.take(), machine.flushes.take());
     drop(buffer.write().expect("there is room"));
     assert_eq!(counted(), (12, 1), "one flush for all of a guard's");
     drop(buffer.read().expect("it is resident"));
     assert_eq!(counted(), (0, 0));
-    let evicted = buffer.evict(Pages::MAX, Evict::TRANSFER, CX).expect("nobody has it");
-    assert_eq!(evicted.handed_over, pages(12));
-    assert_eq!(counted(), (12, 2), "runs of eight");
+    let evicted = buffer.evict(Pages::MAX, Evict::TRANSFER, CX).expect("it is not in use");
+    assert_eq!(evicted.transferred, pages(12));
+    assert_eq!(counted(), (12, 2), "batches of eight");
     drop(buffer.read().expect("the region has the blocks"));
     assert_eq!(counted(), (12, 1));
-    assert_eq!(buffer.evict(Pages::MAX, Evict::empty(), CX).expect("nobody has it").moved(), pages(0));
-    assert_eq!(counted(), (0, 0), "nothing is tried without a rung");
+    assert_eq!(buffer.evict(Pages::MAX, Evict::empty(), CX).expect("it is not in use").moved(), pages(0));
+    assert_eq!(counted(), (0, 0), "nothing is tried without a method");
     drop(buffer);
     home.settle(Pages::MAX, CX);
     for block in kept.into_iter().chain(more).chain([rest, high]) {
-        machine.release(block);
+        machine.free(block);
     }
-    assert_eq!(machine.free(), (64, 16));
+    assert_eq!(machine.unused(), (64, 16));
 }
 
-type Far = forebay_backends::RamRegion<Spin, PAGE, 32>;
+type Far = forebay_backends::RamRegion<SpinRawMutex, PAGE, 32>;
 
 fn far(pages: usize) -> Far {
     let far = Far::new(forebay::StoreId::DEFAULT);
@@ -422,62 +489,62 @@ fn far(pages: usize) -> Far {
     far
 }
 
-/// Rule: a walk tries each block once, also behind one that is cut; and the run has its one flush all the same.
+/// Rule: a walk tries each block once, also behind one that is split; and the batch has its one flush all the same.
 #[test]
-fn a_block_behind_one_that_is_cut_is_tried_once() {
+fn a_block_behind_one_that_is_split_is_tried_once() {
     let (machine, far) = (Zoned::new(16, 0x10), far(64));
-    let home = Forebay::<_, _, [Place<_>; 0]>::new(&machine, &far, 0);
+    let home = Forebay::new(modal(&machine), &far);
     let mut slots = [const { Slot::EMPTY }; 14];
-    let buffer = Buffer::over(&mut slots, &home).with_mode(WC);
-    buffer.write().expect("there is room").copy_in(0, &[0xC7; 14 * PAGE]);
+    let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE).with_mode(WC);
+    buffer.write().expect("there is room").write_at(0, &[0xC7; 14 * PAGE]);
     let guard = buffer.read().expect("it is there");
-    let all: Vec<_> = guard.blocks().map(|(_, block)| (block.order().get(), block.pfn().get())).collect();
+    let all: Vec<_> = guard.blocks().map(|(_, block)| (block.order().get(), block.pfn().0)).collect();
     drop(guard);
     assert_eq!(all.iter().map(|(order, _)| *order).collect::<Vec<_>>(), [3, 2, 1]);
     machine.no.set(No::At(all[1].1));
     machine.changes.take();
     machine.flushes.take();
-    let evicted = buffer.evict(Pages::MAX, Evict::SPLIT, CX).expect("nobody has it");
+    let evicted = buffer.evict(Pages::MAX, Evict::SPLIT, CX).expect("it is not in use");
     assert_eq!((evicted.copied, evicted.refused, evicted.splits), (pages(10), pages(4), 8));
-    assert_eq!((machine.changes.take(), machine.flushes.take()), (2, 1), "a run, none of which stayed");
+    assert_eq!((machine.changes.take(), machine.flushes.take()), (2, 1), "a batch, none of which stayed");
     machine.no.set(No::Never);
     let mut seen = [0; 14 * PAGE];
-    buffer.read().expect("it is stored").copy_out(0, &mut seen);
+    buffer.read().expect("it is stored").read_at(0, &mut seen);
     assert_eq!(seen, [0xC7; 14 * PAGE]);
     drop(buffer);
-    assert_eq!(machine.free(), (16, 16));
+    assert_eq!(machine.unused(), (16, 16));
 }
 
-/// Rule: a walk tries each block once, pieces of one that it cut included.
+/// Rule: a walk tries each block once, including parts of one that it split.
 #[test]
-fn a_piece_that_stays_is_tried_once() {
+fn a_part_that_stays_is_tried_once() {
     let (machine, far) = (Zoned::new(16, 0x10), far(3));
-    let home = Forebay::<_, _, [Place<_>; 0]>::new(&machine, &far, 0);
+    let home = Forebay::new(modal(&machine), &far);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, &home).with_mode(WC);
+    let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE).with_mode(WC);
     drop(buffer.write().expect("there is room"));
-    let evicted = buffer.evict(pages(8), Evict::SPLIT, CX).expect("nobody has it");
+    let evicted = buffer.evict(pages(8), Evict::SPLIT, CX).expect("it is not in use");
     assert_eq!((evicted.copied, evicted.refused, evicted.splits), (pages(3), pages(5), 4));
     drop(buffer);
-    assert_eq!(machine.free(), (16, 16));
+    assert_eq!(machine.unused(), (16, 16));
 }
 
-/// Rule: nothing is shown that is not there: what a platform had in its hands when it panicked is said to be lost, and is
-/// no zeros.
+/// Rule: nothing is shown that is not there: what a platform had when it panicked is said to be lost, and is no zeros.
 #[test]
 fn a_platform_that_panics_in_a_restore() {
     let (machine, far) = (Zoned::new(16, 0x10), far(64));
-    let home = Forebay::<_, _, [Place<_>; 0]>::new(&machine, &far, 0);
+    let home = Forebay::new(modal(&machine), &far);
     let mut slots = [const { Slot::EMPTY }; 6];
-    let buffer = Buffer::over(&mut slots, &home).with_mode(WC);
-    buffer.write().expect("there is room").copy_in(0, &[0xC7; 6 * PAGE]);
-    assert_eq!(buffer.evict(Pages::MAX, Evict::TRANSFER, CX).expect("nobody has it").moved(), pages(6));
+    let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE).with_mode(WC);
+    buffer.write().expect("there is room").write_at(0, &[0xC7; 6 * PAGE]);
+    let evicted = buffer.evict(Pages::MAX, Evict::TRANSFER, CX).expect("it is not in use");
+    assert_eq!(evicted.moved(), pages(6));
     machine.no.set(No::Panic);
     let read = std::panic::AssertUnwindSafe(|| buffer.read().map(drop));
     assert!(std::panic::catch_unwind(read).is_err(), "it panicked");
     machine.no.set(No::Never);
-    assert_eq!(buffer.read().err(), Some(forebay::PinError::Lost));
-    buffer.purge(CX).expect("nobody has it");
+    assert_eq!(buffer.read().err(), Some(AccessError::Lost));
+    buffer.purge(CX).expect("it is not in use");
     assert!(buffer.read().is_ok());
 }
 
@@ -487,133 +554,113 @@ fn a_platform_that_panics_in_a_restore() {
 fn what_was_populated_is_in_its_mode() {
     let (machine, far) = (Zoned::new(16, 0x10), far(64));
     machine.no.set(No::Interrupt);
-    let home = Forebay::<_, _, [Place<_>; 0]>::new(&machine, &far, 0);
+    let home = Forebay::new(modal(&machine), &far);
     let mut slots = [const { Slot::EMPTY }; 6];
-    let buffer = Buffer::over(&mut slots, &home).with_mode(WC);
+    let buffer = Buffer::with_slots(&home, &mut slots[..], Order::PAGE).with_mode(WC);
     assert_eq!(buffer.populate(pages(4), CX).total(), pages(4));
-    assert_eq!(buffer.populate(Pages::MAX, CX).into_result().expect("there is room").populated, pages(2));
+    let populated = buffer.populate(Pages::MAX, CX);
+    assert_eq!((populated.populated, populated.why), (pages(2), None));
     assert_eq!((machine.changes.take(), machine.flushes.take()), (2, 1));
     drop(buffer.read_in(Context::INTERRUPT).expect("it is there, in its mode"));
     for how in [Evict::TRANSFER, Evict::COPY] {
-        assert_eq!(buffer.evict(Pages::MAX, how, CX).expect("nobody has it").moved(), pages(6));
-        assert_eq!(buffer.restore(Pages::MAX, CX).into_result().expect("it is stored").total(), pages(6));
+        assert_eq!(buffer.evict(Pages::MAX, how, CX).expect("it is not in use").moved(), pages(6));
+        let restored = buffer.restore(Pages::MAX, CX);
+        assert_eq!((restored.total(), restored.why), (pages(6), None));
         drop(buffer.read_in(Context::INTERRUPT).expect("it is there, in its mode"));
     }
 }
 
-/// Rule: no block is lost that could be kept: one that could not go home in this context is wiped after all.
-#[test]
-fn wiping_is_better_than_losing() {
-    let (machine, far) = (Zoned::new(8, 0x10), far(64));
-    machine.no.set(No::Interrupt);
-    let pool = Shelves::new(&machine, 2).with_wipe(Wipe::OnGive);
-    let mut block = pool.take(order(1), WC, CX).expect("there is room");
-    block.bytes_mut().fill(0x5e);
-    pool.give(block, Context::INTERRUPT).expect("it has somewhere to go");
-    assert_eq!(pool.ready(), pages(2));
-    let block = pool.take(order(1), WC, CX).expect("it is on its shelf");
-    assert!(content(block.block()).iter().all(|byte| *byte == 0));
-    pool.give(block, CX).expect("there is a shelf");
-    assert_eq!(pool.trim(Pages::MAX, CX), pages(2));
-    drop(pool);
-    assert_eq!((machine.free(), far.total()), ((8, 16), pages(64)));
-}
-
-/// Rule: a block is on no shelf of another order, whatever zone a platform says that it is in.
+/// Rule: a block is in no list of another order, whatever zone a source says that it is in.
 #[test]
 fn a_zone_that_there_is_not() {
-    struct Liar(Ram<Spin, PAGE>);
-    impl Platform for Liar {
+    struct Liar(Ram<SpinRawMutex, PAGE>);
+    impl FrameSource for Liar {
         type Block = RamBlock<PAGE>;
-        type Lock = Spin;
-        type Mode = ();
-        fn allocate(&self, order: Order, cx: Context) -> Result<RamBlock<PAGE>, OutOfFrames> {
-            self.0.allocate(order, cx)
+        type RawMutex = SpinRawMutex;
+        fn allocate(&self, request: AllocRequest, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
+            self.0.allocate(request, cx)
         }
-        fn release(&self, block: RamBlock<PAGE>) {
-            self.0.release(block);
+        fn free(&self, block: RamBlock<PAGE>) {
+            self.0.free(block);
         }
-        fn zone(&self, _: &RamBlock<PAGE>) -> Zone {
+        fn zone(&self, _: &RamBlock<PAGE>) -> u8 {
             HIGH
         }
     }
-    let pool = Pool::<_, [Place<_>; 4]>::new(Liar(ram(8).0), 2);
-    let block = pool.take(Order::PAGE, (), CX).expect("there is room");
-    pool.give(block, CX).expect("it goes home");
-    assert_eq!(pool.ready(), pages(0));
-    assert_eq!(pool.take(order(1), (), CX).expect("there is room").block().order(), order(1));
+    let liar = Liar(ram(8).0);
+    let pool = Pool::new(WithLists(&liar, FreeListArray::<Liar, 4, 2>::new()));
+    let block = pool.take(AllocRequest::new(Order::PAGE), (), CX).expect("there is room");
+    pool.put(block, CX).expect("it is returned");
+    assert_eq!((pool.ready(Zones::ALL), liar.0.unused()), (pages(0), pages(8)));
+    assert_eq!(pool.take(AllocRequest::new(order(1)), (), CX).expect("there is room").order(), order(1));
 }
 
-/// Rule: a buffer's blocks are where it may have them, fresh, from a shelf, or for a copy that comes back.
+/// Rule: a buffer's blocks are where it may have them, fresh, from a list, or for a copy that comes back.
 #[test]
 fn buffers_stay_in_their_zones() {
     let machine = Zoned::new(16, 16);
-    let far = forebay_backends::RamRegion::<Spin, PAGE, 4>::new(forebay::StoreId::DEFAULT);
-    let meta = words(forebay_backends::RamRegion::<Spin, PAGE, 4>::metadata_words(64 * PAGE));
-    far.init(leak(64 * PAGE, 0), meta).expect("good memory");
-    let home = Forebay::<_, _, [Place<_>; 48]>::new(&machine, &far, 2);
+    let far = far(64);
+    let home = Forebay::new(listed(&machine), &far);
     for zone in [HIGH, LOW, HIGH] {
-        let tile = Buffer::new(&home, order(2)).within(zone.only()).with_mode(WC);
-        let place = |tile: &Buffer<'_, _, _>| {
-            tile.read()
-                .expect("there is room")
-                .blocks()
-                .map(|(_, block)| machine.zone(block))
-                .collect::<Vec<_>>()
+        let tile = Buffer::new(&home, order(2)).with_zones(Zones::of(zone)).with_mode(WC);
+        let place = || -> Vec<_> {
+            let guard = tile.read().expect("there is room");
+            guard.blocks().map(|(_, block)| machine.zone(block)).collect()
         };
-        tile.write().expect("there is room").copy_in(0, b"here");
-        assert_eq!(place(&tile), [zone]);
-        assert_eq!(tile.evict(Pages::MAX, Evict::COPY, CX).expect("nobody has it").copied, pages(4));
-        assert_eq!(place(&tile), [zone], "loaded");
+        tile.write().expect("there is room").write_at(0, b"here");
+        assert_eq!(place(), [zone]);
+        assert_eq!(tile.evict(Pages::MAX, Evict::COPY, CX).expect("it is not in use").copied, pages(4));
+        assert_eq!(place(), [zone], "loaded");
         let mut text = [0; 4];
-        tile.read().expect("it is resident").copy_out(0, &mut text);
+        tile.read().expect("it is resident").read_at(0, &mut text);
         assert_eq!(&text, b"here");
     }
-    let uncached = Buffer::new(&home, Order::PAGE).within(LOW.only()).with_mode(UC);
+    let uncached = Buffer::new(&home, Order::PAGE).with_zones(Zones::of(LOW)).with_mode(UC);
     assert!(uncached.read().is_err(), "that zone can't have this mode");
 }
 
-/// Rule: a platform that panics costs the block that it had in its hands, and no place on a shelf.
+/// Rule: a platform that panics costs the block that it had, and no place in a list.
 #[test]
 fn a_platform_that_panics_in_a_trim() {
     let machine = Zoned::new(8, 0x10);
-    let pool = Pool::<_, [Place<_>; 6]>::new(&machine, 1);
+    let pool = Pool::new(WithLists(modal(&machine), Lists::<'_, 6, 1>::new()));
     for _ in 0..2 {
-        pool.give(pool.take(Order::PAGE, WC, CX).expect("there is room"), CX).expect("there is a shelf");
-        assert_eq!(pool.ready(), pages(1), "its place is there");
+        let block = pool.take(AllocRequest::new(Order::PAGE), WC, CX).expect("there is room");
+        pool.put(block, CX).expect("there is a list");
+        assert_eq!(pool.ready(Zones::ALL), pages(1), "its place is there");
         machine.no.set(No::Panic);
-        let trim = std::panic::AssertUnwindSafe(|| pool.trim(Pages::MAX, CX));
+        let trim = std::panic::AssertUnwindSafe(|| pool.trim(Zones::ALL, Pages::MAX, CX));
         assert!(std::panic::catch_unwind(trim).is_err(), "it panicked");
         machine.no.set(No::Never);
-        assert_eq!(pool.ready(), pages(0));
+        assert_eq!(pool.ready(Zones::ALL), pages(0));
     }
 }
 
-/// Rule: what a store refuses has its mode again, with one flush each way for a run.
+/// Rule: what a store refuses has its mode again, with one flush each way for a batch.
 #[test]
-fn what_is_refused_changes_back_in_runs() {
+fn what_is_refused_changes_back_in_batches() {
     let machine = Zoned::new(16, 0x10);
-    let far = forebay_backends::RamRegion::<Spin, PAGE, 32>::new(forebay::StoreId::DEFAULT);
-    let meta = words(forebay_backends::RamRegion::<Spin, PAGE, 32>::metadata_words(PAGE));
-    far.init(leak(PAGE, 0), meta).expect("a page");
-    let home = Forebay::<_, _, [Place<_>; 0]>::new(&machine, &far, 0);
-    let kept: Vec<_> =
-        (0..16).map(|_| machine.low.allocate(Order::PAGE, CX).expect("there is room")).collect();
-    let (odd, even): (Vec<_>, Vec<_>) = kept.into_iter().partition(|block| block.pfn().get() % 2 == 1);
-    even.into_iter().for_each(|block| machine.release(block));
+    let far = far(1);
+    let home = Forebay::new(modal(&machine), &far);
+    let kept: Vec<_> = (0..16)
+        .map(|_| machine.low.allocate(AllocRequest::new(Order::PAGE), CX).expect("there is room"))
+        .collect();
+    let (odd, even): (Vec<_>, Vec<_>) = kept.into_iter().partition(|block| block.pfn().0 % 2 == 1);
+    even.into_iter().for_each(|block| machine.free(block));
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, &home).with_mode(WC).within(LOW.only());
-    buffer.write().expect("there is room").copy_in(0, &[7; 8 * PAGE]);
+    let buffer =
+        Buffer::with_slots(&home, &mut slots[..], Order::PAGE).with_mode(WC).with_zones(Zones::of(LOW));
+    buffer.write().expect("there is room").write_at(0, &[7; 8 * PAGE]);
     machine.changes.take();
     machine.flushes.take();
-    let evicted = buffer.evict(Pages::MAX, Evict::TRANSFER, CX).expect("nobody has it");
-    assert_eq!((evicted.handed_over, evicted.refused), (pages(1), pages(7)), "the region has one page");
+    let evicted = buffer.evict(Pages::MAX, Evict::TRANSFER, CX).expect("it is not in use");
+    assert_eq!((evicted.transferred, evicted.refused), (pages(1), pages(7)), "the region has one page");
     assert_eq!((machine.changes.take(), machine.flushes.take()), (8 + 7, 2));
     let mut bytes = [0; 8 * PAGE];
-    buffer.read().expect("the region has the block").copy_out(0, &mut bytes);
+    buffer.read().expect("the region has the block").read_at(0, &mut bytes);
     assert!(bytes == [7; 8 * PAGE]);
     assert_eq!((machine.changes.take(), machine.flushes.take()), (1, 1), "just the one that was away");
     drop(buffer);
-    odd.into_iter().for_each(|block| machine.release(block));
-    assert_eq!(machine.free(), (16, 16));
+    odd.into_iter().for_each(|block| machine.free(block));
+    assert_eq!(machine.unused(), (16, 16));
 }

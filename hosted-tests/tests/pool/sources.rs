@@ -1,7 +1,7 @@
 //! The sources over plain RAM: what they say to bad memory, and the buddy against a simple model.
 #![allow(unsafe_code)]
 
-use forebay::{Context, Order, OutOfFrames, OwnedBlock, Pages, Platform, Spin};
+use forebay::{AllocError, AllocRequest, Context, FrameSource, Order, OwnedBlock, Pages, sync::SpinRawMutex};
 use forebay_backends::{HeapSource, MemoryError, Ram, RamBlock};
 use hosted_tests::conformance::{content, fill, order};
 use hosted_tests::memory::{leak, words};
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 
 const PAGE: usize = 512;
-type Two = Ram<Spin, PAGE, 2>;
+type Two = Ram<SpinRawMutex, PAGE, 2>;
 
 fn meta(bytes: usize) -> &'static mut [usize] {
     words(Two::metadata_words(bytes))
@@ -19,19 +19,19 @@ fn meta(bytes: usize) -> &'static mut [usize] {
 #[track_caller]
 fn is_refused(ram: &Two, memory: &'static mut [u8], meta: &'static mut [usize], expected: MemoryError) {
     let places = (memory.as_ptr_range(), meta.as_ptr_range());
-    let before = (ram.total(), ram.free());
+    let before = (ram.total(), ram.unused());
     assert_eq!(ram.check(memory, meta), Err(expected));
     let refused = ram.add(memory, meta).unwrap_err();
     assert_eq!(refused.why, expected);
     let (memory, meta) = refused.item;
     assert_eq!((memory.as_ptr_range(), meta.as_ptr_range()), places, "the memory comes back");
-    assert_eq!((ram.total(), ram.free()), before);
+    assert_eq!((ram.total(), ram.unused()), before);
 }
 
 /// `bytes` bytes from offset `at` of memory that a source has already.
 fn again(memory: &mut [u8], at: isize, bytes: usize) -> &'static mut [u8] {
     // SAFETY: inside one allocation that is never given back, as the callers choose the numbers. It shares bytes with
-    // what the source has, and that is the point: it is refused, and nobody reads or writes through it.
+    // what the source has, and that is the point: it is refused, and nothing reads or writes through it.
     unsafe { std::slice::from_raw_parts_mut(memory.as_mut_ptr().offset(at), bytes) }
 }
 
@@ -70,7 +70,10 @@ fn bad_memory_comes_back() {
         let exact = Two::new();
         assert_eq!(exact.add(leak(pages * PAGE, 0), words(needed)).unwrap(), pages * PAGE);
     }
-    assert_eq!(ram.allocate(Order::PAGE, Context::THREAD).err(), Some(OutOfFrames::Exhausted));
+    assert_eq!(
+        ram.allocate(AllocRequest::new(Order::PAGE), Context::THREAD).err(),
+        Some(AllocError::Exhausted)
+    );
     // Ragged ends are trimmed, and the usable bytes returned: also where the number of words is just enough.
     let Err(MemoryError::Metadata { words: enough }) = ram.check(leak(65 * PAGE, 1), words(0)) else {
         panic!("no metadata at all")
@@ -78,38 +81,38 @@ fn bad_memory_comes_back() {
     is_refused(&ram, leak(65 * PAGE, 1), words(enough - 1), MemoryError::Metadata { words: enough });
     assert_eq!(ram.add(leak(65 * PAGE, 1), words(enough)).unwrap(), 64 * PAGE);
     assert_eq!(ram.add(leak(3 * PAGE + 5, PAGE - 5), words(9)).unwrap(), 3 * PAGE);
-    is_refused(&ram, leak(PAGE, 0), meta(PAGE), MemoryError::TooManyPieces);
-    assert_eq!((ram.total(), ram.free()), (Pages::new(67), Pages::new(67)));
-    let none = Ram::<Spin, PAGE, 0>::new();
+    is_refused(&ram, leak(PAGE, 0), meta(PAGE), MemoryError::TooManyRanges);
+    assert_eq!((ram.total(), ram.unused()), (Pages::new(67), Pages::new(67)));
+    let none = Ram::<SpinRawMutex, PAGE, 0>::new();
     let refused = none.add(leak(PAGE, 0), meta(PAGE)).unwrap_err();
-    assert_eq!(refused.why, MemoryError::TooManyPieces);
+    assert_eq!(refused.why, MemoryError::TooManyRanges);
 }
 
 /// Rule: metadata may hold anything before, and more of it than needed does no harm.
 #[test]
-fn metadata_is_wiped_and_may_be_long() {
+fn metadata_is_zeroed_and_may_be_long() {
     let ram = Two::new();
     let long = words(1000);
     long.fill(usize::MAX);
     ram.add(leak(40 * PAGE, 9), long).unwrap();
-    let pages = std::iter::from_fn(|| ram.allocate(Order::PAGE, Context::THREAD).ok());
+    let pages = std::iter::from_fn(|| ram.allocate(AllocRequest::new(Order::PAGE), Context::THREAD).ok());
     let all: BTreeSet<_> = pages.take(40).map(|b| b.pfn()).collect();
     assert_eq!(all.len(), 39, "each page once");
-    assert_eq!(ram.free(), Pages::ZERO);
+    assert_eq!(ram.unused(), Pages::ZERO);
 }
 
-/// Rule: the bytes are not touched by adding, and handed out as they are.
+/// Rule: the bytes are not touched by adding, and allocated as they are.
 #[test]
-fn memory_is_handed_out_as_it_is() {
+fn memory_is_allocated_as_it_is() {
     let memory = leak(16 * PAGE, 0);
     memory.fill(0x5a);
     let ram = Two::new();
     ram.add(memory, meta(16 * PAGE)).unwrap();
-    let mut block = ram.allocate(order(4), Context::THREAD).unwrap();
+    let mut block = ram.allocate(AllocRequest::new(order(4)), Context::THREAD).unwrap();
     assert!(content(&block).iter().all(|b| *b == 0x5a));
     let bytes = fill(&mut block, 1);
-    ram.release(block);
-    assert!(content(&ram.allocate(order(4), Context::THREAD).unwrap()) == bytes);
+    ram.free(block);
+    assert!(content(&ram.allocate(AllocRequest::new(order(4)), Context::THREAD).unwrap()) == bytes);
 }
 
 /// Rule: a block never reaches from one piece into the next, even if the two touch in the middle of a run that
@@ -124,24 +127,24 @@ fn two_touching_pieces_stay_two() {
     ram.add(high, meta(40 * PAGE)).unwrap();
     let mut all: Vec<RamBlock<PAGE>> = Vec::new();
     for k in (0..=10).rev() {
-        all.extend(std::iter::from_fn(|| ram.allocate(order(k), Context::THREAD).ok()));
+        all.extend(std::iter::from_fn(|| ram.allocate(AllocRequest::new(order(k)), Context::THREAD).ok()));
     }
-    let mut sizes: Vec<_> = all.iter().map(|b| b.pages().get()).collect();
+    let mut sizes: Vec<_> = all.iter().map(|b| b.order().pages().get()).collect();
     sizes.sort_unstable();
     assert_eq!(sizes, [8, 8, 16, 32], "24 = 16 + 8 and 40 = 8 + 32");
-    assert!(all.iter().all(|b| !(b.pfn().get() < cut && cut < b.pfn().get() + b.pages().get())));
+    assert!(all.iter().all(|b| !(b.pfn().0 < cut && cut < b.pfn().0 + b.order().pages().get())));
     // The last 8 of the low piece and the first 8 of the high one would be an aligned 16.
     let at = |all: &mut Vec<RamBlock<PAGE>>, pfn| {
-        let found = all.iter().position(|b| b.pfn().get() == pfn).unwrap();
+        let found = all.iter().position(|b| b.pfn().0 == pfn).unwrap();
         all.swap_remove(found)
     };
     let (left, right) = (at(&mut all, cut - 8), at(&mut all, cut));
     let (left, right) = ram.join(left, right).unwrap_err();
-    assert_eq!((left.pfn().get(), right.pfn().get()), (cut - 8, cut));
+    assert_eq!((left.pfn().0, right.pfn().0), (cut - 8, cut));
     for block in all.into_iter().chain([left, right]) {
-        ram.release(block);
+        ram.free(block);
     }
-    assert_eq!(ram.free(), ram.total());
+    assert_eq!(ram.unused(), ram.total());
 }
 
 /// Rule: a block of another source is never mixed in.
@@ -153,24 +156,27 @@ fn a_block_of_another_source_is_leaked() {
         ram
     };
     let (one, other) = (ram(2), ram(2));
-    one.release(other.allocate(order(1), Context::THREAD).unwrap());
-    assert_eq!((one.free(), one.total(), other.free()), (Pages::new(2), Pages::new(2), Pages::ZERO));
+    one.free(other.allocate(AllocRequest::new(order(1)), Context::THREAD).unwrap());
+    assert_eq!((one.unused(), one.total(), other.unused()), (Pages::new(2), Pages::new(2), Pages::ZERO));
     let heap = || {
-        let heap = HeapSource::<Spin, PAGE>::new();
+        let heap = HeapSource::<SpinRawMutex, PAGE>::new();
         heap.init(leak(8 * PAGE, 0)).unwrap();
         heap
     };
     let (one, other) = (heap(), heap());
     let free = one.free_bytes();
-    one.release(other.allocate(order(1), Context::THREAD).unwrap());
+    one.free(other.allocate(AllocRequest::new(order(1)), Context::THREAD).unwrap());
     assert_eq!(one.free_bytes(), free);
 }
 
 /// Rule: the source over a heap takes memory once, and at least a page; refused memory comes back.
 #[test]
 fn a_heap_takes_memory_once() {
-    let heap = HeapSource::<Spin, PAGE>::new();
-    assert_eq!(heap.allocate(Order::PAGE, Context::THREAD).err(), Some(OutOfFrames::Exhausted));
+    let heap = HeapSource::<SpinRawMutex, PAGE>::new();
+    assert_eq!(
+        heap.allocate(AllocRequest::new(Order::PAGE), Context::THREAD).err(),
+        Some(AllocError::Exhausted)
+    );
     let refuse = |memory: &'static mut [u8], expected| {
         let place = memory.as_ptr_range();
         let refused = heap.init(memory).unwrap_err();
@@ -184,12 +190,12 @@ fn a_heap_takes_memory_once() {
     assert_eq!(usable, 9 * PAGE, "whole pages, where pages may lie");
     refuse(leak(8 * PAGE, 0), MemoryError::Already);
     let free = heap.free_bytes();
-    assert!(free >= usable && heap.free() == Pages::new(free / PAGE));
-    let block = heap.allocate(order(2), Context::THREAD).unwrap();
+    assert!(free >= usable && heap.unused() == Pages::new(free / PAGE));
+    let block = heap.allocate(AllocRequest::new(order(2)), Context::THREAD).unwrap();
     assert_eq!(heap.free_bytes(), free - 4 * PAGE);
     assert!(content(&block).iter().all(|b| *b == 0), "no word of the list is left in it");
     let block = block.split().unwrap_err();
-    heap.release(block);
+    heap.free(block);
     assert_eq!(heap.free_bytes(), free);
 }
 
@@ -226,7 +232,7 @@ impl Model {
     }
 
     fn set(&mut self, block: &RamBlock<256>, to: bool) {
-        for n in block.pfn().get()..block.pfn().get() + block.pages().get() {
+        for n in block.pfn().0..block.pfn().0 + block.order().pages().get() {
             let (first, free) = self
                 .pieces
                 .iter_mut()
@@ -251,12 +257,12 @@ proptest! {
         sizes in prop::collection::vec((1..70_usize, 0..256_usize), 1..=2),
         ops in prop::collection::vec(op(), 1..120),
     ) {
-        let ram = Ram::<Spin, 256, 2>::new();
+        let ram = Ram::<SpinRawMutex, 256, 2>::new();
         let mut model = Model { pieces: Vec::new() };
         for (pages, skew) in sizes {
             let memory = leak((pages + 1) * 256, skew);
             let first = memory.as_ptr().addr().div_ceil(256);
-            let meta = words(Ram::<Spin, 256, 2>::metadata_words(memory.len()));
+            let meta = words(Ram::<SpinRawMutex, 256, 2>::metadata_words(memory.len()));
             let usable = ram.add(memory, meta).unwrap() / 256;
             prop_assert!(usable == pages || usable == pages + 1);
             model.pieces.push((first, vec![true; usable]));
@@ -264,10 +270,10 @@ proptest! {
         let mut held: Vec<RamBlock<256>> = Vec::new();
         for op in ops {
             match op {
-                Op::Take(k) => match ram.allocate(order(k), Context::THREAD) {
+                Op::Take(k) => match ram.allocate(AllocRequest::new(order(k)), Context::THREAD) {
                     Ok(block) => {
                         prop_assert_eq!(block.order(), order(k));
-                        prop_assert!(block.pfn().is_aligned(order(k)));
+                        prop_assert!((((block.pfn().0 % order(k).pages().get() == 0))));
                         model.set(&block, false);
                         held.push(block);
                     }
@@ -276,7 +282,7 @@ proptest! {
                 Op::Put(i) if !held.is_empty() => {
                     let block = held.swap_remove(i % held.len());
                     model.set(&block, true);
-                    ram.release(block);
+                    ram.free(block);
                 }
                 Op::Split(i) if !held.is_empty() => {
                     let block = held.swap_remove(i % held.len());
@@ -290,14 +296,14 @@ proptest! {
                     let (k, pfn) = (left.order(), left.pfn());
                     let in_one_piece = model.pieces.iter().any(|(first, free)| {
                         let piece = *first..first + free.len();
-                        piece.contains(&pfn.get()) && piece.contains(&right.pfn().get())
+                        piece.contains(&pfn.0) && piece.contains(&right.pfn().0)
                     });
                     let may = in_one_piece && right.order() == k && k < Order::TEN
-                        && pfn.get() ^ right.pfn().get() == k.pages().get() && pfn < right.pfn();
+                        && pfn.0 ^ right.pfn().0 == k.pages().get() && pfn < right.pfn();
                     match ram.join(left, right) {
                         Ok(block) => {
                             prop_assert!(may);
-                            prop_assert_eq!((block.pfn(), block.order()), (pfn, k.higher().unwrap()));
+                            prop_assert_eq!((block.pfn(), block.order()), (pfn, Order::new(k.get() + 1).unwrap()));
                             held.push(block);
                         }
                         Err(both) => {
@@ -308,13 +314,13 @@ proptest! {
                 }
                 _ => {}
             }
-            prop_assert_eq!(ram.free(), model.free());
+            prop_assert_eq!(ram.unused(), model.free());
         }
         for block in held {
             model.set(&block, true);
-            ram.release(block);
+            ram.free(block);
         }
-        prop_assert_eq!(ram.free(), ram.total());
+        prop_assert_eq!(ram.unused(), ram.total());
     }
 }
 
@@ -324,26 +330,31 @@ fn a_block_that_ends_outside_is_of_no_piece() {
     let whole = Two::new();
     whole.add(leak(1024 * PAGE, 0), meta(1024 * PAGE)).unwrap();
     // A block of it becomes the memory of two other sources that touch, after 128 + 1 pages.
-    let block = Box::leak(Box::new(whole.allocate(order(8), Context::THREAD).unwrap()));
+    let block = Box::leak(Box::new(whole.allocate(AllocRequest::new(order(8)), Context::THREAD).unwrap()));
     let (first, second) = block.split_at_mut(129 * PAGE);
     let (a, d) = (Two::new(), Two::new());
     a.add(first, meta(129 * PAGE)).unwrap();
     d.add(second, meta(127 * PAGE)).unwrap();
-    let take_all = || std::iter::from_fn(|| a.allocate(Order::PAGE, Context::THREAD).ok());
+    let take_all = || std::iter::from_fn(|| a.allocate(AllocRequest::new(Order::PAGE), Context::THREAD).ok());
     let mut mine: Vec<RamBlock<PAGE>> = take_all().collect();
     mine.sort_by_key(|block| block.pfn());
-    let (left, right) = (mine.pop().unwrap(), d.allocate(Order::PAGE, Context::THREAD).unwrap());
-    // It lies in `a` with its first page only: there it is nobody's, and leaked.
+    let (left, right) =
+        (mine.pop().unwrap(), d.allocate(AllocRequest::new(Order::PAGE), Context::THREAD).unwrap());
+    // It lies in `a` with its first page only: there it is no block, and leaked.
     let Ok(both) = whole.join(left, right) else { panic!("neighbours of one piece are joined") };
-    mine.split_off(mine.len() - 4).into_iter().for_each(|block| a.release(block));
-    let free = a.free();
-    a.release(both);
-    assert_eq!(a.free(), free, "nothing of it is free in `a`");
-    let again: Vec<_> = std::iter::from_fn(|| a.allocate(order(2), Context::THREAD).ok()).collect();
+    mine.split_off(mine.len() - 4).into_iter().for_each(|block| a.free(block));
+    let free = a.unused();
+    a.free(both);
+    assert_eq!(a.unused(), free, "nothing of it is free in `a`");
+    let again: Vec<_> =
+        std::iter::from_fn(|| a.allocate(AllocRequest::new(order(2)), Context::THREAD).ok()).collect();
     assert_eq!(again.len(), 1, "the four pages that came back");
-    let pages = |block: &RamBlock<PAGE>| block.pfn().get()..block.pfn().get() + block.pages().get();
-    assert!(mine.iter().all(|block| !pages(&again[0]).contains(&block.pfn().get())), "two owners of a frame");
+    let pages = |block: &RamBlock<PAGE>| block.pfn().0..block.pfn().0 + block.order().pages().get();
+    assert!(mine.iter().all(|block| !pages(&again[0]).contains(&block.pfn().0)), "two owners of a frame");
     // Nor is it joined there.
-    let (x, y) = (whole.allocate(Order::PAGE, Context::THREAD), d.allocate(Order::PAGE, Context::THREAD));
+    let (x, y) = (
+        whole.allocate(AllocRequest::new(Order::PAGE), Context::THREAD),
+        d.allocate(AllocRequest::new(Order::PAGE), Context::THREAD),
+    );
     assert!(a.join(x.unwrap(), y.unwrap()).is_err());
 }

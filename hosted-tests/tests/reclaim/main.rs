@@ -1,15 +1,16 @@
-//! Reclaiming: which buffers leave, how many, in which order, and who is looked at.
+//! Reclaiming: which buffers leave, how many, in which order, and which ones are looked at.
 
-mod berth;
+mod arrivals;
+mod candidates;
+mod index;
 mod keep_free;
 mod passes;
 mod reclaim;
 mod reclaim_ends;
 mod refusals;
 mod registration;
-mod roster;
+mod target_block;
 mod targets;
-mod want_block;
 mod zones;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

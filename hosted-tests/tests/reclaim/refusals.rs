@@ -1,8 +1,6 @@
 //! Why blocks stayed, counted: every reason there is.
 
-use forebay::*;
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, World};
 
 const ANSWERS: [StoreError; 14] = [
     StoreError::Unsupported,
@@ -15,33 +13,31 @@ const ANSWERS: [StoreError; 14] = [
     StoreError::Context,
     StoreError::WrongStore,
     StoreError::NotStored,
-    StoreError::OtherWay,
+    StoreError::WrongKind,
     StoreError::SameId,
     StoreError::Io,
     StoreError::Unavailable,
 ];
 
-fn counted(stats: Stats) -> Vec<(StayReason, u32)> {
+fn counted(stats: Stats) -> Vec<(RefusalReason, u32)> {
     stats.refusals.iter().collect()
 }
 
-/// Rule: each answer of a store is counted as itself, and as nothing else, by every rung.
+/// Rule: each answer of a store is counted as itself, and as nothing else, by every method.
 #[test]
 fn every_answer_of_a_store_is_counted() {
     for why in ANSWERS {
         for how in [Evict::TRANSFER, Evict::COPY] {
             let (world, near, far) = (World::new(Contents::Compared), near(8), far(16));
             let store = Scripted::new(&far);
-            let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+            let home = &forebay(&near, &store, &world);
             let buffer = Buffer::new(home, order(1));
             fill(&buffer, 1);
             store.answer(Script { transfer: Some(why), save: Some(why), ..Script::default() });
             for times in 1..=2 {
                 let evicted = buffer.evict(ALL, how, CX).unwrap();
-                assert_eq!((evicted.refused, evicted.why), (pages(2), Some(StayReason::Store(why))));
-                assert_eq!(counted(home.stats()), [(StayReason::Store(why), times)]);
-                assert_eq!(home.stats().refusals.of(StayReason::Store(why)), times);
-                assert_eq!(home.stats().refusals.of(StayReason::Hook), 0);
+                assert_eq!((evicted.refused, evicted.why), (pages(2), Some(RefusalReason::Store(why))));
+                assert_eq!(counted(home.stats()), [(RefusalReason::Store(why), times)]);
             }
         }
     }
@@ -51,18 +47,18 @@ fn every_answer_of_a_store_is_counted() {
 #[test]
 fn what_a_platform_refuses_is_counted() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
-    let home: &Forebay<_, _> = &forebay(Machine::new(&near), &far, &world);
+    let home = &forebay(Machine::new(&near), &far, &world);
     let mut slots = [const { Slot::EMPTY }; 6]; // orders 2 and 1
-    let buffer = Buffer::over(&mut slots, home).with_mode(Caching::WriteCombined);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE).with_mode(Caching::WriteCombined);
     fill(&buffer, 1);
     let machine = home.platform().inner();
     machine.say_no(No::Before);
-    assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().why, Some(StayReason::Hook));
+    assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().why, Some(RefusalReason::Hook));
     machine.say_no(No::ModeTo(Caching::WriteBack));
-    let mode = StayReason::Mode(ModeRefused);
+    let mode = RefusalReason::Mode(ModeRefused);
     assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().why, Some(mode));
     machine.say_no(No::Never);
-    assert_eq!(counted(home.stats()), [(StayReason::Hook, 1), (mode, 2)]);
+    assert_eq!(counted(home.stats()), [(RefusalReason::Hook, 1), (mode, 2)]);
     check(&buffer, 1);
 }
 
@@ -72,54 +68,55 @@ fn what_cannot_be_split_is_counted() {
     let world = World::new(Contents::Compared);
     let (near, far) = (StiffRam { ram: near(16), joins: true }, far_of::<Stiff>(16));
     let store = Scripted::new(&far);
-    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let home = &forebay(&near, &store, &world);
     let mut slots = [const { Slot::EMPTY }; 2];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 1);
     store.answer(Script { short: true, ..Script::default() });
     let evicted = buffer.evict(ALL, Evict::COPY | Evict::SPLIT, CX).unwrap();
-    assert_eq!((evicted.moved(), evicted.why), (NONE, Some(StayReason::Unsplittable)));
-    assert_eq!(counted(home.stats()), [(StayReason::Unsplittable, 1)]);
+    assert_eq!((evicted.moved(), evicted.why), (NONE, Some(RefusalReason::Unsplittable)));
+    assert_eq!(counted(home.stats()), [(RefusalReason::Unsplittable, 1)]);
 }
 
-/// Rule: a block that is not even tried, since an earlier answer left no rung, is counted by that answer; its pages are
-/// not among those that were tried. A call without a rung counts once for the buffer.
+/// Rule: a block that is not even tried, since an earlier answer left no method, is counted by that answer; its pages are
+/// not among those that were tried. A call without a method counts once for the buffer.
 #[test]
 fn what_is_not_tried_is_counted() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
     let store = Scripted::new(&far);
-    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
+    let home = &forebay(&near, &store, &world);
     let mut slots = [const { Slot::EMPTY }; 7]; // orders 2, 1 and 0
     let mut more = [const { Slot::EMPTY }; 3]; // orders 1 and 0
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 1);
     assert_eq!(buffer.evict(pages(4), Evict::COPY, CX).unwrap().copied, pages(4));
-    drop(buffer.read().unwrap()); // clean, so that the walk goes on without a rung
+    drop(buffer.read().unwrap()); // clean, so that the walk goes on without a method
     store.answer(Script { transfer: Some(StoreError::Backlog), ..Script::default() });
     buffer.evict(ALL, Evict::TRANSFER, CX).unwrap();
-    let backlog = StayReason::Store(StoreError::Backlog);
+    let backlog = RefusalReason::Store(StoreError::Backlog);
     assert_eq!(counted(home.stats()), [(backlog, 2)]);
     assert_eq!(home.stats().evicted.refused, pages(2), "one of two pages was tried, one of one was not");
-    let other = Buffer::over(&mut more, home);
+    let other = Buffer::with_slots(home, &mut more[..], Order::PAGE);
     fill(&other, 2);
     other.evict(ALL, Evict::COPY, Context::INTERRUPT).unwrap();
-    assert_eq!(home.stats().refusals.of(StayReason::Store(StoreError::Context)), 1);
+    let context = RefusalReason::Store(StoreError::Context);
+    assert_eq!(counted(home.stats()), [(backlog, 2), (context, 1)]);
 }
 
-/// Rule: the same for what was made plain already, in one run with the block that was refused.
+/// Rule: the same for what was made cached already, in one run with the block that was refused.
 #[test]
 fn what_is_staged_and_not_tried_is_counted() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
     let store = Scripted::new(&far);
-    let home: &Forebay<_, _> = &forebay(Machine::new(&near), &store, &world);
+    let home = &forebay(Machine::new(&near), &store, &world);
     let mut slots = [const { Slot::EMPTY }; 7]; // orders 2, 1 and 0
-    let buffer = Buffer::over(&mut slots, home).with_mode(Caching::WriteCombined);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE).with_mode(Caching::WriteCombined);
     fill(&buffer, 1);
     assert_eq!(buffer.evict(pages(4), Evict::COPY, CX).unwrap().copied, pages(4));
-    drop(buffer.read().unwrap()); // clean, so that the walk goes on without a rung
+    drop(buffer.read().unwrap()); // clean, so that the walk goes on without a method
     store.answer(Script { transfer: Some(StoreError::Backlog), ..Script::default() });
     assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().refused, pages(2));
-    assert_eq!(counted(home.stats()), [(StayReason::Store(StoreError::Backlog), 2)]);
+    assert_eq!(counted(home.stats()), [(RefusalReason::Store(StoreError::Backlog), 2)]);
     check(&buffer, 1);
 }
 
@@ -127,20 +124,35 @@ fn what_is_staged_and_not_tried_is_counted() {
 /// permitted, and a call that permits nothing.
 #[test]
 fn what_is_not_permitted_is_no_answer_of_the_store() {
-    let (world, near, far) = (World::new(Contents::Compared), near(16), far(16));
-    let store = Scripted::new(&far);
-    let home: &Forebay<_, _> = &forebay(&near, &store, &world);
-    let buffers: [Buffer<'_, _, _>; 4] = [(); 4].map(|()| Buffer::new(home, order(0)));
+    let (world, near, far) = (World::new(Contents::Compared), near(16), region::<1>(16, 0));
+    let home = &forebay(&near, &far, &world);
+    let buffers: [Buffer<_>; 5] = [(); 5].map(|()| Buffer::new(home, order(0)));
     buffers.iter().for_each(|buffer| fill(buffer, 1));
-    store.answer(Script { transfer: Some(StoreError::Backlog), ..Script::default() });
+    assert_eq!(buffers[4].evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, pages(1)); // no room for another
     assert_eq!(home.reclaim(&buffers, ALL, Evict::TRANSFER, CX).evicted.refused, pages(1));
-    let backlog = StayReason::Store(StoreError::Backlog);
+    let backlog = RefusalReason::Store(StoreError::Backlog);
     assert_eq!(counted(home.stats()), [(backlog, 1)], "the others are not even looked at");
     let evicted = buffers[0].evict(ALL, Evict::empty(), CX).unwrap();
-    assert_eq!((evicted.moved() + evicted.refused, evicted.why), (NONE, Some(StayReason::NoRung)));
-    assert_eq!(counted(home.stats()), [(backlog, 1), (StayReason::NoRung, 1)]);
-    store.answer(Script::default());
+    assert_eq!((evicted.moved() + evicted.refused, evicted.why), (NONE, Some(RefusalReason::NotPermitted)));
+    assert_eq!(counted(home.stats()), [(backlog, 1), (RefusalReason::NotPermitted, 1)]);
     for buffer in &buffers {
         check(buffer, 1);
+    }
+}
+
+/// Rule: the same where other methods are permitted, but not possible in this context.
+#[test]
+fn what_is_not_possible_is_not_tried_after_a_backlog() {
+    for target in [ReclaimTarget::moved, ReclaimTarget::freed] {
+        let (world, near, far) = (World::new(Contents::Compared), near(16), region::<1>(16, 0));
+        let home = &forebay(&near, &far, &world);
+        let buffers: [Buffer<_>; 5] = [(); 5].map(|()| Buffer::new(home, order(0)));
+        buffers.iter().for_each(|buffer| fill(buffer, 1));
+        assert_eq!(buffers[4].evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, pages(1));
+        let report = home.reclaim(&buffers, target(ALL), Evict::ANY, Context::INTERRUPT);
+        assert_eq!((report.evicted.refused, report.outcome), (pages(1), Outcome::Nothing));
+        let backlog = RefusalReason::Store(StoreError::Backlog);
+        assert_eq!(counted(home.stats()), [(backlog, 1)], "the others are not even looked at");
+        buffers.iter().for_each(|buffer| check(buffer, 1));
     }
 }

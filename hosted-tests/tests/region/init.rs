@@ -1,7 +1,7 @@
 //! The region's memory: what is refused, how much is used, and when it is touched.
 
 use super::*;
-use forebay::Capabilities;
+use forebay::port::Capabilities;
 use forebay_backends::MemoryError;
 
 #[track_caller]
@@ -48,15 +48,15 @@ fn bad_memory_comes_back() {
 }
 
 /// Rule: more pages than handles can name are refused. A word of 64 bits names 2^56 − 1 values: at 65,534
-/// adoptions that is 2^40 pages, more than any address space holds, so it can be shown on smaller words only.
+/// transfers that is 2^40 pages, more than any address space holds, so it can be shown on smaller words only.
 #[test]
 fn too_large_for_the_handles() {
     const MOST: usize = u16::MAX as usize - 1;
-    static REGION: RamRegion<Spin, 256, MOST> = RamRegion::new(StoreId::DEFAULT);
+    static REGION: RamRegion<SpinRawMutex, 256, MOST> = RamRegion::new(StoreId::DEFAULT);
     let bytes = (Handle::VALUES / (MOST + 1)).saturating_mul(256);
     if bytes < 1 << 28 {
         let bytes = bytes + 256;
-        let meta = words(RamRegion::<Spin, 256, MOST>::metadata_words(bytes));
+        let meta = words(RamRegion::<SpinRawMutex, 256, MOST>::metadata_words(bytes));
         assert_eq!(REGION.check(leak(bytes, 0), meta), Err(MemoryError::TooLarge));
     } else {
         assert!(bytes >= 1 << 48, "reachable after all: show it");
@@ -88,17 +88,17 @@ fn memory_is_untouched_before_the_write_out() {
     let memory = leak(8 * PAGE, 0);
     memory.fill(0xa5);
     region.init(memory, words(Slow::<8>::metadata_words(8 * PAGE))).unwrap();
-    // Adopted, taken back, discarded, and adopted again: all of it, and not a byte.
+    // Transferred, taken back, discarded, and transferred again: all of it, and not a byte.
     for seed in 0..4 {
-        let handle = adopt(&region, &source, 3, seed);
+        let handle = transferred(&region, &source, 3, seed);
         match seed % 2 {
-            0 => source.release(region.take_back(handle, Context::THREAD).unwrap()),
-            _ => source.release(region.discard(handle).unwrap().expect("it waits")),
+            0 => source.free(region.take_back(handle, Context::THREAD).unwrap()),
+            _ => source.free(region.discard(handle).unwrap().expect("it waits")),
         }
     }
-    let handles: Vec<_> = (0..4).map(|seed| adopt(&region, &source, 1, seed)).collect();
+    let handles: Vec<_> = (0..4).map(|seed| transferred(&region, &source, 1, seed)).collect();
     let mut calls = 0;
-    while region.write_out(&mut Look, 200, &mut |block| source.release(block)).is_pending() {
+    while region.write_out(&mut Look, 200, &mut |block| source.free(block)).is_pending() {
         calls += 1;
     }
     assert!(calls > 8);
@@ -109,21 +109,21 @@ fn memory_is_untouched_before_the_write_out() {
     assert!(region.capabilities().contains(Capabilities::all() - Capabilities::NEEDS_IO));
 }
 
-/// Rule: a region that adopts nothing (N = 0) and one without memory still refuses in order.
+/// Rule: a region that takes no blocks (N = 0) and one without memory still refuse in order.
 #[test]
 fn without_a_table_or_memory_it_refuses() {
     let source = source();
     let copies = region::<0>(4);
-    let refused = copies.transfer(block(&source, 0, 1)).unwrap_err();
+    let refused = copies.transfer(block(&source, 0, 1), None).unwrap_err();
     assert_eq!(refused.why, StoreError::Unsupported);
-    let handle = copies.save(&refused.item, Order::PAGE, Context::THREAD).unwrap();
-    source.release(refused.item);
+    let handle = copies.save(&refused.item, Order::PAGE, None, Context::THREAD).unwrap();
+    source.free(refused.item);
     holds(&copies, &source, &handle, 1);
     copies.discard(handle).unwrap();
     let bare = Slow::<4>::new(StoreId::DEFAULT);
-    let refused = bare.transfer(block(&source, 0, 1)).unwrap_err();
+    let refused = bare.transfer(block(&source, 0, 1), None).unwrap_err();
     assert_eq!((refused.why, bare.total()), (StoreError::Full, Pages::ZERO));
-    assert_eq!(bare.save(&refused.item, Order::PAGE, Context::THREAD), Err(StoreError::Full));
-    source.release(refused.item);
-    assert_eq!(source.free(), source.total());
+    assert_eq!(bare.save(&refused.item, Order::PAGE, None, Context::THREAD), Err(StoreError::Full));
+    source.free(refused.item);
+    assert_eq!(source.unused(), source.total());
 }

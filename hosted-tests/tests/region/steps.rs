@@ -1,7 +1,7 @@
-//! Interrupts between the steps of a write-out: one finds what is free, as if nobody were at it.
+//! Interrupts between the steps of a write-out: one finds what is free, as if no write-out were going on.
 
 use super::*;
-use forebay::Section;
+use forebay::sync::IrqGuard;
 
 type Interrupt = Box<dyn FnOnce()>;
 
@@ -13,7 +13,7 @@ thread_local! {
 /// A lock that is interrupted just after it was given back.
 struct Interrupted;
 
-impl Section for Interrupted {
+impl IrqGuard for Interrupted {
     fn with<R>(f: impl FnOnce() -> R) -> R {
         let result = f();
         let now = NEXT.with_borrow_mut(|next| match next {
@@ -31,7 +31,7 @@ impl Section for Interrupted {
     }
 }
 
-type Small = RamRegion<Spin<Interrupted>, PAGE, 2>;
+type Small = RamRegion<SpinRawMutex<Interrupted>, PAGE, 2>;
 const PAGES: usize = 64;
 
 fn small() -> &'static Small {
@@ -47,7 +47,7 @@ fn write_out_and_interrupt(region: &'static Small, source: &Source, order: Order
     let done: &'static Cell<bool> = Box::leak(Box::default());
     let interrupt = Box::new(move || {
         let full = region.pending() == order.pages() + order.pages();
-        match region.transfer(other).map_err(|refused| refused.why) {
+        match region.transfer(other, None).map_err(|refused| refused.why) {
             Ok(_) => assert!(!full, "three wait"),
             Err(StoreError::Backlog) if full => {}
             Err(why) => panic!("after step {n}, {order:?} into {region:?}: {why}"),
@@ -66,14 +66,14 @@ fn an_entry_is_free_as_soon_as_its_block_is_not_pending() {
     for k in 0..3 {
         let interrupted = |n: &usize| {
             let (source, region) = (source(), small());
-            let _ = [1, 2].map(|seed| region.transfer(block(&source, k, seed)).unwrap());
+            let _ = [1, 2].map(|seed| region.transfer(block(&source, k, seed), None).unwrap());
             write_out_and_interrupt(region, &source, order(k), *n)
         };
         assert!((0..).take_while(interrupted).count() > 3);
     }
 }
 
-/// Rule: the last room is for whoever asks for it, not for one who would like to have some ready.
+/// Rule: the last room is for a transfer that asks for it, not for a stock of ready room.
 #[test]
 fn room_for_one_more_is_there_at_any_moment() {
     for k in 0..3 {
@@ -83,12 +83,12 @@ fn room_for_one_more_is_there_at_any_moment() {
             let full: Vec<_> = (0..all)
                 .map(|_| {
                     let copied = block(&source, k, 1);
-                    let handle = region.save(&copied, order(k), Context::THREAD).unwrap();
-                    source.release(copied);
+                    let handle = region.save(&copied, order(k), None, Context::THREAD).unwrap();
+                    source.free(copied);
                     handle
                 })
                 .collect();
-            let waits = region.transfer(block(&source, k, 2)).unwrap();
+            let waits = region.transfer(block(&source, k, 2), None).unwrap();
             let interrupted = write_out_and_interrupt(region, &source, order(k), *n);
             assert_eq!((full.len(), waits.order()), (all, order(k)));
             interrupted

@@ -2,7 +2,6 @@
 //! devices, hooks, and blocks that may refuse to be split.
 
 use crate::gate::*;
-use forebay::*;
 use forebay_backends::{RamBlock, Region};
 use hosted_tests::kit::*;
 use hosted_tests::memory;
@@ -12,12 +11,12 @@ use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What most memory is.
-pub(crate) const ORDINARY: Zone = Zone::new(0).expect("below 16");
+pub(crate) const ORDINARY: u8 = 0;
 /// What every device reaches.
-pub(crate) const LOW: Zone = Zone::new(1).expect("below 16");
-/// What has an address for devices from birth.
-pub(crate) const COHERENT: Zone = Zone::new(2).expect("below 16");
-pub(crate) const ZONES: [Zone; 3] = [ORDINARY, LOW, COHERENT];
+pub(crate) const LOW: u8 = 1;
+/// What has an address for devices from the beginning.
+pub(crate) const COHERENT: u8 = 2;
+pub(crate) const ZONES: [u8; 3] = [ORDINARY, LOW, COHERENT];
 
 pub(crate) const WB: Caching = Caching::WriteBack;
 pub(crate) const WC: Caching = Caching::WriteCombined;
@@ -47,11 +46,11 @@ impl OwnedBlock for Piece {
         }
         self.0.split().map(|(lower, upper)| (Piece(lower), Piece(upper))).map_err(Piece)
     }
-    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
-        self.0.copy_out(at, to)
+    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
+        self.0.read_at(at, to)
     }
-    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
-        self.0.copy_in(at, from)
+    fn write_at(&mut self, at: usize, from: &[u8]) -> usize {
+        self.0.write_at(at, from)
     }
 }
 
@@ -103,7 +102,7 @@ pub(crate) struct Ground {
 }
 
 /// A region for such blocks.
-pub(crate) type Depot = Region<Spin, Piece, PAGE, 16>;
+pub(crate) type Depot = Region<SpinRawMutex, Piece, PAGE, 16>;
 
 impl Ground {
     /// So many pages are far away. Near are 64 of each kind.
@@ -118,36 +117,37 @@ impl Ground {
         Ground { zones, far: far_of(far), bell: Bell::default(), door: Door::new() }
     }
 
-    pub(crate) fn near(&self, zone: Zone) -> &Near {
-        &self.zones[usize::from(zone.get())].0
+    pub(crate) fn near(&self, zone: u8) -> &Near {
+        &self.zones[usize::from(zone)].0
     }
 
     /// The zone of that frame.
-    fn zone(&self, pfn: Pfn) -> Zone {
-        ZONES[self.zones.iter().position(|(_, frames)| frames.contains(&pfn.get())).unwrap()]
+    fn zone(&self, pfn: Pfn) -> u8 {
+        let of = self.zones.iter().position(|(_, frames)| frames.contains(&pfn.0));
+        ZONES[of.unwrap()]
     }
 
     /// Pages that are free, in all zones.
     pub(crate) fn free(&self) -> Pages {
-        self.zones.iter().map(|(near, _)| near.free()).sum()
+        self.zones.iter().map(|(near, _)| near.unused()).sum()
     }
 
-    /// Takes pages of that zone until so many are left, those of the highest numbers; somebody else has them then.
-    pub(crate) fn leave(&self, zone: Zone, free: usize) -> Hogged<'_> {
-        let (near, there) = (self.near(zone), self.near(zone).free().get());
+    /// Takes pages of that zone until so many are left, those of the highest numbers; they are in use elsewhere then.
+    pub(crate) fn leave(&self, zone: u8, free: usize) -> Hogged<'_> {
+        let (near, there) = (self.near(zone), self.near(zone).unused().get());
         Hogged { near, pages: leave(near, there - free..there) }
     }
 
     #[track_caller]
     pub(crate) fn assert_home(&self) {
         for (near, _) in &self.zones {
-            assert_eq!(near.free(), near.total(), "frames of the source");
+            assert_eq!(near.unused(), near.total(), "frames of the source");
         }
-        assert_eq!(self.far.space(), Space::new(self.far.total(), 16), "room in the region");
+        assert_eq!(self.far.space(), Space { pages: self.far.total(), transfers: 16 }, "room in the region");
     }
 }
 
-/// What somebody else has, until this is dropped.
+/// Pages that are in use elsewhere, until this is dropped.
 pub(crate) struct Hogged<'g> {
     near: &'g Near,
     pages: Vec<Option<RamBlock<PAGE>>>,
@@ -164,9 +164,11 @@ struct State {
     asked: Vec<u8>,
     /// Changes of mode.
     changes: usize,
+    /// Blocks that are not write-back, by their first frame.
+    modes: HashMap<Pfn, Caching>,
     addresses: HashMap<Pfn, DmaAddr>,
     maps: usize,
-    /// Where the next address begins that is not from birth.
+    /// Where the next address begins that is made for a mapping.
     window: u64,
     revoked: HashSet<usize>,
     /// How often each hook did not refuse.
@@ -185,6 +187,7 @@ impl<'g> Card<'g> {
             largest: LARGEST,
             asked: Vec::new(),
             changes: 0,
+            modes: HashMap::new(),
             addresses: HashMap::new(),
             maps: 0,
             window: 0x4000,
@@ -223,40 +226,42 @@ impl<'g> Card<'g> {
         std::mem::take(&mut self.lock().maps)
     }
 
-    /// The address that a coherent block has from birth.
-    pub(crate) fn birth(block: &Piece) -> Option<DmaAddr> {
-        DmaAddr::new(BUS + (block.pfn().get() * PAGE) as u64)
+    /// The mode that the block was changed to last.
+    pub(crate) fn mode(&self, block: &Piece) -> Caching {
+        self.lock().modes.get(&block.pfn()).copied().unwrap_or(WB)
+    }
+
+    /// The address that a coherent block has from the beginning.
+    pub(crate) fn fixed(block: &Piece) -> Option<DmaAddr> {
+        DmaAddr::new(BUS + (block.pfn().0 * PAGE) as u64)
     }
 }
 
-impl Platform for Card<'_> {
+impl FrameSource for Card<'_> {
     type Block = Piece;
-    type Lock = Spin;
-    type Mode = Caching;
+    type RawMutex = SpinRawMutex;
     const MAX_ORDER: Order = LARGEST;
     const ZONES: u8 = 3;
 
-    fn allocate(&self, order: Order, cx: Context) -> Result<Piece, OutOfFrames> {
-        self.allocate_for(Ask::of(order), cx)
-    }
-    fn allocate_for(&self, ask: Ask, cx: Context) -> Result<Piece, OutOfFrames> {
+    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<Piece, AllocError> {
         self.ground.bell.call();
         let mut s = self.lock();
-        s.asked.push(ask.order.get());
-        if ask.order > s.largest {
-            return Err(OutOfFrames::Exhausted);
+        s.asked.push(request.order.get());
+        if request.order > s.largest {
+            return Err(AllocError::Exhausted);
         }
-        let mut there = ZONES.into_iter().filter(|zone| ask.zones.contains(*zone));
-        let found = there.find_map(|zone| self.ground.near(zone).allocate(ask.order, cx).ok());
-        found.map(Piece).ok_or(OutOfFrames::Exhausted)
+        let mut there = ZONES.into_iter().filter(|zone| request.zones.contains(Zones::of(*zone)));
+        let found =
+            there.find_map(|zone| self.ground.near(zone).allocate(AllocRequest::new(request.order), cx).ok());
+        found.map(Piece).ok_or(AllocError::Exhausted)
     }
-    fn release(&self, block: Piece) {
+    fn free(&self, block: Piece) {
         self.ground.bell.call();
-        self.ground.near(self.zone(&block)).release(block.0);
+        self.ground.near(self.zone(&block)).free(block.0);
     }
-    fn available(&self, zones: Zones) -> Option<Pages> {
-        let there = ZONES.into_iter().filter(|zone| zones.contains(*zone));
-        Some(there.map(|zone| self.ground.near(zone).free()).sum())
+    fn free_pages(&self, zones: Zones) -> Option<Pages> {
+        let there = ZONES.into_iter().filter(|zone| zones.contains(Zones::of(*zone)));
+        Some(there.map(|zone| self.ground.near(zone).unused()).sum())
     }
     fn join(&self, left: Piece, right: Piece) -> Result<Piece, (Piece, Piece)> {
         let joins = CUTS.with_borrow_mut(|cuts| {
@@ -269,34 +274,53 @@ impl Platform for Card<'_> {
         let zone = self.zone(&left);
         self.ground.near(zone).join(left.0, right.0).map(Piece).map_err(|(l, r)| (Piece(l), Piece(r)))
     }
-    fn zone(&self, block: &Piece) -> Zone {
+    fn zone(&self, block: &Piece) -> u8 {
         self.ground.zone(block.pfn())
     }
     /// Ordinary cached memory costs nothing to make. Coherent memory does.
-    fn keep(&self, block: &Piece, mode: Caching) -> Keep {
-        if mode == WB && self.zone(block) != COHERENT { Keep::Home } else { Keep::Shelf }
+    fn is_poolable(&self, block: &Piece) -> bool {
+        self.mode(block) != WB || self.zone(block) == COHERENT
     }
-    fn set_mode(&self, _: &mut Piece, _: Caching, _: Caching, _: Context) -> Result<(), ModeRefused> {
+}
+
+impl CachingControl<Piece> for Card<'_> {
+    type Mode = Caching;
+    fn set_mode(&self, block: &mut Piece, _: Caching, to: Caching, _: Context) -> Result<(), ModeRefused> {
         self.ground.bell.call();
-        self.lock().changes += 1;
+        let mut s = self.lock();
+        s.changes += 1;
+        match to {
+            WB => s.modes.remove(&block.pfn()),
+            to => s.modes.insert(block.pfn(), to),
+        };
         Ok(())
     }
-    fn map(&self, block: &Piece, _: Context) -> Result<DmaAddr, MapRefused> {
+}
+
+impl DmaMap<Piece> for Card<'_> {
+    fn map(&self, block: &Piece, _: Context) -> Option<DmaAddr> {
         self.ground.bell.call();
         let mut s = self.lock();
         s.maps += 1;
         let window = DmaAddr::new(s.window);
-        let from_birth = self.zone(block) == COHERENT;
-        let at = if from_birth { Card::birth(block) } else { window }.ok_or(MapRefused)?;
+        let at = if self.zone(block) == COHERENT { Card::fixed(block) } else { window }?;
         s.window += 2 * block.bytes() as u64; // no two blocks are neighbours for the device
         assert_eq!(s.addresses.insert(block.pfn(), at), None, "{:?} is mapped twice", block.pfn());
-        Ok(at)
+        Some(at)
     }
     fn unmap(&self, block: &Piece, at: DmaAddr) {
         self.ground.bell.call();
         assert_eq!(self.lock().addresses.remove(&block.pfn()), Some(at), "{:?} is unmapped", block.pfn());
     }
-    fn before_evict(&self, id: BufferId, _: Context) -> Result<(), Busy> {
+}
+
+impl EvictHooks<Piece> for Card<'_> {
+    fn before_evict(
+        &self,
+        id: BufferId,
+        _: &mut dyn Iterator<Item = &mut Piece>,
+        _: Context,
+    ) -> Result<(), Busy> {
         self.ground.bell.call();
         let mut s = self.lock();
         assert!(s.revoked.insert(id.0), "before_evict twice for {id:?}");
@@ -311,3 +335,6 @@ impl Platform for Card<'_> {
         Ok(())
     }
 }
+
+impl Accounting for Card<'_> {}
+impl LinearMap<Piece, Caching> for Card<'_> {}

@@ -4,7 +4,6 @@
 use crate::card::*;
 use crate::rig::*;
 use crate::stops::*;
-use forebay::*;
 use hosted_tests::kit::*;
 
 /// Rule: whatever fails while a buffer is filled (a block, its mode, its address, its charge), the next try goes on from
@@ -13,29 +12,29 @@ use hosted_tests::kit::*;
 fn family_g_each_stage_of_a_fill_fails() {
     let at_least = Calls { platform: 40, ..Calls::default() };
     let stopped = Stopped { by_budget: 15, by_interrupts: 20 };
-    let failures = sweep_both(&Ground::new(16), at_least, stopped, fill);
+    let failures = fail_and_stop(&Ground::new(16), at_least, stopped, fill);
     let stages = [
-        PinError::Take(TakeError::OutOfFrames(OutOfFrames::Exhausted)),
-        PinError::Take(TakeError::ModeRefused),
-        PinError::MapRefused,
-        PinError::OverLimit,
+        AccessError::Alloc(AllocError::Exhausted),
+        AccessError::Alloc(AllocError::ModeRefused),
+        AccessError::MapRefused,
+        AccessError::OverLimit,
     ];
     for stage in stages {
-        assert!(failures.contains(&Failure::Pin(stage)), "{stage:?}");
+        assert!(failures.contains(&Failure::Access(stage)), "{stage:?}");
     }
 }
 
 fn fill(rig: &Rig<'_>) -> Tried {
     for (mode, zone) in [(WC, ORDINARY), (UC, COHERENT), (WB, LOW)] {
-        let (ready, free) = (rig.pool().ready(), rig.ground.free());
+        let (ready, free) = (rig.pool().ready(Zones::ALL), rig.ground.free());
         // Blocks of orders 2, 1 and 0.
         let (mut slots, mut addresses, mut charges) = (slots(7), [None; 7], [None; 7]);
         let addressed = Addressed::new(&mut slots[..], &mut addresses).unwrap();
         let buffer = rig.buffer(Charged::new(addressed, &mut charges).unwrap());
-        let buffer = buffer.within(zone.only()).with_mode(mode);
-        let payer = Charge::new(buffer.id().0).unwrap();
+        let buffer = buffer.with_zones(Zones::of(zone)).with_mode(mode);
+        let payer = core::num::NonZeroUsize::new(buffer.id().0).map(Charge).unwrap();
         let known = Known(&buffer, &[0; 7 * PAGE]);
-        let first = known.populate(rig, ALL)?.into_result().and_then(|_| buffer.write().map(drop));
+        let first = known.populate(rig, ALL)?.why.map_or_else(|| buffer.write().map(drop), Err);
         let there = buffer.residency()?.resident;
         assert_eq!(rig.world.charged(payer), there, "what is there is paid for");
         assert_eq!(rig.world.mapped(), if first.is_ok() { pages(7) } else { NONE }, "all or none");
@@ -44,19 +43,19 @@ fn fill(rig: &Rig<'_>) -> Tried {
             assert_eq!((rig.world.charged(payer), rig.world.mapped()), (pages(7), pages(7)));
             assert!(read(&buffer)?.iter().all(|byte| *byte == 0));
             drop(buffer);
-            rig.pool().trim(rig.pool().ready() - ready, CX);
-            assert_eq!((rig.pool().ready(), rig.ground.free()), (ready, free));
+            rig.pool().trim(Zones::ALL, rig.pool().ready(Zones::ALL) - ready, CX);
+            assert_eq!((rig.pool().ready(Zones::ALL), rig.ground.free()), (ready, free));
             return Err(why.into());
         }
         drop(buffer);
         assert_eq!(rig.world.charged(payer), NONE);
-        rig.pool().trim(rig.pool().ready() - ready, CX);
-        same((rig.pool().ready(), rig.ground.free()), (ready, free))?;
+        rig.pool().trim(Zones::ALL, rig.pool().ready(Zones::ALL) - ready, CX);
+        same((rig.pool().ready(Zones::ALL), rig.ground.free()), (ready, free))?;
     }
     Ok(())
 }
 
-fn orders<'w, T: Slots<Plat<'w>>>(buffer: &Buf<'_, 'w, T>) -> Tried<Vec<u8>> {
+fn orders<'w, T: Slots<Platform = Plat<'w>>>(buffer: &Buf<'_, 'w, T>) -> Tried<Vec<u8>> {
     Ok(buffer.read()?.blocks().map(|(_, block)| block.order().get()).collect())
 }
 
@@ -64,7 +63,7 @@ fn orders<'w, T: Slots<Plat<'w>>>(buffer: &Buf<'_, 'w, T>) -> Tried<Vec<u8>> {
 #[test]
 fn family_h_no_blocks_above_an_order() {
     let at_least = Calls { platform: 90, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, no_blocks_above);
+    each_call_fails(&Ground::new(16), at_least, no_blocks_above);
 }
 
 fn no_blocks_above(rig: &Rig<'_>) -> Tried {
@@ -79,58 +78,58 @@ fn no_blocks_above(rig: &Rig<'_>) -> Tried {
         assert_eq!(found.iter().map(|k| 1 << k).sum::<usize>(), 16);
         same(found, vec![m; 16 >> m])?;
         drop(buffer);
-        same(rig.pool().trim(ALL, CX), pages(16))?; // or the next ones come from shelves
+        same(rig.pool().trim(Zones::ALL, ALL, CX), pages(16))?; // or the next ones come from free lists
     }
     Ok(())
 }
 
-/// Rule: at each order, from the largest down, the shelf comes before the source.
+/// Rule: at each order, from the largest down, the free list comes before the source.
 #[test]
-fn family_h_the_shelf_comes_first_at_each_order() {
+fn family_h_the_free_list_comes_first_at_each_order() {
     let at_least = Calls { platform: 10, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, shelf_first);
+    each_call_fails(&Ground::new(16), at_least, list_first);
 }
 
-fn shelf_first(rig: &Rig<'_>) -> Tried {
+fn list_first(rig: &Rig<'_>) -> Tried {
     let mut hand = Hand::new(rig.pool());
-    let page = hand.take(Ask::of(order(0)), UC)?.block().pfn();
-    let pair = hand.take(Ask::of(order(1)), UC)?.block().pfn();
-    let quad = hand.take(Ask::of(order(2)), UC)?.block().pfn();
-    hand.give_all()?;
-    let mut take = || {
-        let block = hand.hold(rig.pool().take_up_to(LARGEST, Order::PAGE, UC, CX)?).block();
-        Tried::Ok((block.pfn(), block.order().get(), rig.card().asked()))
-    };
+    let page = hand.take(AllocRequest::new(order(0)), UC)?.pfn();
+    let pair = hand.take(AllocRequest::new(order(1)), UC)?.pfn();
+    let quad = hand.take(AllocRequest::new(order(2)), UC)?.pfn();
+    hand.put_all()?;
+    let mut slots = [slots(8), slots(8), slots(8)];
+    let [first, second, third] = slots.each_mut().map(|slots| rig.buffer(&mut slots[..]).with_mode(UC));
     rig.card().asked();
-    // The source has large blocks: they come before smaller ones on shelves.
-    let (_, k, asked) = take()?;
-    same((k, asked), (3, vec![3]))?;
-    // It has none above order 1: so the shelf of order 2 comes next, and that of order 1 before the source's.
+    // The source has large blocks: they come before smaller ones in lists.
+    whole(first.populate(ALL, CX))?;
+    same(rig.card().asked(), vec![3])?;
+    // It has none above order 1: so the list of order 2 comes next, and that of order 1 before the source's.
     rig.card().refuse_above(order(1));
-    let small = [take(), take(), take()];
+    let filled = second.populate(ALL, CX);
     rig.card().refuse_above(LARGEST);
-    let [first, second, third] = small;
-    let ((first, k, asked), (second, l, asked_again)) = (first?, second?);
-    assert_eq!(((first, k), (second, l)), ((quad, 2), (pair, 1)));
-    same((asked, asked_again), (vec![3], vec![3, 2]))?;
-    let (_, k, asked) = third?;
-    same((k, asked), (1, vec![3, 2, 1]))?;
-    // It has none at all: the shelf of single pages is the last one.
+    whole(filled)?;
+    same(rig.card().asked(), vec![3, 2, 1])?;
+    let guard = second.read()?;
+    let blocks: Vec<_> = guard.blocks().map(|(_, block)| (block.order().get(), block.pfn())).collect();
+    assert_eq!((&blocks[..2], blocks[2].0, blocks.len()), (&[(2, quad), (1, pair)][..], 1, 3));
+    // It has none at all: the list of single pages is the last one.
     let hogged = ZONES.map(|zone| rig.ground.leave(zone, 0));
-    let (last, none) = (take(), take());
+    let (last, ready) = (third.populate(ALL, CX), rig.pool().ready(Zones::ALL));
     drop(hogged);
-    let (last, k, asked) = last?;
-    assert_eq!((last, k), (page, 0));
-    same(asked, vec![3, 2, 1])?;
-    assert_eq!(none, Err(Failure::Take(OutOfFrames::Exhausted.into())));
-    same(rig.card().asked(), vec![3, 2, 1, 0])
+    assert_eq!(last.why, Some(AccessError::Alloc(AllocError::Exhausted)));
+    same(rig.card().asked(), vec![3, 2, 1, 0])?;
+    assert_eq!((last.populated, third.residency()?.resident, ready), (pages(1), pages(1), NONE));
+    assert_eq!(
+        third.read()?.blocks().next().map(|(_, block)| (block.order(), block.pfn())),
+        Some((order(0), page))
+    );
+    Ok(())
 }
 
 /// Rule: a purge needs no room in the store, and asks it for nothing that could fail.
 #[test]
 fn family_j_a_purge_needs_no_room() {
     let at_least = Calls { platform: 10, store: 4, ..Calls::default() };
-    sweep(&Ground::new(1), at_least, purge_without_room);
+    each_call_fails(&Ground::new(1), at_least, purge_without_room);
 }
 
 fn purge_without_room(rig: &Rig<'_>) -> Tried {
@@ -141,15 +140,15 @@ fn purge_without_room(rig: &Rig<'_>) -> Tried {
     assert_eq!(rig.home().store().space().pages, NONE);
     let buffer = rig.buffer(&mut slots[..]).with_mode(WC);
     write(&buffer, 2)?;
-    let evicted = buffer.evict(ALL, Evict::LADDER, CX)?;
+    let evicted = buffer.evict(ALL, Evict::ANY, CX)?;
     assert_eq!(evicted.moved(), NONE);
-    same((evicted.refused, evicted.why), (pages(15), Some(StayReason::Store(StoreError::Full))))?;
-    let (calls, ready, out) = (rig.store().calls(), rig.pool().ready(), rig.world.frames_out());
+    same((evicted.refused, evicted.why), (pages(15), Some(RefusalReason::Store(StoreError::Full))))?;
+    let (calls, ready, out) = (rig.store().calls(), rig.pool().ready(Zones::ALL), rig.world.frames_out());
     buffer.purge(CX)?;
     assert_eq!(rig.store().calls(), calls);
     assert_eq!(buffer.residency()?, Residency::default());
-    let (ready, went) = (rig.pool().ready() - ready, out - rig.world.frames_out());
-    assert_eq!(ready + went, pages(15), "on their shelves, or home");
+    let (ready, went) = (rig.pool().ready(Zones::ALL) - ready, out - rig.world.frames_out());
+    assert_eq!(ready + went, pages(15), "in their lists, or in the source");
     same(ready, pages(15))?; // a mode that could not be applied again leaves a block plain
     assert!(read(&buffer)?.iter().all(|byte| *byte == 0));
     compare(&plug, 1)
@@ -161,21 +160,21 @@ fn purge_without_room(rig: &Rig<'_>) -> Tried {
 fn family_j_nothing_stale_after_a_purge() {
     let at_least = Calls { platform: 100, store: 20, splits: 10, joins: 5 };
     let ground = Ground::new(64);
-    sweep(&ground, at_least, |rig| nothing_stale(rig, &RUNGS, &[WB, UC]));
-    // In steps of a page it is filled with single pages, which no shelf has: so in the mode that is kept on none.
+    each_call_fails(&ground, at_least, |rig| nothing_stale(rig, &METHODS, &[WB, UC]));
+    // In steps of a page it is filled with single pages, which no list has: so in the mode that has no lists.
     for how in [Evict::TRANSFER, Evict::SPLIT] {
-        stop_sweep(&ground, Stopped { by_budget: 15, by_interrupts: 4 }, |rig| {
+        each_walk_stops(&ground, Stopped { by_budget: 15, by_interrupts: 4 }, |rig| {
             nothing_stale(rig, &[how], &[WB])
         });
     }
 }
 
-fn nothing_stale(rig: &Rig<'_>, rungs: &[Evict], modes: &[Caching]) -> Tried {
+fn nothing_stale(rig: &Rig<'_>, ways: &[Evict], modes: &[Caching]) -> Tried {
     let _hogged = rig.ground.leave(ORDINARY, 16);
-    for how in rungs.iter().copied() {
+    for how in ways.iter().copied() {
         for mode in modes.iter().copied() {
             let mut slots = slots(16);
-            let buffer = rig.buffer(&mut slots[..]).within(ORDINARY.only()).with_mode(mode);
+            let buffer = rig.buffer(&mut slots[..]).with_zones(Zones::of(ORDINARY)).with_mode(mode);
             write(&buffer, 0x5E)?;
             let known = Known(&buffer, bytes(0x5E, 16 * PAGE));
             same(known.evict(rig, pages(7), how)?.moved() >= pages(7), true)?;
@@ -188,7 +187,7 @@ fn nothing_stale(rig: &Rig<'_>, rungs: &[Evict], modes: &[Caching]) -> Tried {
             same(populated.why, None)?;
             assert!(read(&buffer)?.iter().all(|byte| *byte == 0), "{how:?} {mode:?}");
             drop(buffer);
-            rig.pool().trim(ALL, CX);
+            rig.pool().trim(Zones::ALL, ALL, CX);
         }
     }
     Ok(())

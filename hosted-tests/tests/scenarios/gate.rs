@@ -2,11 +2,15 @@
 //! region takes anything.
 
 use crate::card::*;
-use forebay::*;
+use forebay::{
+    BackingStore, Context, Handle, Order, Pages, Refused, StoreError,
+    frame::Charge,
+    port::{Capabilities, Settled, Space, StoreIds},
+};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Rings once, at one call of platform or store, and waits for whoever comes.
+/// Rings once, at one call of platform or store, and waits for what comes.
 #[derive(Default)]
 pub(crate) struct Bell(Mutex<Option<Ring>>);
 
@@ -46,7 +50,7 @@ impl Bell {
         };
         if let Some(Ring { rings, done, .. }) = ring {
             let _ = rings.send(());
-            let _ = done.recv(); // who came may have panicked, and is joined later
+            let _ = done.recv(); // what came may have panicked, and is joined later
         }
     }
 }
@@ -135,19 +139,25 @@ impl BackingStore<Piece> for Gate<'_> {
     fn space(&self) -> Space {
         self.0.far.space()
     }
-    fn save(&self, block: &Piece, order: Order, cx: Context) -> Result<Handle, StoreError> {
+    fn save(
+        &self,
+        block: &Piece,
+        order: Order,
+        payer: Option<Charge>,
+        cx: Context,
+    ) -> Result<Handle, StoreError> {
         let far = self.far();
         let terms = self.0.door.put(Some(order))?;
-        far.save(block, order.min(terms.short), cx)
+        far.save(block, order.min(terms.short), payer, cx)
     }
     fn load(&self, handle: &Handle, block: &mut Piece, at: Pages, cx: Context) -> Result<(), StoreError> {
         self.far().load(handle, block, at, cx)
     }
-    fn transfer(&self, block: Piece) -> Result<Handle, Refused<Piece, StoreError>> {
+    fn transfer(&self, block: Piece, payer: Option<Charge>) -> Result<Handle, Refused<Piece, StoreError>> {
         let far = self.far();
         match self.0.door.put(None) {
-            Ok(_) => far.transfer(block),
-            Err(why) => Err(Refused::new(block, why)),
+            Ok(_) => far.transfer(block, payer),
+            Err(why) => Err(Refused { item: block, why }),
         }
     }
     fn take_back(&self, handle: Handle, cx: Context) -> Result<Piece, Refused<Handle, StoreError>> {
@@ -159,7 +169,7 @@ impl BackingStore<Piece> for Gate<'_> {
     fn discard(&self, handle: Handle) -> Result<Option<Piece>, Refused<Handle, StoreError>> {
         self.far().discard(handle)
     }
-    fn settle(&self, budget: Pages, cx: Context, home: &mut dyn FnMut(Piece)) -> Settled {
-        self.far().settle(budget, cx, home)
+    fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(Piece)) -> Settled {
+        self.far().settle(budget, cx, owner)
     }
 }

@@ -3,12 +3,10 @@
 use crate::card::*;
 use crate::rig::*;
 use crate::stops::*;
-use forebay::*;
 use forebay_backends::Region;
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, World};
 
-/// Blocks and handles in somebody's hands, who puts them where they belong, however it ends.
+/// Blocks and handles in the hands of a test, which puts them where they belong, however it ends.
 struct Own<'r, 'w> {
     rig: &'r Rig<'w>,
     blocks: Vec<Piece>,
@@ -26,14 +24,14 @@ impl<'r, 'w> Own<'r, 'w> {
 
     /// A block with these bytes.
     fn take(&self, k: u8, seed: usize) -> Tried<Piece> {
-        let mut block = self.rig.pool().take(order(k), WB, CX)?;
-        block.copy_in(0, bytes(seed, PAGE << k));
-        Ok(block.into_plain(self.rig.home().platform(), CX).unwrap_or_else(|_| panic!("it is plain")))
+        let mut block = self.rig.allocate(order(k))?;
+        block.write_at(0, bytes(seed, PAGE << k));
+        Ok(block)
     }
 
-    /// Is handed over; refused it is in these hands again.
+    /// Is transferred; a refused one is in these hands again.
     fn transfer(&mut self, block: Piece) -> Tried {
-        match self.store().transfer(block) {
+        match self.store().transfer(block, None) {
             Ok(handle) => self.handles.push(handle),
             Err(refused) => {
                 self.blocks.push(refused.item);
@@ -43,11 +41,11 @@ impl<'r, 'w> Own<'r, 'w> {
         Ok(())
     }
 
-    /// A block with these bytes is copied, and goes home.
+    /// A block with these bytes is copied, and returned to the source.
     fn save(&mut self, k: u8, seed: usize) -> Tried {
         let block = self.take(k, seed)?;
-        let saved = self.store().save(&block, block.order(), CX);
-        self.rig.pool().release(block);
+        let saved = self.store().save(&block, block.order(), None, CX);
+        self.rig.free(block);
         self.handles.push(saved?);
         Ok(())
     }
@@ -67,27 +65,32 @@ impl<'r, 'w> Own<'r, 'w> {
         }
     }
 
-    /// Gives the n-th handle to a buffer; refused it is in these hands again, as it was, and so is the buffer.
-    fn begin<T: Slots<Plat<'w>>>(&mut self, buffer: &Buf<'_, 'w, T>, at: usize, n: usize) -> Tried {
+    /// Gives the n-th handle to a buffer; a refused one is in these hands again, as it was, and so is the buffer.
+    fn begin<T: Slots<Platform = Plat<'w>>>(
+        &mut self,
+        buffer: &Buf<'_, 'w, T>,
+        at: usize,
+        n: usize,
+    ) -> Tried {
         let handle = self.handles.remove(n);
         let (is, there) = ((handle.store(), handle.order(), handle.value()), buffer.residency());
-        buffer.begin_stored(at, handle, CX).map_err(|refused| {
+        buffer.attach_stored(at, handle, CX).map_err(|refused| {
             let back = &refused.item;
             assert_eq!(((back.store(), back.order(), back.value()), buffer.residency()), (is, there));
             self.handles.insert(n, refused.item);
-            Failure::Born(refused.why)
+            Failure::Attach(refused.why)
         })
     }
 
     fn drop_handle(&self, handle: Handle) {
         let Ok(block) = self.store().discard(handle) else { panic!("it is stored") };
-        block.into_iter().for_each(|block| self.rig.pool().release(block));
+        block.into_iter().for_each(|block| self.rig.free(block));
     }
 }
 
 impl Drop for Own<'_, '_> {
     fn drop(&mut self) {
-        self.blocks.drain(..).for_each(|block| self.rig.pool().release(block));
+        self.blocks.drain(..).for_each(|block| self.rig.free(block));
         for handle in std::mem::take(&mut self.handles) {
             self.drop_handle(handle);
         }
@@ -96,7 +99,7 @@ impl Drop for Own<'_, '_> {
 
 fn same_bytes(block: &Piece, seed: usize) {
     let mut there = vec![0; block.bytes()];
-    assert_eq!(block.copy_out(0, &mut there), there.len());
+    assert_eq!(block.read_at(0, &mut there), there.len());
     assert!(there == bytes(seed, there.len()), "other bytes than were written");
 }
 
@@ -116,11 +119,11 @@ fn refused(
 }
 
 /// Rule: a transfer for which the store has no room, no place, no memory at all or no way to do it is refused by name, and
-/// the block comes back: same frames, order, bytes; and may be handed over once there is room.
+/// the block comes back: same frames, order, bytes; and may be transferred once there is room.
 #[test]
 fn family_e_a_refused_transfer_hands_the_block_back() {
     let at_least = Calls { platform: 18, store: 18, ..Calls::default() };
-    sweep(&Ground::new(24), at_least, refused_transfers);
+    each_call_fails(&Ground::new(24), at_least, refused_transfers);
 }
 
 fn refused_transfers(rig: &Rig<'_>) -> Tried {
@@ -132,8 +135,8 @@ fn refused_transfers(rig: &Rig<'_>) -> Tried {
         own.transfer(page)?;
     }
     let page = own.take(0, 99)?;
-    let page = refused(page, 99, StoreError::Backlog, |block| far.transfer(block));
-    assert_eq!((far.space(), far.pending()), (Space::new(pages(8), 0), pages(16)));
+    let page = refused(page, 99, StoreError::Backlog, |block| far.transfer(block, None));
+    assert_eq!((far.space(), far.pending()), (Space { pages: pages(8), transfers: 0 }, pages(16)));
     let settled = rig.home().settle(ALL, CX);
     own.blocks.push(page);
     same(settled.freed, pages(16))?;
@@ -141,24 +144,25 @@ fn refused_transfers(rig: &Rig<'_>) -> Tried {
     let page = own.blocks.remove(0);
     own.transfer(page)?;
     let large = own.take(3, 77)?;
-    let large = refused(large, 77, StoreError::Full, |block| far.transfer(block));
+    let large = refused(large, 77, StoreError::Full, |block| far.transfer(block, None));
     assert_eq!(far.space().pages, pages(7));
     let page = own.handles.pop().unwrap();
     own.drop_handle(page);
     own.transfer(large)?;
     let page = own.take(0, 98)?;
-    let page = refused(page, 98, StoreError::Full, |block| far.transfer(block));
+    let page = refused(page, 98, StoreError::Full, |block| far.transfer(block, None));
     // No memory was given to it yet, and one that only copies.
-    let page = refused(page, 98, StoreError::Full, |block| Depot::new(StoreId::DEFAULT).transfer(block));
-    let copies: Region<Spin, Piece, PAGE, 0> = Region::new(StoreId::DEFAULT);
-    own.blocks.push(refused(page, 98, StoreError::Unsupported, |block| copies.transfer(block)));
+    let page =
+        refused(page, 98, StoreError::Full, |block| Depot::new(StoreId::DEFAULT).transfer(block, None));
+    let copies: Region<SpinRawMutex, Piece, PAGE, 0> = Region::new(StoreId::DEFAULT);
+    own.blocks.push(refused(page, 98, StoreError::Unsupported, |block| copies.transfer(block, None)));
     Ok(())
 }
 
 /// Rule: a handle of another store, or under which nothing is stored, is handed back by every call, and nothing changes.
 #[test]
 fn family_e_a_wrong_handle_comes_back() {
-    sweep(&Ground::new(16), Calls { platform: 2, store: 1, ..Calls::default() }, wrong_handles);
+    each_call_fails(&Ground::new(16), Calls { platform: 2, store: 1, ..Calls::default() }, wrong_handles);
 }
 
 fn wrong_handles(rig: &Rig<'_>) -> Tried {
@@ -198,48 +202,52 @@ fn wrong_handles(rig: &Rig<'_>) -> Tried {
 }
 
 /// Rule: a buffer that can't begin with a handle (there is something already, before it, in it or behind; it would lie askew,
-/// reach past the end, be less than the least or more than the largest block; it is of another store; somebody has the
-/// buffer; nobody may pay) hands it back, and is as it was; where it fits it begins.
+/// reach past the end, be less than the least or more than the largest block; it is of another store; a guard of the buffer
+/// is alive; its payer is at its limit) hands it back, and is as it was; where it fits it begins.
 #[test]
 fn family_e_what_does_not_fit_is_handed_back() {
     let at_least = Calls { platform: 14, store: 8, ..Calls::default() };
-    let failures = sweep(&Ground::new(32), at_least, does_not_fit);
-    assert!(failures.contains(&Failure::Born(BornError::OverLimit)), "{failures:?}");
+    let failures = each_call_fails(&Ground::new(32), at_least, does_not_fit);
+    assert!(failures.contains(&Failure::Attach(AttachError::OverLimit)), "{failures:?}");
 }
 
 fn does_not_fit(rig: &Rig<'_>) -> Tried {
     let (mut slots, mut charges) = (slots(12), [None; 12]);
     let slots = Charged::new(&mut slots[..], &mut charges).unwrap();
-    let buffer = rig.buffer(slots).with_mode(WC).with_unit(order(1));
-    let payer = Charge::new(buffer.id().0).unwrap();
+    let buffer = rig.buffer_of(slots, order(1)).with_mode(WC);
+    let payer = core::num::NonZeroUsize::new(buffer.id().0).map(Charge).unwrap();
     let mut own = Own::new(rig);
     for k in 0..4 {
         own.save(k, k.into())?;
     }
     // A page is less than the least; order 2 is askew in slot 1; order 3 behind the end, order 1 far behind it.
     for (at, k) in [(0, 0), (1, 2), (12, 3), (usize::MAX, 1), (12, 1), (10, 3)] {
-        assert_eq!(own.begin(&buffer, at, k), Err(Failure::Born(BornError::DoesNotFit)), "{k} at {at}");
+        assert_eq!(own.begin(&buffer, at, k), Err(Failure::Attach(AttachError::DoesNotFit)), "{k} at {at}");
     }
     own.begin(&buffer, 4, 3)?; // in slots 4 to 7
     let foreign = |at, k, store| {
         let handle = Handle::new(store, order(k), 1).unwrap();
-        let Err(refused) = buffer.begin_stored(at, handle, CX) else { panic!("order {k} at {at}") };
+        let Err(refused) = buffer.attach_stored(at, handle, CX) else { panic!("order {k} at {at}") };
         assert_eq!((refused.item.order(), refused.item.store(), refused.item.value()), (order(k), store, 1));
         refused.why
     };
-    assert_eq!(foreign(0, 1, StoreId::new(3).unwrap()), BornError::WrongStore);
-    assert_eq!(foreign(0, 4, StoreId::DEFAULT), BornError::DoesNotFit, "larger than the platform's blocks");
+    assert_eq!(foreign(0, 1, StoreId::new(3).unwrap()), AttachError::WrongStore);
+    assert_eq!(foreign(0, 4, StoreId::DEFAULT), AttachError::DoesNotFit, "larger than the platform's blocks");
     // At the head of what is there, behind that, within it, and over it.
     for (at, k) in [(4, 1), (4, 2), (5, 1), (6, 2), (4, 3)] {
-        assert_eq!(foreign(at, k, StoreId::DEFAULT), BornError::Occupied, "order {k} at {at}");
+        assert_eq!(foreign(at, k, StoreId::DEFAULT), AttachError::Occupied, "order {k} at {at}");
     }
     own.begin(&buffer, 2, 1)?;
-    assert_eq!(foreign(0, 3, StoreId::DEFAULT), BornError::Occupied, "in front of what is there");
+    assert_eq!(foreign(0, 3, StoreId::DEFAULT), AttachError::Occupied, "in front of what is there");
     assert_eq!((rig.world.charged(payer), buffer.residency()?.stored), (pages(10), pages(10)));
     let guard = buffer.read()?;
-    assert_eq!(own.begin(&buffer, 8, 1), Err(Failure::Born(BornError::Busy)), "somebody has it");
+    assert_eq!(own.begin(&buffer, 8, 1), Err(Failure::Attach(AttachError::Busy)), "a guard is alive");
     drop(guard);
-    assert_eq!(own.begin(&buffer, 8, 1), Err(Failure::Born(BornError::Occupied)), "its zeros are contents");
+    assert_eq!(
+        own.begin(&buffer, 8, 1),
+        Err(Failure::Attach(AttachError::Occupied)),
+        "its zeros are contents"
+    );
     let there = read(&buffer)?;
     assert!(
         there[8 * PAGE..16 * PAGE] == *bytes(3, 8 * PAGE) && there[4 * PAGE..6 * PAGE] == *bytes(1, 2 * PAGE)
@@ -260,25 +268,25 @@ fn family_f_back_from_each_stage() {
     rig.clear();
     let at_least = Calls { platform: 150, store: 60, ..Calls::default() };
     let stopped = Stopped { by_budget: 20, by_interrupts: 90 };
-    sweep_both(&ground, at_least, stopped, |rig| from_each_stage(rig, &[0, 2], &[1, 4, 7]));
+    fail_and_stop(&ground, at_least, stopped, |rig| from_each_stage(rig, &[0, 2], &[1, 4, 7]));
 }
 
 fn from_each_stage(rig: &Rig<'_>, orders: &[u8], budgets: &[usize]) -> Tried {
     for (m, budget) in orders.iter().flat_map(|m| budgets.iter().map(move |budget| (*m, *budget))) {
         let mut slots = slots(8);
-        let buffer = rig.buffer(&mut slots[..]).within(ORDINARY.only()).with_mode(WC);
+        let buffer = rig.buffer(&mut slots[..]).with_zones(Zones::of(ORDINARY)).with_mode(WC);
         rig.card().refuse_above(order(m));
         let written = write(&buffer, 0xF);
         rig.card().refuse_above(LARGEST);
         written?;
         let frames = || {
             let guard = buffer.read()?;
-            let of = |block: &Piece| block.pfn().get()..block.pfn().get() + block.pages().get();
+            let of = |block: &Piece| block.pfn().0..block.pfn().0 + block.order().pages().get();
             Tried::Ok(guard.blocks().flat_map(|(_, block)| of(block)).collect::<Vec<_>>())
         };
         let before = frames()?;
         let known = Known(&buffer, bytes(0xF, 8 * PAGE));
-        same(known.evict(rig, ALL, Evict::TRANSFER)?.handed_over, pages(8))?;
+        same(known.evict(rig, ALL, Evict::TRANSFER)?.transferred, pages(8))?;
         let settled = rig.home().settle(pages(budget), CX);
         assert_eq!(settled.freed + settled.pending, rig.world.stored());
         let freed = budget >> m << m;
@@ -289,7 +297,7 @@ fn from_each_stage(rig: &Rig<'_>, orders: &[u8], budgets: &[usize]) -> Tried {
         assert_eq!(frames()?[freed..], before[freed..], "the very same");
         known.compare()?;
         drop(buffer);
-        rig.pool().trim(ALL, CX);
+        rig.pool().trim(Zones::ALL, ALL, CX);
     }
     Ok(())
 }
@@ -299,17 +307,17 @@ fn from_each_stage(rig: &Rig<'_>, orders: &[u8], budgets: &[usize]) -> Tried {
 #[test]
 fn family_f_a_part_is_dropped() {
     let at_least = Calls { platform: 40, store: 100, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, part_is_dropped);
+    each_call_fails(&Ground::new(16), at_least, part_is_dropped);
 }
 
 fn part_is_dropped(rig: &Rig<'_>) -> Tried {
-    for (dropped, handed_over) in (0..4).flat_map(|n| [(n, false), (n, true)]) {
+    for (dropped, transferred) in (0..4).flat_map(|n| [(n, false), (n, true)]) {
         let mut own = Own::new(rig);
-        if handed_over {
+        if transferred {
             let block = own.take(2, 40)?;
             own.transfer(block)?;
-            same(own.halve(0), Err(Failure::Store(StoreError::OtherWay)))?;
-            assert_eq!(own.handles[0].pages(), pages(4));
+            same(own.halve(0), Err(Failure::Store(StoreError::WrongKind)))?;
+            assert_eq!(own.handles[0].order().pages(), pages(4));
             same(rig.home().settle(ALL, CX).freed, pages(4))?;
         } else {
             own.save(2, 40)?;

@@ -3,7 +3,6 @@
 use crate::card::*;
 use crate::rig::*;
 use crate::stops::*;
-use forebay::*;
 use hosted_tests::kit::*;
 
 const N: usize = 8;
@@ -20,7 +19,7 @@ struct Life {
 /// Whatever becomes of the one, the other is as it was, and may leave and come back.
 fn there_and_back(rig: &Rig<'_>, life: Life) -> Tried {
     let mut slots = slots(3);
-    let other = rig.buffer(&mut slots[..]).within(LOW.only()).with_mode(UC);
+    let other = rig.buffer(&mut slots[..]).with_zones(Zones::of(LOW)).with_mode(UC);
     write(&other, 0xC0)?;
     same(other.evict(pages(2), Evict::COPY, CX)?.copied, pages(2))?;
     let outcome = twice(rig, life);
@@ -34,7 +33,7 @@ fn there_and_back(rig: &Rig<'_>, life: Life) -> Tried {
 /// Twice, as it is the second time that state of the first would be in the way (B1).
 fn twice(rig: &Rig<'_>, Life { how, m, settled }: Life) -> Tried {
     let mut slots = slots(N);
-    let buffer = rig.buffer(&mut slots[..]).within(ORDINARY.only()).with_mode(WC);
+    let buffer = rig.buffer(&mut slots[..]).with_zones(Zones::of(ORDINARY)).with_mode(WC);
     rig.card().refuse_above(order(m));
     let written = write(&buffer, 0xC);
     rig.card().refuse_above(LARGEST);
@@ -54,20 +53,20 @@ fn twice(rig: &Rig<'_>, Life { how, m, settled }: Life) -> Tried {
 
 /// Rule: a restore that stops, or is interrupted, at whatever page, goes on from there; or the buffer is dropped and nothing
 /// is left; or it is evicted, restored, and evicted once more. The bytes are the same, whichever way they went and came. An
-/// eviction ends as soon as somebody wants the buffer.
+/// eviction ends as soon as another context wants the buffer.
 #[test]
 fn family_c_a_restore_stops_at_each_page() {
     let (ground, mut in_the_middle) = (Ground::new(16), 0);
-    for how in RUNGS {
+    for how in METHODS {
         for (m, settled) in [(0, NONE), (0, pages(3)), (2, pages(6)), (3, ALL)] {
             // The more blocks, the more calls.
             let (by_budget, by_interrupts) = if m == 0 { (30, 40) } else { (4, 12) };
             let stopped = Stopped { by_budget, by_interrupts };
             in_the_middle +=
-                stop_sweep(&ground, stopped, |rig| there_and_back(rig, Life { how, m, settled }));
+                each_walk_stops(&ground, stopped, |rig| there_and_back(rig, Life { how, m, settled }));
         }
     }
-    println!("{in_the_middle} evictions ended in the middle, as somebody wanted the buffer");
+    println!("{in_the_middle} evictions ended in the middle, as the buffer was wanted");
     assert!(in_the_middle > 1000, "only {in_the_middle}");
 }
 
@@ -75,11 +74,11 @@ fn family_c_a_restore_stops_at_each_page() {
 #[test]
 fn family_c_a_restore_fails_at_each_call() {
     let ground = Ground::new(16);
-    for how in RUNGS {
+    for how in METHODS {
         for (m, settled) in [(0, pages(3)), (3, ALL)] {
             let (platform, store) = if m == 0 { (45, 18) } else { (16, 6) };
             let calls = Calls { platform, store, ..Calls::default() };
-            sweep(&ground, calls, |rig| there_and_back(rig, Life { how, m, settled }));
+            each_call_fails(&ground, calls, |rig| there_and_back(rig, Life { how, m, settled }));
         }
     }
 }

@@ -1,5 +1,5 @@
 //! The scenarios of TTM's tests and rules (`ttm-semantics.md` §5: 1 to 35, families a to k), each for what it is about;
-//! DESIGN.md has the table. Each runs as it is, then while every call of every port fails once, and where a buffer's contents
+//! TTM.md has the table. Each runs as it is, then while every call of every port fails once, and where a buffer's contents
 //! move, while they are stopped at every step.
 
 mod card;
@@ -20,10 +20,10 @@ mod swapin;
 mod teardown;
 mod tt;
 
-/// Rule: the table in DESIGN.md names every scenario, and none that is not there.
+/// Rule: the table in TTM.md names every scenario, and none that is not there.
 #[test]
 fn the_table_is_complete() {
-    let design = include_str!("../../../DESIGN.md");
+    let document = include_str!("../../TTM.md");
     let sources = [
         include_str!("dma.rs"),
         include_str!("fill.rs"),
@@ -50,9 +50,9 @@ fn the_table_is_complete() {
         assert!(names.iter().any(|name| name.starts_with(&one)), "there is no {one}");
     }
     for name in &names {
-        assert!(design.contains(&format!("`{name}`")), "{name} is in no table");
+        assert!(document.contains(&format!("`{name}`")), "{name} is in no table");
     }
-    for named in design.split('`').filter(is_one) {
+    for named in document.split('`').filter(is_one) {
         assert!(names.iter().any(|name| name.starts_with(named)), "there is no test {named}");
     }
 }

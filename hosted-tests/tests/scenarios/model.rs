@@ -3,10 +3,8 @@
 use crate::card::*;
 use crate::rig::*;
 use crate::stops::*;
-use forebay::*;
 use forebay_backends::Faults;
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, World};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use std::cell::RefCell;
@@ -30,14 +28,14 @@ enum Op {
     /// An eviction, or a restore, which an interrupt disturbs in that call.
     Interrupted(usize, usize, u32),
     Purge(usize),
-    Advise(usize, Advice),
+    SetPurgeable(usize, bool),
     Discard(usize),
     Reclaim(usize, usize),
     /// What no more is needed goes, and nothing else.
     ReclaimByPurging(usize),
     Trim(usize),
     Settle(usize),
-    /// Somebody else has all memory but so many pages, until the next time.
+    /// All memory but so many pages is in use elsewhere, until the next time.
     Hog(usize),
     /// From now on of a thousand calls of platform and store so many fail.
     Faults(u16, u16),
@@ -47,7 +45,6 @@ enum Op {
 
 fn op() -> impl Strategy<Value = Op> {
     let which = || 0..BUFFERS;
-    let advice = prop_oneof![Just(Advice::WillNeed), Just(Advice::DontNeed)];
     prop_oneof![
         6 => (which(), any::<usize>(), 1..4 * PAGE, any::<u8>()).prop_map(|(b, at, n, seed)| Op::Write(b, at, n, seed)),
         4 => which().prop_map(Op::Read),
@@ -57,7 +54,7 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (which(), 1..12_usize).prop_map(|(b, n)| Op::Populate(b, n)),
         3 => (which(), 0..6_usize, 0..12_u32).prop_map(|(b, how, left)| Op::Interrupted(b, how, left)),
         3 => which().prop_map(Op::Purge),
-        3 => (which(), advice).prop_map(|(b, advice)| Op::Advise(b, advice)),
+        3 => (which(), any::<bool>()).prop_map(|(b, purgeable)| Op::SetPurgeable(b, purgeable)),
         2 => which().prop_map(Op::Discard),
         5 => (1..20_usize, 0..6_usize).prop_map(|(n, how)| Op::Reclaim(n, how)),
         1 => (1..20_usize).prop_map(Op::ReclaimByPurging),
@@ -92,9 +89,9 @@ struct Crowd<'r, 's, 'w> {
 
 impl Crowd<'_, '_, '_> {
     /// What a reclaim dropped reads as zeros; the buffers themselves say which that is. Only what was not needed may be.
-    fn learn_of_purges(&mut self, may: impl Fn(usize) -> bool, needed: &[Advice]) {
+    fn learn_of_purges(&mut self, may: impl Fn(usize) -> bool, purgeable: &[bool]) {
         for (n, buffer) in self.buffers.iter().enumerate() {
-            if buffer.advise(needed[n]) == Ok(Retained::No) {
+            if buffer.set_purgeable(purgeable[n]) == Ok(false) {
                 self.tally.add("was purged", true);
                 let zeros = self.bytes[n].iter().all(|byte| *byte == 0);
                 assert!(zeros || may(n), "{:?} was dropped, and it is needed", buffer.id());
@@ -121,7 +118,7 @@ impl Crowd<'_, '_, '_> {
         assert!(self.rig.in_use() >= resident);
     }
 
-    fn act(&mut self, op: &Op, needed: &mut [Advice], cx: Context) {
+    fn act(&mut self, op: &Op, purgeable: &mut [bool], cx: Context) {
         let (rig, tally) = (self.rig, self.tally);
         match *op {
             Op::Write(n, at, len, seed) => {
@@ -130,19 +127,19 @@ impl Crowd<'_, '_, '_> {
                     return tally.add("write refused", true);
                 };
                 let new = pattern(seed, len);
-                let wrote = guard.copy_in(at, &new);
+                let wrote = guard.write_at(at, &new);
                 assert_eq!(wrote, len.min(self.bytes[n].len() - at));
                 self.bytes[n][at..at + wrote].copy_from_slice(&new[..wrote]);
                 tally.add("written", true);
             }
             Op::Read(n) => tally.add("read", self.read(n).is_ok()),
             Op::Evict(n, want, how) => {
-                let evicted = self.buffers[n].evict(pages(want), RUNGS[how] - Evict::PURGE, cx).unwrap();
+                let evicted = self.buffers[n].evict(pages(want), METHODS[how] - Evict::PURGE, cx).unwrap();
                 tally.add(
                     "evicted in part",
                     evicted.moved() > NONE && self.buffers[n].residency().unwrap().resident > NONE,
                 );
-                tally.add("handed over", evicted.handed_over > NONE);
+                tally.add("transferred", evicted.transferred > NONE);
                 tally.add("copied", evicted.copied > NONE);
                 tally.add("left clean", evicted.clean > NONE);
                 tally.add("split", evicted.splits > 0);
@@ -168,9 +165,9 @@ impl Crowd<'_, '_, '_> {
                 let buffer = &self.buffers[n];
                 let (_, not_yet) = interrupted(rig, buffer, left, || {
                     if buffer.residency().unwrap().resident > NONE {
-                        buffer.evict(ALL, RUNGS[how] - Evict::PURGE, cx).unwrap();
+                        buffer.evict(ALL, METHODS[how] - Evict::PURGE, cx).unwrap();
                     } else {
-                        let _ = buffer.restore(ALL, cx).into_result();
+                        let _ = buffer.restore(ALL, cx);
                     }
                 });
                 tally.add("interrupted", not_yet.is_none());
@@ -182,13 +179,13 @@ impl Crowd<'_, '_, '_> {
                 }
                 tally.add("purged", purged);
             }
-            Op::Advise(n, advice) => {
-                needed[n] = advice;
-                tally.add("not needed", advice == Advice::DontNeed);
+            Op::SetPurgeable(n, is) => {
+                purgeable[n] = is;
+                tally.add("not needed", is);
             }
-            Op::Discard(n) => tally.add("copies dropped", self.buffers[n].discard().unwrap() > NONE),
+            Op::Discard(n) => tally.add("copies dropped", self.buffers[n].discard_copies().unwrap() > NONE),
             Op::Reclaim(want, how) => {
-                let report = rig.home().reclaim(&self.buffers[..], pages(want), RUNGS[how], cx);
+                let report = rig.home().reclaim(&self.buffers[..], pages(want), METHODS[how], cx);
                 tally.add("reclaimed", report.evicted.moved() > NONE);
             }
             Op::ReclaimByPurging(want) => {
@@ -196,7 +193,7 @@ impl Crowd<'_, '_, '_> {
                 assert_eq!(report.evicted.moved(), report.evicted.purged);
                 tally.add("reclaimed by a purge", report.evicted.purged > NONE);
             }
-            Op::Trim(want) => tally.add("trimmed", rig.pool().trim(pages(want), cx) > NONE),
+            Op::Trim(want) => tally.add("trimmed", rig.pool().trim(Zones::ALL, pages(want), cx) > NONE),
             Op::Settle(budget) => tally.add("settled", rig.home().settle(pages(budget), cx).freed > NONE),
             Op::Faults(platform, store) => {
                 let faults = |per_mille| Faults { per_mille, seed: 1 + u32::from(per_mille), kth: None };
@@ -218,29 +215,29 @@ fn live(rig: &Rig<'_>, ops: &[Op], tally: &Tally) {
     let buffers = beside.map(|(n, ((slots, addresses), charges))| {
         let slots = Addressed::new(&mut slots[..], addresses).unwrap();
         let slots = Charged::new(slots, charges).unwrap();
-        let buffer = rig.buffer(slots).with_mode(MODES[n]).with_unit(order(UNITS[n]));
-        buffer.within(ORDINARY.only())
+        let buffer = rig.buffer_of(slots, order(UNITS[n])).with_mode(MODES[n]);
+        buffer.with_zones(Zones::of(ORDINARY))
     });
     let bytes = (0..BUFFERS).map(|n| vec![0; (SLOTS[n] << UNITS[n]) * PAGE]);
     let mut crowd = Crowd { rig, tally, buffers: buffers.collect(), bytes: bytes.collect() };
-    let mut needed = [Advice::WillNeed; BUFFERS];
+    let mut purgeable = [false; BUFFERS];
     let mut hogged = None;
     for op in ops {
-        let before = needed;
+        let before = purgeable;
         if let Op::Hog(left) = op {
             drop(hogged.take());
-            let free = rig.ground.near(ORDINARY).free().get();
+            let free = rig.ground.near(ORDINARY).unused().get();
             hogged = Some(rig.ground.leave(ORDINARY, free.min(*left)));
             tally.add("memory was short", free > *left);
         }
-        crowd.act(op, &mut needed, CX);
-        crowd.learn_of_purges(|n| before[n] == Advice::DontNeed, &needed);
+        crowd.act(op, &mut purgeable, CX);
+        crowd.learn_of_purges(|n| before[n], &purgeable);
         crowd.validate();
     }
     drop(hogged);
     rig.platform().set(Faults::default());
     rig.store().set(Faults::default());
-    rig.pool().trim(ALL, CX);
+    rig.pool().trim(Zones::ALL, ALL, CX);
     // The last one ends as it is; the others can be reached again, and have their bytes.
     for n in 0..BUFFERS - 1 {
         assert_eq!(crowd.read(n), Ok(()));

@@ -4,25 +4,23 @@ use crate::card::*;
 use crate::gate::*;
 use crate::rig::*;
 use crate::stops::*;
-use forebay::*;
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, World};
 use std::collections::BTreeSet;
 
 /// Pages of the buffers of these tests.
 const N: usize = 8;
 
 /// The frame of each page, in order.
-fn frames<'w, T: Slots<Plat<'w>>>(buffer: &Buf<'_, 'w, T>) -> Tried<Vec<usize>> {
+fn frames<'w, T: Slots<Platform = Plat<'w>>>(buffer: &Buf<'_, 'w, T>) -> Tried<Vec<usize>> {
     let guard = buffer.read()?;
-    let blocks = guard.blocks().map(|(_, block)| block.pfn().get()..block.pfn().get() + block.pages().get());
+    let blocks = guard.blocks().map(|(_, block)| block.pfn().0..block.pfn().0 + block.order().pages().get());
     Ok(blocks.flatten().collect())
 }
 
 /// Exactly the first `gone` of these frames have left the buffer, once the store was settled; the others are where they were.
 fn first_are_gone(rig: &Rig<'_>, before: &[usize], gone: usize) -> Tried {
     same(rig.home().settle(ALL, CX).pending, NONE)?;
-    rig.pool().trim(ALL, CX);
+    rig.pool().trim(Zones::ALL, ALL, CX);
     let there: BTreeSet<_> = rig.world.frames().into_iter().collect();
     let expected: BTreeSet<_> = before.iter().skip(gone).copied().collect();
     same(there, expected)
@@ -41,7 +39,7 @@ const ENDS: [End; 3] = [End::Restore, End::EvictTheRest, End::Destroy];
 /// The store fails at put `k` and each one after it; the blocks are of order `m`, or pages are put one by one.
 fn fails_from(rig: &Rig<'_>, how: Evict, m: u8, k: u32, why: StoreError, end: End) -> Tried {
     let mut slots = slots(N);
-    let buffer = rig.buffer(&mut slots[..]).within(ORDINARY.only()).with_mode(MODES[usize::from(m)]);
+    let buffer = rig.buffer(&mut slots[..]).with_zones(Zones::of(ORDINARY)).with_mode(MODES[usize::from(m)]);
     rig.card().refuse_above(order(m));
     let written = write(&buffer, 0xA);
     rig.card().refuse_above(LARGEST);
@@ -54,13 +52,13 @@ fn fails_from(rig: &Rig<'_>, how: Evict, m: u8, k: u32, why: StoreError, end: En
     let evicted = known.evict(rig, ALL, how)?;
     let there = buffer.residency()?;
     assert_eq!((there.stored, there.resident), (rig.world.stored(), pages(N) - rig.world.stored()));
-    same((evicted.moved(), evicted.why), (pages(gone), (gone < N).then_some(StayReason::Store(why))))?;
+    same((evicted.moved(), evicted.why), (pages(gone), (gone < N).then_some(RefusalReason::Store(why))))?;
     same(there.stored, pages(gone))?;
     first_are_gone(rig, &before, gone)?;
     drop(terms);
     match end {
         End::Restore => {
-            same(known.restore(rig, ALL)?.into_result()?.total(), pages(gone))?;
+            same(whole(known.restore(rig, ALL)?)?.total(), pages(gone))?;
             known.compare()?;
         }
         End::EvictTheRest => {
@@ -78,20 +76,20 @@ fn fails_from(rig: &Rig<'_>, how: Evict, m: u8, k: u32, why: StoreError, end: En
 }
 
 /// Rule: if the store fails at put k of n, exactly what was put before is stored, and the rest is resident in its frames; for
-/// each k, rung, size of block and reason. Everything is intact after a restore; the rest can be evicted later (B5); and
+/// each k, method, size of block and reason. Everything is intact after a restore; the rest can be evicted later (B5); and
 /// dropped like that, nothing is left.
 #[test]
 fn family_a_the_store_fails_at_each_put() {
     let ground = Ground::new(16);
     let mut lives = 0;
-    for how in RUNGS {
+    for how in METHODS {
         for m in 0..3 {
             for why in [StoreError::Full, StoreError::Io] {
                 for k in 0..=N as u32 >> if how == Evict::SPLIT { 0 } else { m } {
                     for end in ENDS {
                         let world = World::new(Contents::Compared);
                         let rig = Rig::new(&ground, &world);
-                        // Of several rungs each puts what it can: a transfer that is refused is copied.
+                        // Of several methods each puts what it can: a transfer that is refused is copied.
                         let twice = how.contains(Evict::TRANSFER) && how != Evict::TRANSFER;
                         assert_eq!(
                             fails_from(&rig, how, m, k, why, end),
@@ -113,15 +111,15 @@ fn family_a_the_store_fails_at_each_put() {
 #[test]
 fn family_a_while_other_calls_fail() {
     let at_least = Calls { platform: 60, store: 30, splits: 2, joins: 0 };
-    sweep_both(&Ground::new(16), at_least, Stopped { by_budget: 12, by_interrupts: 50 }, |rig| {
-        for (n, how) in RUNGS.into_iter().enumerate() {
+    fail_and_stop(&Ground::new(16), at_least, Stopped { by_budget: 12, by_interrupts: 50 }, |rig| {
+        for (n, how) in METHODS.into_iter().enumerate() {
             fails_from(rig, how, 2 - (n % 2) as u8, 1 + n as u32 % 2, StoreError::Full, ENDS[n % 3])?;
         }
         Ok(())
     });
 }
 
-/// Everything about a buffer that somebody outside could see.
+/// Everything about a buffer that can be seen from outside.
 #[derive(PartialEq, Debug)]
 struct Picture {
     blocks: Vec<(usize, Pfn, u8)>,
@@ -131,11 +129,11 @@ struct Picture {
     changes: usize,
 }
 
-fn picture<'w, T: Slots<Plat<'w>>>(rig: &Rig<'w>, buffer: &Buf<'_, 'w, T>) -> Tried<Picture> {
+fn picture<'w, T: Slots<Platform = Plat<'w>>>(rig: &Rig<'w>, buffer: &Buf<'_, 'w, T>) -> Tried<Picture> {
     rig.card().changes();
     let guard = buffer.read()?;
     let blocks = guard.blocks().map(|(at, block)| (at, block.pfn(), block.order().get())).collect();
-    let addresses = (0..guard.bytes()).step_by(PAGE).map(|at| guard.address(at)).collect();
+    let addresses = (0..guard.bytes()).step_by(PAGE).map(|at| dma_address(&guard, at)).collect();
     drop(guard);
     let bytes = read(buffer)?;
     Ok(Picture { blocks, addresses, bytes, residency: buffer.residency()?, changes: rig.card().changes() })
@@ -148,30 +146,25 @@ fn family_b_zero_progress_changes_nothing() {
     let (ground, world) = (Ground::new(16), World::new(Contents::Compared));
     let rig = Rig::new(&ground, &world);
     let all = [StoreError::Full, StoreError::Backlog, StoreError::TooLarge, StoreError::Io, StoreError::Busy];
-    assert_eq!(zero_progress(&rig, &MODES, &RUNGS, &all), Ok(()));
+    assert_eq!(zero_progress(&rig, &MODES, &METHODS, &all), Ok(()));
     rig.clear();
     let at_least = Calls { platform: 35, store: 18, ..Calls::default() };
-    sweep_both(&ground, at_least, Stopped { by_budget: 0, by_interrupts: 60 }, |rig| {
-        zero_progress(
-            rig,
-            &[UC],
-            &[Evict::TRANSFER, Evict::LADDER],
-            &[StoreError::Full, StoreError::TooLarge],
-        )
+    fail_and_stop(&ground, at_least, Stopped { by_budget: 0, by_interrupts: 60 }, |rig| {
+        zero_progress(rig, &[UC], &[Evict::TRANSFER, Evict::ANY], &[StoreError::Full, StoreError::TooLarge])
     });
 }
 
-fn zero_progress(rig: &Rig<'_>, modes: &[Caching], rungs: &[Evict], reasons: &[StoreError]) -> Tried {
+fn zero_progress(rig: &Rig<'_>, modes: &[Caching], ways: &[Evict], reasons: &[StoreError]) -> Tried {
     for mode in modes.iter().copied() {
-        // Blocks of orders 2, 1 and 0, with addresses from birth: those that are mapped again have the same.
+        // Blocks of orders 2, 1 and 0, with fixed addresses: those that are mapped again have the same.
         let (mut slots, mut addresses) = (slots(7), [None; 7]);
         let slots = Addressed::new(&mut slots[..], &mut addresses).unwrap();
-        let buffer = rig.buffer(slots).within(COHERENT.only()).with_mode(mode);
+        let buffer = rig.buffer(slots).with_zones(Zones::of(COHERENT)).with_mode(mode);
         write(&buffer, 0xB)?;
-        let (before, stranded) = (picture(rig, &buffer)?, rig.home().stats().stranded);
+        let (before, leaked) = (picture(rig, &buffer)?, rig.home().stats().leaked);
         same((before.blocks.len(), before.changes), (3, 0))?;
         let known = Known(&buffer, bytes(0xB, 7 * PAGE));
-        for how in rungs.iter().copied() {
+        for how in ways.iter().copied() {
             for why in reasons.iter().copied() {
                 let terms = rig.ground.door.on(Terms { puts: 0, why, ..Terms::ANY });
                 let hooks = rig.card().hooks();
@@ -190,11 +183,11 @@ fn zero_progress(rig: &Rig<'_>, modes: &[Caching], rungs: &[Evict], reasons: &[S
                 same((rig.platform().calls(), rig.store().calls()), calls)?;
             }
         }
-        // A rung that this context has not: nobody is even asked.
+        // A method that this context has not: no port is even asked.
         let calls = (rig.platform().calls(), rig.store().calls());
         assert_eq!(buffer.evict(ALL, Evict::COPY, Context::INTERRUPT)?.moved(), NONE);
         assert_eq!((rig.platform().calls(), rig.store().calls()), calls);
-        assert_eq!((picture(rig, &buffer)?, rig.home().stats().stranded), (before, stranded));
+        assert_eq!((picture(rig, &buffer)?, rig.home().stats().leaked), (before, leaked));
     }
     Ok(())
 }
@@ -209,7 +202,7 @@ fn family_d_short_within_a_block() {
     assert_eq!(short_within(&rig, &sizes, &[1, 2, 3, 4, 5, 6, 7, 100]), Ok(()));
     rig.clear();
     let at_least = Calls { platform: 35, store: 60, splits: 12, joins: 5 };
-    sweep_both(&ground, at_least, Stopped { by_budget: 20, by_interrupts: 70 }, |rig| {
+    fail_and_stop(&ground, at_least, Stopped { by_budget: 20, by_interrupts: 70 }, |rig| {
         short_within(rig, &[(0, 3), (2, 3), (3, 1)], &[1, 3])
     });
 }
@@ -219,7 +212,7 @@ fn short_within(rig: &Rig<'_>, sizes: &[(u8, u8)], puts: &[u32]) -> Tried {
     for (short, largest) in sizes.iter().copied() {
         for fails_at in puts.iter().copied() {
             let mut slots = slots(N);
-            let buffer = rig.buffer(&mut slots[..]).within(ORDINARY.only()).with_mode(WC);
+            let buffer = rig.buffer(&mut slots[..]).with_zones(Zones::of(ORDINARY)).with_mode(WC);
             write(&buffer, 0xD)?;
             let known = Known(&buffer, bytes(0xD, N * PAGE));
             let before = frames(&buffer)?;
@@ -230,7 +223,7 @@ fn short_within(rig: &Rig<'_>, sizes: &[(u8, u8)], puts: &[u32]) -> Tried {
             let there = buffer.residency()?;
             assert_eq!((there.stored, there.resident), (rig.world.stored(), pages(N) - rig.world.stored()));
             let gone = N.min((fails_at as usize) << short.min(largest));
-            let why = (gone < N).then_some(StayReason::Store(StoreError::Full));
+            let why = (gone < N).then_some(RefusalReason::Store(StoreError::Full));
             same((evicted.moved(), evicted.why), (pages(gone), why))?;
             same(evicted.splits > 0, true)?;
             first_are_gone(rig, &before, gone)?;
@@ -238,7 +231,7 @@ fn short_within(rig: &Rig<'_>, sizes: &[(u8, u8)], puts: &[u32]) -> Tried {
             same(known.evict(rig, ALL, Evict::COPY | Evict::SPLIT)?.moved(), pages(N - gone))?;
             drop(on);
             known.compare()?;
-            rig.pool().trim(ALL, CX);
+            rig.pool().trim(Zones::ALL, ALL, CX);
         }
     }
     Ok(())
@@ -249,7 +242,12 @@ fn short_within(rig: &Rig<'_>, sizes: &[(u8, u8)], puts: &[u32]) -> Tried {
 #[test]
 fn family_d_zero_progress_ends() {
     let at_least = Calls { platform: 30, store: 12, ..Calls::default() };
-    sweep_both(&Ground::new(16), at_least, Stopped { by_budget: 0, by_interrupts: 20 }, zero_progress_ends);
+    fail_and_stop(
+        &Ground::new(16),
+        at_least,
+        Stopped { by_budget: 0, by_interrupts: 20 },
+        zero_progress_ends,
+    );
 }
 
 fn zero_progress_ends(rig: &Rig<'_>) -> Tried {
@@ -257,7 +255,7 @@ fn zero_progress_ends(rig: &Rig<'_>) -> Tried {
         for how in [Evict::SPLIT, Evict::COPY | Evict::SPLIT] {
             let mut slots = slots(4);
             // The least piece is of two pages, and the store takes one.
-            let buffer = rig.buffer(&mut slots[..]).with_unit(order(1)).with_mode(UC);
+            let buffer = rig.buffer_of(&mut slots[..], order(1)).with_mode(UC);
             write(&buffer, 0xD)?;
             let before = picture(rig, &buffer)?;
             let terms = if too_large {
@@ -271,7 +269,7 @@ fn zero_progress_ends(rig: &Rig<'_>) -> Tried {
             let asked = rig.ground.door.asked();
             let again = Known(&buffer, bytes(0xD, 8 * PAGE)).evict(rig, ALL, how)?;
             assert_eq!((again.moved(), again.splits), (NONE, 0));
-            let report = rig.home().reclaim(&[&buffer], ALL, how, CX);
+            let report = rig.home().reclaim([&buffer], ALL, how, CX);
             drop(on);
             assert!(asked <= 3 * before.blocks.len() as u32, "{asked} times");
             assert_eq!((evicted.moved(), evicted.splits, report.evicted.moved()), (NONE, 0, NONE));

@@ -1,13 +1,11 @@
-//! The pool: which blocks a buffer gets, and which shelf a block is on. After `ttm_pool_test.c` and the tests of
+//! The pool: which blocks a buffer gets, and which free list a block is in. After `ttm_pool_test.c` and the tests of
 //! `ttm_device` (scenarios 1 to 3, 7 to 13, 32), and the table in debugfs (35).
 
 use crate::card::*;
 use crate::rig::*;
-use forebay::*;
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, World};
 
-/// Takes the buffer and lets it go: its blocks are of these orders, zeros, and go to their shelves.
+/// Takes the buffer and lets it go: its blocks are of these orders, zeros, and go to their free lists.
 pub(crate) fn allocated(rig: &Rig<'_>, orders: &[u8]) -> Tried {
     let n: usize = orders.iter().map(|k| 1 << k).sum();
     let mut slots = slots(n);
@@ -18,7 +16,7 @@ pub(crate) fn allocated(rig: &Rig<'_>, orders: &[u8]) -> Tried {
     for (at, block) in guard.blocks() {
         assert_eq!(at, end, "a gap");
         assert!(
-            (at / PAGE).is_multiple_of(block.pages().get()),
+            (at / PAGE).is_multiple_of(block.order().pages().get()),
             "{block:?} is not aligned",
             block = block.pfn()
         );
@@ -27,7 +25,7 @@ pub(crate) fn allocated(rig: &Rig<'_>, orders: &[u8]) -> Tried {
     }
     assert_eq!(end, n * PAGE);
     same(&found[..], orders)?;
-    assert_eq!((guard.address(0), guard.segments().count()), (None, 0), "no addresses were asked for");
+    assert_eq!((dma_address(&guard, 0), guard.segments().count()), (None, 0), "no addresses were asked for");
     drop(guard);
     assert!(read(&buffer)?.iter().all(|byte| *byte == 0));
     drop(buffer);
@@ -42,7 +40,7 @@ pub(crate) fn allocated(rig: &Rig<'_>, orders: &[u8]) -> Tried {
 #[test]
 fn scenario_01_one_page() {
     let at_least = Calls { platform: 3, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, one_page);
+    each_call_fails(&Ground::new(16), at_least, one_page);
 }
 
 fn one_page(rig: &Rig<'_>) -> Tried {
@@ -53,7 +51,7 @@ fn one_page(rig: &Rig<'_>) -> Tried {
 #[test]
 fn scenario_02_several_pages() {
     let at_least = Calls { platform: 3, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, several_pages);
+    each_call_fails(&Ground::new(16), at_least, several_pages);
 }
 
 fn several_pages(rig: &Rig<'_>) -> Tried {
@@ -64,26 +62,26 @@ fn several_pages(rig: &Rig<'_>) -> Tried {
 #[test]
 fn scenario_03_above_the_largest_order() {
     let at_least = Calls { platform: 5, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, above_the_largest_order);
+    each_call_fails(&Ground::new(16), at_least, above_the_largest_order);
 }
 
 fn above_the_largest_order(rig: &Rig<'_>) -> Tried {
     allocated(rig, &[3, 3])
 }
 
-/// Kinds of blocks that have shelves: ordinary plain ones go home.
-const KINDS: [(Caching, Zone); 4] = [(WC, ORDINARY), (UC, ORDINARY), (WB, COHERENT), (UC, COHERENT)];
+/// Kinds of blocks that are pooled: ordinary cached ones are returned to the source.
+const KINDS: [(Caching, u8); 4] = [(WC, ORDINARY), (UC, ORDINARY), (WB, COHERENT), (UC, COHERENT)];
 
-fn ask(k: u8, zone: Zone) -> Ask {
-    Ask::of(order(k)).within(zone.only())
+fn ask(k: u8, zone: u8) -> AllocRequest {
+    AllocRequest::new(order(k)).within(Zones::of(zone))
 }
 
-/// Rule: a block on the shelf serves the next taker of its mode and order: no allocation, no mode change, the
+/// Rule: a block in a free list serves the next taker of its mode and order: no allocation, no mode change, the
 /// same frames.
 #[test]
 fn scenario_07_order_and_caching_match() {
     let at_least = Calls { platform: 20, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, order_and_caching_match);
+    each_call_fails(&Ground::new(16), at_least, order_and_caching_match);
 }
 
 fn order_and_caching_match(rig: &Rig<'_>) -> Tried {
@@ -91,20 +89,20 @@ fn order_and_caching_match(rig: &Rig<'_>) -> Tried {
         for k in 0..3 {
             let mut hand = Hand::new(rig.pool());
             let block = hand.take(ask(k, zone), mode)?;
-            let pfn = block.block().pfn();
-            assert_eq!((block.block().order(), block.mode()), (order(k), mode));
-            hand.give()?;
+            let pfn = block.pfn();
+            assert_eq!((block.order(), rig.card().mode(block)), (order(k), mode));
+            hand.put()?;
             assert_eq!(rig.ready(k, mode, zone), 1);
             let _ = (rig.card().asked(), rig.card().changes());
             let again = hand.take(ask(k, zone), mode)?;
-            assert_eq!((again.block().pfn(), again.mode()), (pfn, mode));
+            assert_eq!((again.pfn(), rig.card().mode(again)), (pfn, mode));
             assert_eq!((rig.card().asked(), rig.card().changes()), (vec![], 0));
             assert_eq!(rig.ready(k, mode, zone), 0);
-            hand.give()?;
+            hand.put()?;
             rig.world.validate();
         }
     }
-    assert_eq!(rig.pool().ready(), pages(KINDS.len() * (1 + 2 + 4)));
+    assert_eq!(rig.pool().ready(Zones::ALL), pages(KINDS.len() * (1 + 2 + 4)));
     Ok(())
 }
 
@@ -112,68 +110,68 @@ fn order_and_caching_match(rig: &Rig<'_>) -> Tried {
 #[test]
 fn scenario_08_caching_mismatch() {
     let at_least = Calls { platform: 3, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, caching_mismatch);
+    each_call_fails(&Ground::new(16), at_least, caching_mismatch);
 }
 
 fn caching_mismatch(rig: &Rig<'_>) -> Tried {
     let mut hand = Hand::new(rig.pool());
-    let cached = hand.take(ask(0, COHERENT), WB)?.block().pfn();
-    hand.give()?;
+    let cached = hand.take(ask(0, COHERENT), WB)?.pfn();
+    hand.put()?;
     rig.card().asked();
     let page = hand.take(ask(0, COHERENT), UC)?;
-    assert_ne!(page.block().pfn(), cached);
+    assert_ne!(page.pfn(), cached);
     assert_eq!(rig.card().asked(), [0]);
-    hand.give()?;
+    hand.put()?;
     assert_eq!((rig.ready(0, WB, COHERENT), rig.ready(0, UC, COHERENT)), (1, 1));
-    assert_eq!(hand.take(ask(0, COHERENT), WB)?.block().pfn(), cached);
-    hand.give()
+    assert_eq!(hand.take(ask(0, COHERENT), WB)?.pfn(), cached);
+    hand.put()
 }
 
 /// Rule: a block of another order is never used instead, and never cut.
 #[test]
 fn scenario_09_order_mismatch() {
     let at_least = Calls { platform: 4, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, order_mismatch);
+    each_call_fails(&Ground::new(16), at_least, order_mismatch);
 }
 
 fn order_mismatch(rig: &Rig<'_>) -> Tried {
     let mut hand = Hand::new(rig.pool());
-    let large = hand.take(ask(2, ORDINARY), UC)?.block().pfn();
-    hand.give()?;
+    let large = hand.take(ask(2, ORDINARY), UC)?.pfn();
+    hand.put()?;
     rig.card().asked();
     hand.take(ask(0, ORDINARY), UC)?;
     assert_eq!(rig.card().asked(), [0]);
-    hand.give()?;
+    hand.put()?;
     assert_eq!((rig.ready(2, UC, ORDINARY), rig.ready(0, UC, ORDINARY)), (1, 1));
-    assert_eq!(hand.take(ask(2, ORDINARY), UC)?.block().pfn(), large);
-    hand.give()
+    assert_eq!(hand.take(ask(2, ORDINARY), UC)?.pfn(), large);
+    hand.put()
 }
 
-/// Rule: a coherent block is on no shelf while it is in use, and on its own afterwards.
+/// Rule: a coherent block is in no list while it is in use, and in its own afterwards.
 #[test]
-fn scenario_10_coherent_blocks_go_to_their_shelf() {
+fn scenario_10_coherent_blocks_go_to_their_free_list() {
     let at_least = Calls { platform: 3, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, coherent_blocks_go_to_their_shelf);
+    each_call_fails(&Ground::new(16), at_least, coherent_blocks_go_to_their_free_list);
 }
 
-fn coherent_blocks_go_to_their_shelf(rig: &Rig<'_>) -> Tried {
+fn coherent_blocks_go_to_their_free_list(rig: &Rig<'_>) -> Tried {
     let (mut slots, mut addresses) = (slots(4), [None; 4]);
     let addressed = Addressed::new(&mut slots[..], &mut addresses).unwrap();
-    let buffer = rig.buffer(addressed).within(COHERENT.only()).with_mode(UC);
+    let buffer = rig.buffer(addressed).with_zones(Zones::of(COHERENT)).with_mode(UC);
     drop(buffer.read()?);
-    assert_eq!(rig.pool().ready(), NONE);
+    assert_eq!(rig.pool().ready(Zones::ALL), NONE);
     let orders: Vec<_> = buffer.read()?.blocks().map(|(_, block)| block.order().get()).collect();
     drop(buffer);
     same(orders, vec![2])?;
-    assert_eq!((rig.ready(2, UC, COHERENT), rig.pool().ready()), (1, pages(4)));
+    assert_eq!((rig.ready(2, UC, COHERENT), rig.pool().ready(Zones::ALL)), (1, pages(4)));
     Ok(())
 }
 
-/// Rule: what is not coherent uses no shelf of what is; ordinary plain blocks use none.
+/// Rule: what is not coherent uses no list of what is; ordinary cached blocks use none.
 #[test]
 fn scenario_11_other_blocks_leave_it_alone() {
     let at_least = Calls { platform: 3, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, other_blocks_leave_it_alone);
+    each_call_fails(&Ground::new(16), at_least, other_blocks_leave_it_alone);
 }
 
 fn other_blocks_leave_it_alone(rig: &Rig<'_>) -> Tried {
@@ -182,7 +180,7 @@ fn other_blocks_leave_it_alone(rig: &Rig<'_>) -> Tried {
         let buffer = rig.buffer(&mut slots[..]).with_mode(mode);
         drop(buffer.write()?);
         drop(buffer);
-        assert_eq!(rig.pool().ready(), pages(ready), "{mode:?}");
+        assert_eq!(rig.pool().ready(Zones::ALL), pages(ready), "{mode:?}");
         for k in 0..=LARGEST.get() {
             assert_eq!(MODES.map(|mode| rig.ready(k, mode, COHERENT)), [0; 3]);
         }
@@ -190,24 +188,24 @@ fn other_blocks_leave_it_alone(rig: &Rig<'_>) -> Tried {
     Ok(())
 }
 
-/// Rule: dropping a pool sends everything home, in the plain mode.
+/// Rule: dropping a pool returns everything to the source, in the mode `CACHED`.
 #[test]
 fn scenario_12_fini() {
     let at_least = Calls { platform: 10, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, fini);
+    each_call_fails(&Ground::new(16), at_least, fini);
 }
 
 fn fini(rig: &Rig<'_>) -> Tried {
-    let pool = Pool::<_, [Place<_>; 72]>::new(rig.home().platform(), 2);
+    let pool = Pool::new(WithLists(rig.base(), FreeListArray::<Base<'_>, 18, 2>::new())); // of orders 0 and 1
     let mut hand = Hand::new(&pool);
     for (mode, zone) in KINDS {
         for k in 0..2 {
             hand.take(ask(k, zone), mode)?;
         }
     }
-    hand.give_all()?;
+    hand.put_all()?;
     drop(hand);
-    assert_eq!(pool.ready(), pages(KINDS.len() * (1 + 2)));
+    assert_eq!(pool.ready(Zones::ALL), pages(KINDS.len() * (1 + 2)));
     drop(pool);
     rig.world.assert_empty();
     rig.ground.assert_home();
@@ -227,7 +225,7 @@ fn scenario_13_settings_stay() {
         order_and_caching_match,
         caching_mismatch,
         order_mismatch,
-        coherent_blocks_go_to_their_shelf,
+        coherent_blocks_go_to_their_free_list,
         other_blocks_leave_it_alone,
         fini,
         kinds,
@@ -239,32 +237,34 @@ fn scenario_13_settings_stay() {
     }
 }
 
-/// Rule: there is a shelf for each mode, zone and order, and a block is on that of its own kind.
+/// Rule: there is a list for each mode, zone and order, and a block is in that of its own kind.
 #[test]
-fn scenario_32_a_shelf_for_each_kind() {
+fn scenario_32_a_free_list_for_each_kind() {
     let at_least = Calls { platform: 60, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, kinds);
+    each_call_fails(&Ground::new(16), at_least, kinds);
 }
 
 fn kinds(rig: &Rig<'_>) -> Tried {
-    let shelves = |k| MODES.map(|mode| ZONES.map(|zone| rig.ready(k, mode, zone)));
+    let lists = |k| MODES.map(|mode| ZONES.map(|zone| rig.ready(k, mode, zone)));
     for k in 0..=LARGEST.get() {
         for (m, mode) in MODES.into_iter().enumerate() {
             for (z, zone) in ZONES.into_iter().enumerate() {
                 let mut hand = Hand::new(rig.pool());
-                let before = shelves(k);
+                let before = lists(k);
                 let block = hand.take(ask(k, zone), mode)?;
-                assert_eq!((block.block().order(), block.mode()), (order(k), mode));
-                assert_eq!(rig.card().zone(block.block()), zone);
-                assert_eq!(shelves(k), before);
-                hand.give()?;
+                assert_eq!(
+                    (block.order(), rig.card().mode(block), rig.card().zone(block)),
+                    (order(k), mode, zone)
+                );
+                assert_eq!(lists(k), before);
+                hand.put()?;
                 let mut after = before;
                 after[m][z] += usize::from(mode != WB || zone == COHERENT);
-                assert_eq!(shelves(k), after);
+                assert_eq!(lists(k), after);
             }
         }
     }
-    assert_eq!(rig.pool().shelf(order(LARGEST.get() + 1), UC, ORDINARY), None);
+    assert_eq!(list_of(rig.pool(), LARGEST.get() + 1, UC, ORDINARY), None);
     Ok(())
 }
 
@@ -279,11 +279,11 @@ fn numbers(table: &str) -> (Vec<[usize; 6]>, usize) {
     (lines.into_iter().map(row).collect(), sum)
 }
 
-/// Rule: what is counted is numbers, in the table as in the code; they fall by what a trim says that it sent home.
+/// Rule: what is counted is numbers, in the table as in the code; they fall by what a trim says that it returned.
 #[test]
 fn scenario_35_the_table_and_a_trim() {
     let at_least = Calls { platform: 10, ..Calls::default() };
-    sweep(&Ground::new(16), at_least, the_table_and_a_trim);
+    each_call_fails(&Ground::new(16), at_least, the_table_and_a_trim);
 }
 
 fn the_table_and_a_trim(rig: &Rig<'_>) -> Tried {
@@ -293,31 +293,31 @@ fn the_table_and_a_trim(rig: &Rig<'_>) -> Tried {
             hand.take(ask(k, zone), mode)?;
         }
     }
-    hand.give_all()?;
+    hand.put_all()?;
     let mut there = KINDS.len() * (1 + 1 + 8);
     for want in [1, 9, usize::MAX] {
-        let (rows, sum) = numbers(&rig.pool().table().to_string());
-        assert_eq!((sum, rig.pool().ready()), (there, pages(there)));
+        let (rows, sum) = numbers(&rig.pool().to_string());
+        assert_eq!((sum, rig.pool().ready(Zones::ALL)), (there, pages(there)));
         let of = |row: &[usize; 6]| row[3] << row[0]; // order, mode, zone, ready, hits, misses
         assert_eq!(rows.iter().map(of).sum::<usize>(), there);
-        let went = rig.pool().trim(pages(want), CX).get();
+        let went = rig.pool().trim(Zones::ALL, pages(want), CX).get();
         assert!(went <= there && went < want.saturating_add(8), "{went}");
-        assert_eq!(rig.pool().ready(), pages(there - went));
+        assert_eq!(rig.pool().ready(Zones::ALL), pages(there - went));
         same(went >= want.min(there), true)?;
         there -= went;
     }
     same(there, 0)?;
-    let (rows, sum) = numbers(&rig.pool().table().to_string());
+    let (rows, sum) = numbers(&rig.pool().to_string());
     assert_eq!((sum, rows.iter().map(|row| row[3]).sum::<usize>()), (0, 0));
     // The same of what buffers and store have.
     let mut slots = slots(8);
     let buffer = rig.buffer(&mut slots[..]).with_mode(WC);
     write(&buffer, 1)?;
-    let report = rig.home().reclaim(&[&buffer, &buffer], ALL, Evict::COPY, CX);
+    let report = rig.home().reclaim([&buffer, &buffer], ALL, Evict::COPY, CX);
     assert_eq!(buffer.residency()?.stored, report.evicted.moved());
     same(
         report.to_string(),
-        "less than was wanted: the rest is in use, or refused; evicted: 8 pages copied; store: nothing"
+        "less than the target: the rest is in use, or refused; evicted: 8 pages copied; store: nothing"
             .to_owned(),
     )
 }

@@ -3,47 +3,48 @@
 use crate::card::*;
 use crate::gate::*;
 use crate::stops::*;
-use forebay::*;
 use forebay_backends::*;
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, Watched, World};
 use std::fmt::Debug;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-pub(crate) type Plat<'w> = Watched<'w, Faulty<Card<'w>, Spin>>;
-pub(crate) type Store<'w> = Watched<'w, Faulty<Gate<'w>, Spin>>;
+/// The platform without free lists.
+pub(crate) type Base<'w> = WatchedPlatform<'w, AllPorts<Faulty<AllPorts<Card<'w>>, SpinRawMutex>>>;
+pub(crate) type Plat<'w> = WithLists<Base<'w>, FreeListArray<Base<'w>, LISTS, DEPTH>>;
+pub(crate) type Store<'w> = Watched<'w, Faulty<Gate<'w>, SpinRawMutex>>;
 pub(crate) type Home<'w> = Forebay<Plat<'w>, Store<'w>>;
-pub(crate) type Buf<'h, 'w, T> = Buffer<'h, Plat<'w>, Store<'w>, T>;
+pub(crate) type Buf<'h, 'w, T> = Buffer<&'h Home<'w>, T>;
 
-/// So deep that nothing that a refused mode holds up has nowhere to go.
+/// So deep that there is room for everything whose mode is refused.
 const DEPTH: usize = 16;
-const PLACES: usize = 4 * 3 * 3 * DEPTH; // orders, modes, zones
+/// Orders, modes, zones.
+pub(crate) const LISTS: usize = 4 * 3 * 3;
 
 /// Why a scenario ended before its end. Without faults none does.
 #[derive(PartialEq, Debug)]
 pub(crate) enum Failure {
-    Take(TakeError),
-    Pin(PinError),
+    Alloc(AllocError),
+    Access(AccessError),
     Busy,
     Mode,
     Store(StoreError),
-    Born(BornError),
+    Attach(AttachError),
     /// Something else came of it than comes of it without faults.
     Differs(String),
     /// A sweep stopped it, and it is to end there.
     Stopped,
 }
 
-impl From<TakeError> for Failure {
-    fn from(why: TakeError) -> Self {
-        Failure::Take(why)
+impl From<AllocError> for Failure {
+    fn from(why: AllocError) -> Self {
+        Failure::Alloc(why)
     }
 }
 
-impl From<PinError> for Failure {
-    fn from(why: PinError) -> Self {
-        Failure::Pin(why)
+impl From<AccessError> for Failure {
+    fn from(why: AccessError) -> Self {
+        Failure::Access(why)
     }
 }
 
@@ -67,6 +68,11 @@ impl From<StoreError> for Failure {
 
 pub(crate) type Tried<T = ()> = Result<T, Failure>;
 
+/// What was restored, if nothing failed.
+pub(crate) fn whole(restored: Restored) -> Tried<Restored> {
+    restored.why.map_or(Ok(restored), |why| Err(why.into()))
+}
+
 /// For what holds unless a port failed; what always holds is asserted.
 #[track_caller]
 pub(crate) fn same<T: PartialEq + Debug>(got: T, expected: T) -> Tried {
@@ -80,7 +86,7 @@ pub(crate) fn same<T: PartialEq + Debug>(got: T, expected: T) -> Tried {
 pub(crate) struct Rig<'w> {
     pub(crate) world: &'w World,
     pub(crate) ground: &'w Ground,
-    home: Forebay<Plat<'w>, Store<'w>, [Place<Plat<'w>>; PLACES]>,
+    home: Home<'w>,
     ids: AtomicUsize,
     /// Where a walk is stopped.
     pub(crate) stops: Stops,
@@ -88,9 +94,9 @@ pub(crate) struct Rig<'w> {
 
 impl<'w> Rig<'w> {
     pub(crate) fn new(ground: &'w Ground, world: &'w World) -> Self {
-        let platform = Watched::new(Faulty::new(Card::new(ground)), world);
+        let platform = Watched::platform(AllPorts(Faulty::new(AllPorts(Card::new(ground)))), world);
         let store = Watched::new(Faulty::new(Gate(ground)), world);
-        let home = Forebay::new(platform, store, DEPTH);
+        let home = Forebay::new(WithLists(platform, FreeListArray::new()), store);
         Rig { world, ground, home, ids: AtomicUsize::new(0), stops: Stops::default() }
     }
 
@@ -106,17 +112,27 @@ impl<'w> Rig<'w> {
         self.platform().inner()
     }
 
-    pub(crate) fn platform(&self) -> &Faulty<Card<'w>, Spin> {
-        self.home.platform().inner()
+    /// The platform without free lists.
+    pub(crate) fn base(&self) -> &Base<'w> {
+        &self.home.platform().0
     }
 
-    pub(crate) fn store(&self) -> &Faulty<Gate<'w>, Spin> {
+    pub(crate) fn platform(&self) -> &Faulty<AllPorts<Card<'w>>, SpinRawMutex> {
+        self.base().inner()
+    }
+
+    pub(crate) fn store(&self) -> &Faulty<Gate<'w>, SpinRawMutex> {
         self.home.store().inner()
     }
 
     /// A buffer with a number of its own.
-    pub(crate) fn buffer<T: Slots<Plat<'w>>>(&self, slots: T) -> Buf<'_, 'w, T> {
-        Buffer::of(slots, self.home()).with_id(self.id())
+    pub(crate) fn buffer<T: Slots<Platform = Plat<'w>>>(&self, slots: T) -> Buf<'_, 'w, T> {
+        self.buffer_of(slots, Order::PAGE)
+    }
+
+    /// The same with slots of that size.
+    pub(crate) fn buffer_of<T: Slots<Platform = Plat<'w>>>(&self, slots: T, unit: Order) -> Buf<'_, 'w, T> {
+        Buffer::with_slots(self.home(), slots, unit).with_id(self.id())
     }
 
     /// A number that no buffer of this rig has yet.
@@ -124,34 +140,55 @@ impl<'w> Rig<'w> {
         BufferId(self.ids.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Pages of contents, wherever somebody has them: neither in the source nor on a shelf.
-    pub(crate) fn in_use(&self) -> Pages {
-        self.world.frames_out() - self.pool().ready()
+    /// A block from the source, past the free lists; its bytes are arbitrary.
+    pub(crate) fn allocate(&self, order: Order) -> Result<Piece, AllocError> {
+        self.base().allocate(AllocRequest::new(order), CX)
     }
 
-    /// Blocks that are ready on that shelf.
-    pub(crate) fn ready(&self, k: u8, mode: Caching, zone: Zone) -> usize {
-        self.pool().shelf(order(k), mode, zone).unwrap().ready
+    /// Returns a block to the source.
+    pub(crate) fn free(&self, block: Piece) {
+        self.base().free(block);
+    }
+
+    /// Pages of contents, wherever they are: neither in the source nor in a free list.
+    pub(crate) fn in_use(&self) -> Pages {
+        self.world.frames_out() - self.pool().ready(Zones::ALL)
+    }
+
+    /// Blocks that are ready in that list.
+    pub(crate) fn ready(&self, k: u8, mode: Caching, zone: u8) -> usize {
+        list_of(self.pool(), k, mode, zone).unwrap().ready
     }
 
     /// Everything about platform, pool and store that is said once and for all.
     pub(crate) fn settings(&self) -> String {
         let (pool, store) = (self.pool(), self.home.store());
-        let depth: Vec<_> = (0..=15).map(|k| pool.shelf(order(k), UC, COHERENT).is_some()).collect();
+        let lists: Vec<_> = pool.lists().map(|list| (list.order, list.mode, list.zone)).collect();
         let zones = MODES.map(|mode| self.platform().zones_for(mode));
-        format!("{zones:?} {depth:?} {pool:?} {:?} {:?}", store.ids(), store.capabilities())
+        format!("{zones:?} {lists:?} {pool:?} {:?} {:?}", store.ids(), store.capabilities())
     }
 
-    /// Sends home what is on the shelves. Then nothing is left that a scenario made.
+    /// Returns what is in the free lists. Then nothing is left that a scenario made.
     #[track_caller]
     pub(crate) fn clear(&self) {
-        let ready = self.pool().ready();
-        assert_eq!(self.pool().trim(ALL, CX), ready);
+        let ready = self.pool().ready(Zones::ALL);
+        assert_eq!(self.pool().trim(Zones::ALL, ALL, CX), ready);
         self.world.validate();
         self.world.assert_empty();
         self.ground.assert_home();
-        assert_eq!((self.pool().ready(), self.home.stats().stranded), (NONE, NONE));
+        assert_eq!((self.pool().ready(Zones::ALL), self.home.stats().leaked), (NONE, NONE));
     }
+}
+
+/// What a pool has in the list of that kind.
+pub(crate) fn list_of<P: Platform<Mode = Caching>>(
+    pool: &Pool<P>,
+    k: u8,
+    mode: Caching,
+    zone: u8,
+) -> Option<FreeListCounts> {
+    let is = |list: &FreeList| (list.order, list.mode, list.zone) == (order(k), mode.index(), zone);
+    pool.lists().find(is).map(|list| list.counts)
 }
 
 /// Zeros that take no memory.
@@ -165,31 +202,34 @@ pub(crate) fn bytes(seed: usize, len: usize) -> &'static [u8] {
     &ALL[seed * PAGE..][..len]
 }
 
-pub(crate) fn write<'w, T: Slots<Plat<'w>>>(buffer: &Buf<'_, 'w, T>, seed: usize) -> Tried {
+pub(crate) fn write<'w, T: Slots<Platform = Plat<'w>>>(buffer: &Buf<'_, 'w, T>, seed: usize) -> Tried {
     let mut guard = buffer.write()?;
     let bytes = bytes(seed, guard.bytes());
-    assert_eq!(guard.copy_in(0, bytes), bytes.len());
+    assert_eq!(guard.write_at(0, bytes), bytes.len());
     Ok(())
 }
 
-pub(crate) fn read<'w, T: Slots<Plat<'w>>>(buffer: &Buf<'_, 'w, T>) -> Tried<Vec<u8>> {
+pub(crate) fn read<'w, T: Slots<Platform = Plat<'w>>>(buffer: &Buf<'_, 'w, T>) -> Tried<Vec<u8>> {
     let guard = buffer.read()?;
     let mut bytes = vec![0xA5; guard.bytes()];
-    assert_eq!(guard.copy_out(0, &mut bytes), bytes.len());
+    assert_eq!(guard.read_at(0, &mut bytes), bytes.len());
     Ok(bytes)
 }
 
 /// Once the contents can be reached, they are what [`write`] wrote.
-pub(crate) fn compare<'w, T: Slots<Plat<'w>>>(buffer: &Buf<'_, 'w, T>, seed: usize) -> Tried {
+pub(crate) fn compare<'w, T: Slots<Platform = Plat<'w>>>(buffer: &Buf<'_, 'w, T>, seed: usize) -> Tried {
     let there = read(buffer)?;
     assert!(there == bytes(seed, there.len()), "other bytes than were written");
     Ok(())
 }
 
-/// Blocks in somebody's hands, which go back to their pool at the end, however it comes.
+/// A block that a [`Hand`] has.
+pub(crate) type Taken<P> = PooledBlock<<P as Platform>::Block, <P as Platform>::Mode>;
+
+/// Blocks in the hands of a test. They go back to their pool at the end, however it comes.
 pub(crate) struct Hand<'p, P: Platform> {
     pool: &'p Pool<P>,
-    blocks: Vec<Pooled<P>>,
+    blocks: Vec<Taken<P>>,
 }
 
 impl<'p, P: Platform> Hand<'p, P> {
@@ -197,42 +237,38 @@ impl<'p, P: Platform> Hand<'p, P> {
         Hand { pool, blocks: Vec::new() }
     }
 
-    /// The one that is given next.
-    pub(crate) fn first(&self) -> Option<&Pooled<P>> {
+    /// The one that is put back next.
+    pub(crate) fn first(&self) -> Option<&Taken<P>> {
         self.blocks.first()
     }
 
     /// Makes another one the next, and looks at it.
-    pub(crate) fn turn<T>(&mut self, n: usize, look: impl FnOnce(&Pooled<P>) -> T) -> T {
+    pub(crate) fn turn<T>(&mut self, n: usize, look: impl FnOnce(&Taken<P>) -> T) -> T {
         let n = n % self.blocks.len();
         self.blocks.rotate_left(n);
         look(&self.blocks[0])
     }
 
     pub(crate) fn pages(&self) -> Pages {
-        self.blocks.iter().map(|block| block.block().pages()).sum()
+        self.blocks.iter().map(|block| block.order().pages()).sum()
     }
 
-    pub(crate) fn hold(&mut self, block: Pooled<P>) -> &mut Pooled<P> {
+    pub(crate) fn take(&mut self, request: AllocRequest, mode: P::Mode) -> Tried<&mut Taken<P>> {
+        let block = self.pool.take(request, mode, CX)?;
         self.blocks.push(block);
-        self.blocks.last_mut().unwrap()
+        Ok(self.blocks.last_mut().unwrap())
     }
 
-    pub(crate) fn take(&mut self, ask: Ask, mode: P::Mode) -> Tried<&mut Pooled<P>> {
-        let block = self.pool.take_for(ask, mode, CX)?;
-        Ok(self.hold(block))
-    }
-
-    /// Gives back the block that was taken first. One that is refused stays in the hand.
-    pub(crate) fn give(&mut self) -> Tried {
-        let Err(refused) = self.pool.give(self.blocks.remove(0), CX) else { return Ok(()) };
+    /// Puts back the block that was taken first. One that is refused stays in the hand.
+    pub(crate) fn put(&mut self) -> Tried {
+        let Err(refused) = self.pool.put(self.blocks.remove(0), CX) else { return Ok(()) };
         self.blocks.insert(0, refused.item);
         Err(refused.why.into())
     }
 
-    pub(crate) fn give_all(&mut self) -> Tried {
+    pub(crate) fn put_all(&mut self) -> Tried {
         while !self.blocks.is_empty() {
-            self.give()?;
+            self.put()?;
         }
         Ok(())
     }
@@ -241,8 +277,8 @@ impl<'p, P: Platform> Hand<'p, P> {
 impl<P: Platform> Drop for Hand<'_, P> {
     fn drop(&mut self) {
         while !self.blocks.is_empty() && !std::thread::panicking() {
-            if self.give().is_err() {
-                assert_eq!(self.give(), Ok(()), "just one call fails");
+            if self.put().is_err() {
+                assert_eq!(self.put(), Ok(()), "just one call fails");
             }
         }
     }
@@ -272,86 +308,69 @@ pub(crate) struct Calls {
     pub(crate) joins: u32,
 }
 
-struct Trial {
-    port: Port,
-    k: u32,
-}
-
-impl Drop for Trial {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("that was call {} of {:?}", self.k, self.port);
-        }
-    }
-}
-
-/// Runs the scenario as it is; then again and again, while the k-th call of a port fails, for each port and k, until none
-/// fails any more. After each: the oracle is content, everything is where it was, and another try succeeds.
-///
-/// Returns what the scenario said of its faults. Fails if less calls failed than `at_least`: then it does not reach what it
-/// is to test.
+/// One run of a scenario on a new machine: first as `disturb` says, until `end`, which says what came of that and looks at the
+/// outcome; then, on the same machine, without. After each the oracle is content, and everything is where it was.
 #[track_caller]
-pub(crate) fn sweep(ground: &Ground, at_least: Calls, scenario: impl Fn(&Rig<'_>) -> Tried) -> Vec<Failure> {
-    let world = World::new(Contents::Compared);
-    let rig = Rig::new(ground, &world);
-    assert_eq!(scenario(&rig), Ok(()));
+pub(crate) fn run_twice<'w, R>(
+    ground: &'w Ground,
+    world: &'w World,
+    disturb: impl FnOnce(&Rig<'w>),
+    end: impl FnOnce(&Rig<'w>, Tried) -> R,
+    scenario: &impl Fn(&Rig<'_>) -> Tried,
+) -> R {
+    let rig = Rig::new(ground, world);
+    let settings = rig.settings();
+    disturb(&rig);
+    let outcome = scenario(&rig);
+    let result = end(&rig, outcome);
+    rig.clear();
+    assert_eq!(rig.settings(), settings);
+    assert_eq!(scenario(&rig), Ok(()), "undisturbed, on the same machine");
     rig.clear();
     drop(rig);
-    let (mut calls, mut failures) = (Calls::default(), Vec::new());
-    for port in [Port::Platform, Port::Store, Port::Split, Port::SplitForGood] {
-        for k in 0.. {
-            let trial = Trial { port, k };
-            let failed = one_fails(ground, &trial, &scenario, &mut failures);
-            match port {
-                Port::Platform => calls.platform += failed,
-                Port::Store => calls.store += failed,
-                Port::Split => calls.splits += failed,
-                Port::SplitForGood => calls.joins += failed.saturating_sub(1),
-            }
-            if failed == 0 {
-                break;
-            }
-        }
-    }
+    ground.assert_home();
+    result
+}
+
+/// Runs the scenario again and again, while the k-th call of a port fails, for each port and k, until none fails any more:
+/// then it runs as it is.
+///
+/// Returns what the scenario said of its faults. Fails if fewer calls failed than `at_least`: then it does not reach what it
+/// is to test.
+#[track_caller]
+pub(crate) fn each_call_fails(
+    ground: &Ground,
+    at_least: Calls,
+    scenario: impl Fn(&Rig<'_>) -> Tried,
+) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    let mut swept = |port| {
+        sweep(port, |world, k| {
+            let disturb = |rig: &Rig<'_>| match port {
+                Port::Platform => rig.platform().set(kth(k)),
+                Port::Store => rig.store().set(kth(k)),
+                Port::Split => CUTS.set(Cuts::new(k, Joins::All)),
+                Port::SplitForGood => CUTS.set(Cuts::new(k, Joins::None)),
+            };
+            let end = |rig: &Rig<'_>, outcome| {
+                let failed = rig.platform().failed() + rig.store().failed() + CUTS.take().failed;
+                rig.platform().set(NEVER);
+                rig.store().set(NEVER);
+                match outcome {
+                    Err(why) if failed > 0 => failures.push(why),
+                    outcome => assert_eq!(outcome, Ok(())),
+                }
+                failed
+            };
+            run_twice(ground, world, disturb, end, &scenario)
+        })
+    };
+    let [platform, store, splits] = [Port::Platform, Port::Store, Port::Split].map(|port| swept(port).runs);
+    let for_good = swept(Port::SplitForGood);
+    let calls = Calls { platform, store, splits, joins: for_good.disturbances - for_good.runs };
     println!("failed: {calls:?}");
     let Calls { platform, store, splits, joins } = at_least;
     let enough = calls.platform >= platform && calls.store >= store;
     assert!(enough && calls.splits >= splits && calls.joins >= joins, "only {calls:?}");
     failures
-}
-
-/// How many calls failed.
-#[track_caller]
-fn one_fails(
-    ground: &Ground,
-    trial: &Trial,
-    scenario: &impl Fn(&Rig<'_>) -> Tried,
-    failures: &mut Vec<Failure>,
-) -> u32 {
-    let world = World::new(Contents::Compared);
-    let rig = Rig::new(ground, &world);
-    let settings = rig.settings();
-    let kth = Some(trial.k);
-    match trial.port {
-        Port::Platform => rig.platform().set(Faults { kth, ..Faults::default() }),
-        Port::Store => rig.store().set(Faults { kth, ..Faults::default() }),
-        Port::Split => CUTS.set(Cuts::new(trial.k, Joins::All)),
-        Port::SplitForGood => CUTS.set(Cuts::new(trial.k, Joins::None)),
-    }
-    let outcome = scenario(&rig);
-    let failed = rig.platform().failed() + rig.store().failed() + CUTS.take().failed;
-    rig.platform().set(Faults::default());
-    rig.store().set(Faults::default());
-    match outcome {
-        Err(why) if failed > 0 => failures.push(why),
-        outcome => assert_eq!(outcome, Ok(())),
-    }
-    rig.clear();
-    assert_eq!(rig.settings(), settings);
-    assert_eq!(scenario(&rig), Ok(()), "without faults, on the same machine");
-    rig.clear();
-    drop(rig);
-    world.assert_empty();
-    ground.assert_home();
-    failed
 }

@@ -3,10 +3,7 @@
 
 use crate::card::*;
 use crate::rig::*;
-use forebay::*;
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, World};
-use std::cell::Cell;
 use std::ops::AddAssign;
 use std::sync::mpsc::channel;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -64,9 +61,12 @@ pub(crate) struct Stopped {
 }
 
 /// A buffer, and what should be in it.
-pub(crate) struct Known<'b, 'h, 'w, T: Slots<Plat<'w>>>(pub(crate) &'b Buf<'h, 'w, T>, pub(crate) &'b [u8]);
+pub(crate) struct Known<'b, 'h, 'w, T: Slots<Platform = Plat<'w>>>(
+    pub(crate) &'b Buf<'h, 'w, T>,
+    pub(crate) &'b [u8],
+);
 
-impl<'w, T: Slots<Plat<'w>>> Known<'_, '_, 'w, T> {
+impl<'w, T: Slots<Platform = Plat<'w>>> Known<'_, '_, 'w, T> {
     /// Once they can be reached, its contents are what they should be.
     pub(crate) fn compare(&self) -> Tried {
         let there = read(self.0)?;
@@ -75,7 +75,7 @@ impl<'w, T: Slots<Plat<'w>>> Known<'_, '_, 'w, T> {
     }
 }
 
-impl<'w, T: Slots<Plat<'w>> + Send + Sync> Known<'_, '_, 'w, T> {
+impl<'w, T: Slots<Platform = Plat<'w>> + Send + Sync> Known<'_, '_, 'w, T> {
     /// As [`Buffer::evict`], and stopped where a sweep wants it.
     pub(crate) fn evict(&self, rig: &Rig<'w>, budget: Pages, how: Evict) -> Tried<Evicted> {
         let evict = |budget| {
@@ -105,7 +105,7 @@ impl<'w, T: Slots<Plat<'w>> + Send + Sync> Known<'_, '_, 'w, T> {
 
     fn away(&self) -> Tried {
         let there = self.0.residency()?;
-        let evicted = self.0.evict(ALL, Evict::LADDER, CX)?;
+        let evicted = self.0.evict(ALL, Evict::ANY, CX)?;
         let after = self.0.residency()?;
         assert_eq!((after.resident, after.stored), (evicted.refused, there.stored + evicted.moved()));
         Ok(())
@@ -165,7 +165,7 @@ impl<'w, T: Slots<Plat<'w>> + Send + Sync> Known<'_, '_, 'w, T> {
     }
 }
 
-/// Who waits goes away when this is dropped, however it comes.
+/// The thread that waits ends when this is dropped, however that comes.
 struct Armed<'r, 'w>(&'r Rig<'w>);
 
 impl Drop for Armed<'_, '_> {
@@ -177,7 +177,7 @@ impl Drop for Armed<'_, '_> {
 /// Does `act`; after so many calls an interrupt comes. How many calls are left still, if none came.
 ///
 /// The interrupt is another thread, for which the call waits: as one would look to the code that it interrupts.
-pub(crate) fn interrupted<'w, T: Slots<Plat<'w>> + Send + Sync, R>(
+pub(crate) fn interrupted<'w, T: Slots<Platform = Plat<'w>> + Send + Sync, R>(
     rig: &Rig<'w>,
     buffer: &Buf<'_, 'w, T>,
     left: u32,
@@ -200,96 +200,73 @@ pub(crate) fn interrupted<'w, T: Slots<Plat<'w>> + Send + Sync, R>(
     })
 }
 
-/// What an interrupt does while somebody moves that buffer: it is told that it can't have it; everything else works.
-fn interrupt<'w, T: Slots<Plat<'w>>>(rig: &Rig<'w>, buffer: &Buf<'_, 'w, T>) {
+/// What an interrupt does while another context moves that buffer: it is told that it can't have it; everything else works.
+fn interrupt<'w, T: Slots<Platform = Plat<'w>>>(rig: &Rig<'w>, buffer: &Buf<'_, 'w, T>) {
     let cx = Context::INTERRUPT;
-    assert_eq!(buffer.read_in(cx).map(drop), Err(PinError::Busy));
-    assert_eq!(buffer.write_in(cx).map(drop), Err(PinError::Busy));
-    assert_eq!(buffer.restore(ALL, cx).why, Some(PinError::Busy));
+    assert_eq!(buffer.read_in(cx).map(drop), Err(AccessError::Busy));
+    assert_eq!(buffer.write_in(cx).map(drop), Err(AccessError::Busy));
+    assert_eq!(buffer.restore(ALL, cx).why, Some(AccessError::Busy));
     assert_eq!(buffer.evict(ALL, Evict::TRANSFER, cx), Err(Busy));
-    assert_eq!((buffer.purge(cx), buffer.discard()), (Err(Busy), Err(Busy)));
-    assert_eq!((buffer.residency(), buffer.advise(Advice::DontNeed)), (Err(Busy), Err(Busy)));
-    assert_eq!(rig.home().reclaim(&[buffer], ALL, Evict::TRANSFER, cx).evicted.moved(), NONE);
+    assert_eq!((buffer.purge(cx), buffer.discard_copies()), (Err(Busy), Err(Busy)));
+    assert_eq!((buffer.residency(), buffer.set_purgeable(true)), (Err(Busy), Err(Busy)));
+    assert_eq!(rig.home().reclaim([buffer], ALL, Evict::TRANSFER, cx).evicted.moved(), NONE);
     rig.home().settle(ALL, cx);
-    if let Ok(block) = rig.pool().take(Order::PAGE, Caching::Uncached, cx) {
-        assert!(rig.pool().give(block, cx).is_ok());
+    if let Ok(block) = rig.pool().take(AllocRequest::new(Order::PAGE), Caching::Uncached, cx) {
+        assert!(rig.pool().put(block, cx).is_ok());
     }
-    rig.pool().trim(ALL, cx);
-}
-
-struct Trial(Plan);
-
-impl Drop for Trial {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            eprintln!("that was {:?}", self.0);
-        }
-    }
+    rig.pool().trim(Zones::ALL, ALL, cx);
 }
 
 /// Runs the scenario again and again, while its walks are stopped at the k-th step, or call, for each k until none is stopped
-/// any more; and each time with each thing that may come then. After each: the oracle is content, everything is where it
-/// was, and another try succeeds.
+/// any more; and each time with each thing that may come then.
 ///
 /// A walk that goes on ends as one that was not stopped. One that turned round may count otherwise, but has the same bytes.
 ///
 /// Returns how often an interrupt ended a walk in the middle, which is what an eviction does when it is wanted.
 #[track_caller]
-pub(crate) fn stop_sweep(ground: &Ground, at_least: Stopped, scenario: impl Fn(&Rig<'_>) -> Tried) -> u32 {
-    let in_the_middle = Cell::new(0);
-    let count = |by| {
-        let each = [Then::Resume, Then::Destroy, Then::TurnRound].map(|then| {
-            let one = |k: &u32| {
-                let state = one_stops(ground, &Trial(Plan { by, left: *k, then }), &scenario);
-                let counts = by == By::Interrupt && state.in_the_middle;
-                in_the_middle.set(in_the_middle.get() + u32::from(counts));
-                state.stopped
+pub(crate) fn each_walk_stops(
+    ground: &Ground,
+    at_least: Stopped,
+    scenario: impl Fn(&Rig<'_>) -> Tried,
+) -> u32 {
+    let mut in_the_middle = 0;
+    let mut swept = |by, then| {
+        let swept = sweep((by, then), |world, left| {
+            let disturb = |rig: &Rig<'_>| rig.stops.lock().plan = Some(Plan { by, left, then });
+            let end = |rig: &Rig<'_>, outcome| {
+                let state = std::mem::take(&mut *rig.stops.lock());
+                match (outcome, then) {
+                    (outcome, Then::Destroy) if state.stopped => assert_eq!(outcome, Err(Failure::Stopped)),
+                    (Err(Failure::Differs(_) | Failure::Access(_)), Then::TurnRound) if state.stopped => {}
+                    (outcome, _) => assert_eq!(outcome, Ok(())),
+                }
+                in_the_middle += u32::from(by == By::Interrupt && state.in_the_middle);
+                u32::from(state.stopped)
             };
-            (0..).take_while(one).count()
+            run_twice(ground, world, disturb, end, &scenario)
         });
-        each.into_iter().min().map_or(0, |least| u32::try_from(least).unwrap())
+        swept.runs
     };
-    let stopped = Stopped { by_budget: count(By::Budget), by_interrupts: count(By::Interrupt) };
+    let mut least = |by| {
+        let each = [Then::Resume, Then::Destroy, Then::TurnRound].map(|then| swept(by, then));
+        each.into_iter().min().unwrap_or_default()
+    };
+    let stopped = Stopped { by_budget: least(By::Budget), by_interrupts: least(By::Interrupt) };
     println!("stopped, then each of three things: {stopped:?}");
     let Stopped { by_budget, by_interrupts } = at_least;
     assert!(stopped.by_budget >= by_budget && stopped.by_interrupts >= by_interrupts, "only {stopped:?}");
-    in_the_middle.get()
-}
-
-/// Whether a walk was stopped, and where.
-#[track_caller]
-fn one_stops(ground: &Ground, trial: &Trial, scenario: &impl Fn(&Rig<'_>) -> Tried) -> State {
-    let world = World::new(Contents::Compared);
-    let rig = Rig::new(ground, &world);
-    let settings = rig.settings();
-    rig.stops.lock().plan = Some(trial.0);
-    let outcome = scenario(&rig);
-    let state = std::mem::take(&mut *rig.stops.lock());
-    let stopped = state.stopped;
-    match (outcome, trial.0.then) {
-        (outcome, Then::Destroy) if stopped => assert_eq!(outcome, Err(Failure::Stopped)),
-        (Err(Failure::Differs(_) | Failure::Pin(_)), Then::TurnRound) if stopped => {}
-        (outcome, _) => assert_eq!(outcome, Ok(())),
-    }
-    rig.clear();
-    assert_eq!(rig.settings(), settings);
-    assert_eq!(scenario(&rig), Ok(()), "not stopped, on the same machine");
-    rig.clear();
-    drop(rig);
-    world.assert_empty();
-    ground.assert_home();
-    state
+    in_the_middle
 }
 
 /// Both sweeps: each call fails, and each walk is stopped.
 #[track_caller]
-pub(crate) fn sweep_both(
+pub(crate) fn fail_and_stop(
     ground: &Ground,
     calls: Calls,
     stopped: Stopped,
     scenario: impl Fn(&Rig<'_>) -> Tried,
 ) -> Vec<Failure> {
-    let failures = sweep(ground, calls, &scenario);
-    stop_sweep(ground, stopped, scenario);
+    let failures = each_call_fails(ground, calls, &scenario);
+    each_walk_stops(ground, stopped, scenario);
     failures
 }

@@ -3,10 +3,8 @@
 use crate::card::*;
 use crate::rig::*;
 use crate::stops::*;
-use forebay::*;
 use forebay_backends::*;
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, World};
 use std::sync::LazyLock;
 
 /// Rule: a small buffer leaves when one of half of the memory is wanted, and comes back when there is room.
@@ -14,26 +12,26 @@ use std::sync::LazyLock;
 fn scenario_30_a_small_one_leaves_for_a_large_one() {
     let at_least = Calls { platform: 200, store: 30, splits: 2, joins: 1 };
     let ground = Ground::new(96);
-    sweep(&ground, at_least, |rig| RUNGS.into_iter().try_for_each(|how| room_for_half(rig, how)));
+    each_call_fails(&ground, at_least, |rig| METHODS.into_iter().try_for_each(|how| room_for_half(rig, how)));
     for how in [Evict::TRANSFER, Evict::SPLIT] {
-        stop_sweep(&ground, Stopped { by_budget: 25, by_interrupts: 8 }, |rig| room_for_half(rig, how));
+        each_walk_stops(&ground, Stopped { by_budget: 25, by_interrupts: 8 }, |rig| room_for_half(rig, how));
     }
 }
 
 fn room_for_half(rig: &Rig<'_>, how: Evict) -> Tried {
-    same(rig.pool().ready() - rig.pool().trim(ALL, CX), NONE)?;
+    same(rig.pool().ready(Zones::ALL) - rig.pool().trim(Zones::ALL, ALL, CX), NONE)?;
     let _hogged = rig.ground.leave(ORDINARY, 34);
     let (mut slots_small, mut slots_large) = (slots(4), slots(32));
-    let small = rig.buffer(&mut slots_small[..]).within(ORDINARY.only()).with_mode(WC);
-    let large = rig.buffer(&mut slots_large[..]).within(ORDINARY.only()).with_mode(UC);
+    let small = rig.buffer(&mut slots_small[..]).with_zones(Zones::of(ORDINARY)).with_mode(WC);
+    let large = rig.buffer(&mut slots_large[..]).with_zones(Zones::of(ORDINARY)).with_mode(UC);
     write(&small, 1)?;
     let full = Known(&large, &[0; 32 * PAGE]).populate(rig, ALL)?;
-    let exhausted = Some(PinError::Take(OutOfFrames::Exhausted.into()));
+    let exhausted = Some(AccessError::Alloc(AllocError::Exhausted));
     same((full.populated, full.why), (pages(30), exhausted))?;
-    let report = rig.home().reclaim(&[&small], pages(2), how, CX);
+    let report = rig.home().reclaim([&small], pages(2), how, CX);
     let settled = rig.home().settle(ALL, CX);
     assert_eq!(small.residency()?.stored, report.evicted.moved());
-    same(report.freed() + settled.freed >= pages(2), true)?;
+    same(freed(&report) + settled.freed >= pages(2), true)?;
     write(&large, 2)?;
     compare(&large, 2)?;
     // The other way round.
@@ -41,7 +39,7 @@ fn room_for_half(rig: &Rig<'_>, how: Evict) -> Tried {
     assert_eq!(small.residency()?.resident + small.residency()?.stored, pages(4));
     compare(&large, 2)?;
     drop(large);
-    rig.pool().trim(ALL, CX);
+    rig.pool().trim(Zones::ALL, ALL, CX);
     compare(&small, 1)
 }
 
@@ -50,13 +48,15 @@ fn room_for_half(rig: &Rig<'_>, how: Evict) -> Tried {
 #[test]
 fn scenario_31_the_count_is_pages() {
     let at_least = Calls { platform: 150, store: 250, splits: 50, joins: 20 };
-    sweep(&Ground::new(96), at_least, |rig| RUNGS.into_iter().try_for_each(|how| counted(rig, how)));
+    each_call_fails(&Ground::new(96), at_least, |rig| {
+        METHODS.into_iter().try_for_each(|how| counted(rig, how))
+    });
 }
 
 fn counted(rig: &Rig<'_>, how: Evict) -> Tried {
     let (mut slots_whole, mut slots_rest) = (slots(64), slots(4));
-    let whole = rig.buffer(&mut slots_whole[..]).within(ORDINARY.only());
-    let rest = rig.buffer(&mut slots_rest[..]).within(LOW.only()).with_mode(WC);
+    let whole = rig.buffer(&mut slots_whole[..]).with_zones(Zones::of(ORDINARY));
+    let rest = rig.buffer(&mut slots_rest[..]).with_zones(Zones::of(LOW)).with_mode(WC);
     write(&whole, 1)?;
     write(&rest, 2)?;
     let both: [&dyn Evictable; 2] = [&whole, &rest];
@@ -64,7 +64,7 @@ fn counted(rig: &Rig<'_>, how: Evict) -> Tried {
     let mut moved = NONE;
     for want in [pages(64), pages(68) - pages(64), ALL] {
         let left = pages(68) - moved;
-        let report = rig.home().reclaim(&both, want, how, CX);
+        let report = rig.home().reclaim(both, want, how, CX);
         let went = report.evicted.moved();
         assert!(went < want + LARGEST.pages(), "{went:?}");
         moved += went;
@@ -77,8 +77,8 @@ fn counted(rig: &Rig<'_>, how: Evict) -> Tried {
     assert_eq!(after.moved() - before.moved(), moved);
     let settled = rig.home().settle(ALL, CX);
     same(settled.error, None)?;
-    assert_eq!(settled.freed, after.handed_over - before.handed_over);
-    assert_eq!(rig.world.frames_out() - rig.pool().ready(), NONE, "all of it is free");
+    assert_eq!(settled.freed, after.transferred - before.transferred);
+    assert_eq!(rig.world.frames_out() - rig.pool().ready(Zones::ALL), NONE, "all of it is free");
     compare(&whole, 1)?;
     compare(&rest, 2)
 }
@@ -125,17 +125,17 @@ impl Crowd<'_, '_, '_> {
         if self.purged < PURGEABLE.min(written) {
             self.purged += usize::from(self.objects[self.purged].purge(CX).is_ok());
         } else {
-            let how = if written.is_multiple_of(2) { Evict::LADDER } else { Evict::SPLIT };
+            let how = if written.is_multiple_of(2) { Evict::ANY } else { Evict::SPLIT };
             home.reclaim(&self.objects[..], pages(OBJECT), how, CX);
             home.settle(ALL, CX);
         }
-        if home.pool().ready() > NONE {
-            home.pool().trim(ALL, CX);
+        if home.pool().ready(Zones::ALL) > NONE {
+            home.pool().trim(Zones::ALL, ALL, CX);
         }
     }
 
     /// Tries to get a guard until there is room; how often it was refused.
-    fn patiently(&mut self, n: usize, mut step: impl FnMut(&Self) -> Result<(), PinError>) -> usize {
+    fn patiently(&mut self, n: usize, mut step: impl FnMut(&Self) -> Result<(), AccessError>) -> usize {
         let mut refused = 0;
         while let Err(why) = step(self) {
             refused += 1;
@@ -157,13 +157,13 @@ fn overcommitted(rig: &Rig<'_>) -> Tally {
     let objects = slots
         .iter_mut()
         .zip(modes)
-        .map(|(slots, mode)| rig.buffer(&mut slots[..]).within(ORDINARY.only()).with_mode(mode));
+        .map(|(slots, mode)| rig.buffer(&mut slots[..]).with_zones(Zones::of(ORDINARY)).with_mode(mode));
     let mut crowd = Crowd { rig, objects: objects.collect(), purged: 0 };
     let mut tally = Tally::default();
     for n in 0..OBJECTS {
         crowd.patiently(n, |crowd| {
             let mut guard = crowd.objects[n].write()?;
-            assert_eq!(guard.copy_in(0, contents(n)), OBJECT * PAGE);
+            assert_eq!(guard.write_at(0, contents(n)), OBJECT * PAGE);
             Ok(())
         });
     }
@@ -172,7 +172,7 @@ fn overcommitted(rig: &Rig<'_>) -> Tally {
         tally.interrupted += crowd.patiently(n, |crowd| {
             let guard = crowd.objects[n].read()?;
             let mut bytes = vec![0xA5; OBJECT * PAGE];
-            assert_eq!(guard.copy_out(0, &mut bytes), bytes.len());
+            assert_eq!(guard.read_at(0, &mut bytes), bytes.len());
             let expected = if n < PURGEABLE { &[0; OBJECT * PAGE][..] } else { contents(n) };
             assert!(bytes == expected, "object {n} has other words");
             Ok(())
@@ -214,7 +214,7 @@ fn scenario_33_twice_the_memory() {
 #[test]
 fn scenario_33_any_call_fails() {
     let at_least = Calls { platform: 300, store: 230, splits: 30, joins: 10 };
-    let failures = sweep(&Ground::new(48), at_least, |rig| {
+    let failures = each_call_fails(&Ground::new(48), at_least, |rig| {
         overcommitted(rig);
         Ok(())
     });

@@ -3,20 +3,23 @@
 
 use crate::card::*;
 use crate::rig::*;
-use forebay::*;
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, World};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 const ROUNDS: usize = 12;
 const STEPS: usize = 150;
 
+/// What was restored, if nothing failed.
+fn ended(restored: Restored) -> Result<Restored, AccessError> {
+    restored.why.map_or(Ok(restored), Err)
+}
+
 /// Something may be busy, or held by others; nothing else may go wrong.
-fn allowed<T>(outcome: Result<T, PinError>) -> Option<T> {
+fn allowed<T>(outcome: Result<T, AccessError>) -> Option<T> {
     match outcome {
         Ok(done) => Some(done),
-        Err(PinError::Busy | PinError::Take(TakeError::OutOfFrames(OutOfFrames::Exhausted))) => None,
+        Err(AccessError::Busy | AccessError::Alloc(AllocError::Exhausted)) => None,
         Err(why) => panic!("{why:?}"),
     }
 }
@@ -26,30 +29,30 @@ fn come_and_go(rig: &Rig<'_>, me: usize) -> usize {
     let mut done = 0;
     for n in 0..STEPS {
         let (mode, k) = (MODES[(n + me) % 3], (n % 4) as u8);
-        if let Ok(mut block) = rig.pool().take(order(k), mode, CX) {
-            let mut bytes = vec![0xA5; block.block().bytes()];
-            block.block().copy_out(0, &mut bytes);
-            assert!(bytes.iter().all(|byte| *byte == 0), "not wiped, or in two hands");
-            block.copy_in(0, &pattern(me as u8, bytes.len()));
+        if let Ok(mut block) = rig.pool().take(AllocRequest::new(order(k)), mode, CX) {
+            let mut bytes = vec![0xA5; block.bytes()];
+            block.read_at(0, &mut bytes);
+            assert!(bytes.iter().all(|byte| *byte == 0), "not zeroed, or in two hands");
+            block.write_at(0, &pattern(me as u8, bytes.len()));
             thread::yield_now();
-            block.block().copy_out(0, &mut bytes);
+            block.read_at(0, &mut bytes);
             assert!(bytes == pattern(me as u8, bytes.len()), "in two hands");
-            assert!(rig.pool().give(block, CX).is_ok());
+            assert!(rig.pool().put(block, CX).is_ok());
             done += 1;
         }
         let mut slots = slots(1 + n % 11);
         let mut buffer = rig.buffer(&mut slots[..]).with_mode(mode);
-        if allowed(buffer.populate(ALL, CX).into_result()).is_none() {
+        if allowed(ended(buffer.populate(ALL, CX))).is_none() {
             continue;
         }
         let Some(mut guard) = allowed(buffer.write()) else { continue };
         let bytes = pattern(n as u8, guard.bytes());
-        guard.copy_in(0, &bytes);
+        guard.write_at(0, &bytes);
         drop(guard);
-        buffer.evict_now(pages(n % 9), RUNGS[n % 6], CX);
+        buffer.evict_mut(pages(n % 9), METHODS[n % 6], CX);
         if let Some(guard) = allowed(buffer.read()) {
             let mut there = vec![0; bytes.len()];
-            guard.copy_out(0, &mut there);
+            guard.read_at(0, &mut there);
             assert!(there == bytes, "other bytes than were written");
             done += 1;
         }
@@ -71,7 +74,8 @@ fn family_j_shrinkers_against_teardown() {
         thread::scope(|outer| {
             outer.spawn(move || {
                 for n in 0.. {
-                    let went = rig.pool().trim(pages(1 + n % 20), [CX, Context::INTERRUPT][n % 2]);
+                    let went =
+                        rig.pool().trim(Zones::ALL, pages(1 + n % 20), [CX, Context::INTERRUPT][n % 2]);
                     trimmed.fetch_add(went.get(), Ordering::Relaxed);
                     rig.home().settle(pages(n % 5), CX);
                     if no_pool.load(Ordering::Relaxed) {
@@ -83,14 +87,14 @@ fn family_j_shrinkers_against_teardown() {
             let (mut first, mut second) = (slots(8), slots(5));
             let shared = [
                 rig.buffer(&mut first[..]).with_mode(WC),
-                rig.buffer(&mut second[..]).within(LOW.only()).with_mode(UC),
+                rig.buffer(&mut second[..]).with_zones(Zones::of(LOW)).with_mode(UC),
             ];
             thread::scope(|inner| {
                 let shared = &shared;
                 inner.spawn(move || {
                     for n in round.. {
                         let cx = [CX, Context::INTERRUPT, Context::NO_IO][n % 3];
-                        let report = rig.home().reclaim(shared, pages(1 + n % 9), RUNGS[n % 6], cx);
+                        let report = rig.home().reclaim(shared, pages(1 + n % 9), METHODS[n % 6], cx);
                         moved.fetch_add(report.evicted.moved().get(), Ordering::Relaxed);
                         if no_buffers.load(Ordering::Relaxed) {
                             break;
@@ -102,7 +106,7 @@ fn family_j_shrinkers_against_teardown() {
                     .map(|me| {
                         inner.spawn(move || {
                             for buffer in shared {
-                                allowed(buffer.populate(ALL, CX).into_result());
+                                allowed(ended(buffer.populate(ALL, CX)));
                                 let _ = buffer.purge(CX);
                                 allowed(buffer.write().map(drop));
                             }

@@ -1,14 +1,14 @@
 //! Reclaims on an arena: what is pending waits for its neighbours there, and its address space is not memory.
 
 use super::*;
-use forebay::Want;
+use forebay::ReclaimTarget;
 
-/// Rule: what may be kept free is what the limit leaves; without a limit nobody can say, and nobody's contents leave.
+/// Rule: what may be kept free is what the limit leaves; without a limit that is not known, and no contents leave.
 #[test]
 fn keeping_memory_free_ends() {
     for (limit, left) in [(Some(112), 80), (None, 112)] {
         let arena = limit.map_or(builder(8), |limit| builder(8).limit(Pages::new(limit))).create().unwrap();
-        let home: &Forebay<_, _> = &Forebay::<_, _, [Place<&Arena>; 0]>::new(&arena, &arena, 0);
+        let home = &Forebay::new(&arena, &arena);
         let tiles: [_; 7] = std::array::from_fn(|_| Buffer::new(home, order(4))); // a chunk each
         tiles.iter().for_each(|t| drop(t.write().unwrap()));
         for _ in 0..10 {
@@ -23,12 +23,12 @@ fn keeping_memory_free_ends() {
 #[test]
 fn what_can_not_settle_holds_up_nothing() {
     let arena = builder(4).create().unwrap();
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<&Arena>; 0]>::new(&arena, &arena, 0);
+    let home = &Forebay::new(&arena, &arena);
     let tiles: Vec<_> = (0..64).map(|_| Buffer::new(home, Order::PAGE)).collect();
     tiles.iter().for_each(|t| drop(t.write().unwrap()));
     let mut reports = Vec::new();
     for _ in 0..50 {
-        reports.push(home.reclaim(&tiles[..], Want::freed(Pages::new(4)), Evict::LADDER, THREAD));
+        reports.push(home.reclaim(&tiles[..], ReclaimTarget::freed(Pages::new(4)), Evict::ANY, THREAD));
         home.settle(Pages::MAX, THREAD);
     }
     let gained: Pages = reports.iter().map(|r| r.gained).sum();
@@ -44,7 +44,7 @@ fn what_can_not_settle_holds_up_nothing() {
 #[test]
 fn what_is_pending_makes_room_under_the_limit() {
     let arena = builder(2).limit(Pages::new(4)).create().unwrap();
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<&Arena>; 0]>::new(&arena, &arena, 0);
+    let home = &Forebay::new(&arena, &arena);
     let tiles: [_; 5] = std::array::from_fn(|_| Buffer::new(home, Order::PAGE));
     tiles[..4].iter().for_each(|t| drop(t.write().unwrap()));
     let in_use = [0, 1, 2].map(|n| tiles[n].read().unwrap());

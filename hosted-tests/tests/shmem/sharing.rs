@@ -1,4 +1,4 @@
-//! Windows, descriptors, and memory that somebody else made.
+//! Windows, descriptors, and memory that another party made.
 
 use super::*;
 use forebay_backends::shmem::{CreateError, Mapped, OsLock};
@@ -9,53 +9,53 @@ use std::os::unix::fs::FileExt;
 /// Rule: a block is the same bytes in every window and through the descriptor, at the offset that the arena says.
 #[test]
 fn everybody_sees_the_same_bytes() {
-    let arena = builder(4).windows(3).create().expect("an arena");
+    let arena = builder(4).mappings(3).create().expect("an arena");
     let (other, _) = take(&arena, 4, 1);
     let (mut block, bytes) = take(&arena, 3, 2);
     let at = arena.export(&block).expect("it is of this arena");
     assert_eq!(arena.offset(&block), Some(at));
-    assert_eq!(arena.window(3), None);
+    assert_eq!(arena.mapping(3), None);
     let file = File::from(arena.as_fd().try_clone_to_owned().expect("a descriptor"));
     let mut seen = vec![0; block.bytes()];
     file.read_exact_at(&mut seen, at).expect("it is in the file");
     assert!(seen == bytes);
     for window in 1..3 {
-        let there = arena.window(window).expect("there are three").cast::<u8>();
-        // SAFETY: the window is mapped, and nobody writes it now.
+        let there = arena.mapping(window).expect("there are three").cast::<u8>();
+        // SAFETY: the window is mapped, and nothing writes it now.
         let first = unsafe { there.add(at as usize).read_volatile() };
         assert_eq!(first, bytes[0]);
         // SAFETY: as above.
         unsafe { there.add(at as usize + 5).write_volatile(window as u8) };
         let mut byte = [0];
-        assert_eq!((block.copy_out(5, &mut byte), byte[0]), (1, window as u8));
+        assert_eq!((block.read_at(5, &mut byte), byte[0]), (1, window as u8));
     }
     file.write_all_at(b"from outside", at + 100).expect("it is in the file");
     let mut text = [0; 12];
-    block.copy_out(100, &mut text);
+    block.read_at(100, &mut text);
     assert_eq!(&text, b"from outside");
-    block.copy_in(100, b"from  within");
+    block.write_at(100, b"from  within");
     file.read_exact_at(&mut text, at + 100).expect("it is in the file");
     assert_eq!(&text, b"from  within");
-    // Nobody can take pages away from under the mapping.
+    // No pages can be taken away from under the mapping.
     assert!(file.set_len(4096).is_err() && file.set_len(1 << 40).is_err());
     let flags = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", arena.as_fd().as_raw_fd()));
     let flags = flags.expect("there is one");
     let flags =
         flags.lines().find_map(|line| line.strip_prefix("flags:")).expect("it has flags").trim().to_owned();
     assert!(u32::from_str_radix(&flags, 8).expect("octal") & libc::O_CLOEXEC as u32 != 0, "closed on exec");
-    arena.release(other);
-    arena.release(block);
+    arena.free(other);
+    arena.free(block);
 }
 
 /// Rule: the windows are neither in children nor in core dumps, and ask for huge pages, unless one would be larger than a
 /// chunk: its memory would come with one chunk and not go with it.
 #[test]
 fn windows_have_their_advice() {
-    let usual = Arena::builder(1 << 20).windows(2).create().expect("an arena");
+    let usual = Arena::builder(1 << 20).mappings(2).create().expect("an arena");
     for (arena, advice) in [(usual, "hg"), (arena(4), "nh")] {
-        let huge_page = arena.surroundings().huge_page_size;
+        let huge_page = arena.host_report().huge_page_size;
         let smaps = std::fs::read_to_string("/proc/self/smaps").expect("there is one");
-        for window in (0..).map_while(|number| arena.window(number)) {
+        for window in (0..).map_while(|number| arena.mapping(number)) {
             let heading = format!("{:x}-", window.cast::<u8>().addr());
             let mut lines = smaps.lines().skip_while(|l| !l.starts_with(&heading));
             let flags = lines.find_map(|l| l.strip_prefix("VmFlags:")).expect("the window has flags");
@@ -66,31 +66,31 @@ fn windows_have_their_advice() {
     }
 }
 
-/// Rule: an exported block is never anybody else's, and its memory goes with its chunk.
+/// Rule: an exported block never has another owner, and its memory goes with its chunk.
 #[test]
 fn what_was_exported_has_no_second_owner() {
     let arena = arena(2);
     let (block, _) = take(&arena, 2, 3);
     let exported = arena.export(&block).expect("it is of this arena");
     let gone = exported..exported + 4 * PAGE as u64;
-    // Handing over, taking back and cutting change nothing of that.
-    let handle = handed(&arena, block);
+    // Transferring, taking back and splitting change nothing of that.
+    let handle = transferred(&arena, block);
     settles(&arena, 0, 4, 0);
     let (lower, upper) = arena.split(handle).expect("it is stored");
     let lower = arena.take_back(lower, THREAD).expect("it is stored");
-    arena.release(arena.discard(upper).expect("it is stored").expect("a block"));
+    arena.free(arena.discard(upper).expect("it is stored").expect("a block"));
     assert_eq!(arena.usage().retired, Pages::new(2));
-    arena.release(lower);
+    arena.free(lower);
     assert_eq!(arena.usage().retired, Pages::new(4));
     for _ in 0..3 {
         let mut all = Vec::new();
-        while let Ok(mut block) = arena.allocate(Order::PAGE, THREAD) {
+        while let Ok(mut block) = arena.allocate(AllocRequest::new(Order::PAGE), THREAD) {
             assert!(!gone.contains(&arena.offset(&block).expect("it is of this arena")), "a second owner");
             fill(&mut block, 4);
             all.push(block);
         }
         assert_eq!(all.len(), 32 - 4);
-        all.into_iter().for_each(|block| arena.release(block));
+        all.into_iter().for_each(|block| arena.free(block));
         settles(&arena, 0, 0, 0);
         assert_eq!(arena.memory_bytes().expect("a descriptor"), 0, "also that of the retired pages");
     }
@@ -98,9 +98,9 @@ fn what_was_exported_has_no_second_owner() {
 
 /// Rule: it is so behind a pool too.
 #[test]
-fn what_was_exported_goes_to_no_shelf() {
+fn what_was_exported_is_not_pooled() {
     let arena = arena(1);
-    let home = Forebay::<_, _, [Place<_>; 44]>::new(&arena, &arena, 4);
+    let home = Forebay::new(with_lists::<_, 11, 4>(&arena), &arena);
     let tile = Buffer::new(&home, order(2));
     let exported = tile.write().expect("there is room").blocks().find_map(|(_, block)| arena.export(block));
     drop(tile);
@@ -109,36 +109,36 @@ fn what_was_exported_goes_to_no_shelf() {
     assert_ne!(next, exported, "a second owner");
 }
 
-/// Rule: what a guest wrote into a block of a pool is wiped before the next one gets it from the shelf.
+/// Rule: what a guest wrote into a block of a pool is zeroed before the next owner gets it from a free list.
 #[test]
-fn what_a_guest_wrote_is_wiped() {
+fn what_a_guest_wrote_is_zeroed() {
     let arena = arena(1);
-    let pool = forebay::Pool::<_, [Place<_>; 1]>::new(&arena, 1);
-    let block = pool.take(Order::PAGE, (), THREAD).expect("there is room");
-    let first = range(&arena, block.block()).cast::<u8>();
-    // SAFETY: the range is mapped, and nobody else is at it.
+    let pool = forebay::pool::Pool::new(with_lists::<_, 1, 1>(&arena));
+    let block = pool.take(AllocRequest::new(Order::PAGE), (), THREAD).expect("there is room");
+    let first = range(&arena, &block).cast::<u8>();
+    // SAFETY: the range is mapped, and nothing else is at it.
     unsafe { first.write_volatile(7) };
-    pool.give(block, THREAD).expect("there is a place");
-    let block = pool.take(Order::PAGE, (), THREAD).expect("it is on its shelf");
-    assert_eq!(range(&arena, block.block()).cast::<u8>(), first);
-    assert!(content(block.block()).iter().all(|byte| *byte == 0), "the guest's bytes");
-    pool.give(block, THREAD).expect("there is a place");
+    pool.put(block, THREAD).expect("there is a list");
+    let block = pool.take(AllocRequest::new(Order::PAGE), (), THREAD).expect("it is in its list");
+    assert_eq!(range(&arena, &block).cast::<u8>(), first);
+    assert!(content(&*block).iter().all(|byte| *byte == 0), "the guest's bytes");
+    pool.put(block, THREAD).expect("there is a list");
 }
 
-/// Rule: zeroing makes zeros, whoever wrote before.
+/// Rule: zeroing makes zeros, whatever was written before.
 #[test]
-fn what_others_wrote_is_wiped() {
+fn what_others_wrote_is_zeroed() {
     let arena = arena(1);
-    let mut block = arena.allocate(Order::PAGE, THREAD).expect("there is room");
+    let mut block = arena.allocate(AllocRequest::new(Order::PAGE), THREAD).expect("there is room");
     let first = range(&arena, &block).cast::<u8>();
-    // SAFETY: the range is mapped, and nobody else is at it.
+    // SAFETY: the range is mapped, and nothing else is at it.
     unsafe { first.write_volatile(7) };
     block.zero();
-    assert!(content(&block).iter().all(|byte| *byte == 0), "somebody's bytes");
+    assert!(content(&block).iter().all(|byte| *byte == 0), "old bytes");
 }
 
 fn memfd(bytes: u64, flags: libc::c_uint) -> OwnedFd {
-    // SAFETY: a name that ends with a zero; the descriptor is new, and nobody else's.
+    // SAFETY: a name that ends with a zero; the descriptor is new, and nothing else has it.
     let fd = unsafe {
         let fd = libc::memfd_create(c"guest".as_ptr(), flags);
         assert!(fd >= 0);
@@ -170,43 +170,43 @@ fn map(fd: &OwnedFd, offset: u64, bytes: usize, align: usize) -> NonNull<[u8]> {
 }
 
 fn over(builder: &Builder, fd: OwnedFd, offset: u64, maps: &[NonNull<[u8]>]) -> Result<Arena, CreateError> {
-    // SAFETY: shared mappings of that descriptor, which stay for ever, and to which nobody has references.
+    // SAFETY: shared mappings of that descriptor, which stay for ever, and to which there are no references.
     builder.create_over::<PAGE, OsLock>(unsafe { Mapped::new(fd, offset, maps) })
 }
 
 const SEALABLE: libc::c_uint = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
 const MIB: usize = 1 << 20;
 
-/// Rule: an arena over somebody else's memfd and mappings is one like any other; the mappings stay when it goes, and
-/// what was in the memory before is no one's.
+/// Rule: an arena over the memfd and mappings of another party is one like any other; the mappings stay when it goes, and
+/// what was in the memory before is not to be seen.
 #[test]
-fn over_memory_of_somebody_else() {
+fn over_memory_of_another_party() {
     let fd = memfd(8 * MIB as u64, SEALABLE);
     File::from(fd.try_clone().expect("a descriptor")).write_all_at(&[7; 4 * MIB], 0).expect("room");
     let maps = [MIB as u64; 2].map(|offset| map(&fd, offset, 4 * MIB, MIB));
     let outside = File::from(fd.try_clone().expect("a descriptor"));
     let arena = over(&Arena::builder(0).chunk(MIB), fd, MIB as u64, &maps).expect("an arena");
     assert_eq!(
-        (arena.total(), arena.window(0), arena.window(1)),
+        (arena.total(), arena.mapping(0), arena.mapping(1)),
         (Pages::new(1024), Some(maps[0]), Some(maps[1]))
     );
-    let mut block = arena.allocate(order(8), THREAD).expect("there is room");
+    let mut block = arena.allocate(AllocRequest::new(order(8)), THREAD).expect("there is room");
     assert_eq!(arena.offset(&block), Some(MIB as u64));
     block.zero();
     assert!(content(&block).iter().all(|byte| *byte == 0), "what was there before");
-    let mut next = arena.allocate(order(8), THREAD).expect("there is room");
+    let mut next = arena.allocate(AllocRequest::new(order(8)), THREAD).expect("there is room");
     next.zero();
     assert!(content(&next).iter().all(|byte| *byte == 0), "what was there before");
-    arena.release(next);
+    arena.free(next);
     let bytes = fill(&mut block, 5);
     let mut seen = vec![0; MIB];
     outside.read_exact_at(&mut seen, MIB as u64).expect("it is in the file");
     assert!(seen == bytes);
-    let handle = handed(&arena, block);
+    let handle = transferred(&arena, block);
     let settled = settle(&arena);
     assert_eq!((settled.reclaimable, settled.held, settled.error), (Pages::new(256), Pages::ZERO, None));
     assert!(maps.iter().all(|map| !is_mapped(*map)));
-    arena.release(comes_back(&arena, handle, &bytes));
+    arena.free(comes_back(&arena, handle, &bytes));
     settle(&arena);
     outside.read_exact_at(&mut seen, 0).expect("it is in the file");
     assert!(seen == [7; MIB], "what lies before the arena is not its own");

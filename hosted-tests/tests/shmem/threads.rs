@@ -3,12 +3,12 @@
 use super::*;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// Rule: while some hand over and take back, and others settle, no byte is lost; and what is resident in the end is in
+/// Rule: while some transfer and take back, and others settle, no byte is lost; and what is resident in the end is in
 /// the page tables, even if it was taken back in the middle of a settle.
 #[test]
 fn taking_back_while_others_settle() {
     const THREADS: usize = 4;
-    let arena = builder(16).windows(2).create().expect("an arena");
+    let arena = builder(16).mappings(2).create().expect("an arena");
     let left = AtomicUsize::new(THREADS);
     std::thread::scope(|s| {
         for me in 0..THREADS {
@@ -18,7 +18,7 @@ fn taking_back_while_others_settle() {
                 let mut blocks: Vec<_> = (0..8).map(|n| take(arena, 2, (me * 8 + n) as u64)).collect();
                 for _ in 0..150 {
                     let handles: Vec<_> =
-                        blocks.drain(..).map(|(b, bytes)| (handed(arena, b), bytes)).collect();
+                        blocks.drain(..).map(|(b, bytes)| (transferred(arena, b), bytes)).collect();
                     std::thread::yield_now();
                     blocks
                         .extend(handles.into_iter().map(|(h, bytes)| (comes_back(arena, h, &bytes), bytes)));
@@ -45,7 +45,7 @@ fn taking_back_while_others_settle() {
     assert_eq!((usage.pending, usage.reclaimable), (Pages::ZERO, Pages::ZERO));
 }
 
-/// Rule: what was taken back in the middle of a settle, touched and handed over again, is not reclaimable before it is
+/// Rule: what was taken back in the middle of a settle, touched and transferred again, is not reclaimable before it is
 /// out of the page tables.
 #[test]
 fn reclaimable_means_not_mapped() {
@@ -53,14 +53,14 @@ fn reclaimable_means_not_mapped() {
     for round in 0..100 {
         let blocks: Vec<_> = (0..32).map(|n| take(&arena, 4, n).0).collect();
         let ranges: Vec<_> = blocks.iter().map(|block| range(&arena, block)).collect();
-        let mut handles: Vec<_> = blocks.into_iter().map(|block| handed(&arena, block)).collect();
+        let mut handles: Vec<_> = blocks.into_iter().map(|block| transferred(&arena, block)).collect();
         std::thread::scope(|s| {
             let settling = s.spawn(|| settle(&arena));
             while !settling.is_finished() {
                 let again = |handle| match arena.take_back(handle, INTERRUPT) {
                     Ok(mut block) => {
-                        block.copy_in(0, &[1]);
-                        handed(&arena, block)
+                        block.write_at(0, &[1]);
+                        transferred(&arena, block)
                     }
                     Err(refused) => refused.item,
                 };
@@ -74,7 +74,7 @@ fn reclaimable_means_not_mapped() {
             "round {round}: reclaimable, and in a page table"
         );
         for handle in handles {
-            arena.release(arena.discard(handle).expect("it is stored").expect("the same block"));
+            arena.free(arena.discard(handle).expect("it is stored").expect("the same block"));
         }
         settles(&arena, 0, 0, 0);
     }
@@ -86,7 +86,7 @@ fn taken_back_means_mapped() {
     let arena = arena(32);
     for round in 0..200 {
         let blocks: Vec<_> = (0..32).map(|n| take(&arena, 4, n).0).collect();
-        let handles: Vec<_> = blocks.into_iter().map(|block| handed(&arena, block)).collect();
+        let handles: Vec<_> = blocks.into_iter().map(|block| transferred(&arena, block)).collect();
         std::thread::scope(|s| {
             let settling = s.spawn(|| settle(&arena));
             for _ in 0..round {
@@ -97,10 +97,10 @@ fn taken_back_means_mapped() {
             assert_eq!(settling.join().expect("it does not panic").error, None);
             for block in back.into_iter().map(|block| block.expect("it is one")) {
                 assert!(is_mapped(range(&arena, &block)), "round {round}: resident, and not in a page table");
-                arena.release(block);
+                arena.free(block);
             }
             for handle in left.into_iter().map(|refused| refused.expect_err("it is one").item) {
-                arena.release(arena.discard(handle).expect("it is stored").expect("the same block"));
+                arena.free(arena.discard(handle).expect("it is stored").expect("the same block"));
             }
         });
         settles(&arena, 0, 0, 0);
@@ -119,7 +119,7 @@ fn resident_means_mapped() {
                 ((block, bytes), range)
             })
             .unzip();
-        let handles: Vec<_> = blocks.into_iter().map(|(b, bytes)| (handed(&arena, b), bytes)).collect();
+        let handles: Vec<_> = blocks.into_iter().map(|(b, bytes)| (transferred(&arena, b), bytes)).collect();
         let back = std::thread::scope(|s| {
             let settling = s.spawn(|| settle(&arena));
             let back: Vec<_> =
@@ -133,7 +133,7 @@ fn resident_means_mapped() {
         );
         for (block, bytes) in back {
             assert!(content(&block) == bytes);
-            arena.release(block);
+            arena.free(block);
         }
     }
 }

@@ -15,35 +15,35 @@ const SYSTEM_TESTS: &str = "FOREBAY_SYSTEM_TESTS";
 const CASE: &str = "FOREBAY_CASE";
 /// The directory of the control group that a child joins.
 const GROUP: &str = "FOREBAY_GROUP";
-/// Nobody, the ordinary user.
+/// The number of the ordinary user `nobody`.
 const NOBODY: u32 = 65534;
 
 #[derive(Clone, Copy)]
 pub(crate) struct Case {
     pub(crate) name: &'static str,
-    pub(crate) place: Place,
+    pub(crate) place: Where,
     /// What is done there. It panics if something is wrong.
     pub(crate) run: fn(),
 }
 
 /// Where a case takes place.
 #[derive(Clone, Copy)]
-pub(crate) enum Place {
+pub(crate) enum Where {
     /// Wherever the tests run.
     Here,
     /// The same, if it is root who runs them.
     AsRoot,
     /// As a user without rights.
-    AsNobody,
+    AsUser,
     /// In a control group that may have so many bytes. It changes the machine.
     InGroup(u64),
-    /// With this word as the setting for huge pages, and nobody changes it meanwhile. It changes the machine, unless that
+    /// With this word as the setting for huge pages, and no other test changes it meanwhile. It changes the machine, unless that
     /// is the setting anyway.
     HugePages(&'static str),
 }
 
 impl Case {
-    pub(crate) const fn new(name: &'static str, place: Place, run: fn()) -> Case {
+    pub(crate) const fn new(name: &'static str, place: Where, run: fn()) -> Case {
         Case { name, place, run }
     }
 }
@@ -53,7 +53,7 @@ pub(crate) fn asked_for() -> Option<String> {
     env::var(CASE).ok()
 }
 
-/// The error says why a case that changes the machine is not run: nobody asked for it.
+/// The error says why a case that changes the machine is not run: it was not asked for.
 fn may_change(what: &str) -> Result<(), String> {
     if env::var(SYSTEM_TESTS).is_ok_and(|value| value == "1") {
         return Ok(());
@@ -95,25 +95,25 @@ pub(crate) fn try_it(case: &Case, show: bool) -> Result<Completion, Failed> {
     // These last until the child has ended.
     let (mut _group, mut _kept) = (None, None);
     let ready = match case.place {
-        Place::Here => Ok(()),
-        Place::AsRoot if !root => Err("it is for root".to_owned()),
-        Place::AsRoot => Ok(()),
-        Place::AsNobody if !root => {
+        Where::Here => Ok(()),
+        Where::AsRoot if !root => Err("it is for root".to_owned()),
+        Where::AsRoot => Ok(()),
+        Where::AsUser if !root => {
             println!("{}: as the user who runs the tests, since only root may choose another", case.name);
             Ok(())
         }
-        Place::AsNobody => {
+        Where::AsUser => {
             child.uid(NOBODY).gid(NOBODY);
             Ok(())
         }
-        Place::InGroup(bytes) => {
+        Where::InGroup(bytes) => {
             let group = may_change("a control group").and_then(|()| Group::new(case.name, bytes));
             group.map(|group| {
                 child.env(GROUP, group.path());
                 _group = Some(group);
             })
         }
-        Place::HugePages(word) => huge_pages(word).map(|kept| _kept = Some(kept)),
+        Where::HugePages(word) => huge_pages(word).map(|kept| _kept = Some(kept)),
     };
     if let Err(why) = ready {
         return Ok(Completion::ignored_with(why));

@@ -1,6 +1,6 @@
 //! System calls that are refused while an arena is made.
 
-use crate::alone::{Case, Place};
+use crate::alone::{Case, Where};
 use crate::common::order;
 use crate::filter::{Refuse, refused};
 use crate::goods::{Belongings, Goods, MIB};
@@ -9,13 +9,13 @@ use forebay_backends::shmem::{Arena, CreateError, Features, GroupLimit, HugePage
 use rustix::io::Errno;
 
 pub(crate) const CASES: &[Case] = &[
-    Case::new("a_memfd_is_refused", Place::Here, memfd),
-    Case::new("advice_is_refused", Place::Here, advice),
-    Case::new("sealing_is_refused", Place::Here, seals),
-    Case::new("mapping_is_refused", Place::Here, mapping),
-    Case::new("what_an_arena_can_do_without_is_refused", Place::Here, fallbacks),
-    Case::new("populating_does_not_exist", Place::Here, before_populate),
-    Case::new("all_files_are_refused", Place::Here, files),
+    Case::new("a_memfd_is_refused", Where::Here, memfd),
+    Case::new("advice_is_refused", Where::Here, advice),
+    Case::new("sealing_is_refused", Where::Here, seals),
+    Case::new("mapping_is_refused", Where::Here, mapping),
+    Case::new("what_an_arena_can_do_without_is_refused", Where::Here, fallbacks),
+    Case::new("populating_does_not_exist", Where::Here, before_populate),
+    Case::new("all_files_are_refused", Where::Here, files),
 ];
 
 const EXACTLY: Refuse = Refuse::new(libc::SYS_fcntl, Errno::PERM);
@@ -26,7 +26,7 @@ const EXACTLY: Refuse = Refuse::new(libc::SYS_fcntl, Errno::PERM);
 fn fails(calls: &[Refuse], why: Errno, kind: impl Fn(&CreateError) -> bool) {
     for windows in [1, 2] {
         let before = Belongings::now();
-        let made = refused(calls, || Arena::builder(1 << 30).windows(windows).create().map(drop));
+        let made = refused(calls, || Arena::builder(1 << 30).mappings(windows).create().map(drop));
         let error = made.expect_err("what it needs was refused");
         println!("{error}");
         assert!(kind(&error), "{error:?}");
@@ -41,11 +41,11 @@ fn fails(calls: &[Refuse], why: Errno, kind: impl Fn(&CreateError) -> bool) {
 fn works(calls: &[Refuse]) -> Goods {
     refused(calls, || {
         let goods =
-            Goods::new(Arena::builder(32 * MIB as u64).windows(2).create().expect("it can do without"));
+            Goods::new(Arena::builder(32 * MIB as u64).mappings(2).create().expect("it can do without"));
         goods.round();
-        goods.all_home();
+        goods.all_returned();
         let kept = goods.keep();
-        goods.bring_home(kept);
+        goods.free_all(kept);
         goods
     })
 }
@@ -67,7 +67,7 @@ fn advice() {
     fails(&[all], Errno::PERM, |error| matches!(error, CreateError::Fork(_)));
     let wipe = Refuse::advice(libc::MADV_WIPEONFORK, Errno::INVAL);
     fails(&[wipe], Errno::INVAL, |error| matches!(error, CreateError::Fork(_)));
-    Goods::usual().round(); // the page that is wiped is there from now on
+    Goods::usual().round(); // the page that is wiped on a fork is there from now on
     for refuse in [
         all,
         Refuse::advice(libc::MADV_DONTFORK, Errno::PERM),
@@ -80,7 +80,7 @@ fn advice() {
     }
 }
 
-/// Rule: without seals somebody could take pages from under the mapping, so there is no arena.
+/// Rule: without seals another process could take pages from under the mapping, so there is no arena.
 fn seals() {
     let add = EXACTLY.only(1, libc::F_ADD_SEALS as u64);
     let get = EXACTLY.only(1, libc::F_GET_SEALS as u64);
@@ -101,17 +101,17 @@ fn mapping() {
 fn fallbacks() {
     let old = Refuse::new(libc::SYS_memfd_create, Errno::INVAL).with_bits(1, libc::MFD_NOEXEC_SEAL.into());
     let goods = works(&[old]);
-    assert!(!goods.arena.surroundings().features.contains(Features::NOEXEC_SEAL));
+    assert!(!goods.arena.host_report().features.contains(Features::NOEXEC_SEAL));
 
     const PAGEMAP_SCAN: u64 = 0xC060_6610;
     let scan = Refuse::new(libc::SYS_ioctl, Errno::NOTTY).only(1, PAGEMAP_SCAN);
     let goods = works(&[scan]);
-    let report = goods.arena.surroundings();
+    let report = goods.arena.host_report();
     assert_eq!(report.huge_pages, HugePages::Unknown);
     assert!(!report.features.contains(Features::FOLIO_SCAN));
     let blocks = goods.fill(2 * MIB, order(9));
-    goods.release(blocks);
-    goods.all_home();
+    goods.free(blocks);
+    goods.all_returned();
 
     for call in [
         libc::SYS_mincore,
@@ -129,7 +129,7 @@ fn fallbacks() {
 fn before_populate() {
     let populate = [libc::MADV_POPULATE_READ, libc::MADV_POPULATE_WRITE];
     let goods = works(&populate.map(|advice| Refuse::advice(advice, Errno::INVAL)));
-    let report = goods.arena.surroundings();
+    let report = goods.arena.host_report();
     println!("{report}");
     assert!(!report.features.contains(Features::POPULATE));
     assert!(report.to_string().contains("(MADV_POPULATE_READ, MADV_POPULATE_WRITE): no;"), "{report}");
@@ -139,7 +139,7 @@ fn before_populate() {
 fn files() {
     for why in [Errno::ACCESS, Errno::NOENT, Errno::MFILE] {
         let goods = works(&[Refuse::new(libc::SYS_openat, why)]);
-        let report = goods.arena.surroundings();
+        let report = goods.arena.host_report();
         println!("{report}\n");
         assert_eq!((report.swap, report.group_limit), (Swap::Unknown, GroupLimit::Unknown));
         assert_eq!(report.huge_pages, HugePages::Unknown);

@@ -1,16 +1,18 @@
 //! After a fork.
 
-use crate::alone::{Case, Place};
+use crate::alone::{Case, Where};
 use crate::common::{ALL, CX, order};
 use crate::goods::{Block, Goods, MIB, PAGE, compare, page, write};
 use crate::raw::in_fork;
-use forebay::{BackingStore, Handle, Order, OutOfFrames, OwnedBlock, Platform, StoreError, StoreId};
+use forebay::{
+    AllocError, AllocRequest, BackingStore, FrameSource, Handle, Order, OwnedBlock, StoreError, StoreId,
+};
 use forebay_backends::shmem::Arena;
 
 pub(crate) const CASES: &[Case] = &[
-    Case::new("a_child_has_no_right_to_an_arena", Place::Here, no_rights),
-    Case::new("a_child_that_drops_everything_changes_nothing", Place::Here, dropped),
-    Case::new("a_child_makes_an_arena_of_its_own", Place::Here, own),
+    Case::new("a_child_has_no_right_to_an_arena", Where::Here, no_rights),
+    Case::new("a_child_that_drops_everything_changes_nothing", Where::Here, dropped),
+    Case::new("a_child_makes_an_arena_of_its_own", Where::Here, own),
 ];
 
 const COPIES: StoreId = StoreId::new(1).expect("below 16");
@@ -25,19 +27,19 @@ struct Estate {
 
 impl Estate {
     fn new() -> Estate {
-        let arena = Arena::builder(32 * MIB as u64).windows(2).create().unwrap();
+        let arena = Arena::builder(32 * MIB as u64).mappings(2).create().unwrap();
         let block = |n: usize| {
-            let mut block = arena.allocate(order(3), CX).unwrap();
+            let mut block = arena.allocate(AllocRequest::new(order(3)), CX).unwrap();
             write(&mut block, n * 8);
             block
         };
         let resident = (0..256).map(block).collect();
-        let stored = (256..512).map(|n| arena.transfer(block(n)).unwrap()).collect();
+        let stored = (256..512).map(|n| arena.transfer(block(n), None).unwrap()).collect();
         let copies = arena.copies(COPIES);
         let copied = (512..520).map(|n| {
             let source = block(n);
-            let handle = BackingStore::save(&copies, &source, order(3), CX).unwrap();
-            arena.release(source);
+            let handle = BackingStore::save(&copies, &source, order(3), None, CX).unwrap();
+            arena.free(source);
             handle
         });
         let copied = copied.collect();
@@ -49,22 +51,22 @@ impl Estate {
         self.arena.memory_bytes().unwrap()
     }
 
-    /// Every byte is there; then everything goes home.
+    /// Every byte is there; then everything is freed.
     fn close(self) {
         let Estate { arena, resident, stored, copied } = self;
         let mut blocks = resident;
         blocks.extend(stored.into_iter().map(|handle| arena.take_back(handle, CX).unwrap()));
         for (n, handle) in copied.into_iter().enumerate() {
             let copies = arena.copies(COPIES);
-            let mut target = arena.allocate(order(3), CX).unwrap();
+            let mut target = arena.allocate(AllocRequest::new(order(3)), CX).unwrap();
             BackingStore::load(&copies, &handle, &mut target, crate::common::NONE, CX).unwrap();
             compare(&target, (512 + n) * 8);
-            arena.release(target);
+            arena.free(target);
             assert!(BackingStore::<Block>::discard(&copies, handle).unwrap().is_none());
         }
         for (n, block) in blocks.into_iter().enumerate() {
             compare(&block, n * 8);
-            arena.release(block);
+            arena.free(block);
         }
         assert_eq!(arena.settle(ALL, CX, &mut |_| ()).error, None);
         crate::goods::empty(&arena);
@@ -84,18 +86,18 @@ fn child(estate: Estate, f: impl FnOnce(Estate)) -> Estate {
 fn no_rights() {
     let estate = child(Estate::new(), |estate| {
         let Estate { arena, mut resident, mut stored, mut copied } = estate;
-        assert_eq!(arena.allocate(Order::PAGE, CX).err(), Some(OutOfFrames::Unavailable));
+        assert_eq!(arena.allocate(AllocRequest::new(Order::PAGE), CX).err(), Some(AllocError::Unavailable));
         unreachable_bytes(&mut resident[0]);
         assert_eq!((arena.offset(&resident[0]), arena.export(&resident[0])), (None, None));
 
         let (pfn, order) = (resident[0].pfn(), resident[0].order());
-        let refused = arena.transfer(resident.remove(0)).unwrap_err();
+        let refused = arena.transfer(resident.remove(0), None).unwrap_err();
         assert_eq!(refused.why, StoreError::Unavailable);
         assert_eq!((refused.item.pfn(), refused.item.order()), (pfn, order));
         let (left, right) = refused.item.split().unwrap();
         let (left, right) = arena.join(left, right).expect_err("nor joined");
-        arena.release(left);
-        arena.release(right);
+        arena.free(left);
+        arena.free(right);
 
         let refused = arena.take_back(stored.remove(0), CX).unwrap_err();
         assert_eq!(refused.why, StoreError::Unavailable);
@@ -108,7 +110,7 @@ fn no_rights() {
 
         let copies = arena.copies(COPIES);
         let mut block = resident.remove(0);
-        let saved = BackingStore::save(&copies, &block, Order::PAGE, CX);
+        let saved = BackingStore::save(&copies, &block, Order::PAGE, None, CX);
         assert_eq!(saved.unwrap_err(), StoreError::Unavailable);
         let loaded = BackingStore::load(&copies, &copied[0], &mut block, crate::common::NONE, CX);
         assert_eq!(loaded.unwrap_err(), StoreError::Unavailable);
@@ -123,7 +125,7 @@ fn no_rights() {
 
 fn unreachable_bytes(block: &mut Block) {
     let mut bytes = [0xA5; PAGE];
-    assert_eq!((block.copy_out(0, &mut bytes), block.copy_in(0, &page(0))), (0, 0));
+    assert_eq!((block.read_at(0, &mut bytes), block.write_at(0, &page(0))), (0, 0));
     block.zero();
     assert!(bytes == [0xA5; PAGE], "something was read");
 }
@@ -138,13 +140,16 @@ fn dropped() {
     });
     let estate = child(estate, |estate| {
         let Estate { arena, resident, .. } = estate;
-        resident.into_iter().for_each(|block| arena.release(block));
+        resident.into_iter().for_each(|block| arena.free(block));
         drop(arena);
     });
     // A child's child has no more.
     let estate = child(estate, |estate| {
         let (estate, ended) = in_fork(estate, |mut estate| {
-            assert_eq!(estate.arena.allocate(Order::PAGE, CX).err(), Some(OutOfFrames::Unavailable));
+            assert_eq!(
+                estate.arena.allocate(AllocRequest::new(Order::PAGE), CX).err(),
+                Some(AllocError::Unavailable)
+            );
             unreachable_bytes(&mut estate.resident[0]);
         });
         assert_eq!(ended, 0);
@@ -158,11 +163,14 @@ fn own() {
     let estate = child(Estate::new(), |mut estate| {
         let theirs = |estate: &mut Estate, mine: &Arena| {
             unreachable_bytes(&mut estate.resident[0]);
-            let refused = mine.transfer(estate.resident.pop().unwrap()).unwrap_err();
+            let refused = mine.transfer(estate.resident.pop().unwrap(), None).unwrap_err();
             assert_eq!(refused.why, StoreError::WrongStore, "a block of the parent's");
             assert_eq!(mine.offset(&refused.item), None);
-            mine.release(refused.item);
-            assert_eq!(estate.arena.allocate(Order::PAGE, CX).err(), Some(OutOfFrames::Unavailable));
+            mine.free(refused.item);
+            assert_eq!(
+                estate.arena.allocate(AllocRequest::new(Order::PAGE), CX).err(),
+                Some(AllocError::Unavailable)
+            );
         };
         let goods = Goods::usual();
         theirs(&mut estate, &goods.arena);
@@ -171,17 +179,20 @@ fn own() {
         goods.round();
         // And one of its child's.
         let (kept, ended) = in_fork(kept, |_| {
-            assert_eq!(goods.arena.allocate(Order::PAGE, CX).err(), Some(OutOfFrames::Unavailable));
+            assert_eq!(
+                goods.arena.allocate(AllocRequest::new(Order::PAGE), CX).err(),
+                Some(AllocError::Unavailable)
+            );
             let own = Goods::usual();
             own.round();
-            own.all_home();
+            own.all_returned();
         });
         assert_eq!(ended, 0);
-        goods.bring_home(kept);
+        goods.free_all(kept);
     });
     // The parent makes another too.
     let goods = Goods::usual();
     goods.round();
-    goods.all_home();
+    goods.all_returned();
     estate.close();
 }

@@ -1,7 +1,9 @@
 //! An arena with contents that are known byte by byte, watched by the oracle.
 
 use crate::common::{ALL, CX, NONE, order, pages};
-use forebay::{BackingStore, Handle, Order, OwnedBlock, Platform, Settled, Spin};
+use forebay::{
+    AllocRequest, BackingStore, FrameSource, Handle, Order, OwnedBlock, port::Settled, sync::SpinRawMutex,
+};
 use forebay_backends::Ram;
 use forebay_backends::shmem::{Arena, ArenaBlock};
 use hosted_tests::{Contents, Watched, World, memory};
@@ -27,25 +29,25 @@ pub(crate) fn page(number: usize) -> [u8; PAGE] {
 /// Writes a block whose first page has that number.
 #[track_caller]
 pub(crate) fn write(block: &mut impl OwnedBlock, number: usize) {
-    for n in 0..block.pages().get() {
-        assert_eq!(block.copy_in(n * PAGE, &page(number + n)), PAGE, "a short block");
+    for n in 0..block.order().pages().get() {
+        assert_eq!(block.write_at(n * PAGE, &page(number + n)), PAGE, "a short block");
     }
 }
 
 /// Compares every byte of a block.
 #[track_caller]
 pub(crate) fn compare(block: &impl OwnedBlock, number: usize) {
-    for n in 0..block.pages().get() {
+    for n in 0..block.order().pages().get() {
         let mut bytes = [0xA5; PAGE];
-        assert_eq!(block.copy_out(n * PAGE, &mut bytes), PAGE, "a short block");
+        assert_eq!(block.read_at(n * PAGE, &mut bytes), PAGE, "a short block");
         assert!(bytes == page(number + n), "page {} has other bytes than were written", number + n);
     }
 }
 
 /// Plain memory, so many pages.
-pub(crate) fn ram(pages: usize) -> Ram<Spin, PAGE> {
+pub(crate) fn ram(pages: usize) -> Ram<SpinRawMutex, PAGE> {
     let ram = Ram::new();
-    let words = memory::words(Ram::<Spin, PAGE>::metadata_words(pages * PAGE));
+    let words = memory::words(Ram::<SpinRawMutex, PAGE>::metadata_words(pages * PAGE));
     ram.add(memory::leak(pages * PAGE, 0), words).expect("good memory");
     ram
 }
@@ -55,7 +57,7 @@ pub(crate) struct Goods {
     world: World,
 }
 
-/// Contents while something happens to the arena: 2 MiB in blocks, 4 MiB handed over and settled.
+/// Contents while something happens to the arena: 2 MiB in blocks, 4 MiB transferred and settled.
 pub(crate) struct Kept {
     resident: Vec<Block>,
     stored: Vec<Handle>,
@@ -85,7 +87,7 @@ impl Goods {
 
     #[track_caller]
     fn fresh(&self, number: usize, order: Order) -> Block {
-        let mut block = self.watched().allocate(order, CX).expect("there is memory");
+        let mut block = self.watched().allocate(AllocRequest::new(order), CX).expect("there is memory");
         block.zero();
         assert_zeros(&block);
         write(&mut block, number);
@@ -97,14 +99,17 @@ impl Goods {
         let mut number = 0;
         for block in blocks {
             compare(block, number);
-            number += block.pages().get();
+            number += block.order().pages().get();
         }
     }
 
     #[track_caller]
-    pub(crate) fn hand_over(&self, blocks: Vec<Block>) -> Vec<Handle> {
+    pub(crate) fn transfer_all(&self, blocks: Vec<Block>) -> Vec<Handle> {
         let store = self.watched();
-        blocks.into_iter().map(|block| store.transfer(block).expect("an arena takes its blocks")).collect()
+        blocks
+            .into_iter()
+            .map(|block| store.transfer(block, None).expect("an arena takes its blocks"))
+            .collect()
     }
 
     #[track_caller]
@@ -114,35 +119,35 @@ impl Goods {
     }
 
     pub(crate) fn settle(&self) -> Settled {
-        self.watched().settle(ALL, CX, &mut |_| panic!("an arena sends nothing home"))
+        self.watched().settle(ALL, CX, &mut |_| panic!("an arena returns nothing"))
     }
 
-    /// Everything once: a few MiB are written, handed over, settled, taken back and compared.
+    /// Everything once: a few MiB are written, transferred, settled, taken back and compared.
     #[track_caller]
     pub(crate) fn round(&self) {
         let before = self.arena.usage();
         let blocks = self.fill(3 * MIB, order(3));
         let bytes = self.arena.memory_bytes().expect("nothing is filtered");
         assert!(bytes >= 3 * MIB as u64, "{bytes} bytes of memory for 3 MiB");
-        let handles = self.hand_over(blocks);
+        let handles = self.transfer_all(blocks);
         let settled = self.settle();
         assert_eq!(settled.error, None);
         let stored = before.reclaimable + before.pending + pages(3 * MIB / PAGE);
         assert_eq!((settled.reclaimable, settled.pending), (stored, NONE));
         let blocks = self.take_back(handles);
         self.check(&blocks);
-        self.release(blocks);
+        self.free(blocks);
     }
 
-    pub(crate) fn release(&self, blocks: Vec<Block>) {
-        blocks.into_iter().for_each(|block| self.watched().release(block));
+    pub(crate) fn free(&self, blocks: Vec<Block>) {
+        blocks.into_iter().for_each(|block| self.watched().free(block));
     }
 
-    /// Some in blocks and some handed over, in chunks of their own.
+    /// Some in blocks and some transferred, in chunks of their own.
     #[track_caller]
     pub(crate) fn keep(&self) -> Kept {
         let (resident, stored) = (self.fill(2 * MIB, order(3)), self.fill(4 * MIB, order(3)));
-        let stored = self.hand_over(stored);
+        let stored = self.transfer_all(stored);
         let settled = self.settle();
         assert_eq!((settled.error, settled.pending), (None, NONE));
         Kept { resident, stored }
@@ -154,7 +159,7 @@ impl Goods {
         self.check(&kept.resident);
         let mut number = 0;
         for handle in &kept.stored {
-            for n in 0..handle.pages().get() {
+            for n in 0..handle.order().pages().get() {
                 let bytes = self.in_memfd(handle.value() + n);
                 assert!(bytes == page(number), "page {number}, which is stored, has other bytes");
                 number += 1;
@@ -171,19 +176,19 @@ impl Goods {
         bytes
     }
 
-    /// Takes back, compares, releases; then nobody has anything, and the memory is the system's again.
+    /// Takes back, compares, frees; then nothing is in use, and the memory is the system's again.
     #[track_caller]
-    pub(crate) fn bring_home(&self, kept: Kept) {
+    pub(crate) fn free_all(&self, kept: Kept) {
         self.intact(&kept);
         let blocks = self.take_back(kept.stored);
         self.check(&blocks);
-        self.release(blocks);
-        self.release(kept.resident);
-        self.all_home();
+        self.free(blocks);
+        self.free(kept.resident);
+        self.all_returned();
     }
 
     #[track_caller]
-    pub(crate) fn all_home(&self) {
+    pub(crate) fn all_returned(&self) {
         let settled = self.settle();
         assert_eq!((settled.error, settled.pending, settled.reclaimable), (None, NONE, NONE));
         self.world.validate();
@@ -214,8 +219,8 @@ pub(crate) fn empty(arena: &Arena) {
 #[track_caller]
 pub(crate) fn assert_zeros(block: &impl OwnedBlock) {
     let mut bytes = [0xA5; PAGE];
-    for n in 0..block.pages().get() {
-        assert_eq!(block.copy_out(n * PAGE, &mut bytes), PAGE, "a short block");
+    for n in 0..block.order().pages().get() {
+        assert_eq!(block.read_at(n * PAGE, &mut bytes), PAGE, "a short block");
         assert!(bytes == [0; PAGE], "page {n} of a zeroed block has old bytes");
     }
 }

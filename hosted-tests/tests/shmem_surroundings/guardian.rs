@@ -55,7 +55,7 @@ impl Guardian {
         let heard = told.and_then(|()| self.other_side.read_to_string(&mut said));
         match self.process.wait() {
             Ok(status) if status.success() && heard.is_ok() => Ok(()),
-            // Somebody ended it, or it failed.
+            // It was ended from outside, or it failed.
             _ => self.undo.apply().map_err(|why| format!("{why} (its guardian said: {said})")),
         }
     }
@@ -87,7 +87,7 @@ pub(crate) fn run(undo: &str) -> ExitCode {
     match undo.apply() {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            let _ = write(io::stdin(), why.as_bytes()); // there may be nobody to hear it
+            let _ = write(io::stdin(), why.as_bytes()); // there may be no reader
             ExitCode::FAILURE
         }
     }

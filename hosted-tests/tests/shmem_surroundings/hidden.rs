@@ -1,12 +1,12 @@
 //! Nothing in `/proc` and `/sys`.
 
-use crate::alone::{Case, Place};
+use crate::alone::{Case, Where};
 use crate::goods::Goods;
 use forebay_backends::shmem::{GroupLimit, HugePageSetting, HugePages, Swap};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 
 pub(crate) const CASES: &[Case] =
-    &[Case::new("without_proc_and_sys_everything_is_unknown_and_works", Place::AsRoot, hidden)];
+    &[Case::new("without_proc_and_sys_everything_is_unknown_and_works", Where::AsRoot, hidden)];
 
 /// Rule: what can't be found out is unknown, and nothing depends on it.
 fn hidden() {
@@ -21,7 +21,7 @@ fn hidden() {
     }
     assert!(std::fs::read_dir("/proc").unwrap().next().is_none());
     let goods = Goods::usual();
-    let report = goods.arena.surroundings();
+    let report = goods.arena.host_report();
     println!("{report}");
     assert_eq!((report.swap, report.group_limit), (Swap::Unknown, GroupLimit::Unknown));
     assert_eq!((report.huge_pages, report.huge_page_size), (HugePages::Unknown, None));
@@ -31,5 +31,5 @@ fn hidden() {
     assert!(text.contains("memory limit of the control groups: unknown"), "{text}");
     assert!(text.contains("huge pages: none that can be seen"), "{text}");
     goods.round();
-    goods.bring_home(goods.keep());
+    goods.free_all(goods.keep());
 }

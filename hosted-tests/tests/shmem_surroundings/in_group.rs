@@ -3,16 +3,19 @@
 //! No case takes memory that the arena does not know of while the group is full: what is collected has room
 //! beforehand.
 
-use crate::alone::{Case, Place};
+use crate::alone::{Case, Where};
 use crate::common::{ALL, CX, order};
 use crate::goods::{MIB, PAGE, compare, empty, page, ram, write};
-use forebay::{BackingStore, Handle, Order, OutOfFrames, OwnedBlock, Platform, RawLock, StoreError, StoreId};
+use forebay::{
+    AllocError, AllocRequest, BackingStore, FrameSource, Handle, Order, OwnedBlock, StoreError, StoreId,
+    sync::RawMutex,
+};
 use forebay_backends::shmem::{Arena, ArenaBlock, Builder, GroupLimit, OsLock};
 use std::sync::Barrier;
 use std::thread;
 
 const LIMIT: u64 = 48 << 20;
-const HERE: Place = Place::InGroup(LIMIT);
+const HERE: Where = Where::InGroup(LIMIT);
 
 pub(crate) const CASES: &[Case] = &[
     Case::new("a_full_group_refuses_and_never_kills", HERE, || fill_up(&builder(), Order::PAGE)),
@@ -23,7 +26,7 @@ pub(crate) const CASES: &[Case] = &[
     Case::new("the_same_with_large_blocks_over_small_chunks", HERE, || {
         fill_up(&builder().chunk(PAGE), order(6))
     }),
-    Case::new("the_same_with_two_windows", HERE, || fill_up(&builder().windows(2), order(3))),
+    Case::new("the_same_with_two_windows", HERE, || fill_up(&builder().mappings(2), order(3))),
     Case::new("threads_that_fill_a_group_together_are_refused", HERE, || together(&builder(), order(9))),
     Case::new("the_same_with_threads_and_small_chunks", HERE, || {
         together(&builder().chunk(64 << 10), order(4))
@@ -38,7 +41,7 @@ fn builder() -> Builder {
 
 fn arena(builder: &Builder) -> Arena {
     let arena = builder.create().expect("it takes no memory yet");
-    assert_eq!(arena.surroundings().group_limit, GroupLimit::Bytes(LIMIT), "the group is seen");
+    assert_eq!(arena.host_report().group_limit, GroupLimit::Bytes(LIMIT), "the group is seen");
     arena
 }
 
@@ -50,20 +53,20 @@ fn list<T>(count: usize) -> Vec<Option<T>> {
 }
 
 /// As many blocks as there may be, written; how many.
-fn allocate_all<L: RawLock>(
+fn allocate_all<L: RawMutex>(
     arena: &Arena<PAGE, L>,
     order: Order,
     blocks: &mut [Option<ArenaBlock<PAGE>>],
 ) -> usize {
     for (n, place) in blocks.iter_mut().enumerate() {
-        match arena.allocate(order, CX) {
+        match arena.allocate(AllocRequest::new(order), CX) {
             Ok(mut block) => {
                 block.zero();
                 write(&mut block, n * order.pages().get());
                 *place = Some(block);
             }
             Err(why) => {
-                assert_eq!(why, OutOfFrames::NoHeadroom, "it is the group that is full");
+                assert_eq!(why, AllocError::NoHeadroom, "it is the group that is full");
                 return n;
             }
         }
@@ -82,7 +85,7 @@ fn fill_up(builder: &Builder, order: Order) {
     assert!(bytes >= LIMIT / 2, "only {bytes} bytes of {LIMIT} were used");
 
     for (block, handle) in blocks.iter_mut().zip(&mut handles).take(count) {
-        *handle = block.take().map(|block| arena.transfer(block).unwrap());
+        *handle = block.take().map(|block| arena.transfer(block, None).unwrap());
     }
     let settled = arena.settle(ALL, CX, &mut |_| ());
     assert_eq!((settled.error, settled.reclaimable.get()), (None, count * pages));
@@ -91,13 +94,13 @@ fn fill_up(builder: &Builder, order: Order) {
         let block = place.take().map(|handle| arena.take_back(handle, CX).expect("its memory is there"));
         let block = block.expect("it was stored");
         compare(&block, n * pages);
-        *place = Some(arena.transfer(block).unwrap());
+        *place = Some(arena.transfer(block, None).unwrap());
     }
 
     let before = arena.memory_bytes().unwrap();
     for place in &mut handles[..count / 2] {
         let block = place.take().map(|handle| arena.discard(handle).unwrap());
-        arena.release(block.flatten().expect("it was handed over"));
+        arena.free(block.flatten().expect("it was transferred"));
     }
     assert_eq!(arena.settle(ALL, CX, &mut |_| ()).error, None);
     let freed = before - arena.memory_bytes().unwrap();
@@ -109,13 +112,13 @@ fn fill_up(builder: &Builder, order: Order) {
     for (n, place) in blocks.iter_mut().enumerate().take(again) {
         let block = place.take().expect("it was allocated");
         compare(&block, n * pages);
-        arena.release(block);
+        arena.free(block);
     }
     for (n, place) in handles.iter_mut().enumerate().take(count).skip(count / 2) {
         let block = place.take().map(|handle| arena.take_back(handle, CX).expect("its memory is there"));
         let block = block.expect("it was stored");
         compare(&block, n * pages);
-        arena.release(block);
+        arena.free(block);
     }
     assert_eq!(arena.settle(ALL, CX, &mut |_| ()).error, None);
     empty(&arena);
@@ -130,15 +133,15 @@ fn together(builder: &Builder, order: Order) {
     let mut lists: [_; THREADS] = std::array::from_fn(|_| list(256 * MIB / PAGE / pages));
     let start = &Barrier::new(THREADS);
     for _ in 0..5 {
-        // Nobody writes meanwhile: so they are at it all the time.
+        // Nothing is written meanwhile: so they allocate all the time.
         thread::scope(|threads| {
             for blocks in &mut lists {
                 threads.spawn(move || {
                     start.wait();
                     for place in blocks {
-                        match arena.allocate(order, CX) {
+                        match arena.allocate(AllocRequest::new(order), CX) {
                             Ok(block) => *place = Some(block),
-                            Err(why) => return assert_eq!(why, OutOfFrames::NoHeadroom),
+                            Err(why) => return assert_eq!(why, AllocError::NoHeadroom),
                         }
                     }
                 });
@@ -155,7 +158,7 @@ fn together(builder: &Builder, order: Order) {
         for block in lists.iter_mut().flatten().filter_map(Option::take) {
             compare(&block, number);
             number += pages;
-            arena.release(block);
+            arena.free(block);
         }
         assert_eq!(arena.settle(ALL, CX, &mut |_| ()).error, None);
         empty(arena);
@@ -166,14 +169,14 @@ fn together(builder: &Builder, order: Order) {
 /// Rule: the same holds for memory that is copied in; what was copied stays.
 fn copy_until_full(builder: &Builder) {
     let source = ram(1);
-    let mut block = source.allocate(Order::PAGE, CX).unwrap();
+    let mut block = source.allocate(AllocRequest::new(Order::PAGE), CX).unwrap();
     let arena: Arena<PAGE, OsLock> = arena(builder);
     let copies = arena.copies(StoreId::new(1).unwrap());
     let mut handles: Vec<Option<Handle>> = list(256 * MIB / PAGE);
     let mut fill = |handles: &mut [Option<Handle>], from: usize| {
         for (n, place) in handles.iter_mut().enumerate().skip(from) {
-            assert_eq!(block.copy_in(0, &page(n)), PAGE);
-            match BackingStore::save(&copies, &block, Order::PAGE, CX) {
+            assert_eq!(block.write_at(0, &page(n)), PAGE);
+            match BackingStore::save(&copies, &block, Order::PAGE, None, CX) {
                 Ok(handle) => *place = Some(handle),
                 Err(why) => {
                     assert_eq!(why, StoreError::NoHeadroom, "it is the group that is full");
@@ -203,5 +206,5 @@ fn copy_until_full(builder: &Builder) {
 }
 
 fn source_block() -> impl OwnedBlock {
-    ram(1).allocate(Order::PAGE, CX).expect("it is of plain memory")
+    ram(1).allocate(AllocRequest::new(Order::PAGE), CX).expect("it is of plain memory")
 }

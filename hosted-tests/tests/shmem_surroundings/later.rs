@@ -1,23 +1,23 @@
 //! System calls that are refused once an arena has contents. A filter goes with its thread, so that what it did can be
 //! looked at without it.
 
-use crate::alone::{Case, Place};
+use crate::alone::{Case, Where};
 use crate::common::{ALL, CX, NONE, order, pages};
 use crate::filter::{Refuse, refused};
 use crate::goods::{Goods, MIB, PAGE, assert_zeros, compare, empty, page, ram, write};
-use forebay::{BackingStore, Context, Order, OutOfFrames, OwnedBlock, Platform, StoreError};
+use forebay::{AllocError, AllocRequest, BackingStore, Context, FrameSource, Order, OwnedBlock, StoreError};
 use forebay_backends::shmem::{Arena, Usage};
 use hosted_tests::pages::entries;
 use rustix::io::Errno;
 use std::ptr::NonNull;
 
 pub(crate) const CASES: &[Case] = &[
-    Case::new("memory_that_cannot_be_populated_is_an_error", Place::Here, populate),
-    Case::new("what_cannot_be_unmapped_stays_pending", Place::Here, unmap),
-    Case::new("what_was_unmapped_from_some_windows_is_brought_in", Place::Here, unmap_from_some_windows),
-    Case::new("what_cannot_be_dropped_is_wiped_before_it_is_reused", Place::Here, drop_memory),
-    Case::new("a_chunk_that_cannot_be_dropped_is_still_unmapped", Place::Here, dropped_and_unmapped),
-    Case::new("everything_is_refused_and_given_back", Place::Here, everything),
+    Case::new("memory_that_cannot_be_populated_is_an_error", Where::Here, populate),
+    Case::new("what_cannot_be_unmapped_stays_pending", Where::Here, unmap),
+    Case::new("what_was_unmapped_from_some_windows_is_brought_in", Where::Here, unmap_from_some_windows),
+    Case::new("what_cannot_be_dropped_is_zeroed_before_it_is_reused", Where::Here, drop_memory),
+    Case::new("a_chunk_that_cannot_be_dropped_is_still_unmapped", Where::Here, dropped_and_unmapped),
+    Case::new("everything_is_refused_and_given_back", Where::Here, everything),
 ];
 
 const POPULATE: [i32; 2] = [libc::MADV_POPULATE_READ, libc::MADV_POPULATE_WRITE];
@@ -37,9 +37,10 @@ fn populate() {
         let mut kept = goods.keep();
         let before = goods.arena.usage();
         refused(&POPULATE.map(|advice| Refuse::advice(advice, why)), || {
-            let fresh = goods.watched().allocate(order(9), CX).expect_err("there is no memory");
+            let fresh =
+                goods.watched().allocate(AllocRequest::new(order(9)), CX).expect_err("there is no memory");
             let full = why == Errno::NOMEM;
-            assert_eq!(fresh, if full { OutOfFrames::NoHeadroom } else { OutOfFrames::Failed });
+            assert_eq!(fresh, if full { AllocError::NoHeadroom } else { AllocError::Failed });
             let refused = goods.watched().take_back(Goods::pick(&mut kept), CX).expect_err("nor here");
             let expected = if full { StoreError::NoHeadroom } else { StoreError::Io };
             assert_eq!(refused.why, expected, "{why}");
@@ -48,24 +49,24 @@ fn populate() {
             goods.intact(&kept);
             // A copy needs memory too.
             let copies = goods.arena.copies(forebay::StoreId::new(1).unwrap());
-            let source = ram(1).allocate(Order::PAGE, CX).unwrap();
-            let error = BackingStore::save(&copies, &source, Order::PAGE, CX).expect_err("nor here");
+            let source = ram(1).allocate(AllocRequest::new(Order::PAGE), CX).unwrap();
+            let error = BackingStore::save(&copies, &source, Order::PAGE, None, CX).expect_err("nor here");
             assert_eq!(error, expected);
             assert_eq!(owners(goods.arena.usage()), owners(before));
         });
         goods.intact(&kept);
         assert_eq!(goods.settle().error, None);
         assert_eq!(goods.arena.usage(), before, "{why}");
-        goods.bring_home(kept);
+        goods.free_all(kept);
     }
 }
 
 /// Rule: a settle that fails says so, what it could not unmap stays pending, and the next one does it.
 fn unmap() {
     for windows in [1, 3] {
-        let goods = Goods::new(Arena::builder(32 * MIB as u64).windows(windows).create().unwrap());
+        let goods = Goods::new(Arena::builder(32 * MIB as u64).mappings(windows).create().unwrap());
         let kept = goods.keep();
-        let more = goods.hand_over(goods.fill(2 * MIB, order(4)));
+        let more = goods.transfer_all(goods.fill(2 * MIB, order(4)));
         refused(&[Refuse::advice(libc::MADV_DONTNEED, Errno::PERM)], || {
             for _ in 0..2 {
                 let settled = goods.settle();
@@ -79,26 +80,26 @@ fn unmap() {
         });
         let blocks = goods.take_back(more);
         goods.check(&blocks);
-        let more = goods.hand_over(blocks);
+        let more = goods.transfer_all(blocks);
         let settled = goods.settle();
         assert_eq!((settled.error, settled.pending), (None, NONE));
         let blocks = goods.take_back(more);
         goods.check(&blocks);
-        goods.release(blocks);
-        goods.bring_home(kept);
+        goods.free(blocks);
+        goods.free_all(kept);
     }
 }
 
 /// Rule: what could be unmapped from some windows only does not count as mapped: who takes it back brings it in, and
 /// waits for that.
 fn unmap_from_some_windows() {
-    let arena = Arena::builder(32 * MIB as u64).windows(3).create().unwrap();
-    let mut block = arena.allocate(order(9), CX).unwrap();
+    let arena = Arena::builder(32 * MIB as u64).mappings(3).create().unwrap();
+    let mut block = arena.allocate(AllocRequest::new(order(9)), CX).unwrap();
     write(&mut block, 0);
     let at = arena.offset(&block).unwrap() as usize;
     let address =
-        |window| arena.window(window).unwrap().cast::<u8>().map_addr(|a| a.checked_add(at).unwrap());
-    let handle = arena.transfer(block).unwrap();
+        |window| arena.mapping(window).unwrap().cast::<u8>().map_addr(|a| a.checked_add(at).unwrap());
+    let handle = arena.transfer(block, None).unwrap();
     let second = Refuse::advice(libc::MADV_DONTNEED, Errno::PERM).at(address(1).addr().get());
     refused(&[second], || {
         let settled = arena.settle(ALL, CX, &mut |_| ());
@@ -110,7 +111,7 @@ fn unmap_from_some_windows() {
     let range = NonNull::slice_from_raw_parts(address(0), block.bytes());
     assert!(entries(range).unwrap().iter().all(|entry| entry.present), "it was brought in");
     compare(&block, 0);
-    arena.release(block);
+    arena.free(block);
     assert_eq!(arena.settle(ALL, CX, &mut |_| ()).error, None);
     empty(&arena);
 }
@@ -121,15 +122,16 @@ fn drop_memory() {
     let kept = goods.keep();
     let secret = goods.fill(2 * MIB, order(9));
     let at = goods.arena.offset(&secret[0]).expect("its block") as usize / PAGE;
-    goods.release(secret);
+    goods.free(secret);
     let fallocate = Refuse::new(libc::SYS_fallocate, Errno::OPNOTSUPP);
     refused(&[fallocate], || {
         let settled = goods.settle();
         assert_eq!(settled.error, Some(StoreError::Io));
         assert_eq!(settled.held, pages(2 * MIB / PAGE), "it still has its memory");
         assert!(goods.in_memfd(at) == page(0), "and its bytes");
-        let mut blocks: Vec<_> =
-            (0..2 * MIB / PAGE).map(|_| goods.watched().allocate(Order::PAGE, CX).unwrap()).collect();
+        let mut blocks: Vec<_> = (0..2 * MIB / PAGE)
+            .map(|_| goods.watched().allocate(AllocRequest::new(Order::PAGE), CX).unwrap())
+            .collect();
         let again = blocks.iter().filter(|b| goods.arena.offset(b) >= Some((at * PAGE) as u64)).count();
         assert_eq!(again, blocks.len(), "the same pages are in use again");
         for block in &mut blocks {
@@ -137,9 +139,9 @@ fn drop_memory() {
             assert_zeros(block);
         }
         goods.intact(&kept);
-        goods.release(blocks);
+        goods.free(blocks);
     });
-    goods.bring_home(kept);
+    goods.free_all(kept);
     assert!(goods.in_memfd(at) == [0; PAGE], "the system has it back");
 }
 
@@ -147,25 +149,25 @@ fn drop_memory() {
 /// may wait for it.
 fn dropped_and_unmapped() {
     let goods = Goods::usual();
-    let stored = goods.hand_over(goods.fill(2 * MIB, order(9)));
+    let stored = goods.transfer_all(goods.fill(2 * MIB, order(9)));
     assert_eq!(goods.settle().error, None);
     for handle in stored {
         let block = goods.watched().discard(handle).unwrap().expect("it is a block");
-        goods.watched().release(block);
+        goods.watched().free(block);
     }
     refused(&[Refuse::new(libc::SYS_fallocate, Errno::OPNOTSUPP)], || {
         assert_eq!(goods.settle().error, Some(StoreError::Io));
     });
-    let now = goods.watched().allocate(Order::PAGE, Context::INTERRUPT);
-    assert_eq!(now.expect_err("its memory may be in swap"), OutOfFrames::Exhausted);
+    let now = goods.watched().allocate(AllocRequest::new(Order::PAGE), Context::INTERRUPT);
+    assert_eq!(now.expect_err("its memory may be in swap"), AllocError::Exhausted);
     let populate = POPULATE.map(|advice| Refuse::advice(advice, Errno::NOMEM));
-    let fresh = refused(&populate, || goods.watched().allocate(Order::PAGE, CX).err());
-    assert_eq!(fresh, Some(OutOfFrames::NoHeadroom));
-    let mut block = goods.watched().allocate(Order::PAGE, CX).unwrap();
+    let fresh = refused(&populate, || goods.watched().allocate(AllocRequest::new(Order::PAGE), CX).err());
+    assert_eq!(fresh, Some(AllocError::NoHeadroom));
+    let mut block = goods.watched().allocate(AllocRequest::new(Order::PAGE), CX).unwrap();
     block.zero();
     assert_zeros(&block);
-    goods.watched().release(block);
-    goods.all_home();
+    goods.watched().free(block);
+    goods.all_returned();
 }
 
 /// Rule: with every call refused that an arena makes, whatever is asked of it is an error that gives back what was
@@ -188,17 +190,17 @@ fn everything() {
     let spare = goods.fill(MIB, order(3));
     let spare = refused(&calls.map(|call| Refuse::new(call, Errno::PERM)), || {
         assert!(goods.arena.memory_bytes().is_err());
-        assert_eq!(goods.watched().allocate(order(9), CX).err(), Some(OutOfFrames::Failed));
+        assert_eq!(goods.watched().allocate(AllocRequest::new(order(9)), CX).err(), Some(AllocError::Failed));
         let refused = goods.watched().take_back(Goods::pick(&mut kept), CX).unwrap_err();
         Goods::put(&mut kept, refused.item);
         // No system is needed for these.
-        let handles = goods.hand_over(spare);
+        let handles = goods.transfer_all(spare);
         let blocks = goods.take_back(handles);
         goods.check(&blocks);
-        let mut handles = goods.hand_over(blocks);
+        let mut handles = goods.transfer_all(blocks);
         let settled = goods.settle();
         assert_eq!(settled.error, Some(StoreError::Io));
-        // What could not be brought in is pending too: nobody knows how much of it was.
+        // What could not be brought in is pending too: it is not known how much of it was.
         assert_eq!(settled.pending, pages(3 * MIB / PAGE));
         let refused = goods.watched().take_back(handles.remove(0), CX).unwrap_err();
         handles.insert(0, refused.item);
@@ -206,6 +208,6 @@ fn everything() {
     });
     let blocks = goods.take_back(spare);
     goods.check(&blocks);
-    goods.release(blocks);
-    goods.bring_home(kept);
+    goods.free(blocks);
+    goods.free_all(kept);
 }

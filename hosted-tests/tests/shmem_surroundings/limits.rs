@@ -1,6 +1,6 @@
 //! Limits of a process: addresses, descriptors, the size of files.
 
-use crate::alone::{Case, Place};
+use crate::alone::{Case, Where};
 use crate::goods::{Belongings, Goods, MIB};
 use forebay_backends::shmem::{Arena, CreateError};
 use rustix::io::Errno;
@@ -10,9 +10,9 @@ use std::fs;
 use std::io;
 
 pub(crate) const CASES: &[Case] = &[
-    Case::new("too_few_addresses_are_an_error", Place::Here, addresses),
-    Case::new("too_few_descriptors_are_an_error_or_leave_something_unknown", Place::Here, descriptors),
-    Case::new("files_that_may_not_be_so_long_are_an_error_and_no_signal", Place::Here, file_size),
+    Case::new("too_few_addresses_are_an_error", Where::Here, addresses),
+    Case::new("too_few_descriptors_are_an_error_or_leave_something_unknown", Where::Here, descriptors),
+    Case::new("files_that_may_not_be_so_long_are_an_error_and_no_signal", Where::Here, file_size),
 ];
 
 fn limit(what: Resource, to: u64) {
@@ -39,12 +39,12 @@ fn addresses() {
     assert!(matches!(error, CreateError::Map { bytes, .. } if bytes == 1 << 30), "{error:?}");
     assert_eq!(errno(&error), Some(Errno::NOMEM));
     assert!(error.to_string().contains("(ulimit -v), make the arena smaller"), "{error}");
-    let error = Arena::builder(48 * MIB as u64).windows(3).create().expect_err("three do not fit");
+    let error = Arena::builder(48 * MIB as u64).mappings(3).create().expect_err("three do not fit");
     assert!(matches!(error, CreateError::Map { .. }), "{error:?}");
     assert_eq!(Belongings::now(), before, "what is left behind");
     let goods = Goods::usual();
     goods.round();
-    goods.all_home();
+    goods.all_returned();
 }
 
 /// Rule: one descriptor is enough. With too few for the rest the arena knows less of its surroundings, and does all the
@@ -64,17 +64,17 @@ fn descriptors() {
                 assert!(error.to_string().contains("ulimit -n"), "{error}");
             }
             Ok(arena) => {
-                let report = arena.surroundings();
+                let report = arena.host_report();
                 println!("{most} descriptors: {:?}, {:?}", report.group_limit, report.features);
                 let goods = Goods::new(arena);
                 limit(Resource::Nofile, most);
                 let blocks = goods.fill(4 * MIB, crate::common::order(3));
-                let handles = goods.hand_over(blocks);
+                let handles = goods.transfer_all(blocks);
                 assert_eq!(goods.settle().error, None);
                 let blocks = goods.take_back(handles);
                 goods.check(&blocks);
-                goods.release(blocks);
-                goods.all_home();
+                goods.free(blocks);
+                goods.all_returned();
                 limit(Resource::Nofile, 64);
             }
         }
@@ -94,5 +94,5 @@ fn file_size() {
     assert_eq!(Belongings::now(), before, "what is left behind");
     let goods = Goods::new(Arena::builder(8 * MIB as u64).create().expect("as long as files may be"));
     goods.round();
-    goods.all_home();
+    goods.all_returned();
 }

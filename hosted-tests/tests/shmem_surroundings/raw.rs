@@ -6,7 +6,7 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Forks. The child runs `f` with its own copy of `value`, and ends; the parent keeps `value`, and is told how the child
+/// Forks. The child runs `f` with its own copy of `value`, and ends; the parent keeps `value`, and learns how the child
 /// ended: 0 unless it panicked or was killed.
 ///
 /// The caller is the only thread of the process.

@@ -1,6 +1,6 @@
 //! What the report says: no swap, locking, huge pages.
 
-use crate::alone::{Case, Place};
+use crate::alone::{Case, Where};
 use crate::common::{NONE, order, pages};
 use crate::goods::{Goods, MIB, PAGE};
 use crate::setting::SHMEM_ENABLED;
@@ -9,30 +9,30 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs::File;
 
 pub(crate) const CASES: &[Case] = &[
-    Case::new("without_swap_data_stays_and_counts", Place::Here, without_swap),
-    Case::new("without_the_right_to_lock_everything_works", Place::AsNobody, without_locking),
-    Case::new("with_little_right_to_lock_everything_works", Place::AsNobody, with_little_locking),
-    Case::new("without_huge_pages_the_report_names_the_setting", Place::HugePages("never"), small),
-    Case::new("huge_pages_are_granted_and_counted", Place::HugePages("advise"), huge),
-    Case::new("small_chunks_take_no_huge_pages", Place::HugePages("advise"), small_chunks),
-    Case::new("small_chunks_take_no_huge_pages_of_those_for_all", Place::HugePages("always"), small_chunks),
+    Case::new("without_swap_data_stays_and_counts", Where::Here, without_swap),
+    Case::new("without_the_right_to_lock_everything_works", Where::AsUser, without_locking),
+    Case::new("with_little_right_to_lock_everything_works", Where::AsUser, with_little_locking),
+    Case::new("without_huge_pages_the_report_names_the_setting", Where::HugePages("never"), small),
+    Case::new("huge_pages_are_granted_and_counted", Where::HugePages("advise"), huge),
+    Case::new("small_chunks_take_no_huge_pages", Where::HugePages("advise"), small_chunks),
+    Case::new("small_chunks_take_no_huge_pages_of_those_for_all", Where::HugePages("always"), small_chunks),
 ];
 
-/// Rule: without swap, what is handed over counts as reclaimable, and stays in RAM.
+/// Rule: without swap, what is transferred counts as reclaimable, and stays in RAM.
 fn without_swap() {
     let goods = Goods::usual();
-    let report = goods.arena.surroundings();
+    let report = goods.arena.host_report();
     println!("{report}");
     if report.swap != Swap::None {
         println!("left out: there is swap");
         return;
     }
-    assert!(report.to_string().contains("swap: none; what is handed over stays in RAM"), "{report}");
+    assert!(report.to_string().contains("swap: none; stored pages stay in RAM"), "{report}");
     let kept = goods.keep();
     let usage = goods.arena.usage();
     assert_eq!((usage.reclaimable, usage.pending), (pages(4 * MIB / PAGE), NONE));
     assert_eq!(goods.arena.memory_bytes().unwrap(), 6 * MIB as u64, "it stays, all of it");
-    goods.bring_home(kept);
+    goods.free_all(kept);
 }
 
 fn without_locking() {
@@ -55,18 +55,18 @@ fn may_lock(bytes: u64, said: &str) {
     }
     setrlimit(Resource::Memlock, Rlimit { current: Some(bytes), maximum: most }).expect("a lower limit");
     let goods = Goods::usual();
-    let report = goods.arena.surroundings();
+    let report = goods.arena.host_report();
     println!("{report}");
     assert_eq!(report.lockable, Some(bytes));
     assert!(report.to_string().contains(said), "{report}");
     goods.round();
-    goods.all_home();
+    goods.all_returned();
 }
 
 /// Rule: what is missing is named, with the file that an administrator may set.
 fn small() {
     let goods = Goods::usual();
-    let report = goods.arena.surroundings();
+    let report = goods.arena.host_report();
     println!("{report}");
     if report.huge_page_setting() != HugePageSetting::Never {
         println!("left out: the setting for the size of a huge page is {}", report.shmem_enabled_for_size);
@@ -80,16 +80,16 @@ fn small() {
         let block = goods.fill(4 * MIB, order(9));
         let usage = goods.arena.usage();
         assert_eq!((usage.huge_chunks, usage.small_chunks), (0, 2));
-        goods.release(block);
+        goods.free(block);
     }
     goods.round();
-    goods.all_home();
+    goods.all_returned();
 }
 
 /// Rule: huge pages are used where they may be, counted while they have memory, and change no byte.
 fn huge() {
     let goods = Goods::usual();
-    let report = goods.arena.surroundings();
+    let report = goods.arena.host_report();
     println!("{report}");
     if report.huge_page_setting() != HugePageSetting::Advise
         || !report.features.contains(Features::FOLIO_SCAN)
@@ -102,26 +102,26 @@ fn huge() {
     let kept = goods.keep(); // 6 MiB
     assert_eq!(huge(), (3, 0));
     goods.intact(&kept);
-    goods.bring_home(kept);
+    goods.free_all(kept);
     assert_eq!(huge(), (0, 0), "no chunk has memory");
     goods.round();
-    goods.all_home();
+    goods.all_returned();
 }
 
-/// Rule: what was asked for is taken, and no huge page around it, which nobody looked for head-room for, and which would
+/// Rule: what was asked for is taken, and no huge page around it, for which no head-room was looked for, and which would
 /// not go with its chunks.
 fn small_chunks() {
     for chunk in [PAGE, 64 << 10, MIB] {
-        let goods = Goods::new(Arena::builder(32 * MIB as u64).chunk(chunk).windows(2).create().unwrap());
+        let goods = Goods::new(Arena::builder(32 * MIB as u64).chunk(chunk).mappings(2).create().unwrap());
         let block = goods.fill(PAGE, order(0));
         assert_eq!(goods.arena.memory_bytes().unwrap(), chunk as u64);
-        goods.release(block);
-        goods.all_home();
+        goods.free(block);
+        goods.all_returned();
         let kept = goods.keep();
         assert_eq!(goods.arena.memory_bytes().unwrap(), 6 * MIB as u64);
         assert_eq!(goods.arena.usage().huge_chunks, 0);
-        goods.bring_home(kept);
+        goods.free_all(kept);
         goods.round();
-        goods.all_home();
+        goods.all_returned();
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// The file of the setting.
 pub(crate) const SHMEM_ENABLED: &str = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
 
-/// Nobody else who asks here changes it as long as this exists.
+/// No other test that asks here changes it as long as this exists.
 pub(crate) struct Setting {
     file: PathBuf,
     word: String,

@@ -1,7 +1,7 @@
 //! A setting is what it was before, whatever becomes of the process that changed it. The setting is a file of the
 //! test's own, so the machine stays as it is.
 
-use crate::alone::{Case, Place};
+use crate::alone::{Case, Where};
 use crate::raw;
 use crate::setting::{Changed, Setting};
 use crate::undo::word_of;
@@ -15,12 +15,12 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use tempfile::TempDir;
 
 pub(crate) const CASES: &[Case] = &[
-    Case::new("a_setting_is_back_after_a_normal_end", Place::Here, normal_end),
-    Case::new("a_setting_is_back_after_a_panic", Place::Here, panic),
-    Case::new("a_setting_is_back_after_an_interrupt", Place::Here, interrupt),
-    Case::new("a_setting_is_back_after_a_kill", Place::Here, kill),
-    Case::new("a_setting_is_back_without_its_guardian", Place::Here, no_guardian),
-    Case::new("a_guardian_stands_alone", Place::Here, stands_alone),
+    Case::new("a_setting_is_back_after_a_normal_end", Where::Here, normal_end),
+    Case::new("a_setting_is_back_after_a_panic", Where::Here, panic),
+    Case::new("a_setting_is_back_after_an_interrupt", Where::Here, interrupt),
+    Case::new("a_setting_is_back_after_a_kill", Where::Here, kill),
+    Case::new("a_setting_is_back_without_its_guardian", Where::Here, no_guardian),
+    Case::new("a_guardian_stands_alone", Where::Here, stands_alone),
 ];
 
 /// The file that a holder changes.

@@ -1,46 +1,53 @@
 //! Every store of the backends, wrapped in middleware or not, and three stores of the tests with other
 //! capabilities go through the suite for stores.
 
-use forebay::{BackingStore, CriticalSection, OwnedBlock, Pages, Platform, Space, Spin, StoreId};
+use forebay::{
+    BackingStore, FrameSource, OwnedBlock, Pages, StoreId,
+    port::Space,
+    sync::{CriticalSectionRawMutex, SpinRawMutex},
+};
 use forebay_backends::shmem::Arena;
 use forebay_backends::{Event, Faulty, HeapBlock, HeapSource, Null, Ram, RamBlock, Region, Tiered, Traced};
 use hosted_tests::conformance::other::{Attic, CopyStore, Takes};
 use hosted_tests::conformance::store::{suite, threads};
 use hosted_tests::memory::{leak, words};
+use std::sync::Arc;
 
 const A: StoreId = StoreId::DEFAULT;
 const B: StoreId = StoreId::new(9).expect("below 16");
 
 /// 96 pages, ready to be split.
-fn ram<const PAGE: usize>() -> Ram<Spin, PAGE> {
+fn ram<const PAGE: usize>() -> Ram<SpinRawMutex, PAGE> {
     let ram = Ram::new();
-    ram.add(leak(96 * PAGE, 0), words(Ram::<Spin, PAGE>::metadata_words(96 * PAGE))).expect("good memory");
+    ram.add(leak(96 * PAGE, 0), words(Ram::<SpinRawMutex, PAGE>::metadata_words(96 * PAGE)))
+        .expect("good memory");
     ram
 }
 
-/// A region of the slow RAM, with ragged ends; `N` adoptions.
-fn region<T: OwnedBlock, const PAGE: usize, const N: usize>(id: StoreId) -> Region<Spin, T, PAGE, N> {
+/// A region of the slow RAM, with ragged ends; `N` transfers.
+fn region<T: OwnedBlock, const PAGE: usize, const N: usize>(id: StoreId) -> Region<SpinRawMutex, T, PAGE, N> {
     let region = Region::new(id);
-    let meta = words(Region::<Spin, T, PAGE, N>::metadata_words(40 * PAGE));
+    let meta = words(Region::<SpinRawMutex, T, PAGE, N>::metadata_words(40 * PAGE));
     region.init(leak(40 * PAGE, 7), meta).expect("good memory");
     region
 }
 
 fn attic<T: OwnedBlock>(id: StoreId) -> Attic<T> {
-    Attic::new(id, Space::new(Pages::new(20), 6))
+    Attic::new(id, Space { pages: Pages::new(20), transfers: 6 })
 }
 
-/// As it is, inside each middleware that does nothing, behind a reference, as a trait object; and from threads.
+/// As it is, inside each middleware that does nothing, behind a reference, in an `Arc`, as a trait object; and from threads.
 fn through_everything<P, S>(source: &P, store: &S)
 where
-    P: Platform<Block: Send> + Sync,
+    P: FrameSource<Block: Send> + Sync,
     S: BackingStore<P::Block> + Sync,
 {
     suite(source, store);
-    suite(source, &Faulty::<_, Spin>::new(store));
+    suite(source, &Faulty::<_, SpinRawMutex>::new(store));
     suite(source, &Traced::new(store, |_: &Event| ()));
     let dynamic: &dyn BackingStore<P::Block> = store;
     suite(source, &dynamic);
+    suite(source, &Arc::new(store));
     threads(source, store);
 }
 
@@ -55,7 +62,7 @@ fn ram_region<const PAGE: usize>() {
 }
 
 fn region_of_unsplittable_blocks<const PAGE: usize>() {
-    let heap = HeapSource::<Spin, PAGE>::new();
+    let heap = HeapSource::<SpinRawMutex, PAGE>::new();
     heap.init(leak(96 * PAGE, 8)).expect("good memory");
     through_everything(&heap, &region::<HeapBlock<PAGE>, PAGE, 4>(A));
     suite(&heap, &Tiered(attic(A), region::<_, PAGE, 3>(B)));
@@ -85,31 +92,33 @@ fn page_store<const PAGE: usize>() {
     suite(&ram::<PAGE>(), &CopyStore::new(A, 12, Takes::Page).with_io());
 }
 
-fn a_store_that_only_adopts<const PAGE: usize>() {
+fn a_store_that_only_transfers<const PAGE: usize>() {
     through_everything(&ram::<PAGE>(), &attic::<RamBlock<PAGE>>(A));
 }
 
-fn adopting_before_copying<const PAGE: usize>() {
+fn transferring_before_copying<const PAGE: usize>() {
     let tiers = Tiered(attic::<RamBlock<PAGE>>(B), CopyStore::new(A, 20, Takes::Whole));
     through_everything(&ram::<PAGE>(), &tiers);
     let three = Tiered(Tiered(Null, attic::<RamBlock<PAGE>>(B)), CopyStore::new(A, 20, Takes::Half));
     suite(&ram::<PAGE>(), &three);
 }
 
-/// The arena as source and store at once.
+/// The arena as source and store together.
 fn shmem<const PAGE: usize>() {
     for chunk in [None, Some(PAGE), Some(16 * PAGE)] {
         let builder = Arena::builder(96 * PAGE as u64);
         let builder = chunk.map_or(builder.clone(), |bytes| builder.chunk(bytes));
-        let arena = builder.create_as::<PAGE, Spin>().expect("an arena");
+        let arena = builder.create_as::<PAGE, SpinRawMutex>().expect("an arena");
         through_everything(&arena, &arena);
     }
 }
 
 fn shmem_that_copies<const PAGE: usize>() {
     for chunk in [PAGE, 8 * PAGE, 32 * PAGE] {
-        let arena =
-            Arena::builder(32 * PAGE as u64).chunk(chunk).create_as::<PAGE, Spin>().expect("an arena");
+        let arena = Arena::builder(32 * PAGE as u64)
+            .chunk(chunk)
+            .create_as::<PAGE, SpinRawMutex>()
+            .expect("an arena");
         through_everything(&ram::<PAGE>(), &arena.copies(B));
     }
 }
@@ -148,14 +157,14 @@ macro_rules! at_every_page_size {
 }
 at_every_page_size! {
     null ram_region region_of_unsplittable_blocks two_regions_in_a_row null_before_a_region
-    null_behind_a_region stores_that_only_copy page_store a_store_that_only_adopts adopting_before_copying
+    null_behind_a_region stores_that_only_copy page_store a_store_that_only_transfers transferring_before_copying
 }
 
-/// Rule: the lock is the integrator's choice; a critical section does as well.
+/// Rule: the raw mutex is the integrator's choice; a critical section does as well.
 #[test]
 fn a_region_in_critical_sections() {
-    let region = Region::<CriticalSection, RamBlock<512>, 512, 4>::new(A);
-    let meta = words(Region::<CriticalSection, RamBlock<512>, 512, 4>::metadata_words(40 * 512));
+    let region = Region::<CriticalSectionRawMutex, RamBlock<512>, 512, 4>::new(A);
+    let meta = words(Region::<CriticalSectionRawMutex, RamBlock<512>, 512, 4>::metadata_words(40 * 512));
     region.init(leak(40 * 512, 0), meta).expect("good memory");
     through_everything(&ram::<512>(), &region);
 }

@@ -1,12 +1,10 @@
 //! Two stores in a row: what is counted for both, and what is of neither.
 
-use forebay::*;
 use forebay_backends::*;
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, Watched, World};
 
 fn filled(near: &Near, n: u8, seed: u8) -> RamBlock<PAGE> {
-    let mut block = near.allocate(order(n), CX).unwrap();
+    let mut block = near.allocate(AllocRequest::new(order(n)), CX).unwrap();
     let bytes = pattern(seed, block.bytes());
     block.copy_from_slice(&bytes);
     block
@@ -19,12 +17,12 @@ fn a_budget_is_not_spent_twice() {
     let near = near(64);
     let (first, second) = (far_with_id(32, 1), far_with_id(32, 2));
     let tiers = Tiered(&first, &second);
-    let large = first.transfer(filled(&near, 4, 1)).unwrap();
-    let small = [2, 3, 4].map(|seed| second.transfer(filled(&near, 0, seed)).unwrap());
+    let large = first.transfer(filled(&near, 4, 1), None).unwrap();
+    let small = [2, 3, 4].map(|seed| second.transfer(filled(&near, 0, seed), None).unwrap());
     let settle = |budget, cx| {
-        let before = near.free();
-        let settled = tiers.settle(budget, cx, &mut |block| near.release(block));
-        assert_eq!((settled.freed, settled.error), (near.free() - before, None));
+        let before = near.unused();
+        let settled = tiers.settle(budget, cx, &mut |block| near.free(block));
+        assert_eq!((settled.freed, settled.error), (near.unused() - before, None));
         assert_eq!(settled.pending, first.pending() + second.pending());
         (settled.written.get(), settled.freed.get())
     };
@@ -42,7 +40,7 @@ fn a_budget_is_not_spent_twice() {
     for handle in small.into_iter().chain([large]) {
         assert!(matches!(BackingStore::<RamBlock<PAGE>>::discard(&tiers, handle), Ok(None)));
     }
-    assert_eq!((near.free(), first.space().pages), (near.total(), first.total()));
+    assert_eq!((near.unused(), first.space().pages), (near.total(), first.total()));
 }
 
 /// Rule: a handle of neither tier is `WrongStore` in every call, comes back, and nothing changes.
@@ -53,13 +51,13 @@ fn a_handle_of_neither_tier_comes_back() {
     let tiers = Tiered(Watched::new(&first, &world), Tiered(Watched::new(&second, &world), Null));
     let source = Watched::new(&near, &world);
     let other = Watched::new(&third, &world);
-    let mut block = source.allocate(order(1), CX).unwrap();
+    let mut block = source.allocate(AllocRequest::new(order(1)), CX).unwrap();
     block.fill(0xEE);
-    let foreign = other.save(&block, order(1), CX).unwrap();
+    let foreign = other.save(&block, order(1), None, CX).unwrap();
     let space = BackingStore::<RamBlock<PAGE>>::space(&tiers);
     assert_eq!(tiers.load(&foreign, &mut block, NONE, CX), Err(StoreError::WrongStore));
     assert!(block.iter().all(|b| *b == 0xEE));
-    source.release(block);
+    source.free(block);
     let refused = BackingStore::<RamBlock<PAGE>>::take_back(&tiers, foreign, CX).unwrap_err();
     assert_eq!(refused.why, StoreError::WrongStore);
     let refused = BackingStore::<RamBlock<PAGE>>::split(&tiers, refused.item).unwrap_err();
@@ -68,5 +66,5 @@ fn a_handle_of_neither_tier_comes_back() {
     assert_eq!(refused.why, StoreError::WrongStore);
     assert_eq!(BackingStore::<RamBlock<PAGE>>::space(&tiers), space);
     assert!(matches!(other.discard(refused.item), Ok(None)), "its own store still has it");
-    all_home(&world, &near, &third);
+    all_returned(&world, &near, &third);
 }

@@ -3,10 +3,12 @@
 //! The lock is free between two steps, so anything may happen there. Here it does, before each step in turn.
 
 use forebay::{
-    BackingStore, Context, Order, OwnedBlock, Pages, Pfn, Platform, Section, Spin, StoreError, StoreId,
+    AllocRequest, BackingStore, Context, FrameSource, Order, OwnedBlock, Pages, Pfn, StoreError, StoreId,
+    sync::{IrqGuard, SpinRawMutex},
 };
 use forebay_backends::{Ram, RamBlock, Region};
 use hosted_tests::conformance::{content, fill, order, pattern};
+use hosted_tests::kit::sweep;
 use hosted_tests::memory::{leak, words};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -21,13 +23,13 @@ type ComesIn = Box<dyn FnOnce()>;
 
 thread_local! {
     /// What comes in, and how many steps later.
-    static NEXT: RefCell<Option<(usize, ComesIn)>> = const { RefCell::new(None) };
+    static NEXT: RefCell<Option<(u32, ComesIn)>> = const { RefCell::new(None) };
 }
 
 /// Lets something in before the lock is taken.
 struct Between;
 
-impl Section for Between {
+impl IrqGuard for Between {
     fn with<R>(f: impl FnOnce() -> R) -> R {
         nested::interrupt();
         let now = NEXT.with_borrow_mut(|next| match next {
@@ -45,18 +47,18 @@ impl Section for Between {
     }
 }
 
-type Lock = Spin<Between>;
-type Source = Ram<Lock, PAGE>;
-type Slow<B, const N: usize> = Region<Lock, B, PAGE, N>;
+type Raw = SpinRawMutex<Between>;
+type Source = Ram<Raw, PAGE>;
+type Slow<B, const N: usize> = Region<Raw, B, PAGE, N>;
 
 /// Before step number `step` of what follows.
-fn before_step(step: usize, come_in: impl FnOnce() + 'static) {
+fn before_step(step: u32, come_in: impl FnOnce() + 'static) {
     NEXT.set(Some((step, Box::new(come_in))));
 }
 
-/// Whether it did not come in: there were fewer steps.
-fn none_left() -> bool {
-    NEXT.take().is_some()
+/// Whether it came in: else there were fewer steps.
+fn came_in() -> u32 {
+    u32::from(NEXT.take().is_none())
 }
 
 fn source(pages: usize) -> &'static Source {
@@ -73,54 +75,56 @@ fn region<B: OwnedBlock, const N: usize>(pages: usize) -> &'static Slow<B, N> {
 }
 
 fn block(source: &Source, k: u8, seed: u64) -> RamBlock<PAGE> {
-    let mut block = source.allocate(order(k), Context::THREAD).expect("the source has enough");
+    let mut block =
+        source.allocate(AllocRequest::new(order(k)), Context::THREAD).expect("the source has enough");
     fill(&mut block, seed);
     block
 }
 
-/// Rule: memory may be given while somebody else looks for some: he finds it or not, and never anything else.
+/// Rule: memory may be given while another context looks for some: that finds it or not, and never anything else.
 #[test]
-fn memory_is_given_while_somebody_looks_for_it() {
-    for step in 0.. {
+fn memory_is_given_while_another_looks_for_it() {
+    let swept = sweep("step of an allocation", |_, step| {
         let ram: &'static Source = Box::leak(Box::new(Source::new()));
         let memory = leak(9 * PAGE, 0);
         let addresses = memory.as_ptr_range();
         before_step(step, || {
             ram.add(memory, words(Source::metadata_words(9 * PAGE))).expect("good memory");
         });
-        let found = ram.allocate(order(1), Context::THREAD);
-        if none_left() {
-            break;
-        }
+        let found = ram.allocate(AllocRequest::new(order(1)), Context::THREAD);
+        let came = came_in();
         if let Ok(mut block) = found {
             assert!(addresses.contains(&block.as_ptr()), "{block:?} is none of {addresses:?}");
             fill(&mut block, 1);
-            ram.release(block);
+            ram.free(block);
         }
-        assert_eq!(ram.free(), Pages::new(9));
-    }
+        assert_eq!(ram.unused(), Pages::new(if came > 0 { 9 } else { 0 }));
+        came
+    });
+    swept.at_least(2);
 }
 
 /// Rule: two may give memory at once: each piece is there then, or comes back.
 #[test]
 fn two_give_memory_at_once() {
-    for step in 0.. {
+    let swept = sweep("step of giving memory", |_, step| {
         let ram: &'static Source = Box::leak(Box::new(Source::new()));
         let add = |pages| ram.add(leak(pages * PAGE, 0), words(Source::metadata_words(pages * PAGE)));
         before_step(step, move || assert_eq!(add(3).unwrap(), 3 * PAGE));
         assert_eq!(add(5).unwrap(), 5 * PAGE);
-        if none_left() {
-            break;
-        }
-        assert_eq!((ram.free(), ram.total()), (Pages::new(8), Pages::new(8)));
-        assert!(add(1).is_err());
-    }
+        let came = came_in();
+        let pages = Pages::new(if came > 0 { 8 } else { 5 });
+        assert_eq!((ram.unused(), ram.total()), (pages, pages));
+        assert_eq!(add(1).is_err(), came > 0);
+        came
+    });
+    swept.at_least(15);
 }
 
-/// Rule: a region has one piece of memory, whoever gives it, and what comes too late comes back whole.
+/// Rule: a region has one piece of memory, from the first that gives it, and what comes too late comes back whole.
 #[test]
 fn two_give_a_region_memory_at_once() {
-    for step in 0.. {
+    let swept = sweep("step of giving memory", |_, step| {
         let region: &'static Slow<RamBlock<PAGE>, 2> = Box::leak(Box::new(Slow::new(StoreId::DEFAULT)));
         let init = |pages| {
             let meta = words(Slow::<RamBlock<PAGE>, 2>::metadata_words(pages * PAGE));
@@ -130,16 +134,17 @@ fn two_give_a_region_memory_at_once() {
         let other = Rc::clone(&first);
         before_step(step, move || other.set(Some(init(3))));
         let second = init(5);
-        if none_left() {
-            break;
-        }
-        match (first.get().unwrap(), second) {
-            (Ok(given), Err(back)) | (Err(back), Ok(given)) => {
+        let came = came_in();
+        match (first.get(), second) {
+            (None, Ok(given)) => assert_eq!((came, given), (0, 5 * PAGE)),
+            (Some(Ok(given)), Err(back)) | (Some(Err(back)), Ok(given)) => {
                 assert_eq!((given + back, region.total().get() * PAGE), (8 * PAGE, given));
             }
             other => panic!("{other:?}"),
         }
-    }
+        came
+    });
+    swept.at_least(12);
 }
 
 /// A block that stops in the middle of being copied into, where it is told to.
@@ -161,15 +166,15 @@ impl OwnedBlock for Stops {
     fn split(self) -> Result<(Self, Self), Self> {
         Err(self)
     }
-    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
-        self.block.copy_out(at, to)
+    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
+        self.block.read_at(at, to)
     }
-    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
+    fn write_at(&mut self, at: usize, from: &[u8]) -> usize {
         if let Some((there, go_on)) = &self.there {
             there.send(()).unwrap();
             go_on.recv().unwrap();
         }
-        self.block.copy_in(at, from)
+        self.block.write_at(at, from)
     }
 }
 
@@ -181,11 +186,12 @@ fn what_another_reads_is_busy_or_there() {
     let block = |seed| Stops { block: block(source, 1, seed), there: None };
     let region = region::<Stops, 2>(8);
     let saved = block(1);
-    let handle: &'static _ = Box::leak(Box::new(region.save(&saved, order(1), Context::THREAD).unwrap()));
+    let handle: &'static _ =
+        Box::leak(Box::new(region.save(&saved, order(1), None, Context::THREAD).unwrap()));
     let load = |mut block: Stops| {
         let loaded = region.load(handle, &mut block, Pages::ZERO, Context::THREAD);
         assert!(loaded != Ok(()) || content(&block) == pattern(1, 2 * PAGE));
-        source.release(block.block);
+        source.free(block.block);
         loaded
     };
     let (mut busy, mut whole) = (0, 0);
@@ -197,12 +203,12 @@ fn what_another_reads_is_busy_or_there() {
         before_step(begins, move || {
             let other = thread::spawn(move || load(other));
             if is_there.recv().is_err() {
-                assert_eq!(other.join().unwrap(), Err(StoreError::Busy), "it was read when he came");
+                assert_eq!(other.join().unwrap(), Err(StoreError::Busy), "it was being read already");
                 return;
             }
             before_step(ends - begins, move || {
                 go_on.send(()).unwrap();
-                assert_eq!(other.join().unwrap(), Ok(()), "nobody else has it");
+                assert_eq!(other.join().unwrap(), Ok(()), "no other has it");
             });
         });
         match load(mine) {
@@ -217,38 +223,36 @@ fn what_another_reads_is_busy_or_there() {
     assert!(busy > 2 && whole > 0, "{busy} {whole}");
 }
 
-/// Rule: what is free is there for whoever comes in between, but for what the other keeps: no more entries, no more room.
+/// Rule: what is free is there for all that comes in between, but for what the other keeps: no more entries, no more room.
 #[test]
-fn room_and_entries_that_nobody_needs_are_there_for_others() {
+fn room_and_entries_that_are_free_are_there_for_others() {
     let source = source(1 << 14);
     // A write-out ends while one page is left.
-    for step in 0.. {
+    let swept = sweep("step of a write-out", |_, step| {
         let two = region::<_, 2>(2);
-        let _first = two.transfer(block(source, 0, 1)).unwrap();
+        let _first = two.transfer(block(source, 0, 1), None).unwrap();
         let next = block(source, 0, 2);
         before_step(step, move || {
-            let _second = two.transfer(next).map_err(|r| r.why).expect("one page is left");
+            let _second = two.transfer(next, None).map_err(|r| r.why).expect("one page is left");
         });
-        two.write_out_now(usize::MAX, &mut |b| source.release(b));
-        if none_left() {
-            break;
-        }
-    }
+        two.write_out_now(usize::MAX, &mut |b| source.free(b));
+        came_in()
+    });
+    swept.at_least(15);
     // A save takes the room that an entry had, not the entry.
-    for step in 0.. {
+    let swept = sweep("step of a save", |_, step| {
         let region = region::<RamBlock<PAGE>, 1>(32);
-        let first = region.transfer(block(source, 0, 1)).unwrap();
-        source.release(region.take_back(first, Context::THREAD).unwrap());
+        let first = region.transfer(block(source, 0, 1), None).unwrap();
+        source.free(region.take_back(first, Context::THREAD).unwrap());
         let _most =
-            [4, 3, 2, 1].map(|k| region.save(&block(source, k, 2), order(k), Context::THREAD).unwrap());
+            [4, 3, 2, 1].map(|k| region.save(&block(source, k, 2), order(k), None, Context::THREAD).unwrap());
         let (large, next) = (block(source, 1, 3), block(source, 0, 4));
         before_step(step, move || {
-            let came = region.transfer(next).map_err(|r| r.why);
+            let came = region.transfer(next, None).map_err(|r| r.why);
             assert!(!matches!(came, Err(StoreError::Backlog)), "nothing waits: {came:?}");
         });
-        let _ = region.save(&large, order(1), Context::THREAD);
-        if none_left() {
-            break;
-        }
-    }
+        let _ = region.save(&large, order(1), None, Context::THREAD);
+        came_in()
+    });
+    swept.at_least(15);
 }

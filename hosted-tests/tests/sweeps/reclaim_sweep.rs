@@ -1,24 +1,19 @@
 //! Reclaims of every kind while any one call fails, in a thread and in an interrupt: nothing is lost, nothing leaks, and all
 //! goes on afterwards (`ttm-semantics.md` §5.4 a–d).
 
-use forebay::*;
 use forebay_backends::*;
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, Watched, World};
 
-type Plat<'w> = Watched<'w, Faulty<Machine<&'w Near>, Spin>>;
-type Store<'w> = Watched<'w, Faulty<&'w Far, Spin>>;
-type Home<'w> = Forebay<Plat<'w>, Store<'w>, [Place<Plat<'w>>; 3 * 4 * 16]>;
-type List = Roster<Spin, [usize; Roster::<Spin>::words(SEATS)]>;
-type Seat<'h, 'w> = Buffer<
-    'h,
-    Plat<'w>,
-    Store<'w>,
-    Listed<'h, [Slot<Plat<'w>>; 4], Spin, [usize; Roster::<Spin>::words(SEATS)]>,
->;
+type Base<'w> = WatchedPlatform<'w, AllPorts<Faulty<AllPorts<Machine<&'w Near>>, SpinRawMutex>>>;
+/// Free lists for three modes and orders 0 to 3.
+type Plat<'w> = WithLists<Base<'w>, FreeListArray<Base<'w>, 12, 16>>;
+type Store<'w> = Watched<'w, Faulty<&'w Far, SpinRawMutex>>;
+type Home<'w> = Forebay<Plat<'w>, Store<'w>>;
+type Words = [usize; EvictionIndex::<SpinRawMutex>::words(BUFFERS)];
+type Index = EvictionIndex<SpinRawMutex, Words>;
+type Buf<'h, 'w> = Buffer<&'h Home<'w>, Indexed<'h, [Slot<Plat<'w>>; 4], SpinRawMutex, Words>>;
 
-const SEATS: usize = 4;
-const NEVER: Faults = Faults { kth: None, per_mille: 0, seed: 0 };
+const BUFFERS: usize = 4;
 
 /// What a reclaim is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -46,29 +41,29 @@ const ENDS: [End; 3] = [End::Resume, End::EvictAgain, End::Destroy];
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Model {
     seed: Option<u8>,
-    unneeded: Advice,
+    purgeable: bool,
 }
 
 /// Writes, if it can.
-fn write(buffer: &Seat<'_, '_>, model: &mut Model, seed: u8) {
+fn write(buffer: &Buf<'_, '_>, model: &mut Model, seed: u8) {
     if let Ok(mut guard) = buffer.write() {
         let bytes = pattern(seed, guard.bytes());
-        assert_eq!(guard.copy_in(0, &bytes), bytes.len());
+        assert_eq!(guard.write_at(0, &bytes), bytes.len());
         model.seed = Some(seed);
     }
 }
 
 /// Compares, if the contents can be reached. What was not needed may be zeros.
-fn read(buffer: &Seat<'_, '_>, model: &mut Model) -> Result<(), PinError> {
+fn read(buffer: &Buf<'_, '_>, model: &mut Model) -> Result<(), AccessError> {
     let guard = buffer.read()?;
     let mut bytes = vec![0xA5; guard.bytes()];
-    assert_eq!(guard.copy_out(0, &mut bytes), bytes.len());
+    assert_eq!(guard.read_at(0, &mut bytes), bytes.len());
     let zeros = bytes.iter().all(|b| *b == 0);
     drop(guard);
     let expected = model.seed.map_or(vec![0; bytes.len()], |seed| pattern(seed, bytes.len()));
-    if zeros && model.unneeded == Advice::DontNeed {
-        let told = buffer.advise(Advice::DontNeed).unwrap();
-        assert!(told == Retained::No || model.seed.is_none(), "dropped, and nobody says so");
+    if zeros && model.purgeable {
+        let told = buffer.set_purgeable(true).unwrap();
+        assert!(!told || model.seed.is_none(), "dropped, and the buffer does not say so");
         model.seed = None;
     } else {
         assert!(bytes == expected, "{:?} has other bytes", buffer.id());
@@ -77,21 +72,15 @@ fn read(buffer: &Seat<'_, '_>, model: &mut Model) -> Result<(), PinError> {
 }
 
 /// One life of four buffers; how many calls failed, of platform and store.
-fn live<'w>(
-    world: &World,
-    home: &Forebay<Plat<'w>, Store<'w>>,
-    call: Call,
-    cx: Context,
-    end: End,
-) -> [u32; 2] {
-    let roster = List::new([0; Roster::<Spin>::words(SEATS)]);
+fn live<'w>(world: &World, home: &Home<'w>, call: Call, cx: Context, end: End) -> [u32; 2] {
+    let index = Index::new([0; EvictionIndex::<SpinRawMutex>::words(BUFFERS)]);
     let modes = [Caching::WriteBack, Caching::WriteCombined, Caching::WriteBack, Caching::Uncached];
-    let buffers: [Seat<'_, '_>; SEATS] = std::array::from_fn(|i| {
-        let slots = roster.list(i, [const { Slot::EMPTY }; 4]).unwrap();
-        Buffer::of(slots, home).with_id(BufferId(i)).with_mode(modes[i])
+    let buffers: [Buf<'_, '_>; BUFFERS] = std::array::from_fn(|i| {
+        let slots = index.indexed(i, [const { Slot::EMPTY }; 4]).unwrap();
+        Buffer::with_slots(home, slots, Order::PAGE).with_id(BufferId(i)).with_mode(modes[i])
     });
-    let mut models = [Model { seed: None, unneeded: Advice::WillNeed }; SEATS];
-    for (round, how) in RUNGS.into_iter().enumerate() {
+    let mut models = [Model { seed: None, purgeable: false }; BUFFERS];
+    for (round, how) in METHODS.into_iter().enumerate() {
         let seed = round as u8;
         for (i, (buffer, model)) in buffers.iter().zip(&mut models).enumerate() {
             write(buffer, model, 16 * seed + i as u8 + 1);
@@ -99,28 +88,33 @@ fn live<'w>(
                 let _ = buffer.evict(pages(3), Evict::COPY, CX);
                 let _ = read(buffer, model); // clean, as far as it goes
             }
-            if i == round % SEATS {
-                let _ = buffer.advise(Advice::DontNeed).unwrap();
-                model.unneeded = Advice::DontNeed;
+            if i == round % BUFFERS {
+                let _ = buffer.set_purgeable(true).unwrap();
+                model.purgeable = true;
             }
         }
-        let all = || if round < 3 { roster.of(&buffers) } else { (&buffers).into() };
+        let indexed = index.candidates(&buffers);
+        let all: &dyn Candidates = if round < 3 { &indexed } else { &buffers };
         for n in 0..2 {
             let report = match call {
-                Call::Moved => home.reclaim(all(), pages(5), how, cx),
-                Call::Freed => home.reclaim(all(), Want::freed(pages(5)), how, cx),
-                Call::Block => home.reclaim(all(), Want::block(order(3 + n)), how, cx),
-                Call::KeepFree => home.keep_free(all(), pages(20 + 5 * usize::from(n)), how, cx).unwrap(),
+                Call::Moved => home.reclaim(all, pages(5), how, cx),
+                Call::Freed => home.reclaim(all, ReclaimTarget::freed(pages(5)), how, cx),
+                Call::Block => home.reclaim(all, ReclaimTarget::block(order(3 + n)), how, cx),
+                Call::KeepFree => home.keep_free(all, pages(20 + 5 * usize::from(n)), how, cx).unwrap(),
                 Call::OrReclaim => {
                     let mut tries = 0;
                     let attempt = || {
                         tries += 1;
-                        home.pool().take(order(4), Caching::WriteBack, cx)
+                        home.pool()
+                            .take(AllocRequest::new(order(4)), Caching::WriteBack, cx)
+                            .map_err(AccessError::from)
                     };
-                    if let Ok(block) = home.or_reclaim(all(), pages(4), how, cx, attempt) {
-                        home.pool().give(block, cx).unwrap_or_else(|_| panic!("a plain block goes home"));
+                    if let Ok(block) = home.or_reclaim(all, pages(4), how, cx, attempt) {
+                        home.pool()
+                            .put(block, cx)
+                            .unwrap_or_else(|_| panic!("a cached block is never refused"));
                     }
-                    assert!((1..=SEATS + 2).contains(&tries));
+                    assert!((1..=BUFFERS + 2).contains(&tries));
                     Report::default()
                 }
             };
@@ -131,21 +125,21 @@ fn live<'w>(
         home.settle(pages(4), CX);
         for (buffer, model) in buffers.iter().zip(&mut models) {
             let _ = read(buffer, model);
-            if let Ok(told) = buffer.advise(Advice::WillNeed) {
-                model.seed = model.seed.filter(|_| told == Retained::Yes);
-                model.unneeded = Advice::WillNeed;
+            if let Ok(told) = buffer.set_purgeable(false) {
+                model.seed = model.seed.filter(|_| told);
+                model.purgeable = false;
             }
         }
         world.validate();
     }
-    let failed = [home.platform().inner().failed(), home.store().inner().failed()];
-    home.platform().inner().set(NEVER);
+    let failed = [home.platform().0.inner().failed(), home.store().inner().failed()];
+    home.platform().0.inner().set(NEVER);
     home.store().inner().set(NEVER);
-    home.pool().trim(ALL, CX); // what is on the shelves of other modes may be what is missing
+    home.pool().trim(Zones::ALL, ALL, CX); // what is in the lists of other modes may be what is missing
     match end {
         End::Resume => {}
         End::EvictAgain => {
-            let report = home.reclaim(roster.of(&buffers), Want::freed(ALL), Evict::LADDER, CX);
+            let report = home.reclaim(index.candidates(&buffers), ReclaimTarget::freed(ALL), Evict::ANY, CX);
             assert_eq!((report.evicted.refused, report.settled.pending), (NONE, NONE), "{report:?}");
             assert_eq!(world.frames_out(), NONE, "all of it is free");
         }
@@ -157,23 +151,29 @@ fn live<'w>(
     failed
 }
 
-/// The same with these faults, and everything is home at the end.
-fn run(call: Call, cx: Context, end: End, near: &Near, far: &Far, faults: [Faults; 2]) -> [u32; 2] {
-    let world = World::new(Contents::Compared);
-    let plat = Watched::new(Faulty::new(Machine::new(near)), &world);
-    let home: Home<'_> = Forebay::new(plat, Watched::new(Faulty::new(far), &world), 16);
-    home.platform().inner().set(faults[0]);
-    home.store().inner().set(faults[1]);
-    let failed = live(&world, &home, call, cx, end);
-    assert_eq!(home.stats().stranded, NONE);
-    home.pool().trim(ALL, CX);
-    drop(home);
-    all_home(&world, near, far);
-    failed
+fn home<'w>(near: &'w Near, far: &'w Far, world: &'w World) -> Home<'w> {
+    let platform = Watched::platform(AllPorts(Faulty::new(Machine::new(near))), world);
+    Forebay::new(WithLists(platform, FreeListArray::new()), Watched::new(Faulty::new(far), world))
 }
 
-fn kth(k: u32) -> Faults {
-    Faults { kth: Some(k), ..NEVER }
+/// The same with these faults, and everything is in the source at the end.
+fn run(
+    call: Call,
+    cx: Context,
+    end: End,
+    (near, far): (&Near, &Far),
+    world: &World,
+    faults: [Faults; 2],
+) -> [u32; 2] {
+    let home = home(near, far, world);
+    home.platform().0.inner().set(faults[0]);
+    home.store().inner().set(faults[1]);
+    let failed = live(world, &home, call, cx, end);
+    assert_eq!(home.stats().leaked, NONE);
+    home.pool().trim(Zones::ALL, ALL, CX);
+    drop(home);
+    all_returned(world, near, far);
+    failed
 }
 
 /// Rule: any one call of platform or store may fail, in each kind of reclaim, in each context.
@@ -181,13 +181,13 @@ fn kth(k: u32) -> Faults {
 fn each_call_fails_once() {
     let (near, far) = (near(24), far(64));
     for call in CALLS {
-        for (cx, least) in [(CX, 60), (Context::INTERRUPT, 40)] {
-            let of = |k: u32| ENDS[k as usize % ENDS.len()];
-            let platform =
-                (0..).take_while(|k| run(call, cx, of(*k), &near, &far, [kth(*k), NEVER])[0] == 1).count();
-            let store =
-                (0..).take_while(|k| run(call, cx, of(*k), &near, &far, [NEVER, kth(*k)])[1] == 1).count();
-            assert!(platform > least && store > least, "{call:?} {cx:?}: only {platform} and {store} failed");
+        for (cx, least) in [(CX, 61), (Context::INTERRUPT, 41)] {
+            let swept = sweep_calls((call, cx), |world, k, faults| {
+                let end = ENDS[k as usize % ENDS.len()];
+                run(call, cx, end, (&near, &far), world, faults)
+            });
+            println!("{call:?} {cx:?}: {swept:?}");
+            swept.into_iter().for_each(|swept| swept.at_least(least));
         }
     }
 }
@@ -201,25 +201,25 @@ fn many_calls_fail() {
         let n = seed as usize;
         let faults = |seed| Faults { per_mille: [30, 150, 400, 800][n % 4], seed, ..NEVER };
         let cx = [CX, Context::NO_IO, Context::INTERRUPT][n % 3];
-        let failed = run(CALLS[n % 5], cx, ENDS[n % 3], &near, &far, [faults(seed), faults(seed * 7919)]);
+        let (world, faults) = (World::new(Contents::Compared), [faults(seed), faults(seed * 7919)]);
+        let failed = run(CALLS[n % 5], cx, ENDS[n % 3], (&near, &far), &world, faults);
         sum += failed[0] + failed[1];
     }
     assert!(sum > 1000, "only {sum} failed");
 }
 
-/// Rule: a reclaim may stop after each page and go on in any other way, each want and rung after each other; no byte is lost
-/// and all is home at the end.
+/// Rule: a reclaim may stop after each page and go on in any other way, each target and method after each other; no byte is lost
+/// and all is in the source at the end.
 #[test]
 fn reclaims_stop_anywhere() {
     let (near, far) = (near(24), far(64));
     for program in 0..5_usize.pow(4) {
         let world = World::new(Contents::Compared);
-        let plat = Watched::new(Faulty::new(Machine::new(&near)), &world);
-        let home: Home<'_> = Forebay::new(plat, Watched::new(Faulty::new(&far), &world), 16);
-        let home: &Forebay<_, _> = &home;
-        let roster = List::new([0; Roster::<Spin>::words(SEATS)]);
-        let buffers: [Seat<'_, '_>; SEATS] = std::array::from_fn(|i| {
-            let buffer = Buffer::of(roster.list(i, [const { Slot::EMPTY }; 4]).unwrap(), home);
+        let home = &home(&near, &far, &world);
+        let index = Index::new([0; EvictionIndex::<SpinRawMutex>::words(BUFFERS)]);
+        let buffers: [Buf<'_, '_>; BUFFERS] = std::array::from_fn(|i| {
+            let slots = index.indexed(i, [const { Slot::EMPTY }; 4]).unwrap();
+            let buffer = Buffer::with_slots(home, slots, Order::PAGE);
             buffer.with_id(BufferId(i)).with_mode([Caching::WriteBack, Caching::WriteCombined][i % 2])
         });
         for (i, buffer) in buffers.iter().enumerate() {
@@ -227,23 +227,23 @@ fn reclaims_stop_anywhere() {
         }
         let mut rest = program;
         for step in 0..4 {
-            let (how, cx) = (RUNGS[(rest + step) % 6], [CX, Context::INTERRUPT][(program + step) % 2]);
-            let want = match rest % 5 {
-                0 => Want::moved(pages(1)),
-                1 => Want::freed(pages(1)),
-                2 => Want::freed(pages(7)),
-                3 => Want::block(order(2)),
-                _ => Want::moved(pages(3)),
+            let (how, cx) = (METHODS[(rest + step) % 6], [CX, Context::INTERRUPT][(program + step) % 2]);
+            let target = match rest % 5 {
+                0 => ReclaimTarget::moved(pages(1)),
+                1 => ReclaimTarget::freed(pages(1)),
+                2 => ReclaimTarget::freed(pages(7)),
+                3 => ReclaimTarget::block(order(2)),
+                _ => ReclaimTarget::moved(pages(3)),
             };
-            home.reclaim(roster.of(&buffers), want, how, cx);
+            home.reclaim(index.candidates(&buffers), target, how, cx);
             let there: Pages =
                 buffers.iter().map(|b| b.residency().unwrap()).map(|r| r.resident + r.stored).sum();
             assert_eq!(there, pages(16), "{program} {step}");
             world.validate();
-            let one = &buffers[rest % SEATS];
+            let one = &buffers[rest % BUFFERS];
             match rest % 3 {
-                0 => check(one, (rest % SEATS) as u8),
-                1 => drop(one.restore(pages(1), CX).into_result().unwrap()),
+                0 => check(one, (rest % BUFFERS) as u8),
+                1 => assert_eq!(one.restore(pages(1), CX).why, None),
                 _ => {}
             }
             rest /= 5;
@@ -252,7 +252,7 @@ fn reclaims_stop_anywhere() {
             buffers.iter().enumerate().for_each(|(i, b)| check(b, i as u8));
         }
         drop(buffers);
-        home.pool().trim(ALL, CX);
-        all_home(&world, &near, &far);
+        home.pool().trim(Zones::ALL, ALL, CX);
+        all_returned(&world, &near, &far);
     }
 }

@@ -1,13 +1,11 @@
-//! Shrinkers against readers, writers, a purger and a settler. Bytes are looked at with each pin; at the end
+//! Shrinkers against readers, writers, a purger and a settler. Bytes are looked at with each guard; at the end
 //! nothing leaked. No loop waits for time: what is busy is tried again a bounded number of times.
 //!
 //! The stores are not watched here: an oracle between two threads would order what it should catch.
 
 mod shares;
-use forebay::*;
 use forebay_backends::*;
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, Watched, World};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
@@ -27,12 +25,12 @@ impl Inside {
     }
 }
 
-/// `f` until it is not busy, but not for ever. Out of frames is an answer too: the shrinkers hold some.
-fn patiently<T>(mut f: impl FnMut() -> Result<T, PinError>) -> Option<T> {
+/// `f` until it is not busy, but not for ever. Exhausted is an answer too: the shrinkers hold some.
+fn patiently<T>(mut f: impl FnMut() -> Result<T, AccessError>) -> Option<T> {
     for _ in 0..10_000 {
         match f() {
             Ok(t) => return Some(t),
-            Err(PinError::Busy | PinError::Take(TakeError::OutOfFrames(_))) => thread::yield_now(),
+            Err(AccessError::Busy | AccessError::Alloc(_)) => thread::yield_now(),
             Err(e) => panic!("{e}"),
         }
     }
@@ -46,55 +44,45 @@ fn number(bytes: &[u8]) -> u8 {
     first
 }
 
-fn read<P, S, T>(buffer: &Buffer<'_, P, S, T>, inside: &Inside) -> bool
-where
-    P: Platform,
-    S: BackingStore<P::Block>,
-    T: Slots<P>,
-{
+fn read<H: Home, T: Slots<Platform = H::Platform>>(buffer: &Buffer<H, T>, inside: &Inside) -> bool {
     let Some(guard) = patiently(|| buffer.read()) else { return false };
     inside.enter(
         1,
         |n| n < 1000,
         || {
             let mut bytes = vec![0; guard.bytes()];
-            guard.copy_out(0, &mut bytes);
+            guard.read_at(0, &mut bytes);
             number(&bytes);
         },
     );
     true
 }
 
-fn write<P, S, T>(buffer: &Buffer<'_, P, S, T>, inside: &Inside) -> bool
-where
-    P: Platform,
-    S: BackingStore<P::Block>,
-    T: Slots<P>,
-{
+fn write<H: Home, T: Slots<Platform = H::Platform>>(buffer: &Buffer<H, T>, inside: &Inside) -> bool {
     let Some(mut guard) = patiently(|| buffer.write()) else { return false };
     inside.enter(
         1000,
         |n| n == 0,
         || {
             let mut bytes = vec![0; guard.bytes()];
-            guard.copy_out(0, &mut bytes);
+            guard.read_at(0, &mut bytes);
             let next = number(&bytes).wrapping_add(1);
             bytes.fill(next);
-            guard.copy_in(0, &bytes);
+            guard.write_at(0, &bytes);
         },
     );
     true
 }
 
-fn everybody<P, S>(home: &Forebay<P, S>)
+fn all_at_once<P, S>(home: &Forebay<P, S>)
 where
     P: Platform<Block = RamBlock<PAGE>, Mode = ()> + Sync,
-    P::Lock: Sync + Send,
+    P::RawMutex: Sync + Send,
     S: BackingStore<P::Block> + Sync,
 {
     let mut slots = [const { Slot::EMPTY }; 8];
-    let many = Buffer::over(&mut slots, home);
-    let tiles: [Buffer<'_, _, _>; 5] = std::array::from_fn(|i| Buffer::new(home, order(i as u8 % 3)));
+    let many = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
+    let tiles: [Buffer<_>; 5] = std::array::from_fn(|i| Buffer::new(home, order(i as u8 % 3)));
     let inside: [Inside; 6] = Default::default();
     let all: [&(dyn Evictable + Sync); 6] = [&tiles[0], &tiles[1], &many, &tiles[2], &tiles[3], &tiles[4]];
     let (stop, moved, pinned) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
@@ -107,7 +95,7 @@ where
                         break;
                     }
                     let cx = [CX, Context::INTERRUPT, Context::NO_IO][n % 3];
-                    let report = home.reclaim(all, pages(1 + n % 9), RUNGS[n % 6], cx);
+                    let report = home.reclaim(all, pages(1 + n % 9), METHODS[n % 6], cx);
                     moved.fetch_add(report.evicted.moved().get(), Ordering::Relaxed);
                     thread::yield_now();
                 }
@@ -130,7 +118,7 @@ where
                             (None, 0) => many.purge(Context::THREAD).is_ok(),
                             (Some(tile), 1..4) => write(tile, &inside[at]),
                             (None, 1..4) => write(many, &inside[5]),
-                            (Some(tile), 4) => tile.restore(pages(1), CX).into_result().is_ok(),
+                            (Some(tile), 4) => tile.restore(pages(1), CX).why.is_none(),
                             (Some(tile), _) => read(tile, &inside[at]),
                             (None, _) => read(many, &inside[5]),
                         };
@@ -151,56 +139,65 @@ where
     }
     assert!(read(&many, &inside[5]));
     drop((tiles, many));
-    home.pool().trim(ALL, Context::THREAD);
+    home.pool().trim(Zones::ALL, ALL, Context::THREAD);
 }
 
-/// Rule: whoever pins sees whole contents, whatever shrinkers, settlers and purgers do meanwhile; nothing
+/// Rule: each guard shows whole contents, whatever shrinkers, settlers and purgers do meanwhile; nothing
 /// leaks.
 #[test]
-fn shrinkers_against_pins() {
+fn shrinkers_against_guards() {
     let near = near(128);
     let (first, second) = (region::<3>(32, 1), far_with_id(64, 2));
-    let home = Forebay::<_, _, [Place<_>; 8]>::new(&near, Tiered(&first, &second), 2);
-    everybody(&home);
-    assert_eq!((near.free(), first.space().pages, second.space().pages), (pages(128), pages(32), pages(64)));
-    assert_eq!((first.space().adoptions, second.space().adoptions), (3, 16));
+    let lists = FreeListArray::<Near, 4, 2>::new();
+    let home = Forebay::new(WithLists(&near, lists), Tiered(&first, &second));
+    all_at_once(&home);
+    assert_eq!(
+        (near.unused(), first.space().pages, second.space().pages),
+        (pages(128), pages(32), pages(64))
+    );
+    assert_eq!((first.space().transfers, second.space().transfers), (3, 16));
 }
 
-/// The same with the frames watched: none is given out twice or comes home twice.
+/// The same with the frames watched: none is given out twice or returned twice.
 #[test]
-fn shrinkers_against_pins_watched() {
+fn shrinkers_against_guards_watched() {
     let (world, near) = (World::new(Contents::Ignored), near(128));
     let far = far_with_id(64, 2);
-    let home = Forebay::<_, _, [Place<_>; 8]>::new(Watched::new(&near, &world), &far, 2);
-    everybody(&home);
-    all_home(&world, &near, &far);
+    let lists = FreeListArray::<Near, 4, 2>::new();
+    let home = Forebay::new(WithLists(Watched::platform(&near, &world), lists), &far);
+    all_at_once(&home);
+    all_returned(&world, &near, &far);
 }
 
-/// Rule: takers, givers and a trimmer share the shelves; no block is in two hands, none is lost.
+/// Rule: takers, givers and a trimmer share the free lists; no block is in two hands, none is lost.
 #[test]
 fn a_pool_between_threads() {
     let (world, near) = (World::new(Contents::Ignored), near(64));
-    let pool: &Pool<_> = &Pool::<_, [Place<_>; 9]>::new(Watched::new(&near, &world), 3);
+    let lists = FreeListArray::<Near, 3, 3>::new();
+    let pool = &Pool::new(WithLists(Watched::platform(&near, &world), lists));
     thread::scope(|s| {
         for k in 0..3_usize {
             s.spawn(move || {
                 for n in 0..ROUNDS {
-                    let Ok(mut block) = pool.take(order(((n + k) % 3) as u8), (), CX) else { continue };
-                    assert!(block.block().iter().all(|b| *b == 0), "not wiped, or in two hands");
-                    block.bytes_mut().fill(k as u8 + 1);
+                    let Ok(mut block) = pool.take(AllocRequest::new(order(((n + k) % 3) as u8)), (), CX)
+                    else {
+                        continue;
+                    };
+                    assert!(block.iter().all(|b| *b == 0), "not zeroed, or in two hands");
+                    block.write_at(0, &vec![k as u8 + 1; block.bytes()]);
                     thread::yield_now();
-                    assert!(block.block().iter().all(|b| *b == k as u8 + 1), "in two hands");
-                    assert!(pool.give(block, Context::THREAD).is_ok());
+                    assert!(block.iter().all(|b| *b == k as u8 + 1), "in two hands");
+                    assert!(pool.put(block, Context::THREAD).is_ok());
                     if n % 16 == 0 {
-                        pool.trim(pages(n % 5), Context::THREAD);
+                        pool.trim(Zones::ALL, pages(n % 5), Context::THREAD);
                     }
                 }
             });
         }
     });
-    pool.trim(ALL, Context::THREAD);
+    pool.trim(Zones::ALL, ALL, Context::THREAD);
     world.assert_empty();
-    assert_eq!(near.free(), near.total());
+    assert_eq!(near.unused(), near.total());
 }
 
 /// Rule: one who only looks where the contents are never lets a reader in over contents that are not there.
@@ -208,9 +205,9 @@ fn a_pool_between_threads() {
 fn looking_while_others_read() {
     let (near, far) = (near(128), far(128));
     let hogged = leave(&near, (0..64).map(|n| 2 * n));
-    let home: &Forebay<_, _> = &Forebay::<_, _, [Place<_>; 0]>::new(&near, &far, 0);
+    let home = &Forebay::new(&near, &far);
     let mut slots = [const { Slot::EMPTY }; 64]; // single pages: looking takes a while
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 7);
     let ready = AtomicUsize::new(0);
     thread::scope(|s| {
@@ -230,7 +227,7 @@ fn looking_while_others_read() {
             let _ = buffer.evict(pages(1), Evict::COPY, CX).is_ok();
             if let Ok(guard) = buffer.read() {
                 assert_eq!(
-                    guard.copy_out(0, &mut bytes),
+                    guard.read_at(0, &mut bytes),
                     bytes.len(),
                     "a guard, and the contents are elsewhere"
                 );
@@ -240,5 +237,5 @@ fn looking_while_others_read() {
     check(&buffer, 7);
     drop(buffer);
     give_back(&near, hogged);
-    assert_eq!((near.free(), far.space().pages), (near.total(), far.total()));
+    assert_eq!((near.unused(), far.space().pages), (near.total(), far.total()));
 }

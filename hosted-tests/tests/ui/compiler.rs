@@ -63,8 +63,8 @@ fn manifest(root: &Path, cases: &[Case]) -> String {
         "[package]\nname = 'forebay-ui'\nedition = '2024'\npublish = false\n\n\
          [workspace]\n\n\
          [dependencies]\n\
-         forebay = {{ path = '{}', features = ['spin', 'critical-section'] }}\n\
-         forebay-backends = {{ path = '{}', features = ['spin', 'critical-section', 'shmem'] }}\n",
+         forebay = {{ path = '{}', features = ['alloc', 'spin', 'critical-section'] }}\n\
+         forebay-backends = {{ path = '{}', features = ['critical-section', 'heap', 'shmem', 'spin'] }}\n",
         core.display(),
         backends.display()
     );

@@ -3,7 +3,7 @@
 //! The first line of a case says the promise. A comment at the line of an error says what the compiler reports there:
 //!
 //! ```text
-//! let _ = store.transfer(block); //~ E0382: use of moved value: `block`
+//! let _ = store.transfer(block, None); //~ E0382: use of moved value: `block`
 //! ```
 //!
 //! That is the code of the error, and a part of its message, of the label at the line, or of a note. `//~^` stands

@@ -20,8 +20,9 @@ fn machine(kib: usize) -> Tree {
 }
 
 fn stored(arena: &Arena) -> Handle {
-    let block = arena.allocate(Order::new(3).expect("an order"), THREAD).expect("there is room");
-    let handle = arena.transfer(block).expect("it takes all");
+    let block =
+        arena.allocate(AllocRequest::new(Order::new(3).expect("an order")), THREAD).expect("there is room");
+    let handle = arena.transfer(block, None).expect("it takes all");
     let settled = arena.settle(Pages::ZERO, THREAD, &mut |_| {});
     assert_eq!((settled.reclaimable, settled.error), (Pages::new(8), None));
     handle
@@ -36,12 +37,15 @@ fn no_head_room() {
     let full = machine(0);
     arena.headroom = Headroom::under(full.root());
     let before = arena.usage();
-    assert_eq!(arena.allocate(Order::new(4).expect("an order"), THREAD).err(), Some(OutOfFrames::NoHeadroom));
+    assert_eq!(
+        arena.allocate(AllocRequest::new(Order::new(4).expect("an order")), THREAD).err(),
+        Some(AllocError::NoHeadroom)
+    );
     assert_eq!(arena.usage(), before);
     let block = arena.take_back(handle, THREAD).expect("it is in memory");
-    arena.release(block);
-    let block = arena.allocate(Order::PAGE, THREAD).expect("its chunk is mapped");
-    arena.release(block);
+    arena.free(block);
+    let block = arena.allocate(AllocRequest::new(Order::PAGE), THREAD).expect("its chunk is mapped");
+    arena.free(block);
 
     // A page of a chunk that is not in memory: as if it had been swapped out.
     let arena = {
@@ -56,11 +60,11 @@ fn no_head_room() {
         let tight = machine(1024 + 8);
         arena.headroom = Headroom::under(tight.root());
         assert_eq!(
-            arena.allocate(Order::new(4).expect("an order"), THREAD).err(),
-            Some(OutOfFrames::NoHeadroom)
+            arena.allocate(AllocRequest::new(Order::new(4).expect("an order")), THREAD).err(),
+            Some(AllocError::NoHeadroom)
         );
         let block = arena.take_back(refused.item, THREAD).expect("there is room for a page");
-        arena.release(block);
+        arena.free(block);
         arena
     };
     let settled = arena.settle(Pages::ZERO, THREAD, &mut |_| {});
@@ -71,15 +75,15 @@ fn no_head_room() {
 #[test]
 fn no_head_room_in_a_settle() {
     let mut arena = arena();
-    let block = arena.allocate(Order::PAGE, THREAD).expect("there is room");
+    let block = arena.allocate(AllocRequest::new(Order::PAGE), THREAD).expect("there is room");
     let full = machine(0);
     arena.headroom = Headroom::under(full.root());
     assert_eq!(arena.bring_again(0), Ok(()), "all of it is there");
     assert_eq!(arena.bring_again(1), Err(StoreError::NoHeadroom), "nothing of it is there");
-    arena.release(block);
+    arena.free(block);
 }
 
-/// An arena of four chunks, the second of which can be brought in only by half, as if some of it were broken: the window
+/// An arena of four chunks, the second of which can be brought in only by half, as if some of it were broken: the mapping
 /// is over a file that ends there. Aligned to the four, so that the second is had after the first.
 fn broken() -> Arena {
     let memfd = |bytes: usize| {
@@ -88,8 +92,8 @@ fn broken() -> Arena {
         memfd
     };
     let (whole, short) = (memfd(4 * CHUNK), memfd(CHUNK + CHUNK / 2));
-    let window = Window::map(short.as_fd(), 0, 4 * CHUNK, 4 * CHUNK).expect("a window");
-    let mapped = sys::Mapped { memfd: whole, offset: 0, windows: std::vec![window] };
+    let mapping = Mapping::map(short.as_fd(), 0, 4 * CHUNK, 4 * CHUNK).expect("a mapping");
+    let mapped = sys::Mapped { memfd: whole, offset: 0, mappings: std::vec![mapping] };
     let arena = Arena::builder(0).chunk(CHUNK).create_over(mapped).expect("an arena");
     assert_eq!(arena.settle(Pages::ZERO, THREAD, &mut |_| {}).error, None); // what was in it is gone: all are holes
     arena
@@ -97,31 +101,31 @@ fn broken() -> Arena {
 
 /// Rule: what could be brought in only by half has memory, so it is punched, and brought in from the start.
 #[test]
-fn brought_in_by_half() {
+fn populated_by_half() {
     let arena = broken();
     let order = Order::new(4).expect("an order");
-    let block = arena.allocate(order, THREAD).expect("this one is whole");
-    assert_eq!(arena.ledger.with(|l| l.need(1)), Need::Memory);
-    assert!(arena.allocate(order, THREAD).is_err());
-    assert_eq!(arena.ledger.with(|l| l.need(1)), Need::Mapping, "some of it has memory");
-    assert_eq!((arena.resident(), arena.free()), (Pages::new(16), Pages::new(48)));
+    let block = arena.allocate(AllocRequest::new(order), THREAD).expect("this one is whole");
+    assert_eq!(arena.ledger.lock(|l| l.need(1)), Need::Memory);
+    assert!(arena.allocate(AllocRequest::new(order), THREAD).is_err());
+    assert_eq!(arena.ledger.lock(|l| l.need(1)), Need::Mapping, "some of it has memory");
+    assert_eq!((arena.resident(), arena.unused()), (Pages::new(16), Pages::new(48)));
     let _ = arena.settle(Pages::ZERO, THREAD, &mut |_| {});
-    assert_eq!(arena.ledger.with(|l| l.need(1)), Need::Memory, "it was punched");
-    arena.release(block);
+    assert_eq!(arena.ledger.lock(|l| l.need(1)), Need::Memory, "it was punched");
+    arena.free(block);
 }
 
 /// Rule: a copy that is not in memory is not read where there is no head-room for its chunk.
 #[test]
 fn no_head_room_for_a_copy() {
     let (mut arena, other) = (arena(), arena());
-    let mut block = other.allocate(Order::PAGE, THREAD).expect("there is room");
+    let mut block = other.allocate(AllocRequest::new(Order::PAGE), THREAD).expect("there is room");
     let id = StoreId::new(1).expect("a number");
-    let handle = arena.copies(id).save(&block, Order::PAGE, THREAD).expect("there is room");
+    let handle = arena.copies(id).save(&block, Order::PAGE, None, THREAD).expect("there is room");
     assert_eq!(arena.settle(Pages::ZERO, THREAD, &mut |_| {}).reclaimable, Pages::new(1));
     sys::punch(arena.memfd.as_fd(), CHUNK as u64 - 4096..CHUNK as u64).expect("it is writable");
     let full = machine(0);
     arena.headroom = Headroom::under(full.root());
     let refused = arena.copies(id).load(&handle, &mut block, Pages::ZERO, THREAD);
     assert_eq!((refused, arena.resident()), (Err(StoreError::NoHeadroom), Pages::ZERO));
-    other.release(block);
+    other.free(block);
 }

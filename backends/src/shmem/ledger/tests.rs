@@ -22,27 +22,27 @@ fn state(l: &Ledger, chunk: usize) -> State {
 /// Reserves a block and says that its chunks were brought in.
 fn take(l: &mut Ledger, k: u8) -> Resident {
     let pages = l.reserve(order(k), Limit::Held).expect("there is room");
-    bring_in(l, &pages);
+    populate_chunks(l, &pages);
     pages
 }
 
-fn bring_in(l: &mut Ledger, pages: &Resident) {
+fn populate_chunks(l: &mut Ledger, pages: &Resident) {
     for chunk in l.chunks_of(pages.pfn, pages.order) {
         if l.need(chunk) != Need::Nothing {
-            l.brought_in(chunk, None);
+            l.populated(chunk, None);
         }
         assert_eq!(l.need(chunk), Need::Nothing);
     }
 }
 
-fn put_away(l: &mut Ledger, pages: Resident) -> (Pfn, Order) {
+fn mark_stored(l: &mut Ledger, pages: Resident) -> (Pfn, Order) {
     let named = (pages.pfn, pages.order);
-    let index = l.put_away(pages);
+    let index = l.mark_stored(pages);
     assert_eq!(l.pfn(index), Some(named.0));
     named
 }
 
-/// Unmaps what is queued; nobody disturbs.
+/// Unmaps what is queued; nothing happens meanwhile.
 fn unmap(l: &mut Ledger) {
     let mut at = 0;
     while let Some(run) = l.begin_unmap(at, 3) {
@@ -59,23 +59,23 @@ fn a_chunk_goes_round() {
     assert_eq!(state(&l, 0), State::Empty);
     let (a, b) = (take(&mut l, 2), take(&mut l, 2));
     assert_eq!((state(&l, 0), state(&l, 1)), (State::Open, State::Empty));
-    let a = put_away(&mut l, a);
+    let a = mark_stored(&mut l, a);
     assert_eq!(state(&l, 0), State::Open);
     assert_eq!(l.begin_unmap(0, 9), None, "b is resident");
-    let b = put_away(&mut l, b);
+    let b = mark_stored(&mut l, b);
     assert_eq!(state(&l, 0), State::Queued);
     assert_eq!((l.sums().pending, l.sums().reclaimable), (8, 0));
     assert_eq!(l.begin_unmap(1, 9), None, "it is before that");
     assert_eq!(l.begin_unmap(0, 9), Some(0..1));
     assert_eq!(state(&l, 0), State::Flushing);
-    assert_eq!(l.begin_unmap(0, 9), None, "somebody is at it");
+    assert_eq!(l.begin_unmap(0, 9), None, "it is being unmapped");
     assert_eq!(l.sums().reclaimable, 0, "not before it is done");
     assert_eq!(l.end_unmap(0, Mapping::Unmapped), Wanted::No);
     assert_eq!(state(&l, 0), State::Clean);
     assert_eq!((l.sums().pending, l.sums().reclaimable), (0, 8));
     let back = l.take_back(a.0, a.1, Limit::Held).expect("it is stored");
     assert_eq!((l.need(0), state(&l, 0)), (Need::Mapping, State::Open));
-    bring_in(&mut l, &back);
+    populate_chunks(&mut l, &back);
     assert_eq!((l.sums().pending, l.sums().reclaimable, l.sums().resident), (4, 0, 4), "b is pending again");
     assert_eq!(l.begin_unmap(0, 9), None);
     l.release(back);
@@ -86,22 +86,22 @@ fn a_chunk_goes_round() {
     assert_eq!((state(&l, 0), l.sums().stale), (State::Dead, 8));
     assert_eq!(l.begin_punch(0, 9), Some(0..1));
     assert_eq!((state(&l, 0), l.begin_punch(0, 9)), (State::Punching, None));
-    assert_eq!(l.free(), Pages::new(8), "nobody gets a page of it meanwhile");
+    assert_eq!(l.free(), Pages::new(8), "no page of it is allocated meanwhile");
     let c = take(&mut l, 3);
     assert_eq!(l.chunks_of(c.pfn, c.order), 1..2);
-    assert_eq!(l.reserve(Order::PAGE, Limit::Held), Err(OutOfFrames::Exhausted));
+    assert_eq!(l.reserve(Order::PAGE, Limit::Held), Err(AllocError::Exhausted));
     l.end_punch(0, Mapping::Hole);
     assert_eq!((state(&l, 0), l.sums().stale, l.free()), (State::Empty, 0, Pages::new(8)));
     assert_eq!(take(&mut l, 3).contents, Contents::Fresh);
 }
 
-/// Rule: what is taken back while its chunk is being unmapped is brought in again by whoever unmaps it; what was taken
+/// Rule: what is taken back while its chunk is being unmapped is brought in again by the caller that unmaps it; what was taken
 /// back and put away again meanwhile is not.
 #[test]
 fn taking_back_during_a_flush() {
     let mut l = ledger(1);
     let a = take(&mut l, 3);
-    let a = put_away(&mut l, a);
+    let a = mark_stored(&mut l, a);
     assert_eq!(l.begin_unmap(0, 9), Some(0..1));
     let back = l.take_back(a.0, a.1, Limit::Held).expect("it is stored");
     assert_eq!(l.need(0), Need::Nothing, "the one who unmaps it sees to that");
@@ -110,10 +110,10 @@ fn taking_back_during_a_flush() {
     l.end_again(0, Mapping::Mapped);
     assert_eq!((state(&l, 0), l.need(0)), (State::Open, Need::Nothing));
 
-    let a = put_away(&mut l, back);
+    let a = mark_stored(&mut l, back);
     assert_eq!(l.begin_unmap(0, 9), Some(0..1));
     let back = l.take_back(a.0, a.1, Limit::Held).expect("it is stored");
-    put_away(&mut l, back);
+    mark_stored(&mut l, back);
     assert_eq!(state(&l, 0), State::Flushing);
     assert_eq!(l.end_unmap(0, Mapping::Unmapped), Wanted::No);
     assert_eq!(
@@ -131,7 +131,7 @@ fn a_flush_is_disturbed_by_anybody() {
     for way in 0..4 {
         let mut l = ledger(1);
         let (a, b) = (take(&mut l, 2), take(&mut l, 1));
-        let (a, b) = (put_away(&mut l, a), put_away(&mut l, b));
+        let (a, b) = (mark_stored(&mut l, a), mark_stored(&mut l, b));
         assert_eq!(l.begin_unmap(0, 9), Some(0..1));
         match way {
             0 => {}
@@ -155,36 +155,36 @@ fn a_flush_is_disturbed_by_anybody() {
     }
 }
 
-/// Rule: what was not brought in again is brought in by whoever wants it next; what could not be unmapped, and was taken
-/// back meanwhile, is brought in again too, since some window may have lost it.
+/// Rule: what was not brought in again is brought in by the next caller that wants it; what could not be unmapped, and was taken
+/// back meanwhile, is brought in again too, since some mapping may have lost it.
 #[test]
 fn a_flush_that_fails_half_way() {
-    for (first, then) in [(Mapping::Unmapped, Mapping::Partly), (Mapping::Partly, Mapping::Mapped)] {
+    for (first, then) in [(Mapping::Unmapped, Mapping::Unknown), (Mapping::Unknown, Mapping::Mapped)] {
         let mut l = ledger(1);
         let (a, b) = (take(&mut l, 2), take(&mut l, 2));
-        let (a, b) = (put_away(&mut l, a), put_away(&mut l, b));
+        let (a, b) = (mark_stored(&mut l, a), mark_stored(&mut l, b));
         assert_eq!(l.begin_unmap(0, 9), Some(0..1));
         let back = l.take_back(a.0, a.1, Limit::Held).expect("it is stored");
         assert_eq!(l.end_unmap(0, first), Wanted::Again);
         l.end_again(0, then);
-        let need = if then == Mapping::Partly { Need::Mapping } else { Need::Nothing };
+        let need = if then == Mapping::Unknown { Need::Mapping } else { Need::Nothing };
         assert_eq!((state(&l, 0), l.need(0)), (State::Open, need));
         l.release(back);
         assert!(l.discard(b.0, b.1));
     }
 }
 
-/// Rule: a block that was discarded, and not brought in for it, may be touched by whoever has it: so its chunk has to be
+/// Rule: a block that was discarded, and not brought in for it, may be touched by its owner: so its chunk has to be
 /// unmapped again.
 #[test]
 fn what_was_discarded_may_be_touched() {
     let mut l = ledger(1);
     let (a, b) = (take(&mut l, 2), take(&mut l, 2));
-    let (a, _) = (put_away(&mut l, a), put_away(&mut l, b));
+    let (a, _) = (mark_stored(&mut l, a), mark_stored(&mut l, b));
     unmap(&mut l);
     let out = l.take_out(a.0, a.1).expect("it is stored");
     assert_eq!((state(&l, 0), l.need(0)), (State::Open, Need::Mapping));
-    put_away(&mut l, out);
+    mark_stored(&mut l, out);
     assert_eq!((state(&l, 0), l.sums().reclaimable), (State::Queued, 0));
     unmap(&mut l);
     assert_eq!(l.sums().reclaimable, 8);
@@ -195,22 +195,22 @@ fn what_was_discarded_may_be_touched() {
 fn what_fails_stays_queued() {
     let mut l = ledger(1);
     let a = take(&mut l, 2);
-    let a = put_away(&mut l, a);
+    let a = mark_stored(&mut l, a);
     assert_eq!(l.begin_unmap(0, 9), Some(0..1));
-    assert_eq!(l.end_unmap(0, Mapping::Partly), Wanted::No);
+    assert_eq!(l.end_unmap(0, Mapping::Unknown), Wanted::No);
     assert_eq!((state(&l, 0), l.sums().pending), (State::Queued, 4));
     assert!(l.discard(a.0, a.1));
     assert_eq!(l.begin_punch(0, 9), Some(0..1));
     l.end_punch(0, Mapping::Mapped);
     assert_eq!((state(&l, 0), l.sums().stale, l.free()), (State::Dead, 4, Pages::new(8)));
     assert_eq!(take(&mut l, 2).contents, Contents::Any, "its bytes are still there");
-    assert_eq!(take(&mut l, 2).contents, Contents::Fresh, "nobody ever had these");
+    assert_eq!(take(&mut l, 2).contents, Contents::Fresh, "these were never used");
 }
 
-/// Rule: what was brought in half way has memory, so it is unmapped or punched as if it were all there, and whoever
+/// Rule: what was brought in half way has memory, so it is unmapped or punched as if it were all there, and the caller that
 /// wants it next brings in the rest.
 #[test]
-fn brought_in_half_way() {
+fn populated_half_way() {
     let mut l = ledger(1);
     let a = l.reserve(order(2), Limit::Held).expect("there is room");
     l.touched(0);
@@ -218,12 +218,12 @@ fn brought_in_half_way() {
     assert_eq!(state(&l, 0), State::Dead);
     let a = l.reserve(order(2), Limit::Held).expect("there is room");
     assert_eq!(l.need(0), Need::Mapping);
-    bring_in(&mut l, &a);
-    let a = put_away(&mut l, a);
+    populate_chunks(&mut l, &a);
+    let a = mark_stored(&mut l, a);
     unmap(&mut l);
     let back = l.take_back(a.0, a.1, Limit::Held).expect("it is stored");
     l.touched(0);
-    l.put_away(back);
+    l.mark_stored(back);
     assert_eq!((state(&l, 0), l.sums().pending), (State::Queued, 4));
 }
 
@@ -250,14 +250,14 @@ fn folios() {
     let counts = |l: &Ledger| (l.sums().huge, l.sums().small);
     let (a, b) =
         (l.reserve(order(3), Limit::Held).expect("room"), l.reserve(order(3), Limit::Held).expect("room"));
-    l.brought_in(0, Some(Folio::Small));
-    l.brought_in(1, Some(Folio::Huge));
+    l.populated(0, Some(Folio::Small));
+    l.populated(1, Some(Folio::Huge));
     assert_eq!(counts(&l), (1, 1));
-    let a = put_away(&mut l, a);
+    let a = mark_stored(&mut l, a);
     unmap(&mut l);
     assert_eq!(counts(&l), (1, 1));
     let a = l.take_back(a.0, a.1, Limit::Held).expect("it is stored");
-    bring_in(&mut l, &a); // nobody looks again
+    populate_chunks(&mut l, &a); // there is no second look
     assert_eq!(counts(&l), (1, 1));
     l.release(a);
     l.release(b);
@@ -277,13 +277,13 @@ fn blocks_larger_than_a_chunk() {
     let a = take(&mut l, 4);
     assert_eq!(l.chunks_of(a.pfn, a.order).len(), 2);
     assert_eq!(l.sums().resident, 16);
-    let a = put_away(&mut l, a);
+    let a = mark_stored(&mut l, a);
     unmap(&mut l);
     assert_eq!(l.sums().reclaimable, 16);
     let half = l.split(a.0, a.1).expect("it is stored");
     assert_eq!(half, order(3));
     assert_eq!(l.split(a.0, a.1), Err(StoreError::NotStored), "the whole is gone");
-    let upper = Pfn::new(a.0.get() + 8);
+    let upper = Pfn(a.0.0 + 8);
     let back = l.take_back(upper, half, Limit::Held).expect("a half of it");
     assert_eq!(l.need(1), Need::Mapping);
     assert_eq!((l.need(0), l.sums().reclaimable), (Need::Mapping, 8), "the other half stays where it is");
@@ -296,11 +296,11 @@ fn blocks_larger_than_a_chunk() {
 fn joining() {
     use Contents::{Any, Fresh};
     let l = ledger(2);
-    let half = |page, contents| Resident { pfn: Pfn::new(1000 * CHUNK + page), order: order(2), contents };
+    let half = |page, contents| Resident { pfn: Pfn(1000 * CHUNK + page), order: order(2), contents };
     for (left, right, both) in [(Fresh, Fresh, Fresh), (Fresh, Any, Any), (Any, Fresh, Any), (Any, Any, Any)]
     {
         let joined = l.join(half(8, left), half(12, right)).expect("two halves");
-        assert_eq!(joined, Resident { pfn: Pfn::new(1000 * CHUNK + 8), order: order(3), contents: both });
+        assert_eq!(joined, Resident { pfn: Pfn(1000 * CHUNK + 8), order: order(3), contents: both });
     }
     for (left, right) in [(4, 8), (12, 8), (0, 8), (0, 0)] {
         assert_eq!(l.join(half(left, Any), half(right, Any)), Err((half(left, Any), half(right, Any))));
@@ -312,10 +312,10 @@ fn joining() {
 fn the_limit() {
     let mut l = Ledger::new(0..32, CHUNK, Pages::new(8), Contents::Fresh).expect("memory");
     let a = take(&mut l, 3);
-    assert_eq!(l.reserve(Order::PAGE, Limit::Held), Err(OutOfFrames::Limit));
+    assert_eq!(l.reserve(Order::PAGE, Limit::Held), Err(AllocError::Limit));
     let copy = l.reserve(Order::PAGE, Limit::Ignored).expect("for a moment");
     l.release(copy);
-    let a = put_away(&mut l, a);
+    let a = mark_stored(&mut l, a);
     let b = take(&mut l, 0);
     assert_eq!(l.take_back(a.0, a.1, Limit::Held), Err(StoreError::Limit));
     assert!(l.is_stored(a.0, a.1), "nothing changed");
@@ -369,30 +369,30 @@ fn anything_in_any_order() {
             rng ^= rng >> 7;
             rng ^= rng << 17;
             let pick = (rng >> 20) as usize;
-            let range = |pfn: Pfn, order: Order| pfn.get() - first..pfn.get() - first + order.pages().get();
+            let range = |pfn: Pfn, order: Order| pfn.0 - first..pfn.0 - first + order.pages().get();
             match rng % 9 {
                 0..=2 => {
                     if let Ok(r) = l.reserve(order((rng >> 8) as u8 % 5), Limit::Held) {
                         assert!(pages[range(r.pfn, r.order)].iter().all(|p| p.0 == Page::Free), "two owners");
                         pages[range(r.pfn, r.order)].iter_mut().for_each(|p| p.0 = Page::Resident);
-                        bring_in(&mut l, &r);
+                        populate_chunks(&mut l, &r);
                         out.push(r);
                     }
                 }
                 3 | 4 if !out.is_empty() => {
                     let r = out.swap_remove(pick % out.len());
                     pages[range(r.pfn, r.order)].iter_mut().for_each(|p| p.0 = Page::Stored);
-                    stored.push(put_away(&mut l, r));
+                    stored.push(mark_stored(&mut l, r));
                 }
                 5 if !stored.is_empty() => {
                     let (pfn, order) = stored.swap_remove(pick % stored.len());
                     let r = l.take_back(pfn, order, Limit::Held).expect("it is stored");
                     pages[range(pfn, order)].iter_mut().for_each(|p| p.0 = Page::Resident);
-                    bring_in(&mut l, &r);
+                    populate_chunks(&mut l, &r);
                     out.push(r);
                 }
                 6 if !out.is_empty() || !stored.is_empty() => {
-                    let (pfn, order) = if pick.is_multiple_of(2) && !out.is_empty() {
+                    let (pfn, order) = if pick % 2 == 0 && !out.is_empty() {
                         let r = out.swap_remove(pick % out.len());
                         let named = (r.pfn, r.order);
                         if step % 7 == 0 {
@@ -416,7 +416,7 @@ fn anything_in_any_order() {
                         match l.split(pfn, order) {
                             Ok(half) => {
                                 stored.push((pfn, half));
-                                stored.push((Pfn::new(pfn.get() + half.pages().get()), half));
+                                stored.push((Pfn(pfn.0 + half.pages().get()), half));
                             }
                             Err(why) => {
                                 assert_eq!((why, order), (StoreError::TooLarge, Order::PAGE));

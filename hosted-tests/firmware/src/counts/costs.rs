@@ -19,7 +19,7 @@ use cost::Cost;
 use critical_section::RawRestoreState;
 
 const MOST_FOR_TRANSFER: u32 = 400;
-const MOST_FOR_TAKE_AND_GIVE: u32 = 120;
+const MOST_FOR_TAKE_AND_PUT: u32 = 120;
 
 /// Interrupts of the one core are masked.
 struct Masked;
@@ -56,11 +56,11 @@ fn counted(out: &mut Console) -> Option<bool> {
     home::init()?;
     let found = means::run(out)?;
 
-    let both = found.take.mean() + found.give.mean();
+    let both = found.take.mean() + found.put.mean();
     all &= check(
         out,
-        both <= MOST_FOR_TAKE_AND_GIVE,
-        format_args!("take and give: {both} of {MOST_FOR_TAKE_AND_GIVE} instructions"),
+        both <= MOST_FOR_TAKE_AND_PUT,
+        format_args!("take and put: {both} of {MOST_FOR_TAKE_AND_PUT} instructions"),
     );
     let most = found.transfer.as_flattened().iter().map(|cost| cost.most).max()?;
     let text = format_args!("a transfer: {most} of {MOST_FOR_TRANSFER} instructions at most");

@@ -1,13 +1,15 @@
 //! How long interrupts are masked at most, by operation and by size.
 
-use crate::home::{self, Block, HOMES, Home, PAGE, SIZES, Tile};
+use crate::home::{self, Block, HOMES, Home, Machine, PAGE, SIZES, Tile, source};
 use crate::noted::longest_masked;
 use core::array;
 use core::fmt::Write;
 use core::hint::black_box;
+use forebay::reclaim::{Clock, EvictionIndex, Indexed};
+use forebay::sync::CriticalSectionRawMutex;
 use forebay::{
-    Advice, BackingStore, Berth, Buffer, Candidates, Context, CriticalSection, Evict, Handle, Listed, Order,
-    OwnedBlock, Pages, Platform, Roster, Slot, Want, Zones,
+    AllocRequest, BackingStore, Buffer, Context, Evict, Evictable, FrameSource, Handle, Order, OwnedBlock,
+    Pages, ReclaimTarget, Slot, Zones,
 };
 use forebay_backends::Cpu;
 use static_cell::ConstStaticCell;
@@ -24,7 +26,7 @@ pub struct Longest {
 
 impl Longest {
     fn of<T>(&mut self, what: &'static str, f: impl FnOnce() -> T) -> T {
-        let (value, masked) = longest_masked(f);
+        let (value, masked) = longest_masked(|| black_box(f()));
         let row = self.rows.iter_mut().find(|row| row.as_ref().is_none_or(|(name, _)| *name == what));
         let (_, row) = row.expect("a row for each operation").get_or_insert((what, [0; COLUMNS]));
         row[self.column] = row[self.column].max(masked);
@@ -62,65 +64,62 @@ pub fn run() -> Option<Longest> {
     let (blocks, handles) = (BLOCKS.take(), HANDLES.take());
     for (column, home) in HOMES.iter().enumerate() {
         longest.column = column;
-        source(&mut longest, home, blocks);
-        shelves(&mut longest, home)?;
+        frames(&mut longest, home, blocks);
+        free_lists(&mut longest, home)?;
         region(&mut longest, home, blocks, handles)?;
         buffers(&mut longest, home);
         several_blocks(&mut longest, home);
-        born(&mut longest, home)?;
+        attached(&mut longest, home)?;
         reclaims(&mut longest, home);
     }
     Some(longest)
 }
 
 /// Blocks come and go so that they are split and joined through all orders.
-fn source(m: &mut Longest, home: &'static Home, held: &mut [Option<Block>]) {
+fn frames(m: &mut Longest, home: &'static Home, held: &mut [Option<Block>]) {
     let cx = Context::INTERRUPT;
     for order in home::orders() {
-        let block = m.of("allocate", || home.platform().allocate(black_box(order), cx));
-        block.into_iter().for_each(|block| m.of("release", || home.platform().release(block)));
+        let block = m.of("allocate", || source(home).allocate(AllocRequest::new(black_box(order)), cx));
+        block.into_iter().for_each(|block| m.of("free", || source(home).free(block)));
     }
-    held.fill_with(|| m.of("allocate", || home.platform().allocate(Order::PAGE, cx)).ok());
-    let _ = m.of("free", || home.platform().free());
+    held.fill_with(|| m.of("allocate", || source(home).allocate(AllocRequest::new(Order::PAGE), cx)).ok());
+    let _ = m.of("unused", || source(home).unused());
     for _ in 0..2 {
         for block in held.iter_mut().step_by(2).filter_map(Option::take) {
-            m.of("release", || home.platform().release(block));
+            m.of("free", || source(home).free(block));
         }
         for order in home::orders() {
-            let block = m.of("allocate", || home.platform().allocate(black_box(order), cx));
-            block.into_iter().for_each(|block| m.of("release", || home.platform().release(block)));
+            let block = m.of("allocate", || source(home).allocate(AllocRequest::new(black_box(order)), cx));
+            block.into_iter().for_each(|block| m.of("free", || source(home).free(block)));
         }
         held.rotate_left(1);
     }
-    if let Ok(block) = home.platform().allocate(Order::new(3).unwrap_or(Order::PAGE), cx)
+    if let Ok(block) = source(home).allocate(AllocRequest::new(Order::new(3).unwrap_or(Order::PAGE)), cx)
         && let Ok((lower, upper)) = block.split()
     {
-        match m.of("join", || home.platform().join(lower, upper)) {
-            Ok(joined) => home.platform().release(joined),
-            Err((lower, upper)) => [lower, upper].into_iter().for_each(|half| home.platform().release(half)),
+        match m.of("join", || source(home).join(lower, upper)) {
+            Ok(joined) => source(home).free(joined),
+            Err((lower, upper)) => [lower, upper].into_iter().for_each(|half| source(home).free(half)),
         }
     }
 }
 
-fn shelves(m: &mut Longest, home: &'static Home) -> Option<()> {
+fn free_lists(m: &mut Longest, home: &'static Home) -> Option<()> {
     let (pool, cx) = (home.pool(), Context::THREAD);
     for order in home::orders() {
         for _ in 0..2 {
+            let request = AllocRequest::new(order);
             let blocks: [_; home::DEPTH + 1] =
-                array::from_fn(|_| m.of("take", || pool.take(order, (), cx)).ok());
+                array::from_fn(|_| m.of("take", || pool.take(request, (), cx)).ok());
             for block in blocks.into_iter().flatten() {
-                m.of("give", || pool.give(block, cx)).ok()?;
+                m.of("put", || pool.put(block, cx)).ok()?;
             }
         }
     }
-    for order in home::orders() {
-        let block = m.of("take_up_to", || pool.take_up_to(order, Order::PAGE, (), cx)).ok()?;
-        m.of("give", || pool.give(block, cx)).ok()?;
-    }
-    m.of("ready", || pool.ready());
-    m.of("trim", || pool.trim_within(Zones::ALL, Pages::new(3), cx));
-    m.of("trim", || pool.trim(Pages::new(3), cx));
-    m.of("trim", || pool.trim(Pages::MAX, cx));
+    m.of("ready", || pool.ready(Zones::ALL));
+    m.of("lists", || pool.lists().map(black_box).count());
+    m.of("trim", || pool.trim(Zones::of(0), Pages::new(3), cx));
+    m.of("trim", || pool.trim(Zones::ALL, Pages::MAX, cx));
     Some(())
 }
 
@@ -132,12 +131,12 @@ fn region(
     handles: &mut [Option<Handle>],
 ) -> Option<()> {
     let store = home.store();
-    let page = home.platform().allocate(Order::PAGE, Context::THREAD).ok()?;
+    let page = source(home).allocate(AllocRequest::new(Order::PAGE), Context::THREAD).ok()?;
     for _ in 0..2 {
         for order in home::orders() {
             let _ = one_block(m, home, order);
         }
-        handles.fill_with(|| m.of("save", || store.save(&page, Order::PAGE, Context::THREAD)).ok());
+        handles.fill_with(|| m.of("save", || store.save(&page, Order::PAGE, None, Context::THREAD)).ok());
         for hole in handles.iter_mut().step_by(2).filter_map(Option::take) {
             let _ = m.of("discard", || store.discard(hole));
         }
@@ -146,10 +145,10 @@ fn region(
         }
         // More than can wait.
         for (block, handle) in blocks.iter_mut().zip(handles.iter_mut().step_by(2)).take(home::WAITING + 1) {
-            *block = home.platform().allocate(Order::PAGE, Context::THREAD).ok();
-            match block.take().map(|block| m.of("transfer", || store.transfer(block))) {
+            *block = source(home).allocate(AllocRequest::new(Order::PAGE), Context::THREAD).ok();
+            match block.take().map(|block| m.of("transfer", || store.transfer(block, None))) {
                 Some(Ok(stored)) => *handle = Some(stored),
-                Some(Err(refused)) => home.platform().release(refused.item),
+                Some(Err(refused)) => source(home).free(refused.item),
                 None => {}
             }
         }
@@ -159,34 +158,34 @@ fn region(
         let mut engine = Cpu::IDLE;
         for _ in 0..3 {
             let _ = m.of("write_out by an engine", || {
-                store.write_out(&mut engine, PAGE / 2, &mut |block| home.take_home(block))
+                store.write_out(&mut engine, PAGE / 2, &mut |block| home.free_settled(block))
             });
         }
         m.of("write_out", || {
-            store.write_out_now(PAGE / 2, &mut |block| home.take_home(block));
-            store.write_out_now(usize::MAX, &mut |block| home.take_home(block))
+            store.write_out_now(PAGE / 2, &mut |block| home.free_settled(block));
+            store.write_out_now(usize::MAX, &mut |block| home.free_settled(block))
         });
         for handle in handles.iter_mut().filter_map(Option::take) {
             let _ = m.of("discard", || store.discard(handle));
         }
     }
-    home.platform().release(page);
+    source(home).free(page);
     Some(())
 }
 
 /// Every way out and back, for one block; nothing, if none of that order is free.
 fn one_block(m: &mut Longest, home: &'static Home, order: Order) -> Option<()> {
     let (store, cx) = (home.store(), Context::THREAD);
-    let block = home.platform().allocate(order, cx).ok()?;
-    let block = match m.of("transfer", || store.transfer(block)) {
+    let block = source(home).allocate(AllocRequest::new(order), cx).ok()?;
+    let block = match m.of("transfer", || store.transfer(block, None)) {
         Ok(handle) => m.of("take_back", || store.take_back(handle, cx)).ok()?,
         Err(refused) => refused.item,
     };
-    let mut block = match store.transfer(block) {
+    let mut block = match store.transfer(block, None) {
         Ok(handle) => m.of("discard", || store.discard(handle)).ok()??,
         Err(refused) => refused.item,
     };
-    if let Ok(handle) = m.of("save", || store.save(&block, order, cx)) {
+    if let Ok(handle) = m.of("save", || store.save(&block, order, None, cx)) {
         m.of("load", || store.load(&handle, &mut block, Pages::ZERO, cx)).ok()?;
         match m.of("split", || store.split(handle)) {
             Ok((lower, upper)) => {
@@ -199,12 +198,12 @@ fn one_block(m: &mut Longest, home: &'static Home, order: Order) -> Option<()> {
             }
         }
     }
-    match store.transfer(block) {
+    match store.transfer(block, None) {
         Ok(handle) => {
-            m.of("write_out", || store.write_out_now(usize::MAX, &mut |block| home.take_home(block)));
+            m.of("write_out", || store.write_out_now(usize::MAX, &mut |block| home.free_settled(block)));
             let _ = m.of("discard", || store.discard(handle));
         }
-        Err(refused) => home.platform().release(refused.item),
+        Err(refused) => source(home).free(refused.item),
     }
     Some(())
 }
@@ -215,7 +214,7 @@ fn buffers(m: &mut Longest, home: &'static Home) {
     for order in home::orders() {
         let tile = Tile::new(home, order);
         let _ = m.of("populate", || tile.populate(Pages::MAX, cx));
-        for how in [Evict::TRANSFER, Evict::COPY, Evict::SPLIT, Evict::LADDER] {
+        for how in [Evict::TRANSFER, Evict::COPY, Evict::SPLIT, Evict::ANY] {
             m.of("write guard", || drop(tile.write()));
             let _ = m.of("evict", || tile.evict(Pages::MAX, how, cx));
             let _ = m.of("restore", || tile.restore(Pages::MAX, cx));
@@ -223,116 +222,115 @@ fn buffers(m: &mut Longest, home: &'static Home) {
             let _ = m.of("residency", || tile.residency());
             let _ = m.of("evict", || tile.evict(Pages::MAX, how, cx)); // clean, if it was copied
             m.of("read guard", || drop(tile.read()));
-            let _ = m.of("discard copies", || tile.discard());
+            let _ = m.of("discard copies", || tile.discard_copies());
         }
-        let _ = m.of("advise", || tile.advise(Advice::DontNeed));
+        let _ = m.of("set_purgeable", || tile.set_purgeable(true));
         let _ = m.of("evict", || tile.evict(Pages::MAX, Evict::PURGE, cx));
         m.of("write guard", || drop(tile.write()));
         let _ = m.of("purge", || tile.purge(cx));
         m.of("drop a buffer", || drop(tile));
-        home.pool().trim(Pages::MAX, cx);
+        home.pool().trim(Zones::ALL, Pages::MAX, cx);
     }
 }
 
 /// A buffer of several blocks.
 fn several_blocks(m: &mut Longest, home: &'static Home) {
     let cx = Context::THREAD;
-    let mut slots = [const { Slot::<home::Fast>::EMPTY }; 16];
-    let mut buffer = Buffer::over(&mut slots, home).with_unit(Order::PAGE);
+    let mut slots = [const { Slot::<Machine>::EMPTY }; 16];
+    let mut buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     let _ = m.of("populate", || buffer.populate(Pages::MAX, cx));
-    for how in [Evict::TRANSFER, Evict::COPY, Evict::LADDER] {
+    for how in [Evict::TRANSFER, Evict::COPY, Evict::ANY] {
         m.of("write guard", || drop(buffer.write()));
-        let _ = m.of("evict", || buffer.evict_now(Pages::MAX, how, cx));
+        let _ = m.of("evict", || buffer.evict_mut(Pages::MAX, how, cx));
         let _ = m.of("restore", || buffer.restore(Pages::new(5), cx));
         m.of("read guard", || drop(buffer.read()));
         let _ = m.of("residency", || buffer.residency());
-        let _ = m.of("discard copies", || buffer.discard());
+        let _ = m.of("discard copies", || buffer.discard_copies());
     }
     let _ = m.of("evict", || buffer.evict(Pages::MAX, Evict::TRANSFER, cx));
     m.of("drop a buffer", || drop(buffer));
     home.settle(Pages::MAX, cx);
 }
 
-/// A buffer that begins with what the store has.
-fn born(m: &mut Longest, home: &'static Home) -> Option<()> {
+/// A buffer that begins with stored contents.
+fn attached(m: &mut Longest, home: &'static Home) -> Option<()> {
     let cx = Context::THREAD;
-    let page = home.platform().allocate(Order::PAGE, cx).ok()?;
-    let handle = home.store().save(&page, Order::PAGE, cx).ok()?;
-    home.platform().release(page);
+    let page = source(home).allocate(AllocRequest::new(Order::PAGE), cx).ok()?;
+    let handle = home.store().save(&page, Order::PAGE, None, cx).ok()?;
+    source(home).free(page);
     let tile = Tile::new(home, Order::PAGE);
-    m.of("begin_stored", || tile.begin_stored(0, handle, cx)).ok()?;
+    m.of("attach_stored", || tile.attach_stored(0, handle, cx)).ok()?;
     m.of("read guard", || drop(tile.read()));
     Some(())
 }
 
-const SEATS: usize = 4096;
-type Seats = [usize; Roster::<CriticalSection>::words(SEATS)];
-type Sitting<'r> = Listed<'r, [Slot<home::Fast>; 1], CriticalSection, Seats>;
-type Seated<'r> = forebay::Buffer<'static, home::Fast, home::Slow, Sitting<'r>>;
-
-/// Many buffers: as a slice, in berths, and on a roster.
+/// Many buffers: as slices of several types, and in an index.
 fn reclaims(m: &mut Longest, home: &'static Home) {
     let tiles: [Tile; 16] =
         array::from_fn(|n| Tile::new(home, Order::new(n as u8 % 3).unwrap_or(Order::PAGE)));
-    reclaim(m, home, &tiles, (&tiles).into());
-
-    let berths: [Berth<CriticalSection, Tile>; 16] = [const { Berth::new() }; 16];
-    for berth in &berths {
-        let _ = m.of("berth", || berth.put(Tile::new(home, Order::PAGE)));
-        let _ = m.of("berth", || berth.get().map(|guest| guest.as_ref().map(|tile| tile.write().is_ok())));
-    }
-    let _ =
-        m.of("reclaim over berths", || home.reclaim(&berths, Pages::new(4), Evict::LADDER, Context::THREAD));
-    for berth in &berths {
-        let _ = m.of("berth", || berth.take());
-    }
-
-    let roster = Roster::<CriticalSection, Seats>::new([0; Roster::<CriticalSection>::words(SEATS)]);
-    m.of("roster", || roster.seats());
-    let seated = |n: usize| {
-        let slots = roster.list(n * 97, [Slot::EMPTY]).ok()?; // far apart
-        Some(Seated::of(slots, home))
-    };
-    let tiles: [Option<Seated>; 16] = array::from_fn(|n| m.of("roster", || seated(n)));
-    let mut all = [const { None::<&Seated> }; SEATS];
-    for (n, tile) in tiles.iter().enumerate() {
-        all[n * 97] = tile.as_ref();
-    }
-    let maybes = all.map(Maybe);
-    for tile in tiles.iter().flatten() {
-        m.of("roster", || drop(tile.write()));
-    }
-    for want in [Want::moved(Pages::new(3)), Want::freed(Pages::new(3)), Want::block(Order::PAGE)] {
-        m.of("reclaim by a roster", || {
-            home.reclaim(roster.of(&maybes), want, Evict::LADDER, Context::THREAD)
-        });
-    }
-    m.of("roster", || drop(tiles));
+    reclaim(m, home, &tiles);
+    reclaim_two_types(m, home, &tiles);
+    indexed(m, home);
 }
 
-/// A seat that may be nobody's.
-struct Maybe<'b, 'r>(Option<&'b Seated<'r>>);
-
-impl forebay::Evictable for Maybe<'_, '_> {
-    fn evict_if_idle(&self, step: forebay::Step) -> forebay::Evicted {
-        self.0.map_or_else(Default::default, |tile| tile.evict_if_idle(step))
-    }
-}
-
-fn reclaim(m: &mut Longest, home: &'static Home, tiles: &[Tile], over: Candidates<'_, Tile>) {
+fn reclaim(m: &mut Longest, home: &'static Home, tiles: &[Tile]) {
     let cx = Context::THREAD;
     let pages = Pages::new(5);
-    for want in [Want::moved(pages), Want::freed(pages), Want::block(Order::new(2).unwrap_or(Order::PAGE))] {
-        for how in [Evict::TRANSFER, Evict::COPY, Evict::LADDER] {
+    for target in targets(pages, Order::new(2).unwrap_or(Order::PAGE)) {
+        for how in [Evict::TRANSFER, Evict::COPY, Evict::ANY] {
             tiles.iter().for_each(|tile| drop(tile.write()));
-            m.of("reclaim", || home.reclaim(over, want, how, cx));
+            m.of("reclaim", || home.reclaim(tiles, target, how, cx));
             m.of("settle", || home.settle(Pages::new(2), cx));
             m.of("settle", || home.settle(Pages::MAX, cx));
         }
     }
-    m.of("keep_free", || home.keep_free(over, home.platform().total(), Evict::LADDER, cx));
+    m.of("keep_free", || home.keep_free(tiles, source(home).total(), Evict::ANY, cx));
     let _ =
-        m.of("or_reclaim", || home.or_reclaim(over, pages, Evict::LADDER, cx, || tiles[0].write().map(drop)));
+        m.of("or_reclaim", || home.or_reclaim(tiles, pages, Evict::ANY, cx, || tiles[0].write().map(drop)));
     m.of("stats", || home.stats());
-    m.of("snapshot", || black_box(home.snapshot().shelves().count()));
+}
+
+fn targets(pages: Pages, block: Order) -> [ReclaimTarget; 3] {
+    [ReclaimTarget::moved(pages), ReclaimTarget::freed(pages), ReclaimTarget::block(block)]
+}
+
+fn reclaim_two_types(m: &mut Longest, home: &'static Home, tiles: &[Tile]) {
+    let inline = Buffer::<_, [Slot<Machine>; 4]>::inline(home, Order::PAGE);
+    let any: [&dyn Evictable; 2] = [&inline, &tiles[0]];
+    let clock = Clock::new((tiles, &any));
+    for target in targets(Pages::new(3), Order::PAGE) {
+        tiles.iter().for_each(|tile| drop(tile.write()));
+        drop(inline.write());
+        m.of("reclaim of several lists", || home.reclaim(&clock, target, Evict::ANY, Context::THREAD));
+    }
+    home.settle(Pages::MAX, Context::THREAD);
+}
+
+const ENTRIES: usize = 4096;
+/// Between the entries that have a buffer.
+const APART: usize = 97;
+const WORDS: usize = EvictionIndex::<CriticalSectionRawMutex>::words(ENTRIES);
+type Entry<'r> = Indexed<'r, [Slot<Machine>; 1], CriticalSectionRawMutex, [usize; WORDS]>;
+
+fn indexed(m: &mut Longest, home: &'static Home) {
+    let index = EvictionIndex::<CriticalSectionRawMutex, _>::new([0; WORDS]);
+    let indexed = |n: usize| -> Option<Buffer<_, Entry>> {
+        let slots = index.indexed(n * APART, [Slot::EMPTY]).ok()?;
+        Some(Buffer::with_slots(home, slots, Order::PAGE))
+    };
+    let tiles: [Option<Buffer<_, Entry>>; 16] = array::from_fn(|n| m.of("index", || indexed(n)));
+    let nothing = Tile::new(home, Order::PAGE);
+    let mut all: [&dyn Evictable; ENTRIES] = [&nothing; ENTRIES];
+    for (entry, tile) in all.iter_mut().step_by(APART).zip(tiles.iter().flatten()) {
+        *entry = tile;
+    }
+    for tile in tiles.iter().flatten() {
+        m.of("index", || drop(tile.write()));
+    }
+    for target in targets(Pages::new(3), Order::PAGE) {
+        m.of("reclaim by an index", || {
+            home.reclaim(&index.candidates(&all), target, Evict::ANY, Context::THREAD)
+        });
+    }
+    m.of("index", || drop(tiles));
 }

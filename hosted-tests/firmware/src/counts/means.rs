@@ -1,20 +1,23 @@
 //! What single operations cost: means over at least a thousand.
 
 use crate::cost::Cost;
-use crate::home::{self, Block, FIRMWARE, Home, Tile, WAITING};
-use crate::usual::{self, UNWIPED, USUAL};
+use crate::home::{self, Block, FIRMWARE, Firmware, Home, Tile, WAITING, source};
+use crate::usual::{self, NEVER_READY, UNZEROED, USUAL};
 use core::array;
 use core::fmt::{self, Write};
 use core::hint::black_box;
-use forebay::{BackingStore, Context, Evict, Mode, Order, Pages, Places, Platform, Pool};
-use forebay_backends::RamBuffer;
+use forebay::frame::Mode;
+use forebay::pool::Pool;
+use forebay::{
+    AllocRequest, BackingStore, Buffer, Context, Evict, FrameSource, Order, Pages, Platform, Zones,
+};
 
 const TIMES: usize = 1000;
 
 /// What the limits are about.
 pub struct Found {
     pub take: Cost,
-    pub give: Cost,
+    pub put: Cost,
     /// By order: in a fresh region, and in one that is in pieces, but for the room that it has ready from before.
     pub transfer: [[Cost; 11]; 2],
     pub evict: [[Cost; 11]; 2],
@@ -24,14 +27,14 @@ pub fn run(out: &mut dyn Write) -> Option<Found> {
     let home = USUAL;
     writeln!(out, "| operation | mean | least | most | times |").ok()?;
     writeln!(out, "| --- | --- | --- | --- | --- |").ok()?;
-    let [take, give] = shelves(out)?;
+    let [take, put] = free_lists(out)?;
     let fresh = transfers(home);
     let mut kept = [const { None }; 8192];
-    let page = home.platform().allocate(Order::PAGE, Context::THREAD).ok()?;
+    let page = source(home).allocate(AllocRequest::new(Order::PAGE), Context::THREAD).ok()?;
     usual::fragment(home.store(), &page, &mut kept);
     let in_pieces = transfers(home); // of each order, room is ready from the first time
     kept.iter_mut().filter_map(Option::take).for_each(|kept| drop(home.store().discard(kept)));
-    home.platform().release(page);
+    source(home).free(page);
     for order in home::orders() {
         let Moved { first, .. } = &fresh[usize::from(order.get())];
         row(out, format_args!("the first `BackingStore::transfer`, order {}", order.get()), first)?;
@@ -46,52 +49,57 @@ pub fn run(out: &mut dyn Write) -> Option<Found> {
             row(out, format_args!("restore step by taking back, {what}"), restore)?;
         }
     }
-    handed_over(out)?;
+    transferred(out)?;
     for order in home::orders() {
         copies(out, home, order)?;
     }
     guards(out, home)?;
     let by_order = |f: fn(&Moved) -> Cost| [fresh.each_ref().map(f), in_pieces.each_ref().map(f)];
-    Some(Found { take, give, transfer: by_order(|m| m.transfer), evict: by_order(|m| m.evict) })
+    Some(Found { take, put, transfer: by_order(|m| m.transfer), evict: by_order(|m| m.evict) })
 }
 
 fn row(out: &mut dyn Write, what: fmt::Arguments, cost: &Cost) -> Option<()> {
     writeln!(out, "| {what} | {cost} |").ok()
 }
 
-/// `Pool::take` and `Pool::give`; what they cost without the wiping, where a block is ready.
-fn shelves(out: &mut dyn Write) -> Option<[Cost; 2]> {
+/// `Pool::take` and `Pool::put`. Returns what they cost without zeroing, where a block is ready.
+fn free_lists(out: &mut dyn Write) -> Option<[Cost; 2]> {
     let cx = Context::THREAD;
-    let unwiped = ready(&UNWIPED)?;
-    let wiped = ready(USUAL.pool())?;
-    for (costs, how) in [(&unwiped, "without wiping"), (&wiped, "wiped")] {
-        row(out, format_args!("`Pool::take` from a shelf, {how}"), &costs[0])?;
-        row(out, format_args!("`Pool::give` to a shelf, {how}"), &costs[1])?;
+    let unzeroed = ready(&UNZEROED)?;
+    let zeroed = ready(USUAL.pool())?;
+    UNZEROED.trim(Zones::ALL, Pages::MAX, cx);
+    for ([take, put], how) in [(&unzeroed, "without zeroing"), (&zeroed, "zeroed")] {
+        row(out, format_args!("`Pool::take` from a free list, {how}"), take)?;
+        row(out, format_args!("`Pool::put` to a free list, {how}"), put)?;
     }
     for order in [0, 3, 10].into_iter().filter_map(Order::new) {
-        let (mut take, mut give) = (Cost::new(), Cost::new());
+        let (mut take, mut put) = (Cost::new(), Cost::new());
         for _ in 0..TIMES {
-            UNWIPED.trim(Pages::MAX, cx);
-            let block = take.of(|| UNWIPED.take(black_box(order), (), cx)).ok()?;
-            // As a full shelf sends it.
-            give.of(|| block.into_plain(UNWIPED.platform(), cx).map(|block| UNWIPED.release(block))).ok()?;
+            let request = black_box(AllocRequest::new(order));
+            let block = take.of(|| NEVER_READY.take(request, (), cx)).ok()?;
+            put.of(|| NEVER_READY.put(block, cx)).ok()?;
         }
-        row(out, format_args!("`Pool::take` from the source, order {}, without wiping", order.get()), &take)?;
-        row(out, format_args!("`Pool::release` to the source, order {}", order.get()), &give)?;
+        row(
+            out,
+            format_args!("`Pool::take` from the source, order {}, without zeroing", order.get()),
+            &take,
+        )?;
+        row(out, format_args!("`Pool::put` to the source, order {}", order.get()), &put)?;
     }
-    Some(unwiped)
+    Some(unzeroed)
 }
 
-/// To take a page from a shelf, and to give it back.
-fn ready<P: Platform, M: Places<P> + ?Sized>(pool: &Pool<P, M>) -> Option<[Cost; 2]> {
-    let (mut take, mut give) = (Cost::new(), Cost::new());
-    pool.give(pool.take(Order::PAGE, P::Mode::PLAIN, Context::THREAD).ok()?, Context::THREAD).ok()?;
+/// To take a page from a free list, and to put it back.
+fn ready<P: Platform>(pool: &Pool<P>) -> Option<[Cost; 2]> {
+    let (mut take, mut put) = (Cost::new(), Cost::new());
+    let page = || black_box(AllocRequest::new(Order::PAGE));
+    pool.put(pool.take(page(), P::Mode::CACHED, Context::THREAD).ok()?, Context::THREAD).ok()?;
     for _ in 0..TIMES {
-        let order = black_box(Order::PAGE);
-        let block = take.of(|| pool.take(order, P::Mode::PLAIN, Context::THREAD)).ok()?;
-        give.of(|| pool.give(block, Context::THREAD)).ok()?;
+        let request = page();
+        let block = take.of(|| pool.take(request, P::Mode::CACHED, Context::THREAD)).ok()?;
+        put.of(|| pool.put(block, Context::THREAD)).ok()?;
     }
-    Some([take, give])
+    Some([take, put])
 }
 
 /// One order, out by transfer and back.
@@ -108,17 +116,17 @@ fn transfers(home: &'static Home) -> [Moved; 11] {
     array::from_fn(|order| {
         let order = Order::new(order as u8).unwrap_or(Order::TEN);
         let (mut first, mut transfer, mut take_back) = (Cost::new(), Cost::new(), Cost::new());
-        let mut block = home.platform().allocate(order, Context::THREAD).ok();
+        let mut block = source(home).allocate(AllocRequest::new(order), Context::THREAD).ok();
         for n in 0..=TIMES {
             let cost = if n == 0 { &mut first } else { &mut transfer };
             let Some(handle) =
-                block.take().and_then(|b| cost.of(|| home.store().transfer(black_box(b))).ok())
+                block.take().and_then(|b| cost.of(|| home.store().transfer(black_box(b), None)).ok())
             else {
                 break;
             };
             block = take_back.of(|| home.store().take_back(black_box(handle), Context::INTERRUPT)).ok();
         }
-        block.into_iter().for_each(|block| home.platform().release(block));
+        block.into_iter().for_each(|block| source(home).free(block));
 
         let (mut evict, mut restore) = (Cost::new(), Cost::new());
         let tile = Tile::new(home, order);
@@ -128,7 +136,7 @@ fn transfers(home: &'static Home) -> [Moved; 11] {
         for _ in 0..TIMES {
             let left = evict.of(|| tile.evict(black_box(Pages::MAX), Evict::TRANSFER, Context::INTERRUPT));
             let came = restore.of(|| tile.restore(black_box(Pages::MAX), Context::INTERRUPT));
-            if left.map(|left| left.handed_over) != Ok(order.pages()) || came.taken_back != order.pages() {
+            if left.map(|left| left.transferred) != Ok(order.pages()) || came.taken_back != order.pages() {
                 return Moved { first, transfer, take_back, evict: Cost::new(), restore }; // noticed by its count
             }
         }
@@ -136,27 +144,23 @@ fn transfers(home: &'static Home) -> [Moved; 11] {
     })
 }
 
-/// What a buffer costs that a timer hands over, among many.
-fn handed_over(out: &mut dyn Write) -> Option<()> {
-    let tiles: [RamBuffer<_, { home::PAGE }, WAITING>; 64] =
-        array::from_fn(|_| FIRMWARE.buffer::<{ home::PAGE }>());
+/// What each buffer costs that a timer interrupt transfers, among many.
+fn transferred(out: &mut dyn Write) -> Option<()> {
+    let tiles: [Buffer<&Firmware>; 64] = array::from_fn(|_| FIRMWARE.buffer::<{ home::PAGE }>());
     let (mut used, mut idle) = (Cost::new(), Cost::new());
     while used.times() < TIMES as u32 {
         tiles.iter().for_each(|tile| drop(tile.write()));
         for time in 0..4 {
             let cost = if time == 0 { &mut used } else { &mut idle };
             cost.of_several(|| {
-                FIRMWARE.hand_over(black_box(&tiles), WAITING * home::PAGE).evicted.handed_over.get()
+                FIRMWARE.transfer(black_box(&tiles), WAITING * home::PAGE).evicted.transferred.get()
             });
             FIRMWARE.write_out(usize::MAX);
         }
     }
-    row(
-        out,
-        format_args!("`RamForebay::hand_over` of 16 of 64 buffers, each of them; all were lately used"),
-        &used,
-    )?;
-    row(out, format_args!("`RamForebay::hand_over` of 16 of 64 buffers, each of them; none was"), &idle)
+    let what = "`RamForebay::transfer` of 16 of 64 buffers, each of them";
+    row(out, format_args!("{what}; all were used lately"), &used)?;
+    row(out, format_args!("{what}; none was"), &idle)
 }
 
 /// Out by copying and back by loading, and what of that the copying itself is.
@@ -167,15 +171,15 @@ fn copies(out: &mut dyn Write, home: &'static Home, order: Order) -> Option<()> 
     for _ in 0..TIMES {
         let left = evict.of(|| tile.evict(black_box(Pages::MAX), Evict::COPY, Context::THREAD)).ok()?;
         let came = restore.of(|| tile.restore(black_box(Pages::MAX), Context::THREAD));
-        tile.discard().ok()?; // or it would leave without copying
+        tile.discard_copies().ok()?; // or it would leave without copying
         (left.copied == order.pages() && came.loaded == order.pages()).then_some(())?;
     }
     let (mut to, from) = (block(home, order)?, block(home, order)?);
     for _ in 0..TIMES {
         copy.of(|| black_box(&mut *to).copy_from_slice(black_box(&from)));
     }
-    home.platform().release(to);
-    home.platform().release(from);
+    source(home).free(to);
+    source(home).free(from);
     let order = order.get();
     row(out, format_args!("evict step by copying, order {order}"), &evict)?;
     row(out, format_args!("restore step by loading, order {order}"), &restore)?;
@@ -185,7 +189,7 @@ fn copies(out: &mut dyn Write, home: &'static Home, order: Order) -> Option<()> 
 }
 
 fn block(home: &Home, order: Order) -> Option<Block> {
-    home.platform().allocate(order, Context::THREAD).ok()
+    source(home).allocate(AllocRequest::new(order), Context::THREAD).ok()
 }
 
 /// What is there is looked at.

@@ -1,22 +1,29 @@
-//! The home that costs are taken at: its blocks without the wiping, and its region in pieces.
+//! The forebay that costs are taken of: its blocks without zeroing, and its region in pieces.
 
-use crate::home::{Block, DEPTH, HOMES, Home, PAGE, PLACES, Slow};
+use crate::home::{Block, DEPTH, HOMES, Home, ORDERS, PAGE, Slow, source};
+use forebay::pool::{FreeListArray, Pool};
+use forebay::port::WithLists;
+use forebay::sync::CriticalSectionRawMutex;
 use forebay::{
-    BackingStore, Context, CriticalSection, Handle, Order, OutOfFrames, OwnedBlock, Pfn, Place, Platform,
-    Pool,
+    AllocError, AllocRequest, BackingStore, Context, FrameSource, Handle, Order, OwnedBlock, Pages, Pfn,
 };
 
 pub static USUAL: &Home = &HOMES[2];
 
-/// Blocks that nobody wipes: what is left is the pool's own work.
-pub static UNWIPED: Pool<Unwiping, [Place<Unwiping>; PLACES]> = Pool::new(Unwiping, DEPTH);
+/// A pool of blocks that are not zeroed: what is left is the pool's own work.
+pub type Unzeroed = Pool<WithLists<UsualSource, FreeListArray<UsualSource, ORDERS, DEPTH>>>;
+pub static UNZEROED: Unzeroed = Pool::new(WithLists(UsualSource, FreeListArray::new()));
+/// Its lists keep nothing.
+pub static NEVER_READY: Unzeroed =
+    Pool::new(WithLists(UsualSource, FreeListArray::new().with_limit(Pages::ZERO)));
 
-/// The same blocks as the usual home's.
-pub struct Unwiping;
+/// The source of the usual forebay.
+pub struct UsualSource;
 
-pub struct Unwiped(Block);
+/// One of its blocks. Zeroing does nothing.
+pub struct UsualBlock(Block);
 
-impl OwnedBlock for Unwiped {
+impl OwnedBlock for UsualBlock {
     const PAGE: usize = PAGE;
     fn pfn(&self) -> Pfn {
         self.0.pfn()
@@ -27,30 +34,29 @@ impl OwnedBlock for Unwiped {
     fn split(self) -> Result<(Self, Self), Self> {
         Err(self)
     }
-    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
-        self.0.copy_out(at, to)
+    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
+        self.0.read_at(at, to)
     }
-    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
-        self.0.copy_in(at, from)
+    fn write_at(&mut self, at: usize, from: &[u8]) -> usize {
+        self.0.write_at(at, from)
     }
     fn zero(&mut self) {}
 }
 
-impl Platform for Unwiping {
-    type Block = Unwiped;
-    type Lock = CriticalSection;
-    type Mode = ();
-    fn allocate(&self, order: Order, cx: Context) -> Result<Unwiped, OutOfFrames> {
-        USUAL.platform().allocate(order, cx).map(Unwiped)
+impl FrameSource for UsualSource {
+    type Block = UsualBlock;
+    type RawMutex = CriticalSectionRawMutex;
+    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<UsualBlock, AllocError> {
+        source(USUAL).allocate(request, cx).map(UsualBlock)
     }
-    fn release(&self, block: Unwiped) {
-        USUAL.platform().release(block.0);
+    fn free(&self, block: UsualBlock) {
+        source(USUAL).free(block.0);
     }
 }
 
-/// Takes that many pages of a region, and gives every second one back: no two holes are neighbours.
+/// Takes that many pages of a region, and discards every second one: no two holes are neighbours.
 pub fn fragment(store: &Slow, page: &Block, kept: &mut [Option<Handle>]) {
-    kept.fill_with(|| store.save(page, Order::PAGE, Context::THREAD).ok());
+    kept.fill_with(|| store.save(page, Order::PAGE, None, Context::THREAD).ok());
     for hole in kept.iter_mut().step_by(2).filter_map(Option::take) {
         let _ = store.discard(hole);
     }

@@ -1,7 +1,8 @@
 //! Every public function of forebay, and of its backends over plain RAM, in one image that is linked and never run.
 //!
 //! It shows two things. **Nothing panics:** the panic handler calls a function that there is none of, so the image can't be
-//! linked if any of these functions, or what they call, may panic. **How large it is:** `panic_free` prints that.
+//! linked if any of these functions, or what they call, may panic. **How large it is:** `cargo xtask panic-free` prints
+//! that.
 //!
 //! Functions are not called, their addresses are taken: so each is compiled as it stands, for whatever arguments and
 //! whatever the platform answers, and no caller's knowledge helps the compiler to leave out a check. What asserts at

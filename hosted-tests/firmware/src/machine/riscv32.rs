@@ -17,7 +17,7 @@ use static_cell::ConstStaticCell;
 use volatile_register::{RO, RW};
 
 /// What excludes the interrupts.
-pub type Lock = forebay::CriticalSection;
+pub type RawMutex = forebay::sync::CriticalSectionRawMutex;
 
 /// Bytes of a page.
 pub const PAGE: usize = 512;

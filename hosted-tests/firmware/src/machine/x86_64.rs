@@ -155,8 +155,8 @@ pub fn init() {
 /// Ends the machine.
 pub fn exit(code: Exit) -> ! {
     disable_interrupts();
-    // SAFETY: port 0xf4 is QEMU's isa-debug-exit, as `run` starts the machine, which doubles what it is told and adds
-    // one; where the device is missing the write goes nowhere. No memory is involved.
+    // SAFETY: port 0xf4 is QEMU's isa-debug-exit, as `cargo xtask firmware` starts the machine, which doubles what it is
+    // told and adds one; where the device is missing the write goes nowhere. No memory is involved.
     unsafe { asm!("out dx, eax", in("dx") 0xf4u16, in("eax") code as u32 >> 1, options(nomem, nostack)) }
     loop {
         // SAFETY: interrupts are off, so this stops the processor and changes no state of the program.
@@ -227,7 +227,7 @@ extern "C" fn _Unwind_Resume() -> ! {
 }
 
 /// What excludes the interrupts.
-pub type Lock = forebay::CriticalSection;
+pub type RawMutex = forebay::sync::CriticalSectionRawMutex;
 
 /// Bytes of a page.
 pub const PAGE: usize = 512;

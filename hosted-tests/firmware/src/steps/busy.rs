@@ -3,7 +3,7 @@
 use super::home::{self, HOME, TILE_PAGES, TILES, Tile};
 use super::{Failure, check, dma, pattern};
 use core::fmt::Write;
-use forebay::{Context, Evict, Pages, PinError};
+use forebay::{AccessError, Context, Evict, Pages};
 
 pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     home::fill(&TILES[..1], 4000)?;
@@ -18,7 +18,7 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     check(dma::advance()?.is_pending(), "the controller was given nothing")?;
     dma::clock();
     let at_work = tile.read().err();
-    check(at_work == Some(PinError::Busy), "it was to be had while the controller worked on it")?;
+    check(at_work == Some(AccessError::Busy), "it was to be had while the controller worked on it")?;
     // It goes on to the end of its piece. The rest waits: somebody asked for it.
     run_out();
     check(dma::advance()?.is_pending(), "nothing waits")?;
@@ -53,7 +53,7 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
 
 fn hand_over(tile: &Tile) -> Result<(), Failure> {
     let evicted = tile.evict(Pages::MAX, Evict::TRANSFER, Context::INTERRUPT)?;
-    check(evicted.handed_over == TILE_PAGES, "a tile was not handed over")
+    check(evicted.transferred == TILE_PAGES, "a tile was not handed over")
 }
 
 /// The controller's clock, until it must be done with a piece of a tile.

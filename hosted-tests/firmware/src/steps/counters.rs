@@ -12,18 +12,14 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     log::counters(&stats);
     writeln!(out, "all that passed through, in pages")?;
     let rows: [(&str, [(&str, Pages); 3]); 4] = [
-        ("out", [("handed over", evicted.handed_over), ("copied", evicted.copied), ("clean", evicted.clean)]),
+        ("out", [("handed over", evicted.transferred), ("copied", evicted.copied), ("clean", evicted.clean)]),
         (
             "back",
             [("taken back", restored.taken_back), ("loaded", restored.loaded), ("fresh", restored.populated)],
         ),
         (
             "freed",
-            [
-                ("written out", stats.settled),
-                ("pending", home::slow().pending()),
-                ("stranded", stats.stranded),
-            ],
+            [("written out", stats.settled), ("pending", home::slow().pending()), ("leaked", stats.leaked)],
         ),
         ("free", [("source", home::free()), ("the heap's", heap::taken()), ("region", space())]),
     ];
@@ -37,6 +33,6 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     write!(out, "  stayed: {}; interrupts of the controller: {}", stats.refusals, dma::completions())?;
     check(home::free() + heap::taken() == total, "pages of the source are missing")?;
     check(space() == region, "pages of the region are missing")?;
-    check(stats.stranded == Pages::ZERO, "blocks were lost")?;
+    check(stats.leaked == Pages::ZERO, "blocks were lost")?;
     check(evicted.purged == Pages::ZERO, "something was purged unasked")
 }

@@ -3,10 +3,10 @@
 
 use super::home::{self, HOME, TILE_BYTES};
 use super::{Failure, check};
-use crate::machine::{self, Lock, PAGE};
+use crate::machine::{self, PAGE, RawMutex};
 use core::mem;
 use core::task::Poll;
-use forebay::{Locked, OwnedBlock};
+use forebay::{OwnedBlock, sync::Mutex};
 use forebay_backends::{CopyEngine, Job, RamBlock};
 
 type Piece = Job<RamBlock<PAGE>, PAGE>;
@@ -35,19 +35,19 @@ enum Channel {
     Done(Piece),
 }
 
-static CONTROLLER: Locked<Lock, Controller> =
-    Locked::new(Controller { channel: Channel::Idle, breaks_after: None, completions: 0 });
+static CONTROLLER: Mutex<RawMutex, Controller> =
+    Mutex::new(Controller { channel: Channel::Idle, breaks_after: None, completions: 0 });
 
 /// The driver's side: the region starts pieces and polls.
 pub struct Dma;
 
 impl CopyEngine<RamBlock<PAGE>, PAGE> for Dma {
     fn start(&mut self, piece: Piece) {
-        CONTROLLER.with(|c| c.channel = Channel::Working { piece, done: 0 });
+        CONTROLLER.lock(|c| c.channel = Channel::Working { piece, done: 0 });
     }
 
     fn poll(&mut self) -> Poll<Option<Piece>> {
-        CONTROLLER.with(|c| match mem::replace(&mut c.channel, Channel::Idle) {
+        CONTROLLER.lock(|c| match mem::replace(&mut c.channel, Channel::Idle) {
             Channel::Idle => Poll::Ready(None),
             Channel::Done(piece) => Poll::Ready(Some(piece)),
             working => {
@@ -60,7 +60,7 @@ impl CopyEngine<RamBlock<PAGE>, PAGE> for Dma {
 
 /// The clock of the controller: for the timer interrupt.
 pub fn clock() {
-    let in_hand = CONTROLLER.with(|c| match mem::replace(&mut c.channel, Channel::InHand) {
+    let in_hand = CONTROLLER.lock(|c| match mem::replace(&mut c.channel, Channel::InHand) {
         Channel::Working { piece, done } => Some((piece, done, c.breaks_after)),
         other => {
             c.channel = other;
@@ -76,7 +76,7 @@ pub fn clock() {
         piece.fell_short(end);
     }
     let over = broken || end == piece.len();
-    CONTROLLER.with(|c| {
+    CONTROLLER.lock(|c| {
         if broken {
             c.breaks_after = None;
         }
@@ -91,27 +91,27 @@ pub fn clock() {
 fn copy(piece: &mut Piece, from: usize, end: usize) {
     let bytes = piece.at() + from..piece.at() + end;
     let (block, room) = piece.ends();
-    block.copy_out(bytes.start, &mut room[bytes]);
+    block.read_at(bytes.start, &mut room[bytes]);
 }
 
 /// The interrupt of the controller.
 pub fn completed() {
-    CONTROLLER.with(|c| c.completions += 1);
+    CONTROLLER.lock(|c| c.completions += 1);
 }
 
 /// Its interrupts so far.
 pub fn completions() -> usize {
-    CONTROLLER.with(|c| c.completions)
+    CONTROLLER.lock(|c| c.completions)
 }
 
 /// The next piece fails after so many bytes.
 pub fn break_after(bytes: usize) {
-    CONTROLLER.with(|c| c.breaks_after = Some(bytes));
+    CONTROLLER.lock(|c| c.breaks_after = Some(bytes));
 }
 
 /// Takes what the controller finished, and starts the next piece. `Ready`: nothing waits any more.
 pub fn advance() -> Result<Poll<()>, Failure> {
-    match home::slow().write_out(&mut Dma, PIECE, &mut |block| HOME.take_home(block)) {
+    match home::slow().write_out(&mut Dma, PIECE, &mut |block| HOME.free_settled(block)) {
         Poll::Pending => Ok(Poll::Pending),
         Poll::Ready(Ok(())) => Ok(Poll::Ready(())),
         Poll::Ready(Err(_)) => Err(Failure::Check("the controller gave back a piece of another region")),
@@ -134,5 +134,5 @@ pub fn write_out() -> Result<usize, Failure> {
 }
 
 fn is_idle() -> bool {
-    CONTROLLER.with(|c| matches!(c.channel, Channel::Idle))
+    CONTROLLER.lock(|c| matches!(c.channel, Channel::Idle))
 }

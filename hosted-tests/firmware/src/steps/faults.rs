@@ -39,11 +39,11 @@ fn there_and_back(tile: &Tile) -> Result<(), Failure> {
     twice(|| Ok(HOME.settle(Pages::MAX, Context::THREAD).freed == TILE_PAGES))?;
     home::soil()?;
     twice(|| Ok(tile.restore(Pages::MAX, Context::THREAD).loaded == TILE_PAGES))?;
-    tile.discard()?;
+    tile.discard_copies()?;
     twice(|| Ok(leave(tile, Evict::COPY)? == TILE_PAGES))?;
     home::soil()?;
     twice(|| Ok(tile.restore(Pages::MAX, Context::THREAD).loaded == TILE_PAGES))?;
-    tile.discard()?;
+    tile.discard_copies()?;
     Ok(())
 }
 

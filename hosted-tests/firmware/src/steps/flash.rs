@@ -35,7 +35,7 @@ fn wrong(bytes: &[u8]) -> usize {
 pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     let tile = &TILES[0];
     let handle = handle().ok_or(Failure::Check("the table has no handle"))?;
-    tile.begin_stored(0, handle, Context::THREAD)?;
+    tile.attach_stored(0, handle, Context::THREAD)?;
     check(tile.residency()?.resident == Pages::ZERO, "it takes memory before anybody needs it")?;
 
     // Read, away, and read again. In an interrupt, even: nothing is written.
@@ -62,10 +62,10 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     write!(
         out,
         "{clean} pages left for nothing, {} handed over after a byte was written; {sum} wrong bytes",
-        changed.handed_over
+        changed.transferred
     )?;
     check(clean == TILE_PAGES + TILE_PAGES, "it did not leave for nothing")?;
-    check(changed.handed_over == TILE_PAGES, "what was written to did not go to the region")?;
+    check(changed.transferred == TILE_PAGES, "what was written to did not go to the region")?;
     check(home::slow().pending() == Pages::ZERO, "something is pending")?;
     check(sum == 0, "bytes are wrong")
 }

@@ -1,10 +1,12 @@
 //! The region takes no more: first since too many blocks wait to be written out, then for want of room.
 
-use super::home::{self, Fast, HOME, Store, TILE_BYTES, TILE_PAGES, TILES, Tile, WAITING};
+use super::home::{self, Fast, HOME, Home, TILE_BYTES, TILE_PAGES, TILES, Tile, WAITING};
 use super::{Failure, check, space};
 use crate::machine::{FAST_BYTES, PAGE, SLOW_BYTES};
 use core::fmt::Write;
-use forebay::{BackingStore, Buffer, Context, Evict, Order, Pages, PinError, Slot, StayReason, StoreError};
+use forebay::{
+    AccessError, BackingStore, Buffer, Context, Evict, Order, Pages, Slot, StoreError, stats::RefusalReason,
+};
 
 /// An eighth of the fast memory, but no less than a tile: few such pieces fill the region.
 const LARGE: Order = Order::new(LARGE_BYTES.ilog2() as u8 - PAGE.ilog2() as u8).expect("up to 1024 pages");
@@ -12,7 +14,7 @@ const LARGE_BYTES: usize = if FAST_BYTES / 8 > TILE_BYTES { FAST_BYTES / 8 } els
 const LARGE_COUNT: usize = SLOW_BYTES / (PAGE << LARGE.get());
 
 /// What fills the region. It is never restored.
-static BALLAST: Buffer<Fast, Store, [Slot<Fast>; LARGE_COUNT]> = Buffer::inline(&HOME).with_unit(LARGE);
+static BALLAST: Buffer<Home, [Slot<Fast>; LARGE_COUNT]> = Buffer::inline(&HOME, LARGE);
 
 pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     backlog()?;
@@ -20,12 +22,12 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     let tiles = home::fill(&TILES, 6500)?;
 
     // What room is left takes tiles; then a part of one at most.
-    let gone = copy_out(&TILES[..tiles])?;
+    let gone = read_at(&TILES[..tiles])?;
     let full = full(TILE_PAGES)?;
     let last = &TILES[tiles - 1];
     let transfer = stays(last, Evict::TRANSFER)?;
     let copy = stays(last, Evict::COPY | Evict::SPLIT)?;
-    let report = HOME.reclaim(&TILES, TILE_PAGES, Evict::LADDER, Context::THREAD);
+    let report = HOME.reclaim(&TILES, TILE_PAGES, Evict::ANY, Context::THREAD);
     let intact = home::wrong(&TILES[tiles - 1..tiles], 6500 + tiles - 1)?;
 
     home::soil()?;
@@ -39,8 +41,8 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
         "backlog after {WAITING} blocks; full after {large} large ones and {gone} more, {} wrong bytes",
         wrong
     )?;
-    check(transfer == Some(StayReason::Store(StoreError::Full)), "a transfer was not refused with Full")?;
-    check(copy == Some(StayReason::Store(full)), "a copy was refused with another error")?;
+    check(transfer == Some(RefusalReason::Store(StoreError::Full)), "a transfer was not refused with Full")?;
+    check(copy == Some(RefusalReason::Store(full)), "a copy was refused with another error")?;
     check(
         report.evicted.moved() == Pages::ZERO && report.evicted.refused > Pages::ZERO,
         "a reclaim found room",
@@ -56,30 +58,30 @@ fn backlog() -> Result<(), Failure> {
     let report = HOME.reclaim(tiles, Pages::MAX, Evict::TRANSFER, Context::INTERRUPT);
     let waiting = Pages::new(WAITING * TILE_PAGES.get());
     check(
-        report.evicted.handed_over == waiting && report.evicted.backlogs == 1,
+        report.evicted.transferred == waiting && report.evicted.backlogs == 1,
         "another number of blocks waits",
     )?;
     let settled = HOME.settle(TILE_PAGES, Context::THREAD);
     check(settled.freed == TILE_PAGES, "no block was written out")?;
     home::soil()?;
     let report = HOME.reclaim(tiles, Pages::MAX, Evict::TRANSFER, Context::INTERRUPT);
-    check(report.evicted.handed_over == TILE_PAGES, "the one that was refused did not go now")?;
+    check(report.evicted.transferred == TILE_PAGES, "the one that was refused did not go now")?;
     check(home::wrong(tiles, 6000)? == 0, "bytes are wrong that had to wait")?;
     home::clear()
 }
 
 /// One block, saved again and again; how often.
 fn fill_with_ballast() -> Result<usize, Failure> {
-    let block = HOME.pool().take(LARGE, (), Context::THREAD).map_err(PinError::Take)?;
+    let block = home::take(LARGE).map_err(AccessError::Alloc)?;
     let mut count = 0;
     let end = loop {
-        match HOME.store().save(block.block(), LARGE, Context::THREAD) {
-            Ok(handle) => BALLAST.begin_stored(count, handle, Context::THREAD)?,
+        match HOME.store().save(&block, LARGE, None, Context::THREAD) {
+            Ok(handle) => BALLAST.attach_stored(count, handle, Context::THREAD)?,
             Err(why) => break why,
         }
         count += 1;
     };
-    check(HOME.pool().give(block, Context::THREAD).is_ok(), "the block did not go home")?;
+    check(HOME.pool().put(block, Context::THREAD).is_ok(), "the block was not returned")?;
     check(end == full(LARGE.pages())?, "the last copy was refused with another error")?;
     Ok(count)
 }
@@ -91,7 +93,7 @@ fn full(pages: Pages) -> Result<StoreError, Failure> {
 }
 
 /// Copies tiles out until one stays; how many went.
-fn copy_out(tiles: &[Tile]) -> Result<usize, Failure> {
+fn read_at(tiles: &[Tile]) -> Result<usize, Failure> {
     for (n, tile) in tiles.iter().enumerate() {
         if tile.evict(Pages::MAX, Evict::COPY, Context::THREAD)?.moved() == Pages::ZERO {
             return Ok(n);
@@ -101,7 +103,7 @@ fn copy_out(tiles: &[Tile]) -> Result<usize, Failure> {
 }
 
 /// Why a tile does not go.
-fn stays(tile: &Tile, how: Evict) -> Result<Option<StayReason>, Failure> {
+fn stays(tile: &Tile, how: Evict) -> Result<Option<RefusalReason>, Failure> {
     let evicted = tile.evict(Pages::MAX, how, Context::THREAD)?;
     check(
         evicted.moved() == Pages::ZERO && evicted.refused == TILE_PAGES,

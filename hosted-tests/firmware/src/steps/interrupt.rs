@@ -2,40 +2,40 @@
 
 use super::home::{self, HOME, TILE_PAGES, TILES};
 use super::{Failure, check, pattern, timer};
-use crate::machine::{self, Lock};
+use crate::machine::{self, RawMutex};
 use core::fmt::Write;
-use forebay::{Busy, Context, Evict, Evicted, Locked, Pages};
+use forebay::{Busy, Context, Evict, Pages, stats::Evicted, sync::Mutex};
 
 /// What the interrupt saw.
 #[derive(Clone, Copy)]
 struct Seen {
     ticks: usize,
-    handed_over: Pages,
+    transferred: Pages,
     /// How the buffer answered that the main loop writes to.
     asked: Option<Result<Evicted, Busy>>,
 }
 
-static SEEN: Locked<Lock, Seen> = Locked::new(Seen { ticks: 0, handed_over: Pages::ZERO, asked: None });
+static SEEN: Mutex<RawMutex, Seen> = Mutex::new(Seen { ticks: 0, transferred: Pages::ZERO, asked: None });
 /// The timer ticks so often in this step; the first time it takes memory.
 const TICKS: usize = 3;
 
 fn tick() {
     let seen = seen();
     let asked = TILES[0].evict(Pages::MAX, Evict::TRANSFER, Context::INTERRUPT);
-    let taken = if seen.handed_over == Pages::ZERO {
-        HOME.reclaim(&TILES[..2], TILE_PAGES, Evict::TRANSFER, Context::INTERRUPT).evicted.handed_over
+    let taken = if seen.transferred == Pages::ZERO {
+        HOME.reclaim(&TILES[..2], TILE_PAGES, Evict::TRANSFER, Context::INTERRUPT).evicted.transferred
     } else {
         Pages::ZERO
     };
-    SEEN.with(|s| {
+    SEEN.lock(|s| {
         s.ticks += 1;
-        s.handed_over += taken;
+        s.transferred += taken;
         s.asked = Some(asked);
     });
 }
 
 fn seen() -> Seen {
-    SEEN.with(|s| *s)
+    SEEN.lock(|s| *s)
 }
 
 pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
@@ -49,16 +49,16 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     let in_hand = pattern::wrong(&bytes, 5500);
     drop(bytes);
 
-    let Seen { ticks, handed_over, asked } = seen();
+    let Seen { ticks, transferred, asked } = seen();
     let residency = [TILES[0].residency()?, TILES[1].residency()?];
     let wrong = in_hand + home::wrong(&TILES[..1], 5500)? + home::wrong(&TILES[1..2], 5001)?;
     write!(
         out,
-        "{ticks} ticks, {handed_over} pages handed over while {} were written to; {wrong} wrong bytes",
+        "{ticks} ticks, {transferred} pages handed over while {} were written to; {wrong} wrong bytes",
         residency[0].resident
     )?;
     check(asked == Some(Err(Busy)), "the buffer in use was not busy")?;
     check(residency[0].resident == TILE_PAGES, "the buffer in use was taken")?;
-    check(handed_over == TILE_PAGES && residency[1].stored == TILE_PAGES, "the other one was not taken")?;
+    check(transferred == TILE_PAGES && residency[1].stored == TILE_PAGES, "the other one was not taken")?;
     check(wrong == 0, "bytes are wrong")
 }

@@ -1,6 +1,6 @@
 //! What the image runs: each step uses the memory as a firmware would, looks at every byte, and says in a line what happened.
 //!
-//! After each of them all buffers are dropped, and every page has to be at home again.
+//! After each of them all buffers are dropped, and every page has to be in its source again.
 
 mod busy;
 #[cfg(target_arch = "aarch64")]
@@ -25,7 +25,7 @@ mod two_cores;
 use crate::log;
 use crate::machine::{self, Memory, PAGE};
 use core::fmt::{self, Write};
-use forebay::{BackingStore, BornError, Busy, Handle, Pages, PinError, Refused, StoreError};
+use forebay::{AccessError, AttachError, BackingStore, Busy, Handle, Pages, Refused, StoreError};
 use forebay_backends::{InitError, MemoryError};
 use home::HOME;
 
@@ -54,9 +54,9 @@ const STEPS: &[(&str, Step)] = &[
 enum Failure {
     /// What should not be so.
     Check(&'static str),
-    Pin(PinError),
+    Access(AccessError),
     Store(StoreError),
-    Born(BornError),
+    Attach(AttachError),
     Memory(MemoryError),
     Init(InitError),
 }
@@ -141,9 +141,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Check(otherwise) => f.write_str(otherwise),
-            Failure::Pin(why) => why.fmt(f),
+            Failure::Access(why) => why.fmt(f),
             Failure::Store(why) => why.fmt(f),
-            Failure::Born(why) => why.fmt(f),
+            Failure::Attach(why) => why.fmt(f),
             Failure::Memory(why) => why.fmt(f),
             Failure::Init(why) => why.fmt(f),
         }
@@ -156,15 +156,15 @@ impl From<fmt::Error> for Failure {
     }
 }
 
-impl From<PinError> for Failure {
-    fn from(why: PinError) -> Self {
-        Failure::Pin(why)
+impl From<AccessError> for Failure {
+    fn from(why: AccessError) -> Self {
+        Failure::Access(why)
     }
 }
 
 impl From<Busy> for Failure {
     fn from(why: Busy) -> Self {
-        Failure::Pin(why.into())
+        Failure::Access(why.into())
     }
 }
 
@@ -174,9 +174,9 @@ impl From<StoreError> for Failure {
     }
 }
 
-impl From<Refused<Handle, BornError>> for Failure {
-    fn from(refused: Refused<Handle, BornError>) -> Self {
-        Failure::Born(refused.why)
+impl From<Refused<Handle, AttachError>> for Failure {
+    fn from(refused: Refused<Handle, AttachError>) -> Self {
+        Failure::Attach(refused.why)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::machine::{FAST_BYTES, Memory, SLOW_BYTES};
 use core::fmt::Write;
 use core::hint::spin_loop;
 use core::mem;
-use forebay::{Pages, PinError, TakeError};
+use forebay::{AccessError, Pages};
 use static_cell::ConstStaticCell;
 
 /// What it gets of the fast and of the slow memory: room for a few tiles, and for all of them.
@@ -64,24 +64,24 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
         "{ROUNDS} rounds over {} tiles, {wrong} wrong bytes; pages handed over {}, written out {}, clean {}, \
          taken back {}, loaded {}; waited {waits} times for the timer",
         app::TILES.len(),
-        stats.evicted.handed_over,
+        stats.evicted.transferred,
         stats.settled,
         stats.evicted.clean,
         stats.restored.taken_back,
         stats.restored.loaded,
     )?;
     check(wrong == 0, "bytes are wrong")?;
-    check(stats.evicted.handed_over > Pages::ZERO && stats.restored.loaded > Pages::ZERO, "nothing moved")?;
+    check(stats.evicted.transferred > Pages::ZERO && stats.restored.loaded > Pages::ZERO, "nothing moved")?;
     check(stats.evicted.copied == Pages::ZERO, "something was copied on the way out")
 }
 
 /// Tries until the timer has made room and the idle loop has freed it; how often it had to wait.
-fn until_free(mut f: impl FnMut() -> Result<(), PinError>) -> Result<u32, Failure> {
+fn until_free(mut f: impl FnMut() -> Result<(), AccessError>) -> Result<u32, Failure> {
     let mut waits = 0;
     loop {
         match f() {
             Ok(()) => return Ok(waits),
-            Err(PinError::Take(TakeError::OutOfFrames(_)) | PinError::Busy) => {}
+            Err(AccessError::Alloc(_) | AccessError::Busy) => {}
             Err(why) => return Err(why.into()),
         }
         check(waits < SPIN_LIMIT, "no room, however long one waits")?;

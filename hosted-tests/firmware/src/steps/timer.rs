@@ -1,11 +1,11 @@
 //! The interrupt that comes again and again, and the critical section that holds it off.
 
 use super::{Failure, check};
-use crate::machine::{self, Lock};
+use crate::machine::{self, RawMutex};
 use core::fmt::Write;
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicU32, Ordering};
-use forebay::Locked;
+use forebay::sync::Mutex;
 
 const HZ: u32 = 1000;
 const TICKS_WANTED: u32 = 10;
@@ -14,7 +14,7 @@ const SPIN_LIMIT: u32 = 20_000_000;
 
 /// Beside the lock, not in it: what a lock has can't change under it, as far as the compiler knows. Only the interrupt writes it.
 static TICKS: AtomicU32 = AtomicU32::new(0);
-static LOCK: Locked<Lock, ()> = Locked::new(());
+static LOCK: Mutex<RawMutex, ()> = Mutex::new(());
 
 /// Lets `tick` be called in the interrupt.
 pub fn start(tick: fn()) {
@@ -30,7 +30,7 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     start(|| TICKS.store(ticks() + 1, Ordering::Relaxed));
     let spins = spin_until(|| ticks() >= TICKS_WANTED);
     // As many turns again under the lock: it must keep the interrupt out.
-    let held = LOCK.with(|()| {
+    let held = LOCK.lock(|()| {
         let before = ticks();
         (0..spins).for_each(|_| spin_loop());
         ticks() - before

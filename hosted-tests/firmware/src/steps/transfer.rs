@@ -12,7 +12,7 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     let wanted = Pages::new(WAITING * TILE_PAGES.get());
 
     let report = HOME.reclaim(&TILES, wanted, Evict::TRANSFER, Context::INTERRUPT);
-    check(report.evicted.handed_over == wanted, "less was handed over than was wanted")?;
+    check(report.evicted.transferred == wanted, "less was handed over than was wanted")?;
     check(
         home::slow().pending() == wanted && home::free() == free,
         "it should be pending, and nothing free yet",

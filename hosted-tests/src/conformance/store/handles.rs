@@ -2,11 +2,13 @@
 
 use super::{Bench, all_ids, forged};
 use crate::conformance::{content, order, pattern};
-use forebay::{BackingStore, Capabilities, Context, Handle, OwnedBlock, Pages, Platform, StoreError};
+use forebay::{
+    BackingStore, Context, FrameSource, Handle, OwnedBlock, Pages, StoreError, port::Capabilities,
+};
 
 /// The answer to a handle where the store should find nothing. `what` is needed for the call to do anything.
 #[track_caller]
-fn is_refused<P: Platform, S: BackingStore<P::Block>>(
+fn is_refused<P: FrameSource, S: BackingStore<P::Block>>(
     b: &Bench<'_, P, S>,
     why: StoreError,
     expected: StoreError,
@@ -25,7 +27,7 @@ fn is_refused<P: Platform, S: BackingStore<P::Block>>(
 
 /// Nothing comes of any call with this handle but `expected`, and nothing changes.
 #[track_caller]
-fn reaches_nothing<P: Platform, S: BackingStore<P::Block>>(
+fn reaches_nothing<P: FrameSource, S: BackingStore<P::Block>>(
     b: &Bench<'_, P, S>,
     handle: Handle,
     block: &mut P::Block,
@@ -50,30 +52,32 @@ fn reaches_nothing<P: Platform, S: BackingStore<P::Block>>(
     assert_eq!(b.raw.space(), space, "{copy:?} is nothing, but made room");
 }
 
-pub(super) fn handles_of_other_stores_come_back<P: Platform, S: BackingStore<P::Block>>(b: &Bench<'_, P, S>) {
-    let adopted = b.hand_over(1, 51);
+pub(super) fn handles_of_other_stores_come_back<P: FrameSource, S: BackingStore<P::Block>>(
+    b: &Bench<'_, P, S>,
+) {
+    let transferred = b.transfer(1, 51);
     let copied = b.can(Capabilities::COPY).then(|| b.save(1, 52));
     let mut block = b.block(1, 53);
-    for mine in adopted.iter().chain(&copied) {
+    for mine in transferred.iter().chain(&copied) {
         let foreign =
             || Handle::new(b.foreign_id(), mine.order(), mine.value()).expect("a value of a handle");
-        assert!(!b.raw.owns(&foreign()) && b.raw.owns(mine));
+        assert!(!b.raw.ids().contains(foreign().store().into()) && b.raw.ids().contains(mine.store().into()));
         reaches_nothing(b, foreign(), &mut block, StoreError::WrongStore);
     }
     let nowhere = Handle::new(b.foreign_id(), order(0), 0).expect("a value of a handle");
-    assert!(!b.raw.owns(&nowhere));
+    assert!(!b.raw.ids().contains(nowhere.store().into()));
     reaches_nothing(b, nowhere, &mut block, StoreError::WrongStore);
     assert!(content(&block) == pattern(53, block.bytes()), "a refused load touches no byte");
-    b.release(block);
-    for handle in adopted.into_iter().chain(copied) {
+    b.free(block);
+    for handle in transferred.into_iter().chain(copied) {
         b.discard(handle);
     }
 }
 
-pub(super) fn what_is_gone_is_not_stored<P: Platform, S: BackingStore<P::Block>>(b: &Bench<'_, P, S>) {
+pub(super) fn what_is_gone_is_not_stored<P: FrameSource, S: BackingStore<P::Block>>(b: &Bench<'_, P, S>) {
     let mut gone = Vec::new();
     for k in 0..=2 {
-        if let Some(handle) = b.hand_over(k, 54) {
+        if let Some(handle) = b.transfer(k, 54) {
             gone.push(forged(&handle));
             if b.can(Capabilities::TAKE_BACK) {
                 b.takes_back(handle, &pattern(54, Bench::<P, S>::PAGE << k));
@@ -81,7 +85,7 @@ pub(super) fn what_is_gone_is_not_stored<P: Platform, S: BackingStore<P::Block>>
                 b.discard(handle);
             }
         }
-        if let Some(handle) = b.hand_over(k, 54) {
+        if let Some(handle) = b.transfer(k, 54) {
             gone.push(forged(&handle));
             b.settle(Pages::MAX, Context::THREAD); // written out, or not
             b.discard(handle);
@@ -97,10 +101,12 @@ pub(super) fn what_is_gone_is_not_stored<P: Platform, S: BackingStore<P::Block>>
         reaches_nothing(b, handle, &mut block, StoreError::NotStored);
     }
     assert!(content(&block) == pattern(56, block.bytes()), "a refused load touches no byte");
-    b.release(block);
+    b.free(block);
 }
 
-pub(super) fn a_handle_that_was_split_is_gone<P: Platform, S: BackingStore<P::Block>>(b: &Bench<'_, P, S>) {
+pub(super) fn a_handle_that_was_split_is_gone<P: FrameSource, S: BackingStore<P::Block>>(
+    b: &Bench<'_, P, S>,
+) {
     if !b.can(Capabilities::COPY | Capabilities::SPLIT) {
         return;
     }
@@ -109,7 +115,7 @@ pub(super) fn a_handle_that_was_split_is_gone<P: Platform, S: BackingStore<P::Bl
     let Ok((lower, upper)) = b.store.split(whole).map_err(|refused| b.discard(refused.item)) else { return };
     let mut block = b.block(3, 58);
     reaches_nothing(b, stale, &mut block, StoreError::NotStored);
-    b.release(block);
+    b.free(block);
     b.loads(&lower, &bytes[..bytes.len() / 2]);
     b.loads(&upper, &bytes[bytes.len() / 2..]);
     b.discard(upper);
@@ -123,37 +129,37 @@ fn values() -> impl Iterator<Item = usize> {
     (0..64).chain(powers.flat_map(|p| [p - 1, p, p + 1])).chain([Handle::VALUES - 2, Handle::VALUES - 1])
 }
 
-pub(super) fn forged_handles_reach_nothing_in_an_empty_store<P: Platform, S: BackingStore<P::Block>>(
+pub(super) fn forged_handles_reach_nothing_in_an_empty_store<P: FrameSource, S: BackingStore<P::Block>>(
     b: &Bench<'_, P, S>,
 ) {
     assert!(Handle::new(b.foreign_id(), order(0), Handle::VALUES).is_none());
     let mut block = b.block(0, 59);
-    for id in all_ids().filter(|id| b.raw.ids().contains(*id)) {
+    for id in all_ids().filter(|id| b.raw.ids().contains((*id).into())) {
         for (k, value) in (0..=15).flat_map(|k| values().map(move |value| (k, value))) {
             let Some(handle) = Handle::new(id, order(k), value) else { continue };
             reaches_nothing(b, handle, &mut block, StoreError::NotStored);
         }
     }
     assert!(content(&block) == pattern(59, block.bytes()), "a refused load touches no byte");
-    b.release(block);
+    b.free(block);
 }
 
 /// Those of other orders than what is there: a handle of the right value and order can't be told from the true
 /// one, but any other must not reach it.
-pub(super) fn forged_handles_do_not_disturb_what_is_stored<P: Platform, S: BackingStore<P::Block>>(
+pub(super) fn forged_handles_do_not_disturb_what_is_stored<P: FrameSource, S: BackingStore<P::Block>>(
     b: &Bench<'_, P, S>,
 ) {
     let copied = b.can(Capabilities::COPY).then(|| b.save(1, 61));
-    let written = b.hand_over(1, 62);
+    let written = b.transfer(1, 62);
     b.settle(Pages::MAX, Context::THREAD);
-    let adopted = b.hand_over(1, 63);
-    let mut live: Vec<_> = [(copied, 61), (written, 62), (adopted, 63)]
+    let transferred = b.transfer(1, 63);
+    let mut live: Vec<_> = [(copied, 61), (written, 62), (transferred, 63)]
         .into_iter()
         .filter_map(|(handle, seed)| Some((handle?, seed)))
         .collect();
     let orders: Vec<_> = live.iter().map(|(h, _)| h.order()).collect();
     let mut block = b.block(0, 64);
-    for id in all_ids().filter(|id| b.raw.ids().contains(*id)) {
+    for id in all_ids().filter(|id| b.raw.ids().contains((*id).into())) {
         for k in (0..=15).map(order).filter(|k| !orders.contains(k)) {
             let near = live.iter().flat_map(|(h, _)| [h.value(), h.value() + 1, h.value().saturating_sub(1)]);
             for value in near.chain(values()) {
@@ -162,13 +168,13 @@ pub(super) fn forged_handles_do_not_disturb_what_is_stored<P: Platform, S: Backi
             }
         }
     }
-    b.release(block);
+    b.free(block);
     for (handle, seed) in live.drain(..) {
         let bytes = b.start_of(&handle, seed);
         match b.store.take_back(handle, Context::THREAD) {
             Ok(block) => {
                 assert!(content(&block) == bytes);
-                b.release(block);
+                b.free(block);
             }
             Err(refused) => {
                 b.loads(&refused.item, &bytes);

@@ -3,11 +3,12 @@
 use super::Bench;
 use crate::conformance::{Rng, content, fill, order, pattern};
 use forebay::{
-    BackingStore, Capabilities, Context, Handle, OwnedBlock, Pages, Platform, Refused, StoreError,
+    AllocRequest, BackingStore, Context, FrameSource, Handle, OwnedBlock, Pages, Refused, StoreError,
+    port::Capabilities,
 };
 
-/// The oracle compares every byte that comes back, and knows whose each frame is.
-pub(super) fn anything_in_any_order<P: Platform, S: BackingStore<P::Block>>(b: &Bench<'_, P, S>) {
+/// The oracle compares every byte that comes back, and knows the owner of each frame.
+pub(super) fn anything_in_any_order<P: FrameSource, S: BackingStore<P::Block>>(b: &Bench<'_, P, S>) {
     let mut rng = Rng::new(70);
     let mut held: Vec<Handle> = Vec::new();
     for step in 0..250 {
@@ -16,15 +17,15 @@ pub(super) fn anything_in_any_order<P: Platform, S: BackingStore<P::Block>>(b: &
             (!held.is_empty()).then(|| held.swap_remove(rng.below(held.len())))
         };
         match rng.below(9) {
-            0 | 1 => held.extend(b.hand_over(k, step)),
+            0 | 1 => held.extend(b.transfer(k, step)),
             2 | 3 => {
                 let block = b.block(k, step);
                 let asked = rng.below(usize::from(k) + 1) as u8;
-                held.extend(b.store.save(&block, order(asked), Context::THREAD));
-                b.release(block);
+                held.extend(b.store.save(&block, order(asked), None, Context::THREAD));
+                b.free(block);
             }
             4 => match one(&mut held, &mut rng).map(|handle| b.store.take_back(handle, Context::THREAD)) {
-                Some(Ok(block)) => b.release(block),
+                Some(Ok(block)) => b.free(block),
                 Some(Err(refused)) => held.push(refused.item),
                 None => {}
             },
@@ -32,7 +33,7 @@ pub(super) fn anything_in_any_order<P: Platform, S: BackingStore<P::Block>>(b: &
                 let Some(handle) = one(&mut held, &mut rng) else { continue };
                 let mut block = b.block(handle.order().get(), step);
                 let _ = b.store.load(&handle, &mut block, Pages::ZERO, Context::THREAD);
-                b.release(block);
+                b.free(block);
                 held.push(handle);
             }
             6 => match one(&mut held, &mut rng).map(|handle| b.store.split(handle)) {
@@ -64,11 +65,11 @@ pub(super) fn anything_in_any_order<P: Platform, S: BackingStore<P::Block>>(b: &
 /// If a rule is broken.
 pub fn threads<P, S>(source: &P, store: &S)
 where
-    P: Platform<Block: Send> + Sync,
+    P: FrameSource<Block: Send> + Sync,
     S: BackingStore<P::Block> + Sync,
 {
     let start = store.space();
-    let settle = |budget, cx| store.settle(budget, cx, &mut |block| source.release(block));
+    let settle = |budget, cx| store.settle(budget, cx, &mut |block| source.free(block));
     std::thread::scope(|s| {
         for me in 0..3_u64 {
             s.spawn(move || {
@@ -89,15 +90,15 @@ where
 }
 
 /// One block, out and back by whatever way there is.
-fn once<P: Platform, S: BackingStore<P::Block>>(source: &P, store: &S, k: u8, seed: u64) {
-    let Ok(mut block) = source.allocate(order(k), Context::THREAD) else { return };
+fn once<P: FrameSource, S: BackingStore<P::Block>>(source: &P, store: &S, k: u8, seed: u64) {
+    let Ok(mut block) = source.allocate(AllocRequest::new(order(k)), Context::THREAD) else { return };
     fill(&mut block, seed);
-    let handle = match store.transfer(block) {
+    let handle = match store.transfer(block, None) {
         Ok(handle) => handle,
         Err(Refused { item, .. }) => {
             assert!(content(&item) == pattern(seed, item.bytes()), "a refused block is unharmed");
-            let saved = store.save(&item, order(k), Context::THREAD);
-            source.release(item);
+            let saved = store.save(&item, order(k), None, Context::THREAD);
+            source.free(item);
             match saved {
                 Ok(handle) => handle,
                 Err(_) => return,
@@ -107,11 +108,7 @@ fn once<P: Platform, S: BackingStore<P::Block>>(source: &P, store: &S, k: u8, se
     let bytes = pattern(seed, P::Block::PAGE << handle.order().get());
     std::thread::yield_now();
     if seed.is_multiple_of(5) {
-        return store
-            .discard(handle)
-            .expect("it is stored")
-            .into_iter()
-            .for_each(|block| source.release(block));
+        return store.discard(handle).expect("it is stored").into_iter().for_each(|block| source.free(block));
     }
     let mut handle = handle;
     if store.capabilities().contains(Capabilities::TAKE_BACK) {
@@ -119,14 +116,14 @@ fn once<P: Platform, S: BackingStore<P::Block>>(source: &P, store: &S, k: u8, se
             match store.take_back(handle, Context::THREAD) {
                 Ok(block) => {
                     assert!(content(&block) == bytes, "seed {seed}: other bytes came back");
-                    return source.release(block);
+                    return source.free(block);
                 }
                 Err(Refused { item, why: StoreError::Busy }) => {
                     handle = item;
                     std::thread::yield_now();
                 }
                 Err(Refused { item, why }) => {
-                    assert!(matches!(why, StoreError::OtherWay | StoreError::Unsupported), "{why:?}");
+                    assert!(matches!(why, StoreError::WrongKind | StoreError::Unsupported), "{why:?}");
                     handle = item;
                     break;
                 }
@@ -134,13 +131,13 @@ fn once<P: Platform, S: BackingStore<P::Block>>(source: &P, store: &S, k: u8, se
         }
     }
     let mut block = loop {
-        match source.allocate(handle.order(), Context::THREAD) {
+        match source.allocate(AllocRequest::new(handle.order()), Context::THREAD) {
             Ok(block) => break block,
             Err(_) => std::thread::yield_now(), // others have it, and come to an end
         }
     };
     assert_eq!(store.load(&handle, &mut block, Pages::ZERO, Context::THREAD), Ok(()));
     assert!(content(&block) == bytes, "seed {seed}: other bytes were loaded");
-    source.release(block);
+    source.free(block);
     assert!(matches!(store.discard(handle), Ok(None)));
 }

@@ -5,7 +5,7 @@ mod ram;
 #[cfg(target_os = "linux")]
 mod shmem;
 
-pub use port::{Adopted, Medium, Parts};
-pub use ram::{ADOPTIONS, RamParts};
+pub use port::{Medium, Parts, Transferred};
+pub use ram::{RamParts, TRANSFERS};
 #[cfg(target_os = "linux")]
 pub use shmem::{ArenaParts, CopiesParts};

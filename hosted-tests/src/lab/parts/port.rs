@@ -1,13 +1,13 @@
 //! What the lab must know of a source and a store, beyond what every source and store says.
 
 use crate::lab::shape::{MachineError, Shape};
-use forebay::{BackingStore, Pages, Platform};
+use forebay::{BackingStore, FrameSource, Pages};
 use serde::Serialize;
 use std::fmt;
 
-/// Where the pages are counted that the store adopted and still has as they are.
+/// Where the pages of transferred blocks are counted, as long as the store has the blocks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Adopted {
+pub enum Transferred {
     /// In the budget of the buffers: their frames are free again once they are written out.
     InBudget,
     /// With the store, from the moment of the transfer: it is the source as well.
@@ -19,7 +19,7 @@ pub enum Adopted {
 pub struct Medium {
     /// Bytes that shmem unmaps and drops as one. 0 with `ram`.
     pub chunk_bytes: usize,
-    /// Bytes of memory that the shmem file holds, in RAM or swap; whole chunks count. Where blocks are handed over, the
+    /// Bytes of memory that the shmem file holds, in RAM or swap; whole chunks count. Where blocks are transferred, the
     /// buffers' memory is in it too. 0 with `ram`; `None` if the system does not say.
     pub shmem_bytes: Option<u64>,
     /// Whether nothing of what is stored can leave RAM: there is no swap, or the store does not use it. `None` if it is
@@ -32,12 +32,12 @@ pub struct Medium {
 /// A source and a store. All figures are in pages.
 pub trait Parts: fmt::Debug + Sized + 'static {
     /// Where the buffers' memory comes from.
-    type Source: Platform;
+    type Source: FrameSource;
     /// Where evicted contents go.
-    type Store<'p>: BackingStore<<Self::Source as Platform>::Block>;
+    type Store<'p>: BackingStore<<Self::Source as FrameSource>::Block>;
 
-    /// What the store's adoptions are charged to.
-    const ADOPTED: Adopted;
+    /// What the store's transfers are charged to.
+    const TRANSFERRED: Transferred;
 
     /// Both, with memory for this shape. What is not used of it takes none. The lab will ask for `more` bytes later.
     ///
@@ -53,15 +53,15 @@ pub trait Parts: fmt::Debug + Sized + 'static {
     /// What the buffers may hold at once.
     fn frames(&self) -> Pages;
     /// How much of that is free now.
-    fn free(&self) -> Pages;
-    /// What the source says is out, by its own count: with the buffers, or adopted.
+    fn unused(&self) -> Pages;
+    /// What the source says is out, by its own count: with the buffers, or transferred.
     fn out(&self) -> Pages;
 
-    /// Adopted by the store, and still as it was handed over.
-    fn adopted(&self) -> Pages;
+    /// Pages of transferred blocks that the store still has.
+    fn transferred(&self) -> Pages;
     /// What the store has in all.
     fn room(&self) -> Pages;
-    /// Of the store's own memory, what is taken. (Blocks that it adopted are the source's.)
+    /// Of the store's own memory, what is taken. (Transferred blocks are the source's.)
     fn taken(&self) -> Pages;
 
     /// What contents are kept in, and how that stands now.

@@ -1,17 +1,17 @@
 //! Plain RAM in front of a swap region in RAM.
 
-use super::{Adopted, Parts};
+use super::{Parts, Transferred};
 use crate::lab::options::PAGE;
 use crate::lab::shape::{MachineError, Shape, check_addresses, check_memory};
 use crate::memory;
-use forebay::{BackingStore, Pages, Spin, StoreId};
+use forebay::{BackingStore, Pages, StoreId, sync::SpinRawMutex};
 use forebay_backends::{MemoryError, MemoryRefused, Ram, RamRegion};
 
 /// Blocks that wait to be written out, at most.
-pub const ADOPTIONS: usize = 256;
+pub const TRANSFERS: usize = 256;
 
-pub(super) type Near = Ram<Spin, PAGE, 1>;
-type Far = RamRegion<Spin, PAGE, ADOPTIONS>;
+pub(super) type Near = Ram<SpinRawMutex, PAGE, 1>;
+type Far = RamRegion<SpinRawMutex, PAGE, TRANSFERS>;
 
 /// Fast and slow memory, leaked: they want it for ever.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Parts for RamParts {
     type Source = Near;
     type Store<'p> = &'p Far;
 
-    const ADOPTED: Adopted = Adopted::InBudget;
+    const TRANSFERRED: Transferred = Transferred::InBudget;
 
     fn new(shape: &Shape, more: usize) -> Result<RamParts, MachineError> {
         check_memory(shape.data.min(shape.region).saturating_add(shape.frames()), 0)?;
@@ -65,14 +65,14 @@ impl Parts for RamParts {
     fn frames(&self) -> Pages {
         self.near.total()
     }
-    fn free(&self) -> Pages {
-        self.near.free()
+    fn unused(&self) -> Pages {
+        self.near.unused()
     }
     fn out(&self) -> Pages {
-        self.near.total() - self.near.free()
+        self.near.total() - self.near.unused()
     }
 
-    fn adopted(&self) -> Pages {
+    fn transferred(&self) -> Pages {
         self.far.pending()
     }
     fn room(&self) -> Pages {

@@ -1,7 +1,7 @@
 //! One shmem arena: as the buffers' memory and the store at once, or as a store for copies of plain RAM.
 
 use super::ram::{Near, near, near_bytes};
-use super::{Adopted, Medium, Parts};
+use super::{Medium, Parts, Transferred};
 use crate::lab::options::PAGE;
 use crate::lab::shape::{MachineError, Shape, check_addresses, check_memory};
 use crate::lab::system;
@@ -14,7 +14,7 @@ const HUGE: usize = (2 << 20) / PAGE;
 /// The least that is worth a system call, and a page of any machine at least.
 const LEAST: usize = (64 << 10) / PAGE;
 
-/// For blocks that are handed over: the buffers' memory is the arena's. What leaves them stays where it is, and is
+/// For blocks that are transferred: the buffers' memory is the arena's. What leaves them stays where it is, and is
 /// the store's.
 #[derive(Debug)]
 pub struct ArenaParts {
@@ -42,7 +42,7 @@ fn builder(shape: &Shape, data: usize, room: usize) -> Result<Builder, MachineEr
 }
 
 fn medium(arena: &Arena) -> Medium {
-    let surroundings = arena.surroundings();
+    let surroundings = arena.host_report();
     Medium {
         chunk_bytes: arena.chunk_bytes(),
         shmem_bytes: arena.memory_bytes().ok(),
@@ -59,7 +59,7 @@ impl Parts for ArenaParts {
     type Source = Arena;
     type Store<'p> = &'p Arena;
 
-    const ADOPTED: Adopted = Adopted::OutsideBudget;
+    const TRANSFERRED: Transferred = Transferred::OutsideBudget;
 
     fn new(shape: &Shape, more: usize) -> Result<ArenaParts, MachineError> {
         let frames = Pages::new(shape.frames());
@@ -79,14 +79,14 @@ impl Parts for ArenaParts {
     fn frames(&self) -> Pages {
         self.frames
     }
-    fn free(&self) -> Pages {
+    fn unused(&self) -> Pages {
         self.frames - self.arena.resident()
     }
     fn out(&self) -> Pages {
         self.arena.resident() + self.arena.stored()
     }
 
-    fn adopted(&self) -> Pages {
+    fn transferred(&self) -> Pages {
         self.arena.stored()
     }
     fn room(&self) -> Pages {
@@ -105,7 +105,7 @@ impl Parts for CopiesParts {
     type Source = Near;
     type Store<'p> = Copies<'p, PAGE, OsLock>;
 
-    const ADOPTED: Adopted = Adopted::InBudget; // nothing is
+    const TRANSFERRED: Transferred = Transferred::InBudget; // nothing is
 
     fn new(shape: &Shape, more: usize) -> Result<CopiesParts, MachineError> {
         let all = shape.data.min(shape.region).saturating_add(shape.frames());
@@ -124,14 +124,14 @@ impl Parts for CopiesParts {
     fn frames(&self) -> Pages {
         self.near.total()
     }
-    fn free(&self) -> Pages {
-        self.near.free()
+    fn unused(&self) -> Pages {
+        self.near.unused()
     }
     fn out(&self) -> Pages {
-        self.near.total() - self.near.free()
+        self.near.total() - self.near.unused()
     }
 
-    fn adopted(&self) -> Pages {
+    fn transferred(&self) -> Pages {
         Pages::ZERO
     }
     fn room(&self) -> Pages {

@@ -35,13 +35,17 @@ impl<B: OwnedBlock> CachedBlock<B> {
         &self.inner
     }
 
+    pub(super) fn inner_mut(&mut self) -> &mut B {
+        &mut self.inner
+    }
+
     pub(super) fn board(&self) -> &Arc<Board> {
         &self.board
     }
 
     /// Its physical addresses.
     pub(super) fn memory(&self) -> Range<usize> {
-        let start = self.inner.pfn().get() * B::PAGE;
+        let start = self.inner.pfn().0 * B::PAGE;
         start..start + self.inner.bytes()
     }
 
@@ -87,19 +91,19 @@ impl<B: OwnedBlock> OwnedBlock for CachedBlock<B> {
         }
     }
 
-    fn copy_out(&self, at: usize, to: &mut [u8]) -> usize {
+    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
         let (start, len) = self.within(at, to.len());
         self.board.lock().cache.read(start, &mut to[..len]);
         len
     }
 
-    fn copy_in(&mut self, at: usize, from: &[u8]) -> usize {
+    fn write_at(&mut self, at: usize, from: &[u8]) -> usize {
         let (start, len) = self.within(at, from.len());
         self.board.lock().cache.write(start, &from[..len]);
         len
     }
 
     fn zero(&mut self) {
-        self.copy_in(0, &vec![0; self.bytes()]);
+        self.write_at(0, &vec![0; self.bytes()]);
     }
 }

@@ -10,21 +10,21 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub enum Forget {
     /// All of them are done.
     Nothing,
-    /// [`map`](forebay::Platform::map) cleans.
+    /// [`map`](forebay::port::DmaMap::map) cleans.
     CleanAtMap,
-    /// [`unmap`](forebay::Platform::unmap) cleans before it invalidates.
+    /// [`unmap`](forebay::port::DmaMap::unmap) cleans before it invalidates.
     CleanAtUnmap,
-    /// [`unmap`](forebay::Platform::unmap) invalidates.
+    /// [`unmap`](forebay::port::DmaMap::unmap) invalidates.
     InvalidateAtUnmap,
-    /// [`sync_for_device`](forebay::Platform::sync_for_device) cleans.
+    /// [`sync_for_device`](forebay::port::DmaMap::sync_for_device) cleans.
     CleanForDevice,
-    /// [`sync_for_cpu`](forebay::Platform::sync_for_cpu) invalidates.
+    /// [`sync_for_cpu`](forebay::port::DmaMap::sync_for_cpu) invalidates.
     InvalidateForCpu,
-    /// [`sync_for_cpu`](forebay::Platform::sync_for_cpu) first cleans the lines that are meant in part.
+    /// [`sync_for_cpu`](forebay::port::DmaMap::sync_for_cpu) first cleans the lines that are meant in part.
     CleanEdges,
-    /// [`set_mode`](forebay::Platform::set_mode) cleans before a block is no longer cached.
+    /// [`set_mode`](forebay::port::CachingControl::set_mode) cleans before a block is no longer cached.
     CleanAtMode,
-    /// [`set_mode`](forebay::Platform::set_mode) invalidates when a block is no longer cached.
+    /// [`set_mode`](forebay::port::CachingControl::set_mode) invalidates when a block is no longer cached.
     InvalidateAtMode,
     /// A [copy engine](forebay_backends::CopyEngine) cleans what it will read.
     CleanInEngine,
@@ -45,10 +45,10 @@ impl Forget {
     ];
 }
 
-/// What the machine says no to.
+/// What the machine refuses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refuse {
-    /// Never.
+    /// Nothing.
     Nothing,
     /// To map anything.
     Map,

@@ -1,10 +1,10 @@
 //! Cache lines: what memory has, what the cache has, and what a CPU does to both on its own.
 
 use crate::conformance::Rng;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// What the CPU does to its cache when nobody asked for it.
+/// What the CPU does to its cache unasked.
 #[derive(Clone, Debug)]
 pub enum Adversary {
     /// Nothing: a line comes when the CPU touches it, and goes when it is told to.
@@ -49,7 +49,7 @@ struct Line {
 }
 
 impl Line {
-    /// What nobody wrote yet is not zeros, and no two lines are alike: this one is the `n`th.
+    /// What was never written is not zeros, and no two lines are alike: this one is the `n`th.
     fn new(n: usize, bytes: usize) -> Line {
         let mut rng = Rng::new(n as u64);
         let memory = (0..bytes).map(|_| rng.next() as u8).collect();
@@ -72,7 +72,7 @@ impl Line {
 #[derive(Debug)]
 pub(super) struct Cache {
     line: usize,
-    lines: HashMap<usize, Line>,
+    lines: BTreeMap<usize, Line>,
     /// The numbers of all lines, to choose from.
     numbers: Vec<usize>,
     adversary: Adversary,
@@ -82,7 +82,7 @@ impl Cache {
     /// Lines of so many bytes.
     pub(super) fn new(line: usize, adversary: Adversary) -> Cache {
         assert!(line.is_power_of_two(), "a cache line of {line} bytes");
-        Cache { line, lines: HashMap::new(), numbers: Vec::new(), adversary }
+        Cache { line, lines: BTreeMap::new(), numbers: Vec::new(), adversary }
     }
 
     /// Bytes of a line.
@@ -221,7 +221,7 @@ mod tests {
 
     /// Rule: what the CPU writes stays in the cache until it is cleaned, and a clean line hides what a device writes.
     #[test]
-    fn the_two_views_differ_until_somebody_sees_to_it() {
+    fn the_two_views_differ_until_a_clean_or_an_invalidate() {
         let mut cache = Cache::new(32, Adversary::Idle);
         let before = memory(&mut cache, 40);
         cache.write(40, &[!before]);

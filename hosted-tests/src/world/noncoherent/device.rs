@@ -1,7 +1,7 @@
 //! A device: it has addresses, and sees memory.
 
 use super::board::Board;
-use forebay::{DmaAddr, Segment};
+use forebay::frame::{DmaAddr, Segment};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -73,7 +73,7 @@ fn pieces(list: &[Segment], bytes: Range<usize>) -> Vec<(DmaAddr, Range<usize>)>
         let found = list.iter().find(|segment| (segment.at..segment.at + segment.bytes).contains(&at));
         let segment = found.unwrap_or_else(|| panic!("byte {at} is in no segment"));
         let address =
-            segment.address.checked_add((at - segment.at) as u64).expect("there are more addresses");
+            DmaAddr::new(segment.address.get() + (at - segment.at) as u64).expect("there are more addresses");
         let end = bytes.end.min(segment.at + segment.bytes);
         all.push((address, at..end));
         at = end;

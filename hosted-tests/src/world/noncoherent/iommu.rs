@@ -1,6 +1,6 @@
 //! Which memory a device finds at which address.
 
-use forebay::DmaAddr;
+use forebay::frame::DmaAddr;
 use std::collections::BTreeMap;
 use std::ops::Range;
 

@@ -6,14 +6,16 @@ use super::cache::{Adversary, Reach};
 use super::device::Device;
 use super::engine::DmaEngine;
 use forebay::{
-    Ask, BufferId, Busy, Caching, Context, DmaAddr, MapRefused, ModeRefused, Order, OutOfFrames, OwnedBlock,
-    Pages, Platform, Zone, Zones,
+    AllocError, AllocRequest, BufferId, Busy, Caching, Context, FrameSource, Order, OwnedBlock, Pages,
+    Platform, Zones,
+    frame::{Charge, DmaAddr, ModeRefused},
+    port::{Accounting, AllPorts, CachingControl, DmaMap, EvictHooks, LinearMap},
 };
 use std::ops::Range;
 use std::sync::Arc;
 
 /// Around a source, whose blocks get simulated memory. It cleans and invalidates as the port says, but for what it is told
-/// to [forget](NonCoherent::forget).
+/// to [forget](NonCoherent::forget). It implements every port, and is made as a platform.
 #[derive(Debug)]
 pub struct NonCoherent<P> {
     inner: P,
@@ -22,8 +24,8 @@ pub struct NonCoherent<P> {
 
 impl<P> NonCoherent<P> {
     /// With cache lines of so many bytes.
-    pub fn new(inner: P, line: usize, adversary: Adversary) -> Self {
-        NonCoherent { inner, board: Arc::new(Board::new(line, adversary)) }
+    pub fn new(inner: P, line: usize, adversary: Adversary) -> AllPorts<Self> {
+        AllPorts(NonCoherent { inner, board: Arc::new(Board::new(line, adversary)) })
     }
 
     /// From now on it leaves out this duty, and only this.
@@ -31,7 +33,7 @@ impl<P> NonCoherent<P> {
         self.board.lock().forget = duty;
     }
 
-    /// From now on it says no to this, and only to this.
+    /// From now on it refuses this, and only this.
     pub fn refuse(&self, what: Refuse) {
         self.board.lock().refuse = what;
     }
@@ -62,51 +64,50 @@ fn reach(mode: Caching) -> Reach {
     }
 }
 
-impl<P: Platform<Mode = ()>> Platform for NonCoherent<P> {
+impl<P: Platform<Mode = ()>> FrameSource for NonCoherent<P> {
     type Block = CachedBlock<P::Block>;
-    type Lock = P::Lock;
-    type Mode = Caching;
-    const MAX_ORDER: Order = P::MAX_ORDER;
-    const ZONES: u8 = P::ZONES;
+    type RawMutex = P::RawMutex;
+    const MAX_ORDER: Order = P::Source::MAX_ORDER;
+    const ZONES: u8 = P::Source::ZONES;
 
-    fn allocate(&self, order: Order, cx: Context) -> Result<Self::Block, OutOfFrames> {
-        self.inner.allocate(order, cx).map(|block| self.cached(block))
+    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<Self::Block, AllocError> {
+        self.inner.source().allocate(request, cx).map(|block| self.cached(block))
     }
 
-    fn allocate_for(&self, ask: Ask, cx: Context) -> Result<Self::Block, OutOfFrames> {
-        self.inner.allocate_for(ask, cx).map(|block| self.cached(block))
-    }
-
-    fn release(&self, block: Self::Block) {
-        self.board.lock().iommu.assert_unmapped(&block.memory(), "goes home, and a device can reach it");
-        self.inner.release(block.into_inner());
-    }
-
-    fn available(&self, zones: Zones) -> Option<Pages> {
-        self.inner.available(zones)
+    fn free(&self, block: Self::Block) {
+        self.board.lock().iommu.assert_unmapped(&block.memory(), "is returned, and a device can reach it");
+        self.inner.source().free(block.into_inner());
     }
 
     fn join(&self, left: Self::Block, right: Self::Block) -> Result<Self::Block, (Self::Block, Self::Block)> {
         if !Arc::ptr_eq(left.board(), right.board()) {
             return Err((left, right));
         }
-        match self.inner.join(left.into_inner(), right.into_inner()) {
+        match self.inner.source().join(left.into_inner(), right.into_inner()) {
             Ok(joined) => Ok(self.cached(joined)),
             Err((left, right)) => Err((self.cached(left), self.cached(right))),
         }
     }
 
-    fn zone(&self, block: &Self::Block) -> Zone {
-        self.inner.zone(block.inner())
+    fn free_pages(&self, zones: Zones) -> Option<Pages> {
+        self.inner.source().free_pages(zones)
     }
 
-    fn zones_for(&self, _: Caching) -> Zones {
-        self.inner.zones_for(())
+    fn zone(&self, block: &Self::Block) -> u8 {
+        self.inner.source().zone(block.inner())
     }
+
+    fn is_poolable(&self, block: &Self::Block) -> bool {
+        self.inner.source().is_poolable(block.inner())
+    }
+}
+
+impl<P: Platform<Mode = ()>> CachingControl<CachedBlock<P::Block>> for NonCoherent<P> {
+    type Mode = Caching;
 
     fn set_mode(
         &self,
-        block: &mut Self::Block,
+        block: &mut CachedBlock<P::Block>,
         from: Caching,
         to: Caching,
         _: Context,
@@ -125,17 +126,31 @@ impl<P: Platform<Mode = ()>> Platform for NonCoherent<P> {
         Ok(())
     }
 
-    fn map(&self, block: &Self::Block, _: Context) -> Result<DmaAddr, MapRefused> {
+    fn flush(&self, cx: Context) {
+        self.inner.caching().flush(cx);
+    }
+
+    fn zones_for(&self, _: Caching) -> Zones {
+        self.inner.caching().zones_for(())
+    }
+
+    fn pools(&self, _: Caching) -> bool {
+        self.inner.caching().pools(())
+    }
+}
+
+impl<P: Platform<Mode = ()>> DmaMap<CachedBlock<P::Block>> for NonCoherent<P> {
+    fn map(&self, block: &CachedBlock<P::Block>, _: Context) -> Option<DmaAddr> {
         let memory = block.memory();
         let mut s = self.board.lock();
         if s.refuse == Refuse::Map {
-            return Err(MapRefused);
+            return None;
         }
         s.unless(Forget::CleanAtMap, |cache| cache.clean(memory.clone()));
-        Ok(s.iommu.map(memory))
+        Some(s.iommu.map(memory))
     }
 
-    fn unmap(&self, block: &Self::Block, at: DmaAddr) {
+    fn unmap(&self, block: &CachedBlock<P::Block>, at: DmaAddr) {
         let memory = block.memory();
         let mut s = self.board.lock();
         s.iommu.unmap(at, &memory);
@@ -143,23 +158,43 @@ impl<P: Platform<Mode = ()>> Platform for NonCoherent<P> {
         s.unless(Forget::InvalidateAtUnmap, |cache| cache.invalidate(memory));
     }
 
-    fn sync_for_device(&self, block: &Self::Block, bytes: Range<usize>) {
+    fn sync_for_device(&self, block: &CachedBlock<P::Block>, bytes: Range<usize>) {
         let memory = block.part(bytes);
         self.board.lock().unless(Forget::CleanForDevice, |cache| cache.clean(memory));
     }
 
-    fn sync_for_cpu(&self, block: &Self::Block, bytes: Range<usize>) {
+    fn sync_for_cpu(&self, block: &CachedBlock<P::Block>, bytes: Range<usize>) {
         let memory = block.part(bytes);
         let mut s = self.board.lock();
         s.unless(Forget::CleanEdges, |cache| cache.clean_edges(memory.clone()));
         s.unless(Forget::InvalidateForCpu, |cache| cache.invalidate(memory));
     }
+}
 
-    fn before_evict(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
-        self.inner.before_evict(id, cx)
+impl<P: Platform<Mode = ()>> EvictHooks<CachedBlock<P::Block>> for NonCoherent<P> {
+    fn before_evict(
+        &self,
+        id: BufferId,
+        blocks: &mut dyn Iterator<Item = &mut CachedBlock<P::Block>>,
+        cx: Context,
+    ) -> Result<(), Busy> {
+        self.inner.hooks().before_evict(id, &mut blocks.map(CachedBlock::inner_mut), cx)
     }
 
     fn after_restore(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
-        self.inner.after_restore(id, cx)
+        self.inner.hooks().after_restore(id, cx)
     }
 }
+
+impl<P: Platform<Mode = ()>> Accounting for NonCoherent<P> {
+    fn charge(&self, id: BufferId, pages: Pages, cx: Context) -> Option<Charge> {
+        self.inner.accounting().charge(id, pages, cx)
+    }
+
+    fn uncharge(&self, charge: Charge, pages: Pages) {
+        self.inner.accounting().uncharge(charge, pages);
+    }
+}
+
+/// The memory is simulated, so there are no slices of it.
+impl<P: Platform<Mode = ()>> LinearMap<CachedBlock<P::Block>, Caching> for NonCoherent<P> {}

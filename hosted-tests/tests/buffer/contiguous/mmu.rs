@@ -1,11 +1,10 @@
-//! Blocks from all over the memory, which a platform maps side by side.
+//! Scattered blocks, which a platform maps side by side.
 #![allow(unsafe_code)]
 
-use forebay::*;
 use forebay_backends::*;
 use hosted_tests::conformance::{self, platform::Joins};
 use hosted_tests::kit::*;
-use hosted_tests::{Contents, World, memory};
+use hosted_tests::memory;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::{NonNull, null_mut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -33,20 +32,20 @@ impl View {
 }
 
 impl Drop for View {
-    /// Whoever drops it knows that nobody has a slice of it.
+    /// The caller knows that no slice of it is left.
     fn drop(&mut self) {
         // SAFETY: mapped by `Mmu::map`, this long.
         assert_eq!(unsafe { libc::munmap(self.at.as_ptr().cast(), self.bytes()) }, 0);
     }
 }
 
-/// A machine whose RAM is a memfd, mapped once for all from end to end, and in views.
+/// A machine whose RAM is a memfd, mapped once from end to end, and in views.
 ///
 /// # Invariants
-/// Each page of a view is the page of RAM that `frames` says. A view stays as it is until somebody has one of its blocks
-/// exclusively; a slice of it borrows all of them, so there is none by then.
+/// Each page of a view is the page of RAM that `frames` says. A view stays as it is until one of its blocks is borrowed
+/// exclusively or owned. A slice of it borrows all of them, so there is none by then.
 struct Mmu {
-    ram: Ram<Spin, FRAME>,
+    ram: Ram<SpinRawMutex, FRAME>,
     memfd: OwnedFd,
     /// The number of its first frame.
     first: usize,
@@ -56,7 +55,7 @@ struct Mmu {
 impl Mmu {
     fn new(pages: usize) -> Self {
         let bytes = pages * FRAME;
-        // SAFETY: a new file of our own, so long, and all of it mapped anew, for ever: zeros that nobody else has.
+        // SAFETY: a new file of our own, so long, and all of it mapped anew, for ever: zeros that nothing else has.
         let (memfd, window) = unsafe {
             let memfd = OwnedFd::from_raw_fd(libc::memfd_create(c"ram".as_ptr(), libc::MFD_CLOEXEC));
             assert_eq!(libc::ftruncate(memfd.as_raw_fd(), bytes as libc::off_t), 0);
@@ -65,7 +64,7 @@ impl Mmu {
         };
         let first = window.as_ptr().addr() / FRAME;
         let ram = Ram::new();
-        ram.add(window, memory::words(Ram::<Spin, FRAME>::metadata_words(bytes))).unwrap();
+        ram.add(window, memory::words(Ram::<SpinRawMutex, FRAME>::metadata_words(bytes))).unwrap();
         Mmu { ram, memfd, first, views: Mutex::default() }
     }
 
@@ -84,7 +83,7 @@ impl Mmu {
         self.views.lock().unwrap_or_else(PoisonError::into_inner) // one panic is enough
     }
 
-    /// These pages side by side, as before if they are so already.
+    /// These pages side by side: the view that there is, or a new one.
     fn view(&self, id: BufferId, frames: Vec<usize>, cx: Context) -> Option<NonNull<[u8]>> {
         let mut views = self.views();
         let (at, bytes) = match views.iter().find(|view| view.frames == frames) {
@@ -100,7 +99,7 @@ impl Mmu {
     }
 
     fn map(&self, id: BufferId, frames: Vec<usize>) -> Option<View> {
-        // SAFETY: a new range of addresses; what is mapped there first is used by nobody.
+        // SAFETY: a new range of addresses; nothing uses what is mapped there first.
         let at = unsafe { Mmu::window(&self.memfd, null_mut(), 0, frames.len() * FRAME) }?;
         let view = View { id, frames, at };
         for (n, frame) in view.frames.iter().enumerate() {
@@ -121,23 +120,25 @@ impl Mmu {
 }
 
 fn frames(block: &Block) -> std::ops::Range<usize> {
-    block.pfn().get()..block.pfn().get() + block.pages().get()
+    block.pfn().0..block.pfn().0 + block.order().pages().get()
 }
 
-impl Platform for Mmu {
+impl FrameSource for Mmu {
     type Block = Block;
-    type Lock = Spin;
-    type Mode = ();
-    fn allocate(&self, order: Order, cx: Context) -> Result<Block, OutOfFrames> {
-        self.ram.allocate(order, cx)
+    type RawMutex = SpinRawMutex;
+    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<Block, AllocError> {
+        self.ram.allocate(request, cx)
     }
-    fn release(&self, mut block: Block) {
+    fn free(&self, mut block: Block) {
         self.end(std::iter::once(&mut block)); // of a buffer that was dropped while the hook refused
-        self.ram.release(block);
+        self.ram.free(block);
     }
     fn join(&self, left: Block, right: Block) -> Result<Block, (Block, Block)> {
         self.ram.join(left, right)
     }
+}
+
+impl LinearMap<Block, ()> for Mmu {
     fn contiguous<'b>(
         &'b self,
         id: BufferId,
@@ -160,22 +161,32 @@ impl Platform for Mmu {
         // SAFETY: as above, and exclusively.
         Some(unsafe { bytes.as_mut() })
     }
-    /// Without a block in hand nothing shows that no slice is in use.
-    fn before_evict(&self, id: BufferId, _: Context) -> Result<(), Busy> {
-        if self.views().iter().any(|view| view.id == id) { Err(Busy) } else { Ok(()) }
-    }
-    fn before_evict_with<'b>(
+}
+
+impl EvictHooks<Block> for Mmu {
+    /// Ends the mappings of these blocks. Where one of that buffer is left, no block shows that no slice is in use.
+    fn before_evict(
         &self,
         id: BufferId,
-        blocks: impl Iterator<Item = &'b mut Block>,
-        cx: Context,
+        blocks: &mut dyn Iterator<Item = &mut Block>,
+        _: Context,
     ) -> Result<(), Busy> {
         self.end(blocks);
-        self.before_evict(id, cx)
+        if self.views().iter().any(|view| view.id == id) { Err(Busy) } else { Ok(()) }
     }
 }
 
-type Far = Region<Spin, Block, FRAME, 16>;
+impl CachingControl<Block> for Mmu {
+    type Mode = ();
+    fn set_mode(&self, _: &mut Block, (): (), (): (), _: Context) -> Result<(), ModeRefused> {
+        Ok(())
+    }
+}
+
+impl DmaMap<Block> for Mmu {}
+impl Accounting for Mmu {}
+
+type Far = Region<SpinRawMutex, Block, FRAME, 16>;
 type Store<'w> = Scripted<&'w Far, Block>;
 
 fn far() -> Far {
@@ -184,23 +195,24 @@ fn far() -> Far {
     far
 }
 
-/// So much memory that only every other page is free: those from `odd` on.
+/// Takes pages so that only every other one is free: those from `odd` on.
 fn scatter(mmu: &Mmu, odd: usize) -> Vec<Option<Block>> {
-    let mut all: Vec<_> = std::iter::from_fn(|| mmu.ram.allocate(Order::PAGE, CX).ok()).map(Some).collect();
+    let mut all: Vec<_> =
+        std::iter::from_fn(|| mmu.ram.allocate(AllocRequest::new(Order::PAGE), CX).ok()).map(Some).collect();
     all.sort_by_key(|block| block.as_ref().map(OwnedBlock::pfn));
-    all.iter_mut().skip(odd).step_by(2).filter_map(Option::take).for_each(|block| mmu.ram.release(block));
+    all.iter_mut().skip(odd).step_by(2).filter_map(Option::take).for_each(|block| mmu.ram.free(block));
     all
 }
 
-/// Rule: what a platform maps side by side is one slice; for all readers the same, and for whoever writes after them. It
-/// ends before anything moves, and the next guard gets one of wherever the blocks are by then.
+/// Rule: what a platform maps side by side is one slice, the same for all readers, and for a writer after them. It ends
+/// before anything moves, and the next guard gets one of wherever the blocks are by then.
 #[test]
 fn scattered_blocks_are_one_slice() {
-    let (world, mmu, far) = (World::new(Contents::Compared), Mmu::new(32), far());
-    let home: &Forebay<_, _> = &forebay(&mmu, &far, &world);
+    let (world, mmu, far) = (World::new(Contents::Compared), AllPorts(Mmu::new(32)), far());
+    let home = &forebay(&mmu, &far, &world);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home).with_id(BufferId(5));
-    for (seed, how) in (0..).zip(RUNGS) {
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE).with_id(BufferId(5));
+    for (seed, how) in (0..).zip(METHODS) {
         let hogged = scatter(&mmu, usize::from(seed % 2));
         fill(&buffer, seed);
         let guards = [(); 2].map(|()| buffer.read().unwrap());
@@ -223,14 +235,14 @@ fn scattered_blocks_are_one_slice() {
         assert_eq!(mmu.views().len(), 0, "something left, and all of it was mapped");
         buffer.evict(ALL, how, CX).unwrap();
         home.settle(ALL, CX);
-        hogged.into_iter().flatten().for_each(|block| mmu.ram.release(block));
+        hogged.into_iter().flatten().for_each(|block| mmu.ram.free(block));
         let hogged = scatter(&mmu, usize::from((seed + 1) % 2));
         let guard = buffer.read().unwrap();
         assert!(guard.contiguous(CX).unwrap() == pattern(!seed, 8 * FRAME));
         drop(guard);
         buffer.purge(CX).unwrap();
         assert_eq!(mmu.views().len(), 0, "it was purged while it was mapped");
-        hogged.into_iter().flatten().for_each(|block| mmu.ram.release(block));
+        hogged.into_iter().flatten().for_each(|block| mmu.ram.free(block));
     }
     fill(&buffer, 1);
     assert!(buffer.read().unwrap().contiguous(CX).is_some());
@@ -239,27 +251,27 @@ fn scattered_blocks_are_one_slice() {
     world.assert_empty();
 }
 
-/// Rule: it keeps what every platform keeps.
+/// Rule: it follows the rules of every platform.
 #[test]
 fn a_machine_with_an_mmu_is_a_platform() {
-    conformance::platform::suite(&Mmu::new(32), &Mmu::new(8), Joins::Always);
+    conformance::platform::suite(&AllPorts(Mmu::new(32)), &AllPorts(Mmu::new(8)), Joins::Always);
 }
 
 /// Rule: if nothing moves after all, what is mapped next is what there was.
 #[test]
 fn a_refused_eviction_costs_the_mapping_only() {
-    let (world, mmu, far) = (World::new(Contents::Compared), Mmu::new(32), far());
+    let (world, mmu, far) = (World::new(Contents::Compared), AllPorts(Mmu::new(32)), far());
     let store = Store::new(&far);
-    let faulty = Faulty::<_, Spin>::new(&mmu);
-    let layered = Traced::new(&faulty, |_: &Event| ());
-    let home: &Forebay<_, _> = &forebay(layered, &store, &world);
+    let faulty = AllPorts(Faulty::<_, SpinRawMutex>::new(&mmu));
+    let layered = AllPorts(Traced::new(&faulty, |_: &Event| ()));
+    let home = &forebay(layered, &store, &world);
     let hogged = scatter(&mmu, 0);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 1);
     let full = Some(StoreError::Full);
     store.answer(Script { transfer: full, save: full, ..Script::default() });
-    for how in RUNGS {
+    for how in METHODS {
         let guard = buffer.read().unwrap();
         assert!(guard.contiguous(CX).unwrap() == pattern(1, 8 * FRAME));
         drop(guard);
@@ -270,22 +282,26 @@ fn a_refused_eviction_costs_the_mapping_only() {
     assert!(buffer.read().unwrap().contiguous(CX).is_some());
     faulty.set(Faults { kth: None, per_mille: 1000, seed: 0 });
     drop(buffer);
-    assert_eq!(mmu.views().len(), 0, "the hook refused what can't be refused; and then the blocks came home");
-    hogged.into_iter().flatten().for_each(|block| mmu.ram.release(block));
+    assert_eq!(
+        mmu.views().len(),
+        0,
+        "the hook refused what can't be refused, and then the blocks were freed"
+    );
+    hogged.into_iter().flatten().for_each(|block| mmu.ram.free(block));
     world.assert_empty();
 }
 
-/// Rule: a hook that is called without blocks ends no mapping: the platform says that it is in use, and the slice is valid.
+/// Rule: a hook that is called without blocks ends no mapping: the platform answers that it is in use, and the slice stays
+/// valid.
 #[test]
 fn a_mapping_outlives_a_hook_without_blocks() {
-    let (mmu, far) = (Mmu::new(16), far());
-    let home = &Forebay::<_, _, [Place<&Mmu>; 0]>::new(&mmu, &far, 0);
+    let (mmu, far) = (AllPorts(Mmu::new(16)), far());
+    let home = &Forebay::new(&mmu, &far);
     let mut slots = [const { Slot::EMPTY }; 8];
-    let buffer = Buffer::over(&mut slots, home);
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
     fill(&buffer, 1);
     let guard = buffer.read().unwrap();
     let bytes = guard.contiguous(CX).unwrap();
-    assert_eq!(mmu.before_evict(buffer.id(), CX), Err(Busy));
-    assert_eq!(mmu.before_evict_with(buffer.id(), std::iter::empty(), CX), Err(Busy));
+    assert_eq!(mmu.before_evict(buffer.id(), &mut std::iter::empty(), CX), Err(Busy));
     assert!(bytes == pattern(1, 8 * FRAME));
 }

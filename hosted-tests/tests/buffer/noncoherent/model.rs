@@ -10,8 +10,8 @@ const STEPS: usize = 1500;
 type Found = Result<(), String>;
 
 /// A buffer, what its bytes have to be, and what its driver knows.
-struct Driver<'h, 'w, T: Slots<Plat<'w>>> {
-    buffer: Buffer<'h, Plat<'w>, Store<'w>, T>,
+struct Driver<'h, 'w, T: Slots<Platform = Plat<'w>>> {
+    buffer: Buffer<&'h Pooled<'w>, T>,
     bytes: Vec<u8>,
     /// Bytes that the CPU wrote, and that may not be in memory.
     unclean: Vec<bool>,
@@ -25,7 +25,7 @@ enum Op {
     CpuReads,
     CpuWrites,
     DeviceReads,
-    /// What nobody wrote since it was mapped, without a sync.
+    /// What was not written since it was mapped, without a sync.
     DeviceReadsAtOnce,
     DeviceWrites,
     DeviceWritesAfterTheGuard,
@@ -64,8 +64,8 @@ const OPS: [Op; 22] = [
     Op::Purge,
 ];
 
-impl<'h, 'w, T: Slots<Plat<'w>>> Driver<'h, 'w, T> {
-    fn new(buffer: Buffer<'h, Plat<'w>, Store<'w>, T>) -> Self {
+impl<'h, 'w, T: Slots<Platform = Plat<'w>>> Driver<'h, 'w, T> {
+    fn new(buffer: Buffer<&'h Pooled<'w>, T>) -> Self {
         Driver { buffer, bytes: vec![0; BYTES], unclean: vec![false; BYTES], untold: Vec::new() }
     }
 
@@ -100,7 +100,7 @@ impl<'h, 'w, T: Slots<Plat<'w>>> Driver<'h, 'w, T> {
                 Ok(())
             }
             Op::Discard => {
-                self.buffer.discard().unwrap();
+                self.buffer.discard_copies().unwrap();
                 Ok(())
             }
             Op::Purge => {
@@ -124,7 +124,7 @@ impl<'h, 'w, T: Slots<Plat<'w>>> Driver<'h, 'w, T> {
             guard.sync_for_cpu(told);
         }
         let mut seen = vec![0; range.len()];
-        assert_eq!(guard.copy_out(range.start, &mut seen), range.len());
+        assert_eq!(guard.read_at(range.start, &mut seen), range.len());
         same(&seen, &self.bytes[range], "the CPU")
     }
 
@@ -134,7 +134,7 @@ impl<'h, 'w, T: Slots<Plat<'w>>> Driver<'h, 'w, T> {
         for told in self.untold.drain(..) {
             guard.sync_for_cpu(told);
         }
-        assert_eq!(guard.copy_in(range.start, &new), range.len());
+        assert_eq!(guard.write_at(range.start, &new), range.len());
         self.bytes[range.clone()].copy_from_slice(&new);
         self.unclean[range].fill(true);
         Ok(())
@@ -168,7 +168,7 @@ impl<'h, 'w, T: Slots<Plat<'w>>> Driver<'h, 'w, T> {
             return Ok(()); // no device uses this one
         }
         let mut first = [0];
-        device.read(guard.address(range.start).unwrap(), &mut first);
+        device.read(dma_address(&guard, range.start).unwrap(), &mut first);
         same(&first, &self.bytes[range.start..][..1], "a device that was told one address")?;
         same(&device.gather(&list, range.clone()), &self.bytes[range], "the device")
     }
@@ -205,12 +205,12 @@ impl<'h, 'w, T: Slots<Plat<'w>>> Driver<'h, 'w, T> {
         if rng.below(2) == 0 {
             return Ok(());
         }
-        self.evict(rng); // before anybody told the CPU
+        self.evict(rng); // before a sync for the CPU
         self.cpu_reads(range)
     }
 
     fn evict(&mut self, rng: &mut Rng) {
-        let how = RUNGS[rng.below(RUNGS.len())];
+        let how = METHODS[rng.below(METHODS.len())];
         let budget = if rng.below(2) == 0 { ALL } else { pages(1 + rng.below(8)) };
         self.buffer.evict(budget, how, CX).unwrap();
         if self.buffer.residency().unwrap().resident == NONE {
@@ -266,7 +266,7 @@ fn run(seed: u64, forgotten: Forget) -> Found {
         let mut private: Vec<_> = slots
             .iter_mut()
             .zip([Caching::WriteBack, Caching::Uncached])
-            .map(|(slots, mode)| Driver::new(Buffer::over(slots, home).with_mode(mode)))
+            .map(|(slots, mode)| Driver::new(Buffer::with_slots(home, slots, Order::PAGE).with_mode(mode)))
             .collect();
         let found = (0..STEPS).try_for_each(|step| {
             let op = OPS[rng.below(OPS.len())];
@@ -275,7 +275,7 @@ fn run(seed: u64, forgotten: Forget) -> Found {
                 Some(driver) => driver.step(op, &rig, &mut rng),
                 None => private[n - 3].step(op, &rig, &mut rng),
             };
-            rig.write_out(home, [By::Nobody, By::Nobody, By::Cpu, By::Engine][rng.below(4)]);
+            rig.write_out(home, [By::None, By::None, By::Cpu, By::Engine][rng.below(4)]);
             found.map_err(|what| format!("seed {seed}, step {step}: buffer {n}: {op:?}: {what}"))
         });
         found.and_then(|()| {

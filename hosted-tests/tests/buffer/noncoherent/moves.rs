@@ -1,14 +1,14 @@
-//! Each way out and back: what CPU and device wrote is there for both, without a sync for what forebay sees to.
+//! Each way out and back: what CPU and device wrote is there for both, without a sync where forebay does it.
 
 use super::*;
 
 /// Each way out, each way of writing out, each mode, with and without a busy cache.
-fn each_way(test: impl Fn(&Rig, &Shelved<'_>, Caching, Evict, By)) {
+fn each_way(test: impl Fn(&Rig, &Pooled<'_>, Caching, Evict, By)) {
     for adversary in adversaries() {
         let rig = Rig::new(adversary);
         for mode in MODES {
-            for how in RUNGS {
-                for by in [By::Nobody, By::Cpu, By::Engine] {
+            for how in METHODS {
+                for by in [By::None, By::Cpu, By::Engine] {
                     rig.run(|home| test(&rig, home, mode, how, by));
                 }
             }
@@ -16,8 +16,8 @@ fn each_way(test: impl Fn(&Rig, &Shelved<'_>, Caching, Evict, By)) {
     }
 }
 
-/// Whoever has the free frames next leaves other bytes in them, so that what comes back is not there already.
-fn scribble(home: &Shelved<'_>, mode: Caching) {
+/// Another buffer leaves other bytes in the free frames, so that what comes back is not there already.
+fn scribble(home: &Pooled<'_>, mode: Caching) {
     let mut arrays = arrays();
     fill(&shared(home, &mut arrays).with_mode(mode), 99);
 }
@@ -75,12 +75,13 @@ fn what_was_restored_is_there_for_a_device() {
     });
 }
 
-/// Rule: what the CPU alone uses is kept too: by the engine, which cleans, and by the mode, which leaves nothing stale.
+/// Rule: what only the CPU uses is kept too: by the engine, which cleans, and by the mode change, which leaves nothing
+/// stale.
 #[test]
 fn what_no_device_uses_is_kept() {
     each_way(|rig, home, mode, how, by| {
         let mut slots = [const { Slot::EMPTY }; 8];
-        let buffer = Buffer::over(&mut slots, home).with_mode(mode);
+        let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE).with_mode(mode);
         for seed in 1..3 {
             fill(&buffer, seed);
             assert_eq!(buffer.evict(ALL, how, CX).unwrap().moved(), pages(8));
@@ -105,14 +106,14 @@ fn fresh_blocks_are_zeros_for_a_device() {
                     assert!(seen_by(&device, &buffer) == [0; BYTES], "in round {round}");
                     overwrite(&device, &buffer, 5);
                     let other = shared(home, &mut others).with_mode(mode);
-                    fill(&other, 6); // its frames are another's in the next round
+                    fill(&other, 6); // another buffer has its frames in the next round
                 }
             });
         }
     }
 }
 
-/// Rule: what is purged is gone for both: dirty lines of before don't come to light.
+/// Rule: what is purged is gone for both: no dirty line from before appears.
 #[test]
 fn what_is_purged_is_zeros_for_both() {
     for adversary in adversaries() {
@@ -139,7 +140,7 @@ fn what_is_purged_is_zeros_for_both() {
 fn a_part_that_was_evicted_is_there_for_a_device_again() {
     for adversary in adversaries() {
         let rig = Rig::new(adversary);
-        for (mode, how) in MODES.into_iter().flat_map(|mode| RUNGS.map(|how| (mode, how))) {
+        for (mode, how) in MODES.into_iter().flat_map(|mode| METHODS.map(|how| (mode, how))) {
             let device = rig.machine.device();
             let hogged = leave(rig.near, [0, 1, 4, 5, 6, 7, 10, 13, 16, 18, 20, 22]); // 4, 2, and single pages
             rig.run(|home| {
@@ -169,9 +170,9 @@ fn a_refused_eviction_leaves_what_both_wrote() {
     let refusals = [
         Refuse::Nothing, // but the store takes nothing
         Refuse::ModeTo(Caching::WriteBack),
-        Refuse::ModeTo(Caching::WriteCombined), // it can't be undone that it was made plain
+        Refuse::ModeTo(Caching::WriteCombined), // that it was made cached can't be undone
         Refuse::ModeTo(Caching::Uncached),
-        Refuse::Map, // nor that it was unmapped
+        Refuse::Map, // that it was unmapped can't be undone
     ];
     for adversary in adversaries() {
         let rig = Rig::new(adversary);
@@ -184,12 +185,12 @@ fn a_refused_eviction_leaves_what_both_wrote() {
                 overwrite(&device, &buffer, 2);
                 let mut guard = buffer.write().unwrap();
                 guard.sync_for_cpu(BYTES - 100..BYTES); // the rest is left to the unmapping
-                guard.copy_in(BYTES - 100, &[3; 100]);
+                guard.write_at(BYTES - 100, &[3; 100]);
                 drop(guard);
                 let full = Some(StoreError::Full);
                 rig.store.answer(Script { transfer: full, save: full, ..Script::default() });
                 rig.machine.refuse(refuse);
-                assert_eq!(buffer.evict(ALL, Evict::LADDER, CX).unwrap().moved(), NONE);
+                assert_eq!(buffer.evict(ALL, Evict::ANY, CX).unwrap().moved(), NONE);
                 rig.machine.refuse(Refuse::Nothing);
                 rig.store.answer(Script::default());
                 let mut expected = pattern(2, BYTES);
@@ -221,7 +222,7 @@ fn a_device_goes_on_after_the_guard() {
             drop(guard);
             device.scatter(&list, 0, &pattern(2, BYTES));
             assert!(device.gather(&list, 0..BYTES) == pattern(2, BYTES));
-            assert_eq!(buffer.evict(ALL, Evict::LADDER, CX).unwrap().handed_over, pages(8));
+            assert_eq!(buffer.evict(ALL, Evict::ANY, CX).unwrap().transferred, pages(8));
             check(&buffer, 2);
         });
     }
@@ -250,11 +251,11 @@ fn a_sync_of_any_bytes_keeps_the_bytes_beside_them() {
                 assert_eq!(guard.sync_for_cpu(bytes.clone()), bytes.len());
                 expected[bytes.clone()].fill(value);
                 let beside = bytes.end..bytes.end + 7; // in the same line, or the next
-                guard.copy_in(beside.start, &[value + 50; 7]);
+                guard.write_at(beside.start, &[value + 50; 7]);
                 assert_eq!(guard.sync_for_cpu(bytes.clone()), bytes.len());
                 expected[beside].fill(value + 50);
                 let mut seen = vec![0; BYTES];
-                guard.copy_out(0, &mut seen);
+                guard.read_at(0, &mut seen);
                 assert!(seen == expected, "after {bytes:?}");
                 guard.sync_for_device(0..BYTES);
                 assert!(device.gather(&list, 0..BYTES) == expected, "after {bytes:?}");
@@ -269,7 +270,7 @@ fn a_sync_of_any_bytes_keeps_the_bytes_beside_them() {
 fn neighbours_share_nothing() {
     for adversary in adversaries() {
         let rig = Rig::new(adversary);
-        for how in RUNGS {
+        for how in METHODS {
             let device = rig.machine.device();
             let hogged = leave(rig.near, 0..16);
             rig.run(|home| {
@@ -292,7 +293,7 @@ fn neighbours_share_nothing() {
                     drop(guard);
                     for at in (0..BYTES).step_by(PAGE / 2) {
                         device.scatter(&list, at, &pattern(seed, BYTES)[at..at + PAGE / 2]);
-                        other.write().unwrap().copy_in(at, &pattern(seed + 10, BYTES)[at..at + PAGE / 2]);
+                        other.write().unwrap().write_at(at, &pattern(seed + 10, BYTES)[at..at + PAGE / 2]);
                     }
                     assert_eq!(one.evict(ALL, how, CX).unwrap().moved(), pages(8));
                     check(&other, seed + 10);

@@ -1,4 +1,4 @@
-//! What the simulated machine itself keeps: it is a source like any other, and catches what can't be right.
+//! Rules of the simulated machine itself: it is a source like any other, and finds what can't be right.
 
 use super::*;
 use hosted_tests::conformance::platform::{Joins, suite};
@@ -15,7 +15,7 @@ fn it_is_a_source_like_any_other() {
 #[should_panic(expected = "shares a cache line of 1024 bytes")]
 fn blocks_are_whole_cache_lines() {
     let machine = NonCoherent::new(near(4), 2 * PAGE, Adversary::Idle);
-    let _ = machine.allocate(Order::PAGE, CX);
+    let _ = machine.allocate(AllocRequest::new(Order::PAGE), CX);
 }
 
 /// Rule: a device that uses an address of before an eviction is caught.
@@ -43,7 +43,7 @@ fn a_device_that_goes_past_the_end_is_caught() {
         let mut arrays = arrays();
         let buffer = shared(home, &mut arrays);
         let first = list(&buffer)[0].address;
-        rig.machine.device().write(first.checked_add(PAGE as u64 - 1).unwrap(), &[0; 2]);
+        rig.machine.device().write(DmaAddr::new(first.get() + PAGE as u64 - 1).unwrap(), &[0; 2]);
     });
     give_back(rig.near, hogged);
 }
@@ -57,7 +57,7 @@ fn a_physical_address_is_caught() {
         let mut arrays = arrays();
         let buffer = shared(home, &mut arrays);
         let guard = buffer.read().unwrap();
-        let physical = guard.blocks().next().map(|(_, block)| block.pfn().get() * PAGE).unwrap();
+        let physical = guard.blocks().next().map(|(_, block)| block.pfn().0 * PAGE).unwrap();
         rig.machine.device().read(DmaAddr::new(physical as u64).unwrap(), &mut [0]);
     });
 }
@@ -67,7 +67,7 @@ fn a_physical_address_is_caught() {
 #[should_panic(expected = "changes its mode, and a device can reach it")]
 fn a_mapped_block_that_changes_its_mode_is_caught() {
     let machine = NonCoherent::new(near(4), LINE, Adversary::Idle);
-    let mut block = machine.allocate(Order::PAGE, CX).unwrap();
+    let mut block = machine.allocate(AllocRequest::new(Order::PAGE), CX).unwrap();
     machine.map(&block, CX).unwrap();
     let _ = machine.set_mode(&mut block, Caching::WriteBack, Caching::Uncached, CX);
 }

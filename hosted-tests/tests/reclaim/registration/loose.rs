@@ -1,19 +1,19 @@
 //! That ThreadSanitizer would notice: a lock that excludes and does not order, in the place of each lock that there is.
 //!
-//! Ignored, as they are wrong on purpose; `hosted-tests/tsan` runs them, and fails if one of them is not reported.
+//! Ignored, as they are wrong on purpose; `cargo xtask tsan` runs them, and fails if one of them is not reported.
 
 use super::{FEW, over_a_region};
-use forebay::*;
+use hosted_tests::kit::*;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// One at a time, as far as anybody can see on most machines; but nobody is promised what the one before wrote.
+/// One at a time, as far as can be seen on most machines; but none is promised what the one before wrote.
 pub(crate) struct Loose(AtomicBool);
 
-// SAFETY: there is none: it breaks the second half of the guarantee. Only in tests that nobody runs without a sanitizer.
-unsafe impl RawLock for Loose {
+// SAFETY: there is none: it breaks the second half of the guarantee. Only in tests that are not run without a sanitizer.
+unsafe impl RawMutex for Loose {
     const INIT: Self = Loose(AtomicBool::new(false));
-    fn with<R>(&self, f: impl FnOnce() -> R) -> R {
+    fn lock<R>(&self, f: impl FnOnce() -> R) -> R {
         while self.0.swap(true, Relaxed) {
             std::thread::yield_now();
         }
@@ -23,7 +23,7 @@ unsafe impl RawLock for Loose {
     }
 }
 
-/// A platform with another lock for what forebay keeps of it.
+/// A source with another lock for what forebay keeps of it.
 pub(crate) struct With<L, P> {
     pub(crate) inner: P,
     lock: PhantomData<fn() -> L>,
@@ -35,20 +35,19 @@ impl<L, P> With<L, P> {
     }
 }
 
-impl<L: RawLock, P: Platform<Mode = ()>> Platform for With<L, P> {
+impl<L: RawMutex, P: FrameSource> FrameSource for With<L, P> {
     type Block = P::Block;
-    type Lock = L;
-    type Mode = ();
+    type RawMutex = L;
     const MAX_ORDER: Order = P::MAX_ORDER;
 
-    fn allocate(&self, order: Order, cx: Context) -> Result<P::Block, OutOfFrames> {
-        self.inner.allocate(order, cx)
+    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<P::Block, AllocError> {
+        self.inner.allocate(request, cx)
     }
-    fn release(&self, block: P::Block) {
-        self.inner.release(block);
+    fn free(&self, block: P::Block) {
+        self.inner.free(block);
     }
-    fn available(&self, zones: Zones) -> Option<Pages> {
-        self.inner.available(zones)
+    fn free_pages(&self, zones: Zones) -> Option<Pages> {
+        self.inner.free_pages(zones)
     }
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
         self.inner.join(left, right)
@@ -57,35 +56,28 @@ impl<L: RawLock, P: Platform<Mode = ()>> Platform for With<L, P> {
 
 /// Rule: each of these locks orders, and a sanitizer sees whether it does.
 #[test]
-#[ignore = "a race on purpose: for hosted-tests/tsan"]
+#[ignore = "a race on purpose: for `cargo xtask tsan`"]
 fn buffers() {
-    over_a_region::<Loose, Spin, Spin, Spin, Spin>(FEW);
+    over_a_region::<Loose, SpinRawMutex, SpinRawMutex, SpinRawMutex>(FEW);
 }
 
 /// Rule: as above.
 #[test]
-#[ignore = "a race on purpose: for hosted-tests/tsan"]
+#[ignore = "a race on purpose: for `cargo xtask tsan`"]
 fn sources() {
-    over_a_region::<Spin, Loose, Spin, Spin, Spin>(FEW);
+    over_a_region::<SpinRawMutex, Loose, SpinRawMutex, SpinRawMutex>(FEW);
 }
 
 /// Rule: as above.
 #[test]
-#[ignore = "a race on purpose: for hosted-tests/tsan"]
+#[ignore = "a race on purpose: for `cargo xtask tsan`"]
 fn regions() {
-    over_a_region::<Spin, Spin, Loose, Spin, Spin>(FEW);
+    over_a_region::<SpinRawMutex, SpinRawMutex, Loose, SpinRawMutex>(FEW);
 }
 
 /// Rule: as above.
 #[test]
-#[ignore = "a race on purpose: for hosted-tests/tsan"]
-fn berths() {
-    over_a_region::<Spin, Spin, Spin, Loose, Spin>(FEW);
-}
-
-/// Rule: as above.
-#[test]
-#[ignore = "a race on purpose: for hosted-tests/tsan"]
-fn rosters() {
-    over_a_region::<Spin, Spin, Spin, Spin, Loose>(FEW);
+#[ignore = "a race on purpose: for `cargo xtask tsan`"]
+fn indices() {
+    over_a_region::<SpinRawMutex, SpinRawMutex, SpinRawMutex, Loose>(FEW);
 }

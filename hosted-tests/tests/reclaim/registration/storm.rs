@@ -1,9 +1,9 @@
-//! Everybody at once.
+//! Everything at once.
 
 use super::model::{Object, Tally, one};
-use forebay::*;
-use hosted_tests::kit::{ALL, CX, NONE, RUNGS, order, pages};
+use hosted_tests::kit::*;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 /// How much of it.
@@ -15,144 +15,177 @@ pub(crate) struct Length {
     pub(crate) lives: usize,
     /// How many arrays are used, and dropped whole.
     pub(crate) arrays: usize,
+    /// Whether guards that find no memory reclaim for it. Such reclaims report nothing.
+    pub(crate) or_reclaim: bool,
 }
 
-const SEATS: usize = 8;
+const PLACES: usize = 8;
 const SLOTS: usize = 5;
-const WORDS: usize = Roster::<NoLock>::words(SEATS);
+const WORDS: usize = EvictionIndex::<NoopRawMutex>::words(PLACES);
 const REGISTRARS: usize = 2;
 const PINNERS: usize = 3;
 const SHRINKERS: usize = 2;
+/// What a pinner does with a buffer before it looks for the next one in the list: the list's lock orders, and the library has to
+/// order by itself what is between.
+const PINS_OF_EACH: usize = 6;
 
 type Row<P> = [Slot<P>; SLOTS];
-type Seated<'h, P, S, List> = Object<'h, P, S, Listed<'h, Row<P>, List, [usize; WORDS]>>;
+type Own<'s, P, S> = Object<'s, Arc<Forebay<P, S>>, Row<P>>;
+type Registered<'s, P, S, I> = Object<'s, Arc<Forebay<P, S>>, Indexed<'s, Row<P>, I, [usize; WORDS]>>;
+type Entry<'s, P, S, I> = Option<Arc<Registered<'s, P, S, I>>>;
 
 /// What all of them share.
-struct Stage<'h, P: Platform, S: BackingStore<P::Block>, Seat: RawLock, List: RawLock> {
-    home: &'h Forebay<P, S>,
-    roster: &'h Roster<List, [usize; WORDS]>,
-    seats: [Berth<Seat, Seated<'h, P, S, List>>; SEATS],
-    tally: &'h Tally,
+struct Stage<'s, P: Platform, S: BackingStore<P::Block>, I: RawMutex> {
+    home: &'s Arc<Forebay<P, S>>,
+    index: &'s EvictionIndex<I, [usize; WORDS]>,
+    places: Mutex<Vec<Entry<'s, P, S, I>>>,
+    /// For places without a buffer.
+    stone: Buffer<Arc<Forebay<P, S>>>,
+    tally: &'s Tally,
     seeds: AtomicU64,
     stop: AtomicBool,
-    /// By settles of which somebody was told.
+    /// By settles that were reported.
     settled: AtomicUsize,
+    or_reclaim: bool,
 }
 
-/// How to shrink, the n-th time.
+/// How to evict, the n-th time.
 fn how(n: usize) -> Evict {
     match n % 8 {
         6 => Evict::PURGE,
-        7 => RUNGS[n / 8 % 6] | Evict::PURGE,
-        k => RUNGS[k],
+        7 => METHODS[n / 8 % 6] | Evict::PURGE,
+        k => METHODS[k],
     }
 }
 
-impl<'h, P, S, Seat, List> Stage<'h, P, S, Seat, List>
-where
-    P: Platform,
-    S: BackingStore<P::Block>,
-    Seat: RawLock,
-    List: RawLock,
-{
+impl<'s, P: Platform, S: BackingStore<P::Block>, I: RawMutex> Stage<'s, P, S, I> {
     fn seed(&self) -> u64 {
         self.seeds.fetch_add(1, Relaxed)
     }
 
-    /// The seats, with the roster or without.
-    fn candidates(&self, n: usize) -> Candidates<'_, Berth<Seat, Seated<'h, P, S, List>>> {
-        if n.is_multiple_of(3) { Candidates::from(&self.seats) } else { self.roster.of(&self.seats) }
+    /// The list as it is now. Its buffers live as long as this.
+    fn held(&self) -> Vec<Entry<'s, P, S, I>> {
+        self.places.lock().unwrap().clone()
+    }
+
+    fn take(&self, at: usize) -> Entry<'s, P, S, I> {
+        self.places.lock().unwrap()[at].take()
+    }
+
+    fn buffers<'h>(&'h self, held: &'h [Entry<'s, P, S, I>]) -> Vec<&'h dyn Evictable> {
+        held.iter()
+            .map(|place| match place {
+                Some(object) => &object.buffer as &dyn Evictable,
+                None => &self.stone,
+            })
+            .collect()
+    }
+
+    /// Over the list, with the index or without.
+    fn reclaim(&self, n: usize, target: impl Into<ReclaimTarget>, how: Evict, cx: Context) {
+        let held = self.held();
+        let all = self.buffers(&held);
+        self.noted(match n.is_multiple_of(3) {
+            true => self.home.reclaim(&all, target, how, cx),
+            false => self.home.reclaim(self.index.candidates(&all), target, how, cx),
+        });
     }
 
     fn noted(&self, report: Report) {
+        self.tally.add(&report.evicted);
         self.settled.fetch_add(report.settled.freed.get(), Relaxed);
         assert_eq!(report.settled.error, None);
         one(&self.tally.reclaims);
     }
 
-    /// Registers, now and then uses, and ends buffers: the seats are its own, so that no two of its buffers are listed under
-    /// one index at once.
+    /// Registers, now and then uses, and ends buffers: the places are its own, so that no two of its buffers are indexed under
+    /// one number at once.
     fn registrar(&self, me: usize, lives: usize) {
         for n in 0..lives {
-            let at = me + REGISTRARS * (n % (SEATS / REGISTRARS));
-            let seat = &self.seats[at];
-            match seat.take() {
-                Ok(Some(object)) => object.end(n, how(n)),
-                Ok(None) => {}
-                Err(Busy) => {
-                    one(&self.tally.busy);
-                    thread::yield_now();
-                    continue;
+            let at = me + REGISTRARS * (n % (PLACES / REGISTRARS));
+            drop(self.take(at)); // ended here, or by the one that has it still
+            let mut slots = None;
+            for _ in 0..10_000 {
+                match self.index.indexed(at, [const { Slot::EMPTY }; SLOTS]) {
+                    Ok(indexed) => {
+                        slots = Some(indexed);
+                        break;
+                    }
+                    Err(refused) => assert_eq!(refused.why, IndexFull::Taken),
                 }
+                thread::yield_now();
             }
-            let slots = self.roster.list(at, [const { Slot::EMPTY }; SLOTS]).expect("there is a seat");
-            let buffer = Buffer::of(slots, self.home).with_unit(order((n % 2) as u8)).with_id(BufferId(at));
-            let mut object = Object::new(buffer, self.seed(), self.tally);
+            let Some(slots) = slots else {
+                one(&self.tally.busy);
+                continue;
+            };
+            let unit = order((n % 2) as u8);
+            let buffer = Buffer::with_slots(Arc::clone(self.home), slots, unit).with_id(BufferId(at));
+            let object = Object::new(buffer, self.seed(), self.tally);
             if n % 5 > 0 {
                 object.write(CX);
             }
-            for _ in 0..10_000 {
-                match seat.put(object) {
-                    Ok(()) => {
-                        one(&self.tally.registrations);
-                        break;
-                    }
-                    Err(refused) => object = refused.item,
-                }
-                thread::yield_now();
-            }
+            one(&self.tally.registrations);
+            self.places.lock().unwrap()[at] = Some(Arc::new(object));
         }
     }
 
-    /// Uses whatever is in the seats.
+    /// Uses whatever is in the list.
     fn pinner(&self, me: usize, pins: usize) {
+        let mut held = None;
         for n in 0..pins {
-            let Ok(guest) = self.seats[(n * 5 + me * 3 + n / 7) % SEATS].get() else {
-                one(&self.tally.busy);
+            if n.is_multiple_of(PINS_OF_EACH) || held.is_none() {
+                held = self.places.lock().unwrap()[(n * 5 + me * 3 + n / 7) % PLACES].clone();
+            }
+            let Some(object) = &held else {
                 thread::yield_now();
                 continue;
             };
-            let Some(object) = guest.as_ref() else { continue };
             let cx = [CX, CX, Context::NO_IO, Context::INTERRUPT][n / 3 % 4];
             match (n + me) % 20 {
                 0 => drop(object.purge(cx)),
                 1 | 2 => object.advise(),
                 3..9 => drop(object.write(cx)),
                 9 => object.bring(pages(n % 4), cx),
-                10 => drop(object.buffer.discard()),
-                11 => object.inspect(SLOTS),
+                10 => drop(object.buffer.discard_copies()),
+                11 => object.inspect(SLOTS, order(1)),
                 12 => object.evict(pages(1 + n % 6), how(n), cx),
-                13 | 14 => {
-                    object.read_or_reclaim(self.home, self.candidates(n), how(n));
+                13 | 14 if self.or_reclaim => {
+                    let others = self.held();
+                    let all = self.buffers(&others);
+                    match n.is_multiple_of(3) {
+                        true => object.read_or_reclaim(self.home, &all, how(n)),
+                        false => object.read_or_reclaim(self.home, self.index.candidates(&all), how(n)),
+                    };
                 }
                 15 => drop(object.stare()),
                 _ => drop(object.read(cx)),
             }
-            drop(guest);
             thread::yield_now();
         }
     }
 
-    /// Reclaims by all rungs, for all that may be wanted.
+    /// Reclaims by all methods, for all targets.
     fn shrinker(&self, me: usize) {
         for n in me.. {
             if self.stop.load(Relaxed) {
                 break;
             }
-            let (over, how) = (self.candidates(n / 2), how(n + me));
+            let how = how(n + me);
             let cx = [CX, Context::INTERRUPT, Context::NO_IO][n / 4 % 3];
-            let want = match n % 5 {
-                0 => Want::freed(pages(1 + n % 7)),
-                1 => Want::block(order((n / 5 % 3) as u8)),
-                2 => Want::freed(pages(1 + n % 3)).within(Zones::ALL),
+            let target = match n % 5 {
+                0 => ReclaimTarget::freed(pages(1 + n % 7)),
+                1 => ReclaimTarget::block(order((n / 5 % 3) as u8)),
+                2 => ReclaimTarget::freed(pages(1 + n % 3)).within(Zones::ALL),
                 3 if n % 10 == 3 => {
-                    let report = self.home.keep_free(over, pages(n % 40), how, cx);
+                    let held = self.held();
+                    let report = self.home.keep_free(self.buffers(&held), pages(n % 40), how, cx);
                     report.into_iter().for_each(|report| self.noted(report));
                     continue;
                 }
-                _ => Want::moved(pages(1 + n % 9)),
+                _ => ReclaimTarget::moved(pages(1 + n % 9)),
             };
-            self.noted(self.home.reclaim(over, want, how, cx));
+            self.reclaim(n / 2, target, how, cx);
             thread::yield_now();
         }
     }
@@ -165,31 +198,32 @@ where
             let settled = self.home.settle(pages(n % 5), CX);
             assert_eq!(settled.error, None);
             self.settled.fetch_add(settled.freed.get(), Relaxed);
-            self.home.pool().trim(pages(n % 3), CX);
+            self.home.pool().trim(Zones::ALL, pages(n % 3), CX);
             thread::yield_now();
         }
     }
 }
 
-impl<'h, P, S, Seat, List> Stage<'h, P, S, Seat, List>
+impl<'s, P, S, I> Stage<'s, P, S, I>
 where
-    P: Platform<Lock: Send + Sync, Block: Send + Sync, Mode: Send + Sync>,
+    P: Platform<RawMutex: Send + Sync, Block: Send + Sync, Mode: Send + Sync>,
     S: BackingStore<P::Block>,
-    Forebay<P, S>: Sync,
-    Seat: RawLock + Send + Sync,
-    List: RawLock + Send + Sync,
+    Forebay<P, S>: Send + Sync,
+    I: RawMutex + Send + Sync,
 {
-    /// Arrays of its own, which others shrink and read, and which it drops whole, whatever is in them.
+    /// Arrays of its own, which others reclaim from and read, and which it drops whole, whatever is in them.
     fn owner(&self, arrays: usize) {
         for n in 0..arrays {
-            let array: [Object<'h, P, S, Row<P>>; 4] = std::array::from_fn(|i| {
-                let buffer = Buffer::of([const { Slot::EMPTY }; SLOTS], self.home);
-                Object::new(buffer.with_id(BufferId(SEATS + i)), self.seed(), self.tally)
+            let array: [Own<'s, P, S>; 4] = std::array::from_fn(|i| {
+                let slots = [const { Slot::EMPTY }; SLOTS];
+                let buffer = Buffer::with_slots(Arc::clone(self.home), slots, Order::PAGE);
+                Object::new(buffer.with_id(BufferId(PLACES + i)), self.seed(), self.tally)
             });
             thread::scope(|s| {
                 s.spawn(|| {
+                    let buffers = array.each_ref().map(|object| &object.buffer);
                     for k in 0..20 {
-                        self.noted(self.home.reclaim(&array, pages(1 + k % 4), how(n + k), CX));
+                        self.noted(self.home.reclaim(buffers, pages(1 + k % 4), how(n + k), CX));
                         array[k % 4].read(CX);
                         thread::yield_now();
                     }
@@ -200,33 +234,32 @@ where
                     thread::yield_now();
                 }
             });
-            drop(array);
-            self.tally.teardowns.fetch_add(4, Relaxed);
         }
     }
 }
 
 /// Registrars, pinners, shrinkers, an owner of arrays and a settler, until all but the shrinkers and the settler are through.
 /// At the end no buffer is left.
-pub(crate) fn storm<P, S, Seat, List>(home: &Forebay<P, S>, length: Length)
+pub(crate) fn storm<P, S, I>(home: &Arc<Forebay<P, S>>, length: Length)
 where
-    P: Platform<Lock: Send + Sync, Block: Send + Sync, Mode: Send + Sync>,
+    P: Platform<RawMutex: Send + Sync, Block: Send + Sync, Mode: Send + Sync>,
     S: BackingStore<P::Block>,
-    Forebay<P, S>: Sync,
-    Seat: RawLock + Send + Sync,
-    List: RawLock + Send + Sync,
+    Forebay<P, S>: Send + Sync,
+    I: RawMutex + Send + Sync,
 {
     let _crowd = crate::crowd();
-    let (tally, roster) = (Tally::default(), Roster::<List, _>::new([0; WORDS]));
+    let (tally, index) = (Tally::default(), EvictionIndex::<I, _>::new([0; WORDS]));
     let before = home.stats();
     let stage = Stage {
         home,
-        roster: &roster,
-        seats: [const { Berth::<Seat, _>::new() }; SEATS],
+        index: &index,
+        places: Mutex::new((0..PLACES).map(|_| None).collect()),
+        stone: Buffer::new(Arc::clone(home), Order::PAGE),
         tally: &tally,
         seeds: AtomicU64::new(1),
         stop: AtomicBool::new(false),
         settled: AtomicUsize::new(0),
+        or_reclaim: length.or_reclaim,
     };
     thread::scope(|s| {
         let stage = &stage;
@@ -244,41 +277,36 @@ where
             .for_each(|ended| ended.unwrap());
     });
     stage.is_listed();
-    for (n, seat) in stage.seats.iter().enumerate() {
-        if let Some(object) = seat.take().expect("nobody is there") {
-            object.end(3 * n + 4, Evict::LADDER);
-        }
+    for place in 0..PLACES {
+        drop(stage.take(place));
     }
     stage.counts_agree(before, length);
+    drop(stage);
+    assert_eq!(Arc::strong_count(home), 1, "handles that are left");
 }
 
-impl<P, S, Seat, List> Stage<'_, P, S, Seat, List>
-where
-    P: Platform,
-    S: BackingStore<P::Block>,
-    Seat: RawLock,
-    List: RawLock,
-{
-    /// Rule: when nobody moves any more, the roster lists what there is: a walk by it leaves nothing that one over all would
+impl<P: Platform, S: BackingStore<P::Block>, I: RawMutex> Stage<'_, P, S, I> {
+    /// Rule: when nothing moves any more, the index lists what there is: a reclaim by it leaves nothing that one over all would
     /// find.
     fn is_listed(&self) {
         for n in 0..8 {
-            self.noted(self.home.reclaim(self.roster.of(&self.seats), ALL, how(n), CX));
+            self.reclaim(1, ALL, how(n), CX);
         }
         let listed = self.home.stats().evicted;
         for n in 0..8 {
-            self.noted(self.home.reclaim(&self.seats, ALL, how(n), CX));
+            self.reclaim(0, ALL, how(n), CX);
         }
         let all = self.home.stats().evicted;
-        assert_eq!(all.moved(), listed.moved(), "what a roster did not list");
+        assert_eq!(all.moved(), listed.moved(), "what an index did not list");
     }
 
     fn counts_agree(&self, before: Stats, length: Length) {
         let (after, tally) = (self.home.stats(), self.tally);
         assert_eq!(before, Stats::default(), "a new forebay");
+        assert_eq!(tally.unreported.load(Relaxed) > 0, length.or_reclaim);
         tally.is_as_counted(&after.evicted);
-        assert_eq!(after.stranded, NONE);
-        assert!(self.settled.load(Relaxed) <= after.settled.get(), "settles that nobody counted");
+        assert_eq!(after.leaked, NONE);
+        assert!(self.settled.load(Relaxed) <= after.settled.get(), "settles that were not counted");
         let [pins, told, zeros, registrations, teardowns, reclaims] =
             [&tally.pins, &tally.told, &tally.zeros, &tally.registrations, &tally.teardowns, &tally.reclaims]
                 .map(|count| count.load(Relaxed));
@@ -291,7 +319,7 @@ where
             after.settled.get(),
         );
         assert!(pins > length.pins / 2 && reclaims > 0 && registrations > 0, "hardly anything happened");
-        assert_eq!(registrations + 4 * length.arrays, teardowns, "somebody was not ended, or twice");
+        assert_eq!(registrations + 4 * length.arrays, teardowns, "one was not ended, or twice");
         assert!(after.evicted.moved() > NONE && after.restored.total() > NONE, "nothing moved");
     }
 }

@@ -59,7 +59,7 @@ struct Stored {
 
 /// One core with interrupts that nest.
 struct Core {
-    source: Ram<Spin, PAGE>,
+    source: Ram<SpinRawMutex, PAGE>,
     region: &'static Nested,
     stored: RefCell<Vec<Rc<Stored>>>,
     engines: RefCell<VecDeque<Dma>>,
@@ -78,17 +78,18 @@ impl Core {
 
     fn block(&self, most: u64) -> (RamBlock<PAGE>, Vec<u8>) {
         let k = order(self.random(most) as u8);
-        let mut block = self.source.allocate(k, Context::THREAD).expect("the source has enough");
+        let mut block =
+            self.source.allocate(AllocRequest::new(k), Context::THREAD).expect("the source has enough");
         let bytes = fill(&mut block, self.random(u64::MAX));
         (block, bytes)
     }
 
     fn keep(&self, handle: Handle, bytes: Vec<u8>) {
-        assert_eq!(handle.pages().get() * PAGE, bytes.len());
+        assert_eq!(handle.order().pages().get() * PAGE, bytes.len());
         self.stored.borrow_mut().push(Rc::new(Stored { handle, bytes }));
     }
 
-    /// Something that nobody else has in hand.
+    /// Something that no other call has in hand.
     fn any(&self) -> Option<Stored> {
         let mut stored = self.stored.borrow_mut();
         let n = stored.len() as u64;
@@ -99,7 +100,7 @@ impl Core {
         Rc::into_inner(stored.swap_remove(at))
     }
 
-    /// Whether somebody may be writing something out.
+    /// Whether another call may be writing something out.
     fn is_out(&self) -> bool {
         self.writers.get() > 0 || self.engines.borrow().iter().any(|engine| engine.job.is_some())
     }
@@ -107,7 +108,7 @@ impl Core {
     #[track_caller]
     fn same(&self, block: RamBlock<PAGE>, bytes: &[u8]) {
         assert!(block[..] == *bytes, "other bytes");
-        self.source.release(block);
+        self.source.free(block);
     }
 
     fn write_out(&self) {
@@ -117,13 +118,13 @@ impl Core {
         match engine {
             Some(mut engine) if self.random(4) > 0 => {
                 engine.short = self.random(3) == 0;
-                let _ = self.region.write_out(&mut engine, max, &mut |b| self.source.release(b));
+                let _ = self.region.write_out(&mut engine, max, &mut |b| self.source.free(b));
                 self.engines.borrow_mut().push_back(engine);
             }
             _ => {
                 self.engines.borrow_mut().extend(engine);
                 let budget = Pages::new(max.div_ceil(PAGE));
-                self.region.settle(budget, Context::THREAD, &mut |b| self.source.release(b));
+                self.region.settle(budget, Context::THREAD, &mut |b| self.source.free(b));
             }
         }
         self.writers.set(self.writers.get() - 1);
@@ -141,7 +142,7 @@ impl Core {
         match self.random(12) {
             0..=2 => {
                 let (block, bytes) = self.block(4);
-                match region.transfer(block) {
+                match region.transfer(block, None) {
                     Ok(handle) => self.keep(handle, bytes),
                     Err(Refused { item, why }) => {
                         assert!(matches!(why, StoreError::Full | StoreError::Backlog), "{why:?}");
@@ -154,7 +155,7 @@ impl Core {
             3 => {
                 let (block, bytes) = self.block(4);
                 let part = order(self.random(u64::from(block.order().get()) + 1) as u8);
-                let saved = region.save(&block, part, Context::THREAD);
+                let saved = region.save(&block, part, None, Context::THREAD);
                 let said = format!("save {:?}", saved.as_ref().err());
                 match saved {
                     Ok(handle) => self.keep(handle, bytes[..part.pages().get() * PAGE].to_vec()),
@@ -172,7 +173,7 @@ impl Core {
                     Ok(block) => self.same(block, &bytes),
                     Err(Refused { item, why }) => {
                         let busy = why == StoreError::Busy && self.is_out();
-                        assert!(busy || why == StoreError::OtherWay, "{why:?}");
+                        assert!(busy || why == StoreError::WrongKind, "{why:?}");
                         self.keep(item, bytes);
                         return format!("take_back {why:?}");
                     }
@@ -200,7 +201,7 @@ impl Core {
                         let legal = match why {
                             StoreError::TooLarge => item.order() == Order::PAGE,
                             StoreError::Busy => self.is_out(),
-                            why => why == StoreError::OtherWay,
+                            why => why == StoreError::WrongKind,
                         };
                         assert!(legal, "{why:?}");
                         self.keep(item, bytes);
@@ -213,14 +214,15 @@ impl Core {
                 let at = self.random(self.stored.borrow().len().max(1) as u64) as usize;
                 let Some(stored) = self.stored.borrow().get(at).cloned() else { return "none".into() };
                 let read_elsewhere = Rc::strong_count(&stored) > 2;
-                let mut block = self.source.allocate(stored.handle.order(), Context::THREAD).unwrap();
+                let mut block =
+                    self.source.allocate(AllocRequest::new(stored.handle.order()), Context::THREAD).unwrap();
                 let loaded = region.load(&stored.handle, &mut block, Pages::ZERO, Context::THREAD);
                 match loaded {
                     Ok(()) => assert!(block[..] == stored.bytes[..], "other bytes"),
                     Err(StoreError::Busy) => assert!(read_elsewhere || self.is_out()),
-                    Err(why) => assert_eq!(why, StoreError::OtherWay),
+                    Err(why) => assert_eq!(why, StoreError::WrongKind),
                 }
-                self.source.release(block);
+                self.source.free(block);
                 format!("load {:?}", loaded.err())
             }
             10 => {
@@ -229,7 +231,7 @@ impl Core {
             }
             _ => {
                 let space = region.space();
-                assert!(space.adoptions <= ENTRIES);
+                assert!(space.transfers <= ENTRIES);
                 assert!(space.pages <= region.total(), "{space:?} of {:?}", region.total());
                 assert!(region.pending() <= region.total());
                 "space".into()
@@ -237,27 +239,27 @@ impl Core {
         }
     }
 
-    /// Nobody comes in any more: everything is there, byte by byte, and then all is free.
+    /// Nothing comes in any more: everything is there, byte by byte, and then all is free.
     fn end(&self) {
         while self.region.pending() > Pages::ZERO || self.is_out() {
             self.write_out();
         }
-        assert_eq!(self.region.space().adoptions, ENTRIES);
+        assert_eq!(self.region.space().transfers, ENTRIES);
         let mut pages = self.region.space().pages;
         for stored in self.stored.take() {
-            let Stored { handle, bytes } = Rc::into_inner(stored).expect("nobody reads it");
-            let mut block = self.source.allocate(handle.order(), Context::THREAD).unwrap();
+            let Stored { handle, bytes } = Rc::into_inner(stored).expect("no call reads it");
+            let mut block = self.source.allocate(AllocRequest::new(handle.order()), Context::THREAD).unwrap();
             assert_eq!(self.region.load(&handle, &mut block, Pages::ZERO, Context::THREAD), Ok(()));
             self.same(block, &bytes);
-            pages += handle.pages();
+            pages += handle.order().pages();
             assert!(self.region.discard(handle).is_ok_and(|block| block.is_none()));
             assert_eq!(self.region.space().pages, pages);
         }
-        assert_eq!((pages, self.source.free()), (self.region.total(), self.source.total()));
+        assert_eq!((pages, self.source.unused()), (self.region.total(), self.source.total()));
     }
 }
 
-/// Rule: whoever comes in between two steps of whatever else, each handle stands for its contents, an error is one that its
+/// Rule: whatever comes in between two steps of whatever else, each handle stands for its contents, an error is one that its
 /// call may give, and in the end all room is free, in one piece.
 #[test]
 fn calls_between_the_steps_of_others() {
@@ -283,8 +285,8 @@ fn calls_between_the_steps_of_others() {
         INTERRUPTED.set(None);
         core.end();
         let whole = core.region.total().get().ilog2() as u8;
-        let big = core.source.allocate(order(whole), Context::THREAD).unwrap();
-        let _ = core.region.transfer(big).expect("all of it, in one piece");
+        let big = core.source.allocate(AllocRequest::new(order(whole)), Context::THREAD).unwrap();
+        let _ = core.region.transfer(big, None).expect("all of it, in one piece");
         for (what, n) in core.tally.take() {
             *tally.entry(what).or_insert(0) += n;
         }

@@ -4,9 +4,8 @@
 //! more blocks than units, there is room for one more, of whatever order: a refusal is a bug. And no thread has to wait for
 //! that: between two steps of one who is not running, everything that is free is there for the others.
 
-use forebay::*;
 use forebay_backends::*;
-use hosted_tests::kit::{CX, PAGE, order, pages};
+use hosted_tests::kit::*;
 use hosted_tests::memory::{leak, words};
 use std::cell::Cell;
 use std::thread;
@@ -19,7 +18,7 @@ const UNITS: usize = THREADS * SHARE;
 /// Another thread may come in between any two steps, not only where the machine happens to switch.
 struct Switching;
 
-impl Section for Switching {
+impl IrqGuard for Switching {
     fn with<R>(f: impl FnOnce() -> R) -> R {
         thread_local! {
             static RANDOM: Random = Random::new(1);
@@ -68,7 +67,7 @@ fn stamp(block: &mut RamBlock<PAGE>, whose: usize) {
 fn is_stamped(block: &RamBlock<PAGE>, whose: usize) {
     for (n, page) in block.chunks(PAGE).enumerate() {
         let bytes = (whose + n).to_le_bytes();
-        assert!(page[..8] == bytes && page[PAGE - 8..] == bytes, "page {n} of {block:?} is somebody else's");
+        assert!(page[..8] == bytes && page[PAGE - 8..] == bytes, "page {n} of {block:?} is of another");
     }
 }
 
@@ -78,7 +77,7 @@ fn whose(me: usize, n: usize) -> usize {
 }
 
 /// A source of two pieces with so many units in all.
-fn source<L: RawLock>(units: usize, most: Order) -> Ram<L, PAGE, 2> {
+fn source<L: RawMutex>(units: usize, most: Order) -> Ram<L, PAGE, 2> {
     let ram = Ram::new();
     for units in [units / 2, units - units / 2] {
         let bytes = units * (PAGE << most.get());
@@ -88,14 +87,14 @@ fn source<L: RawLock>(units: usize, most: Order) -> Ram<L, PAGE, 2> {
 }
 
 /// Takes all units, which must be there, and gives them back.
-fn units_of<P: Platform>(source: &P, most: Order) -> usize {
-    let all: Vec<_> = std::iter::from_fn(|| source.allocate(most, CX).ok()).collect();
+fn units_of<S: FrameSource>(source: &S, most: Order) -> usize {
+    let all: Vec<_> = std::iter::from_fn(|| source.allocate(AllocRequest::new(most), CX).ok()).collect();
     let units = all.len();
-    all.into_iter().for_each(|block| source.release(block));
+    all.into_iter().for_each(|block| source.free(block));
     units
 }
 
-fn share_a_source<L: RawLock + Sync>(most: Order, rounds: usize) {
+fn share_a_source<L: RawMutex + Sync>(most: Order, rounds: usize) {
     let source = &source::<L>(UNITS, most);
     thread::scope(|s| {
         for me in 0..THREADS {
@@ -104,40 +103,40 @@ fn share_a_source<L: RawLock + Sync>(most: Order, rounds: usize) {
                 for n in 0..rounds {
                     if mine.len() < SHARE && random.below(5) < 3 {
                         let order = random.order(most);
-                        let block = source.allocate(order, CX);
+                        let block = source.allocate(AllocRequest::new(order), CX);
                         let mut block = block.unwrap_or_else(|why| panic!("{order:?} of {source:?}: {why}"));
                         stamp(&mut block, whose(me, n));
                         mine.push((block, whose(me, n)));
                     } else if !mine.is_empty() {
                         let (block, whose) = mine.swap_remove(random.below(mine.len()));
                         is_stamped(&block, whose);
-                        source.release(block);
+                        source.free(block);
                     }
                 }
                 for (block, whose) in mine {
                     is_stamped(&block, whose);
-                    source.release(block);
+                    source.free(block);
                 }
             });
         }
     });
-    assert_eq!(source.free(), source.total());
+    assert_eq!(source.unused(), source.total());
     assert_eq!(units_of(source, most), UNITS, "not joined again");
 }
 
-/// Rule: whoever takes and gives between the steps of others finds each frame once, and all that is free.
+/// Rule: each thread that takes and frees between the steps of others finds each frame once, and all that is free.
 #[test]
-fn nobody_is_refused_his_share_of_a_source() {
+fn no_thread_is_refused_its_share_of_a_source() {
     for (most, rounds) in [(0, 20_000), (2, 20_000), (5, 10_000), (10, 1_000)] {
-        share_a_source::<Spin>(order(most), rounds);
-        share_a_source::<Spin<Switching>>(order(most), rounds / 40);
+        share_a_source::<SpinRawMutex>(order(most), rounds);
+        share_a_source::<SpinRawMutex<Switching>>(order(most), rounds / 40);
     }
 }
 
 type Shared<L> = RamRegion<L, PAGE, UNITS>;
 
 /// So many units; and one for each thread that may be about to make it ready for the next block, where the region keeps any ready.
-fn region<L: RawLock>(most: Order) -> Shared<L> {
+fn region<L: RawMutex>(most: Order) -> Shared<L> {
     let region = Shared::<L>::new(StoreId::DEFAULT);
     let units = if most == Order::PAGE { UNITS } else { UNITS + THREADS };
     let bytes = units * (PAGE << most.get());
@@ -152,20 +151,20 @@ struct Sharer<'s, L> {
     random: Random,
 }
 
-impl<L: RawLock> Sharer<'_, L> {
+impl<L: RawMutex> Sharer<'_, L> {
     fn block(&self, order: Order) -> RamBlock<PAGE> {
-        self.source.allocate(order, CX).unwrap()
+        self.source.allocate(AllocRequest::new(order), CX).unwrap()
     }
 
     fn store(&self, order: Order, whose: usize) -> Handle {
         let mut block = self.block(order);
         stamp(&mut block, whose);
         if self.random.below(4) == 0 {
-            let saved = self.region.save(&block, order, CX);
-            self.source.release(block);
+            let saved = self.region.save(&block, order, None, CX);
+            self.source.free(block);
             return saved.unwrap_or_else(|why| panic!("a copy of {order:?} into {:?}: {why}", self.region));
         }
-        match self.region.transfer(block) {
+        match self.region.transfer(block, None) {
             Ok(handle) => handle,
             Err(refused) => panic!("{:?} into {:?}: {}", order, self.region, refused.why),
         }
@@ -177,17 +176,17 @@ impl<L: RawLock> Sharer<'_, L> {
             match self.region.take_back(handle, CX) {
                 Ok(block) => {
                     is_stamped(&block, whose);
-                    return self.source.release(block);
+                    return self.source.free(block);
                 }
-                Err(refused) if refused.why == StoreError::OtherWay => {
+                Err(refused) if refused.why == StoreError::WrongKind => {
                     let mut block = self.block(refused.item.order());
                     self.region.load(&refused.item, &mut block, Pages::ZERO, CX).unwrap();
                     is_stamped(&block, whose);
-                    self.source.release(block);
+                    self.source.free(block);
                     return assert!(matches!(self.region.discard(refused.item), Ok(None)));
                 }
                 Err(refused) => {
-                    assert_eq!(refused.why, StoreError::Busy); // somebody writes it out just now
+                    assert_eq!(refused.why, StoreError::Busy); // another thread writes it out just now
                     handle = refused.item;
                     thread::yield_now();
                 }
@@ -197,12 +196,12 @@ impl<L: RawLock> Sharer<'_, L> {
     }
 
     fn write_out(&self, max_bytes: usize) {
-        self.region.write_out_now(max_bytes, &mut |block| self.source.release(block));
+        self.region.write_out_now(max_bytes, &mut |block| self.source.free(block));
     }
 }
 
-fn share_a_region<L: RawLock + Sync>(most: Order, rounds: usize) {
-    // What is handed over and not written out yet, and a block at a time outside.
+fn share_a_region<L: RawMutex + Sync>(most: Order, rounds: usize) {
+    // What is transferred and not written out yet, and a block at a time outside.
     let (source, region) = (&source::<L>(2 * UNITS + THREADS, most), &region::<L>(most));
     thread::scope(|s| {
         for me in 0..THREADS {
@@ -228,20 +227,23 @@ fn share_a_region<L: RawLock + Sync>(most: Order, rounds: usize) {
             });
         }
     });
-    assert_eq!((region.pending(), region.space()), (pages(0), Space::new(region.total(), UNITS)));
-    assert_eq!(source.free(), source.total());
-    let block = source.allocate(most, CX).unwrap();
-    let all: Vec<_> = (0..UNITS).map(|_| region.save(&block, most, CX).unwrap()).collect();
+    assert_eq!(
+        (region.pending(), region.space()),
+        (pages(0), Space { pages: region.total(), transfers: UNITS })
+    );
+    assert_eq!(source.unused(), source.total());
+    let block = source.allocate(AllocRequest::new(most), CX).unwrap();
+    let all: Vec<_> = (0..UNITS).map(|_| region.save(&block, most, None, CX).unwrap()).collect();
     all.into_iter().for_each(|handle| assert!(matches!(region.discard(handle), Ok(None))));
-    source.release(block);
+    source.free(block);
 }
 
-/// Rule: whoever hands over, takes back and writes out between the steps of others finds his contents, and all room that is
+/// Rule: each thread that transfers, takes back and writes out between the steps of others finds its contents, and all room that is
 /// free, whether an entry keeps it ready or not.
 #[test]
-fn nobody_is_refused_his_share_of_a_region() {
+fn no_thread_is_refused_its_share_of_a_region() {
     for (most, rounds) in [(0, 10_000), (2, 10_000), (5, 5_000)] {
-        share_a_region::<Spin>(order(most), rounds);
-        share_a_region::<Spin<Switching>>(order(most), rounds / 40);
+        share_a_region::<SpinRawMutex>(order(most), rounds);
+        share_a_region::<SpinRawMutex<Switching>>(order(most), rounds / 40);
     }
 }

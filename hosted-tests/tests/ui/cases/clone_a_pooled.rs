@@ -1,9 +1,11 @@
 //! Every block is in exactly one place: no `Clone`.
-use forebay::*;
-use forebay_backends::*;
+use forebay::pool::PooledBlock;
+use forebay_backends::RamBlock;
 
-fn clone_a_pooled(one: &Pooled<Ram<Spin, 512>>) -> Pooled<Ram<Spin, 512>> {
-    <Pooled<Ram<Spin, 512>> as Clone>::clone(one) //~ E0277: 512>>: Clone`
+type Pooled = PooledBlock<RamBlock<512>, ()>;
+
+fn clone_a_pooled(one: &Pooled) -> Pooled {
+    <Pooled as Clone>::clone(one) //~ E0277: PooledBlock<RamBlock<512>, ()>: Clone`
 }
 
 fn main() {}

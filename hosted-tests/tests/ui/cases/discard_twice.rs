@@ -1,6 +1,7 @@
 //! What is stored is dropped once.
-use forebay::*;
-use forebay_backends::*;
+use forebay::{BackingStore, Handle};
+use forebay_backends::RamBlock;
+
 type Block = RamBlock<512>;
 
 fn discard_twice(handle: Handle, store: &dyn BackingStore<Block>) {

@@ -1,13 +1,11 @@
 //! A store behind `dyn` is shared only if it says so.
-use forebay::*;
-use forebay_backends::*;
-type Block = RamBlock<512>;
+use forebay::sync::SpinRawMutex;
+use forebay::{BackingStore, Forebay};
+use forebay_backends::{Ram, RamBlock};
 
 fn share<T: Sync>(_: &T) {}
 
-fn dyn_store_is_not_shared<'s>(
-    home: &Forebay<Ram<Spin, 512>, &'s dyn BackingStore<Block>, [Place<Ram<Spin, 512>>; 0]>,
-) {
+fn dyn_store_is_not_shared(home: &Forebay<Ram<SpinRawMutex, 512>, &dyn BackingStore<RamBlock<512>>>) {
     share(home); //~ E0277: cannot be shared between threads safely
 }
 

@@ -1,12 +1,14 @@
-//! What somebody looks at can't be evicted by its owner.
-use forebay::*;
-use forebay_backends::*;
-type Source = Ram<Spin, 512>;
-type Store = RamRegion<Spin, 512, 4>;
+//! What is being looked at can't be evicted by its owner.
+use forebay::sync::SpinRawMutex;
+use forebay::{Buffer, Context, Evict, Forebay, Pages};
+use forebay_backends::{Ram, RamRegion};
+type Source = Ram<SpinRawMutex, 512>;
+type Store = RamRegion<SpinRawMutex, 512, 4>;
+type Home = Forebay<Source, Store>;
 
-fn evict_while_guarded(mut buffer: Buffer<'_, Source, Store>) {
+fn evict_while_guarded(mut buffer: Buffer<&Home>) {
     let guard = buffer.read();
-    buffer.evict_now(Pages::MAX, Evict::LADDER, Context::THREAD); //~ E0502: cannot borrow `buffer` as mutable
+    buffer.evict_mut(Pages::MAX, Evict::ANY, Context::THREAD); //~ E0502: cannot borrow `buffer` as mutable
     drop(guard);
 }
 

@@ -1,8 +1,8 @@
-//! A block's mode is what the platform made it, not what somebody says.
-use forebay::*;
+//! A block's mode is what the platform made it, not what a program says.
+use forebay::{Caching, pool::PooledBlock};
 
-fn forge_a_pooled<P: Platform<Mode = Caching>>(block: P::Block) -> Pooled<P> {
-    Pooled { block, mode: Caching::Uncached } //~ E0451: fields `block` and `mode`
+fn forge_a_pooled<B>(block: B) -> PooledBlock<B, Caching> {
+    PooledBlock { block, mode: Caching::Uncached } //~ E0451: fields `block` and `mode`
 }
 
 fn main() {}

@@ -1,9 +1,8 @@
-//! What is in a slot is its buffer's business.
-use forebay::*;
-use forebay_backends::*;
-type Source = Ram<Spin, 512>;
+//! What is in a slot is for its buffer only.
+use forebay::{Handle, Slot, sync::SpinRawMutex};
+use forebay_backends::Ram;
 
-fn look_into_a_slot(slot: &mut Slot<Source>) -> Option<Handle> {
+fn look_into_a_slot(slot: &mut Slot<Ram<SpinRawMutex, 512>>) -> Option<Handle> {
     slot.copy.take() //~ E0616: field `copy`
 }
 

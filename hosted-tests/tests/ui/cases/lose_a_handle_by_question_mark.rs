@@ -1,6 +1,7 @@
 //! `?` can't drop a refused handle on its way out.
-use forebay::*;
-use forebay_backends::*;
+use forebay::{BackingStore, Context, Handle, StoreError};
+use forebay_backends::RamBlock;
+
 type Block = RamBlock<512>;
 
 fn lose_a_handle(handle: Handle, store: &dyn BackingStore<Block>) -> Result<Block, StoreError> {

@@ -1,11 +1,13 @@
 //! A buffer has its slots for itself.
-use forebay::*;
-use forebay_backends::*;
-type Source = Ram<Spin, 512>;
-type Store = RamRegion<Spin, 512, 4>;
+use forebay::sync::SpinRawMutex;
+use forebay::{Buffer, Forebay, Order, Slot};
+use forebay_backends::{Ram, RamRegion};
+type Source = Ram<SpinRawMutex, 512>;
+type Store = RamRegion<SpinRawMutex, 512, 4>;
+type Home = Forebay<Source, Store>;
 
-fn reuse_slots(slots: &mut [Slot<Source>; 4], home: &Forebay<Source, Store>) {
-    let buffer = Buffer::over(slots, home);
+fn reuse_slots(slots: &mut [Slot<Source>; 4], home: &Home) {
+    let buffer = Buffer::with_slots(home, &mut *slots, Order::PAGE);
     slots[0] = Slot::EMPTY; //~ E0506: cannot assign to `slots[_]`
     drop(buffer);
 }

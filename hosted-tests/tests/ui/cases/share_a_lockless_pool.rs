@@ -1,8 +1,13 @@
-//! Without a lock nothing can be shared.
-use forebay::*;
-use forebay_backends::*;
+//! Without mutual exclusion nothing can be shared.
+use forebay::pool::{FreeListArray, Pool};
+use forebay::port::WithLists;
+use forebay::sync::NoopRawMutex;
+use forebay_backends::Ram;
 
-static POOL: Pool<Ram<NoLock, 512>, [Place<Ram<NoLock, 512>>; 4]> = Pool::new(Ram::new(), 1);
-//~^ E0277: cannot be shared between threads safely
+type Source = Ram<NoopRawMutex, 512>;
+
+static POOL: Pool<WithLists<Source, FreeListArray<Source, 4, 1>>> =
+    Pool::new(WithLists(Ram::new(), FreeListArray::new()));
+//~^^ E0277: cannot be shared between threads safely
 
 fn main() {}

@@ -1,11 +1,9 @@
 //! A block can't be put behind the caching mode of another.
-use forebay::*;
-use forebay_backends::*;
+use forebay::{Caching, pool::PooledBlock};
+use forebay_backends::RamBlock;
 
-type Block = Pooled<Ram<Spin, 512>>;
-
-fn put_in(mut combined: Block, plain: RamBlock<512>) {
-    *combined.block_mut() = plain; //~ E0624: method `block_mut` is private
+fn swap_the_block(mut combined: PooledBlock<RamBlock<512>, Caching>, other: RamBlock<512>) {
+    *combined = other; //~ E0594: cannot assign to data in dereference
 }
 
 fn main() {}

@@ -1,6 +1,7 @@
 //! Taking back consumes the handle.
-use forebay::*;
-use forebay_backends::*;
+use forebay::{BackingStore, Context, Handle};
+use forebay_backends::RamBlock;
+
 type Block = RamBlock<512>;
 
 fn take_back_twice(handle: Handle, store: &dyn BackingStore<Block>) {

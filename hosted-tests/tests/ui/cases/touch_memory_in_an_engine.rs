@@ -1,5 +1,6 @@
-//! A copy engine owns both ends until it hands them back.
-use forebay_backends::*;
+//! A copy engine owns both ends until it gives them back.
+use forebay_backends::{CopyEngine, Job, RamBlock};
+
 type Block = RamBlock<512>;
 
 fn touch_memory_in_an_engine(engine: &mut impl CopyEngine<Block, 512>, mut job: Job<Block, 512>) -> u8 {

@@ -1,11 +1,12 @@
-//! A transfer moves the block, so it can't be handed over twice.
-use forebay::*;
-use forebay_backends::*;
+//! A transfer moves the block, so it can't be transferred twice.
+use forebay::BackingStore;
+use forebay_backends::RamBlock;
+
 type Block = RamBlock<512>;
 
 fn transfer_twice(block: Block, store: &dyn BackingStore<Block>) {
-    let _ = store.transfer(block);
-    let _ = store.transfer(block); //~ E0382: use of moved value: `block`
+    let _ = store.transfer(block, None);
+    let _ = store.transfer(block, None); //~ E0382: use of moved value: `block`
 }
 
 fn main() {}

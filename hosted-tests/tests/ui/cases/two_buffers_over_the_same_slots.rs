@@ -1,12 +1,15 @@
 //! A buffer has its slots for itself.
-use forebay::*;
-use forebay_backends::*;
-type Source = Ram<Spin, 512>;
-type Store = RamRegion<Spin, 512, 4>;
+use forebay::sync::SpinRawMutex;
+use forebay::{Buffer, Forebay, Order, Slot};
+use forebay_backends::{Ram, RamRegion};
+type Source = Ram<SpinRawMutex, 512>;
+type Store = RamRegion<SpinRawMutex, 512, 4>;
+type Home = Forebay<Source, Store>;
 
-fn two_buffers(slots: &mut [Slot<Source>], home: &Forebay<Source, Store>) {
-    let one = Buffer::over(slots, home);
-    let two = Buffer::over(slots, home); //~ E0499: cannot borrow `*slots` as mutable more than once
+fn two_buffers(slots: &mut [Slot<Source>], home: &Home) {
+    let one = Buffer::with_slots(home, &mut *slots, Order::PAGE);
+    let two = Buffer::with_slots(home, &mut *slots, Order::PAGE);
+    //~^ E0499: cannot borrow `*slots` as mutable more than once
     drop((one, two));
 }
 

@@ -1,6 +1,7 @@
 //! A block that was split is two others.
-use forebay::*;
-use forebay_backends::*;
+use forebay::{OwnedBlock, Pfn};
+use forebay_backends::RamBlock;
+
 type Block = RamBlock<512>;
 
 fn use_a_split_block(block: Block) -> Pfn {

@@ -1,6 +1,7 @@
 //! A handle that was split is two others.
-use forebay::*;
-use forebay_backends::*;
+use forebay::{BackingStore, Handle};
+use forebay_backends::RamBlock;
+
 type Block = RamBlock<512>;
 
 fn use_a_split_handle(handle: Handle, store: &dyn BackingStore<Block>) {

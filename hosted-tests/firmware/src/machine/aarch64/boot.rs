@@ -4,11 +4,11 @@
 //! (PSCI) until [`start_second`]. The program runs on `SP_EL0` and exceptions on `SP_EL1`, so a handler has a stack
 //! even when the program ran over its own.
 
-use super::{Lock, interrupts, mmu};
+use super::{RawMutex, interrupts, mmu};
 use aarch64_cpu::asm::wfi;
 use aarch64_cpu::registers::{MPIDR_EL1, Readable};
 use core::arch::{asm, global_asm};
-use forebay::Locked;
+use forebay::sync::Mutex;
 
 global_asm!(
     r#"
@@ -61,7 +61,7 @@ unsafe extern "C" {
 }
 
 /// What the second core runs.
-static WORK: Locked<Lock, Option<fn()>> = Locked::new(None);
+static WORK: Mutex<RawMutex, Option<fn()>> = Mutex::new(None);
 
 /// Sets up this core's MMU and its interrupts, none of which has a source yet. No lock is taken before: without caches
 /// exclusive accesses need not work.
@@ -79,7 +79,7 @@ pub fn core_number() -> usize {
 /// is not.
 pub fn start_second(work: fn()) -> bool {
     const CPU_ON: u64 = 0xc400_0003;
-    WORK.with(|place| *place = Some(work));
+    WORK.lock(|place| *place = Some(work));
     let status: i64;
     // SAFETY: the call into the firmware keeps all but x0 to x17 (SMC calling convention). It starts a core that has
     // stacks of its own at `start_second`, and that sees `WORK`, written before the call (the barrier), once it has turned
@@ -101,7 +101,7 @@ pub fn start_second(work: fn()) -> bool {
 /// Where the second core arrives: its MMU is on.
 extern "C" fn second() -> ! {
     interrupts::init();
-    if let Some(work) = WORK.with(Option::take) {
+    if let Some(work) = WORK.lock(Option::take) {
         work();
     }
     interrupts::disable_interrupts();

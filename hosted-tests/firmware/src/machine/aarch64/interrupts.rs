@@ -15,7 +15,7 @@ use core::arch::{asm, global_asm};
 use core::fmt::Write;
 use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
-use forebay::Section;
+use forebay::sync::IrqGuard;
 
 // The processor has switched to `SP_EL1` and masked all interrupts; `eret` undoes both. A fault never returns, so it has
 // the last stack for itself, whichever ran over.
@@ -244,7 +244,7 @@ impl Masked {
     }
 }
 
-impl Section for Masked {
+impl IrqGuard for Masked {
     fn with<R>(f: impl FnOnce() -> R) -> R {
         let were_on = Masked::begin();
         let result = f();

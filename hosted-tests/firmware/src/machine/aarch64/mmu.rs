@@ -14,7 +14,7 @@ use core::arch::{asm, global_asm};
 use core::ops::Range;
 use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
-use forebay::Section;
+use forebay::sync::IrqGuard;
 
 /// The kinds of memory, as entries of a page table have them: an index into `MAIR_EL1`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

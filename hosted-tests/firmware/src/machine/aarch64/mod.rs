@@ -55,7 +55,7 @@ impl Write for Console {
 }
 
 /// What excludes the other core, and this one's interrupts.
-pub type Lock = forebay::Spin<Masked>;
+pub type RawMutex = forebay::sync::SpinRawMutex<Masked>;
 
 /// The critical section of both cores: interrupts masked, and one number for all sections, as they nest.
 struct BothCores;

@@ -30,7 +30,7 @@ use cortex_m_rt::{ExceptionFrame, entry, exception};
 use static_cell::ConstStaticCell;
 
 /// What excludes the interrupts.
-pub type Lock = forebay::CriticalSection;
+pub type RawMutex = forebay::sync::CriticalSectionRawMutex;
 
 #[entry]
 fn boot() -> ! {

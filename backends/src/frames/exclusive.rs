@@ -1,0 +1,184 @@
+//! A buddy with one owner: whole operations, and runs of frames.
+
+use super::bitmap::Bit;
+use super::{Buddy, ORDERS, Words, blocks, steps};
+use core::ops::Range;
+use forebay::{Order, Pfn};
+
+impl<W: Words> Buddy<W> {
+    /// All of `frames` are free.
+    pub(crate) fn whole(frames: Range<usize>, words: W) -> Self {
+        let mut buddy = Self::new(frames.clone(), words);
+        buddy.put_run(frames);
+        buddy
+    }
+
+    /// The lowest block among the smallest that are large enough. O(orders · log pages).
+    pub(crate) fn take(&mut self, order: Order) -> Option<Pfn> {
+        steps::take(&mut { self }, order)
+    }
+
+    /// Frees a block of this range whose frames are not free. Joins it with its free buddies. O(orders ·
+    /// log pages).
+    pub(crate) fn put(&mut self, pfn: Pfn, order: Order) {
+        steps::put(&mut { self }, pfn, order);
+    }
+
+    /// Frees a run of frames, none of which is free, in the largest blocks that they make.
+    pub(crate) fn put_run(&mut self, run: Range<usize>) {
+        steps::put_run(&mut { self }, run);
+    }
+
+    /// Takes out the frames of a run that are free: the first of them, as long as they follow each other, from `at`
+    /// on. An empty run if there is none before `end`. O(orders · log pages) for each free block, and O(orders) for
+    /// each frame that is not free.
+    pub(crate) fn take_run(&mut self, mut at: usize, end: usize) -> Range<usize> {
+        while at < end && self.free_block(at).is_none() {
+            at += 1;
+        }
+        let start = at;
+        while let Some((k, number)) = self.free_block(at).filter(|_| at < end) {
+            let block = number << k..(number + 1) << k;
+            steps::remove(&mut { &mut *self }, k, number);
+            self.put_run(block.start..at.max(block.start));
+            self.put_run(end.min(block.end)..block.end);
+            at = block.end.min(end);
+        }
+        start..at.min(end).max(start)
+    }
+
+    /// The order of the free block that a frame is in, and the number of that block.
+    pub(crate) fn free_block(&self, pfn: usize) -> Option<(u8, usize)> {
+        (0..ORDERS as u8).find_map(|k| {
+            let (here, number) = (blocks(&self.frames, k), pfn >> k);
+            let bit = Bit::new(self.start(k), number.checked_sub(here.start)?);
+            (here.contains(&number) && bit.is_set(self.words.as_ref())).then_some((k, number))
+        })
+    }
+
+    /// Whether a frame of this range is free. O(orders).
+    #[cfg(test)]
+    pub(crate) fn is_free(&self, pfn: Pfn) -> bool {
+        self.free_block(pfn.0).is_some()
+    }
+}
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use forebay::Pages;
+    use std::{vec, vec::Vec};
+
+    fn buddy(frames: Range<usize>) -> Buddy<Vec<usize>> {
+        let words = vec![0; Buddy::<Vec<usize>>::words(frames.len())];
+        Buddy::whole(frames, words)
+    }
+
+    fn order(n: u8) -> Order {
+        Order::new(n).unwrap()
+    }
+
+    /// Rule: blocks that are taken and freed in any order give the same set of free blocks as at the start.
+    #[test]
+    fn everything_back_joins_to_the_same_blocks() {
+        for frames in [0..1, 5..6, 0..1024, 3..1029, 1000..1100, 0..4096, 77..5000] {
+            let mut b = buddy(frames.clone());
+            let before = b.words.to_vec();
+            let mut rng = 88_172_645_463_325_252_u64;
+            let mut held: Vec<(Pfn, Order)> = Vec::new();
+            for _ in 0..2000 {
+                rng ^= rng << 13;
+                rng ^= rng >> 7;
+                rng ^= rng << 17;
+                if rng % 3 != 0 {
+                    let o = order((rng >> 8) as u8 % 11);
+                    if let Some(pfn) = b.take(o) {
+                        assert!(pfn.0 % o.pages().get() == 0 && frames.contains(&pfn.0));
+                        assert!(pfn.0 + o.pages().get() <= frames.end);
+                        let mine = pfn.0..pfn.0 + o.pages().get();
+                        assert!(
+                            held.iter().all(|(p, o)| p.0 >= mine.end || p.0 + o.pages().get() <= mine.start)
+                        );
+                        held.push((pfn, o));
+                    }
+                } else if !held.is_empty() {
+                    let (pfn, o) = held.swap_remove(rng as usize % held.len());
+                    b.put(pfn, o);
+                }
+                let out: Pages = held.iter().map(|(_, o)| o.pages()).sum();
+                assert_eq!((out + b.free()).get(), frames.len());
+            }
+            for (pfn, o) in held.drain(..) {
+                b.put(pfn, o);
+            }
+            assert_eq!(b.words.to_vec(), before, "{frames:?}");
+        }
+    }
+
+    /// Rule: a part of a block may be freed by itself.
+    #[test]
+    fn halves_come_back_one_by_one() {
+        let mut b = buddy(0..16);
+        let pfn = b.take(order(4)).unwrap();
+        assert_eq!(b.take(Order::PAGE), None);
+        for page in [3, 9, 0, 15, 1, 2, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14] {
+            b.put(Pfn(pfn.0 + page), Order::PAGE);
+        }
+        assert_eq!(b.take(order(4)), Some(pfn));
+    }
+
+    /// Rule: taking out a run takes what is free in it and nothing else, and giving it back makes everything as before.
+    #[test]
+    fn runs_are_taken_out_and_come_back() {
+        for frames in [0..64, 3..1029, 77..5000] {
+            let mut b = buddy(frames.clone());
+            let held = [b.take(order(2)).unwrap(), b.take(Order::PAGE).unwrap(), b.take(order(3)).unwrap()];
+            let (before, free) = (b.words.clone(), b.free());
+            for (from, to) in [(frames.start, frames.end), (frames.start + 5, frames.start + 33)] {
+                let is_free: Vec<bool> = (from..to).map(|n| b.is_free(Pfn(n))).collect();
+                let mut runs = Vec::new();
+                let mut at = from;
+                loop {
+                    let run = b.take_run(at, to);
+                    if run.is_empty() {
+                        break;
+                    }
+                    at = run.end;
+                    runs.push(run);
+                }
+                let taken: Vec<bool> = (from..to).map(|n| runs.iter().any(|r| r.contains(&n))).collect();
+                assert_eq!(taken, is_free);
+                assert!((from..to).all(|n| !b.is_free(Pfn(n))), "nothing of it is free now");
+                let pages: usize = runs.iter().map(Range::len).sum();
+                assert_eq!(b.free() + Pages::new(pages), free);
+                runs.into_iter().for_each(|run| b.put_run(run));
+                assert_eq!((&b.words, b.free()), (&before, free));
+            }
+            assert!(held.iter().all(|pfn| !b.is_free(*pfn)));
+        }
+    }
+
+    /// Rule: where frames lie makes no difference, not at the end of the numbers either; no frames are none.
+    #[test]
+    fn ranges_at_the_ends() {
+        for frames in [usize::MAX - 2100..usize::MAX, usize::MAX - 1..usize::MAX, 0..3, 7..7] {
+            let mut b = buddy(frames.clone());
+            for o in (0..16).filter_map(Order::new) {
+                if let Some(pfn) = b.take(o) {
+                    assert!(frames.contains(&pfn.0) && o.pages().get() <= frames.end - pfn.0);
+                    b.put(pfn, o);
+                }
+            }
+            assert_eq!(b.free(), Pages::new(frames.len()));
+        }
+    }
+
+    /// Rule: metadata is at most a twentieth of a per cent of memory at pages of 4 KiB, a tenth at 512 B, and no
+    /// more than the `const fn` says.
+    #[test]
+    fn metadata_is_small() {
+        let bytes = |pages| Buddy::<Vec<usize>>::words(pages) * size_of::<usize>();
+        assert!(bytes(1 << 20) * 2000 <= (1 << 20) * 4096);
+        assert!(bytes(1 << 16) * 1000 <= (1 << 16) * 512);
+    }
+}

@@ -1,0 +1,71 @@
+//! What an eviction is asked to do.
+
+use crate::buffer::Class;
+use crate::buffer::cell::Reference;
+use crate::frame::{Context, Evict, Order, Pages, Zones};
+
+/// What a reclaim looks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub(crate) enum Phase {
+    /// Contents that are not needed.
+    Purge,
+    /// Blocks with a copy in the store, in buffers that were not used lately.
+    Clean,
+    /// Any blocks, in buffers that were not used lately.
+    Evict,
+}
+
+/// An eviction request of about `budget` pages, for victim lists of one's own ([`Evictable::evict_if_idle`](crate::Evictable)).
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct EvictRequest {
+    pub(crate) budget: Pages,
+    pub(crate) how: Evict,
+    pub(crate) cx: Context,
+    pub(crate) phase: Phase,
+    /// Smaller blocks stay.
+    pub(crate) least: Order,
+    /// Blocks in other zones stay.
+    pub(crate) zones: Zones,
+    /// The store met a backlog, or failed, so transfers are not tried: what it refuses now is not skipped for that.
+    pub(crate) after_backlog: bool,
+}
+
+impl EvictRequest {
+    #[doc(hidden)]
+    /// Purges the buffer if `how` permits and its owner does not need it; else evicts about `budget` pages, unless it was used
+    /// since the last request.
+    pub const fn new(budget: Pages, how: Evict, cx: Context) -> EvictRequest {
+        let phase = if how.bits() == Evict::PURGE.bits() { Phase::Purge } else { Phase::Evict };
+        EvictRequest { budget, how, cx, phase, least: Order::PAGE, zones: Zones::ALL, after_backlog: false }
+    }
+
+    /// Whether a buffer of that class may have what is asked for.
+    pub(crate) fn is_for(&self, class: Class) -> bool {
+        self.purges(class) || self.phase != Phase::Purge && class.contains(self.class())
+    }
+
+    /// Whether a buffer is skipped, as it was used or refused since the last look. Purging pays no regard to use, unless the
+    /// buffer was purged before and is resident again.
+    pub(crate) fn skips(&self, class: Class, reference: Reference) -> bool {
+        match reference {
+            Reference::Idle => false,
+            Reference::Used => !self.purges(class) || class.contains(Class::PURGED | Class::RESIDENT),
+            Reference::Refused => true,
+        }
+    }
+
+    fn purges(&self, class: Class) -> bool {
+        self.how.contains(Evict::PURGE) && class.contains(Class::PURGEABLE)
+    }
+
+    /// The class among which the phase finds its candidates.
+    pub(crate) fn class(&self) -> Class {
+        match self.phase {
+            Phase::Purge => Class::PURGEABLE,
+            Phase::Evict if !(self.how - Evict::PURGE).is_empty() => Class::RESIDENT,
+            Phase::Clean | Phase::Evict => Class::CLEAN,
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Where blocks come from: the one port besides a store that every integrator needs.
+
+use crate::frame::{AllocError, AllocRequest, Context, Order, Pages, Zones};
+use crate::port::OwnedBlock;
+use crate::sync::RawMutex;
+#[cfg(feature = "alloc")]
+use alloc::sync::Arc;
+
+/// The source of blocks of one machine.
+///
+/// Two methods are required. Every method may be called from several threads at once, and from an interrupt if buffers are
+/// evicted there; `cx` says what the caller may do. forebay holds no lock of its own during these calls. A source must not
+/// call back into the [`Forebay`](crate::Forebay) that uses it.
+///
+/// Safe to implement: a wrong implementation costs data, not memory safety, because the blocks are its own type and forebay
+/// never looks behind them.
+///
+/// Every source is a [`Platform`](crate::port::Platform) with one caching mode and no hooks. The adapters of
+/// [`port`](crate::port) add the rest.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no source of blocks",
+    note = "implement `FrameSource` for it, or pass a reference (or an `Arc`) to a type that does",
+    note = "an adapter, such as `WithHooks(..)` or `AllPorts(..)`, is a platform and no source: pass it, or one `&` or `Arc` to it, and not `&&`"
+)]
+pub trait FrameSource {
+    /// The integrator's own block type.
+    type Block: OwnedBlock;
+    /// What guards pools, buffers and counters.
+    type RawMutex: RawMutex;
+
+    /// The largest order that a buffer asks for, unless one of its slots is larger.
+    const MAX_ORDER: Order = Order::TEN;
+
+    /// The number of zones, at most 16: zone numbers are below this. Blocks of any other zone are never pooled.
+    const ZONES: u8 = 1;
+
+    /// A block of that order, in the mode [`CACHED`](crate::frame::Mode::CACHED). Its bytes are arbitrary. A pool returns a
+    /// block of another order, or from a zone that was not asked for, at once, and treats it as
+    /// [`Exhausted`](AllocError::Exhausted).
+    ///
+    /// # Errors
+    /// [`AllocError`]. After [`Exhausted`](AllocError::Exhausted) the caller may try a smaller order.
+    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<Self::Block, AllocError>;
+
+    /// Takes back a block, or a part of one, that [`allocate`](FrameSource::allocate) gave; in the mode `CACHED`. Must not
+    /// fail and must not block: interrupts call it.
+    fn free(&self, block: Self::Block);
+
+    /// One block from two neighbours of the same order, of which `left` may begin a block of twice the size. The default
+    /// joins nothing: a block whose split was refused half way then stays in pieces.
+    ///
+    /// # Errors
+    /// Both blocks, unchanged, if they are not such neighbours.
+    fn join(&self, left: Self::Block, right: Self::Block) -> Result<Self::Block, (Self::Block, Self::Block)> {
+        Err((left, right))
+    }
+
+    /// How many pages of these zones are free, in blocks of whatever order: a hint, O(1). `None`, the default, is "unknown":
+    /// then a reclaim can't tell a shortage from fragmentation, and [`keep_free`](crate::Forebay::keep_free) does nothing.
+    fn free_pages(&self, zones: Zones) -> Option<Pages> {
+        let _ = zones;
+        None
+    }
+
+    /// The zone of a block, below [`ZONES`](FrameSource::ZONES). O(1). By default all blocks are in zone 0.
+    fn zone(&self, block: &Self::Block) -> u8 {
+        let _ = block;
+        0
+    }
+
+    /// Whether a block that was allocated just now is all zeros. By default it is not known, and the CPU zeroes it.
+    fn is_zeroed(&self, block: &Self::Block) -> bool {
+        let _ = block;
+        false
+    }
+
+    /// Whether a pool may keep this block for its next user. By default it may. A block that must have no second owner
+    /// is returned to the source instead.
+    fn is_poolable(&self, block: &Self::Block) -> bool {
+        let _ = block;
+        true
+    }
+}
+
+/// Implements [`FrameSource`] for a pointer to a source. One list of methods for all pointers, so none is forgotten.
+macro_rules! source_behind {
+    ($(#[$attr:meta])* $pointer:ty) => {
+        $(#[$attr])*
+        impl<S: FrameSource + ?Sized> FrameSource for $pointer {
+            type Block = S::Block;
+            type RawMutex = S::RawMutex;
+            const MAX_ORDER: Order = S::MAX_ORDER;
+            const ZONES: u8 = S::ZONES;
+            fn allocate(&self, request: AllocRequest, cx: Context) -> Result<S::Block, AllocError> {
+                (**self).allocate(request, cx)
+            }
+            fn free(&self, block: S::Block) {
+                (**self).free(block);
+            }
+            fn join(&self, left: S::Block, right: S::Block) -> Result<S::Block, (S::Block, S::Block)> {
+                (**self).join(left, right)
+            }
+            fn free_pages(&self, zones: Zones) -> Option<Pages> {
+                (**self).free_pages(zones)
+            }
+            fn zone(&self, block: &S::Block) -> u8 {
+                (**self).zone(block)
+            }
+            fn is_zeroed(&self, block: &S::Block) -> bool {
+                (**self).is_zeroed(block)
+            }
+            fn is_poolable(&self, block: &S::Block) -> bool {
+                (**self).is_poolable(block)
+            }
+        }
+    };
+}
+source_behind!(&S);
+source_behind!(#[cfg(feature = "alloc")] Arc<S>);

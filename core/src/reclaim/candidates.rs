@@ -1,0 +1,215 @@
+//! What a reclaim walks over: slices and arrays of buffers, tuples of those, and lists with a hand of their own.
+
+use crate::buffer::{Class, EvictRequest, Evictable};
+use crate::forebay::Hands;
+use crate::stats::Evicted;
+use core::fmt;
+use core::ops::Range;
+
+mod sealed {
+    pub trait Sealed {}
+}
+pub(super) use sealed::Sealed;
+
+/// The buffers that a reclaim may evict: `&[Buffer]`, `&[Buffer; N]`, `&[&Buffer]`, with the feature `alloc` `&Vec<Buffer>`, or
+/// a tuple of such lists, for buffers of several types: `(&TILES, &AUDIO)`. No table and no allocation.
+///
+/// A reclaim goes on where the last one ended. That place, the hand, belongs to the [`Forebay`](crate::Forebay) for plain
+/// lists: reclaim the same list each time. A [`Clock`] around a list has a hand of its own, and so has an
+/// [`EvictionIndex`](crate::reclaim::EvictionIndex), which finds the few buffers with something to give among very many.
+///
+/// Implemented by this crate only.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no list of buffers",
+    label = "no list of buffers",
+    note = "pass `&[Buffer]`, `&[Buffer; N]`, `&vec[..]`, or a tuple of those: `(&TILES, &AUDIO)`",
+    note = "a single buffer is `core::slice::from_ref(&buffer)`"
+)]
+pub trait Candidates: Sealed {
+    #[doc(hidden)]
+    fn candidate_count(&self) -> usize;
+
+    /// The first in the range that may have something of that class.
+    #[doc(hidden)]
+    fn find_candidate(&self, class: Class, range: Range<usize>) -> Option<usize>;
+
+    /// Looks at up to `looks` candidates in the range until one is not skipped: `sum`, which is zero, says what it did. Returns
+    /// its index and true; else where the walk ended, and false.
+    #[doc(hidden)]
+    fn evict_next(
+        &self,
+        range: Range<usize>,
+        looks: &mut usize,
+        request: &EvictRequest,
+        sum: &mut Evicted,
+    ) -> (usize, bool);
+
+    /// The hands that belong to this list; the forebay's, if it has none.
+    #[doc(hidden)]
+    fn candidate_hands(&self) -> Option<&Hands> {
+        None
+    }
+}
+
+impl<E: Evictable> Sealed for [E] {}
+impl<E: Evictable> Candidates for [E] {
+    fn candidate_count(&self) -> usize {
+        self.len()
+    }
+    /// One load for each buffer without such a class.
+    fn find_candidate(&self, class: Class, range: Range<usize>) -> Option<usize> {
+        let found = self.get(range.clone())?.iter().position(|buffer| buffer.class().contains(class));
+        found.map(|n| range.start + n)
+    }
+    fn evict_next(
+        &self,
+        mut range: Range<usize>,
+        looks: &mut usize,
+        request: &EvictRequest,
+        sum: &mut Evicted,
+    ) -> (usize, bool) {
+        while *looks > 0 {
+            let Some(at) = self.find_candidate(request.class(), range.clone()) else {
+                return (range.end, false);
+            };
+            *looks -= 1;
+            if self.get(at).is_some_and(|buffer| buffer.evict_or_skip(request, sum)) {
+                return (at, true);
+            }
+            range.start = at + 1;
+        }
+        (range.start, false)
+    }
+}
+
+/// Passes everything on to another list.
+macro_rules! list_behind {
+    ($(#[$attr:meta])* [$($generic:tt)*] $list:ty, |$this:ident| $to:expr, $hands:expr) => {
+        $(#[$attr])*
+        impl<$($generic)*> Sealed for $list {}
+        $(#[$attr])*
+        impl<$($generic)*> Candidates for $list {
+            fn candidate_count(&self) -> usize {
+                let $this = self;
+                $to.candidate_count()
+            }
+            fn find_candidate(&self, class: Class, range: Range<usize>) -> Option<usize> {
+                let $this = self;
+                $to.find_candidate(class, range)
+            }
+            fn evict_next(
+                &self,
+                range: Range<usize>,
+                looks: &mut usize,
+                request: &EvictRequest,
+                sum: &mut Evicted,
+            ) -> (usize, bool) {
+                let $this = self;
+                $to.evict_next(range, looks, request, sum)
+            }
+            fn candidate_hands(&self) -> Option<&Hands> {
+                let $this = self;
+                let _ = $this;
+                $hands
+            }
+        }
+    };
+}
+list_behind!([E: Evictable, const N: usize] [E; N], |this| this[..], None);
+list_behind!(#[cfg(feature = "alloc")] [E: Evictable] alloc::vec::Vec<E>, |this| this[..], None);
+list_behind!([C: Candidates + ?Sized] &C, |this| (**this), (**this).candidate_hands());
+list_behind!([C: Candidates] Clock<C>, |this| this.list, Some(&this.hands));
+
+/// One list behind the other.
+macro_rules! tuple {
+    ($($list:ident $n:tt),*) => {
+        impl<$($list: Candidates),*> Sealed for ($($list,)*) {}
+        impl<$($list: Candidates),*> Candidates for ($($list,)*) {
+            fn candidate_count(&self) -> usize {
+                0_usize$(.saturating_add(self.$n.candidate_count()))*
+            }
+            fn find_candidate(&self, class: Class, range: Range<usize>) -> Option<usize> {
+                let before = 0_usize;
+                $(
+                    let len = self.$n.candidate_count();
+                    let (start, end) = (range.start.max(before), range.end.min(before.saturating_add(len)));
+                    if start < end {
+                        if let Some(n) = self.$n.find_candidate(class, start - before..end - before) {
+                            return Some(before + n);
+                        }
+                    }
+                    let before = before.saturating_add(len);
+                )*
+                let _ = before;
+                None
+            }
+            fn evict_next(
+                &self,
+                range: Range<usize>,
+                looks: &mut usize,
+                request: &EvictRequest,
+                sum: &mut Evicted,
+            ) -> (usize, bool) {
+                let before = 0_usize;
+                $(
+                    let len = self.$n.candidate_count();
+                    let (start, end) = (range.start.max(before), range.end.min(before.saturating_add(len)));
+                    if start < end {
+                        let (at, tried) = self.$n.evict_next(start - before..end - before, looks, request, sum);
+                        if tried || *looks == 0 {
+                            return (before + at, tried);
+                        }
+                    }
+                    let before = before.saturating_add(len);
+                )*
+                let _ = before;
+                (range.end, false)
+            }
+        }
+    };
+}
+tuple!(A 0);
+tuple!(A 0, B 1);
+tuple!(A 0, B 1, C 2);
+tuple!(A 0, B 1, C 2, D 3);
+tuple!(A 0, B 1, C 2, D 3, E 4);
+tuple!(A 0, B 1, C 2, D 3, E 4, F 5);
+tuple!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
+tuple!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
+
+/// A list with a hand of its own: for a program that reclaims several lists in turn. It may lie in a static.
+///
+/// A tuple has one hand for all of its lists: put the clock around the tuple, not inside.
+///
+/// ```
+/// # use forebay::*; use forebay::reclaim::Clock;
+/// # fn f<H: Home>(tiles: &[Buffer<H>], audio: &[Buffer<H>], home: &H) where H: std::ops::Deref<Target = Forebay<H::Platform, H::Store>> {
+/// let (tiles, audio) = (Clock::new(tiles), Clock::new(audio));
+/// home.reclaim(&tiles, Pages::new(4), Evict::TRANSFER, Context::INTERRUPT);
+/// home.reclaim(&audio, Pages::new(1), Evict::TRANSFER, Context::INTERRUPT); // does not move the hand of `tiles`
+/// # }
+/// ```
+pub struct Clock<C> {
+    list: C,
+    hands: Hands,
+}
+
+impl<C: Candidates> Clock<C> {
+    /// A hand for this list, at its beginning.
+    pub const fn new(list: C) -> Self {
+        Clock { list, hands: Hands::new() }
+    }
+}
+
+impl<C> fmt::Debug for Clock<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clock").field("hands", &self.hands).finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl<C: Candidates> defmt::Format for Clock<C> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Clock({=usize} candidates)", self.list.candidate_count());
+    }
+}

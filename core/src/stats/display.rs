@@ -1,0 +1,183 @@
+//! Counts for people.
+
+use crate::frame::Pages;
+use crate::port::Settled;
+use crate::stats::{Evicted, Refusals, Report, Restored, Stats};
+use core::fmt;
+
+/// The counts above zero with their names; "nothing" if there are none.
+fn list(f: &mut fmt::Formatter<'_>, counts: &[(Pages, &str)]) -> fmt::Result {
+    let mut first = true;
+    for (pages, name) in counts.iter().filter(|(pages, _)| *pages > Pages::ZERO) {
+        let comma = if first { "" } else { ", " };
+        write!(f, "{comma}{pages} pages {name}")?;
+        first = false;
+    }
+    if first { f.write_str("nothing") } else { Ok(()) }
+}
+
+impl fmt::Display for Evicted {
+    /// Pages by outcome, and the first reason for a refusal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = [
+            (self.transferred, "transferred"),
+            (self.copied, "copied"),
+            (self.clean, "clean"),
+            (self.purged, "purged"),
+            (self.refused, "refused"),
+        ];
+        list(f, &counts)?;
+        self.why.map_or(Ok(()), |why| write!(f, " ({why})"))
+    }
+}
+
+impl fmt::Display for Refusals {
+    /// How often, and the reason, one after the other.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, (why, times)) in self.iter().enumerate() {
+            let comma = if n == 0 { "" } else { ", " };
+            write!(f, "{comma}{times} times ({why})")?;
+        }
+        if self.iter().next().is_none() { f.write_str("nothing") } else { Ok(()) }
+    }
+}
+
+impl fmt::Display for Restored {
+    /// Pages by the way back, and the first reason why something did not come back.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts =
+            [(self.taken_back, "taken back"), (self.loaded, "loaded"), (self.populated, "populated")];
+        list(f, &counts)?;
+        self.why.map_or(Ok(()), |why| write!(f, " ({why})"))
+    }
+}
+
+impl fmt::Display for Settled {
+    /// Pages by state, and the first failure.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = [
+            (self.freed, "freed"),
+            (self.reclaimable, "reclaimable"),
+            (self.pending, "pending"),
+            (self.held, "held"),
+        ];
+        list(f, &counts)?;
+        self.error.map_or(Ok(()), |why| write!(f, " ({why})"))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; evicted: {}; store: {}", self.outcome, self.evicted, self.settled)
+    }
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "evicted: {}; restored: {}", self.evicted, self.restored)?;
+        if self.settled + self.leaked > Pages::ZERO {
+            f.write_str("; ")?;
+            list(f, &[(self.settled, "returned by the store"), (self.leaked, "leaked")])?;
+        }
+        Ok(())
+    }
+}
+
+/// As [`list`]; the names stay in the file that decodes the log.
+#[cfg(feature = "defmt")]
+fn list_in_defmt(f: defmt::Formatter<'_>, counts: &[(Pages, defmt::Str)]) {
+    let mut first = true;
+    for (pages, name) in counts.iter().filter(|(pages, _)| *pages > Pages::ZERO) {
+        if !first {
+            defmt::write!(f, ", ");
+        }
+        defmt::write!(f, "{=usize} pages {=istr}", pages.get(), *name);
+        first = false;
+    }
+    if first {
+        defmt::write!(f, "nothing");
+    }
+}
+
+#[cfg(feature = "defmt")]
+fn why_in_defmt<E: defmt::Format>(f: defmt::Formatter<'_>, why: Option<E>) {
+    if let Some(why) = why {
+        defmt::write!(f, " ({})", why);
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Evicted {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        let counts = [
+            (self.transferred, defmt::intern!("transferred")),
+            (self.copied, defmt::intern!("copied")),
+            (self.clean, defmt::intern!("clean")),
+            (self.purged, defmt::intern!("purged")),
+            (self.refused, defmt::intern!("refused")),
+        ];
+        list_in_defmt(f, &counts);
+        why_in_defmt(f, self.why);
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Refusals {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        for (n, (why, times)) in self.iter().enumerate() {
+            if n > 0 {
+                defmt::write!(f, ", ");
+            }
+            defmt::write!(f, "{=u32} times ({})", times, why);
+        }
+        if self.iter().next().is_none() {
+            defmt::write!(f, "nothing");
+        }
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Restored {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        let counts = [
+            (self.taken_back, defmt::intern!("taken back")),
+            (self.loaded, defmt::intern!("loaded")),
+            (self.populated, defmt::intern!("populated")),
+        ];
+        list_in_defmt(f, &counts);
+        why_in_defmt(f, self.why);
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Settled {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        let counts = [
+            (self.freed, defmt::intern!("freed")),
+            (self.reclaimable, defmt::intern!("reclaimable")),
+            (self.pending, defmt::intern!("pending")),
+            (self.held, defmt::intern!("held")),
+        ];
+        list_in_defmt(f, &counts);
+        why_in_defmt(f, self.error);
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Report {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{}; evicted: {}; store: {}", self.outcome, self.evicted, self.settled);
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Stats {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "evicted: {}; restored: {}", self.evicted, self.restored);
+        if self.settled + self.leaked > Pages::ZERO {
+            defmt::write!(f, "; ");
+            let settled = (self.settled, defmt::intern!("returned by the store"));
+            list_in_defmt(f, &[settled, (self.leaked, defmt::intern!("leaked"))]);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Raw mutexes: the integrator's way to exclude other contexts.
+#![allow(unsafe_code)]
+
+use core::cell::Cell;
+#[cfg(feature = "spin")]
+use core::fmt;
+use core::marker::PhantomData;
+
+/// Mutual exclusion as a closure, so that a critical section fits. Shape and contract are those of embassy-sync.
+///
+/// forebay holds one only while it changes a few words: never while it calls a port, never while it copies or zeroes,
+/// and never two at once, so there is no lock order.
+///
+/// | raw mutex | for |
+/// | --- | --- |
+/// | [`NoopRawMutex`] | one thread and no interrupt; a static of it does not compile |
+/// | [`CriticalSectionRawMutex`] | one core with interrupts, or whatever the `critical-section` implementation excludes |
+/// | [`SpinRawMutex`] | several cores; with an [`IrqGuard`] also interrupts |
+/// | [`EmbassyRawMutex`] | any raw mutex of `embassy-sync` |
+/// | [`ScopedRawMutex`] | any raw mutex of `mutex-traits` |
+///
+/// # Safety
+/// While `f` runs, no other thread, core or interrupt runs a closure of the same mutex, and `f` sees everything that
+/// earlier closures wrote. The same context may enter twice: an implementation need not exclude that.
+pub unsafe trait RawMutex {
+    /// An unlocked mutex.
+    const INIT: Self;
+    /// Runs `f` alone.
+    fn lock<R>(&self, f: impl FnOnce() -> R) -> R;
+}
+
+/// No exclusion: for a single thread. It is not `Sync`, so nothing built on it can be shared.
+#[derive(Debug)]
+pub struct NoopRawMutex(PhantomData<Cell<()>>);
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for NoopRawMutex {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "NoopRawMutex");
+    }
+}
+
+// SAFETY: the type is not `Sync`, so only one thread can reach a value of it. An interrupt handler can't reach it either,
+// as a `static` of it does not compile.
+unsafe impl RawMutex for NoopRawMutex {
+    const INIT: Self = NoopRawMutex(PhantomData);
+    fn lock<R>(&self, f: impl FnOnce() -> R) -> R {
+        f()
+    }
+}
+
+/// What surrounds the closure of a [`SpinRawMutex`]: interrupts are off, for example.
+///
+/// Safe to implement: the spin lock is sound whatever this does. It only keeps the lock from hanging.
+pub trait IrqGuard {
+    /// Runs `f` with interrupts off.
+    fn with<R>(f: impl FnOnce() -> R) -> R;
+}
+
+/// Nothing surrounds it.
+impl IrqGuard for () {
+    fn with<R>(f: impl FnOnce() -> R) -> R {
+        f()
+    }
+}
+
+/// The mutex of the `spin` crate inside an [`IrqGuard`].
+///
+/// **A plain `SpinRawMutex` that is shared with an interrupt handler hangs**: on one core the handler spins for a lock
+/// that the interrupted code can't release. Give it a guard that masks that interrupt, or use
+/// [`CriticalSectionRawMutex`].
+#[cfg(feature = "spin")]
+pub struct SpinRawMutex<G = ()>(spin::mutex::SpinMutex<()>, PhantomData<fn() -> G>);
+
+#[cfg(feature = "spin")]
+impl<G> fmt::Debug for SpinRawMutex<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpinRawMutex").field("locked", &self.0.is_locked()).finish()
+    }
+}
+
+#[cfg(all(feature = "spin", feature = "defmt"))]
+impl<G> defmt::Format for SpinRawMutex<G> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "SpinRawMutex(locked: {=bool})", self.0.is_locked());
+    }
+}
+
+#[cfg(feature = "spin")]
+// SAFETY: the mutex admits one at a time, and locking synchronises with the last unlock.
+unsafe impl<G: IrqGuard> RawMutex for SpinRawMutex<G> {
+    const INIT: Self = SpinRawMutex(spin::mutex::SpinMutex::new(()), PhantomData);
+    fn lock<R>(&self, f: impl FnOnce() -> R) -> R {
+        G::with(|| {
+            let _held = self.0.lock();
+            f()
+        })
+    }
+}
+
+/// The critical section that the firmware registered with the `critical-section` crate. It nests.
+#[cfg(feature = "critical-section")]
+#[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct CriticalSectionRawMutex;
+
+#[cfg(feature = "critical-section")]
+// SAFETY: a critical section excludes every other context by the contract of `critical_section::Impl`.
+unsafe impl RawMutex for CriticalSectionRawMutex {
+    const INIT: Self = CriticalSectionRawMutex;
+    fn lock<R>(&self, f: impl FnOnce() -> R) -> R {
+        critical_section::with(|_| f())
+    }
+}
+
+/// Any raw mutex of `embassy-sync`.
+#[cfg(feature = "embassy-sync")]
+#[derive(Debug)]
+pub struct EmbassyRawMutex<R>(R);
+
+#[cfg(all(feature = "embassy-sync", feature = "defmt"))]
+impl<R> defmt::Format for EmbassyRawMutex<R> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "EmbassyRawMutex");
+    }
+}
+
+#[cfg(feature = "embassy-sync")]
+// SAFETY: the contract of embassy's `RawMutex` is that of this one.
+unsafe impl<M: embassy_sync::blocking_mutex::raw::RawMutex> RawMutex for EmbassyRawMutex<M> {
+    const INIT: Self = EmbassyRawMutex(M::INIT);
+    fn lock<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.0.lock(f)
+    }
+}
+
+/// Any raw mutex of `mutex-traits`. One that panics when it is entered twice panics here too. One that stays locked after a
+/// panic in its closure, as those of the crate `mutex` do, stays locked here too: forebay's own closures call nothing that
+/// panics.
+#[cfg(feature = "mutex-traits")]
+#[derive(Debug)]
+pub struct ScopedRawMutex<R>(R);
+
+#[cfg(all(feature = "mutex-traits", feature = "defmt"))]
+impl<R> defmt::Format for ScopedRawMutex<R> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "ScopedRawMutex");
+    }
+}
+
+#[cfg(feature = "mutex-traits")]
+// SAFETY: `mutex_traits::ScopedRawMutex` excludes every other context while the closure runs, by its contract.
+unsafe impl<M: mutex_traits::ScopedRawMutex + mutex_traits::ConstInit> RawMutex for ScopedRawMutex<M> {
+    const INIT: Self = ScopedRawMutex(M::INIT);
+    fn lock<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.0.with_lock(f)
+    }
+}

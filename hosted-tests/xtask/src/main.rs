@@ -1,0 +1,5 @@
+//! `cargo xtask`. See [`xtask`].
+
+fn main() -> std::process::ExitCode {
+    xtask::main()
+}
