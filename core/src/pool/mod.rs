@@ -193,7 +193,7 @@ impl<P: Platform> Pool<P> {
         &self,
         block: PooledBlock<P::Block, P::Mode>,
         cx: Context,
-    ) -> Result<(), Refused<PooledBlock<P::Block, P::Mode>, ModeRefused>> {
+    ) -> Result<(), Refused<BlockOf<P>, ModeRefused>> {
         let (platform, mut block) = (&self.platform, block);
         if P::Lists::ENABLED && platform.caching().pools(block.mode) && platform.source().is_poolable(&block)
         {

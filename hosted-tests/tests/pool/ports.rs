@@ -562,7 +562,7 @@ fn defaults_of_hooks_accounting_and_slices() {
     for port in accounting {
         for id in [0, 7, usize::MAX - 1] {
             let payer = port.charge(BufferId(id), Pages::MAX, Context::INTERRUPT).unwrap();
-            assert_eq!(payer.0.get(), id);
+            assert_eq!(payer.0.get(), id + 1);
             port.uncharge(payer, Pages::MAX);
         }
     }

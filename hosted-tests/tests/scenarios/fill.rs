@@ -32,7 +32,7 @@ fn fill(rig: &Rig<'_>) -> Tried {
         let addressed = Addressed::new(&mut slots[..], &mut addresses).unwrap();
         let buffer = rig.buffer(Charged::new(addressed, &mut charges).unwrap());
         let buffer = buffer.with_zones(Zones::of(zone)).with_mode(mode);
-        let payer = core::num::NonZeroUsize::new(buffer.id().0).map(Charge).unwrap();
+        let payer = core::num::NonZeroUsize::new(buffer.id().0 + 1).map(Charge).unwrap();
         let known = Known(&buffer, &[0; 7 * PAGE]);
         let first = known.populate(rig, ALL)?.why.map_or_else(|| buffer.write().map(drop), Err);
         let there = buffer.residency()?.resident;

@@ -215,7 +215,7 @@ fn does_not_fit(rig: &Rig<'_>) -> Tried {
     let (mut slots, mut charges) = (slots(12), [None; 12]);
     let slots = Charged::new(&mut slots[..], &mut charges).unwrap();
     let buffer = rig.buffer_of(slots, order(1)).with_mode(WC);
-    let payer = core::num::NonZeroUsize::new(buffer.id().0).map(Charge).unwrap();
+    let payer = core::num::NonZeroUsize::new(buffer.id().0 + 1).map(Charge).unwrap();
     let mut own = Own::new(rig);
     for k in 0..4 {
         own.save(k, k.into())?;

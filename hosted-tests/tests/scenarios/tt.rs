@@ -208,7 +208,10 @@ fn create(rig: &Rig<'_>) -> Tried {
     let addressed = Addressed::new(&mut slots[..], &mut addresses).unwrap();
     let both = rig.buffer(Charged::new(addressed, &mut charges).unwrap());
     use_it(rig, &both, 5)?;
-    assert_eq!(rig.world.charged(core::num::NonZeroUsize::new(both.id().0).map(Charge).unwrap()), pages(5));
+    assert_eq!(
+        rig.world.charged(core::num::NonZeroUsize::new(both.id().0 + 1).map(Charge).unwrap()),
+        pages(5)
+    );
     assert!(dma_address(&both.read()?, 5 * PAGE - 1).is_some());
     Ok(())
 }
@@ -295,7 +298,7 @@ fn no_memory(rig: &Rig<'_>) -> Tried {
     let hogged = rig.ground.leave(LOW, 0);
     assert_eq!((buffer.read().map(drop), buffer.write().map(drop)), (Err(exhausted), Err(exhausted)));
     assert_eq!((buffer.residency()?, rig.in_use(), rig.world.mapped()), (Residency::default(), NONE, NONE));
-    assert_eq!(rig.world.charged(core::num::NonZeroUsize::new(buffer.id().0).map(Charge).unwrap()), NONE);
+    assert_eq!(rig.world.charged(core::num::NonZeroUsize::new(buffer.id().0 + 1).map(Charge).unwrap()), NONE);
     drop(hogged);
     let hogged = rig.ground.leave(LOW, 2);
     let known = Known(&buffer, &[0; 4 * PAGE]);
