@@ -242,7 +242,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
 
     fn space(&self) -> Space {
         let (ready, transfers) = self.table.lock(|t| t.spare());
-        Space { pages: self.memory.free() + ready, transfers: transfers }
+        Space { pages: self.memory.free() + ready, transfers }
     }
 
     /// [`StoreError::Full`] and [`StoreError::Backlog`] as the type says.

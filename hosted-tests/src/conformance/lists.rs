@@ -8,6 +8,9 @@ use forebay::{AllocRequest, Context, OwnedBlock, Pfn, Platform};
 /// A block of a platform, as lists keep it.
 type BlockOf<P> = PooledBlock<<P as Platform>::Block, <P as Platform>::Mode>;
 
+/// What holds for lists and a mode.
+type Rule<P, L> = fn(&Bench<'_, P, L>, <P as Platform>::Mode);
+
 /// Everything, for empty lists that were never used, and that nothing else uses meanwhile. There is a list with the number 0,
 /// for blocks of order 0, and it has room for a block. The platform has at least 16 free pages, and gives pages in `modes`.
 /// The lists are empty afterwards.
@@ -22,7 +25,7 @@ where
     assert!(L::ENABLED, "lists that are not enabled are not used");
     let b = Bench { pool: Pool::new(platform), lists };
     for mode in modes.iter().copied() {
-        let rules: [fn(&Bench<'_, P, L>, P::Mode); 5] = [
+        let rules: [Rule<P, L>; 5] = [
             what_is_put_is_taken_once,
             a_list_that_does_not_exist_keeps_nothing,
             a_refused_block_comes_back,

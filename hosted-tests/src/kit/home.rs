@@ -90,7 +90,7 @@ pub const fn with_limited_lists<P: Platform<Lists = ()>, const LISTS: usize, con
 pub type ListedForebay<'w, P, S, const LISTS: usize, const DEPTH: usize> =
     Forebay<Listed<WatchedPlatform<'w, P>, LISTS, DEPTH>, Watched<'w, S>>;
 
-/// As [`forebay`], with free lists: `forebay_with_lists::<_, _, 24, 4>(platform, store, &world)`.
+/// As [`forebay`](fn@forebay), with free lists: `forebay_with_lists::<_, _, 24, 4>(platform, store, &world)`.
 pub fn forebay_with_lists<P, S, const LISTS: usize, const DEPTH: usize>(
     platform: P,
     store: S,

@@ -107,7 +107,7 @@ fn addressed<'h, 'm, 'w>(
 
 /// The address of each page, all of which there are, as a test sees them.
 fn addresses<'w>(guard: &ReadGuard<'_, &Pooled<'w>, Addressed<'_, Slots8<'_, 'w>>>) -> Vec<u64> {
-    (0..8).map(|page| dma_address(&guard, page * PAGE).unwrap().get()).collect()
+    (0..8).map(|page| dma_address(guard, page * PAGE).unwrap().get()).collect()
 }
 
 /// Rule: a block is mapped once, as a whole; each of its pages has the next address.

@@ -271,7 +271,7 @@ fn every_call_of_a_platform_is_traced() {
             Event::Free(pfn, order(1)),
         ]
     );
-    assert_eq!((at.get(), payer.0.get()), ((pfn.0 * PAGE) as u64, 9));
+    assert_eq!((at.get(), payer.0.get()), ((pfn.0 * PAGE) as u64, 10));
 }
 
 /// Rule: a trace has every call of a store, with what came of it, in order.

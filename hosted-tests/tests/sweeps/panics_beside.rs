@@ -95,7 +95,7 @@ impl DmaMap<RamBlock<PAGE>> for Accounts<'_> {
 
 impl Accounting for Accounts<'_> {
     fn charge(&self, _: BufferId, _: Pages, _: Context) -> Option<Charge> {
-        core::num::NonZeroUsize::new(self.client.get()).map(Charge)
+        core::num::NonZeroUsize::new(self.client.get() + 1).map(Charge)
     }
 }
 
@@ -251,7 +251,7 @@ fn an_eviction_that_panics_leaves_no_address_and_owes_its_flush() {
                 buffer.purge(CX).unwrap();
                 for client in 0..4 {
                     assert_eq!(
-                        world.charged(core::num::NonZeroUsize::new(client).map(Charge).unwrap()),
+                        world.charged(core::num::NonZeroUsize::new(client + 1).map(Charge).unwrap()),
                         NONE
                     );
                 }
@@ -280,7 +280,7 @@ fn a_purge_that_panics_leaves_no_address_and_owes_its_flush() {
                 buffer.purge(CX).unwrap();
                 for client in 0..4 {
                     let never = (port, nth, when) == (Port::Uncharge, client as u32, When::Before);
-                    let charge = core::num::NonZeroUsize::new(client).map(Charge).unwrap();
+                    let charge = core::num::NonZeroUsize::new(client + 1).map(Charge).unwrap();
                     assert_eq!(
                         world.charged(charge),
                         pages(if never { 2 } else { 0 }),
