@@ -10,7 +10,7 @@ fn declared_in_the_wrong_order() {
     let buffer: Buffer<&Home>;
     let home = Forebay::new(Ram::new(), RamRegion::new(StoreId::DEFAULT));
     buffer = Buffer::new(&home, Order::PAGE); //~ E0597: `home` does not live long enough
-    assert_eq!(buffer.unit(), Order::PAGE);
+    assert_eq!(buffer.id(), forebay::BufferId(0));
 }
 
 fn main() {}
