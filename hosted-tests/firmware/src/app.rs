@@ -23,7 +23,7 @@ pub fn init(
 }
 
 pub fn draw(n: usize, colour: u8) -> Result<(), AccessError> {
-    TILES[n].write()?.fill(colour); // restored if it was away; no longer what PSRAM has
+    TILES[n].write()?.fill(colour); // restored before, if it was in PSRAM
     Ok(())
 }
 
@@ -31,14 +31,14 @@ pub fn show(n: usize, screen: &mut [u8]) -> Result<usize, AccessError> {
     Ok(TILES[n].read()?.read_at(0, screen)) // or simply as bytes: a guard derefs to them
 }
 
-/// The timer interrupt: idle tiles go, those in use are passed over. A word or two each, nothing is copied.
+/// The timer interrupt: idle tiles leave, those in use are skipped. A word or two each, nothing is copied.
 pub fn tick() {
     if RAM.free() < 32 * 1024 {
-        RAM.hand_over(&TILES, 16 * 1024);
+        RAM.transfer(&TILES, 16 * 1024);
     }
 }
 
-/// Whenever there is nothing to do: what was handed over moves to PSRAM, and its SRAM is free again.
+/// Whenever there is nothing to do: what was transferred moves to PSRAM, and its SRAM is free again.
 pub fn idle() {
     while RAM.write_out(2048) > 0 {}
 }

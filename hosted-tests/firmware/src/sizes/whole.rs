@@ -2,9 +2,9 @@
 //!
 //! **What is measured.** Each public function is called once, or more often where another type comes of it; the compiler
 //! may put it where it is called, as it would in any program. One machine: plain RAM, a region, one caching mode, one lock;
-//! buffers of one block, which is what `RamForebay` has. No text for people (`Display`, `Debug`), nothing of Linux, of
-//! flash, of tiers, of heaps. All arguments come from outside, so that nothing is known of them. What the calls themselves
-//! take, and the `memcpy` of the compiler's library, is part of it.
+//! buffers of one block, which is what `RamForebay` has; and a pool with free lists. No text for people (`Display`,
+//! `Debug`), nothing of Linux, of flash, of tiers, of heaps. All arguments come from outside, so that nothing is known of
+//! them. What the calls themselves take, and the `memcpy` of the compiler's library, is part of it.
 #![no_std]
 #![no_main]
 
@@ -14,27 +14,26 @@ use core::arch::global_asm;
 use core::hint::black_box;
 use core::mem::forget;
 use core::ops::{Deref, DerefMut};
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, sync::*, *};
 use forebay_backends::{Cpu, Job, Ram, RamBlock, RamBuffer, RamForebay, RamRegion};
 
 const PAGE: usize = 512;
 #[cfg(not(any(feature = "no-lock", feature = "spin-lock")))]
-type RawMutex = CriticalSectionRawMutex;
+type Lock = CriticalSectionRawMutex;
 #[cfg(feature = "no-lock")]
-type RawMutex = NoopRawMutex;
+type Lock = NoopRawMutex;
 #[cfg(feature = "spin-lock")]
-type RawMutex = SpinRawMutex;
+type Lock = SpinRawMutex;
 type Plain = Ram<Lock, PAGE>;
 type Slow = RamRegion<Lock, PAGE, 16>;
 type Block = RamBlock<PAGE>;
-type Home = Forebay<Plain, Slow>;
 type All = RamForebay<Lock, PAGE, 16>;
 type Tile = RamBuffer<Lock, PAGE, 16>;
-type Slots1 = [Slot<Plain>; 1];
-type List = EvictionIndex<Lock, &'static mut [usize]>;
-type Place1 = Berth<Lock, Tile>;
+/// Blocks of all orders that plain RAM has, four of each.
+type Ready = Pool<WithLists<&'static Plain, FreeListArray<Plain, 11, 4>>>;
+type Index = EvictionIndex<Lock, &'static mut [usize]>;
 
-// What a program keeps in statics, beside its metadata: symbols of that value, for `sizes`.
+// What a program keeps in statics, besides its metadata: symbols of that value, for `sizes`.
 global_asm!(
     ".global home_bytes, buffer_bytes",
     ".set home_bytes, {}",
@@ -47,22 +46,19 @@ global_asm!(
 #[repr(C)]
 struct Given {
     all: &'static All,
-    home: &'static Home,
-    pool: &'static Pool<Plain>,
+    pool: Ready,
     tile: Tile,
     tiles: &'static mut [Tile],
-    berth: Place1,
-    roster: List,
+    index: Index,
     order: Order,
     pages: Pages,
     zones: Zones,
-    zone: Zone,
     how: Evict,
     cx: Context,
-    advice: Advice,
-    want: ReclaimTarget,
-    step: EvictRequest,
-    ask: AllocRequest,
+    purgeable: bool,
+    target: ReclaimTarget,
+    evict: EvictRequest,
+    request: AllocRequest,
     at: usize,
     bytes: &'static mut [u8],
     memory: [Option<&'static mut [u8]>; 2],
@@ -72,7 +68,7 @@ struct Given {
     charges: &'static mut [Option<Charge>],
     block: Option<Block>,
     other: Option<Block>,
-    pooled: Option<PooledBlock<Plain>>,
+    pooled: Option<PooledBlock<Block, ()>>,
     handle: Option<Handle>,
     engine: Cpu<Block, PAGE>,
     job: Option<Job<Block, PAGE>>,
@@ -103,44 +99,29 @@ extern "C" fn _start(given: &'static mut Given) -> ! {
 }
 
 fn pool(g: &mut Given) {
-    let (pool, cx) = (g.pool, g.cx);
-    see(Pool::take(pool, g.order, (), cx));
-    see(Pool::take_for(pool, g.ask, (), cx));
-    see(Pool::take_up_to(pool, g.order, Order::PAGE, (), cx));
+    let (pool, cx) = (&g.pool, g.cx);
+    see(Pool::take(pool, g.request, (), cx));
     if let Some(mut block) = g.pooled.take() {
         see(PooledBlock::write_at(&mut block, g.at, g.bytes));
-        PooledBlock::zero(&mut block);
-        see(PooledBlock::bytes_mut(&mut block).len());
-        see(Pool::give(pool, block, cx));
+        see(<PooledBlock<Block, ()> as Deref>::deref(&block).len());
+        see(Pool::put(pool, block, cx));
     }
-    if let Some(block) = g.pooled.take() {
-        see(PooledBlock::into_mode(block, Pool::platform(pool), (), cx));
-    }
-    if let Some(block) = g.pooled.take() {
-        see(PooledBlock::into_plain(block, Pool::platform(pool), cx));
-    }
-    g.block.take().into_iter().for_each(|block| Pool::release(pool, block));
-    see(Pool::trim(pool, g.pages, cx));
-    see(Pool::trim_within(pool, g.zones, g.pages, cx));
-    see(Pool::ready(pool));
-    see(Pool::ready_within(pool, g.zones));
-    see(Pool::shelf(pool, g.order, (), g.zone));
-    see(Pool::shelves(pool).map(|shelf| Shelf::ready(&shelf)).sum::<Pages>());
+    see(Pool::trim(pool, g.zones, g.pages, cx));
+    see(Pool::ready(pool, g.zones));
+    see(Pool::lists(pool).map(|list| list.counts.ready).sum::<usize>());
 }
 
 fn forebay(g: &mut Given) {
-    let home = g.home;
-    see(Forebay::stats(home));
-    let snapshot = Forebay::snapshot(home);
-    see(Snapshot::shelves(&snapshot).count());
-    see(snapshot.stats.freed());
-    see(snapshot.stats.refusals.iter().count());
-    let over = || Candidates::from(&*g.tiles);
-    see(Forebay::reclaim(home, over(), g.want, g.how, g.cx));
-    see(Forebay::keep_free(home, over(), g.pages, g.how, g.cx));
-    see(Forebay::or_reclaim(home, over(), g.want, g.how, g.cx, || Buffer::write(&g.tile).map(forget)));
+    let home = All::home(g.all);
+    let stats = Forebay::stats(home);
+    see((stats.evicted.freed(), stats.evicted.moved(), stats.restored.total(), stats.refusals.iter().count()));
+    let tiles = &*g.tiles;
+    see(Forebay::reclaim(home, tiles, g.target, g.how, g.cx));
+    see(Forebay::keep_free(home, tiles, g.pages, g.how, g.cx));
+    see(Forebay::or_reclaim(home, tiles, g.target, g.how, g.cx, || Buffer::write(&g.tile).map(forget)));
     see(Forebay::settle(home, g.pages, g.cx));
-    g.block.take().into_iter().for_each(|block| Forebay::take_home(home, block));
+    see(Clock::new(tiles));
+    g.block.take().into_iter().for_each(|block| Forebay::free_settled(home, block));
 }
 
 fn buffer(g: &mut Given) {
@@ -149,84 +130,75 @@ fn buffer(g: &mut Given) {
     see(Buffer::populate(tile, pages, cx));
     see(Buffer::evict(tile, pages, how, cx));
     see(Buffer::evict_mut(tile, pages, how, cx));
-    see(Buffer::advise(tile, g.advice));
+    see(Buffer::set_purgeable(tile, g.purgeable));
     see(Buffer::purge(tile, cx));
-    see(Buffer::discard(tile));
+    see(Buffer::discard_copies(tile));
     see(Buffer::residency(tile));
     if let Some(handle) = g.handle.take() {
         see(Buffer::attach_stored(tile, g.at, handle, cx));
     }
-    see((Buffer::id(tile), Buffer::unit(tile)));
-    see(<Tile as Evictable>::evict_if_idle(tile, g.step));
+    see(Buffer::id(tile));
+    see(<Tile as Evictable>::evict_if_idle(tile, &g.evict));
     drop(g.buffer.take());
 
     // Buffers of other shapes are made; what is done with them is the same code, for other types.
-    see(Buffer::<_, _, Slots1>::new(g.home, g.order)
-        .with_unit(g.order)
-        .with_id(BufferId(g.at))
-        .within(g.zones));
-    see(Buffer::<_, _, [Slot<Plain>; 8]>::inline(g.home));
-    g.slots.take().into_iter().for_each(|slots| see(Buffer::with_slots(g.home, slots, Order::PAGE)));
-    see(Addressed::new::<Plain>([const { Slot::EMPTY }; 1], g.addresses).is_ok());
-    see(Charged::new::<Plain>([const { Slot::EMPTY }; 1], g.charges).is_ok());
+    see(Buffer::new(g.all, g.order).with_id(BufferId(g.at)).with_zones(g.zones));
+    see(Buffer::<_, [Slot<Plain>; 8]>::inline(g.all, g.order));
+    g.slots.take().into_iter().for_each(|slots| see(Buffer::with_slots(g.all, slots, g.order)));
+    see(Addressed::new([const { Slot::<Plain>::EMPTY }; 1], g.addresses).is_ok());
+    see(Charged::new([const { Slot::<Plain>::EMPTY }; 1], g.charges).is_ok());
 }
 
 fn guards(g: &mut Given) {
     let (tile, cx, at) = (&g.tile, g.cx, g.at);
     see(Buffer::read(tile).is_ok());
     if let Ok(guard) = Buffer::read_in(tile, cx) {
-        see(Read::read_at(&guard, at, g.bytes));
-        see(Read::bytes(&guard));
-        see(Read::blocks(&guard).map(|(at, block)| at + block.len()).sum::<usize>());
-        see(Read::contiguous(&guard, cx).is_some());
-        see(Read::address(&guard, at));
-        see(Read::segments(&guard).count());
-        see(Read::sync_for_device(&guard, 0..at) + Read::sync_for_cpu(&guard, 0..at));
+        see(Guard::read_at(&guard, at, g.bytes));
+        see(Guard::bytes(&guard));
+        see(Guard::blocks(&guard).map(|(at, block)| at + block.len()).sum::<usize>());
+        see(Guard::contiguous(&guard, cx).is_some());
+        see(Guard::segments(&guard).count());
+        see(Guard::sync_for_device(&guard, 0..at) + Guard::sync_for_cpu(&guard, 0..at));
         see(Deref::deref(&guard).len());
     }
     see(Buffer::write(tile).is_ok());
     if let Ok(mut guard) = Buffer::write_in(tile, cx) {
-        see(Write::read_at(&guard, at, g.bytes));
-        see(Write::write_at(&mut guard, at, g.bytes));
-        see(Write::bytes(&guard));
-        see(Write::blocks(&guard).map(|(at, block)| at + block.len()).sum::<usize>());
-        see(Write::contiguous(&guard, cx).is_some());
-        see(Write::contiguous_mut(&mut guard, cx).is_some());
-        see(Write::address(&guard, at));
-        see(Write::segments(&guard).count());
-        see(Write::sync_for_device(&guard, 0..at) + Write::sync_for_cpu(&guard, 0..at));
+        see(Guard::read_at(&guard, at, g.bytes));
+        see(Guard::write_at(&mut guard, at, g.bytes));
+        see(Guard::bytes(&guard));
+        see(Guard::blocks(&guard).map(|(at, block)| at + block.len()).sum::<usize>());
+        see(Guard::contiguous(&guard, cx).is_some());
+        see(Guard::contiguous_mut(&mut guard, cx).is_some());
+        see(Guard::segments(&guard).count());
+        see(Guard::sync_for_device(&guard, 0..at) + Guard::sync_for_cpu(&guard, 0..at));
         see(DerefMut::deref_mut(&mut guard).len());
     }
 }
 
 fn many(g: &mut Given) {
-    let (berth, roster) = (&g.berth, &g.roster);
-    g.buffer.take().into_iter().for_each(|tile| see(Berth::put(berth, tile)));
-    see(Berth::take(berth));
-    see(Berth::get(berth).is_ok_and(|guest| guest.is_some()));
-    see(<Place1 as Evictable>::evict_if_idle(berth, g.step));
-    see(EvictionIndex::seats(roster));
-    if let Ok(listed) = EvictionIndex::list(roster, g.at, [const { Slot::<Plain>::EMPTY }; 1]) {
-        see(Slots::<Plain>::slots(&listed).len());
-        Slots::<Plain>::sorted(&listed, Class::all());
-        drop(listed);
+    let index = &g.index;
+    if let Ok(indexed) = EvictionIndex::indexed(index, g.at, [const { Slot::<Plain>::EMPTY }; 1]) {
+        see(Slots::slots(&indexed).len());
+        Slots::class_changed(&indexed, Class::all());
+        drop(indexed);
     }
-    see(Forebay::reclaim(g.home, EvictionIndex::of(roster, &*g.tiles), g.want, g.how, g.cx));
+    let home = All::home(g.all);
+    see(Forebay::reclaim(home, EvictionIndex::candidates(index, &*g.tiles), g.target, g.how, g.cx));
 }
 
 fn source(g: &mut Given) {
-    let ram = g.home.platform();
+    let ram = g.all.platform();
     if let ([Some(memory), _], [Some(words), ..]) = (&mut g.memory, &mut g.words) {
         see(Plain::check(ram, memory, words));
     }
     if let (Some(memory), Some(words)) = (g.memory[0].take(), g.words[0].take()) {
         see(Plain::add(ram, memory, words));
     }
-    see((Plain::free(ram), Plain::total(ram)));
-    see(<Plain as Platform>::allocate(ram, g.order, g.cx));
-    g.block.take().into_iter().for_each(|block| <Plain as Platform>::release(ram, block));
+    see((Plain::unused(ram), Plain::total(ram)));
+    see(<Plain as FrameSource>::allocate(ram, g.request, g.cx));
+    g.block.take().into_iter().for_each(|block| <Plain as FrameSource>::free(ram, block));
     if let (Some(left), Some(right)) = (g.block.take(), g.other.take()) {
-        see(<Plain as Platform>::join(ram, left, right));
+        see(<Plain as FrameSource>::join(ram, left, right));
     }
     g.block.take().into_iter().for_each(|block| see(Block::split(block)));
     g.other.take().into_iter().for_each(|mut block| {
@@ -237,7 +209,7 @@ fn source(g: &mut Given) {
 }
 
 fn store(g: &mut Given) {
-    let (store, cx) = (g.home.store(), g.cx);
+    let (store, cx) = (g.all.store(), g.cx);
     see(store.capabilities());
     see(BackingStore::<Block>::space(store));
     g.block.take().into_iter().for_each(|block| see(store.transfer(block, None)));
@@ -258,7 +230,7 @@ fn store(g: &mut Given) {
 }
 
 fn region(g: &mut Given) {
-    let slow = g.home.store();
+    let slow = g.all.store();
     if let ([_, Some(memory)], [_, Some(words), _]) = (&mut g.memory, &mut g.words) {
         see(Slow::check(slow, memory, words));
     }
@@ -283,9 +255,8 @@ fn facade(g: &mut Given) {
         see(All::init(all, fast, slow, words));
     }
     see((All::free(all), All::pending(all)));
-    see(All::home(all));
     see(All::make_room(all, &*g.tiles, g.at));
-    see(All::hand_over(all, &*g.tiles, g.at));
+    see(All::transfer(all, &*g.tiles, g.at));
     see(All::write_out(all, g.at));
     see(All::buffer::<8192>(all));
 }
