@@ -92,7 +92,7 @@ impl<L: RawMutex, const PAGE: usize> HeapSource<L, PAGE> {
                 return Err(Refused { item: memory, why: MemoryError::Already });
             }
             let len = memory.len();
-            // SAFETY: 1. these bytes are ours for ever, and nobody else has them; 2. the heap is empty; 3. at least
+            // SAFETY: 1. these bytes are ours for ever, and nothing else has them; 2. the heap is empty; 3. at least
             // a page, so there is room for the list.
             unsafe { heap.init(memory.as_mut_ptr(), len) };
             let (first, end) = (heap.bottom().addr().next_multiple_of(PAGE), heap.top().addr() / PAGE * PAGE);

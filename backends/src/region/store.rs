@@ -1,6 +1,6 @@
 //! The region as a store.
 
-use super::table::{Asked, Found, Place, Table, Transferred, Waiting};
+use super::table::{Asked, Found, StoredAt, Table, Transferred, Waiting};
 use crate::ram::{KeepsStored, MemoryError, MemoryRefused, RamBlock, RamRange};
 use core::fmt;
 use forebay::{
@@ -185,13 +185,13 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
     }
 
     /// Splits the value of a handle: what it says of the table, and the page.
-    fn place(&self, handle: &Handle) -> Result<(Place, usize), StoreError> {
+    fn place(&self, handle: &Handle) -> Result<(StoredAt, usize), StoreError> {
         if handle.store() != self.id {
             return Err(StoreError::WrongStore);
         }
         let (page, entry) = (handle.value() / (N + 1), handle.value() % (N + 1));
         let room = self.memory.pfn(page).ok_or(StoreError::NotStored)?;
-        Ok((Place { entry, room, order: handle.order() }, page))
+        Ok((StoredAt { entry, room, order: handle.order() }, page))
     }
 
     /// The page of what is stored under a handle.
@@ -288,7 +288,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
         let copied = room.block.as_mut().map_or(0, |to| block.read_at(0, to));
         match room.block.as_ref().and_then(|to| self.handle(to, order, N)) {
             Some(handle) if copied == wanted => {
-                room.at_end = AtEnd::Keep;
+                room.at_end = AtEnd::Store;
                 Ok(handle)
             }
             _ => Err(StoreError::Io), // a block that gave less than it has: nothing of it is kept
@@ -345,7 +345,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
                 Err(why) => why,
             },
             Ok(transferred) => return Ok(transferred),
-            Err(StoreError::Busy) => return Ok(None), // it goes home when the engine is done with it
+            Err(StoreError::Busy) => return Ok(None), // it is freed when the engine is done with it
             Err(why) => why,
         };
         Err(Refused { item: handle, why })
@@ -378,7 +378,7 @@ struct Room<'r, L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> {
 
 enum AtEnd {
     /// It has stored contents now.
-    Keep,
+    Store,
     /// It has stored contents that were lent.
     Return,
     /// It is free.
@@ -395,7 +395,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Drop for Roo
     fn drop(&mut self) {
         let Some(block) = self.block.take() else { return };
         match self.at_end {
-            AtEnd::Keep => self.region.keep(block),
+            AtEnd::Store => self.region.keep(block),
             AtEnd::Return => {
                 self.region.keep(block);
                 self.region.table.lock(|t| t.give_back());

@@ -52,7 +52,7 @@ pub(super) enum Asked {
 /// What may be written out next.
 pub(super) enum Next<B, const PAGE: usize> {
     Out(usize, Waiting<B, PAGE>),
-    /// The oldest block was recalled in vain: it stays this time, so that it can be taken back.
+    /// The oldest block was recalled, and is still here: it stays this time, so that it can be taken back.
     PassedOver,
     Nothing,
 }
@@ -68,7 +68,7 @@ pub(super) enum Back<B, const PAGE: usize> {
 
 /// The entry and the room that a handle names, as frames.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct StoredAt {
     pub(super) entry: usize,
     pub(super) room: Pfn,
     pub(super) order: Order,
@@ -199,7 +199,7 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         self.lists.wait_last(entry);
     }
 
-    pub(super) fn find(&self, at: Place) -> Found {
+    pub(super) fn find(&self, at: StoredAt) -> Found {
         let (room, order, found) = match self.entries.get(at.entry) {
             Some(Entry::Waiting(w) | Entry::Wanted(w)) => (w.to.pfn(), w.to.order(), Found::Transferred),
             Some(Entry::Out { room, order, asked: Asked::Drop }) => (*room, *order, Found::Foreign),
@@ -216,7 +216,7 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
     }
 
     /// Takes the transferred block that is there; or notes what is asked of one that is in flight.
-    pub(super) fn take_adopted(&mut self, at: Place, what: Asked) -> Transferred<B, PAGE> {
+    pub(super) fn take_adopted(&mut self, at: StoredAt, what: Asked) -> Transferred<B, PAGE> {
         let Some(place) = self.entries.get_mut(at.entry) else { return Transferred::Not };
         if let Entry::Out { room, order, asked } = place {
             if *room != at.room || *order != at.order || *asked == Asked::Drop {
@@ -253,7 +253,7 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         self.lent != returned
     }
 
-    /// Sends out the block that waits longest. One that was recalled in vain goes to the end instead, once.
+    /// Sends out the block that waits longest. One that was recalled without success goes to the end instead, once.
     pub(super) fn send_out(&mut self) -> Next<B, PAGE> {
         let Some(entry) = self.lists.take_waiting() else { return Next::Nothing };
         let Some(place) = self.entries.get_mut(entry) else { return Next::Nothing };

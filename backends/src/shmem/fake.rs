@@ -14,7 +14,7 @@ impl Tree {
         static TREES: AtomicUsize = AtomicUsize::new(0);
         let number = TREES.fetch_add(1, Ordering::Relaxed);
         let tree = Tree(std::env::temp_dir().join(std::format!("forebay-{}-{number}", process::id())));
-        fs::create_dir(&tree.0).expect("nobody else uses this name");
+        fs::create_dir(&tree.0).expect("no other test uses this name");
         for (path, text) in files {
             tree.write(path, text);
         }

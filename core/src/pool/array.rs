@@ -111,7 +111,7 @@ impl<P: Platform, const LISTS: usize, const DEPTH: usize> FreeLists<P::Block, P:
             match block {
                 Some(_) => {
                     list.hits = list.hits.saturating_add(1);
-                    *kept -= pages;
+                    *kept = kept.saturating_sub(pages);
                 }
                 None => list.misses = list.misses.saturating_add(1),
             }

@@ -19,7 +19,6 @@ use forebay::{
     sync::NoopRawMutex,
 };
 use forebay_backends::{Faults, Faulty};
-use std::num::NonZeroUsize;
 use std::ops::{Deref, DerefMut};
 
 /// Dropped as usual, but forgotten while unwinding: what is half broken must not panic again.
@@ -259,7 +258,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
                 assert!(missing.is_empty(), "{:?} is not indexed as {missing:?}: {is:?}", kept.id);
             }
             if kept.shape.is_full() {
-                let payer = NonZeroUsize::new(kept.id.0 + 1).map(Charge); // as `Accounting` has it by default
+                let payer = core::num::NonZeroUsize::new(kept.id.0 + 1).map(Charge); // as `Accounting` has it by default
                 let (charged, contents) =
                     (payer.map(|payer| self.world.charged(payer)), is.resident + is.stored);
                 assert_eq!(charged, Some(contents), "the charge for {:?}: {is:?}", kept.id);

@@ -9,4 +9,5 @@ mod readme;
 mod show;
 mod sizes;
 mod smoke;
+mod surface;
 mod words;

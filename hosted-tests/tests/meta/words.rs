@@ -197,7 +197,6 @@ fn files() -> Vec<(PathBuf, Split)> {
 
 /// Rule: what was renamed is nowhere under its old name, neither in code nor in what is said about it.
 #[test]
-#[ignore = "the rewrite of the words is under way"]
 fn retired_words_are_nowhere() {
     let files = files();
     assert!(files.len() > 100, "only {} files", files.len());

@@ -273,7 +273,7 @@ proptest! {
                 Op::Take(k) => match ram.allocate(AllocRequest::new(order(k)), Context::THREAD) {
                     Ok(block) => {
                         prop_assert_eq!(block.order(), order(k));
-                        prop_assert!(((block.pfn().0 % order(k).pages().get() == 0)));
+                        prop_assert!((((block.pfn().0 % order(k).pages().get() == 0))));
                         model.set(&block, false);
                         held.push(block);
                     }

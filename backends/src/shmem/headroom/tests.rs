@@ -66,7 +66,7 @@ fn a_group_allows_what_is_left_below_its_limit() {
     }
 }
 
-/// Rule: what one is about to take, another is not allowed; what was taken or given up is nobody's claim.
+/// Rule: what one is about to take, another is not allowed; what was taken or given up is claimed no more.
 #[test]
 fn claims_count_together() {
     const MIB: usize = super::tests::MIB as usize;

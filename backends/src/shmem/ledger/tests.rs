@@ -42,7 +42,7 @@ fn mark_stored(l: &mut Ledger, pages: Resident) -> (Pfn, Order) {
     named
 }
 
-/// Unmaps what is queued; nobody disturbs.
+/// Unmaps what is queued; nothing happens meanwhile.
 fn unmap(l: &mut Ledger) {
     let mut at = 0;
     while let Some(run) = l.begin_unmap(at, 3) {
@@ -68,7 +68,7 @@ fn a_chunk_goes_round() {
     assert_eq!(l.begin_unmap(1, 9), None, "it is before that");
     assert_eq!(l.begin_unmap(0, 9), Some(0..1));
     assert_eq!(state(&l, 0), State::Flushing);
-    assert_eq!(l.begin_unmap(0, 9), None, "somebody is at it");
+    assert_eq!(l.begin_unmap(0, 9), None, "it is being unmapped");
     assert_eq!(l.sums().reclaimable, 0, "not before it is done");
     assert_eq!(l.end_unmap(0, Mapping::Unmapped), Wanted::No);
     assert_eq!(state(&l, 0), State::Clean);
@@ -86,7 +86,7 @@ fn a_chunk_goes_round() {
     assert_eq!((state(&l, 0), l.sums().stale), (State::Dead, 8));
     assert_eq!(l.begin_punch(0, 9), Some(0..1));
     assert_eq!((state(&l, 0), l.begin_punch(0, 9)), (State::Punching, None));
-    assert_eq!(l.free(), Pages::new(8), "nobody gets a page of it meanwhile");
+    assert_eq!(l.free(), Pages::new(8), "no page of it is allocated meanwhile");
     let c = take(&mut l, 3);
     assert_eq!(l.chunks_of(c.pfn, c.order), 1..2);
     assert_eq!(l.reserve(Order::PAGE, Limit::Held), Err(AllocError::Exhausted));
@@ -95,7 +95,7 @@ fn a_chunk_goes_round() {
     assert_eq!(take(&mut l, 3).contents, Contents::Fresh);
 }
 
-/// Rule: what is taken back while its chunk is being unmapped is brought in again by whoever unmaps it; what was taken
+/// Rule: what is taken back while its chunk is being unmapped is brought in again by the caller that unmaps it; what was taken
 /// back and put away again meanwhile is not.
 #[test]
 fn taking_back_during_a_flush() {
@@ -155,7 +155,7 @@ fn a_flush_is_disturbed_by_anybody() {
     }
 }
 
-/// Rule: what was not brought in again is brought in by whoever wants it next; what could not be unmapped, and was taken
+/// Rule: what was not brought in again is brought in by the next caller that wants it; what could not be unmapped, and was taken
 /// back meanwhile, is brought in again too, since some mapping may have lost it.
 #[test]
 fn a_flush_that_fails_half_way() {
@@ -174,7 +174,7 @@ fn a_flush_that_fails_half_way() {
     }
 }
 
-/// Rule: a block that was discarded, and not brought in for it, may be touched by whoever has it: so its chunk has to be
+/// Rule: a block that was discarded, and not brought in for it, may be touched by its owner: so its chunk has to be
 /// unmapped again.
 #[test]
 fn what_was_discarded_may_be_touched() {
@@ -204,10 +204,10 @@ fn what_fails_stays_queued() {
     l.end_punch(0, Mapping::Mapped);
     assert_eq!((state(&l, 0), l.sums().stale, l.free()), (State::Dead, 4, Pages::new(8)));
     assert_eq!(take(&mut l, 2).contents, Contents::Any, "its bytes are still there");
-    assert_eq!(take(&mut l, 2).contents, Contents::Fresh, "nobody ever had these");
+    assert_eq!(take(&mut l, 2).contents, Contents::Fresh, "these were never used");
 }
 
-/// Rule: what was brought in half way has memory, so it is unmapped or punched as if it were all there, and whoever
+/// Rule: what was brought in half way has memory, so it is unmapped or punched as if it were all there, and the caller that
 /// wants it next brings in the rest.
 #[test]
 fn populated_half_way() {
@@ -257,7 +257,7 @@ fn folios() {
     unmap(&mut l);
     assert_eq!(counts(&l), (1, 1));
     let a = l.take_back(a.0, a.1, Limit::Held).expect("it is stored");
-    populate_chunks(&mut l, &a); // nobody looks again
+    populate_chunks(&mut l, &a); // there is no second look
     assert_eq!(counts(&l), (1, 1));
     l.release(a);
     l.release(b);

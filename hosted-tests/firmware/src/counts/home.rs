@@ -30,7 +30,8 @@ pub type Firmware = RamForebay<CriticalSectionRawMutex, PAGE, WAITING>;
 pub const SIZES: [(usize, usize); 4] =
     [(32 << 10, 1 << 20), (1 << 20, 1 << 20), (16 << 20, 16 << 20), (256 << 20, 128 << 20)];
 pub static HOMES: [Home; SIZES.len()] =
-    [const { Home::new(WithLists(Fast::new(), FreeListArray::new()), Slow::new(StoreId::DEFAULT)) }; SIZES.len()];
+    [const { Home::new(WithLists(Fast::new(), FreeListArray::new()), Slow::new(StoreId::DEFAULT)) };
+        SIZES.len()];
 
 pub static FIRMWARE: Firmware = Firmware::new();
 const FIRMWARE_BYTES: (usize, usize) = (96 << 10, 1 << 20);

@@ -8,8 +8,8 @@ use core::hint::black_box;
 use forebay::reclaim::{Clock, EvictionIndex, Indexed};
 use forebay::sync::CriticalSectionRawMutex;
 use forebay::{
-    AllocRequest, BackingStore, Buffer, Context, Evict, Evictable, FrameSource, Handle, Order, OwnedBlock, Pages,
-    ReclaimTarget, Slot, Zones,
+    AllocRequest, BackingStore, Buffer, Context, Evict, Evictable, FrameSource, Handle, Order, OwnedBlock,
+    Pages, ReclaimTarget, Slot, Zones,
 };
 use forebay_backends::Cpu;
 use static_cell::ConstStaticCell;

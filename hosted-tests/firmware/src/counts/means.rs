@@ -79,7 +79,11 @@ fn free_lists(out: &mut dyn Write) -> Option<[Cost; 2]> {
             let block = take.of(|| NEVER_READY.take(request, (), cx)).ok()?;
             put.of(|| NEVER_READY.put(block, cx)).ok()?;
         }
-        row(out, format_args!("`Pool::take` from the source, order {}, without zeroing", order.get()), &take)?;
+        row(
+            out,
+            format_args!("`Pool::take` from the source, order {}, without zeroing", order.get()),
+            &take,
+        )?;
         row(out, format_args!("`Pool::put` to the source, order {}", order.get()), &put)?;
     }
     Some(unzeroed)

@@ -6,7 +6,7 @@ use core::fmt::Display;
 use core::ops::{Deref, DerefMut};
 use core::slice::{Iter, IterMut};
 use core::task::Poll;
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
+use forebay::{frame::*, port::*, sync::*, *};
 use forebay_backends::*;
 
 pub fn everything() {
@@ -31,14 +31,14 @@ pub fn shown() {
 
 fn ram() {
     keep([Plain::new as At, Plain::metadata_words as At, Plain::add as At, Plain::check as At]);
-    keep([Plain::free as At, Plain::total as At]);
-    keep([<Plain as Platform>::allocate as At, <Plain as Platform>::release as At]);
-    keep([<Plain as Platform>::join as At, <Plain as Platform>::available as At]);
+    keep([Plain::unused as At, Plain::total as At]);
+    keep([<Plain as FrameSource>::allocate as At, <Plain as FrameSource>::free as At]);
+    keep([<Plain as FrameSource>::join as At, <Plain as FrameSource>::free_pages as At]);
     type Get = fn(&'static Plain, BufferId, (), Iter<'static, Block>, Context) -> Option<&'static [u8]>;
     type GetMut =
         fn(&'static Plain, BufferId, (), IterMut<'static, Block>, Context) -> Option<&'static mut [u8]>;
     let (view, view_mut): (Get, GetMut) =
-        (<Plain as Platform>::contiguous, <Plain as Platform>::contiguous_mut);
+        (<Plain as LinearMap<Block, ()>>::contiguous, <Plain as LinearMap<Block, ()>>::contiguous_mut);
     keep([view as At, view_mut as At]);
 
     keep([<Block as Deref>::deref as At, <Block as DerefMut>::deref_mut as At]);
@@ -83,16 +83,13 @@ fn rom() {
     keep([<Flash as BackingStore<Block>>::ids as At, <Flash as BackingStore<Block>>::capabilities as At]);
     keep([<Flash as BackingStore<Block>>::room_of as At, <Flash as BackingStore<Block>>::discard as At]);
     keep([<Flash as BackingStore<Block>>::load as At, <Flash as BackingStore<Block>>::split as At]);
+    keep([<Flash as BackingStore<Block>>::space as At]);
 }
 
 fn tiered() {
     keep([<Tiers as BackingStore<Block>>::ids as At, <Tiers as BackingStore<Block>>::capabilities as At]);
     keep([<Tiers as BackingStore<Block>>::space as At, <Tiers as BackingStore<Block>>::room_of as At]);
-    keep([<Tiers as BackingStore<Block>>::save as At, <Tiers as BackingStore<Block>>::save_for as At]);
-    keep([
-        <Tiers as BackingStore<Block>>::transfer as At,
-        <Tiers as BackingStore<Block>>::transfer_for as At,
-    ]);
+    keep([<Tiers as BackingStore<Block>>::save as At, <Tiers as BackingStore<Block>>::transfer as At]);
     keep([<Tiers as BackingStore<Block>>::load as At, <Tiers as BackingStore<Block>>::take_back as At]);
     keep([<Tiers as BackingStore<Block>>::split as At, <Tiers as BackingStore<Block>>::discard as At]);
     keep([<Tiers as BackingStore<Block>>::settle as At]);
@@ -100,14 +97,15 @@ fn tiered() {
 
 fn null() {
     keep([<Null as BackingStore<Block>>::ids as At, <Null as BackingStore<Block>>::discard as At]);
+    keep([<Null as BackingStore<Block>>::space as At]);
 }
 
 fn facade() {
     type All = RamForebay<CriticalSectionRawMutex, PAGE, 16>;
-    type Tile = RamBuffer<CriticalSectionRawMutex, PAGE, 16>;
     keep([All::new as At, All::metadata_words as At, All::init as At, All::buffer::<8192> as At]);
     keep([All::free as At, All::pending as At, All::write_out as At, All::home as At]);
-    let make_room: fn(&All, Candidates<'static, Tile>, usize) -> usize = All::make_room;
-    let hand_over: fn(&All, Candidates<'static, Tile>, usize) -> Report = All::hand_over;
-    keep([make_room as At, hand_over as At, <All as Deref>::deref as At]);
+    keep([All::make_room::<Tiles> as At, All::transfer::<Tiles> as At, <All as Deref>::deref as At]);
+    keep([<All as AsForebay>::as_forebay as At]);
 }
+
+type Tiles = &'static [&'static RamBuffer<CriticalSectionRawMutex, PAGE, 16>];

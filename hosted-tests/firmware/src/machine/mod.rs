@@ -5,7 +5,7 @@
 //! | name | what it is |
 //! | --- | --- |
 //! | `Console` | text out: `impl fmt::Write` |
-//! | `Lock` | what excludes everything else that runs here: other cores, and interrupts |
+//! | `RawMutex` | what excludes everything else that runs here: other cores, and interrupts |
 //! | `PAGE`, `FAST_BYTES`, `SLOW_BYTES` | bytes of a page, and of both memories at most, for static metadata |
 //! | `init()` | the devices, once, before anything else |
 //! | `memory()` | both memories, once |

@@ -3,7 +3,7 @@
 use super::home::{self, HOME, TILE_PAGES, TILES, Tile};
 use super::{Failure, check, dma, pattern};
 use core::fmt::Write;
-use forebay::{Context, Evict, Pages, AccessError};
+use forebay::{AccessError, Context, Evict, Pages};
 
 pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     home::fill(&TILES[..1], 4000)?;

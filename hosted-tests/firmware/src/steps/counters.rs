@@ -19,11 +19,7 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
         ),
         (
             "freed",
-            [
-                ("written out", stats.settled),
-                ("pending", home::slow().pending()),
-                ("leaked", stats.leaked),
-            ],
+            [("written out", stats.settled), ("pending", home::slow().pending()), ("leaked", stats.leaked)],
         ),
         ("free", [("source", home::free()), ("the heap's", heap::taken()), ("region", space())]),
     ];

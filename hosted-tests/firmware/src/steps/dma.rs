@@ -3,7 +3,7 @@
 
 use super::home::{self, HOME, TILE_BYTES};
 use super::{Failure, check};
-use crate::machine::{self, Lock, PAGE};
+use crate::machine::{self, PAGE, RawMutex};
 use core::mem;
 use core::task::Poll;
 use forebay::{OwnedBlock, sync::Mutex};
@@ -35,7 +35,7 @@ enum Channel {
     Done(Piece),
 }
 
-static CONTROLLER: Mutex<Lock, Controller> =
+static CONTROLLER: Mutex<RawMutex, Controller> =
     Mutex::new(Controller { channel: Channel::Idle, breaks_after: None, completions: 0 });
 
 /// The driver's side: the region starts pieces and polls.

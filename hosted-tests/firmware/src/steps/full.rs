@@ -1,10 +1,12 @@
 //! The region takes no more: first since too many blocks wait to be written out, then for want of room.
 
-use super::home::{self, Fast, HOME, Store, TILE_BYTES, TILE_PAGES, TILES, Tile, WAITING};
+use super::home::{self, Fast, HOME, Home, TILE_BYTES, TILE_PAGES, TILES, Tile, WAITING};
 use super::{Failure, check, space};
 use crate::machine::{FAST_BYTES, PAGE, SLOW_BYTES};
 use core::fmt::Write;
-use forebay::{BackingStore, Buffer, Context, Evict, Order, Pages, AccessError, Slot, StoreError, stats::RefusalReason};
+use forebay::{
+    AccessError, BackingStore, Buffer, Context, Evict, Order, Pages, Slot, StoreError, stats::RefusalReason,
+};
 
 /// An eighth of the fast memory, but no less than a tile: few such pieces fill the region.
 const LARGE: Order = Order::new(LARGE_BYTES.ilog2() as u8 - PAGE.ilog2() as u8).expect("up to 1024 pages");
@@ -12,7 +14,7 @@ const LARGE_BYTES: usize = if FAST_BYTES / 8 > TILE_BYTES { FAST_BYTES / 8 } els
 const LARGE_COUNT: usize = SLOW_BYTES / (PAGE << LARGE.get());
 
 /// What fills the region. It is never restored.
-static BALLAST: Buffer<Fast, Store, [Slot<Fast>; LARGE_COUNT]> = Buffer::inline(&HOME, Order::PAGE).with_unit(LARGE);
+static BALLAST: Buffer<Home, [Slot<Fast>; LARGE_COUNT]> = Buffer::inline(&HOME, LARGE);
 
 pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     backlog()?;
@@ -70,16 +72,16 @@ fn backlog() -> Result<(), Failure> {
 
 /// One block, saved again and again; how often.
 fn fill_with_ballast() -> Result<usize, Failure> {
-    let block = HOME.pool().take(LARGE, (), Context::THREAD).map_err(AccessError::Alloc)?;
+    let block = home::take(LARGE).map_err(AccessError::Alloc)?;
     let mut count = 0;
     let end = loop {
-        match HOME.store().save(block.block(), LARGE, Context::THREAD) {
+        match HOME.store().save(&block, LARGE, None, Context::THREAD) {
             Ok(handle) => BALLAST.attach_stored(count, handle, Context::THREAD)?,
             Err(why) => break why,
         }
         count += 1;
     };
-    check(HOME.pool().give(block, Context::THREAD).is_ok(), "the block did not go home")?;
+    check(HOME.pool().put(block, Context::THREAD).is_ok(), "the block was not returned")?;
     check(end == full(LARGE.pages())?, "the last copy was refused with another error")?;
     Ok(count)
 }

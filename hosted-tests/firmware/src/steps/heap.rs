@@ -2,27 +2,27 @@
 
 use super::home::{self, HOME, TILE_PAGES, TILES, Tile};
 use super::{Failure, check, flash, pattern};
-use crate::machine::{Lock, PAGE};
+use crate::machine::{PAGE, RawMutex};
 use core::fmt::Write;
-use forebay::{Buffer, Context, Evict, Forebay, Order, Pages, Write as WriteGuard, pool::PooledBlock};
-use forebay_backends::{HeapSource, Rom};
+use forebay::{AllocRequest, Buffer, Context, Evict, Forebay, Order, Pages, WriteGuard, port::PooledBlock};
+use forebay_backends::{HeapBlock, HeapSource, Rom};
 use static_cell::StaticCell;
 
-type Heap = HeapSource<Lock, PAGE>;
+type Heap = HeapSource<RawMutex, PAGE>;
 /// As many pages as the heap has, and one more.
 const COUNT: usize = TILE_PAGES.get() + 1;
 
-static HEAP: Forebay<Heap, Rom<'static, PAGE>, [Place<Heap>; 0]> =
-    Forebay::new(Heap::new(), Rom::new(flash::ID, &flash::TABLE), 0);
-static BORN: Buffer<Heap, Rom<PAGE>> = Buffer::new(&HEAP, Order::PAGE);
+static HEAP: Forebay<Heap, Rom<'static, PAGE>> =
+    Forebay::new(Heap::new(), Rom::new(flash::ID, &flash::TABLE));
+static TABLE: Buffer<&Forebay<Heap, Rom<PAGE>>> = Buffer::new(&HEAP, Order::PAGE);
 
 /// The tile that the heap got: no other buffer needs it, so it is not among them.
 static LENT: Tile = Tile::new(&HOME, home::TILE);
-static GUARD: StaticCell<WriteGuard<'static, home::Fast>> = StaticCell::new();
+static GUARD: StaticCell<WriteGuard<'static, home::Home>> = StaticCell::new();
 
 /// Pages of the pool that are the heap's.
 pub fn taken() -> Pages {
-    // Whoever may not look is told so because of the guard.
+    // The guard makes it busy.
     LENT.residency().map_or(TILE_PAGES, |residency| residency.resident)
 }
 
@@ -32,33 +32,35 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     let free = HEAP.platform().free_bytes();
 
     // Pages out of the heap, until it is empty; then they go back.
-    let mut pages: [Option<PooledBlock<Heap>>; COUNT] = [const { None }; COUNT];
+    let mut pages: [Option<PooledBlock<HeapBlock<PAGE>, ()>>; COUNT] = [const { None }; COUNT];
     let mut count = 0;
     for (n, place) in pages.iter_mut().enumerate() {
-        let Ok(mut page) = HEAP.pool().take(Order::PAGE, (), Context::THREAD) else { break };
-        pattern::fill(page.bytes_mut(), 8000 + n);
+        let Ok(mut page) = HEAP.pool().take(AllocRequest::new(Order::PAGE), (), Context::THREAD) else {
+            break;
+        };
+        pattern::fill_page(&mut page, 8000 + n);
         *place = Some(page);
         count += 1;
     }
     let mut wrong = 0;
     for (n, page) in pages.into_iter().flatten().enumerate() {
-        wrong += pattern::wrong(page.block(), 8000 + n);
-        check(HEAP.pool().give(page, Context::THREAD).is_ok(), "a page did not go back to the heap")?;
+        wrong += pattern::wrong(&page, 8000 + n);
+        check(HEAP.pool().put(page, Context::THREAD).is_ok(), "a page was not returned to the heap")?;
     }
 
     // A buffer of the heap's, with what is in flash. It leaves for nothing.
     let table =
         HEAP.store().handle(Pages::ZERO, Order::PAGE).ok_or(Failure::Check("the table has no handle"))?;
-    BORN.attach_stored(0, table, Context::THREAD)?;
-    wrong += BORN.read()?.iter().zip(&flash::TABLE).filter(|(is, was)| is != was).count();
-    let report = HEAP.reclaim(&[&BORN], Pages::new(1), Evict::ANY, Context::THREAD);
+    TABLE.attach_stored(0, table, Context::THREAD)?;
+    wrong += TABLE.read()?.iter().zip(&flash::TABLE).filter(|(is, was)| is != was).count();
+    let report = HEAP.reclaim(&[&TABLE], Pages::new(1), Evict::ANY, Context::THREAD);
 
     // The pool goes on beside it, and passes the heap's tile over.
     home::fill(&TILES[..1], 8500)?;
     let pool = HOME.reclaim(&[&LENT, &TILES[0]], Pages::MAX, Evict::TRANSFER, Context::INTERRUPT);
     wrong += home::wrong(&TILES[..1], 8500)?;
 
-    BORN.purge(Context::THREAD)?;
+    TABLE.purge(Context::THREAD)?;
     write!(
         out,
         "{count} pages out of a heap of {bytes} bytes, {} left for nothing; {wrong} wrong bytes",

@@ -2,16 +2,21 @@
 
 use super::pattern;
 use super::{Failure, check, flash};
-use crate::machine::{FAST_BYTES, Lock, Memory, PAGE, SLOW_BYTES};
-use forebay::{Buffer, Context, Forebay, Order, AllocError, Pages, AccessError, StoreId};
-use forebay_backends::{Faulty, Ram, RamRegion, Rom, Tiered};
+use crate::machine::{FAST_BYTES, Memory, PAGE, RawMutex, SLOW_BYTES};
+use forebay::{
+    AccessError, AllocError, AllocRequest, Buffer, Context, Forebay, Order, Pages, StoreId, port::PooledBlock,
+};
+use forebay_backends::{Faulty, Ram, RamBlock, RamRegion, Rom, Tiered};
 use static_cell::ConstStaticCell;
 
-pub type Fast = Ram<Lock, PAGE>;
-pub type Slow = RamRegion<Lock, PAGE, WAITING>;
+pub type Fast = Ram<RawMutex, PAGE>;
+pub type Slow = RamRegion<RawMutex, PAGE, WAITING>;
 /// The region fails when a step wishes it to; behind it is what never changes.
-pub type Store = Tiered<Faulty<Slow, Lock>, Rom<'static, PAGE>>;
-pub type Tile = Buffer<'static, Fast, Store>;
+pub type Store = Tiered<Faulty<Slow, RawMutex>, Rom<'static, PAGE>>;
+pub type Home = &'static Forebay<Fast, Store>;
+pub type Tile = Buffer<Home>;
+/// A block of the pool.
+pub type Taken = PooledBlock<RamBlock<PAGE>, ()>;
 
 /// The order of a tile, and what it has.
 pub const TILE: Order = Order::new(2).expect("four pages");
@@ -24,10 +29,9 @@ const TILE_COUNT: usize = FAST_BYTES / TILE_BYTES + 1;
 /// The most pieces of fast memory.
 pub const PIECES: usize = 2;
 
-pub static HOME: Forebay<Fast, Store, [Place<Fast>; 0]> = Forebay::new(
+pub static HOME: Forebay<Fast, Store> = Forebay::new(
     Fast::new(),
     Tiered(Faulty::new(Slow::new(StoreId::DEFAULT)), Rom::new(flash::ID, &flash::TABLE)),
-    0,
 );
 pub static TILES: [Tile; TILE_COUNT] = [const { Tile::new(&HOME, TILE) }; TILE_COUNT];
 
@@ -56,13 +60,13 @@ pub fn slow() -> &'static Slow {
 }
 
 /// What makes the region fail.
-pub fn faults() -> &'static Faulty<Slow, Lock> {
+pub fn faults() -> &'static Faulty<Slow, RawMutex> {
     &HOME.store().0
 }
 
 /// Pages of fast memory that are free.
 pub fn free() -> Pages {
-    HOME.platform().free()
+    HOME.platform().unused()
 }
 
 /// Gives tile after tile its pattern until no memory is left; how many have it.
@@ -86,21 +90,26 @@ pub fn wrong(tiles: &[Tile], seed: usize) -> Result<usize, Failure> {
     Ok(sum)
 }
 
-/// Overwrites what is free: whatever comes back now can't be what a block still has from before.
+/// A block from the pool, with any bytes.
+pub fn take(order: Order) -> Result<Taken, AllocError> {
+    HOME.pool().take(AllocRequest::new(order), (), Context::THREAD)
+}
+
+/// Overwrites what is free, so that a block can't still have its bytes from before.
 pub fn soil() -> Result<(), Failure> {
-    let mut blocks = [const { None }; TILE_COUNT];
+    let mut blocks: [Option<Taken>; TILE_COUNT] = [const { None }; TILE_COUNT];
     for place in &mut blocks {
-        let Ok(mut block) = HOME.pool().take(TILE, (), Context::THREAD) else { break };
-        block.bytes_mut().fill(0xa5);
+        let Ok(mut block) = take(TILE) else { break };
+        (0..TILE_BYTES).step_by(PAGE).for_each(|at| _ = block.write_at(at, &[0xa5; PAGE]));
         *place = Some(block);
     }
     for block in blocks.into_iter().flatten() {
-        check(HOME.pool().give(block, Context::THREAD).is_ok(), "a block did not go home")?;
+        check(HOME.pool().put(block, Context::THREAD).is_ok(), "a block was not returned")?;
     }
     Ok(())
 }
 
-/// Drops the contents of all tiles; then every page is at home again.
+/// Drops the contents of all tiles; then every page is in the source again.
 pub fn clear() -> Result<(), Failure> {
     for tile in &TILES {
         tile.purge(Context::THREAD)?;

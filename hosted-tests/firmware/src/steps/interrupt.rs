@@ -2,7 +2,7 @@
 
 use super::home::{self, HOME, TILE_PAGES, TILES};
 use super::{Failure, check, pattern, timer};
-use crate::machine::{self, Lock};
+use crate::machine::{self, RawMutex};
 use core::fmt::Write;
 use forebay::{Busy, Context, Evict, Pages, stats::Evicted, sync::Mutex};
 
@@ -15,7 +15,7 @@ struct Seen {
     asked: Option<Result<Evicted, Busy>>,
 }
 
-static SEEN: Mutex<Lock, Seen> = Mutex::new(Seen { ticks: 0, transferred: Pages::ZERO, asked: None });
+static SEEN: Mutex<RawMutex, Seen> = Mutex::new(Seen { ticks: 0, transferred: Pages::ZERO, asked: None });
 /// The timer ticks so often in this step; the first time it takes memory.
 const TICKS: usize = 3;
 

@@ -1,6 +1,6 @@
 //! What the image runs: each step uses the memory as a firmware would, looks at every byte, and says in a line what happened.
 //!
-//! After each of them all buffers are dropped, and every page has to be at home again.
+//! After each of them all buffers are dropped, and every page has to be in its source again.
 
 mod busy;
 #[cfg(target_arch = "aarch64")]
@@ -25,13 +25,13 @@ mod two_cores;
 use crate::log;
 use crate::machine::{self, Memory, PAGE};
 use core::fmt::{self, Write};
-use forebay::{BackingStore, AttachError, Busy, Handle, Pages, AccessError, Refused, StoreError};
+use forebay::{AccessError, AttachError, BackingStore, Busy, Handle, Pages, Refused, StoreError};
 use forebay_backends::{InitError, MemoryError};
 use home::HOME;
 
-type EvictRequest = fn(&mut dyn Write) -> Result<(), Failure>;
+type Step = fn(&mut dyn Write) -> Result<(), Failure>;
 
-const STEPS: &[(&str, EvictRequest)] = &[
+const STEPS: &[(&str, Step)] = &[
     ("timer", timer::step),
     ("fill", fill::step),
     ("transfer", transfer::step),
@@ -54,9 +54,9 @@ const STEPS: &[(&str, EvictRequest)] = &[
 enum Failure {
     /// What should not be so.
     Check(&'static str),
-    Pin(AccessError),
+    Access(AccessError),
     Store(StoreError),
-    Born(AttachError),
+    Attach(AttachError),
     Memory(MemoryError),
     Init(InitError),
 }
@@ -72,7 +72,7 @@ pub fn run(out: &mut dyn Write, mut memory: Memory) -> bool {
     if !ended(out, "begin", begun) {
         return false;
     }
-    let passes = |(name, step): &&(&str, EvictRequest)| {
+    let passes = |(name, step): &&(&str, Step)| {
         let _ = write!(out, "{name}: ");
         let result = step(out).and_then(|()| everything_is_home());
         ended(out, name, result)
@@ -141,9 +141,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Check(otherwise) => f.write_str(otherwise),
-            Failure::Pin(why) => why.fmt(f),
+            Failure::Access(why) => why.fmt(f),
             Failure::Store(why) => why.fmt(f),
-            Failure::Born(why) => why.fmt(f),
+            Failure::Attach(why) => why.fmt(f),
             Failure::Memory(why) => why.fmt(f),
             Failure::Init(why) => why.fmt(f),
         }
@@ -158,13 +158,13 @@ impl From<fmt::Error> for Failure {
 
 impl From<AccessError> for Failure {
     fn from(why: AccessError) -> Self {
-        Failure::Pin(why)
+        Failure::Access(why)
     }
 }
 
 impl From<Busy> for Failure {
     fn from(why: Busy) -> Self {
-        Failure::Pin(why.into())
+        Failure::Access(why.into())
     }
 }
 
@@ -176,7 +176,7 @@ impl From<StoreError> for Failure {
 
 impl From<Refused<Handle, AttachError>> for Failure {
     fn from(refused: Refused<Handle, AttachError>) -> Self {
-        Failure::Born(refused.why)
+        Failure::Attach(refused.why)
     }
 }
 

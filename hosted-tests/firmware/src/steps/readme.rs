@@ -7,7 +7,7 @@ use crate::machine::{FAST_BYTES, Memory, SLOW_BYTES};
 use core::fmt::Write;
 use core::hint::spin_loop;
 use core::mem;
-use forebay::{Pages, AccessError, AllocError};
+use forebay::{AccessError, Pages};
 use static_cell::ConstStaticCell;
 
 /// What it gets of the fast and of the slow memory: room for a few tiles, and for all of them.

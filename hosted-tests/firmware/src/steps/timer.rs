@@ -1,7 +1,7 @@
 //! The interrupt that comes again and again, and the critical section that holds it off.
 
 use super::{Failure, check};
-use crate::machine::{self, Lock};
+use crate::machine::{self, RawMutex};
 use core::fmt::Write;
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -14,7 +14,7 @@ const SPIN_LIMIT: u32 = 20_000_000;
 
 /// Beside the lock, not in it: what a lock has can't change under it, as far as the compiler knows. Only the interrupt writes it.
 static TICKS: AtomicU32 = AtomicU32::new(0);
-static LOCK: Mutex<Lock, ()> = Mutex::new(());
+static LOCK: Mutex<RawMutex, ()> = Mutex::new(());
 
 /// Lets `tick` be called in the interrupt.
 pub fn start(tick: fn()) {

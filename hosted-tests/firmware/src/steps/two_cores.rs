@@ -1,7 +1,7 @@
 //! Two cores at once on one pool, one store and the same buffers, each with a timer interrupt on top.
 //!
-//! Who writes a buffer while its guard is alive counts that beside it, so every later guard, on whichever core, knows which
-//! bytes it must find. A block of the pool has its holder's own bytes until it is given back.
+//! Each write to a buffer is counted beside it while its guard is alive, so every later guard, on either core, knows which
+//! bytes it must find. A block of the pool has its holder's own bytes until it is put back.
 //!
 //! - ONE HOLDER: on one core a handler runs to its end, and the program has one guard at a time. So when the program is told
 //!   `Busy`, it is because of the other core.
@@ -12,8 +12,13 @@ use core::array;
 use core::fmt::Write;
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use forebay::{BackingStore, Buffer, Context, Evict, Forebay, Order, Pages, AccessError, StoreId, AllocError, pool::PooledBlock, sync::{IrqGuard, SpinRawMutex}};
-use forebay_backends::{Ram, RamRegion};
+use forebay::{
+    AccessError, AllocRequest, BackingStore, Buffer, Context, Evict, Forebay, Order, Pages, StoreId, Zones,
+    pool::{FreeListArray, PooledBlock},
+    port::WithLists,
+    sync::{IrqGuard, SpinRawMutex},
+};
+use forebay_backends::{Ram, RamBlock, RamRegion};
 use static_cell::ConstStaticCell;
 
 const PAGE: usize = 512;
@@ -22,7 +27,7 @@ const BUFFERS: usize = 12;
 const FAST_PAGES: usize = 24;
 const SLOW_PAGES: usize = 128;
 const BACKLOG: usize = 8;
-/// Orders with a shelf, and places on each.
+/// Orders with a free list, and places in each.
 const ORDERS: usize = 3;
 const DEPTH: usize = 2;
 
@@ -35,12 +40,13 @@ const OPERATIONS_AT_MOST: u32 = 4_000_000;
 const TIMER_HZ: u32 = 1000;
 
 type RawMutex = SpinRawMutex<Counted>;
-type Source = Ram<Lock, PAGE, 1>;
-type Store = RamRegion<Lock, PAGE, BACKLOG>;
-type Tile = Buffer<'static, Source, Store>;
+type Source = Ram<RawMutex, PAGE, 1>;
+type Store = RamRegion<RawMutex, PAGE, BACKLOG>;
+type Lists = FreeListArray<Source, ORDERS, DEPTH>;
+type Home = Forebay<WithLists<Source, Lists>, Store>;
+type Tile = Buffer<&'static Home>;
 
-static HOME: Forebay<Source, Store, [Place<Source>; ORDERS * DEPTH]> =
-    Forebay::new(Source::new(), Store::new(StoreId::DEFAULT), DEPTH);
+static HOME: Home = Forebay::new(WithLists(Source::new(), Lists::new()), Store::new(StoreId::DEFAULT));
 static TILES: [Tile; BUFFERS] = [
     tile(0),
     tile(1),
@@ -63,7 +69,7 @@ const fn tile(order: usize) -> Tile {
 const ORDER: [Order; ORDERS] =
     [Order::PAGE, Order::new(1).expect("an order"), Order::new(2).expect("an order")];
 
-/// How often each was written, and by which core last. Changed only by who has a guard to write.
+/// How often each was written, and by which core last. Changed only under a guard to write.
 static WRITTEN: [AtomicU32; BUFFERS] = [const { AtomicU32::new(0) }; BUFFERS];
 static LAST_WRITER: [AtomicUsize; BUFFERS] = [const { AtomicUsize::new(0) }; BUFFERS];
 
@@ -77,7 +83,7 @@ static FAST_META: ConstStaticCell<[usize; Source::metadata_words(FAST_PAGES * PA
 static SLOW_META: ConstStaticCell<[usize; Store::metadata_words(SLOW_PAGES * PAGE)]> =
     ConstStaticCell::new([0; _]);
 
-/// Interrupts masked, and a count of the cores that are at some lock. As nobody is at two of them, a core that finds another
+/// Interrupts masked, and a count of the cores that are at some lock. As no core is at two of them, a core that finds another
 /// one there has met the other core.
 struct Counted;
 
@@ -100,9 +106,9 @@ impl IrqGuard for Counted {
 /// What a core did, and what befell it.
 struct Tally {
     operations: AtomicU32,
-    /// Blocks taken, and given back.
+    /// Blocks taken, and put back.
     taken: AtomicU32,
-    given: AtomicU32,
+    put: AtomicU32,
     reads: AtomicU32,
     writes: AtomicU32,
     /// Told `Busy`: by ONE HOLDER the other core had it.
@@ -110,7 +116,7 @@ struct Tally {
     /// Found what the other core wrote last.
     from_the_other: AtomicU32,
     ticks: AtomicU32,
-    /// Pages that its interrupt handed over.
+    /// Pages that its interrupt transferred.
     transferred: AtomicU32,
     wrong_bytes: AtomicU32,
     /// Answers that must not be.
@@ -123,7 +129,7 @@ static TALLIES: [Tally; 2] = [const {
     Tally {
         operations: ZERO,
         taken: ZERO,
-        given: ZERO,
+        put: ZERO,
         reads: ZERO,
         writes: ZERO,
         busy: ZERO,
@@ -174,7 +180,7 @@ impl Random {
 }
 
 /// A block that a core holds, and what it wrote there.
-type Held = Option<(PooledBlock<Source>, u32)>;
+type Held = Option<(PooledBlock<RamBlock<PAGE>, ()>, u32)>;
 
 /// What a core does until both have done enough, and met often enough.
 fn work() {
@@ -189,21 +195,21 @@ fn work() {
         add(&tally.operations);
         let tile = random.below(BUFFERS);
         match random.below(16) {
-            0..4 => take_or_give(&mut held[random.below(3)], me, &mut random),
+            0..4 => take_or_put(&mut held[random.below(3)], me, &mut random),
             4..8 => write(tile, me),
             8..12 => read(tile, me),
             12 => evict(tile, Evict::TRANSFER),
             13 => evict(tile, Evict::COPY),
-            14 => judge(TILES[tile].restore(Pages::MAX, Context::THREAD).into_result()),
+            14 => judge(TILES[tile].restore(Pages::MAX, Context::THREAD).why.map_or(Ok(()), Err)),
             _ => settle(),
         }
     }
     machine::stop_timer();
-    held.iter_mut().for_each(give);
+    held.iter_mut().for_each(put_back);
     tally.finished.store(1, Ordering::Release);
 }
 
-/// In the interrupt: hands over whatever is idle.
+/// In the interrupt: transfers what is idle.
 fn tick() {
     let tally = Tally::mine();
     add(&tally.ticks);
@@ -211,27 +217,35 @@ fn tick() {
     tally.transferred.fetch_add(report.evicted.transferred.get() as u32, Ordering::Relaxed);
 }
 
-fn take_or_give(held: &mut Held, me: usize, random: &mut Random) {
+fn take_or_put(held: &mut Held, me: usize, random: &mut Random) {
     if held.is_some() {
-        return give(held);
+        return put_back(held);
     }
-    match HOME.pool().take(ORDER[random.below(ORDERS)], (), Context::THREAD) {
+    match HOME.pool().take(AllocRequest::new(ORDER[random.below(ORDERS)]), (), Context::THREAD) {
         Ok(mut block) => {
-            compare(block.block(), 0);
+            compare(&block, 0);
             let version = 2 * Tally::mine().taken.fetch_add(1, Ordering::Relaxed) + me as u32 + 1;
-            pattern::fill(block.bytes_mut(), version as usize);
+            fill(&mut block, version as usize);
             *held = Some((block, version));
         }
         Err(why) => judge::<()>(Err(AccessError::Alloc(why))),
     }
 }
 
-fn give(held: &mut Held) {
+fn put_back(held: &mut Held) {
     let Some((block, version)) = held.take() else { return };
-    compare(block.block(), version);
-    add(&Tally::mine().given);
-    if HOME.pool().give(block, Context::THREAD).is_err() {
+    compare(&block, version);
+    add(&Tally::mine().put);
+    if HOME.pool().put(block, Context::THREAD).is_err() {
         add(&Tally::mine().errors);
+    }
+}
+
+/// [`pattern::fill`] for a block of the pool.
+fn fill(block: &mut PooledBlock<RamBlock<PAGE>, ()>, seed: usize) {
+    for at in (0..block.len()).step_by(PAGE) {
+        let bytes: [u8; PAGE] = array::from_fn(|n| pattern::byte(seed, at + n));
+        block.write_at(at, &bytes);
     }
 }
 
@@ -291,7 +305,7 @@ fn judge<T>(result: Result<T, AccessError>) {
 
 pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     let (fast, slow) = (&mut FAST.take().0, &mut SLOW.take().0);
-    HOME.platform().add(fast, FAST_META.take()).map_err(|refused| refused.why)?;
+    HOME.platform().0.add(fast, FAST_META.take()).map_err(|refused| refused.why)?;
     HOME.store().init(slow, SLOW_META.take()).map_err(|refused| refused.why)?;
     check(machine::start_second(work), "there is no second core")?;
     work();
@@ -324,15 +338,15 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
         "the cores did not meet often enough",
     )?;
     check(both(|t| &t.ticks).iter().all(|ticks| *ticks > 0), "a core was not interrupted")?;
-    check(both(|t| &t.transferred).iter().all(|pages| *pages > 0), "an interrupt handed nothing over")?;
-    check(sum(|t| &t.taken) == sum(|t| &t.given), "not every block was given back")?;
+    check(both(|t| &t.transferred).iter().all(|pages| *pages > 0), "an interrupt transferred nothing")?;
+    check(sum(|t| &t.taken) == sum(|t| &t.put), "not every block was put back")?;
     let written: u32 = WRITTEN.iter().map(|count| count.load(Ordering::Relaxed)).sum();
     check(written == sum(|t| &t.writes), "writes are missing")?;
     counts_add_up()?;
-    all_comes_home()
+    all_is_returned()
 }
 
-/// What left is what came back and what is still away, in pages; and each way was gone.
+/// What left is what came back and what is still away, in pages; and each way was used.
 fn counts_add_up() -> Result<(), Failure> {
     let stats = HOME.stats();
     let (evicted, restored) = (stats.evicted, stats.restored);
@@ -341,14 +355,14 @@ fn counts_add_up() -> Result<(), Failure> {
         resident += tile.residency()?.resident;
     }
     let each_way = [evicted.transferred, evicted.copied, evicted.clean, restored.taken_back, restored.loaded];
-    check(each_way.iter().all(|pages| *pages > Pages::ZERO), "a way out or back was never gone")?;
+    check(each_way.iter().all(|pages| *pages > Pages::ZERO), "a way out or back was never used")?;
     let away = restored.taken_back + stats.settled + HOME.store().pending();
-    check(evicted.transferred == away, "what was handed over does not add up")?;
+    check(evicted.transferred == away, "what was transferred does not add up")?;
     check(restored.total() == evicted.moved() + resident, "what is resident does not add up")
 }
 
 /// Each buffer is read once more; then all are dropped, and source and store have every page again.
-fn all_comes_home() -> Result<(), Failure> {
+fn all_is_returned() -> Result<(), Failure> {
     for (tile, written) in TILES.iter().zip(&WRITTEN) {
         HOME.reclaim(&TILES, Pages::new(8), Evict::ANY, Context::THREAD);
         settle();
@@ -359,7 +373,8 @@ fn all_comes_home() -> Result<(), Failure> {
         tile.purge(Context::THREAD)?;
     }
     HOME.settle(Pages::MAX, Context::THREAD);
-    HOME.pool().trim(Pages::MAX, Context::THREAD);
-    check(HOME.platform().free() == HOME.platform().total(), "pages of the source are missing")?;
+    HOME.pool().trim(Zones::ALL, Pages::MAX, Context::THREAD);
+    let source = &HOME.platform().0;
+    check(source.unused() == source.total(), "pages of the source are missing")?;
     check(HOME.store().space().pages == HOME.store().total(), "pages of the store are missing")
 }

@@ -4,7 +4,7 @@
 //! (PSCI) until [`start_second`]. The program runs on `SP_EL0` and exceptions on `SP_EL1`, so a handler has a stack
 //! even when the program ran over its own.
 
-use super::{Lock, interrupts, mmu};
+use super::{RawMutex, interrupts, mmu};
 use aarch64_cpu::asm::wfi;
 use aarch64_cpu::registers::{MPIDR_EL1, Readable};
 use core::arch::{asm, global_asm};
@@ -61,7 +61,7 @@ unsafe extern "C" {
 }
 
 /// What the second core runs.
-static WORK: Mutex<Lock, Option<fn()>> = Mutex::new(None);
+static WORK: Mutex<RawMutex, Option<fn()>> = Mutex::new(None);
 
 /// Sets up this core's MMU and its interrupts, none of which has a source yet. No lock is taken before: without caches
 /// exclusive accesses need not work.
@@ -101,7 +101,7 @@ pub fn start_second(work: fn()) -> bool {
 /// Where the second core arrives: its MMU is on.
 extern "C" fn second() -> ! {
     interrupts::init();
-    if let Some(work) = WORK.with(Option::take) {
+    if let Some(work) = WORK.lock(Option::take) {
         work();
     }
     interrupts::disable_interrupts();

@@ -1,14 +1,21 @@
 //! A board whose blocks have caching modes, and whose devices do not see the caches; and a store that looks at what it is given.
 
-use crate::machine::{self, Attribute, Lock, PAGE};
+use crate::machine::{self, Attribute, PAGE, RawMutex};
 use core::ops::Range;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use forebay::{BackingStore, Caching, Context, Handle, Order, AllocError, Pages, Platform, Refused, StoreError, frame::{DmaAddr, ModeRefused}, port::{Capabilities, Settled, Space, StoreIds}};
+use forebay::{
+    AllocError, AllocRequest, BackingStore, Caching, Context, FrameSource, Handle, Order, Pages, Refused,
+    StoreError,
+    frame::{Charge, DmaAddr, ModeRefused},
+    port::{
+        Accounting, CachingControl, Capabilities, DmaMap, EvictHooks, LinearMap, Settled, Space, StoreIds,
+    },
+};
 use forebay_backends::{Ram, RamBlock, RamRegion};
 
 pub type Block = RamBlock<PAGE>;
-pub type Source = Ram<Lock, PAGE, 1>;
-pub type Region = RamRegion<Lock, PAGE, 4>;
+pub type Source = Ram<RawMutex, PAGE, 1>;
+pub type Region = RamRegion<RawMutex, PAGE, 4>;
 
 /// Blocks that source or store saw, and those of them that were not write-back.
 static SEEN: AtomicUsize = AtomicUsize::new(0);
@@ -47,24 +54,28 @@ fn look_at(block: &Block) {
     }
 }
 
-/// Plain RAM behind an MMU, on a board whose devices do not see its caches.
+/// Plain RAM behind an MMU, on a board whose devices do not see its caches. Used as `AllPorts(Board(..))`.
 pub struct Board(pub Source);
 
-impl Platform for Board {
+impl FrameSource for Board {
     type Block = Block;
-    type RawMutex = Lock;
-    type Mode = Caching;
+    type RawMutex = RawMutex;
 
-    fn allocate(&self, order: Order, cx: Context) -> Result<Block, AllocError> {
-        self.0.allocate(AllocRequest::new(order), cx)
+    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<Block, AllocError> {
+        self.0.allocate(request, cx)
     }
-    fn release(&self, block: Block) {
+    fn free(&self, block: Block) {
         look_at(&block);
         self.0.free(block);
     }
     fn join(&self, left: Block, right: Block) -> Result<Block, (Block, Block)> {
         self.0.join(left, right)
     }
+}
+
+impl CachingControl<Block> for Board {
+    type Mode = Caching;
+
     fn set_mode(&self, block: &mut Block, _: Caching, to: Caching, _: Context) -> Result<(), ModeRefused> {
         machine::set_attribute(block, attribute_of(to));
         Ok(())
@@ -72,9 +83,12 @@ impl Platform for Board {
     fn flush(&self, _: Context) {
         machine::complete_attributes();
     }
-    fn map(&self, block: &Block, _: Context) -> Result<DmaAddr, MapRefused> {
+}
+
+impl DmaMap<Block> for Board {
+    fn map(&self, block: &Block, _: Context) -> Option<DmaAddr> {
         machine::clean(block);
-        DmaAddr::new(address(block).start as u64).ok_or(MapRefused)
+        DmaAddr::new(address(block).start as u64)
     }
     fn unmap(&self, block: &Block, _: DmaAddr) {
         machine::clean_and_invalidate(block);
@@ -86,6 +100,10 @@ impl Platform for Board {
         machine::clean_and_invalidate(block.get(bytes).unwrap_or_default());
     }
 }
+
+impl Accounting for Board {}
+impl EvictHooks<Block> for Board {}
+impl LinearMap<Block, Caching> for Board {}
 
 /// A region that looks at the attribute of each block it is given.
 pub struct Watched(pub Region);
@@ -100,18 +118,24 @@ impl BackingStore<Block> for Watched {
     fn space(&self) -> Space {
         self.0.space()
     }
-    fn save(&self, block: &Block, order: Order, cx: Context) -> Result<Handle, StoreError> {
+    fn save(
+        &self,
+        block: &Block,
+        order: Order,
+        payer: Option<Charge>,
+        cx: Context,
+    ) -> Result<Handle, StoreError> {
         look_at(block);
-        self.0.save(block, order, None, cx)
+        self.0.save(block, order, payer, cx)
     }
     fn load(&self, handle: &Handle, block: &mut Block, at: Pages, cx: Context) -> Result<(), StoreError> {
         look_at(block);
         self.0.load(handle, block, at, cx)
     }
-    fn transfer(&self, block: Block) -> Result<Handle, Refused<Block, StoreError>> {
+    fn transfer(&self, block: Block, payer: Option<Charge>) -> Result<Handle, Refused<Block, StoreError>> {
         look_at(&block);
         LOGGED_AT_TRANSFER.store(machine::logged(), Ordering::Relaxed);
-        self.0.transfer(block, None)
+        self.0.transfer(block, payer)
     }
     fn take_back(&self, handle: Handle, cx: Context) -> Result<Block, Refused<Handle, StoreError>> {
         self.0.take_back(handle, cx)
@@ -123,7 +147,7 @@ impl BackingStore<Block> for Watched {
         self.0.split(handle)
     }
     fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(Block)) -> Settled {
-        self.0.settle(budget, cx, home)
+        self.0.settle(budget, cx, owner)
     }
 }
 

@@ -7,10 +7,19 @@ mod board;
 
 use super::{Failure, check, pattern};
 use crate::machine::{self, Attribute, LINE, Operation, PAGE};
-use board::{Board, Region, Source, Watched, address, attribute, attribute_of, logged_at_transfer, seen};
+use board::{
+    Block, Board, Region, Source, Watched, address, attribute, attribute_of, logged_at_transfer, seen,
+};
+use core::array;
 use core::fmt::Write;
 use core::ops::Range;
-use forebay::{Buffer, Caching, Context, Evict, Forebay, Order, Pages, AccessError, Platform, Slot, StoreId, buffer::Addressed, pool::PooledBlock};
+use forebay::{
+    AccessError, AllocRequest, Buffer, Caching, Context, Evict, Forebay, FrameSource, Order, Pages, Slot,
+    StoreId, Zones,
+    buffer::Addressed,
+    pool::{FreeListArray, PooledBlock},
+    port::{AllPorts, WithLists},
+};
 use static_cell::ConstStaticCell;
 
 const FAST_BYTES: usize = 32 * PAGE;
@@ -19,8 +28,15 @@ const ORDERS: [Order; 3] = [Order::PAGE, Order::new(1).expect("an order"), Order
 const MODES: [Caching; 3] = [Caching::WriteBack, Caching::WriteCombined, Caching::Uncached];
 const DEPTH: usize = 2;
 
-static HOME: Forebay<Board, Watched, [Place<Board>; ORDERS.len() * MODES.len() * DEPTH]> =
-    Forebay::new(Board(Source::new()), Watched(Region::new(StoreId::DEFAULT)), DEPTH);
+type Lists = FreeListArray<AllPorts<Board>, { ORDERS.len() * MODES.len() }, DEPTH>;
+type Home = Forebay<WithLists<AllPorts<Board>, Lists>, Watched>;
+/// A block of the pool.
+type Taken = PooledBlock<Block, Caching>;
+
+static HOME: Home = Forebay::new(
+    WithLists(AllPorts(Board(Source::new())), Lists::new()),
+    Watched(Region::new(StoreId::DEFAULT)),
+);
 
 #[repr(C, align(16384))]
 struct Aligned<T>(T);
@@ -69,14 +85,14 @@ fn was_done(begin: usize, expected: impl Iterator<Item = Operation>) -> bool {
 
 pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     let (fast, slow) = (&mut FAST.take().0, &mut SLOW.take().0);
-    HOME.platform().0.add(fast, FAST_META.take()).map_err(|refused| refused.why)?;
+    board().0.add(fast, FAST_META.take()).map_err(|refused| refused.why)?;
     HOME.store().0.init(slow, SLOW_META.take()).map_err(|refused| refused.why)?;
-    shelves_keep_modes()?;
+    free_lists_keep_modes()?;
     a_trim_resets()?;
-    buffers_leave_plain()?;
+    buffers_leave_write_back()?;
     one_completion()?;
     a_device()?;
-    all_is_home()?;
+    all_is_free()?;
     let (blocks, wrong) = seen();
     write!(
         out,
@@ -87,92 +103,111 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     check(blocks > 0 && wrong == 0, "a block left in another mode")
 }
 
-fn take(order: Order, mode: Caching) -> Result<PooledBlock<Board>, Failure> {
-    Ok(HOME.pool().take(order, mode, Context::THREAD).map_err(AccessError::Alloc)?)
+fn board() -> &'static Board {
+    &HOME.platform().0.0
 }
 
-fn give(block: PooledBlock<Board>) -> Result<(), Failure> {
-    HOME.pool().give(block, Context::THREAD).map_err(|_| Failure::Check("a mode was refused"))
+fn take(order: Order, mode: Caching) -> Result<Taken, Failure> {
+    Ok(HOME.pool().take(AllocRequest::new(order), mode, Context::THREAD).map_err(AccessError::Alloc)?)
 }
 
-/// A fresh block of each order and mode, what was done to make it so, and the same block from its shelf, as it is.
-fn shelves_keep_modes() -> Result<(), Failure> {
+fn put(block: Taken) -> Result<(), Failure> {
+    HOME.pool().put(block, Context::THREAD).map_err(|_| Failure::Check("a mode was refused"))
+}
+
+/// Returns every block in the free lists to the source.
+fn trim() {
+    HOME.pool().trim(Zones::ALL, Pages::MAX, Context::THREAD);
+}
+
+/// [`pattern::fill`] for a block of the pool.
+fn fill(block: &mut Taken, seed: usize) {
+    for at in (0..block.len()).step_by(PAGE) {
+        let bytes: [u8; PAGE] = array::from_fn(|n| pattern::byte(seed, at + n));
+        block.write_at(at, &bytes);
+    }
+}
+
+/// A fresh block of each order and mode, what was done to make it so, and the same block from its free list, as it is.
+fn free_lists_keep_modes() -> Result<(), Failure> {
     for order in ORDERS {
         for mode in MODES {
             let begin = machine::logged();
             let mut block = take(order, mode)?;
-            let at = address(block.block());
+            let at = address(&block);
             check(
                 was_done(begin, change_to(mode, at.clone())),
                 "a fresh block was not made as it should be",
             )?;
-            check(attribute(block.block()) == Some(attribute_of(mode)), "a fresh block is in another mode")?;
-            check(block.block().iter().all(|b| *b == 0), "a fresh block is not zeros")?;
-            pattern::fill(block.bytes_mut(), at.start);
-            check(pattern::wrong(block.block(), at.start) == 0, "bytes are wrong")?;
+            check(attribute(&block) == Some(attribute_of(mode)), "a fresh block is in another mode")?;
+            check(block.iter().all(|b| *b == 0), "a fresh block is not zeros")?;
+            fill(&mut block, at.start);
+            check(pattern::wrong(&block, at.start) == 0, "bytes are wrong")?;
 
             let begin = machine::logged();
-            give(block)?;
+            put(block)?;
             let block = take(order, mode)?;
-            check(address(block.block()) == at, "it is not the block from the shelf")?;
-            check(attribute(block.block()) == Some(attribute_of(mode)), "the shelf did not keep the mode")?;
-            check(block.block().iter().all(|b| *b == 0), "a block from the shelf is not zeros")?;
-            check(machine::logged() == begin, "something was done to a block on a shelf")?;
-            give(block)?;
+            check(address(&block) == at, "it is not the block from the free list")?;
+            check(attribute(&block) == Some(attribute_of(mode)), "the free list did not keep the mode")?;
+            check(block.iter().all(|b| *b == 0), "a block from a free list is not zeros")?;
+            check(machine::logged() == begin, "something was done to a block in a free list")?;
+            put(block)?;
         }
     }
-    HOME.pool().trim(Pages::MAX, Context::THREAD);
+    trim();
     Ok(())
 }
 
-/// Two blocks of each mode go home from their shelves: each change as it should be, completed together.
+/// Two blocks of each mode return to the source from their free lists: each change as it should be, completed together.
 fn a_trim_resets() -> Result<(), Failure> {
     for mode in [Caching::WriteCombined, Caching::Uncached] {
         let (one, other) = (take(ORDERS[1], mode)?, take(ORDERS[1], mode)?);
-        let (at, other_at) = (address(one.block()), address(other.block()));
-        give(one)?;
-        give(other)?;
+        let (at, other_at) = (address(&one), address(&other));
+        put(one)?;
+        put(other)?;
         let begin = machine::logged();
-        HOME.pool().trim(Pages::MAX, Context::THREAD);
+        trim();
         let reset = was_done(begin, change(at).chain(change(other_at)).chain(COMPLETE));
         check(reset, "a trim did not reset two blocks as it should")?;
     }
     Ok(())
 }
 
-/// Each mode, order and rung, written out or taken back. What the store saw is asked at the end.
-fn buffers_leave_plain() -> Result<(), Failure> {
+/// Each mode, order and method, written out or taken back. What the store saw is asked at the end.
+fn buffers_leave_write_back() -> Result<(), Failure> {
     let mut seed = 0;
     for mode in MODES {
         for order in ORDERS {
             for how in [Evict::TRANSFER, Evict::COPY, Evict::SPLIT] {
                 for written_out in [Pages::ZERO, Pages::MAX] {
                     seed += 1;
-                    there_and_back(&Buffer::new(&HOME, order).with_mode(mode), how, written_out, seed)?;
+                    there_and_back(order, mode, how, written_out, seed)?;
                 }
             }
         }
     }
-    HOME.pool().trim(Pages::MAX, Context::THREAD);
+    trim();
     Ok(())
 }
 
 fn there_and_back(
-    buffer: &Buffer<Board, Watched>,
+    order: Order,
+    mode: Caching,
     how: Evict,
     written_out: Pages,
     seed: usize,
 ) -> Result<(), Failure> {
-    pattern::fill(&mut *buffer.write()?, seed);
+    let buffer = Buffer::new(&HOME, order).with_mode(mode);
+    pattern::fill(&mut buffer.write()?, seed);
     let (before, _) = seen();
     let evicted = buffer.evict(Pages::MAX, how, Context::THREAD)?;
-    check(evicted.moved() == buffer.unit().pages() && seen().0 > before, "it did not leave")?;
+    check(evicted.moved() == order.pages() && seen().0 > before, "it did not leave")?;
     if how == Evict::TRANSFER {
         check(logged_at_transfer() == machine::logged(), "something was done after the store had the block")?;
     }
     HOME.settle(written_out, Context::THREAD);
     let guard = buffer.read()?;
-    check(attribute(&guard) == Some(attribute_of(buffer.mode())), "it came back in another mode")?;
+    check(attribute(&guard) == Some(attribute_of(mode)), "it came back in another mode")?;
     check(pattern::wrong(&guard, seed) == 0, "bytes are wrong")
 }
 
@@ -206,10 +241,8 @@ fn a_device() -> Result<(), Failure> {
         let begin = machine::logged();
         let mut guard = buffer.write()?;
         let at = guard.blocks().map(|(_, block)| address(block)).next().unwrap_or_default();
-        check(
-            guard.address(0).is_some_and(|a| a.get() == at.start as u64),
-            "the device has another address",
-        )?;
+        let segments = guard.segments().map(|segment| (segment.at, segment.address.get(), segment.bytes));
+        check(segments.eq([(0, at.start as u64, at.len())]), "the device has another address")?;
         let made = change_to(mode, at.clone()).chain(all_clean(at.clone()));
         check(was_done(begin, made), "it was not cleaned for the device, after its mode was set")?;
 
@@ -235,15 +268,17 @@ fn a_device() -> Result<(), Failure> {
 }
 
 /// The source has every page, and each is write-back.
-fn all_is_home() -> Result<(), Failure> {
+fn all_is_free() -> Result<(), Failure> {
     HOME.settle(Pages::MAX, Context::THREAD);
-    HOME.pool().trim(Pages::MAX, Context::THREAD);
-    let source = HOME.platform();
+    trim();
+    let source = board();
     let mut blocks = [const { None }; FAST_BYTES / PAGE];
-    blocks.iter_mut().for_each(|place| *place = source.allocate(AllocRequest::new(Order::PAGE), Context::THREAD).ok());
+    blocks
+        .iter_mut()
+        .for_each(|place| *place = source.allocate(AllocRequest::new(Order::PAGE), Context::THREAD).ok());
     let write_back =
         blocks.iter().flatten().filter(|block| attribute(block) == Some(Attribute::WriteBack)).count();
     blocks.into_iter().flatten().for_each(|block| source.free(block));
-    check(source.0.free() == source.0.total(), "pages of the source are missing")?;
-    check(write_back == FAST_BYTES / PAGE, "a page at home is not write-back")
+    check(source.0.unused() == source.0.total(), "pages of the source are missing")?;
+    check(write_back == FAST_BYTES / PAGE, "a page of the source is not write-back")
 }
