@@ -198,10 +198,8 @@ fn guards(out: &mut dyn Write, home: &'static Home) -> Option<()> {
     let tile = Tile::new(home, Order::PAGE);
     drop(tile.write());
     for _ in 0..TIMES {
-        let both = [
-            read.of(|| black_box(&tile).read().is_ok()),
-            write.of(|| black_box(&tile).write().is_ok()),
-        ];
+        let both =
+            [read.of(|| black_box(&tile).read().is_ok()), write.of(|| black_box(&tile).write().is_ok())];
         (both == [true; 2]).then_some(())?;
     }
     row(out, format_args!("a read guard on what is resident, and its end"), &read)?;
