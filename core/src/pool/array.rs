@@ -148,7 +148,7 @@ impl<P: Platform, const LISTS: usize, const DEPTH: usize> FreeLists<P::Block, P:
         self.with(list, |list, kept| {
             list.reserved = list.reserved.saturating_sub(1);
             // There is a place, by the invariant; without a reservation the block would be dropped, and leaked.
-            if !block.is_some_and(|block| list.push(block).is_ok()) {
+            if block.is_none_or(|block| list.push(block).is_err()) {
                 *kept = kept.saturating_sub(pages);
             }
         });

@@ -332,7 +332,11 @@ fn the_image_names_every_public_function() {
     parsed(IMAGE).iter().for_each(|file| named.visit_file(file));
 
     for (name, times, ..) in MACROS {
-        assert_eq!(core.used.get(*name), Some(times), "{name}: if it has another type now, the image names it");
+        assert_eq!(
+            core.used.get(*name),
+            Some(times),
+            "{name}: if it has another type now, the image names it"
+        );
     }
     let made = MACROS.iter().flat_map(|(.., port, types)| {
         let names = core.ports.get(*port).unwrap_or_else(|| panic!("no trait {port}"));

@@ -54,11 +54,11 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
         HEAP.store().handle(Pages::ZERO, Order::PAGE).ok_or(Failure::Check("the table has no handle"))?;
     TABLE.attach_stored(0, table, Context::THREAD)?;
     wrong += TABLE.read()?.iter().zip(&flash::TABLE).filter(|(is, was)| is != was).count();
-    let report = HEAP.reclaim(&[&TABLE], Pages::new(1), Evict::ANY, Context::THREAD);
+    let report = HEAP.reclaim([&TABLE], Pages::new(1), Evict::ANY, Context::THREAD);
 
     // The pool goes on next to it, and skips the heap's tile.
     home::fill(&TILES[..1], 8500)?;
-    let pool = HOME.reclaim(&[&LENT, &TILES[0]], Pages::MAX, Evict::TRANSFER, Context::INTERRUPT);
+    let pool = HOME.reclaim([&LENT, &TILES[0]], Pages::MAX, Evict::TRANSFER, Context::INTERRUPT);
     wrong += home::wrong(&TILES[..1], 8500)?;
 
     TABLE.purge(Context::THREAD)?;

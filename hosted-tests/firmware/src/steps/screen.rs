@@ -76,11 +76,11 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     screen.show(Some(ID));
     let refused = SHOWN.evict(Pages::MAX, Evict::TRANSFER, Context::THREAD)?;
     let all = (&TILES[..1], &[&SHOWN], &[&PIECES]);
-    let others = HOME.reclaim(&all, Pages::MAX, Evict::TRANSFER, Context::INTERRUPT).evicted;
+    let others = HOME.reclaim(all, Pages::MAX, Evict::TRANSFER, Context::INTERRUPT).evicted;
     let shown = SHOWN.residency()?.resident;
     screen.show(None);
     HOME.settle(Pages::MAX, Context::THREAD); // on a small machine no more may wait
-    let then = HOME.reclaim(&all, Pages::MAX, Evict::TRANSFER, Context::INTERRUPT).evicted;
+    let then = HOME.reclaim(all, Pages::MAX, Evict::TRANSFER, Context::INTERRUPT).evicted;
 
     check(PIECES.read()?.read_at(PAGE, &mut page) == PAGE, "a page was not read")?;
     let wrong =
