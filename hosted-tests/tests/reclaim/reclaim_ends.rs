@@ -615,7 +615,14 @@ enum Op {
     Cool,
     Settle(usize),
     Hook(bool),
-    Reclaim { pages: usize, kind: usize, how: u16, interrupt: bool },
+    /// The store fails to copy.
+    CopiesFail(bool),
+    Reclaim {
+        pages: usize,
+        kind: usize,
+        how: u16,
+        interrupt: bool,
+    },
 }
 
 const COUNT: usize = 6;
@@ -630,6 +637,7 @@ fn ops() -> impl Strategy<Value = Vec<(usize, Op)>> {
         2 => Just(Op::Cool),
         1 => (0_usize..6).prop_map(Op::Settle),
         1 => any::<bool>().prop_map(Op::Hook),
+        1 => any::<bool>().prop_map(Op::CopiesFail),
         4 => (1_usize..14, 0_usize..4, 0_u16..16, any::<bool>())
             .prop_map(|(pages, kind, how, interrupt)| Op::Reclaim { pages, kind, how, interrupt }),
     ];
@@ -655,7 +663,8 @@ impl EvictHooks<RamBlock<PAGE>> for Odd {
 fn nothing_helps(ops: &[(usize, Op)]) -> Result<(), TestCaseError> {
     let (near, hooks) = (near(24), Odd::default());
     let (small, large) = (region::<2>(6, 1), region::<1>(16, 2));
-    let home = &Forebay::new(WithHooks(&near, &hooks), Tiered(&small, &large));
+    let store: Scripted<_, RamBlock<PAGE>> = Scripted::new(Tiered(&small, &large));
+    let home = &Forebay::new(WithHooks(&near, &hooks), &store);
     let buffers: [_; COUNT] = std::array::from_fn(|i| {
         let slots = [2, 1, 4, 1, 8, 3][i];
         let unit = order([0, 1, 0, 2, 0, 0][i]);
@@ -673,6 +682,9 @@ fn nothing_helps(ops: &[(usize, Op)]) -> Result<(), TestCaseError> {
             Op::Cool => drop(buffer.evict_if_idle(&EvictRequest::new(NONE, Evict::TRANSFER, CX))),
             Op::Settle(n) => drop(home.settle(pages(n), CX)),
             Op::Hook(refuses) => hooks.0.store(refuses, Relaxed),
+            Op::CopiesFail(fails) => {
+                store.answer(Script { save: fails.then_some(StoreError::Io), ..Script::default() });
+            }
             Op::Reclaim { pages: n, kind, how, interrupt } => {
                 let (how, cx) =
                     (Evict::from_bits_truncate(how), if interrupt { Context::INTERRUPT } else { CX });
@@ -721,17 +733,20 @@ proptest! {
     }
 }
 
-/// Rule: the same, where buffers that would be transferred were asked without transfers, after the backlog of another.
+/// Rule: the same, where buffers that would be transferred were asked without transfers, after the backlog of another: since
+/// other methods are not possible in an interrupt, or since the store fails.
 #[test]
-fn nothing_helps_after_nothing_in_an_interrupt() {
-    let reclaim = |pages, how, interrupt| Op::Reclaim { pages, kind: 0, how, interrupt };
-    let write = [1, 5, 0, 4].map(|i| (i, Op::Write));
-    let more = [(3, Op::Write), (2, Op::Write), (0, Op::Write), (2, Op::Cool), (3, Op::Cool)];
-    let ops = [
-        &write[..],
-        &[(0, reclaim(5, 2, false)), (0, reclaim(3, 5, false))],
-        &more,
-        &[(0, reclaim(1, 13, true))],
-    ];
-    nothing_helps(&ops.concat()).unwrap();
+fn nothing_helps_after_others_were_asked_without_transfers() {
+    for interrupt in [true, false] {
+        let reclaim = |pages, how, interrupt| Op::Reclaim { pages, kind: 0, how, interrupt };
+        let write = [1, 5, 0, 4].map(|i| (i, Op::Write));
+        let more = [(3, Op::Write), (2, Op::Write), (0, Op::Write), (2, Op::Cool), (3, Op::Cool)];
+        let ops = [
+            &write[..],
+            &[(0, reclaim(5, 2, false)), (0, reclaim(3, 5, false))],
+            &more,
+            &[(0, Op::CopiesFail(!interrupt)), (0, reclaim(1, 13, interrupt))],
+        ];
+        nothing_helps(&ops.concat()).unwrap();
+    }
 }
