@@ -16,7 +16,7 @@ pub(crate) enum Phase {
     Evict,
 }
 
-/// An eviction request of about `budget` pages, for victim lists of one's own ([`Evictable::evict_if_idle`](crate::Evictable)).
+/// What a reclaim asks of one buffer.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct EvictRequest {

@@ -189,7 +189,6 @@ impl<P: Platform> Pool<P> {
     ///
     /// # Context
     /// As [`FreeLists::put`], or a mode change. Interrupt-safe if raw mutex and platform are.
-    #[expect(clippy::type_complexity, reason = "an alias would hide what comes back")]
     pub fn put(
         &self,
         block: PooledBlock<P::Block, P::Mode>,

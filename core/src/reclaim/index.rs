@@ -50,7 +50,7 @@ struct Lists<W> {
 }
 
 impl<R: RawMutex> EvictionIndex<R> {
-    /// The number of words for so many entries.
+    /// The length of `words` for an index of `entries` buffers.
     pub const fn words(entries: usize) -> usize {
         let words = entries.div_ceil(BITS);
         ALL * (words + words.div_ceil(BITS))
@@ -371,7 +371,7 @@ mod tests {
         assert!(index.lists.lock(|l| l.words.iter().all(|word| *word == 0)), "something is left of them");
     }
 
-    /// Rule: so many words are enough for so many entries, and no word is superfluous.
+    /// Rule: `words(n)` words are enough for `n` entries, and no word is superfluous.
     #[test]
     fn words_are_enough() {
         for entries in (1..40 * BITS).step_by(7).chain([BITS * BITS, BITS * BITS + 1, 1_000_000]) {

@@ -48,7 +48,7 @@ impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
     }
 
     /// Reclaims what is missing until `ahead` pages are free, in free lists or in the source: a low-water mark, for an idle loop
-    /// or a thread, so that others find memory without waiting. Does nothing if so many are free. Transferred blocks that are
+    /// or a thread, so that others find memory without waiting. Does nothing if `ahead` pages are free already. Transferred blocks that are
     /// pending count too: they are settled before more leaves.
     ///
     /// `None` if the source does not know how much is free ([`FrameSource::free_pages`]).

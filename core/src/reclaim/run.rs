@@ -47,7 +47,7 @@ pub(super) struct Run<'f, P: Platform, S> {
     /// The methods that are left: no transfers after a backlog that no settle lessens.
     methods: Evict,
     cx: Context,
-    /// When so many pages are gained, it is done.
+    /// Pages to gain; then it is done.
     goal: Pages,
     /// Pages that the store had at first, neither reclaimable nor free.
     on_its_way: Pages,
@@ -262,7 +262,7 @@ impl<'f, P: Platform, S: BackingStore<P::Block>> Run<'f, P, S> {
         self.methods & (others | Evict::PURGE)
     }
 
-    /// Goes on with a scan until so many pages left, or it is over. Returns whether a backlog ended it; after another backlog
+    /// Goes on with a scan until `budget` pages left, or it is over. Returns whether a backlog ended it; after another backlog
     /// it goes on without transfers. The hand stays at the last candidate, which may have more to give.
     fn scan(&mut self, scan: &mut Scan, budget: Pages, least: Order, backlog: Backlog) -> Backlog {
         let phase = scan.phase;

@@ -24,7 +24,7 @@ struct Pager {
 }
 
 impl Pager {
-    /// So many units, of which `resident` pages may be in use at a time.
+    /// `units` units of 2 MiB; `resident` pages may be in use at a time.
     fn new(units: usize, resident: Pages) -> Result<Self, CreateError> {
         let arena = Arc::new(Arena::builder((units << 21) as u64).limit(resident).create()?);
         println!("{}", arena.host_report()); // swap, huge pages, limits: what is missing, and what it would bring

@@ -5,7 +5,7 @@
 //! sources, with the features `spin` and `critical-section`.
 //!
 //! A path in the image counts as the function that it names: `Type::function`, `<Type as Trait>::function`,
-//! `drop_in_place::<Type>` or `flags!(Type)`. That it is compiled, the compiler says, which warns of what nobody uses.
+//! `drop_in_place::<Type>` or `flags!(Type)`. The compiler warns of a function that is not used, so each one is compiled.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

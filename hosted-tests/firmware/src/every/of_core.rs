@@ -358,10 +358,8 @@ fn buffer<P: Platform + 'static, S: BackingStore<P::Block> + 'static, T: Slots<P
     keep([Buffer::<Of<P, S>, T>::evict as At, Buffer::<Of<P, S>, T>::evict_mut as At]);
     keep([Buffer::<Of<P, S>, T>::set_purgeable as At, Buffer::<Of<P, S>, T>::purge as At]);
     keep([Buffer::<Of<P, S>, T>::discard_copies as At, Buffer::<Of<P, S>, T>::attach_stored as At]);
-    keep([<Buffer<Of<P, S>, T> as Evictable>::evict_if_idle as At]);
     keep([<Buffer<Of<P, S>, T> as Evictable>::evict_or_skip as At]);
     keep([<Buffer<Of<P, S>, T> as Evictable>::class as At, drop_in_place::<Buffer<Of<P, S>, T>> as At]);
-    keep([<&Buffer<Of<P, S>, T> as Evictable>::evict_if_idle as At]);
     keep([<&Buffer<Of<P, S>, T> as Evictable>::evict_or_skip as At]);
     keep([<&Buffer<Of<P, S>, T> as Evictable>::class as At]);
 
