@@ -14,7 +14,7 @@ use core::arch::global_asm;
 use core::hint::black_box;
 use core::mem::forget;
 use core::ops::{Deref, DerefMut};
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, sync::*, *};
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::Evicted, sync::*, *};
 use forebay_backends::{Cpu, Job, Ram, RamBlock, RamBuffer, RamForebay, RamRegion};
 
 const PAGE: usize = 512;
