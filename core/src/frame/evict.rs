@@ -18,7 +18,7 @@ bitflags! {
         /// too large or takes less of it.
         const SPLIT = 4;
         /// Drop contents that their owner does not need ([`set_purgeable`](crate::Buffer::set_purgeable)): the whole buffer
-        /// at once, whatever the budget, used lately or not. A buffer that was purged before, and read since, is subject to
+        /// at once, whatever the budget, used lately or not. A buffer that was purged before, and is resident again, is subject to
         /// the clock like any other.
         const PURGE = 8;
     }
