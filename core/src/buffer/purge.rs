@@ -28,7 +28,8 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     }
 
     /// Drops the contents: blocks go to the pool, handles are discarded. The buffer reads as zeros afterwards. The hook before an
-    /// eviction runs first. A block whose caching mode can't be changed stays, with zeros.
+    /// eviction runs first. A block whose caching mode can't be changed stays, with zeros. A source may return the memory to its
+    /// system only at the next [`settle`](crate::Forebay::settle), as `shmem::Arena` does.
     ///
     /// # Errors
     /// [`Busy`], and nothing changed, if a guard is alive, another context moves the contents, or the hook refuses.

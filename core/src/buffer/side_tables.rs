@@ -178,9 +178,8 @@ impl core::error::Error for TooShort {}
 /// [`ReadGuard`](crate::ReadGuard) the store may still have copies, which count as the contents, and what the device wrote would
 /// go with the block. While a program has the bytes of a buffer as a slice, no device may write to them.
 ///
-/// A moved block takes with it what a device wrote only if its buffer keeps addresses. A driver whose device uses the blocks
-/// of another buffer syncs everything that the device will use, with each new guard, and everything that it wrote, before that
-/// guard is dropped.
+/// Without this table forebay does not know that a device uses a buffer. A driver that takes addresses from such a buffer by
+/// itself calls `sync_for_device` with each new guard, and `sync_for_cpu` for what the device wrote before it drops that guard.
 ///
 /// The example in the crate `forebay-backends`, `examples/dma.rs`, shows a driver.
 #[derive(Debug)]

@@ -113,7 +113,9 @@ impl fmt::Display for AllocError {
                 "the source's memory failed, or the system refuses to map it: look at the system's log"
             }
             AllocError::Unavailable => "the source belongs to another process: make one in this process",
-            AllocError::ModeRefused => return ModeRefused.fmt(f),
+            AllocError::ModeRefused => {
+                "the platform refused the caching mode, and the block was returned: try again, where it may wait"
+            }
         })
     }
 }

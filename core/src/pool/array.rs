@@ -9,7 +9,8 @@ use heapless::Vec;
 
 /// Up to `DEPTH` blocks of each kind, for as many kinds as there are `LISTS`: give it `orders × modes × zones`. No allocation.
 ///
-/// Lists are made by order, then mode, then zone. Blocks of a kind without a list are returned to the source, so fewer lists
+/// `P` is a platform with the blocks, modes and raw mutex of the one around which the lists are: that one itself, or the source or
+/// the `WithCaching` in it. Lists are made by order, then mode, then zone. Blocks of a kind without a list are returned to the source, so fewer lists
 /// pool the small orders only.
 ///
 /// ```

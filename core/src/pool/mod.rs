@@ -280,14 +280,16 @@ impl<P: Platform> fmt::Debug for Pool<P> {
 
 impl<P: Platform> fmt::Display for Pool<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "order mode zone  ready   hits misses")?;
+        let mut title = "order mode zone  ready   hits misses\n";
         for FreeList { order, mode, zone, counts } in self.lists() {
             let FreeListCounts { ready, hits, misses } = counts;
             if counts != FreeListCounts::default() {
-                writeln!(f, "{:5} {mode:4} {zone:4} {ready:6} {hits:6} {misses:6}", order.get())?;
+                writeln!(f, "{title}{:5} {mode:4} {zone:4} {ready:6} {hits:6} {misses:6}", order.get())?;
+                title = "";
             }
         }
-        write!(f, "{} pages ready", self.ready(Zones::ALL))
+        let ready = self.ready(Zones::ALL);
+        write!(f, "{ready} {} ready", if ready.get() == 1 { "page" } else { "pages" })
     }
 }
 

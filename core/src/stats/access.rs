@@ -70,7 +70,7 @@ impl fmt::Display for AccessError {
             AccessError::OverLimit => {
                 f.write_str("the payer is at its limit: drop contents of that payer, or raise the limit")
             }
-            AccessError::Store(why) => why.fmt(f),
+            AccessError::Store(why) => write!(f, "{why}; or purge the buffer, which drops its contents"),
             AccessError::Lost => f.write_str("the store lost the contents: purge the buffer to use it again"),
         }
     }

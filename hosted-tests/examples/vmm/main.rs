@@ -39,9 +39,11 @@ impl Pager {
         self.home.or_reclaim(&self.units, AHEAD, Evict::TRANSFER, Context::THREAD, attempt)
     }
 
-    /// The guest gave a unit up: it is dropped, not stored.
+    /// The guest gave a unit up: it is dropped, not stored, and the settle returns its memory to Linux.
     fn balloon(&self, n: usize) -> Result<(), Busy> {
-        self.units[n].purge(Context::THREAD)
+        self.units[n].purge(Context::THREAD)?;
+        self.home.settle(Pages::ZERO, Context::THREAD);
+        Ok(())
     }
 
     /// What a device in another process maps: the descriptor, and where a unit is in it.

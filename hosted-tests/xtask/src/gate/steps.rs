@@ -111,6 +111,8 @@ fn docs() -> Result {
     for logger in LOGGERS {
         doc(&format!("doc -q --no-deps -p forebay -p forebay-backends --features {EVERYTHING},{logger}"))?;
     }
+    doc("doc -q --no-deps -p forebay -p forebay-backends")?;
+    doc("docs -q")?; // as the README says
     doc("doc -q --no-deps -p hosted-tests -p xtask --lib")
 }
 
