@@ -194,7 +194,7 @@ fn free_lists_of_nothing() {
     FreeLists::<Block, ()>::unreserve(&(), id, None);
     assert_eq!(
         (pool.lists().count(), pool.ready(Zones::ALL), pool.to_string().lines().count()),
-        (0, NONE, 2)
+        (0, NONE, 1)
     );
     pool.put(block, CX).unwrap();
     assert_eq!((near.unused(), pool.trim(Zones::ALL, ALL, CX)), (near.total(), NONE));
