@@ -33,8 +33,8 @@ pub(crate) use evict::possible;
 pub use guard::{Access, Exclusive, Guard, ReadGuard, Shared, WriteGuard};
 pub use request::EvictRequest;
 pub(crate) use request::Phase;
-pub(crate) use side_tables::Sealed;
-pub use side_tables::{Addressed, Charged, OneSlot, SideTables, Slots, TooShort};
+pub use side_tables::{Addressed, Charged, OneSlot, Slots, TooShort};
+pub(crate) use side_tables::{Sealed, SideTables};
 pub use slot::Slot;
 
 use crate::buffer::cell::{Entered, SharedCell};
