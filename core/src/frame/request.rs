@@ -24,12 +24,6 @@ impl Zones {
     }
 }
 
-impl Default for Zones {
-    fn default() -> Self {
-        Zones::ALL
-    }
-}
-
 #[cfg(feature = "defmt")]
 impl defmt::Format for Zones {
     fn format(&self, f: defmt::Formatter<'_>) {
@@ -84,13 +78,6 @@ pub enum AllocError {
     Unavailable,
     /// The platform refused the caching mode. The block was returned to the source.
     ModeRefused,
-}
-
-impl AllocError {
-    /// Whether a reclaim may help.
-    pub(crate) const fn is_shortage(self) -> bool {
-        matches!(self, AllocError::Exhausted | AllocError::Limit | AllocError::NoHeadroom)
-    }
 }
 
 impl From<ModeRefused> for AllocError {
