@@ -1,4 +1,4 @@
-//! Zones, and what a pool asks its source for.
+//! Zones, what a pool asks its source for, and how that and other things are refused.
 
 use crate::frame::{ModeRefused, Order};
 use bitflags::bitflags;
@@ -119,3 +119,30 @@ impl fmt::Display for Busy {
 }
 
 impl core::error::Error for Busy {}
+
+/// The operation was refused. `item` is what was handed in, exactly as it was.
+///
+/// There is no `From<Refused<..>>` for any error, on purpose: `?` can't drop a block. This is the contract of the
+/// in-kernel proposal's insertion, "on failure the caller retains ownership", as a type.
+#[must_use = "it holds what was handed in"]
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refused<T, E> {
+    /// What was handed in, unharmed.
+    pub item: T,
+    /// The reason.
+    pub why: E,
+}
+
+impl<T, E: fmt::Display> fmt::Display for Refused<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "refused: {}", self.why)
+    }
+}
+
+/// `T` need not be `Format`.
+#[cfg(feature = "defmt")]
+impl<T, E: defmt::Format> defmt::Format for Refused<T, E> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "refused: {}", self.why);
+    }
+}
