@@ -293,8 +293,8 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             return sum;
         }
         let (mut i, mut kept) = (0, Marks::empty());
-        let mut changing = Changing::new(contents);
-        let slots = changing.slots.slots_mut();
+        let changing = Changing::new(contents);
+        let slots = changing.0.slots.slots_mut();
         while let Some(slot) = slots.get(i) {
             let span = span_at(slots, i, self.unit);
             if slot.block.is_some() && slot.copy.is_some() {
