@@ -10,18 +10,26 @@ use core::fmt;
 /// allocates nothing; the lists are read while they are printed.
 impl<P: Platform, S> fmt::Display for Forebay<P, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Stats { evicted, refusals, restored, settled, pending, reclaimable, held, leaked } = self.stats();
-        let freed = [(evicted.freed() + settled, "freed")];
-        let ends = [
-            (leaked, "leaked"),
-            (pending, "pending, at the last settle"),
-            (reclaimable, "reclaimable, at the last settle"),
-            (held, "held, at the last settle"),
+        let stats = self.stats();
+        let Stats { evicted, refusals, restored, pending, reclaimable, held, leaked, .. } = stats;
+        let pages = [
+            ("transferred", evicted.transferred),
+            ("copied", evicted.copied),
+            ("clean", evicted.clean),
+            ("purged", evicted.purged),
+            ("refused", evicted.refused),
+            ("freed", stats.evicted.freed() + stats.settled),
+            ("taken back", restored.taken_back),
+            ("loaded", restored.loaded),
+            ("populated", restored.populated),
+            ("leaked", leaked),
+            ("pending, at the last settle", pending),
+            ("reclaimable, at the last settle", reclaimable),
+            ("held, at the last settle", held),
         ];
-        let all = evicted.counts().into_iter().chain(freed).chain(restored.counts()).chain(ends);
         write!(f, "{}", self.pool())?;
         let mut title = "\n\n     pages";
-        for (pages, name) in all.filter(|(pages, _)| *pages > Pages::ZERO) {
+        for (name, pages) in pages.into_iter().filter(|(_, pages)| *pages > Pages::ZERO) {
             write!(f, "{title}\n{:10} {name}", pages.get())?;
             title = "";
         }

@@ -5,7 +5,7 @@ use crate::port::Settled;
 use crate::stats::{Evicted, Refusals, Report, Restored, Stats};
 use core::fmt;
 
-/// The counts above zero with their names, which are the same in `defmt`; "nothing" if there are none.
+/// The counts above zero with their names; "nothing" if there are none.
 fn list(f: &mut fmt::Formatter<'_>, counts: &[(Pages, &str)]) -> fmt::Result {
     let mut first = true;
     for (pages, name) in counts.iter().filter(|(pages, _)| *pages > Pages::ZERO) {
@@ -16,45 +16,17 @@ fn list(f: &mut fmt::Formatter<'_>, counts: &[(Pages, &str)]) -> fmt::Result {
     if first { f.write_str("nothing") } else { Ok(()) }
 }
 
-impl Evicted {
-    pub(crate) const fn counts(&self) -> [(Pages, &'static str); 5] {
-        [
+impl fmt::Display for Evicted {
+    /// Pages by outcome, and the first reason for a refusal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = [
             (self.transferred, "transferred"),
             (self.copied, "copied"),
             (self.clean, "clean"),
             (self.purged, "purged"),
             (self.refused, "refused"),
-        ]
-    }
-}
-
-impl Restored {
-    pub(crate) const fn counts(&self) -> [(Pages, &'static str); 3] {
-        [(self.taken_back, "taken back"), (self.loaded, "loaded"), (self.populated, "populated")]
-    }
-}
-
-impl Settled {
-    const fn counts(&self) -> [(Pages, &'static str); 4] {
-        [
-            (self.freed, "freed"),
-            (self.reclaimable, "reclaimable"),
-            (self.pending, "pending"),
-            (self.held, "held"),
-        ]
-    }
-}
-
-impl Stats {
-    const fn ended(&self) -> [(Pages, &'static str); 2] {
-        [(self.settled, "returned by the store"), (self.leaked, "leaked")]
-    }
-}
-
-impl fmt::Display for Evicted {
-    /// Pages by outcome, and the first reason for a refusal.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        list(f, &self.counts())?;
+        ];
+        list(f, &counts)?;
         self.why.map_or(Ok(()), |why| write!(f, " ({why})"))
     }
 }
@@ -73,7 +45,9 @@ impl fmt::Display for Refusals {
 impl fmt::Display for Restored {
     /// Pages by the way back, and the first reason why something did not come back.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        list(f, &self.counts())?;
+        let counts =
+            [(self.taken_back, "taken back"), (self.loaded, "loaded"), (self.populated, "populated")];
+        list(f, &counts)?;
         self.why.map_or(Ok(()), |why| write!(f, " ({why})"))
     }
 }
@@ -81,7 +55,13 @@ impl fmt::Display for Restored {
 impl fmt::Display for Settled {
     /// Pages by state, and the first failure.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        list(f, &self.counts())?;
+        let counts = [
+            (self.freed, "freed"),
+            (self.reclaimable, "reclaimable"),
+            (self.pending, "pending"),
+            (self.held, "held"),
+        ];
+        list(f, &counts)?;
         self.error.map_or(Ok(()), |why| write!(f, " ({why})"))
     }
 }
@@ -97,21 +77,21 @@ impl fmt::Display for Stats {
         write!(f, "evicted: {}; restored: {}", self.evicted, self.restored)?;
         if self.settled + self.leaked > Pages::ZERO {
             f.write_str("; ")?;
-            list(f, &self.ended())?;
+            list(f, &[(self.settled, "returned by the store"), (self.leaked, "leaked")])?;
         }
         Ok(())
     }
 }
 
-/// As [`list`].
+/// As [`list`]; the names stay in the file that decodes the log.
 #[cfg(feature = "defmt")]
-fn list_in_defmt(f: defmt::Formatter<'_>, counts: &[(Pages, &str)]) {
+fn list_in_defmt(f: defmt::Formatter<'_>, counts: &[(Pages, defmt::Str)]) {
     let mut first = true;
     for (pages, name) in counts.iter().filter(|(pages, _)| *pages > Pages::ZERO) {
         if !first {
             defmt::write!(f, ", ");
         }
-        defmt::write!(f, "{=usize} pages {=str}", pages.get(), name);
+        defmt::write!(f, "{=usize} pages {=istr}", pages.get(), *name);
         first = false;
     }
     if first {
@@ -129,7 +109,14 @@ fn why_in_defmt<E: defmt::Format>(f: defmt::Formatter<'_>, why: Option<E>) {
 #[cfg(feature = "defmt")]
 impl defmt::Format for Evicted {
     fn format(&self, f: defmt::Formatter<'_>) {
-        list_in_defmt(f, &self.counts());
+        let counts = [
+            (self.transferred, defmt::intern!("transferred")),
+            (self.copied, defmt::intern!("copied")),
+            (self.clean, defmt::intern!("clean")),
+            (self.purged, defmt::intern!("purged")),
+            (self.refused, defmt::intern!("refused")),
+        ];
+        list_in_defmt(f, &counts);
         why_in_defmt(f, self.why);
     }
 }
@@ -152,7 +139,12 @@ impl defmt::Format for Refusals {
 #[cfg(feature = "defmt")]
 impl defmt::Format for Restored {
     fn format(&self, f: defmt::Formatter<'_>) {
-        list_in_defmt(f, &self.counts());
+        let counts = [
+            (self.taken_back, defmt::intern!("taken back")),
+            (self.loaded, defmt::intern!("loaded")),
+            (self.populated, defmt::intern!("populated")),
+        ];
+        list_in_defmt(f, &counts);
         why_in_defmt(f, self.why);
     }
 }
@@ -160,7 +152,13 @@ impl defmt::Format for Restored {
 #[cfg(feature = "defmt")]
 impl defmt::Format for Settled {
     fn format(&self, f: defmt::Formatter<'_>) {
-        list_in_defmt(f, &self.counts());
+        let counts = [
+            (self.freed, defmt::intern!("freed")),
+            (self.reclaimable, defmt::intern!("reclaimable")),
+            (self.pending, defmt::intern!("pending")),
+            (self.held, defmt::intern!("held")),
+        ];
+        list_in_defmt(f, &counts);
         why_in_defmt(f, self.error);
     }
 }
@@ -178,7 +176,8 @@ impl defmt::Format for Stats {
         defmt::write!(f, "evicted: {}; restored: {}", self.evicted, self.restored);
         if self.settled + self.leaked > Pages::ZERO {
             defmt::write!(f, "; ");
-            list_in_defmt(f, &self.ended());
+            let settled = (self.settled, defmt::intern!("returned by the store"));
+            list_in_defmt(f, &[settled, (self.leaked, defmt::intern!("leaked"))]);
         }
     }
 }

@@ -120,3 +120,17 @@ fn a_missing_one_is_seen() {
     ];
     assert_eq!(types(&text), expected);
 }
+
+/// Rule: counters read alike wherever they are read: what has a name as text has the same one in `defmt`.
+#[test]
+fn counters_have_one_name() {
+    let text = fs::read_to_string(root().join("core/src/stats/display.rs")).unwrap();
+    let names: Vec<&str> = text
+        .match_indices("(self.")
+        .filter_map(|(at, _)| text[at..].split_once(", ")?.1.strip_prefix('"')?.split('"').next())
+        .collect();
+    assert!(names.len() >= 13, "{names:?}");
+    for name in names {
+        assert!(text.contains(&format!("defmt::intern!(\"{name}\")")), "{name} is not told through defmt");
+    }
+}
