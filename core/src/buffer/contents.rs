@@ -7,7 +7,6 @@ use crate::buffer::slot::{covering, span_at};
 use crate::frame::Order;
 use crate::port::PendingFlush;
 use bitflags::bitflags;
-use core::ops::{Deref, DerefMut};
 
 bitflags! {
     /// What is known of a buffer as a whole.
@@ -94,7 +93,7 @@ impl<T: Slots> Classify for Contents<T> {
 
 /// Contents while a block or a handle is out of its slot. If a port panics meanwhile, they are marked as lost; else
 /// [`done`](Changing::done) ends it.
-pub(crate) struct Changing<'c, T>(&'c mut Contents<T>);
+pub(crate) struct Changing<'c, T>(pub(crate) &'c mut Contents<T>);
 
 impl<'c, T> Changing<'c, T> {
     pub(crate) fn new(contents: &'c mut Contents<T>) -> Self {
@@ -104,19 +103,6 @@ impl<'c, T> Changing<'c, T> {
     /// Everything is in its slot again.
     pub(crate) fn done(self) {
         core::mem::forget(self);
-    }
-}
-
-impl<T> Deref for Changing<'_, T> {
-    type Target = Contents<T>;
-    fn deref(&self) -> &Contents<T> {
-        self.0
-    }
-}
-
-impl<T> DerefMut for Changing<'_, T> {
-    fn deref_mut(&mut self) -> &mut Contents<T> {
-        self.0
     }
 }
 

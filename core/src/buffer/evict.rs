@@ -218,28 +218,28 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         }
         let ready = contents.marks & Marks::READY;
         contents.marks.remove(Marks::READY);
-        let mut changing = Changing::new(contents);
+        let changing = Changing::new(contents);
         let (mut cursor, mut ended) = (Cursor::default(), None);
         while ended.is_none() {
-            let (batch, seen_all) = self.stage(&mut changing, &mut cursor, eviction);
+            let (batch, seen_all) = self.stage(changing.0, &mut cursor, eviction);
             if seen_all {
                 ended = Some(Ended::AllSeen);
             }
             'batch: for staged in &batch {
                 let (mut at, mut last) = (staged.slot, staged.slot);
                 while at < staged.end {
-                    self.write_back(&mut changing, at, eviction);
+                    self.write_back(changing.0, at, eviction);
                     cursor.skip(last, at);
-                    if eviction.is_over(changing.marks) || self.cell.is_wanted() {
-                        changing.next = at;
+                    if eviction.is_over(changing.0.marks) || self.cell.is_wanted() {
+                        changing.0.next = at;
                         ended = Some(Ended::Early);
                         break 'batch;
                     }
                     last = at;
-                    at += span_at(changing.slots.slots(), at, self.unit);
+                    at += span_at(changing.0.slots.slots(), at, self.unit);
                 }
             }
-            self.unstage(&mut changing, &batch, eviction);
+            self.unstage(changing.0, &batch, eviction);
         }
         changing.done();
         if eviction.sum.transferred > Pages::ZERO {

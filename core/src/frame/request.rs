@@ -1,4 +1,4 @@
-//! Zones, and what a pool asks its source for.
+//! Zones, what a pool asks its source for, and why it gets nothing.
 
 use crate::frame::{ModeRefused, Order};
 use bitflags::bitflags;
@@ -21,12 +21,6 @@ impl Zones {
     /// The set with just this zone; the empty set if `zone` is above 15.
     pub const fn of(zone: u8) -> Zones {
         Zones::from_bits_retain(if zone < 16 { 1 << zone } else { 0 })
-    }
-}
-
-impl Default for Zones {
-    fn default() -> Self {
-        Zones::ALL
     }
 }
 
@@ -84,13 +78,6 @@ pub enum AllocError {
     Unavailable,
     /// The platform refused the caching mode. The block was returned to the source.
     ModeRefused,
-}
-
-impl AllocError {
-    /// Whether a reclaim may help.
-    pub(crate) const fn is_shortage(self) -> bool {
-        matches!(self, AllocError::Exhausted | AllocError::Limit | AllocError::NoHeadroom)
-    }
 }
 
 impl From<ModeRefused> for AllocError {

@@ -132,15 +132,7 @@ impl<X> Deref for AllPorts<X> {
 macro_rules! all_ports {
     ($(#[$attr:meta])* [$($life:lifetime)?] $self:ty) => {
         $(#[$attr])*
-        impl<$($life,)? X, M> Sealed for $self
-        where
-            M: Mode,
-            X: FrameSource + Accounting,
-            X: CachingControl<<X as FrameSource>::Block, Mode = M>,
-            X: DmaMap<<X as FrameSource>::Block> + EvictHooks<<X as FrameSource>::Block>,
-            X: LinearMap<<X as FrameSource>::Block, M>,
-        {
-        }
+        impl<$($life,)? X> Sealed for $self {}
         $(#[$attr])*
         impl<$($life,)? X, M> Platform for $self
         where

@@ -73,7 +73,7 @@ impl<'f, P: Platform, S: BackingStore<P::Block>> Run<'f, P, S> {
         Run {
             forebay,
             over,
-            hands: over.candidate_hands().unwrap_or(forebay.hands()),
+            hands: over.candidate_hands().unwrap_or(&forebay.hands),
             target,
             how,
             methods: how,
@@ -95,7 +95,10 @@ impl<'f, P: Platform, S: BackingStore<P::Block>> Run<'f, P, S> {
             self.methods = self.how;
             self.report.outcome = match (order, measure) {
                 (Some(order), _) => self.free_a_block(order),
-                (None, Measure::Freed) => self.free_frames(),
+                (None, Measure::Freed) => {
+                    self.count_before();
+                    self.free()
+                }
                 (None, Measure::Moved) => {
                     // Until the goal left its buffers.
                     self.cheap_phases(Order::PAGE);
@@ -121,12 +124,6 @@ impl<'f, P: Platform, S: BackingStore<P::Block>> Run<'f, P, S> {
             || self.over.find_candidate(Class::PURGEABLE, 0..self.over.candidate_count()).is_some();
         self.report.evicted.backlogs > 0
             && (self.forebay.store().space().transfers > 0 || self.how.contains(Evict::PURGE) && purgeable())
-    }
-
-    /// Until the frames of the goal are free.
-    fn free_frames(&mut self) -> Outcome {
-        self.count_before();
-        self.free()
     }
 
     /// Until the frames of the goal are free. No more leaves than is missing, and each candidate has its turn in two rounds,

@@ -30,7 +30,8 @@ pub enum AccessError {
 impl AccessError {
     /// Whether a reclaim may help.
     pub(crate) const fn is_shortage(self) -> bool {
-        matches!(self, AccessError::Alloc(why) if why.is_shortage())
+        use AllocError::{Exhausted, Limit, NoHeadroom};
+        matches!(self, AccessError::Alloc(Exhausted | Limit | NoHeadroom))
     }
 }
 

@@ -31,14 +31,8 @@ pub unsafe trait RawMutex {
 
 /// No exclusion: for a single thread. It is not `Sync`, so nothing built on it can be shared.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NoopRawMutex(PhantomData<Cell<()>>);
-
-#[cfg(feature = "defmt")]
-impl defmt::Format for NoopRawMutex {
-    fn format(&self, f: defmt::Formatter<'_>) {
-        defmt::write!(f, "NoopRawMutex");
-    }
-}
 
 // SAFETY: the type is not `Sync`, so only one thread can reach a value of it. An interrupt handler can't reach it either,
 // as a `static` of it does not compile.

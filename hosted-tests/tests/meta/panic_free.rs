@@ -36,7 +36,7 @@ const MACROS: &[(&str, usize, &str, &[&str])] = &[
     ("evictable_behind", 4, "Evictable", &["&"]),
     ("home", 3, "Home", &["&"]),
     ("list_behind", 4, "Candidates", &["[]", "&", "Clock"]),
-    ("slots_behind", 3, "Slots", &["&"]),
+    ("slots_behind", 5, "Slots", &["[]", "&"]),
     ("source_behind", 2, "FrameSource", &["&"]),
     ("store_behind", 2, "BackingStore", &["&"]),
     ("tuple", 8, "Candidates", &["?"]),

@@ -71,7 +71,7 @@ fn values() {
     keep([<Pages as Add>::add as At, <Pages as AddAssign>::add_assign as At]);
     keep([<Pages as Sub>::sub as At, <Pages as SubAssign>::sub_assign as At]);
     keep([<Pages as Sum>::sum::<core::array::IntoIter<Pages, 8>> as At]);
-    keep([Zones::of as At, <Zones as Default>::default as At]);
+    keep([Zones::of as At]);
     keep([AllocRequest::new as At, AllocRequest::within as At]);
     keep([DmaAddr::new as At, DmaAddr::get as At]);
     keep([StoreId::new as At, <StoreIds as From<StoreId>>::from as At, <u8 as From<StoreId>>::from as At]);
