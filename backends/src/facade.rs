@@ -52,7 +52,6 @@ pub struct RamForebay<L: RawMutex, const PAGE: usize, const N: usize>(
 );
 
 /// Why [`RamForebay::init`] refused. The memory is handed back.
-#[derive(Debug)]
 pub struct InitError {
     /// What is wrong, and with which range.
     pub why: InitErrorKind,
@@ -81,6 +80,13 @@ impl fmt::Display for InitErrorKind {
             InitErrorKind::Fast(why) => write!(f, "fast RAM: {why}"),
             InitErrorKind::Slow(why) => write!(f, "slow RAM: {why}"),
         }
+    }
+}
+
+/// The reason only: the ranges may be all memory of a machine.
+impl fmt::Debug for InitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InitError").field("why", &self.why).finish_non_exhaustive()
     }
 }
 
@@ -113,6 +119,18 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
     }
 
     /// Adds the memory. Returns the usable bytes of both. Ragged ends are trimmed. More fast RAM may be added with [`Ram::add`].
+    ///
+    /// Memory that a linker script or a `static mut` reserves, aligned to the largest buffer:
+    ///
+    /// ```
+    /// #[repr(align(8192))]
+    /// struct Sram([u8; 64 << 10]);
+    /// static mut SRAM: Sram = Sram([0; 64 << 10]);
+    ///
+    /// // SAFETY: start-up runs once, and nothing else names the static.
+    /// let sram: &'static mut [u8] = unsafe { &mut (*(&raw mut SRAM)).0 };
+    /// # assert!(sram.as_ptr().addr() % 8192 == 0);
+    /// ```
     ///
     /// # Errors
     /// [`InitError`]; all three ranges are handed back.

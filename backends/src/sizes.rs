@@ -71,7 +71,7 @@ const _: () = {
 
 const MIB: usize = 1 << 20;
 
-/// Bytes of metadata for a source of so many bytes.
+/// Bytes of metadata for a source of `bytes` bytes.
 const fn lent<const PAGE: usize>(bytes: usize) -> usize {
     Source::<PAGE>::metadata_words(bytes) * size_of::<usize>()
 }

@@ -80,20 +80,6 @@
 //! # Ok::<(), AccessError>(())
 //! ```
 //!
-//! # Folders
-//! Each uses only those above it; a test reads the imports.
-//!
-//! | folder | subject |
-//! | --- | --- |
-//! | [`frame`] | plain values |
-//! | [`sync`] | raw mutexes, and values behind them |
-//! | [`port`] | what an integrator implements |
-//! | [`stats`] | counts, reasons, events |
-//! | [`pool`] | free lists of ready blocks |
-//! | `forebay` | pool and store together |
-//! | [`buffer`] | buffers: evict, restore, purge |
-//! | [`reclaim`] | many buffers: targets, candidates |
-//!
 //! # Features
 //! None is on by default. `alloc`: `Arc` and `Rc` as handles, `Vec` and `Box` for slots. `spin`, `critical-section`,
 //! `embassy-sync`, `mutex-traits`: raw mutexes over those crates. `defmt`: `defmt::Format` for every public type, and events
@@ -101,10 +87,6 @@
 //!
 //! What a buffer did is a trace message, what a reclaim, a settle or a trim did a debug message, a loss a warning. An event is
 //! sent by the call that it is about, in its context, perhaps an interrupt, and never under a lock.
-//!
-//! # Who owns a block
-//! A block is a move-only value in exactly one place: the source, a free list, a slot of a buffer, the store, or a copy engine.
-//! Every call that could fail hands it back. [`BackingStore`] describes the phases.
 #![no_std]
 #![deny(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]

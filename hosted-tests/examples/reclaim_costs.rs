@@ -21,7 +21,7 @@ type Home = RamForebay<SpinRawMutex, PAGE, 64>;
 type Fast = Ram<SpinRawMutex, PAGE>;
 type One<T = [Slot<Fast>; 1]> = Buffer<&'static Home, T>;
 
-/// So many pages of fast RAM, and so many behind it.
+/// Pages of fast RAM, and pages behind it.
 fn home(fast: usize, slow: usize) -> Result<&'static Home, Box<dyn Error>> {
     let home: &Home = Box::leak(Box::new(Home::new()));
     let meta = words(Home::metadata_words(fast * PAGE, slow * PAGE));

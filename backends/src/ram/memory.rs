@@ -157,7 +157,7 @@ impl fmt::Display for MemoryError {
                 f.write_str("too many ranges: raise the number of ranges in the type")
             }
             MemoryError::Already => {
-                f.write_str("there is memory already, and only one range is accepted: use a second store")
+                f.write_str("there is memory already, and only one range is accepted: initialise it once, or use a second store")
             }
             MemoryError::TooLarge => {
                 f.write_str("more pages than a handle can name: use larger pages or several stores")

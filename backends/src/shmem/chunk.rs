@@ -58,7 +58,7 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
-    /// So many pages more have an owner, who may touch them from now on.
+    /// `pages` more pages have an owner, who may touch them from now on.
     pub(crate) fn claim(&mut self, pages: u32) {
         self.resident += pages;
         if self.mapping == Mapping::Unmapping {
@@ -124,7 +124,7 @@ pub(crate) struct Chunks {
 }
 
 impl Chunks {
-    /// So many, each like `chunk`. `None` if there is no memory for them.
+    /// `count` chunks, each like `chunk`. `None` if there is no memory for them.
     pub(crate) fn new(chunk: Chunk, count: usize) -> Option<Chunks> {
         let words = bitmap::plain_words(count);
         let all = boxed(chunk, count)?;
@@ -179,7 +179,7 @@ impl Chunks {
     }
 }
 
-/// So many of the same, or `None` if there is no memory for them.
+/// `count` times the same value, or `None` if there is no memory for them.
 pub(crate) fn boxed<T: Clone>(value: T, count: usize) -> Option<Box<[T]>> {
     let mut all = std::vec::Vec::new();
     all.try_reserve_exact(count).ok()?;

@@ -103,7 +103,7 @@ impl<const PAGE: usize, L: RawMutex> Drop for Room<'_, PAGE, L> {
     }
 }
 
-/// Copies the first `bytes` bytes of `from` to `at` in `to`. Returns whether both have so many.
+/// Copies the first `bytes` bytes of `from` to `at` in `to`. Returns whether both are that long.
 fn copy(from: &impl OwnedBlock, to: &mut impl OwnedBlock, bytes: usize, at: usize) -> bool {
     let mut piece = [0; PIECE];
     (0..bytes).step_by(PIECE).all(|done| {

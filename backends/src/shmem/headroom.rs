@@ -21,7 +21,7 @@ use std::vec::Vec;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum GroupLimit {
-    /// So many bytes.
+    /// The limit in bytes.
     Bytes(u64),
     /// There is none that can be seen.
     None,
@@ -52,7 +52,7 @@ pub(crate) struct Headroom {
 /// the child. That is little, and matters only in a group that is nearly full.)
 static CLAIMED: AtomicUsize = AtomicUsize::new(0);
 
-/// A thread is about to take so many bytes, or has just done it: others leave them room as long as this exists.
+/// Bytes that a thread is about to take, or has just taken: others leave them room as long as this exists.
 #[derive(Debug)]
 #[must_use = "it is a claim only as long as it exists"]
 pub(crate) struct Claim {

@@ -245,7 +245,7 @@ impl HostReport {
                 };
                 writeln!(
                     f,
-                    "huge pages: not granted ({known}); an administrator may set {file} to {word}: then a transfer \
+                    "huge pages: not granted ({known}); an administrator may set {file} to {word}: then a transfer of \
                      {size}, or taking it back, changes one entry of a page table and not one for each page"
                 )
             }

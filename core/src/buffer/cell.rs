@@ -132,7 +132,24 @@ impl<R: RawMutex, T: Classify> SharedCell<R, T> {
 
     /// Shared use if the value is ready, else exclusive use to make it ready.
     pub(crate) fn enter(&self) -> Result<Entered<'_, R, T>, Busy> {
-        let entered = self.users.update(|users| match *users {
+        let entered = self.enter_quietly();
+        match &entered {
+            Ok(_) => self.set_reference(Reference::Used),
+            Err(Busy) => self.wanted.store(true, Relaxed),
+        }
+        entered
+    }
+
+    /// A look at the value that leaves no trace: it sets no reference, and makes no later call fail.
+    pub(crate) fn inspect<U>(&self, f: impl FnOnce(&T) -> U) -> Result<U, Busy> {
+        Ok(match &self.enter_quietly()? {
+            Entered::Reader(reader) => f(reader),
+            Entered::Held(held) => f(held),
+        })
+    }
+
+    fn enter_quietly(&self) -> Result<Entered<'_, R, T>, Busy> {
+        self.users.update(|users| match *users {
             0 if !self.class().contains(Class::READY) => {
                 self.wanted.store(false, Relaxed);
                 *users = HELD;
@@ -143,30 +160,6 @@ impl<R: RawMutex, T: Classify> SharedCell<R, T> {
                 Ok(Entered::Reader(Reader { cell: self }))
             }
             _ => Err(Busy),
-        });
-        match &entered {
-            Ok(_) => self.set_reference(Reference::Used),
-            Err(Busy) => self.wanted.store(true, Relaxed),
-        }
-        entered
-    }
-
-    /// A look at the value that leaves no trace: it sets no reference, and makes no later call fail.
-    pub(crate) fn inspect<U>(&self, f: impl FnOnce(&T) -> U) -> Result<U, Busy> {
-        let entered = self.users.update(|users| match *users {
-            0 => {
-                *users = HELD;
-                Ok(Entered::Held(Held { cell: self }))
-            }
-            n if n < HELD - 1 => {
-                *users = n + 1;
-                Ok(Entered::Reader(Reader { cell: self }))
-            }
-            _ => Err(Busy),
-        })?;
-        Ok(match &entered {
-            Entered::Reader(reader) => f(reader),
-            Entered::Held(held) => f(held),
         })
     }
 }

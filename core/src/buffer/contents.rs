@@ -7,30 +7,29 @@ use crate::buffer::slot::{covering, span_at};
 use crate::frame::Order;
 use crate::port::PendingFlush;
 use bitflags::bitflags;
-use core::ops::{Deref, DerefMut};
 
 bitflags! {
     /// What is known of a buffer as a whole.
     #[derive(Clone, Copy, Debug)]
     pub(crate) struct Marks: u16 {
-        /// Every slot is resident, in the buffer's mode, with an address if it keeps them; the hook after a restore ran.
-        const READY = 1;
-        /// `before_evict` ran, `after_restore` did not yet.
-        const UNMAPPED = 2;
-        /// Contents are lost: by the store, or by a panic of a port.
-        const LOST = 4;
         /// There may be blocks. Without it there are none.
-        const BLOCKS = 8;
-        /// Something may be in the store only. Without it nothing is.
-        const STORED = 16;
+        const BLOCKS = Class::RESIDENT.bits() as u16;
         /// Blocks may be clean. Without it none is.
-        const CLEAN = 32;
-        /// What is stored may be transferred blocks. Without it there are copies only.
-        const TRANSFERRED = 64;
+        const CLEAN = Class::CLEAN.bits() as u16;
         /// The owner does not need the contents: a reclaim may drop them.
-        const PURGEABLE = 256;
+        const PURGEABLE = Class::PURGEABLE.bits() as u16;
         /// A reclaim dropped the contents, and nothing was written since.
-        const PURGED = 512;
+        const PURGED = Class::PURGED.bits() as u16;
+        /// Every slot is resident, in the buffer's mode, with an address if it keeps them; the hook after a restore ran.
+        const READY = Class::READY.bits() as u16;
+        /// `before_evict` ran, `after_restore` did not yet.
+        const UNMAPPED = 32;
+        /// Contents are lost: by the store, or by a panic of a port.
+        const LOST = 64;
+        /// Something may be in the store only. Without it nothing is.
+        const STORED = 128;
+        /// What is stored may be transferred blocks. Without it there are copies only.
+        const TRANSFERRED = 256;
     }
 }
 
@@ -45,15 +44,17 @@ impl Marks {
         self.contains(Marks::PURGEABLE) && self.intersects(contents)
     }
 
-    /// What a reclaim may want of such a buffer.
+    /// What a reclaim may want of such a buffer: the marks of that name, as far as they mean something.
     fn class(self) -> Class {
-        let mut class = Class::empty();
-        class.set(Class::READY, self.contains(Marks::READY) && !self.contains(Marks::LOST));
-        class.set(Class::RESIDENT, self.contains(Marks::BLOCKS));
-        class.set(Class::CLEAN, self.contains(Marks::BLOCKS.union(Marks::CLEAN)));
-        if self.may_be_purged() {
-            class.insert(Class::PURGEABLE);
-            class.set(Class::PURGED, self.contains(Marks::PURGED));
+        let mut class = Class::from_bits_truncate(self.bits() as u8);
+        if self.contains(Marks::LOST) {
+            class.remove(Class::READY);
+        }
+        if !self.contains(Marks::BLOCKS) {
+            class.remove(Class::CLEAN);
+        }
+        if !self.may_be_purged() {
+            class.remove(Class::PURGEABLE | Class::PURGED);
         }
         class
     }
@@ -92,7 +93,7 @@ impl<T: Slots> Classify for Contents<T> {
 
 /// Contents while a block or a handle is out of its slot. If a port panics meanwhile, they are marked as lost; else
 /// [`done`](Changing::done) ends it.
-pub(crate) struct Changing<'c, T>(&'c mut Contents<T>);
+pub(crate) struct Changing<'c, T>(pub(crate) &'c mut Contents<T>);
 
 impl<'c, T> Changing<'c, T> {
     pub(crate) fn new(contents: &'c mut Contents<T>) -> Self {
@@ -102,19 +103,6 @@ impl<'c, T> Changing<'c, T> {
     /// Everything is in its slot again.
     pub(crate) fn done(self) {
         core::mem::forget(self);
-    }
-}
-
-impl<T> Deref for Changing<'_, T> {
-    type Target = Contents<T>;
-    fn deref(&self) -> &Contents<T> {
-        self.0
-    }
-}
-
-impl<T> DerefMut for Changing<'_, T> {
-    fn deref_mut(&mut self) -> &mut Contents<T> {
-        self.0
     }
 }
 

@@ -25,15 +25,7 @@ mod sealed {
 pub trait Evictable: sealed::Sealed {
     /// Evicts as the request says, unless the buffer is in use, was used since the last request (then the next one may), or
     /// has nothing that the request is for: O(1) then. It ends at the first whole block past the budget, and as soon as
-    /// another context wants the buffer.
-    #[doc(hidden)]
-    fn evict_if_idle(&self, request: &EvictRequest) -> Evicted {
-        let mut sum = Evicted::default();
-        self.evict_or_skip(request, &mut sum);
-        sum
-    }
-
-    /// The same, for a sum that is zero. Returns whether anything was tried.
+    /// another context wants the buffer. `sum` is zero before. Returns whether anything was tried.
     #[doc(hidden)]
     fn evict_or_skip(&self, request: &EvictRequest, sum: &mut Evicted) -> bool;
 
@@ -135,7 +127,7 @@ impl<H: Home> Eviction<'_, H> {
         }
     }
 
-    /// So many pages are refused; zero for something that is not tried.
+    /// Counts `pages` as refused, zero for a block that is not tried, and the reason.
     pub(super) fn refuse(&mut self, pages: Pages, why: RefusalReason) {
         self.sum.refused += pages;
         self.sum.why = self.sum.why.or(Some(why));
@@ -145,7 +137,7 @@ impl<H: Home> Eviction<'_, H> {
         });
     }
 
-    /// So many pages left, or something else was done: counts it for the caller and for the forebay.
+    /// Counts what was done, for the caller and for the forebay: `pages` left, and `add` says how.
     pub(super) fn count(&mut self, pages: Pages, add: impl Fn(&mut Evicted)) {
         self.budget -= pages;
         add(self.sum);
@@ -226,28 +218,28 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         }
         let ready = contents.marks & Marks::READY;
         contents.marks.remove(Marks::READY);
-        let mut changing = Changing::new(contents);
+        let changing = Changing::new(contents);
         let (mut cursor, mut ended) = (Cursor::default(), None);
         while ended.is_none() {
-            let (batch, seen_all) = self.stage(&mut changing, &mut cursor, eviction);
+            let (batch, seen_all) = self.stage(changing.0, &mut cursor, eviction);
             if seen_all {
                 ended = Some(Ended::AllSeen);
             }
             'batch: for staged in &batch {
                 let (mut at, mut last) = (staged.slot, staged.slot);
                 while at < staged.end {
-                    self.write_back(&mut changing, at, eviction);
+                    self.write_back(changing.0, at, eviction);
                     cursor.skip(last, at);
-                    if eviction.is_over(changing.marks) || self.cell.is_wanted() {
-                        changing.next = at;
+                    if eviction.is_over(changing.0.marks) || self.cell.is_wanted() {
+                        changing.0.next = at;
                         ended = Some(Ended::Early);
                         break 'batch;
                     }
                     last = at;
-                    at += span_at(changing.slots.slots(), at, self.unit);
+                    at += span_at(changing.0.slots.slots(), at, self.unit);
                 }
             }
-            self.unstage(&mut changing, &batch, eviction);
+            self.unstage(changing.0, &batch, eviction);
         }
         changing.done();
         if eviction.sum.transferred > Pages::ZERO {

@@ -98,7 +98,8 @@ impl<'g, H: Home, T: Slots<Platform = H::Platform>, A: Access> Guard<'g, H, T, A
         done
     }
 
-    /// The size of the buffer in bytes.
+    /// The size of the buffer in bytes. A guard of one block of ordinary memory derefs to them; for others there are
+    /// [`read_at`](Guard::read_at), [`blocks`](Guard::blocks) and [`contiguous`](Guard::contiguous).
     pub fn bytes(&self) -> usize {
         bytes(self.slots(), self.unit())
     }
@@ -157,7 +158,7 @@ impl<'g, H: Home, T: Slots<Platform = H::Platform>, A: Access> Guard<'g, H, T, A
     /// Makes what a device wrote to these bytes visible to the CPU: call it after the device wrote, before the CPU reads. Returns
     /// the number of bytes of the buffer that were meant.
     ///
-    /// Discards CPU writes since `sync_for_device`. Without mapped addresses, zeroing and restoring count as CPU writes. From
+    /// Discards what the CPU wrote since `sync_for_device`. If the buffer has no addresses, that includes what zeroed or restored it. From
     /// `sync_for_device` to this call the CPU writes neither to what the device writes nor to other bytes of the same cache
     /// lines: one of the two would be lost.
     ///

@@ -38,8 +38,8 @@ pub(super) fn unmap_at<P: Platform>(
 impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     /// Gives every block an address, if the buffer keeps them; or, if one is refused, none.
     pub(super) fn map_all(&self, contents: &mut Contents<T>, cx: Context) -> Result<(), AccessError> {
-        let mut changing = Changing::new(contents);
-        let mut tables = changing.slots.side_tables();
+        let changing = Changing::new(contents);
+        let mut tables = changing.0.slots.side_tables();
         let (mut i, mut result) = (0, Ok(()));
         while i < tables.addresses.len() && result.is_ok() {
             if tables.addresses.get(i) == Some(&None) {
@@ -84,8 +84,8 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
 
     /// Removes the addresses of all blocks.
     pub(super) fn unmap_all(&self, contents: &mut Contents<T>, cx: Context) {
-        let mut changing = Changing::new(contents);
-        let Contents { slots, pending, .. } = &mut *changing;
+        let changing = Changing::new(contents);
+        let Contents { slots, pending, .. } = &mut *changing.0;
         let tables = slots.side_tables();
         let mut i = 0;
         while i < tables.addresses.len() {

@@ -1,19 +1,7 @@
 //! Buffers: slots that are empty, resident or stored, in any mixture. Uses every folder but `reclaim`.
-//!
-//! | file | subject |
-//! | --- | --- |
-//! | `slot`, `side_tables` | one slot; where slots lie, and the tables next to them |
-//! | `cell` *(unsafe)* | one holder or many readers |
-//! | `contents` | slots and the marks for all of them |
-//! | `guard` | access to the bytes |
-//! | `evict`, `write_back` | the way out |
-//! | `restore` | the way back |
-//! | `purge`, `attach` | dropping contents; beginning with stored contents |
-//! | `mapping` | addresses and charges, kept true |
 
 mod attach;
 mod cell;
-mod class;
 mod contents;
 mod evict;
 mod guard;
@@ -26,15 +14,15 @@ mod slot;
 mod write_back;
 
 pub use attach::AttachError;
-#[doc(hidden)]
-pub use class::Class;
 pub use evict::Evictable;
 pub(crate) use evict::possible;
 pub use guard::{Access, Exclusive, Guard, ReadGuard, Shared, WriteGuard};
+#[doc(hidden)]
+pub use request::Class;
 pub use request::EvictRequest;
 pub(crate) use request::Phase;
-pub(crate) use side_tables::Sealed;
-pub use side_tables::{Addressed, Charged, OneSlot, SideTables, Slots, TooShort};
+pub use side_tables::{Addressed, Charged, OneSlot, Slots, TooShort};
+pub(crate) use side_tables::{Sealed, SideTables};
 pub use slot::Slot;
 
 use crate::buffer::cell::{Entered, SharedCell};
@@ -305,8 +293,8 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             return sum;
         }
         let (mut i, mut kept) = (0, Marks::empty());
-        let mut changing = Changing::new(contents);
-        let slots = changing.slots.slots_mut();
+        let changing = Changing::new(contents);
+        let slots = changing.0.slots.slots_mut();
         while let Some(slot) = slots.get(i) {
             let span = span_at(slots, i, self.unit);
             if slot.block.is_some() && slot.copy.is_some() {

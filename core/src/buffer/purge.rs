@@ -28,7 +28,8 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     }
 
     /// Drops the contents: blocks go to the pool, handles are discarded. The buffer reads as zeros afterwards. The hook before an
-    /// eviction runs first. A block whose caching mode can't be changed stays, with zeros.
+    /// eviction runs first. A block whose caching mode can't be changed stays, with zeros. A source may return the memory to its
+    /// system only at the next [`settle`](crate::Forebay::settle), as `shmem::Arena` does.
     ///
     /// # Errors
     /// [`Busy`], and nothing changed, if a guard is alive, another context moves the contents, or the hook refuses.
@@ -54,7 +55,9 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             return eviction.refuse(Pages::ZERO, RefusalReason::Hook);
         }
         let lost = contents.marks.contains(Marks::LOST);
-        let stuck = self.make_cached(contents, cx);
+        contents.marks.remove(Marks::READY);
+        self.unmap_all(contents, cx);
+        let stuck = self.set_modes(contents, <ModeOf<T>>::CACHED, cx);
         let leaves = |slot: &Slot<H::Platform>| {
             slot.is_stored() || slot.block.as_ref().is_some_and(|block| block.is_cached())
         };
@@ -86,24 +89,6 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         }
     }
 
-    /// Changes every block that permits it to the mode `CACHED`, unmapped for devices, with one flush. Returns the pages of
-    /// those that refused.
-    fn make_cached(&self, contents: &mut Contents<T>, cx: Context) -> Pages {
-        contents.marks.remove(Marks::READY);
-        self.unmap_all(contents, cx);
-        let mut stuck = Pages::ZERO;
-        let mut changing = Changing::new(contents);
-        let Contents { slots, pending, .. } = &mut *changing;
-        for Slot { block, .. } in slots.slots_mut() {
-            if pending.set_mode_in(block, self.platform(), <ModeOf<T>>::CACHED, cx).is_err() {
-                stuck += block.as_ref().map_or(Pages::ZERO, |block| block.order().pages());
-            }
-        }
-        changing.done();
-        contents.pending.flush(self.platform(), cx);
-        stuck
-    }
-
     /// Drops all contents, gives each block to `free`, and zeroes those that stay. Returns the pages of blocks that the store
     /// had.
     pub(super) fn clear(
@@ -112,11 +97,11 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         cx: Context,
         mut free: impl FnMut(BlockOf<H::Platform>) -> Result<(), Refused<BlockOf<H::Platform>, ModeRefused>>,
     ) -> Pages {
-        let mut changing = Changing::new(contents);
-        changing.marks.remove(Marks::READY);
-        self.unmap_all(&mut changing, cx);
+        let changing = Changing::new(contents);
+        changing.0.marks.remove(Marks::READY);
+        self.unmap_all(changing.0, cx);
         let (mut from_store, mut stuck) = (Pages::ZERO, Marks::empty());
-        for slot in changing.slots.slots_mut() {
+        for slot in changing.0.slots.slots_mut() {
             if let Some(copy) = slot.copy.take() {
                 from_store += self.forebay().discard(copy);
             }
@@ -126,7 +111,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
                 stuck = Marks::BLOCKS;
             }
         }
-        self.uncharge(&mut changing);
+        self.uncharge(changing.0);
         changing.done();
         contents.marks &= Marks::UNMAPPED | Marks::PURGEABLE | Marks::PURGED;
         contents.marks |= stuck;

@@ -1,8 +1,33 @@
-//! What an eviction is asked to do.
+//! What a reclaim asks of buffers, and what each says that it may have.
 
-use crate::buffer::Class;
 use crate::buffer::cell::Reference;
 use crate::frame::{Context, Evict, Order, Pages, Zones};
+use bitflags::bitflags;
+
+bitflags! {
+    /// What a reclaim may want of a buffer. Each flag says "perhaps": a superfluous flag costs a look, a missing one would
+    /// hide the buffer.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct Class: u8 {
+        /// It has blocks.
+        const RESIDENT = 1;
+        /// Some of its blocks are clean: the store has a copy.
+        const CLEAN = 2;
+        /// It has contents, resident or stored, that its owner does not need.
+        const PURGEABLE = 4;
+        /// Purgeable and already purged; the owner has not rewritten it.
+        const PURGED = 8;
+        /// A guard needs no work: everything is resident, in the right mode, with addresses, and the hook ran.
+        const READY = 16;
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Class {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Class({=u8:b})", self.bits());
+    }
+}
 
 /// What a reclaim looks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,7 +41,7 @@ pub(crate) enum Phase {
     Evict,
 }
 
-/// An eviction request of about `budget` pages, for victim lists of one's own ([`Evictable::evict_if_idle`](crate::Evictable)).
+/// What a reclaim asks of one buffer.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct EvictRequest {

@@ -2,7 +2,7 @@
 
 use crate::buffer::contents::{Changing, Contents, Cursor, EmptySlots, Marks};
 use crate::buffer::slot::{slots_of, span_at};
-use crate::buffer::{Buffer, SideTables, Slot, Slots};
+use crate::buffer::{Buffer, ModeOf, SideTables, Slot, Slots};
 use crate::forebay::{Forebay, Home};
 use crate::frame::{AllocError, AllocRequest, Context, Order, Pages};
 use crate::pool::{BlockOf, Fill};
@@ -112,8 +112,8 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         i: usize,
         restoring: &mut Restoring<'_, H>,
     ) -> Result<(), AccessError> {
-        let mut changing = Changing::new(contents);
-        let slot = changing.slots.slots_mut().get_mut(i).filter(|slot| slot.is_stored());
+        let changing = Changing::new(contents);
+        let slot = changing.0.slots.slots_mut().get_mut(i).filter(|slot| slot.is_stored());
         let Some((slot, handle)) = slot.and_then(|slot| slot.copy.take().map(|handle| (slot, handle))) else {
             changing.done();
             return Ok(());
@@ -245,8 +245,8 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         if room == Pages::ZERO || store.space().pages >= block.order().pages() {
             contents.marks.insert(Marks::CLEAN);
         } else {
-            let mut changing = Changing::new(contents);
-            for slot in changing.slots.slots_mut().iter_mut().take(end).skip(i) {
+            let changing = Changing::new(contents);
+            for slot in changing.0.slots.slots_mut().iter_mut().take(end).skip(i) {
                 if let Some(copy) = slot.copy.take() {
                     self.forebay().discard(copy);
                 }
@@ -292,33 +292,29 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         i: usize,
         restoring: &Restoring<'_, H>,
     ) -> Result<(), AccessError> {
-        let mut changing = Changing::new(contents);
-        let slots = changing.slots.slots_mut();
-        let handle = slots.get_mut(i).and_then(|slot| slot.copy.take());
-        let split = handle.map(|handle| restoring.forebay.store().split(handle));
-        let (kept, upper, result) = match split {
-            None => (None, None, Ok(())),
-            Some(Ok((lower, upper))) => (Some(lower), Some(upper), Ok(())),
-            Some(Err(refused)) => {
-                let why = match refused.why {
+        let changing = Changing::new(contents);
+        let slots = changing.0.slots.slots_mut();
+        let slot = slots.get_mut(i).and_then(|slot| slot.copy.take().map(|handle| (slot, handle)));
+        let split = slot.map(|(slot, handle)| (slot, restoring.forebay.store().split(handle)));
+        let result = match split {
+            None => Ok(()),
+            Some((slot, Ok((lower, upper)))) => {
+                slot.copy = Some(lower);
+                match slots.get_mut(i + slots_of(upper.order(), self.unit)) {
+                    Some(slot) => slot.copy = Some(upper),
+                    None => drop(restoring.forebay.discard(upper)), // not reached: the handle covered that slot
+                }
+                Ok(())
+            }
+            Some((slot, Err(refused))) => {
+                slot.copy = Some(refused.item);
+                match refused.why {
                     // It can't be split, so a block of its own order is missing.
-                    StoreError::Unsupported | StoreError::TooLarge => {
-                        AccessError::Alloc(AllocError::Exhausted)
-                    }
-                    why => why.into(),
-                };
-                (Some(refused.item), None, Err(why))
+                    StoreError::Unsupported | StoreError::TooLarge => Err(AllocError::Exhausted.into()),
+                    why => Err(why.into()),
+                }
             }
         };
-        if let Some(upper) = upper {
-            match slots.get_mut(i + slots_of(upper.order(), self.unit)) {
-                Some(slot) => slot.copy = Some(upper),
-                None => drop(restoring.forebay.discard(upper)), // not reached: the handle covered that slot
-            }
-        }
-        if let Some(slot) = slots.get_mut(i) {
-            slot.copy = kept;
-        }
         changing.done();
         result
     }
@@ -362,11 +358,11 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         let block = forebay.pool().take_up_to(most, request, self.mode, Fill::Zeros, cx)?;
         let order = block.order();
         let end = i + slots_of(order, self.unit);
-        let mut changing = Changing::new(contents); // after a panic, no guard shows what has no payer
-        if let Some(slot) = changing.slots.slots_mut().get_mut(i) {
+        let changing = Changing::new(contents); // after a panic, no guard shows what has no payer
+        if let Some(slot) = changing.0.slots.slots_mut().get_mut(i) {
             slot.block = Some(block);
         }
-        let charged = self.charge(&mut changing, i..end, order.pages(), cx);
+        let charged = self.charge(changing.0, i..end, order.pages(), cx);
         changing.done();
         if let Err(why) = charged {
             let block = contents.slots.slots_mut().get_mut(i).and_then(|slot| slot.block.take());
@@ -377,20 +373,27 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         Ok(())
     }
 
-    /// Changes everything that came back or is fresh to the buffer's mode, with one flush. A block that refuses stays as it is,
-    /// and the next guard tries again.
+    /// Changes everything that came back or is fresh to the buffer's mode. If a block refuses, the next guard tries again.
     fn apply_mode(&self, contents: &mut Contents<T>, cx: Context) -> Result<(), AccessError> {
-        let mut result = Ok(());
-        let (mut changing, mut cursor) = (Changing::new(contents), Cursor::default());
-        while let (Ok(()), Some(i)) = (result, cursor.next(&mut changing, self.unit)) {
-            let Contents { slots, pending, .. } = &mut *changing;
-            if let Some(slot) = slots.slots_mut().get_mut(i) {
-                result = pending.set_mode_in(&mut slot.block, self.platform(), self.mode, cx);
+        match self.set_modes(contents, self.mode, cx) {
+            Pages::ZERO => Ok(()),
+            _ => Err(AllocError::ModeRefused.into()),
+        }
+    }
+
+    /// Changes every block that permits it to that mode, with one flush. Returns the pages of those that refused.
+    pub(super) fn set_modes(&self, contents: &mut Contents<T>, to: ModeOf<T>, cx: Context) -> Pages {
+        let mut refused = Pages::ZERO;
+        let changing = Changing::new(contents);
+        let Contents { slots, pending, .. } = &mut *changing.0;
+        for Slot { block, .. } in slots.slots_mut() {
+            if pending.set_mode_in(block, self.platform(), to, cx).is_err() {
+                refused += block.as_ref().map_or(Pages::ZERO, |block| block.order().pages());
             }
         }
         changing.done();
         contents.pending.flush(self.platform(), cx);
-        result.map_err(|refused| AccessError::Alloc(refused.into()))
+        refused
     }
 }
 

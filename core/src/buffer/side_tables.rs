@@ -72,82 +72,38 @@ pub trait OneSlot: Slots {}
 /// # Invariants
 /// 1. A slot has an address if its block is mapped, all slots of a block alike. A slot without a block has none.
 /// 2. A slot has a charge if it has contents, resident or stored.
+#[derive(Debug)]
 pub struct SideTables<'s, P: Platform> {
     pub(crate) slots: &'s mut [Slot<P>],
     pub(crate) addresses: &'s mut [Option<DmaAddr>],
     pub(crate) charges: &'s mut [Option<Charge>],
 }
 
-impl<P: Platform> fmt::Debug for SideTables<'_, P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SideTables")
-            .field("slots", &self.slots)
-            .field("addresses", &self.addresses)
-            .field("charges", &self.charges)
-            .finish()
-    }
-}
-
-#[cfg(feature = "defmt")]
-impl<P: Platform> defmt::Format for SideTables<'_, P> {
-    fn format(&self, f: defmt::Formatter<'_>) {
-        let (slots, addresses, charges) = (self.slots.len(), self.addresses.len(), self.charges.len());
-        defmt::write!(
-            f,
-            "SideTables({=usize} slots, {=usize} addresses, {=usize} charges)",
-            slots,
-            addresses,
-            charges
-        );
-    }
-}
-
-impl<P: Platform, const N: usize> Sealed for [Slot<P>; N] {}
-impl<P: Platform, const N: usize> Slots for [Slot<P>; N] {
-    type Platform = P;
-    const ONE: bool = N == 1;
-    fn slots(&self) -> &[Slot<P>] {
-        self
-    }
-    fn side_tables(&mut self) -> SideTables<'_, P> {
-        SideTables { slots: self, addresses: &mut [], charges: &mut [] }
-    }
-}
-impl<P: Platform> OneSlot for [Slot<P>; 1] {}
-
-impl<P: Platform, const N: usize> Sealed for &mut [Slot<P>; N] {}
-impl<P: Platform, const N: usize> Slots for &mut [Slot<P>; N] {
-    type Platform = P;
-    const ONE: bool = N == 1;
-    fn slots(&self) -> &[Slot<P>] {
-        *self
-    }
-    fn side_tables(&mut self) -> SideTables<'_, P> {
-        SideTables { slots: *self, addresses: &mut [], charges: &mut [] }
-    }
-}
-impl<P: Platform> OneSlot for &mut [Slot<P>; 1] {}
-
-/// Implements [`Slots`] for a place that derefs to a slice of slots.
+/// Implements [`Slots`] for an array of slots, or for a place with a slice of them.
 macro_rules! slots_behind {
-    ($(#[$attr:meta])* $place:ty) => {
+    ($(#[$attr:meta])* [$($generic:tt)*] $place:ty, $one:expr) => {
         $(#[$attr])*
-        impl<P: Platform> Sealed for $place {}
+        impl<P: Platform, $($generic)*> Sealed for $place {}
         $(#[$attr])*
-        impl<P: Platform> Slots for $place {
+        impl<P: Platform, $($generic)*> Slots for $place {
             type Platform = P;
+            const ONE: bool = $one;
             fn slots(&self) -> &[Slot<P>] {
-                self
+                &self[..]
             }
             fn side_tables(&mut self) -> SideTables<'_, P> {
-                SideTables { slots: self, addresses: &mut [], charges: &mut [] }
+                SideTables { slots: &mut self[..], addresses: &mut [], charges: &mut [] }
             }
         }
     };
 }
-slots_behind!(&mut [Slot<P>]);
-slots_behind!(#[cfg(feature = "alloc")] alloc::vec::Vec<Slot<P>>);
-slots_behind!(#[cfg(feature = "alloc")] alloc::boxed::Box<[Slot<P>]>);
+slots_behind!([const N: usize] [Slot<P>; N], N == 1);
+slots_behind!([const N: usize] &mut [Slot<P>; N], N == 1);
+slots_behind!([] &mut [Slot<P>], false);
+slots_behind!(#[cfg(feature = "alloc")] [] alloc::vec::Vec<Slot<P>>, false);
+slots_behind!(#[cfg(feature = "alloc")] [] alloc::boxed::Box<[Slot<P>]>, false);
+impl<P: Platform> OneSlot for [Slot<P>; 1] {}
+impl<P: Platform> OneSlot for &mut [Slot<P>; 1] {}
 
 /// A side table has fewer elements than there are slots.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -178,9 +134,8 @@ impl core::error::Error for TooShort {}
 /// [`ReadGuard`](crate::ReadGuard) the store may still have copies, which count as the contents, and what the device wrote would
 /// go with the block. While a program has the bytes of a buffer as a slice, no device may write to them.
 ///
-/// A moved block takes with it what a device wrote only if its buffer keeps addresses. A driver whose device uses the blocks
-/// of another buffer syncs everything that the device will use, with each new guard, and everything that it wrote, before that
-/// guard is dropped.
+/// Without this table forebay does not know that a device uses a buffer. A driver that takes addresses from such a buffer by
+/// itself calls `sync_for_device` with each new guard, and `sync_for_cpu` for what the device wrote before it drops that guard.
 ///
 /// The example in the crate `forebay-backends`, `examples/dma.rs`, shows a driver.
 #[derive(Debug)]

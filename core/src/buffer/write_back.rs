@@ -147,7 +147,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         Ok((part, splits))
     }
 
-    /// Undoes so many splits, as far as the source joins.
+    /// Undoes the last `splits` splits, as far as the source joins.
     fn rejoin(
         &self,
         slots: &mut [Slot<H::Platform>],

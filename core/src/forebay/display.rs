@@ -54,7 +54,6 @@ impl<P: Platform, S> fmt::Debug for Forebay<P, S> {
 #[cfg(feature = "defmt")]
 impl<P: Platform, S> defmt::Format for Forebay<P, S> {
     fn format(&self, f: defmt::Formatter<'_>) {
-        let stats = self.stats();
-        defmt::write!(f, "Forebay({}; {}; refused: {})", self.pool(), stats, stats.refusals);
+        defmt::write!(f, "Forebay({}; {})", self.pool(), self.stats());
     }
 }

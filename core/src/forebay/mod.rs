@@ -18,7 +18,7 @@ use core::sync::atomic::AtomicUsize;
 /// `Display` prints its counters and free lists as tables.
 pub struct Forebay<P: Platform, S> {
     store: S,
-    hands: Hands,
+    pub(crate) hands: Hands,
     stats: Mutex<P::RawMutex, Stats>,
     pool: Pool<P>,
 }
@@ -91,10 +91,6 @@ impl<P: Platform, S> Forebay<P, S> {
 
     pub(crate) fn source(&self) -> &P::Source {
         self.platform().source()
-    }
-
-    pub(crate) const fn hands(&self) -> &Hands {
-        &self.hands
     }
 
     /// What passed through since the beginning. O(1), in several short lock sections: other contexts may count between two.

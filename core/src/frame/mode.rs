@@ -48,7 +48,7 @@ pub struct ModeRefused;
 impl core::fmt::Display for ModeRefused {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(
-            "the platform refused the caching mode, and the block keeps the mode that it had: try again, from a thread",
+            "the platform refused the caching mode, and the block keeps the mode that it had: try again, where it may wait",
         )
     }
 }

@@ -1,7 +1,8 @@
-//! Frame numbers, orders and page counts.
+//! Plain numbers: of frames, orders, pages, buffers, and of those who pay.
 
 use core::fmt;
 use core::iter::Sum;
+use core::num::NonZeroUsize;
 use core::ops::{Add, AddAssign, Sub, SubAssign};
 
 /// The number of a page frame: its physical address divided by the page size of its source.
@@ -163,3 +164,26 @@ impl fmt::Display for Pages {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct BufferId(pub usize);
+
+/// Who pays for contents: a token of the integrator, such as the number of a control group, a client or a guest.
+///
+/// It pays for contents, not for a place: once, from the first block until the contents are dropped. The token moves with
+/// the contents to the store and back. Evicting and restoring charge nothing, so they can't fail for it. (Linux charges
+/// what a shrinker copies to the task that runs the shrinker, unless it is told otherwise.)
+///
+/// Prints as `C7`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Charge(pub NonZeroUsize);
+
+impl fmt::Debug for Charge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "C{}", self.0)
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Charge {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "C{=usize}", self.0.get());
+    }
+}

@@ -1,4 +1,4 @@
-//! Zones, and what a pool asks its source for.
+//! Zones, what a pool asks its source for, and why it gets nothing.
 
 use crate::frame::{ModeRefused, Order};
 use bitflags::bitflags;
@@ -21,12 +21,6 @@ impl Zones {
     /// The set with just this zone; the empty set if `zone` is above 15.
     pub const fn of(zone: u8) -> Zones {
         Zones::from_bits_retain(if zone < 16 { 1 << zone } else { 0 })
-    }
-}
-
-impl Default for Zones {
-    fn default() -> Self {
-        Zones::ALL
     }
 }
 
@@ -86,13 +80,6 @@ pub enum AllocError {
     ModeRefused,
 }
 
-impl AllocError {
-    /// Whether a reclaim may help.
-    pub(crate) const fn is_shortage(self) -> bool {
-        matches!(self, AllocError::Exhausted | AllocError::Limit | AllocError::NoHeadroom)
-    }
-}
-
 impl From<ModeRefused> for AllocError {
     fn from(_: ModeRefused) -> Self {
         AllocError::ModeRefused
@@ -113,7 +100,9 @@ impl fmt::Display for AllocError {
                 "the source's memory failed, or the system refuses to map it: look at the system's log"
             }
             AllocError::Unavailable => "the source belongs to another process: make one in this process",
-            AllocError::ModeRefused => return ModeRefused.fmt(f),
+            AllocError::ModeRefused => {
+                "the platform refused the caching mode, and the block was returned: try again, where it may wait"
+            }
         })
     }
 }

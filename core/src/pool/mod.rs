@@ -129,25 +129,15 @@ impl<P: Platform> Pool<P> {
         fill: Fill,
         cx: Context,
     ) -> Result<BlockOf<P>, AllocError> {
-        let (mut block, zeroed) = self.find(request, mode, cx)?;
+        let zones = request.zones.intersection(self.platform.caching().zones_for(mode));
+        let (mut block, zeroed) = match self.find_ready(request.order, zones, mode, cx) {
+            Some(block) => (block, false),
+            None => self.find_fresh(request.within(zones), cx)?,
+        };
         if fill == Fill::Zeros && !zeroed {
             block.block.zero();
         }
         Ok(block)
-    }
-
-    /// As [`take_filled`](Pool::take_filled), with its bytes as they are, and whether those are zeros.
-    fn find(
-        &self,
-        request: AllocRequest,
-        mode: P::Mode,
-        cx: Context,
-    ) -> Result<(BlockOf<P>, bool), AllocError> {
-        let zones = request.zones.intersection(self.platform.caching().zones_for(mode));
-        match self.find_ready(request.order, zones, mode, cx) {
-            Some(block) => Ok((block, false)),
-            None => self.find_fresh(request.within(zones), cx),
-        }
     }
 
     /// A block from the lists.
@@ -167,7 +157,7 @@ impl<P: Platform> Pool<P> {
         None
     }
 
-    /// A block from the source.
+    /// A block from the source, and whether it is all zeros.
     #[inline(never)] // so that the way to a list is short
     fn find_fresh(&self, request: AllocRequest, cx: Context) -> Result<(BlockOf<P>, bool), AllocError> {
         let source = self.platform.source();
@@ -280,14 +270,16 @@ impl<P: Platform> fmt::Debug for Pool<P> {
 
 impl<P: Platform> fmt::Display for Pool<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "order mode zone  ready   hits misses")?;
+        let mut title = "order mode zone  ready   hits misses\n";
         for FreeList { order, mode, zone, counts } in self.lists() {
             let FreeListCounts { ready, hits, misses } = counts;
             if counts != FreeListCounts::default() {
-                writeln!(f, "{:5} {mode:4} {zone:4} {ready:6} {hits:6} {misses:6}", order.get())?;
+                writeln!(f, "{title}{:5} {mode:4} {zone:4} {ready:6} {hits:6} {misses:6}", order.get())?;
+                title = "";
             }
         }
-        write!(f, "{} pages ready", self.ready(Zones::ALL))
+        let ready = self.ready(Zones::ALL);
+        write!(f, "{ready} {} ready", if ready.get() == 1 { "page" } else { "pages" })
     }
 }
 

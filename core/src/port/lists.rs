@@ -150,7 +150,7 @@ pub trait FreeLists<B, M> {
     fn counts(&self, list: FreeListId) -> Option<FreeListCounts>;
 }
 
-/// What is in one free list, and how it was used. Counts saturate.
+/// What is in one free list, and how it was used. Its counts of uses start again at 0 after `u32::MAX`, so a difference is right.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]

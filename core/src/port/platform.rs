@@ -24,7 +24,8 @@ use sealed::Sealed;
     note = "every `FrameSource` is one, and so is an adapter around one, such as `WithHooks(source, hooks)`, and one `&` or `Arc` to it",
     note = "`AllPorts(machine)` is one if the machine implements `FrameSource`, `CachingControl`, `DmaMap`, `EvictHooks`, `Accounting` and `LinearMap`",
     note = "an adapter around the same port twice is none: `WithHooks(WithHooks(..), ..)`",
-    note = "`WithCaching` goes inside of `WithLinear` and `WithLists`, which are made for its modes"
+    note = "`WithCaching` goes inside of `WithLinear` and `WithLists`, which are made for its modes",
+    note = "`WithLists(platform, FreeListArray<P, ..>)` is one if `P` has the modes of `platform`: `P` is often its `WithCaching<..>`"
 )]
 pub trait Platform: Sealed {
     /// The integrator's own block type.
@@ -131,15 +132,7 @@ impl<X> Deref for AllPorts<X> {
 macro_rules! all_ports {
     ($(#[$attr:meta])* [$($life:lifetime)?] $self:ty) => {
         $(#[$attr])*
-        impl<$($life,)? X, M> Sealed for $self
-        where
-            M: Mode,
-            X: FrameSource + Accounting,
-            X: CachingControl<<X as FrameSource>::Block, Mode = M>,
-            X: DmaMap<<X as FrameSource>::Block> + EvictHooks<<X as FrameSource>::Block>,
-            X: LinearMap<<X as FrameSource>::Block, M>,
-        {
-        }
+        impl<$($life,)? X> Sealed for $self {}
         $(#[$attr])*
         impl<$($life,)? X, M> Platform for $self
         where

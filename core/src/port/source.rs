@@ -14,9 +14,6 @@ use alloc::sync::Arc;
 ///
 /// Safe to implement: a wrong implementation costs data, not memory safety, because the blocks are its own type and forebay
 /// never looks behind them.
-///
-/// Every source is a [`Platform`](crate::port::Platform) with one caching mode and no hooks. The adapters of
-/// [`port`](crate::port) add the rest.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no source of blocks",
     note = "implement `FrameSource` for it, or pass a reference (or an `Arc`) to a type that does",

@@ -45,7 +45,9 @@ pub enum StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            StoreError::Unsupported => "the store never does this: see its capabilities",
+            StoreError::Unsupported => {
+                "the store never does this: use another method (its capabilities say which)"
+            }
             StoreError::Full => {
                 "the store is full: discard something, give it more memory, or add a store behind it"
             }
@@ -63,9 +65,7 @@ impl fmt::Display for StoreError {
             StoreError::NotStored => {
                 "nothing is stored under this handle: it was taken back or discarded before"
             }
-            StoreError::WrongKind => {
-                "stored in another way: a transferred block is taken back, a copy is loaded"
-            }
+            StoreError::WrongKind => "stored in another way: take a transferred block back, load a copy",
             StoreError::SameId => "two stores have the same id: give each its own StoreId",
             StoreError::Io => "the medium of the store failed: check the device, and restore from elsewhere",
             StoreError::Unavailable => "the store belongs to another process: make one in this process",

@@ -50,7 +50,7 @@ struct Lists<W> {
 }
 
 impl<R: RawMutex> EvictionIndex<R> {
-    /// The number of words for so many entries.
+    /// The length of `words` for an index of `entries` buffers.
     pub const fn words(entries: usize) -> usize {
         let words = entries.div_ceil(BITS);
         ALL * (words + words.div_ceil(BITS))
@@ -148,12 +148,6 @@ impl<R: RawMutex, W: AsRef<[usize]> + AsMut<[usize]>> EvictionIndex<R, W> {
     /// These buffers, each indexed under its index in the slice, as candidates of a reclaim.
     pub fn candidates<'h, E: Evictable>(&'h self, buffers: &'h [E]) -> IndexedCandidates<'h, E, R, W> {
         IndexedCandidates { buffers, index: self }
-    }
-
-    /// The number of entries. O(1).
-    #[cfg(test)]
-    fn entries(&self) -> usize {
-        self.lists.lock(|l| l.len()) * BITS
     }
 
     /// What the buffer with that number is from now on; list by list, as nothing else changes that entry. O(1).
@@ -330,54 +324,5 @@ impl<T: fmt::Debug, R: RawMutex, W: AsRef<[usize]> + AsMut<[usize]>> fmt::Debug 
 impl<T, R: RawMutex, W: AsRef<[usize]> + AsMut<[usize]>> defmt::Format for Indexed<'_, T, R, W> {
     fn format(&self, f: defmt::Formatter<'_>) {
         defmt::write!(f, "Indexed({=usize})", self.entry.number);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    extern crate std;
-    use super::*;
-    use crate::sync::NoopRawMutex;
-    use std::vec;
-
-    /// Rule: the next entry of a list is the first at or behind a number and before the end, whatever lies between.
-    #[test]
-    fn the_next_one_is_found() {
-        const WORDS: usize = BITS * 9 + 5; // more words of the summary than are looked at together
-        const ENTRIES: usize = WORDS * BITS;
-        let index = EvictionIndex::<NoopRawMutex, _>::new([0; EvictionIndex::<NoopRawMutex>::words(ENTRIES)]);
-        assert_eq!((index.entries(), index.indexed(ENTRIES, ()).is_err()), (ENTRIES, true));
-        let members = [0, 1, BITS - 1, BITS, 3 * BITS + 7, BITS * BITS, 2 * BITS * BITS + 1, ENTRIES - 1];
-        for at in members {
-            index.note(at, Class::RESIDENT | Class::PURGEABLE);
-        }
-        index.note(BITS, Class::CLEAN); // and no longer resident
-        for list in LISTS {
-            let is = |at: &usize| match list {
-                Class::CLEAN => *at == BITS,
-                _ => *at != BITS,
-            };
-            let near = members.into_iter().flat_map(|at| [at.saturating_sub(1), at, at + 1, at + BITS]);
-            for from in near.chain([5 * BITS * BITS, ENTRIES]) {
-                for end in [from, from + 1, from + BITS + 3, from + BITS * BITS, ENTRIES] {
-                    let expected = members.into_iter().filter(is).find(|at| (from..end).contains(at));
-                    assert_eq!(index.find(list, from..end), expected, "{list:?} {from}..{end}");
-                }
-            }
-        }
-        for at in members {
-            index.note(at, Class::empty());
-        }
-        assert!(index.lists.lock(|l| l.words.iter().all(|word| *word == 0)), "something is left of them");
-    }
-
-    /// Rule: so many words are enough for so many entries, and no word is superfluous.
-    #[test]
-    fn words_are_enough() {
-        for entries in (1..40 * BITS).step_by(7).chain([BITS * BITS, BITS * BITS + 1, 1_000_000]) {
-            let mut words = vec![0; EvictionIndex::<NoopRawMutex>::words(entries)];
-            let index = EvictionIndex::<NoopRawMutex, _>::new(&mut words[..]);
-            assert!((entries..entries + BITS).contains(&index.entries()), "{entries}: {}", index.entries());
-        }
     }
 }

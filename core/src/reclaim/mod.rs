@@ -33,8 +33,8 @@ impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
     /// # Context
     /// With [`Evict::TRANSFER`], [`ReclaimTarget::moved`] and [`Context::INTERRUPT`] fit for an interrupt: copies nothing,
     /// allocates nothing; one load for each buffer with nothing to give, O(1) for each other that is looked at (linear in its
-    /// slots if only some zones or orders are meant), and one call of the store for each block. Up to three rounds, and a few
-    /// looks, over all candidates, twice that for a block, and all of it again if it is tried once more. No lock is held while
+    /// slots if only some zones or orders are meant), and one call of the store for each block. Up to
+    /// three rounds over all candidates; six for a block; twice as many if all of it is tried once more. No lock is held while
     /// anything moves. Busy, bad and empty buffers are skipped. (Of TTM's walks in `ttm_bo_shrink`, one ended at the first
     /// error.)
     pub fn reclaim<C: Candidates>(
@@ -48,7 +48,7 @@ impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
     }
 
     /// Reclaims what is missing until `ahead` pages are free, in free lists or in the source: a low-water mark, for an idle loop
-    /// or a thread, so that others find memory without waiting. Does nothing if so many are free. Transferred blocks that are
+    /// or a thread, so that others find memory without waiting. Does nothing if `ahead` pages are free already. Transferred blocks that are
     /// pending count too: they are settled before more leaves.
     ///
     /// `None` if the source does not know how much is free ([`FrameSource::free_pages`]).
@@ -75,8 +75,8 @@ impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
     /// In an interrupt transferred blocks are mostly not free yet, so this seldom helps there. Nothing in this crate reclaims for
     /// an allocation unless this is called.
     ///
-    /// No guard may hold what the attempt itself needs, and its buffer is best not among the coldest candidates: a buffer of
-    /// several blocks keeps what it got between two attempts, but may lose it to the reclaim of another thread.
+    /// No guard may hold what the attempt itself needs. The buffer that it is about may be one of the candidates: a buffer of
+    /// several blocks keeps what it got between two attempts, unless the reclaim of another thread takes it.
     ///
     /// # Errors
     /// The last one of `attempt`, when it is no shortage or no reclaim helps any more.

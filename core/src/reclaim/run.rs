@@ -47,7 +47,7 @@ pub(super) struct Run<'f, P: Platform, S> {
     /// The methods that are left: no transfers after a backlog that no settle lessens.
     methods: Evict,
     cx: Context,
-    /// When so many pages are gained, it is done.
+    /// Pages to gain; then it is done.
     goal: Pages,
     /// Pages that the store had at first, neither reclaimable nor free.
     on_its_way: Pages,
@@ -73,7 +73,7 @@ impl<'f, P: Platform, S: BackingStore<P::Block>> Run<'f, P, S> {
         Run {
             forebay,
             over,
-            hands: over.candidate_hands().unwrap_or(forebay.hands()),
+            hands: over.candidate_hands().unwrap_or(&forebay.hands),
             target,
             how,
             methods: how,
@@ -88,16 +88,29 @@ impl<'f, P: Platform, S: BackingStore<P::Block>> Run<'f, P, S> {
         }
     }
 
+    /// One attempt, or two.
     pub(super) fn run(mut self) -> Report {
-        let attempt: fn(&mut Self) -> Outcome = match (self.target.order, self.target.measure) {
-            (Some(_), _) => Self::free_a_block,
-            (None, Measure::Freed) => Self::free_frames,
-            (None, Measure::Moved) => Self::move_out,
-        };
-        self.report.outcome = attempt(&mut self);
-        if self.report.outcome == Outcome::Nothing && self.may_have_missed() {
+        let ReclaimTarget { order, measure, .. } = self.target;
+        for _ in 0..2 {
             self.methods = self.how;
-            self.report.outcome = attempt(&mut self);
+            self.report.outcome = match (order, measure) {
+                (Some(order), _) => self.free_a_block(order),
+                (None, Measure::Freed) => {
+                    self.count_before();
+                    self.free()
+                }
+                (None, Measure::Moved) => {
+                    // Until the goal left its buffers.
+                    self.cheap_phases(Order::PAGE);
+                    let mut scan = self.begin(Phase::Evict);
+                    self.scan(&mut scan, self.missing(), Order::PAGE, Backlog::Passed);
+                    self.settle(Pages::ZERO);
+                    self.ended()
+                }
+            };
+            if self.report.outcome != Outcome::Nothing || !self.may_have_missed() {
+                break;
+            }
         }
         self.report.gained = self.gained();
         stats::send(Event::Reclaimed(self.report));
@@ -111,21 +124,6 @@ impl<'f, P: Platform, S: BackingStore<P::Block>> Run<'f, P, S> {
             || self.over.find_candidate(Class::PURGEABLE, 0..self.over.candidate_count()).is_some();
         self.report.evicted.backlogs > 0
             && (self.forebay.store().space().transfers > 0 || self.how.contains(Evict::PURGE) && purgeable())
-    }
-
-    /// Until the goal left its buffers.
-    fn move_out(&mut self) -> Outcome {
-        self.cheap_phases(Order::PAGE);
-        let mut scan = self.begin(Phase::Evict);
-        self.scan(&mut scan, self.missing(), Order::PAGE, Backlog::Passed);
-        self.settle(Pages::ZERO);
-        self.ended()
-    }
-
-    /// Until the frames of the goal are free.
-    fn free_frames(&mut self) -> Outcome {
-        self.count_before();
-        self.free()
     }
 
     /// Until the frames of the goal are free. No more leaves than is missing, and each candidate has its turn in two rounds,
@@ -155,8 +153,7 @@ impl<'f, P: Platform, S: BackingStore<P::Block>> Run<'f, P, S> {
     }
 
     /// Until the source has a block of that order to give.
-    fn free_a_block(&mut self) -> Outcome {
-        let order = self.target.order.unwrap_or(Order::PAGE);
+    fn free_a_block(&mut self, order: Order) -> Outcome {
         let (zones, pool) = (self.target.zones, self.forebay.pool());
         let mut ready = pool.ready(zones); // what others add meanwhile is not waited for
         while !self.gives(order) {
@@ -262,7 +259,7 @@ impl<'f, P: Platform, S: BackingStore<P::Block>> Run<'f, P, S> {
         self.methods & (others | Evict::PURGE)
     }
 
-    /// Goes on with a scan until so many pages left, or it is over. Returns whether a backlog ended it; after another backlog
+    /// Goes on with a scan until `budget` pages left, or it is over. Returns whether a backlog ended it; after another backlog
     /// it goes on without transfers. The hand stays at the last candidate, which may have more to give.
     fn scan(&mut self, scan: &mut Scan, budget: Pages, least: Order, backlog: Backlog) -> Backlog {
         let phase = scan.phase;

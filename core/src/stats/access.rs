@@ -30,7 +30,8 @@ pub enum AccessError {
 impl AccessError {
     /// Whether a reclaim may help.
     pub(crate) const fn is_shortage(self) -> bool {
-        matches!(self, AccessError::Alloc(why) if why.is_shortage())
+        use AllocError::{Exhausted, Limit, NoHeadroom};
+        matches!(self, AccessError::Alloc(Exhausted | Limit | NoHeadroom))
     }
 }
 
@@ -70,7 +71,7 @@ impl fmt::Display for AccessError {
             AccessError::OverLimit => {
                 f.write_str("the payer is at its limit: drop contents of that payer, or raise the limit")
             }
-            AccessError::Store(why) => why.fmt(f),
+            AccessError::Store(why) => write!(f, "{why}; or purge the buffer, which drops its contents"),
             AccessError::Lost => f.write_str("the store lost the contents: purge the buffer to use it again"),
         }
     }

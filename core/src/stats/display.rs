@@ -10,7 +10,8 @@ fn list(f: &mut fmt::Formatter<'_>, counts: &[(Pages, &str)]) -> fmt::Result {
     let mut first = true;
     for (pages, name) in counts.iter().filter(|(pages, _)| *pages > Pages::ZERO) {
         let comma = if first { "" } else { ", " };
-        write!(f, "{comma}{pages} pages {name}")?;
+        let noun = if pages.get() == 1 { "page" } else { "pages" };
+        write!(f, "{comma}{pages} {noun} {name}")?;
         first = false;
     }
     if first { f.write_str("nothing") } else { Ok(()) }
@@ -36,7 +37,8 @@ impl fmt::Display for Refusals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, (why, times)) in self.iter().enumerate() {
             let comma = if n == 0 { "" } else { ", " };
-            write!(f, "{comma}{times} times ({why})")?;
+            let noun = if times == 1 { "time" } else { "times" };
+            write!(f, "{comma}{times} {noun} ({why})")?;
         }
         if self.iter().next().is_none() { f.write_str("nothing") } else { Ok(()) }
     }
@@ -79,7 +81,7 @@ impl fmt::Display for Stats {
             f.write_str("; ")?;
             list(f, &[(self.settled, "returned by the store"), (self.leaked, "leaked")])?;
         }
-        Ok(())
+        if self.refusals == Refusals::NONE { Ok(()) } else { write!(f, "; refused: {}", self.refusals) }
     }
 }
 
@@ -91,7 +93,8 @@ fn list_in_defmt(f: defmt::Formatter<'_>, counts: &[(Pages, defmt::Str)]) {
         if !first {
             defmt::write!(f, ", ");
         }
-        defmt::write!(f, "{=usize} pages {=istr}", pages.get(), *name);
+        let noun = if pages.get() == 1 { defmt::intern!("page") } else { defmt::intern!("pages") };
+        defmt::write!(f, "{=usize} {=istr} {=istr}", pages.get(), noun, *name);
         first = false;
     }
     if first {
@@ -128,7 +131,8 @@ impl defmt::Format for Refusals {
             if n > 0 {
                 defmt::write!(f, ", ");
             }
-            defmt::write!(f, "{=u32} times ({})", times, why);
+            let noun = if times == 1 { defmt::intern!("time") } else { defmt::intern!("times") };
+            defmt::write!(f, "{=u32} {=istr} ({})", times, noun, why);
         }
         if self.iter().next().is_none() {
             defmt::write!(f, "nothing");
@@ -178,6 +182,9 @@ impl defmt::Format for Stats {
             defmt::write!(f, "; ");
             let settled = (self.settled, defmt::intern!("returned by the store"));
             list_in_defmt(f, &[settled, (self.leaked, defmt::intern!("leaked"))]);
+        }
+        if self.refusals != Refusals::NONE {
+            defmt::write!(f, "; refused: {}", self.refusals);
         }
     }
 }

@@ -142,8 +142,10 @@ impl fmt::Display for Outcome {
         f.write_str(match self {
             Outcome::Reached => "reached",
             Outcome::Pending => "not yet reclaimable: settle the store from a thread",
-            Outcome::Short => "less than the target: the rest is in use, or refused",
-            Outcome::Nothing => "nothing could leave: everything is in use, refused, or stored already",
+            Outcome::Short => "less than the target: the rest is in use or refused, or there is no more",
+            Outcome::Nothing => {
+                "nothing could leave: all is in use, refused or stored already, or no method was permitted"
+            }
             Outcome::Fragmented => "enough is free, but not contiguous: take smaller blocks",
         })
     }

@@ -13,11 +13,11 @@ use core::marker::PhantomData;
 ///
 /// | raw mutex | for |
 /// | --- | --- |
-/// | [`NoopRawMutex`] | one thread and no interrupt; a static of it does not compile |
-/// | [`CriticalSectionRawMutex`] | one core with interrupts, or whatever the `critical-section` implementation excludes |
-/// | [`SpinRawMutex`] | several cores; with an [`IrqGuard`] also interrupts |
-/// | [`EmbassyRawMutex`] | any raw mutex of `embassy-sync` |
-/// | [`ScopedRawMutex`] | any raw mutex of `mutex-traits` |
+/// | `NoopRawMutex` | one thread and no interrupt; a static of it does not compile |
+/// | `CriticalSectionRawMutex` | one core with interrupts, or whatever the `critical-section` implementation excludes |
+/// | `SpinRawMutex` | several cores; with an [`IrqGuard`] also interrupts |
+/// | `EmbassyRawMutex` | any raw mutex of `embassy-sync` |
+/// | `ScopedRawMutex` | any raw mutex of `mutex-traits` |
 ///
 /// # Safety
 /// While `f` runs, no other thread, core or interrupt runs a closure of the same mutex, and `f` sees everything that
@@ -31,14 +31,8 @@ pub unsafe trait RawMutex {
 
 /// No exclusion: for a single thread. It is not `Sync`, so nothing built on it can be shared.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NoopRawMutex(PhantomData<Cell<()>>);
-
-#[cfg(feature = "defmt")]
-impl defmt::Format for NoopRawMutex {
-    fn format(&self, f: defmt::Formatter<'_>) {
-        defmt::write!(f, "NoopRawMutex");
-    }
-}
 
 // SAFETY: the type is not `Sync`, so only one thread can reach a value of it. An interrupt handler can't reach it either,
 // as a `static` of it does not compile.
@@ -49,7 +43,7 @@ unsafe impl RawMutex for NoopRawMutex {
     }
 }
 
-/// What surrounds the closure of a [`SpinRawMutex`]: interrupts are off, for example.
+/// What surrounds the closure of a `SpinRawMutex`: interrupts are off, for example.
 ///
 /// Safe to implement: the spin lock is sound whatever this does. It only keeps the lock from hanging.
 pub trait IrqGuard {
@@ -99,6 +93,9 @@ unsafe impl<G: IrqGuard> RawMutex for SpinRawMutex<G> {
 }
 
 /// The critical section that the firmware registered with the `critical-section` crate. It nests.
+///
+/// If none is registered, the linker misses `_critical_section_1_0_acquire`: turn on the feature for it of the crate of your
+/// chip (`cortex-m/critical-section-single-core`, for example), or `critical-section/std` on a host.
 #[cfg(feature = "critical-section")]
 #[derive(Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

@@ -24,7 +24,7 @@ struct Pager {
 }
 
 impl Pager {
-    /// So many units, of which `resident` pages may be in use at a time.
+    /// `units` units of 2 MiB; `resident` pages may be in use at a time.
     fn new(units: usize, resident: Pages) -> Result<Self, CreateError> {
         let arena = Arc::new(Arena::builder((units << 21) as u64).limit(resident).create()?);
         println!("{}", arena.host_report()); // swap, huge pages, limits: what is missing, and what it would bring
@@ -39,9 +39,11 @@ impl Pager {
         self.home.or_reclaim(&self.units, AHEAD, Evict::TRANSFER, Context::THREAD, attempt)
     }
 
-    /// The guest gave a unit up: it is dropped, not stored.
+    /// The guest gave a unit up: it is dropped, not stored, and the settle returns its memory to Linux.
     fn balloon(&self, n: usize) -> Result<(), Busy> {
-        self.units[n].purge(Context::THREAD)
+        self.units[n].purge(Context::THREAD)?;
+        self.home.settle(Pages::ZERO, Context::THREAD);
+        Ok(())
     }
 
     /// What a device in another process maps: the descriptor, and where a unit is in it.

@@ -31,9 +31,9 @@ pub fn show(n: usize, screen: &mut [u8]) -> Result<usize, AccessError> {
     Ok(TILES[n].read()?.read_at(0, screen)) // or simply as bytes: a guard derefs to them
 }
 
-/// The timer interrupt: idle tiles leave, those in use are skipped. A word or two each, nothing is copied.
+/// The timer interrupt: idle tiles are transferred, those in use are skipped. Nothing is copied.
 pub fn tick() {
-    if RAM.free() < 32 * 1024 {
+    if RAM.free() + RAM.pending() < 32 * 1024 {
         RAM.transfer(&TILES, 16 * 1024);
     }
 }

@@ -1,4 +1,4 @@
-//! What the image itself tells `defmt`, beside what forebay does: nothing, without that feature.
+//! What the image itself tells `defmt`, in addition to what forebay does. Nothing, without that feature.
 
 /// A step has passed.
 pub fn passed(step: &str) {

@@ -243,7 +243,7 @@ mod tests {
         suite(machine, &FreeListArray::<M, 1, 1>::new(), &modes);
         suite(machine, &FreeListArray::<M, 24, 4>::new(), &modes);
         suite(machine, &FreeListArray::<M, 6, 40>::new(), &modes);
-        suite(machine, &FreeListArray::<M, 6, 8>::new().with_limit(pages(3)), &modes);
+        suite(machine, &FreeListArray::<M, 6, 8>::with_limit(pages(3)), &modes);
         suite(machine, &&FreeListArray::<M, 6, 8>::new(), &modes);
         let plain = &near(48);
         suite(plain, &FreeListArray::<Near, 2, 3>::new(), &[()]);

@@ -5,6 +5,7 @@ use super::ops::{Asked, Op, budget, context, methods, purgeable};
 use super::pages;
 use super::platform::{SMALL, Source};
 use super::rig::{HeldGuard, Plain, Rig};
+use crate::kit::EvictIfIdle;
 use forebay::{AccessError, Context, Evict, Pages, StoreError, buffer::EvictRequest, stats::Evicted};
 use forebay_backends::Faults;
 use std::task::Poll;

@@ -83,7 +83,7 @@ pub const fn with_limited_lists<P: Platform<Lists = ()>, const LISTS: usize, con
     platform: P,
     limit: Pages,
 ) -> Listed<P, LISTS, DEPTH> {
-    WithLists(platform, FreeListArray::new().with_limit(limit))
+    WithLists(platform, FreeListArray::with_limit(limit))
 }
 
 /// Platform and store, watched, with free lists between the oracle and the pool.

@@ -60,6 +60,17 @@ pub fn pages(n: usize) -> Pages {
     Pages::new(n)
 }
 
+/// One request to one buffer, as a reclaim makes it.
+pub trait EvictIfIdle: Evictable {
+    /// What came of it; nothing if the buffer was skipped.
+    fn evict_if_idle(&self, request: &EvictRequest) -> Evicted {
+        let mut sum = Evicted::default();
+        self.evict_or_skip(request, &mut sum);
+        sum
+    }
+}
+impl<E: Evictable + ?Sized> EvictIfIdle for E {}
+
 /// Pages whose frames are in the source again after a reclaim.
 pub fn freed(report: &Report) -> Pages {
     report.evicted.freed() + report.settled.freed

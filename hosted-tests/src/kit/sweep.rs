@@ -1,6 +1,6 @@
 //! Sweeps: the same run again and again, disturbed at its first call, at its second, and so on, until it ends before that.
 //!
-//! "Whatever call fails", "wherever it is stopped", "whatever comes in between": such a rule is a sweep over all calls or
+//! "Whatever call fails", "wherever it is stopped", "whatever happens between": such a rule is a sweep over all calls or
 //! stops. [`sweep`] has the loop, a new oracle for each run, and the counts. A test has the machine, the disturbance, and what
 //! must hold.
 

@@ -5,7 +5,7 @@
 //! sources, with the features `spin` and `critical-section`.
 //!
 //! A path in the image counts as the function that it names: `Type::function`, `<Type as Trait>::function`,
-//! `drop_in_place::<Type>` or `flags!(Type)`. That it is compiled, the compiler says, which warns of what nobody uses.
+//! `drop_in_place::<Type>` or `flags!(Type)`. The compiler warns of a function that is not used, so each one is compiled.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -28,17 +28,18 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("Debug", "core asserts in the derives for more than five fields, and in its maps"),
 ];
 
-/// Macros whose functions only call the same function of what stands behind a pointer, in a tuple or in an adapter.
-const FORWARDING: [&str; 9] = [
-    "adapter",
-    "all_ports",
-    "evictable_behind",
-    "home",
-    "list_behind",
-    "slots_behind",
-    "source_behind",
-    "store_behind",
-    "tuple",
+/// Macros that implement a trait: how often each is used, the trait, and what it is implemented for. The image names every
+/// function of the trait for each of these types. `P` is a type parameter of the image.
+const MACROS: &[(&str, usize, &str, &[&str])] = &[
+    ("adapter", 6, "Platform", &["P"]),
+    ("all_ports", 3, "Platform", &["P"]),
+    ("evictable_behind", 4, "Evictable", &["&"]),
+    ("home", 3, "Home", &["&"]),
+    ("list_behind", 4, "Candidates", &["[]", "&", "Clock"]),
+    ("slots_behind", 5, "Slots", &["[]", "&"]),
+    ("source_behind", 2, "FrameSource", &["&"]),
+    ("store_behind", 2, "BackingStore", &["&"]),
+    ("tuple", 8, "Candidates", &["?"]),
 ];
 
 /// One public function.
@@ -87,6 +88,10 @@ struct Sources {
     private: BTreeSet<String>,
     /// Functions of implementations of traits.
     implemented: BTreeSet<Function>,
+    /// All functions of each public trait.
+    ports: BTreeMap<String, BTreeSet<String>>,
+    /// How often each of [`MACROS`] is used.
+    used: BTreeMap<String, usize>,
     /// Public functions by themselves, and macros that may make functions.
     unknown: BTreeSet<String>,
 }
@@ -122,13 +127,14 @@ impl Sources {
     }
 
     fn provided(&mut self, it: &syn::ItemTrait) {
+        let port = it.ident.to_string();
         for item in &it.items {
-            if let syn::TraitItem::Fn(f) = item
-                && f.default.is_some()
-            {
-                let function = Function::of_port(None, &it.ident.to_string(), &f.sig.ident.to_string());
-                self.public.insert(function);
+            let syn::TraitItem::Fn(f) = item else { continue };
+            let name = f.sig.ident.to_string();
+            if f.default.is_some() {
+                self.public.insert(Function::of_port(None, &port, &name));
             }
+            self.ports.entry(port.clone()).or_default().insert(name);
         }
     }
 
@@ -160,9 +166,9 @@ impl Sources {
 
     fn invocation(&mut self, mac: &Macro) {
         let name = mac.path.segments.last().map(|s| s.ident.to_string()).unwrap_or_default();
-        if !["bitflags", "compile_error", "macro_rules"].contains(&name.as_str())
-            && !FORWARDING.contains(&name.as_str())
-        {
+        if MACROS.iter().any(|(of_ours, ..)| *of_ours == name) {
+            *self.used.entry(name).or_default() += 1;
+        } else if !["bitflags", "compile_error", "macro_rules"].contains(&name.as_str()) {
             self.unknown.insert(name);
         }
         let tokens: Vec<String> = mac.tokens.clone().into_iter().map(|t| t.to_string()).collect();
@@ -325,6 +331,19 @@ fn the_image_names_every_public_function() {
     let mut named = Named(BTreeSet::new(), &aliases);
     parsed(IMAGE).iter().for_each(|file| named.visit_file(file));
 
+    for (name, times, ..) in MACROS {
+        assert_eq!(
+            core.used.get(*name),
+            Some(times),
+            "{name}: if it has another type now, the image names it"
+        );
+    }
+    let made = MACROS.iter().flat_map(|(.., port, types)| {
+        let names = core.ports.get(*port).unwrap_or_else(|| panic!("no trait {port}"));
+        types.iter().flat_map(move |of| names.iter().map(move |name| Function::of_port(Some(of), port, name)))
+    });
+    let made: BTreeSet<Function> = made.collect();
+
     let is_implemented = |f: &Function| [&core, &backends, &image].iter().any(|s| s.implemented.contains(f));
     let is_named = |function: &Function| match (function.of.as_deref(), &function.port) {
         // By a type that has none of its own.
@@ -333,7 +352,8 @@ fn the_image_names_every_public_function() {
         }),
         _ => named.0.contains(function),
     };
-    let missing: BTreeSet<&Function> = core.public.union(&backends.public).filter(|f| !is_named(f)).collect();
+    let public = core.public.iter().chain(&backends.public).filter(|f| !is_named(f));
+    let missing: BTreeSet<&Function> = public.chain(made.difference(&named.0)).collect();
     for (what, why) in LEFT_OUT {
         assert!(missing.iter().any(|f| f.is_left_out(what)), "nothing is left out for {what}: {why}");
     }

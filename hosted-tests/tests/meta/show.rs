@@ -19,7 +19,7 @@ fn counters_are_readable() {
     assert!(text.ends_with("; store: 9 pages reclaimable, 3 pages pending"), "{text}");
     let mut restored = Restored::default();
     (restored.taken_back, restored.loaded) = (Pages::new(1), Pages::new(2));
-    assert_eq!(restored.to_string(), "1 pages taken back, 2 pages loaded");
+    assert_eq!(restored.to_string(), "1 page taken back, 2 pages loaded");
 }
 
 /// Rule: reasons are counted each by itself, and only those that there were are shown.
@@ -36,7 +36,7 @@ fn a_forebay_is_readable() {
     let (near, far) = (near(16), far(32));
     let store = Scripted::new(&far);
     let home = &Forebay::new(with_lists::<_, 2, 2>(&near), &store);
-    assert_eq!(home.to_string(), "order mode zone  ready   hits misses\n0 pages ready");
+    assert_eq!(home.to_string(), "0 pages ready");
 
     let (tile, page) = (Buffer::new(home, order(1)), Buffer::new(home, order(0)));
     fill(&tile, 1);
@@ -56,7 +56,7 @@ fn a_forebay_is_readable() {
     let expected = "order mode zone  ready   hits misses\n    \
                     0    0    0      1      0      3\n    \
                     1    0    0      0      0      1\n\
-                    1 pages ready\n\
+                    1 page ready\n\
                     \n     \
                          pages\n         \
                              2 transferred\n         \
@@ -80,7 +80,7 @@ fn a_forebay_is_readable() {
     assert_eq!(
         stats.refusals.to_string(),
         "2 times (the store is full: discard something, give it more memory, or add a store behind it), \
-         1 times (not allowed in this context: call it from a thread)"
+         1 time (not allowed in this context: call it from a thread)"
     );
 
     assert_eq!(home.settle(ALL, CX).freed, pages(2));

@@ -189,7 +189,7 @@ fn free_lists() {
     of_pages(ram, &FreeListArray::<Source<'_>, 1, 1>::new());
     of_pages(ram, &FreeListArray::<Source<'_>, 4, 2>::new());
     of_pages(ram, &FreeListArray::<Source<'_>, 4, 20>::new());
-    of_pages(ram, &FreeListArray::<Source<'_>, 4, 4>::new().with_limit(Pages::new(3)));
+    of_pages(ram, &FreeListArray::<Source<'_>, 4, 4>::with_limit(Pages::new(3)));
     let machine = Machine::new(ram);
     let modes = [Caching::WriteBack, Caching::WriteCombined, Caching::Uncached];
     let all = FreeListArray::<AllPorts<Machine<Source<'_>>>, 12, 3>::new();

@@ -49,7 +49,7 @@ impl Model {
 fn against_the_model<const DEPTH: usize>(limit: usize, ops: &[Op]) -> Result<(), TestCaseError> {
     let near = near(64);
     let pool = Pool::new(&near);
-    let lists = FreeListArray::<&Near, 2, DEPTH>::new().with_limit(pages(limit));
+    let lists = FreeListArray::<&Near, 2, DEPTH>::with_limit(pages(limit));
     let mut model = Model::default();
     let mut out: VecDeque<(usize, Pooled)> = VecDeque::new();
     for op in ops {

@@ -281,7 +281,7 @@ fn a_dropped_pool_flushes_in_batches() {
 #[test]
 fn a_block_over_the_limit_is_returned() {
     let (world, machine) = (World::new(Contents::Ignored), Zoned::new(64));
-    let lists = FreeListArray::<Watcher<'_>, KINDS, 6>::new().with_limit(pages(8));
+    let lists = FreeListArray::<Watcher<'_>, KINDS, 6>::with_limit(pages(8));
     let pool = Pool::new(WithLists(watcher(&machine, &world), lists));
     stock(&pool, 6, 0, WC, HIGH);
     for (mode, expected) in [(Caching::WriteBack, 0), (WC, 1)] {
@@ -304,7 +304,7 @@ fn a_block_over_the_limit_is_returned() {
 fn a_block_over_the_limit_that_stays_comes_back() {
     let near = near(16);
     let machine = Machine::new(&near);
-    let lists = FreeListArray::<AllPorts<Machine<&Near>>, 24, 4>::new().with_limit(pages(1));
+    let lists = FreeListArray::<AllPorts<Machine<&Near>>, 24, 4>::with_limit(pages(1));
     let pool = Pool::new(WithLists(&machine, lists));
     let [first, second] = [(); 2].map(|()| pool.take(AllocRequest::new(order(0)), WC, CX).unwrap());
     let large = pool.take(AllocRequest::new(order(1)), WC, CX).unwrap();

@@ -363,6 +363,45 @@ fn slices_of_other_lengths() {
     world.assert_empty();
 }
 
+/// Slots without memory, indexed under that number, for as long as they live.
+type Entry<'i> = Indexed<'i, [Slot<Near>; 1], SpinRawMutex, &'i mut [usize]>;
+
+/// Rule: the next entry of a list is the first at or behind a number and before the end, whatever lies between.
+#[test]
+fn the_next_one_is_found() {
+    const ENTRIES: usize = (BITS * 9 + 5) * BITS; // more words of the summary than are looked at together
+    let mut words = vec![0; EvictionIndex::<SpinRawMutex>::words(ENTRIES)];
+    let index = EvictionIndex::<SpinRawMutex, _>::new(&mut words[..]);
+    let members = [0, 1, BITS - 1, BITS, 3 * BITS + 7, BITS * BITS, 2 * BITS * BITS + 1, ENTRIES - 1];
+    let entries: [Entry<'_>; 8] = members.map(|at| index.indexed(at, [Slot::EMPTY]).unwrap());
+    entries.iter().for_each(|entry| entry.class_changed(Class::RESIDENT | Class::PURGEABLE));
+    entries[3].class_changed(Class::CLEAN); // and no longer resident
+    let candidates = index.candidates::<&dyn Evictable>(&[]);
+    for list in [Class::RESIDENT, Class::CLEAN, Class::PURGEABLE] {
+        let is = |at: &usize| (*at == BITS) == (list == Class::CLEAN);
+        let near = members.into_iter().flat_map(|at| [at.saturating_sub(1), at, at + 1, at + BITS]);
+        for from in near.chain([5 * BITS * BITS, ENTRIES]) {
+            for end in [from, from + 1, from + BITS + 3, from + BITS * BITS, ENTRIES] {
+                let expected = members.into_iter().filter(is).find(|at| (from..end).contains(at));
+                assert_eq!(candidates.find_candidate(list, from..end), expected, "{list:?} {from}..{end}");
+            }
+        }
+    }
+    drop(entries);
+    assert!(words.iter().all(|word| *word == 0), "something is left of them");
+}
+
+/// Rule: `words(n)` words are enough for `n` entries, and no word is superfluous.
+#[test]
+fn words_are_enough() {
+    for entries in (1..40 * BITS).step_by(7).chain([BITS * BITS, BITS * BITS + 1, 1_000_000]) {
+        let index =
+            EvictionIndex::<SpinRawMutex, _>::new(vec![0; EvictionIndex::<SpinRawMutex>::words(entries)]);
+        assert!(index.indexed(entries - 1, ()).is_ok(), "{entries}");
+        assert!(index.indexed(entries - 1 + BITS, ()).is_err(), "{entries}");
+    }
+}
+
 /// Rule: among a million entries a reclaim takes the index's lock a bounded number of times, however few are listed and
 /// wherever its hand is; and it takes those that are.
 #[test]

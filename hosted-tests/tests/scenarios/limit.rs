@@ -10,7 +10,7 @@ const DEPTH: usize = 3;
 type Limited<'r, 'w> = Pool<WithLists<&'r Base<'w>, FreeListArray<Base<'w>, LISTS, DEPTH>>>;
 
 fn limited<'r, 'w>(rig: &'r Rig<'w>, limit: usize) -> Limited<'r, 'w> {
-    Pool::new(WithLists(rig.base(), FreeListArray::new().with_limit(pages(limit))))
+    Pool::new(WithLists(rig.base(), FreeListArray::with_limit(pages(limit))))
 }
 
 fn ask(k: u8, zone: u8) -> AllocRequest {

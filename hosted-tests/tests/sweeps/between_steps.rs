@@ -1,6 +1,6 @@
-//! What comes in between two steps of a source or a region: an interrupt, or another core.
+//! Interrupts, and other cores, between two steps of a source or a region.
 //!
-//! The lock is free between two steps, so anything may happen there. Here it does, before each step in turn.
+//! The lock is free between two steps, so another call may run there. Here one runs before each step in turn.
 
 use forebay::{
     AllocRequest, BackingStore, Context, FrameSource, Order, OwnedBlock, Pages, Pfn, StoreError, StoreId,
@@ -19,11 +19,11 @@ mod nested;
 
 const PAGE: usize = 512;
 
-type ComesIn = Box<dyn FnOnce()>;
+type Other = Box<dyn FnOnce()>;
 
 thread_local! {
-    /// What comes in, and how many steps later.
-    static NEXT: RefCell<Option<(u32, ComesIn)>> = const { RefCell::new(None) };
+    /// The other call, and after how many steps it runs.
+    static NEXT: RefCell<Option<(u32, Other)>> = const { RefCell::new(None) };
 }
 
 /// Lets something in before the lock is taken.
@@ -223,7 +223,7 @@ fn what_another_reads_is_busy_or_there() {
     assert!(busy > 2 && whole > 0, "{busy} {whole}");
 }
 
-/// Rule: what is free is there for all that comes in between, but for what the other keeps: no more entries, no more room.
+/// Rule: between two steps everything free is there for the other call, but for what it keeps itself: no more entries, no more room.
 #[test]
 fn room_and_entries_that_are_free_are_there_for_others() {
     let source = source(1 << 14);

@@ -1,7 +1,7 @@
 //! `fuzz`: the fuzz target, under AddressSanitizer.
 //!
 //! People run it for some time, from another seed each time. What it finds stays in `fuzz/found`, which git ignores. The
-//! gate runs it in the same way each time: from the committed corpus, with one seed, for so many runs.
+//! gate runs it in the same way each time: from the committed corpus, with one seed, for a fixed number of runs.
 
 use crate::failure::{OrFailed, Result, failed};
 use crate::place;

@@ -84,7 +84,7 @@ impl Compiler {
                 return Err(Failure::Missing(format!("missing: {tool}; this command is for Debian")));
             }
         }
-        // Whoever is later finds it complete: it gets its name when it is.
+        // It gets its name when it is complete, so another process never finds a part of it.
         let making = place::target().join("msrv").join(format!("making-{}", std::process::id()));
         let root = making.join("root");
         fs::create_dir_all(&root).or_failed(root.display())?;

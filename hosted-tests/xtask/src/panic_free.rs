@@ -1,7 +1,7 @@
 //! `panic-free`: links every public function of core and of the backends over plain RAM. It fails if one of them may
 //! panic. It prints how much text that is. Sizes that the sources assert are so for 32 bits, too.
 //!
-//! Each machine has two profiles, as somebody uses them: `release`, a firmware's (opt-level "s", LTO), and `plain`, what
+//! Each machine has two profiles, as users have them: `release`, a firmware's (opt-level "s", LTO), and `plain`, what
 //! cargo does if nothing is said (opt-level 3, no LTO). Neither takes panics away: no `panic_immediate_abort`, nor `-Z` of
 //! that kind. (panic = "abort" only says what a panic does.)
 
@@ -13,7 +13,7 @@ use crate::tally::Tally;
 use crate::tools::{self, Tool};
 use std::process::Command;
 
-/// What the panic handler of the image calls. Nobody defines it, so who reaches it does not link.
+/// What the panic handler of the image calls. It is not defined, so an image that reaches it does not link.
 const CULPRIT: &str = "a_public_function_of_forebay_may_panic";
 
 /// If none are named. The first needs no compiler but the host's.

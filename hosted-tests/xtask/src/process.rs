@@ -83,7 +83,7 @@ pub(crate) fn within(limit: Duration, command: &Command) -> Command {
     limited
 }
 
-/// Prints a long text. Whoever reads it may stop before its end, as `head` does.
+/// Prints a long text. The reader may stop before its end, as `head` does.
 pub(crate) fn print(text: &str) -> Result {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -12,7 +12,7 @@ fn arena() -> Arena {
     Arena::builder(4 * CHUNK as u64).chunk(CHUNK).create().expect("an arena")
 }
 
-/// A machine that has so many KiB left.
+/// A machine with this number of KiB left.
 fn machine(kib: usize) -> Tree {
     let mut meminfo = String::from("MemAvailable: ");
     meminfo.push_str(&std::format!("{kib} kB\nSwapFree: 0 kB\nInactive(anon): 0 kB\nActive(anon): 0 kB\n"));

@@ -130,7 +130,7 @@ fn stat(version: Version, inactive_file: u64, active_file: u64, anon: u64) -> St
     )
 }
 
-/// A machine with plenty of memory, and so many MiB of swap.
+/// A machine with plenty of memory, and this number of MiB of swap.
 fn swap(free: u64) -> String {
     MANY.replace("SwapFree: 0 kB", &format!("SwapFree: {} kB", free * 1024))
 }

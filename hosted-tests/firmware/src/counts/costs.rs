@@ -1,6 +1,6 @@
 //! What Forebay's operations cost, in instructions: a table, and limits.
 //!
-//! For RISC-V, which has a counter of executed instructions. `counts`, beside this crate's manifest, builds and runs it.
+//! For RISC-V, which has a counter of executed instructions. `cargo xtask counts` builds and runs it.
 #![no_std]
 #![no_main]
 

@@ -1,6 +1,6 @@
 //! How long Forebay's operations keep interrupts masked, in instructions: a table, and a limit.
 //!
-//! Beside `costs`, as noting it costs something.
+//! Not in `costs`, since noting it costs something.
 #![no_std]
 #![no_main]
 

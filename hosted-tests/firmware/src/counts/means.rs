@@ -2,7 +2,7 @@
 
 use crate::cost::Cost;
 use crate::home::{self, Block, FIRMWARE, Firmware, Home, Tile, WAITING, source};
-use crate::usual::{self, NEVER_READY, UNZEROED, USUAL};
+use crate::usual::{self, UNZEROED, USUAL, WITHOUT_LISTS};
 use core::array;
 use core::fmt::{self, Write};
 use core::hint::black_box;
@@ -76,8 +76,8 @@ fn free_lists(out: &mut dyn Write) -> Option<[Cost; 2]> {
         let (mut take, mut put) = (Cost::new(), Cost::new());
         for _ in 0..TIMES {
             let request = black_box(AllocRequest::new(order));
-            let block = take.of(|| NEVER_READY.take(request, (), cx)).ok()?;
-            put.of(|| NEVER_READY.put(block, cx)).ok()?;
+            let block = take.of(|| WITHOUT_LISTS.take(request, (), cx)).ok()?;
+            put.of(|| WITHOUT_LISTS.put(block, cx)).ok()?;
         }
         row(
             out,
@@ -92,11 +92,10 @@ fn free_lists(out: &mut dyn Write) -> Option<[Cost; 2]> {
 /// To take a page from a free list, and to put it back.
 fn ready<P: Platform>(pool: &Pool<P>) -> Option<[Cost; 2]> {
     let (mut take, mut put) = (Cost::new(), Cost::new());
-    let page = || black_box(AllocRequest::new(Order::PAGE));
-    pool.put(pool.take(page(), P::Mode::CACHED, Context::THREAD).ok()?, Context::THREAD).ok()?;
+    let request = || AllocRequest::new(black_box(Order::PAGE));
+    pool.put(pool.take(request(), P::Mode::CACHED, Context::THREAD).ok()?, Context::THREAD).ok()?;
     for _ in 0..TIMES {
-        let request = page();
-        let block = take.of(|| pool.take(request, P::Mode::CACHED, Context::THREAD)).ok()?;
+        let block = take.of(|| pool.take(request(), P::Mode::CACHED, Context::THREAD)).ok()?;
         put.of(|| pool.put(block, Context::THREAD)).ok()?;
     }
     Some([take, put])
@@ -192,14 +191,15 @@ fn block(home: &Home, order: Order) -> Option<Block> {
     source(home).allocate(AllocRequest::new(order), Context::THREAD).ok()
 }
 
-/// What is there is looked at.
+/// Guards of a buffer that is resident.
 fn guards(out: &mut dyn Write, home: &'static Home) -> Option<()> {
     let (mut read, mut write) = (Cost::new(), Cost::new());
     let tile = Tile::new(home, Order::PAGE);
     drop(tile.write());
     for _ in 0..TIMES {
-        read.of(|| black_box(&tile).read().is_ok());
-        write.of(|| black_box(&tile).write().is_ok());
+        let both =
+            [read.of(|| black_box(&tile).read().is_ok()), write.of(|| black_box(&tile).write().is_ok())];
+        (both == [true; 2]).then_some(())?;
     }
     row(out, format_args!("a read guard on what is resident, and its end"), &read)?;
     row(out, format_args!("a write guard on what is resident, and its end"), &write)

@@ -4,18 +4,15 @@ use crate::home::{Block, DEPTH, HOMES, Home, ORDERS, PAGE, Slow, source};
 use forebay::pool::{FreeListArray, Pool};
 use forebay::port::WithLists;
 use forebay::sync::CriticalSectionRawMutex;
-use forebay::{
-    AllocError, AllocRequest, BackingStore, Context, FrameSource, Handle, Order, OwnedBlock, Pages, Pfn,
-};
+use forebay::{AllocError, AllocRequest, BackingStore, Context, FrameSource, Handle, Order, OwnedBlock, Pfn};
 
 pub static USUAL: &Home = &HOMES[2];
 
 /// A pool of blocks that are not zeroed: what is left is the pool's own work.
 pub type Unzeroed = Pool<WithLists<UsualSource, FreeListArray<UsualSource, ORDERS, DEPTH>>>;
 pub static UNZEROED: Unzeroed = Pool::new(WithLists(UsualSource, FreeListArray::new()));
-/// Its lists keep nothing.
-pub static NEVER_READY: Unzeroed =
-    Pool::new(WithLists(UsualSource, FreeListArray::new().with_limit(Pages::ZERO)));
+/// The same without lists.
+pub static WITHOUT_LISTS: Pool<UsualSource> = Pool::new(UsualSource);
 
 /// The source of the usual forebay.
 pub struct UsualSource;

@@ -1,6 +1,6 @@
 //! Every public function of forebay, and of its backends over plain RAM, in one image that is linked and never run.
 //!
-//! It shows two things. **Nothing panics:** the panic handler calls a function that there is none of, so the image can't be
+//! It shows two things. **Nothing panics:** the panic handler calls a function that does not exist, so the image can't be
 //! linked if any of these functions, or what they call, may panic. **How large it is:** `cargo xtask panic-free` prints
 //! that.
 //!
@@ -8,8 +8,8 @@
 //! whatever the platform answers, and no caller's knowledge helps the compiler to leave out a check. What asserts at
 //! compile time (`const` blocks: page sizes, lengths) has done so when this compiles.
 //!
-//! `tests/panic_free.rs` compares this with the sources, and says what is left out and why. **A new public function is
-//! one line**, beside the others of its type, in `of_core.rs` or `of_backends.rs`.
+//! `hosted-tests/tests/meta/panic_free.rs` compares this with the sources, and says what is left out and why. **A new public
+//! function is one line**, with the others of its type, in `of_core.rs` or `of_backends.rs`.
 #![no_std]
 #![no_main]
 

@@ -27,6 +27,7 @@ pub fn everything() {
     buffer::<Listed, Slow, [Slot<Listed>; 1]>();
     shapes::<Listed, Slow>();
     slots::<Listed>();
+    candidates();
     index::<Listed>();
 }
 
@@ -45,6 +46,7 @@ pub fn again() {
     buffer::<Full, Tiers, [Slot<Full>; 1]>();
     shapes::<Full, Tiers>();
     slots::<Full>();
+    more_candidates();
     index::<Full>();
     buffer::<Full, Tiers, Indexed<Addressed<&mut [Slot<Full>]>, <Full as Platform>::RawMutex, [usize; 16]>>();
 }
@@ -69,7 +71,7 @@ fn values() {
     keep([<Pages as Add>::add as At, <Pages as AddAssign>::add_assign as At]);
     keep([<Pages as Sub>::sub as At, <Pages as SubAssign>::sub_assign as At]);
     keep([<Pages as Sum>::sum::<core::array::IntoIter<Pages, 8>> as At]);
-    keep([Zones::of as At, <Zones as Default>::default as At]);
+    keep([Zones::of as At]);
     keep([AllocRequest::new as At, AllocRequest::within as At]);
     keep([DmaAddr::new as At, DmaAddr::get as At]);
     keep([StoreId::new as At, <StoreIds as From<StoreId>>::from as At, <u8 as From<StoreId>>::from as At]);
@@ -273,13 +275,32 @@ fn forebay<P: Platform, S: BackingStore<P::Block>>() {
     keep([Forebay::<P, S>::store as At, Forebay::<P, S>::stats as At, Forebay::<P, S>::settle as At]);
     keep([Forebay::<P, S>::free_settled as At, <Forebay<P, S> as AsForebay>::as_forebay as At]);
     keep([reclaim::<P, S> as At, keep_free::<P, S> as At, or_reclaim::<P, S> as At]);
+    keep([<&Forebay<P, S> as Home>::forebay as At]);
+}
+
+type Any = &'static dyn Evictable;
+type Many = &'static [Any];
+type Several = (Many, (Many, [Any; 4]), Many);
+
+/// A list of candidates.
+fn candidates() {
     keep([<[Any] as Candidates>::candidate_count as At, <[Any] as Candidates>::find_candidate as At]);
     keep([<[Any] as Candidates>::evict_next as At, <[Any] as Candidates>::candidate_hands as At]);
     keep([Clock::<Many>::new as At]);
 }
 
-type Any = &'static dyn Evictable;
-type Many = &'static [Any];
+/// Lists of lists, and with a hand of their own.
+fn more_candidates() {
+    keep([<[Any; 4] as Candidates>::evict_next as At]);
+    keep([<&[Any] as Candidates>::candidate_count as At, <&[Any] as Candidates>::find_candidate as At]);
+    keep([<&[Any] as Candidates>::evict_next as At, <&[Any] as Candidates>::candidate_hands as At]);
+    keep([<Several as Candidates>::candidate_count as At, <Several as Candidates>::find_candidate as At]);
+    keep([<Several as Candidates>::evict_next as At, <Several as Candidates>::candidate_hands as At]);
+    keep([<Clock<Several> as Candidates>::candidate_count as At]);
+    keep([<Clock<Several> as Candidates>::find_candidate as At]);
+    keep([<Clock<Several> as Candidates>::evict_next as At]);
+    keep([<Clock<Several> as Candidates>::candidate_hands as At]);
+}
 
 /// They take all kinds of targets, so they have no address without one.
 fn reclaim<P: Platform, S: BackingStore<P::Block>>(
@@ -337,9 +358,10 @@ fn buffer<P: Platform + 'static, S: BackingStore<P::Block> + 'static, T: Slots<P
     keep([Buffer::<Of<P, S>, T>::evict as At, Buffer::<Of<P, S>, T>::evict_mut as At]);
     keep([Buffer::<Of<P, S>, T>::set_purgeable as At, Buffer::<Of<P, S>, T>::purge as At]);
     keep([Buffer::<Of<P, S>, T>::discard_copies as At, Buffer::<Of<P, S>, T>::attach_stored as At]);
-    keep([<Buffer<Of<P, S>, T> as Evictable>::evict_if_idle as At]);
     keep([<Buffer<Of<P, S>, T> as Evictable>::evict_or_skip as At]);
     keep([<Buffer<Of<P, S>, T> as Evictable>::class as At, drop_in_place::<Buffer<Of<P, S>, T>> as At]);
+    keep([<&Buffer<Of<P, S>, T> as Evictable>::evict_or_skip as At]);
+    keep([<&Buffer<Of<P, S>, T> as Evictable>::class as At]);
 
     type Read<P, S, T> = Guard<'static, Of<P, S>, T, Shared>;
     let blocks: fn(&Read<P, S, T>) = |guard| each(Guard::blocks(guard));
@@ -387,4 +409,6 @@ fn slots<P: Platform + 'static>() {
     keep([<[Slot<P>; 4] as Slots>::class_changed as At]);
     keep([<&mut [Slot<P>; 4] as Slots>::slots as At, <Lent<P> as Slots>::side_tables as At]);
     keep([<&mut [Slot<P>] as Slots>::slots as At, <&mut [Slot<P>] as Slots>::side_tables as At]);
+    keep([<&mut [Slot<P>] as Slots>::slots_mut as At, <&mut [Slot<P>] as Slots>::addresses as At]);
+    keep([<&mut [Slot<P>] as Slots>::class_changed as At]);
 }

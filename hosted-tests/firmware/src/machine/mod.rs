@@ -14,8 +14,8 @@
 //! | `wait_until(done)` | sleeps from interrupt to interrupt until `done`, asked with interrupts off, says so |
 //! | `disable_interrupts()`, `exit(Exit)` | the end |
 //!
-//! No handler interrupts another, nor is it interrupted by itself. Nobody starts the timer or waits in a critical section or a
-//! handler: interrupts are on afterwards. The boot code calls `crate::rust_main` with `.bss` cleared, no source of
+//! No handler interrupts another, nor is it interrupted by itself. The timer is not started in a critical section or a
+//! handler, and nothing waits there: interrupts are on afterwards. The boot code calls `crate::rust_main` with `.bss` cleared, no source of
 //! interrupts open, and nothing else running.
 //!
 //! On AArch64 there is more, for the steps `two_cores` and `caching` alone: the second core, and the attributes of memory.

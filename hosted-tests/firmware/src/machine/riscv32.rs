@@ -163,7 +163,7 @@ extern "C" fn exception(frame: &TrapFrame) -> ! {
 
 #[unsafe(export_name = "DefaultHandler")]
 extern "C" fn unexpected() -> ! {
-    let _ = writeln!(Console, "firmware: nobody expects interrupt {}", mcause::read().code());
+    let _ = writeln!(Console, "firmware: interrupt {} is not expected", mcause::read().code());
     exit(Exit::Fault)
 }
 

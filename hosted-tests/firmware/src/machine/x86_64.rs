@@ -4,7 +4,7 @@
 //! timer, and the serial port's, which stands for a device that is done. Its invariants, which the safety comments below
 //! name:
 //!
-//! - ONE CORE: no other processor is ever started, so nothing runs beside the current instruction.
+//! - ONE CORE: no other processor is ever started, so nothing runs at the same time as the current instruction.
 //! - OWN STACKS: the processor enters every handler on a stack of the handler's kind (the interrupt stack
 //!   table of the task state segment). The prebuilt `core` is compiled to keep live data in the 128 bytes
 //!   below the stack pointer (the "red zone"), which a handler on the interrupted stack would overwrite.
@@ -210,7 +210,7 @@ impl Console {
 impl Write for Console {
     fn write_str(&mut self, s: &str) -> fmt::Result {
         for byte in s.bytes() {
-            // SAFETY: reading the line status only clears error bits nobody reads. The wait is bounded: with
+            // SAFETY: reading the line status only clears error bits, which are not read. The wait is bounded: with
             // no UART there the output is lost, never the run.
             let _ = (0..100_000).any(|_| unsafe { inb(Self::STATUS) } & Self::TRANSMITTER_EMPTY != 0);
             // SAFETY: this register takes a byte to send; the UART neither touches memory nor interrupts.

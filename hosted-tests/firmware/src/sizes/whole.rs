@@ -14,7 +14,7 @@ use core::arch::global_asm;
 use core::hint::black_box;
 use core::mem::forget;
 use core::ops::{Deref, DerefMut};
-use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, sync::*, *};
+use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::Evicted, sync::*, *};
 use forebay_backends::{Cpu, Job, Ram, RamBlock, RamBuffer, RamForebay, RamRegion};
 
 const PAGE: usize = 512;
@@ -138,7 +138,7 @@ fn buffer(g: &mut Given) {
         see(Buffer::attach_stored(tile, g.at, handle, cx));
     }
     see(Buffer::id(tile));
-    see(<Tile as Evictable>::evict_if_idle(tile, &g.evict));
+    see(<Tile as Evictable>::evict_or_skip(tile, &g.evict, &mut Evicted::default()));
     drop(g.buffer.take());
 
     // Buffers of other shapes are made; what is done with them is the same code, for other types.

@@ -13,13 +13,14 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
         let evicted = tile.evict(Pages::MAX, Evict::COPY, Context::THREAD)?;
         check(
             evicted.copied == TILE_PAGES && evicted.moved() == TILE_PAGES,
-            "a tile was not copied, as a whole",
+            "a tile was not copied as a whole",
         )?;
     }
     let freed = home::free() - free;
     home::soil()?;
 
-    // Who reads gets the contents while the region keeps its copy; so a tile leaves again for nothing, unless it was written to.
+    // A reader gets the contents while the region keeps its copy. So a tile leaves again without copying, unless it was
+    // written to.
     let wrong = home::wrong(&TILES[..tiles], 3000)?;
     home::fill(&TILES[..1], 3500)?;
     let again = TILES[0].evict(Pages::MAX, Evict::COPY, Context::THREAD)?;
@@ -37,6 +38,6 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     check(freed == Pages::new(WAITING * TILE_PAGES.get()), "another number of pages is free")?;
     check(again.copied == TILE_PAGES, "a tile that was written to left without being copied")?;
     check(unchanged.clean == TILE_PAGES, "a tile that was only read was copied")?;
-    check(loaded == freed + TILE_PAGES + TILE_PAGES, "something else came back than what was away")?;
+    check(loaded == freed + TILE_PAGES + TILE_PAGES, "something else came back than what was stored")?;
     check(wrong == 0, "bytes are wrong")
 }

@@ -7,21 +7,25 @@ use core::fmt::Write;
 use forebay::Pages;
 
 pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
-    let (stats, total, region) = (HOME.stats(), HOME.platform().total(), home::slow().total());
+    let (stats, total, region) = (HOME.stats(), home::fast().total(), home::slow().total());
     let (evicted, restored) = (stats.evicted, stats.restored);
     log::counters(&stats);
     writeln!(out, "all that passed through, in pages")?;
     let rows: [(&str, [(&str, Pages); 3]); 4] = [
-        ("out", [("handed over", evicted.transferred), ("copied", evicted.copied), ("clean", evicted.clean)]),
+        ("out", [("transferred", evicted.transferred), ("copied", evicted.copied), ("clean", evicted.clean)]),
         (
             "back",
-            [("taken back", restored.taken_back), ("loaded", restored.loaded), ("fresh", restored.populated)],
+            [
+                ("taken back", restored.taken_back),
+                ("loaded", restored.loaded),
+                ("populated", restored.populated),
+            ],
         ),
         (
             "freed",
             [("written out", stats.settled), ("pending", home::slow().pending()), ("leaked", stats.leaked)],
         ),
-        ("free", [("source", home::free()), ("the heap's", heap::taken()), ("region", space())]),
+        ("free", [("source", home::free()), ("heap", heap::taken()), ("region", space())]),
     ];
     for (name, counts) in rows {
         write!(out, "  {name:5}")?;
@@ -30,9 +34,9 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
         }
         writeln!(out)?;
     }
-    write!(out, "  stayed: {}; interrupts of the controller: {}", stats.refusals, dma::completions())?;
+    write!(out, "  refused: {}; interrupts of the controller: {}", stats.refusals, dma::completions())?;
     check(home::free() + heap::taken() == total, "pages of the source are missing")?;
     check(space() == region, "pages of the region are missing")?;
-    check(stats.leaked == Pages::ZERO, "blocks were lost")?;
-    check(evicted.purged == Pages::ZERO, "something was purged unasked")
+    check(stats.leaked == Pages::ZERO, "blocks were leaked")?;
+    check(evicted.purged == Pages::ZERO, "something was purged that nothing asked for")
 }

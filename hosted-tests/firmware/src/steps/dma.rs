@@ -109,7 +109,7 @@ pub fn break_after(bytes: usize) {
     CONTROLLER.lock(|c| c.breaks_after = Some(bytes));
 }
 
-/// Takes what the controller finished, and starts the next piece. `Ready`: nothing waits any more.
+/// Takes back the piece that the controller finished, and starts the next one. `Ready`: nothing waits any more.
 pub fn advance() -> Result<Poll<()>, Failure> {
     match home::slow().write_out(&mut Dma, PIECE, &mut |block| HOME.free_settled(block)) {
         Poll::Pending => Ok(Poll::Pending),
@@ -118,8 +118,8 @@ pub fn advance() -> Result<Poll<()>, Failure> {
     }
 }
 
-/// The idle loop: all that was handed over is written out, and the processor sleeps while the controller works. The
-/// timer runs [`clock`]. How many pieces it were.
+/// The idle loop: everything that was transferred is written out, and the processor sleeps while the controller works. The
+/// timer runs [`clock`]. Returns the number of pieces.
 pub fn write_out() -> Result<usize, Failure> {
     let before = completions();
     loop {

@@ -57,10 +57,10 @@ fn twice(mut attempt: impl FnMut() -> Result<bool, Failure>) -> Result<(), Failu
     check(succeeded, "it failed again, though the store does not")
 }
 
-/// The rest of what it did not copy stays pending, and is tried again; after how many bytes it failed.
+/// The rest of what it did not copy stays pending, and is tried again. Returns after how many bytes it failed.
 fn controller_fails(tile: &Tile) -> Result<usize, Failure> {
     let (short, free) = (PAGE + 5, home::free());
-    check(leave(tile, Evict::TRANSFER)? == TILE_PAGES, "a tile was not handed over")?;
+    check(leave(tile, Evict::TRANSFER)? == TILE_PAGES, "a tile was not transferred")?;
     dma::break_after(short);
     timer::start(dma::clock);
     dma::write_out()?;

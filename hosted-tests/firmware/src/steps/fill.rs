@@ -1,4 +1,4 @@
-//! Tiles take their memory at the first use, until there is none; the pages that no tile fits into are taken one by one.
+//! Tiles take their memory at the first use, until there is none. Pages that no tile fits into are taken one by one.
 
 use super::home::{self, HOME, PIECES, TILE_PAGES, TILES, Taken};
 use super::{Failure, check, pattern};

@@ -1,4 +1,4 @@
-//! A buffer that is born in flash: it leaves for nothing until somebody writes to it.
+//! A buffer that begins with contents in flash: it leaves without copying until it is written to.
 
 use super::home::{self, HOME, TILE, TILE_BYTES, TILE_PAGES, TILES};
 use super::{Failure, check, pattern, space};
@@ -36,9 +36,9 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     let tile = &TILES[0];
     let handle = handle().ok_or(Failure::Check("the table has no handle"))?;
     tile.attach_stored(0, handle, Context::THREAD)?;
-    check(tile.residency()?.resident == Pages::ZERO, "it takes memory before anybody needs it")?;
+    check(tile.residency()?.resident == Pages::ZERO, "it takes memory before it is used")?;
 
-    // Read, away, and read again. In an interrupt, even: nothing is written.
+    // Read, evicted, and read again; evicted as in an interrupt, since nothing is written.
     let (mut sum, mut clean, empty) = (0, Pages::ZERO, space());
     for _ in 0..2 {
         sum += wrong(&tile.read()?);
@@ -47,7 +47,7 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
         check(space() == empty, "the region was written to")?;
     }
 
-    // Written to, it is like any other.
+    // Once it is written to, it is like any other.
     tile.write()?[0] ^= 0xff;
     let changed = tile.evict(Pages::MAX, Evict::TRANSFER, Context::INTERRUPT)?;
     check(HOME.settle(Pages::MAX, Context::THREAD).freed == TILE_PAGES, "it was not written out")?;
@@ -61,11 +61,11 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
 
     write!(
         out,
-        "{clean} pages left for nothing, {} handed over after a byte was written; {sum} wrong bytes",
+        "{clean} pages left clean, {} transferred after a byte was written; {sum} wrong bytes",
         changed.transferred
     )?;
-    check(clean == TILE_PAGES + TILE_PAGES, "it did not leave for nothing")?;
-    check(changed.transferred == TILE_PAGES, "what was written to did not go to the region")?;
+    check(clean == TILE_PAGES + TILE_PAGES, "it did not leave clean")?;
+    check(changed.transferred == TILE_PAGES, "what was written to is not in the region")?;
     check(home::slow().pending() == Pages::ZERO, "something is pending")?;
     check(sum == 0, "bytes are wrong")
 }

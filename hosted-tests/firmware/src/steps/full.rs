@@ -1,6 +1,6 @@
-//! The region takes no more: first since too many blocks wait to be written out, then for want of room.
+//! The region takes no more: first since too many blocks wait to be written out, then since it has no room.
 
-use super::home::{self, Fast, HOME, Home, TILE_BYTES, TILE_PAGES, TILES, Tile, WAITING};
+use super::home::{self, HOME, Home, Machine, TILE_BYTES, TILE_PAGES, TILES, Tile, WAITING};
 use super::{Failure, check, space};
 use crate::machine::{FAST_BYTES, PAGE, SLOW_BYTES};
 use core::fmt::Write;
@@ -14,19 +14,19 @@ const LARGE_BYTES: usize = if FAST_BYTES / 8 > TILE_BYTES { FAST_BYTES / 8 } els
 const LARGE_COUNT: usize = SLOW_BYTES / (PAGE << LARGE.get());
 
 /// What fills the region. It is never restored.
-static BALLAST: Buffer<Home, [Slot<Fast>; LARGE_COUNT]> = Buffer::inline(&HOME, LARGE);
+static BALLAST: Buffer<Home, [Slot<Machine>; LARGE_COUNT]> = Buffer::inline(&HOME, LARGE);
 
 pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     backlog()?;
     let large = fill_with_ballast()?;
     let tiles = home::fill(&TILES, 6500)?;
 
-    // What room is left takes tiles; then a part of one at most.
-    let gone = read_at(&TILES[..tiles])?;
+    // The room that is left takes tiles, and then at most a part of one.
+    let gone = copy_out(&TILES[..tiles])?;
     let full = full(TILE_PAGES)?;
     let last = &TILES[tiles - 1];
-    let transfer = stays(last, Evict::TRANSFER)?;
-    let copy = stays(last, Evict::COPY | Evict::SPLIT)?;
+    let transfer = refused(last, Evict::TRANSFER)?;
+    let copy = refused(last, Evict::COPY | Evict::SPLIT)?;
     let report = HOME.reclaim(&TILES, TILE_PAGES, Evict::ANY, Context::THREAD);
     let intact = home::wrong(&TILES[tiles - 1..tiles], 6500 + tiles - 1)?;
 
@@ -38,8 +38,7 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     BALLAST.purge(Context::THREAD)?;
     write!(
         out,
-        "backlog after {WAITING} blocks; full after {large} large ones and {gone} more, {} wrong bytes",
-        wrong
+        "backlog after {WAITING} blocks; full after {large} large ones and {gone} more, {wrong} wrong bytes"
     )?;
     check(transfer == Some(RefusalReason::Store(StoreError::Full)), "a transfer was not refused with Full")?;
     check(copy == Some(RefusalReason::Store(full)), "a copy was refused with another error")?;
@@ -51,7 +50,7 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     check(wrong == 0, "bytes are wrong")
 }
 
-/// One block more than may wait is refused, and goes after the first was written out.
+/// One block more than may wait is refused, and leaves after the first was written out.
 fn backlog() -> Result<(), Failure> {
     let tiles = &TILES[..=WAITING];
     check(home::fill(tiles, 6000)? == tiles.len(), "not even so many tiles fit")?;
@@ -65,12 +64,12 @@ fn backlog() -> Result<(), Failure> {
     check(settled.freed == TILE_PAGES, "no block was written out")?;
     home::soil()?;
     let report = HOME.reclaim(tiles, Pages::MAX, Evict::TRANSFER, Context::INTERRUPT);
-    check(report.evicted.transferred == TILE_PAGES, "the one that was refused did not go now")?;
+    check(report.evicted.transferred == TILE_PAGES, "the one that was refused did not leave now")?;
     check(home::wrong(tiles, 6000)? == 0, "bytes are wrong that had to wait")?;
     home::clear()
 }
 
-/// One block, saved again and again; how often.
+/// Saves one block again and again. Returns how often.
 fn fill_with_ballast() -> Result<usize, Failure> {
     let block = home::take(LARGE).map_err(AccessError::Alloc)?;
     let mut count = 0;
@@ -86,14 +85,14 @@ fn fill_with_ballast() -> Result<usize, Failure> {
     Ok(count)
 }
 
-/// What the region says of a block of so many pages, if there is no place for it: whether it would take less.
+/// What the region says of a block of so many pages that does not fit: whether it would take less.
 fn full(pages: Pages) -> Result<StoreError, Failure> {
     check(space() < pages + pages, "there is room left, more than what lies at both ends")?;
     Ok(if space() == Pages::ZERO { StoreError::Full } else { StoreError::TooLarge })
 }
 
-/// Copies tiles out until one stays; how many went.
-fn read_at(tiles: &[Tile]) -> Result<usize, Failure> {
+/// Copies tiles out until one is refused. Returns how many left.
+fn copy_out(tiles: &[Tile]) -> Result<usize, Failure> {
     for (n, tile) in tiles.iter().enumerate() {
         if tile.evict(Pages::MAX, Evict::COPY, Context::THREAD)?.moved() == Pages::ZERO {
             return Ok(n);
@@ -102,12 +101,12 @@ fn read_at(tiles: &[Tile]) -> Result<usize, Failure> {
     Ok(tiles.len())
 }
 
-/// Why a tile does not go.
-fn stays(tile: &Tile, how: Evict) -> Result<Option<RefusalReason>, Failure> {
+/// Why a tile does not leave.
+fn refused(tile: &Tile, how: Evict) -> Result<Option<RefusalReason>, Failure> {
     let evicted = tile.evict(Pages::MAX, how, Context::THREAD)?;
     check(
         evicted.moved() == Pages::ZERO && evicted.refused == TILE_PAGES,
-        "it went, though the region is full",
+        "it left, though the region is full",
     )?;
     Ok(evicted.why)
 }

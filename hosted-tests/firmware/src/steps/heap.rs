@@ -1,4 +1,5 @@
-//! A `linked_list_allocator` heap beside the pool, over memory of a tile that it keeps for ever; and a pool over that heap.
+//! A `linked_list_allocator` heap next to the pool, over the memory of a tile that it keeps for ever; and a pool over that
+//! heap.
 
 use super::home::{self, HOME, TILE_PAGES, TILES, Tile};
 use super::{Failure, check, flash, pattern};
@@ -16,11 +17,11 @@ static HEAP: Forebay<Heap, Rom<'static, PAGE>> =
     Forebay::new(Heap::new(), Rom::new(flash::ID, &flash::TABLE));
 static TABLE: Buffer<&Forebay<Heap, Rom<PAGE>>> = Buffer::new(&HEAP, Order::PAGE);
 
-/// The tile that the heap got: no other buffer needs it, so it is not among them.
+/// The tile whose memory the heap has.
 static LENT: Tile = Tile::new(&HOME, home::TILE);
 static GUARD: StaticCell<WriteGuard<'static, home::Home>> = StaticCell::new();
 
-/// Pages of the pool that are the heap's.
+/// Pages of the pool that the heap has.
 pub fn taken() -> Pages {
     // The guard makes it busy.
     LENT.residency().map_or(TILE_PAGES, |residency| residency.resident)
@@ -48,14 +49,14 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
         check(HEAP.pool().put(page, Context::THREAD).is_ok(), "a page was not returned to the heap")?;
     }
 
-    // A buffer of the heap's, with what is in flash. It leaves for nothing.
+    // A buffer of the heap, with contents in flash. It leaves clean.
     let table =
         HEAP.store().handle(Pages::ZERO, Order::PAGE).ok_or(Failure::Check("the table has no handle"))?;
     TABLE.attach_stored(0, table, Context::THREAD)?;
     wrong += TABLE.read()?.iter().zip(&flash::TABLE).filter(|(is, was)| is != was).count();
     let report = HEAP.reclaim([&TABLE], Pages::new(1), Evict::ANY, Context::THREAD);
 
-    // The pool goes on beside it, and passes the heap's tile over.
+    // The pool goes on next to it, and skips the heap's tile.
     home::fill(&TILES[..1], 8500)?;
     let pool = HOME.reclaim([&LENT, &TILES[0]], Pages::MAX, Evict::TRANSFER, Context::INTERRUPT);
     wrong += home::wrong(&TILES[..1], 8500)?;
@@ -63,12 +64,12 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     TABLE.purge(Context::THREAD)?;
     write!(
         out,
-        "{count} pages out of a heap of {bytes} bytes, {} left for nothing; {wrong} wrong bytes",
+        "{count} pages out of a heap of {bytes} bytes, {} left clean; {wrong} wrong bytes",
         report.evicted.clean
     )?;
     check(count == bytes / PAGE && count < COUNT, "another number of pages fits into the heap")?;
     check(report.evicted.clean == Pages::new(1), "what is in flash did not leave")?;
-    check(pool.evicted.transferred == TILE_PAGES, "the pool took the heap's tile, or not the other")?;
+    check(pool.evicted.transferred == TILE_PAGES, "the heap's tile left, or the other one did not")?;
     check(HEAP.platform().free_bytes() == free, "bytes of the heap are missing")?;
     check(wrong == 0, "bytes are wrong")
 }

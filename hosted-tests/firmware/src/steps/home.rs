@@ -1,36 +1,40 @@
-//! What all steps work on: one pool over the fast memory, one region over the slow one, flash behind it, and the buffers.
+//! What all steps work on: a forebay over the fast memory, with a region over the slow one and flash behind it; and buffers.
 
-use super::pattern;
-use super::{Failure, check, flash};
+use super::screen::Screen;
+use super::{Failure, check, flash, pattern};
 use crate::machine::{FAST_BYTES, Memory, PAGE, RawMutex, SLOW_BYTES};
 use forebay::{
-    AccessError, AllocError, AllocRequest, Buffer, Context, Forebay, Order, Pages, StoreId, port::PooledBlock,
+    AccessError, AllocError, AllocRequest, Buffer, Context, Forebay, Order, Pages, StoreId,
+    port::{PooledBlock, WithHooks},
 };
 use forebay_backends::{Faulty, Ram, RamBlock, RamRegion, Rom, Tiered};
 use static_cell::ConstStaticCell;
 
 pub type Fast = Ram<RawMutex, PAGE>;
 pub type Slow = RamRegion<RawMutex, PAGE, WAITING>;
-/// The region fails when a step wishes it to; behind it is what never changes.
+/// The region fails when a step wants it to; behind it is what never changes.
 pub type Store = Tiered<Faulty<Slow, RawMutex>, Rom<'static, PAGE>>;
-pub type Home = &'static Forebay<Fast, Store>;
+/// The fast memory, and a screen that shows some of it.
+pub type Machine = WithHooks<&'static Fast, Screen>;
+pub type Home = &'static Forebay<Machine, Store>;
 pub type Tile = Buffer<Home>;
 /// A block of the pool.
 pub type Taken = PooledBlock<RamBlock<PAGE>, ()>;
 
-/// The order of a tile, and what it has.
+/// The order of a tile, and its size.
 pub const TILE: Order = Order::new(2).expect("four pages");
 pub const TILE_PAGES: Pages = TILE.pages();
 pub const TILE_BYTES: usize = TILE_PAGES.get() * PAGE;
-/// Blocks that may wait to be written out: half of what the region has room for, or eight.
+/// How many blocks may wait to be written out: half of those that the region has room for, or eight.
 pub const WAITING: usize = if SLOW_BYTES / TILE_BYTES / 2 < 8 { SLOW_BYTES / TILE_BYTES / 2 } else { 8 };
-/// A tile more than there ever is memory for.
+/// One tile more than there ever is memory for.
 const TILE_COUNT: usize = FAST_BYTES / TILE_BYTES + 1;
 /// The most pieces of fast memory.
 pub const PIECES: usize = 2;
 
-pub static HOME: Forebay<Fast, Store> = Forebay::new(
-    Fast::new(),
+static FAST: Fast = Fast::new();
+pub static HOME: Forebay<Machine, Store> = Forebay::new(
+    WithHooks(&FAST, Screen::new()),
     Tiered(Faulty::new(Slow::new(StoreId::DEFAULT)), Rom::new(flash::ID, &flash::TABLE)),
 );
 pub static TILES: [Tile; TILE_COUNT] = [const { Tile::new(&HOME, TILE) }; TILE_COUNT];
@@ -39,7 +43,7 @@ pub static TILES: [Tile; TILE_COUNT] = [const { Tile::new(&HOME, TILE) }; TILE_C
 const META_WORDS: usize = PIECES * Fast::metadata_words(FAST_BYTES) + Slow::metadata_words(SLOW_BYTES);
 static META: ConstStaticCell<[usize; META_WORDS]> = ConstStaticCell::new([0; META_WORDS]);
 
-/// Gives the home its memory; the usable bytes of the fast pieces, and of the slow one.
+/// Gives the forebay its memory. Returns the usable bytes of the fast pieces, and of the slow one.
 pub fn init(memory: Memory) -> Result<([usize; PIECES], usize), Failure> {
     let mut meta: &'static mut [usize] = META.take();
     let mut usable = [0; PIECES];
@@ -49,12 +53,17 @@ pub fn init(memory: Memory) -> Result<([usize; PIECES], usize), Failure> {
         }
         let (words, rest) = meta.split_at_mut(Fast::metadata_words(piece.len()));
         meta = rest;
-        *usable = HOME.platform().add(piece, words).map_err(|refused| refused.why)?;
+        *usable = FAST.add(piece, words).map_err(|refused| refused.why)?;
     }
     Ok((usable, slow().init(memory.slow, meta).map_err(|refused| refused.why)?))
 }
 
-/// The region, past what makes it fail.
+/// The fast memory.
+pub fn fast() -> &'static Fast {
+    &FAST
+}
+
+/// The region, without what makes it fail.
 pub fn slow() -> &'static Slow {
     faults().inner()
 }
@@ -66,10 +75,10 @@ pub fn faults() -> &'static Faulty<Slow, RawMutex> {
 
 /// Pages of fast memory that are free.
 pub fn free() -> Pages {
-    HOME.platform().unused()
+    FAST.unused()
 }
 
-/// Gives tile after tile its pattern until no memory is left; how many have it.
+/// Gives tile after tile its pattern until no memory is left. Returns how many have it.
 pub fn fill(tiles: &[Tile], seed: usize) -> Result<usize, Failure> {
     for (n, tile) in tiles.iter().enumerate() {
         match tile.write() {
@@ -81,7 +90,7 @@ pub fn fill(tiles: &[Tile], seed: usize) -> Result<usize, Failure> {
     Ok(tiles.len())
 }
 
-/// Bytes that are not as [`fill`] left them. Restores what is away.
+/// Bytes that are not as [`fill`] left them. Restores what is stored.
 pub fn wrong(tiles: &[Tile], seed: usize) -> Result<usize, Failure> {
     let mut sum = 0;
     for (n, tile) in tiles.iter().enumerate() {
@@ -90,7 +99,7 @@ pub fn wrong(tiles: &[Tile], seed: usize) -> Result<usize, Failure> {
     Ok(sum)
 }
 
-/// A block from the pool, with any bytes.
+/// A block from the pool.
 pub fn take(order: Order) -> Result<Taken, AllocError> {
     HOME.pool().take(AllocRequest::new(order), (), Context::THREAD)
 }
@@ -109,7 +118,7 @@ pub fn soil() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Drops the contents of all tiles; then every page is in the source again.
+/// Drops the contents of all tiles. Then every page is free again.
 pub fn clear() -> Result<(), Failure> {
     for tile in &TILES {
         tile.purge(Context::THREAD)?;

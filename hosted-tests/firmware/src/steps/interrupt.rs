@@ -1,4 +1,4 @@
-//! The timer interrupt needs memory while the main loop is writing: the buffer in use is busy, another one goes.
+//! The timer interrupt needs memory while the main loop writes: the buffer in use is busy, another one leaves.
 
 use super::home::{self, HOME, TILE_PAGES, TILES};
 use super::{Failure, check, pattern, timer};
@@ -11,12 +11,12 @@ use forebay::{Busy, Context, Evict, Pages, stats::Evicted, sync::Mutex};
 struct Seen {
     ticks: usize,
     transferred: Pages,
-    /// How the buffer answered that the main loop writes to.
+    /// The answer of the buffer that the main loop writes to.
     asked: Option<Result<Evicted, Busy>>,
 }
 
 static SEEN: Mutex<RawMutex, Seen> = Mutex::new(Seen { ticks: 0, transferred: Pages::ZERO, asked: None });
-/// The timer ticks so often in this step; the first time it takes memory.
+/// How often the timer ticks in this step. The first time it takes memory.
 const TICKS: usize = 3;
 
 fn tick() {
@@ -54,11 +54,11 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     let wrong = in_hand + home::wrong(&TILES[..1], 5500)? + home::wrong(&TILES[1..2], 5001)?;
     write!(
         out,
-        "{ticks} ticks, {transferred} pages handed over while {} were written to; {wrong} wrong bytes",
+        "{ticks} ticks, {transferred} pages transferred while {} were written to; {wrong} wrong bytes",
         residency[0].resident
     )?;
     check(asked == Some(Err(Busy)), "the buffer in use was not busy")?;
-    check(residency[0].resident == TILE_PAGES, "the buffer in use was taken")?;
-    check(transferred == TILE_PAGES && residency[1].stored == TILE_PAGES, "the other one was not taken")?;
+    check(residency[0].resident == TILE_PAGES, "the buffer in use left")?;
+    check(transferred == TILE_PAGES && residency[1].stored == TILE_PAGES, "the other one did not leave")?;
     check(wrong == 0, "bytes are wrong")
 }

@@ -1,6 +1,6 @@
 //! What the image runs: each step uses the memory as a firmware would, looks at every byte, and says in a line what happened.
 //!
-//! After each of them all buffers are dropped, and every page has to be in its source again.
+//! After each step the contents of all buffers are dropped, and every page has to be free again.
 
 mod busy;
 #[cfg(target_arch = "aarch64")]
@@ -17,6 +17,7 @@ mod home;
 mod interrupt;
 mod pattern;
 mod readme;
+mod screen;
 mod timer;
 mod transfer;
 #[cfg(target_arch = "aarch64")]
@@ -42,6 +43,7 @@ const STEPS: &[(&str, Step)] = &[
     ("faults", faults::step),
     ("flash", flash::step),
     ("heap", heap::step),
+    ("screen", screen::step),
     ("readme", readme::step),
     ("counters", counters::step),
     #[cfg(target_arch = "aarch64")]
@@ -61,12 +63,12 @@ enum Failure {
     Init(InitError),
 }
 
-/// That something holds; else what it says is so.
+/// Checks that something holds; `otherwise` says what is so if it does not.
 fn check(holds: bool, otherwise: &'static str) -> Result<(), Failure> {
     if holds { Ok(()) } else { Err(Failure::Check(otherwise)) }
 }
 
-/// Runs on the machine's memory until a step fails; whether none did.
+/// Runs on the machine's memory until a step fails. Returns whether none did.
 pub fn run(out: &mut dyn Write, mut memory: Memory) -> bool {
     let begun = readme::begin(&mut memory).and_then(|()| begin(out, memory));
     if !ended(out, "begin", begun) {
@@ -74,7 +76,7 @@ pub fn run(out: &mut dyn Write, mut memory: Memory) -> bool {
     }
     let passes = |(name, step): &&(&str, Step)| {
         let _ = write!(out, "{name}: ");
-        let result = step(out).and_then(|()| everything_is_home());
+        let result = step(out).and_then(|()| everything_is_free());
         ended(out, name, result)
     };
     let passed = STEPS.iter().take_while(passes).count();
@@ -113,7 +115,7 @@ fn begin(out: &mut dyn Write, memory: Memory) -> Result<(), Failure> {
         "a whole page of it is not usable, or a part of one is",
     )?;
     machine::on_completion(dma::completed);
-    everything_is_home()
+    everything_is_free()
 }
 
 /// The bytes of whole, aligned pages in some memory.
@@ -123,10 +125,10 @@ fn whole_pages(memory: &[u8]) -> usize {
     (addresses.end.addr() / PAGE * PAGE).saturating_sub(first)
 }
 
-/// Drops the contents of all buffers; then nothing may be missing, neither at the source nor at the region.
-fn everything_is_home() -> Result<(), Failure> {
+/// Drops the contents of all buffers. Then nothing may be missing, neither in the source nor in the region.
+fn everything_is_free() -> Result<(), Failure> {
     home::clear()?;
-    let (source, region) = (HOME.platform(), home::slow());
+    let (source, region) = (home::fast(), home::slow());
     check(home::free() + heap::taken() == source.total(), "pages of the source are missing")?;
     check(space() == region.total(), "pages of the region are missing")?;
     check(region.pending() == Pages::ZERO, "something is pending")

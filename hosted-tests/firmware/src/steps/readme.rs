@@ -1,4 +1,4 @@
-//! The README's program, where there is memory for it: more tiles than fit, interrupts that take them away, and every byte
+//! The README's program, where there is memory for it: more tiles than fit, interrupts that evict them, and every byte
 //! compared.
 
 use super::{Failure, check, timer};
@@ -61,7 +61,7 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     let stats = app::RAM.stats();
     write!(
         out,
-        "{ROUNDS} rounds over {} tiles, {wrong} wrong bytes; pages handed over {}, written out {}, clean {}, \
+        "{ROUNDS} rounds over {} tiles, {wrong} wrong bytes; pages transferred {}, written out {}, clean {}, \
          taken back {}, loaded {}; waited {waits} times for the timer",
         app::TILES.len(),
         stats.evicted.transferred,
@@ -75,7 +75,7 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     check(stats.evicted.copied == Pages::ZERO, "something was copied on the way out")
 }
 
-/// Tries until the timer has made room and the idle loop has freed it; how often it had to wait.
+/// Tries until the timer has made room and the idle loop has freed it. Returns how often it had to wait.
 fn until_free(mut f: impl FnMut() -> Result<(), AccessError>) -> Result<u32, Failure> {
     let mut waits = 0;
     loop {
@@ -84,7 +84,7 @@ fn until_free(mut f: impl FnMut() -> Result<(), AccessError>) -> Result<u32, Fai
             Err(AccessError::Alloc(_) | AccessError::Busy) => {}
             Err(why) => return Err(why.into()),
         }
-        check(waits < SPIN_LIMIT, "no room, however long one waits")?;
+        check(waits < SPIN_LIMIT, "no room, however long it waits")?;
         app::idle();
         spin_loop();
         waits += 1;

@@ -12,7 +12,8 @@ const TICKS_WANTED: u32 = 10;
 /// Far more turns than TICKS_WANTED take; a dead timer ends here instead of in the runner's time limit.
 const SPIN_LIMIT: u32 = 20_000_000;
 
-/// Beside the lock, not in it: what a lock has can't change under it, as far as the compiler knows. Only the interrupt writes it.
+/// Next to the mutex, not in it: what a mutex has can't change under it, as far as the compiler knows. Only the interrupt
+/// writes it.
 static TICKS: AtomicU32 = AtomicU32::new(0);
 static LOCK: Mutex<RawMutex, ()> = Mutex::new(());
 
@@ -50,7 +51,7 @@ fn ticks() -> u32 {
     TICKS.load(Ordering::Relaxed)
 }
 
-/// Spins until `done` says so or SPIN_LIMIT turns are over; the turns spun.
+/// Spins until `done` says so or SPIN_LIMIT turns are over. Returns the turns.
 fn spin_until(done: impl Fn() -> bool) -> u32 {
     let mut spins = 0;
     while spins < SPIN_LIMIT && !done() {

@@ -1,5 +1,5 @@
-//! The pool is empty, and the timer's or a driver's business can't wait: blocks are handed over as they are. The idle loop
-//! writes them out by DMA, and what was away comes back.
+//! The pool is empty, and a timer or a driver can't wait: blocks are transferred as they are. The idle loop writes them out
+//! by DMA, and the contents come back.
 
 use super::home::{self, HOME, TILE_PAGES, TILES, WAITING};
 use super::{Failure, check, dma, timer};
@@ -12,7 +12,7 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     let wanted = Pages::new(WAITING * TILE_PAGES.get());
 
     let report = HOME.reclaim(&TILES, wanted, Evict::TRANSFER, Context::INTERRUPT);
-    check(report.evicted.transferred == wanted, "less was handed over than was wanted")?;
+    check(report.evicted.transferred == wanted, "less was transferred than was wanted")?;
     check(
         home::slow().pending() == wanted && home::free() == free,
         "it should be pending, and nothing free yet",
@@ -29,15 +29,15 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
     let loaded = after.restored.loaded - before.restored.loaded;
     write!(
         out,
-        "{wanted} of {} pages handed over, {freed} freed by DMA in {pieces} pieces, {loaded} loaded, {wrong} wrong bytes",
+        "{wanted} of {} pages transferred, {freed} freed by DMA in {pieces} pieces, {loaded} loaded, {wrong} wrong bytes",
         Pages::new(tiles * TILE_PAGES.get()),
     )?;
     check(after.evicted.copied == before.evicted.copied, "the processor copied on the way out")?;
     check(
         after.settled - before.settled == wanted && freed == wanted,
-        "the store let go of another number of pages",
+        "the store returned another number of pages",
     )?;
     check(pieces > WAITING, "no block went in pieces")?;
-    check(loaded == wanted, "something else came back than what was away")?;
+    check(loaded == wanted, "something else came back than what was stored")?;
     check(wrong == 0, "bytes are wrong")
 }

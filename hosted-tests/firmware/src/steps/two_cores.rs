@@ -1,6 +1,6 @@
 //! Two cores at once on one pool, one store and the same buffers, each with a timer interrupt on top.
 //!
-//! Each write to a buffer is counted beside it while its guard is alive, so every later guard, on either core, knows which
+//! Each write to a buffer is counted next to it while its guard is alive, so every later guard, on either core, knows which
 //! bytes it must find. A block of the pool has its holder's own bytes until it is put back.
 //!
 //! - ONE HOLDER: on one core a handler runs to its end, and the program has one guard at a time. So when the program is told

@@ -87,6 +87,8 @@ impl Tally {
 pub(crate) struct Object<'t, H: Home, T: Slots<Platform = H::Platform>> {
     pub(crate) buffer: Buffer<H, T>,
     tally: &'t Tally,
+    /// The size of the buffer.
+    pages: Pages,
     /// No other buffer has it, now or later.
     seed: u64,
     /// What was written last; nothing if zero. Changed by the thread that has the write guard, looked at with a guard.
@@ -99,10 +101,11 @@ pub(crate) struct Object<'t, H: Home, T: Slots<Platform = H::Platform>> {
 }
 
 impl<'t, H: Home, T: Slots<Platform = H::Platform>> Object<'t, H, T> {
-    pub(crate) fn new(buffer: Buffer<H, T>, seed: u64, tally: &'t Tally) -> Self {
+    pub(crate) fn new(buffer: Buffer<H, T>, pages: Pages, seed: u64, tally: &'t Tally) -> Self {
         Object {
             buffer,
             tally,
+            pages,
             seed,
             version: AtomicU64::new(0),
             writes: Spans::default(),
@@ -246,10 +249,12 @@ impl<'t, H: Home, T: Slots<Platform = H::Platform>> Object<'t, H, T> {
     }
 
     /// Counts are of this buffer, whatever moves it.
-    pub(crate) fn inspect(&self, slots: usize, unit: Order) {
-        let most = Pages::new(slots << unit.get());
+    pub(crate) fn inspect(&self) {
         if let Ok(there) = self.buffer.residency() {
-            assert!(there.clean <= there.resident && there.resident + there.stored <= most, "{there:?}");
+            assert!(
+                there.clean <= there.resident && there.resident + there.stored <= self.pages,
+                "{there:?}"
+            );
         }
     }
 

@@ -121,7 +121,7 @@ impl<'s, P: Platform, S: BackingStore<P::Block>, I: RawMutex> Stage<'s, P, S, I>
             };
             let unit = order((n % 2) as u8);
             let buffer = Buffer::with_slots(Arc::clone(self.home), slots, unit).with_id(BufferId(at));
-            let object = Object::new(buffer, self.seed(), self.tally);
+            let object = Object::new(buffer, pages(SLOTS << unit.get()), self.seed(), self.tally);
             if n % 5 > 0 {
                 object.write(CX);
             }
@@ -148,7 +148,7 @@ impl<'s, P: Platform, S: BackingStore<P::Block>, I: RawMutex> Stage<'s, P, S, I>
                 3..9 => drop(object.write(cx)),
                 9 => object.bring(pages(n % 4), cx),
                 10 => drop(object.buffer.discard_copies()),
-                11 => object.inspect(SLOTS, order(1)),
+                11 => object.inspect(),
                 12 => object.evict(pages(1 + n % 6), how(n), cx),
                 13 | 14 if self.or_reclaim => {
                     let others = self.held();
@@ -217,7 +217,7 @@ where
             let array: [Own<'s, P, S>; 4] = std::array::from_fn(|i| {
                 let slots = [const { Slot::EMPTY }; SLOTS];
                 let buffer = Buffer::with_slots(Arc::clone(self.home), slots, Order::PAGE);
-                Object::new(buffer.with_id(BufferId(PLACES + i)), self.seed(), self.tally)
+                Object::new(buffer.with_id(BufferId(PLACES + i)), pages(SLOTS), self.seed(), self.tally)
             });
             thread::scope(|s| {
                 s.spawn(|| {

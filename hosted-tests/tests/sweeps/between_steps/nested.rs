@@ -239,7 +239,7 @@ impl Core {
         }
     }
 
-    /// Nothing comes in any more: everything is there, byte by byte, and then all is free.
+    /// No other call runs any more: everything is there, byte by byte, and then all is free.
     fn end(&self) {
         while self.region.pending() > Pages::ZERO || self.is_out() {
             self.write_out();
@@ -259,7 +259,7 @@ impl Core {
     }
 }
 
-/// Rule: whatever comes in between two steps of whatever else, each handle stands for its contents, an error is one that its
+/// Rule: whatever call runs between two steps of whatever other call, each handle stands for its contents, an error is one that its
 /// call may give, and in the end all room is free, in one piece.
 #[test]
 fn calls_between_the_steps_of_others() {

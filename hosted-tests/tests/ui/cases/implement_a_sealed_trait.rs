@@ -25,12 +25,12 @@ impl Candidates for Mine {
     }
     fn evict_next(
         &self,
-        _: std::ops::Range<usize>,
+        range: std::ops::Range<usize>,
         _: &mut usize,
         _: &EvictRequest,
         _: &mut Evicted,
     ) -> (usize, bool) {
-        (0, false)
+        (range.end, false)
     }
 }
 

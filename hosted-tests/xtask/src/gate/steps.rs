@@ -34,7 +34,7 @@ pub(crate) const STEPS: &[Step] = &[
     step("firmware", "the firmware passes on every machine", boots),
     step("fails", "a firmware that fails is seen to fail", firmware::fails),
     step("lab", "real files and traces, with less memory than they want", lab),
-    step("fuzz", "the corpus, and so many runs from one seed", fuzz::repeat),
+    step("fuzz", "the corpus, and a fixed number of runs from one seed", fuzz::repeat),
     step("msrv", "the oldest compiler builds and tests it", msrv::main),
 ];
 
@@ -111,6 +111,8 @@ fn docs() -> Result {
     for logger in LOGGERS {
         doc(&format!("doc -q --no-deps -p forebay -p forebay-backends --features {EVERYTHING},{logger}"))?;
     }
+    doc("doc -q --no-deps -p forebay -p forebay-backends")?;
+    doc("docs -q")?; // as the README says
     doc("doc -q --no-deps -p hosted-tests -p xtask --lib")
 }
 

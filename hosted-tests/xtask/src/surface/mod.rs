@@ -84,7 +84,7 @@ impl fmt::Display for Surface {
         writeln!(f, "{:>4} names at the root", self.names.len())?;
         writeln!(f, "{:>4} callables", self.callables.len())?;
         writeln!(f, "{:>4} callables more that are hidden from the documentation", self.hidden.len())?;
-        writeln!(f, "{:>4} traits, with so many methods:", self.traits.len())?;
+        writeln!(f, "{:>4} traits, with their numbers of methods:", self.traits.len())?;
         for (name, methods) in &self.traits {
             writeln!(f, "  {methods:>4} {name}")?;
         }

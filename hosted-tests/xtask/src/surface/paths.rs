@@ -147,7 +147,7 @@ impl Crate {
         }
     }
 
-    /// What a name stands for in a module, whoever sees it: the compiler has checked that.
+    /// What a name stands for in a module, public or not: the compiler has checked that it may be used.
     fn lookup(&self, module: ModuleId, name: &str, asked: &mut Asked) -> BTreeSet<Def> {
         let question = (module, name.to_owned());
         if !asked.insert(question.clone()) {

@@ -41,7 +41,7 @@ _start:
 3:  bl   {main}
     brk  #0
 
-// Nothing is read before the MMU is on but what nobody writes (code, and the constants beside it): without it this core goes
+// Only what is never written (code, and the constants next to it) is read before the MMU is on: without it this core goes
 // past the other's caches.
 start_second:
     begin_core 2

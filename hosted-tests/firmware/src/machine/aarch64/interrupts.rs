@@ -264,7 +264,7 @@ extern "C" fn interrupt() {
                 TICK.call();
             }
             COMPLETION => DONE.call(),
-            unknown => panic!("nobody expects interrupt {unknown}"),
+            unknown => panic!("interrupt {unknown} is not expected"),
         }
         Register::END.write(acknowledged);
     }

@@ -97,7 +97,7 @@ pub fn clean(bytes: &[u8]) {
 }
 
 /// The same; and then they are read from memory, where devices wrote. (A line that was cleaned before a device wrote, and
-/// that nobody wrote since, is only dropped. One that has other bytes too loses none of them.)
+/// that was not written since, is only dropped. One that has other bytes too loses none of them.)
 pub fn clean_and_invalidate(bytes: &[u8]) {
     for line in lines(bytes) {
         // SAFETY: as above: nothing that was written is lost.

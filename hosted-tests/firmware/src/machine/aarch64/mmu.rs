@@ -3,8 +3,8 @@
 //! Pages of 4 KiB, one to one, of the image and of two devices. The invariants that the safety comments name:
 //!
 //! - ONE TO ONE: what is mapped has its physical address, and tables lie in `.bss`, which is always mapped.
-//! - ATOMIC: a table is an array of atomic words, so anybody may read an entry while another core writes it.
-//! - EXCLUSIVE: who changes an attribute has those bytes borrowed exclusively: while they are not mapped, nobody misses them.
+//! - ATOMIC: a table is an array of atomic words, so an entry may be read while another core writes it.
+//! - EXCLUSIVE: those bytes whose attribute changes are borrowed exclusively: while they are not mapped, they are not used.
 
 use super::maintenance::{Operation, clean_and_invalidate, forget, log, refetch, wait_for_all};
 use super::{Masked, PAGE};
@@ -119,7 +119,7 @@ unsafe extern "C" {
     safe static __stacks_end: [u8; 0];
 }
 
-// Needs no stack, and reads only constants beside its code: the second core calls it before its caches are on.
+// Needs no stack, and reads only constants next to its code: the second core calls it before its caches are on.
 global_asm!(
     r#"
 .pushsection .text.boot, "ax"
@@ -225,7 +225,7 @@ pub fn set_attribute(block: &mut [u8], to: Attribute) {
     change(block, Operation::Map, |entry| entry | VALID);
 }
 
-/// Stores what `to` makes of the entry of each page. By EXCLUSIVE nobody else changes one of them.
+/// Stores what `to` makes of the entry of each page. By EXCLUSIVE nothing else changes one of them.
 fn change(block: &mut [u8], operation: fn(usize) -> Operation, to: impl Fn(u64) -> u64) {
     for page in pages(block) {
         let entry = entry(page).expect("a block is mapped");

@@ -70,7 +70,7 @@ pub fn stop_timer() {
 }
 
 fn timer() -> SYST {
-    // SAFETY: by ONE CORE nothing runs beside the two functions above, which are all that use the timer, and no handler
+    // SAFETY: by ONE CORE nothing runs at the same time as the two functions above, which are all that use the timer, and no handler
     // does: so one value of it is in use at a time.
     unsafe { Peripherals::steal() }.SYST
 }
@@ -109,7 +109,7 @@ unsafe fn DefaultHandler(line: i16) {
     if line == COMPLETION as i16 {
         DONE.call();
     } else {
-        let _ = writeln!(Console, "firmware: nobody expects interrupt {line}");
+        let _ = writeln!(Console, "firmware: interrupt {line} is not expected");
         exit(Exit::Fault)
     }
 }

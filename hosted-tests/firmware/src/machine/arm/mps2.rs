@@ -30,7 +30,7 @@ pub fn init() {
     shut_vectors();
 }
 
-/// Nobody may touch the vector table, which the processor reads all the same: it lies at address 0.
+/// Nothing may touch the vector table, which lies at address 0. The processor reads it all the same.
 fn shut_vectors() {
     const KIBIBYTE: u32 = 9; // the region has two to the power of one more
     if let Some(peripherals) = Peripherals::take() {

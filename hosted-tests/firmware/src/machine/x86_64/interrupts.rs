@@ -189,7 +189,7 @@ pub(super) fn shut_controllers() {
 /// With interrupts on, its handler runs from now on: [`load_idt`] installed one.
 unsafe fn open_line(line: usize) {
     let mask = CONTROLLERS[0].1;
-    // SAFETY: the caller's promise; by ONE CORE, and as no handler touches the mask, nobody changes it in between.
+    // SAFETY: the caller's promise; by ONE CORE, and as no handler touches the mask, nothing changes it in between.
     unsafe { outb(mask, inb(mask) & !(1 << line)) }
 }
 
