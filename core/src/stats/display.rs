@@ -93,8 +93,11 @@ fn list_in_defmt(f: defmt::Formatter<'_>, counts: &[(Pages, defmt::Str)]) {
         if !first {
             defmt::write!(f, ", ");
         }
-        let noun = if pages.get() == 1 { defmt::intern!("page") } else { defmt::intern!("pages") };
-        defmt::write!(f, "{=usize} {=istr} {=istr}", pages.get(), noun, *name);
+        defmt::write!(f, "{=usize} page", pages.get());
+        if pages.get() != 1 {
+            defmt::write!(f, "s");
+        }
+        defmt::write!(f, " {=istr}", *name);
         first = false;
     }
     if first {
@@ -131,8 +134,11 @@ impl defmt::Format for Refusals {
             if n > 0 {
                 defmt::write!(f, ", ");
             }
-            let noun = if times == 1 { defmt::intern!("time") } else { defmt::intern!("times") };
-            defmt::write!(f, "{=u32} {=istr} ({})", times, noun, why);
+            defmt::write!(f, "{=u32} time", times);
+            if times != 1 {
+                defmt::write!(f, "s");
+            }
+            defmt::write!(f, " ({})", why);
         }
         if self.iter().next().is_none() {
             defmt::write!(f, "nothing");
