@@ -6,7 +6,7 @@ use core::fmt;
 use core::ops::Deref;
 use forebay::{
     AccessError, AllocError, AllocRequest, AsForebay, Buffer, Candidates, Context, Evict, Forebay,
-    FrameSource, Order, Pages, Report, StoreId, sync::RawMutex,
+    FrameSource, Order, Pages, Report, StoreId, port::Supply, sync::RawMutex,
 };
 
 type Fast<L, const PAGE: usize> = Ram<L, PAGE>;
@@ -40,7 +40,7 @@ pub type RamBuffer<L, const PAGE: usize, const N: usize> = Buffer<&'static RamFo
 /// RAM.init(sram, psram, meta).expect("unused memory"); // at start-up
 /// for (n, tile) in TILES.iter().enumerate() {
 ///     if RAM.free() < 8192 {
-///         RAM.make_room(&TILES, 8192); // or `transfer` in an interrupt, and `write_out` in an idle loop
+///         RAM.make_room(&TILES, 8192)?; // or `transfer` in an interrupt, and `write_out` in an idle loop
 ///     }
 ///     tile.write()?.fill(n as u8);
 /// }
@@ -212,27 +212,28 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
         self.store().pending().get() * PAGE
     }
 
-    /// Transfers idle buffers and writes them out until there is room for a buffer of `bytes` bytes, or nothing more can be done.
-    /// Returns how many bytes are free. Call it when a guard fails with [`AccessError::Alloc`].
+    /// Transfers idle buffers and writes them out until there is room for a buffer of `bytes` bytes. Returns how many bytes are
+    /// free then. Call it when a guard fails with [`AccessError::Alloc`].
     ///
     /// Where buffers have several sizes, free memory may be fragmented: then more leaves. Give it buffers of all sizes:
     /// `(&TILES, &AUDIO)`.
     ///
+    /// # Errors
+    /// [`AccessError::Alloc`]: [`Never`](AllocError::Never) if no such buffer fits into the fast RAM, and nothing left;
+    /// [`Exhausted`](AllocError::Exhausted) if too much is in use, or the slow RAM is full.
+    ///
     /// # Context
     /// Linear in what it writes out; no lock is held while it copies.
-    pub fn make_room<C: Candidates>(&self, buffers: C, bytes: usize) -> usize {
+    pub fn make_room<C: Candidates>(&self, buffers: C, bytes: usize) -> Result<usize, AccessError> {
         let pages = Pages::new(bytes.div_ceil(PAGE));
-        let fast = self.platform();
-        let is_there = || match Order::for_pages(pages) {
-            Some(order) => {
-                let block = fast.allocate(AllocRequest::new(order), Context::THREAD)?;
-                fast.free(block);
-                Ok(())
-            }
-            None => Err(AccessError::Alloc(AllocError::Exhausted)),
+        let request = Order::for_pages(pages).map(AllocRequest::new).ok_or(AllocError::Never)?;
+        let is_there = || match self.platform().supply(&request) {
+            Supply { ready: Some(true), .. } => Ok(()),
+            Supply { ever: Some(ever), .. } if ever < pages => Err(AllocError::Never.into()),
+            _ => Err(AllocError::Exhausted.into()),
         };
-        let _ = self.or_reclaim(buffers, pages, Evict::TRANSFER, Context::THREAD, is_there);
-        self.free()
+        self.or_reclaim(buffers, pages, Evict::TRANSFER, Context::THREAD, is_there)?;
+        Ok(self.free())
     }
 
     /// Transfers about `bytes` bytes of idle buffers to the slow RAM: O(1) each, copies nothing, frees nothing yet.

@@ -23,7 +23,7 @@ impl<W: AsRef<[usize]> + AsMut<[usize]>> Words for W {}
 const ORDERS: usize = Order::TEN.get() as usize + 1;
 
 /// The numbers of the blocks of `order` that lie wholly in `frames`.
-fn blocks(frames: &Range<usize>, order: u8) -> Range<usize> {
+pub(crate) fn blocks(frames: &Range<usize>, order: u8) -> Range<usize> {
     let first = (frames.start >> order) + usize::from(frames.start & ((1 << order) - 1) != 0);
     let end = frames.end >> order;
     first..end.max(first)

@@ -80,6 +80,21 @@ pub(crate) fn take(at: &mut impl Access, order: Order) -> Option<Pfn> {
     }
 }
 
+/// Whether there is a block of that order or above, as far as the summaries tell: after a race with other calls one may say yes
+/// until the next search. O(1), and O(orders · log pages) for each pending insertion.
+pub(crate) fn has(at: &mut impl Access, order: Order) -> bool {
+    loop {
+        match at.step(|b| b.seek(u16::MAX << order.get())) {
+            Search::Orders(_) => return true,
+            Search::Pending(slot, pending) => {
+                let frames = at.step(|b| b.frames());
+                complete(at, &frames, slot, pending);
+            }
+            Search::Nothing => return false,
+        }
+    }
+}
+
 /// Frees a block of frames that are not free. Joins it with its free buddies. O(orders · log pages).
 pub(crate) fn put(at: &mut impl Access, pfn: Pfn, order: Order) {
     let frames = at.step(|b| b.frames());

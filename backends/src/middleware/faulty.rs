@@ -4,7 +4,7 @@ use core::fmt;
 use core::ops::Range;
 use forebay::frame::{Charge, DmaAddr, ModeRefused};
 use forebay::port::{
-    Accounting, CachingControl, Capabilities, DmaMap, EvictHooks, LinearMap, Settled, Space, StoreIds,
+    Accounting, CachingControl, Capabilities, DmaMap, EvictHooks, LinearMap, Settled, Space, StoreIds, Supply,
 };
 use forebay::sync::{Mutex, RawMutex};
 use forebay::{
@@ -119,8 +119,8 @@ impl<P: Platform, L: RawMutex> FrameSource for Faulty<P, L> {
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
         self.inner.source().join(left, right)
     }
-    fn free_pages(&self, zones: Zones) -> Option<Pages> {
-        self.inner.source().free_pages(zones)
+    fn supply(&self, request: &AllocRequest) -> Supply {
+        self.inner.source().supply(request)
     }
     fn zone(&self, block: &P::Block) -> u8 {
         self.inner.source().zone(block)

@@ -3,7 +3,7 @@
 use core::ops::Range;
 use forebay::frame::{Charge, DmaAddr, Mode, ModeRefused};
 use forebay::port::{
-    Accounting, CachingControl, Capabilities, DmaMap, EvictHooks, LinearMap, Settled, Space, StoreIds,
+    Accounting, CachingControl, Capabilities, DmaMap, EvictHooks, LinearMap, Settled, Space, StoreIds, Supply,
 };
 use forebay::{
     AllocError, AllocRequest, BackingStore, BufferId, Busy, Context, FrameSource, Handle, Order, OwnedBlock,
@@ -123,8 +123,8 @@ impl<P: Platform, O: Sink> FrameSource for Traced<P, O> {
         self.note(Event::Join(order, result.as_ref().map(OwnedBlock::pfn).map_err(|_| ())));
         result
     }
-    fn free_pages(&self, zones: Zones) -> Option<Pages> {
-        self.inner.source().free_pages(zones)
+    fn supply(&self, request: &AllocRequest) -> Supply {
+        self.inner.source().supply(request)
     }
     fn zone(&self, block: &P::Block) -> u8 {
         self.inner.source().zone(block)

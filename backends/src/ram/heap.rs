@@ -2,12 +2,14 @@
 #![allow(unsafe_code)]
 
 use super::{MemoryError, RamBlock};
+use crate::frames::blocks;
 use core::alloc::Layout;
 use core::fmt;
 use core::mem::MaybeUninit;
 use core::ops::{Deref, DerefMut};
 use forebay::{
     AllocError, AllocRequest, Context, FrameSource, Order, OwnedBlock, Pages, Pfn, Refused,
+    port::Supply,
     sync::{Mutex, RawMutex},
 };
 use linked_list_allocator::Heap;
@@ -125,6 +127,13 @@ impl<L: RawMutex, const PAGE: usize> FrameSource for HeapSource<L, PAGE> {
             at.cast::<MaybeUninit<u8>>().write_bytes(0, layout.size());
             Ok(HeapBlock(RamBlock::new(at, order)))
         }
+    }
+
+    /// What there could ever be: all blocks of that order in the heap. What is free is known, but not how it is divided.
+    fn supply(&self, request: &AllocRequest) -> Supply {
+        let frames = self.0.lock(|heap| heap.bottom().addr().div_ceil(PAGE)..heap.top().addr() / PAGE);
+        let ever = blocks(&frames, request.order.get()).len() << request.order.get();
+        Supply { ever: Some(Pages::new(ever)), ..Supply::default() }
     }
 
     /// A block of another heap is leaked.

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use crate::frames::steps::{self, Access};
-use crate::frames::{Buddy, StoredSet};
+use crate::frames::{Buddy, StoredSet, blocks};
 use core::fmt;
 use core::marker::PhantomData;
 use core::num::NonZeroUsize;
@@ -372,6 +372,16 @@ impl<L: RawMutex, const PAGE: usize> RamRange<L, PAGE> {
         self.0.lock(|m| m.buddy.free())
     }
 
+    /// Whether a block of that order is free.
+    pub(crate) fn has(&self, order: Order) -> bool {
+        steps::has(&mut { self }, order)
+    }
+
+    /// Pages in all blocks of that order, free or not.
+    pub(crate) fn pages_in(&self, order: Order) -> Pages {
+        Pages::new(blocks(&self.span().frames, order.get()).len() << order.get())
+    }
+
     /// First byte and end.
     pub(crate) fn addresses(&self) -> Range<usize> {
         self.span().addresses()
@@ -441,7 +451,7 @@ impl<L: RawMutex, const PAGE: usize> RamRange<L, PAGE> {
     }
 
     /// Whether neighbours lie in this range.
-    pub(crate) fn has<T>(&self, all: &Neighbours<T>) -> bool {
+    pub(crate) fn reaches<T>(&self, all: &Neighbours<T>) -> bool {
         self.span().reach(all).is_some()
     }
 

@@ -4,7 +4,8 @@ use super::{KeepsStored, MemoryError, MemoryRefused, Neighbours, RamBlock, RamRa
 use core::fmt;
 use core::ops::Range;
 use forebay::{
-    AllocError, AllocRequest, BufferId, Context, FrameSource, Pages, Refused, Zones, port::LinearMap,
+    AllocError, AllocRequest, BufferId, Context, FrameSource, Pages, Refused, Zones,
+    port::{LinearMap, Supply},
     sync::RawMutex,
 };
 
@@ -101,9 +102,16 @@ impl<L: RawMutex, const PAGE: usize, const RANGES: usize> FrameSource for Ram<L,
         self.0.iter().find_map(|range| range.cut(request.order)).ok_or(AllocError::Exhausted)
     }
 
-    /// Always known.
-    fn free_pages(&self, _: Zones) -> Option<Pages> {
-        Some(self.unused())
+    /// All of it is known. There is one zone. O(ranges · log pages).
+    fn supply(&self, request: &AllocRequest) -> Supply {
+        if !request.zones.contains(Zones::of(0)) {
+            return Supply { free: Some(Pages::ZERO), ready: Some(false), ever: Some(Pages::ZERO) };
+        }
+        Supply {
+            free: Some(self.unused()),
+            ready: Some(self.0.iter().any(|range| range.has(request.order))),
+            ever: Some(self.0.iter().map(|range| range.pages_in(request.order)).sum()),
+        }
     }
 
     /// A block of another source is leaked.
@@ -152,7 +160,7 @@ impl<L: RawMutex, const PAGE: usize, const RANGES: usize> LinearMap<RamBlock<PAG
         _: Context,
     ) -> Option<&'b mut [u8]> {
         let all = Neighbours::of_mut(blocks)?;
-        self.0.iter().find(|range| range.has(&all)).and_then(|range| range.view_mut(all))
+        self.0.iter().find(|range| range.reaches(&all)).and_then(|range| range.view_mut(all))
     }
 }
 

@@ -16,7 +16,7 @@ use core::ops::Range;
 use core::ptr::NonNull;
 use forebay::{
     AllocError, AllocRequest, Context, FrameSource, Order, OwnedBlock, Pages, Pfn, StoreError, StoreId,
-    Zones,
+    port::Supply,
     sync::{Mutex, RawMutex},
 };
 use rustix::io::Errno;
@@ -293,11 +293,16 @@ impl<const PAGE: usize, L: RawMutex> FrameSource for Arena<PAGE, L> {
         }
     }
 
-    /// What the limit leaves. Without a limit it is unknown: stored pages are still pages of the arena, and the memory of the
-    /// machine is not the arena's.
-    fn free_pages(&self, _: Zones) -> Option<Pages> {
-        let Usage { total, limit, resident, .. } = self.usage();
-        (limit < total).then(|| limit - resident)
+    /// Free is what the limit leaves. Without a limit it is unknown: stored pages are still pages of the arena, and the memory
+    /// of the machine is not the arena's. Exported pages that were dropped are gone for ever.
+    fn supply(&self, request: &AllocRequest) -> Supply {
+        let Usage { total, limit, resident, retired, .. } = self.usage();
+        let pages = request.order.pages().get();
+        Supply {
+            free: (limit < total).then(|| limit - resident),
+            ready: None,
+            ever: Some(Pages::new(limit.min(total - retired).get() / pages * pages)),
+        }
     }
 
     fn join(

@@ -76,6 +76,11 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         if empty == EmptySlots::Populate && whole.is_empty() && restoring.sum.why.is_none() {
             self.populate_all(contents, &mut restoring);
         }
+        if let Some(AccessError::Alloc(why)) = &mut restoring.sum.why {
+            let pages = Pages::new(contents.slots.slots().len() << self.unit.get());
+            let request = AllocRequest::new(self.unit).within(self.zones);
+            *why = self.forebay().pool().never_or(*why, request, self.mode, pages);
+        }
         let sum = restoring.sum;
         drop(restoring);
         if sum.total() == Pages::ZERO {

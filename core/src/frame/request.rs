@@ -67,6 +67,9 @@ impl AllocRequest {
 pub enum AllocError {
     /// No block of that order is free now. A smaller one may be.
     Exhausted,
+    /// No eviction ever frees so much: the ranges, the zones or the limit of the source are smaller than that. Ask for less, or
+    /// give the source more memory.
+    Never,
     /// The source's own limit is reached: evict something, then try again.
     Limit,
     /// Memory for the block would, as far as the source can see, exceed what the machine or its control group has.
@@ -91,6 +94,9 @@ impl fmt::Display for AllocError {
         f.write_str(match self {
             AllocError::Exhausted => {
                 "no block of that order is free: reclaim, ask for a smaller order, or give the source more memory"
+            }
+            AllocError::Never => {
+                "no eviction ever frees so much: ask for less, or give the source more memory or a higher limit"
             }
             AllocError::Limit => "the source's own limit is reached: reclaim, then try again",
             AllocError::NoHeadroom => {

@@ -85,7 +85,8 @@ impl<P: Platform> Pool<P> {
         mode: P::Mode,
         cx: Context,
     ) -> Result<PooledBlock<P::Block, P::Mode>, AllocError> {
-        let mut block = self.take_filled(request, mode, Fill::Zeros, cx)?;
+        let filled = self.take_filled(request, mode, Fill::Zeros, cx);
+        let mut block = filled.map_err(|why| self.never_or(why, request, mode, request.order.pages()))?;
         let mut pending = PendingFlush::NONE;
         match pending.set_mode(&self.platform, &mut block, mode, cx) {
             Ok(()) => {
@@ -97,6 +98,25 @@ impl<P: Platform> Pool<P> {
                 self.platform.source().free(block.block);
                 Err(refused.into())
             }
+        }
+    }
+
+    /// The reason why such requests failed: `Never`, if no eviction ever frees `pages` pages for them.
+    #[cold]
+    pub(crate) fn never_or(
+        &self,
+        why: AllocError,
+        request: AllocRequest,
+        mode: P::Mode,
+        pages: Pages,
+    ) -> AllocError {
+        let zones = request.zones.intersection(self.platform.caching().zones_for(mode));
+        let ever = || self.platform.source().supply(&request.within(zones)).ever;
+        match why {
+            AllocError::Exhausted | AllocError::Limit if ever().is_some_and(|ever| ever < pages) => {
+                AllocError::Never
+            }
+            why => why,
         }
     }
 

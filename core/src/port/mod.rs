@@ -37,5 +37,5 @@ pub use lists::{FreeListCounts, FreeListId, FreeLists, PooledBlock};
 pub use platform::{
     AllPorts, Platform, WithAccounting, WithCaching, WithDma, WithHooks, WithLinear, WithLists,
 };
-pub use source::FrameSource;
+pub use source::{FrameSource, Supply};
 pub use store::{BackingStore, Capabilities, Settled, Space, StoreError};

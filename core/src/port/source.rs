@@ -1,10 +1,22 @@
 //! Where blocks come from: the one port besides a store that every integrator needs.
 
-use crate::frame::{AllocError, AllocRequest, Context, Order, Pages, Zones};
+use crate::frame::{AllocError, AllocRequest, Context, Order, Pages};
 use crate::port::OwnedBlock;
 use crate::sync::RawMutex;
 #[cfg(feature = "alloc")]
 use alloc::sync::Arc;
+
+/// What a source has for a request, and what it could ever have. `None` is "unknown". Others may take it at the next moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Supply {
+    /// Pages of the zones of the request that are free, in blocks of whatever order.
+    pub free: Option<Pages>,
+    /// Whether a block of its order is free.
+    pub ready: Option<bool>,
+    /// Pages in blocks of its order that would be free if everything had left that can leave. No eviction frees more.
+    pub ever: Option<Pages>,
+}
 
 /// The source of blocks of one machine.
 ///
@@ -52,11 +64,14 @@ pub trait FrameSource {
         Err((left, right))
     }
 
-    /// How many pages of these zones are free, in blocks of whatever order: a hint, O(1). `None`, the default, is "unknown":
-    /// then a reclaim can't tell a shortage from fragmentation, and [`keep_free`](crate::Forebay::keep_free) does nothing.
-    fn free_pages(&self, zones: Zones) -> Option<Pages> {
-        let _ = zones;
-        None
+    /// What there is for such a request, and what there could ever be. Takes nothing, changes nothing that a caller sees, and
+    /// never waits. forebay asks where an allocation failed, and where a reclaim begins.
+    ///
+    /// The default knows nothing. Then a reclaim can't tell a shortage from fragmentation, it looks for a block by allocating
+    /// one, a request that can never be met evicts what it can, and [`keep_free`](crate::Forebay::keep_free) does nothing.
+    fn supply(&self, request: &AllocRequest) -> Supply {
+        let _ = request;
+        Supply::default()
     }
 
     /// The zone of a block, below [`ZONES`](FrameSource::ZONES). O(1). By default all blocks are in zone 0.
@@ -97,8 +112,8 @@ macro_rules! source_behind {
             fn join(&self, left: S::Block, right: S::Block) -> Result<S::Block, (S::Block, S::Block)> {
                 (**self).join(left, right)
             }
-            fn free_pages(&self, zones: Zones) -> Option<Pages> {
-                (**self).free_pages(zones)
+            fn supply(&self, request: &AllocRequest) -> Supply {
+                (**self).supply(request)
             }
             fn zone(&self, block: &S::Block) -> u8 {
                 (**self).zone(block)

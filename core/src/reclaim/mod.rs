@@ -10,8 +10,8 @@ pub use index::{EvictionIndex, IndexFull, Indexed, IndexedCandidates};
 pub use target::ReclaimTarget;
 
 use crate::forebay::Forebay;
-use crate::frame::{Context, Evict, Pages, Zones};
-use crate::port::{BackingStore, FrameSource, Platform};
+use crate::frame::{AllocRequest, Context, Evict, Order, Pages, Zones};
+use crate::port::{BackingStore, FrameSource, Platform, Supply};
 use crate::reclaim::run::Run;
 use crate::reclaim::target::Measure;
 use crate::stats::{AccessError, Outcome, Report};
@@ -51,7 +51,8 @@ impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
     /// or a thread, so that others find memory without waiting. Does nothing if `ahead` pages are free already. Transferred blocks that are
     /// pending count too: they are settled before more leaves.
     ///
-    /// `None` if the source does not know how much is free ([`FrameSource::free_pages`]).
+    /// `None` if the source does not know how much is free ([`FrameSource::supply`]). A mark above all that there is ends as
+    /// [`Never`](Outcome::Never), and evicts nothing.
     ///
     /// # Context
     /// As [`reclaim`](Forebay::reclaim) for [`ReclaimTarget::freed`].
@@ -62,9 +63,13 @@ impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
         how: Evict,
         cx: Context,
     ) -> Option<Report> {
-        let free = self.source().free_pages(Zones::ALL)? + self.pool().ready(Zones::ALL);
+        let Supply { free, ever, .. } = self.source().supply(&AllocRequest::new(Order::PAGE));
+        let free = free? + self.pool().ready(Zones::ALL);
         if free >= ahead {
             return Some(Report::default());
+        }
+        if ever.is_some_and(|ever| ever < ahead) {
+            return Some(Report { outcome: Outcome::Never, ..Report::default() });
         }
         Some(self.reclaim(candidates, ReclaimTarget::freed(ahead - free), how, cx))
     }
@@ -79,7 +84,8 @@ impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
     /// several blocks keeps what it got between two attempts, unless the reclaim of another thread takes it.
     ///
     /// # Errors
-    /// The last one of `attempt`, when it is no shortage or no reclaim helps any more.
+    /// The last one of `attempt`, when it is no shortage or no reclaim helps any more. A buffer that is larger than all memory
+    /// that it may lie in is [`Never`](crate::AllocError::Never), and evicts nothing.
     ///
     /// # Context
     /// As [`reclaim`](Forebay::reclaim), each time.

@@ -3,7 +3,7 @@
 use crate::buffer::{Class, EvictRequest, Phase, possible};
 use crate::forebay::{Forebay, Hands};
 use crate::frame::{AllocRequest, Context, Evict, Order, Pages, Zones};
-use crate::port::{BackingStore, FrameSource, OwnedBlock, Platform, Settled};
+use crate::port::{BackingStore, FrameSource, OwnedBlock, Platform, Settled, Supply};
 use crate::reclaim::candidates::Candidates;
 use crate::reclaim::target::{Measure, ReclaimTarget};
 use crate::stats::{self, Event, Evicted, Outcome, Report};
@@ -157,8 +157,10 @@ impl<'f, P: Platform, S: BackingStore<P::Block>> Run<'f, P, S> {
         let (zones, pool) = (self.target.zones, self.forebay.pool());
         let mut ready = pool.ready(zones); // what others add meanwhile is not waited for
         while !self.gives(order) {
-            if order > P::Source::MAX_ORDER {
-                return Outcome::Nothing; // no source ever has such blocks
+            if order > P::Source::MAX_ORDER
+                || self.supply(order).ever.is_some_and(|ever| ever < order.pages())
+            {
+                return Outcome::Never;
             }
             let trimmed = pool.trim(zones, ready.min(order.pages()), self.cx);
             if trimmed == Pages::ZERO {
@@ -171,10 +173,10 @@ impl<'f, P: Platform, S: BackingStore<P::Block>> Run<'f, P, S> {
 
     /// The same, where the free lists have nothing for it.
     fn evict_for_a_block(&mut self, order: Order) -> Outcome {
-        let (zones, pages) = (self.target.zones, order.pages());
+        let pages = order.pages();
         self.count_before();
         self.evict_large(order);
-        let free = |run: &Self| run.forebay.source().free_pages(zones).unwrap_or(run.report.freed());
+        let free = |run: &Self| run.supply(order).free.unwrap_or(run.report.freed());
         if !self.gives(order) && free(self) < pages {
             self.goal = self.gained() + (pages - free(self));
             self.free();
@@ -208,11 +210,19 @@ impl<'f, P: Platform, S: BackingStore<P::Block>> Run<'f, P, S> {
         }
     }
 
-    /// Whether the source gives such a block, without reclaiming for it.
+    fn supply(&self, order: Order) -> Supply {
+        self.forebay.source().supply(&AllocRequest::new(order).within(self.target.zones))
+    }
+
+    /// Whether the source gives such a block, without reclaiming for it. One that does not know is asked for it, and has it back
+    /// at once.
     fn gives(&self, order: Order) -> bool {
         let source = self.forebay.source();
         let request =
             AllocRequest { may_reclaim: false, ..AllocRequest::new(order).within(self.target.zones) };
+        if let Some(ready) = source.supply(&request).ready {
+            return ready;
+        }
         let Ok(block) = source.allocate(request, self.cx) else { return false };
         let fits = block.order() == order && self.target.zones.contains(Zones::of(source.zone(&block)));
         source.free(block);

@@ -135,6 +135,8 @@ pub enum Outcome {
     Nothing,
     /// Enough pages are free for the wanted block, but not contiguous: take smaller blocks.
     Fragmented,
+    /// No eviction can reach the target, so nothing was evicted: want less, or give the source more memory.
+    Never,
 }
 
 impl fmt::Display for Outcome {
@@ -147,6 +149,9 @@ impl fmt::Display for Outcome {
                 "nothing could leave: all is in use, refused or stored already, or no method was permitted"
             }
             Outcome::Fragmented => "enough is free, but not contiguous: take smaller blocks",
+            Outcome::Never => {
+                "no eviction ever frees so much: want less, or give the source more memory or a higher limit"
+            }
         })
     }
 }

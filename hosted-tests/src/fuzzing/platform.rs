@@ -8,7 +8,7 @@ use forebay::{
     pool::FreeListArray,
     port::{
         Accounting, CachingControl, DmaMap, EvictHooks, FreeListCounts, FreeListId, FreeLists, LinearMap,
-        PooledBlock,
+        PooledBlock, Supply,
     },
     sync::NoopRawMutex,
 };
@@ -155,8 +155,8 @@ impl<const PAGE: usize> FrameSource for Stubborn<PAGE> {
     fn allocate(&self, request: AllocRequest, cx: Context) -> Result<StubbornBlock<PAGE>, AllocError> {
         self.0.allocate(request, cx).map(StubbornBlock)
     }
-    fn free_pages(&self, zones: Zones) -> Option<Pages> {
-        self.0.free_pages(zones)
+    fn supply(&self, request: &AllocRequest) -> Supply {
+        self.0.supply(request)
     }
     fn free(&self, block: StubbornBlock<PAGE>) {
         self.0.free(block.0);
@@ -329,8 +329,8 @@ impl<S: Source> FrameSource for Hooked<'_, S> {
     }
 
     /// How much is free in one zone it does not know.
-    fn free_pages(&self, zones: Zones) -> Option<Pages> {
-        self.source.free_pages(zones).filter(|_| zones == Zones::ALL)
+    fn supply(&self, request: &AllocRequest) -> Supply {
+        if request.zones == Zones::ALL { self.source.supply(request) } else { Supply::default() }
     }
 
     /// No block reaches into another zone.

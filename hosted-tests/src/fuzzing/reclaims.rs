@@ -104,7 +104,7 @@ impl<'w, S: Source, const PAGE: usize> Rig<'_, 'w, S, PAGE> {
         Before {
             out: self.world.frames_out(),
             ready,
-            free: source.free_pages(Zones::ALL).map(|free| free + ready),
+            free: source.supply(&AllocRequest::new(Order::PAGE)).free.map(|free| free + ready),
             injected: self.injected(),
             copies: pages(self.in_memfd()[1]),
             refusals: self.refusals(),
@@ -137,7 +137,8 @@ impl<'w, S: Source, const PAGE: usize> Rig<'_, 'w, S, PAGE> {
         let injected = self.injected() > before.injected;
         let gives = asked.order().is_some_and(|order| self.gives(order, asked));
         let source = self.home.platform().source();
-        let free = source.free_pages(asked.zones).unwrap_or(freed(is));
+        let free =
+            source.supply(&AllocRequest::new(Order::PAGE).within(asked.zones)).free.unwrap_or(freed(is));
         let holds = match (is.outcome, asked.order()) {
             (Outcome::Reached, None) => is.gained >= wanted,
             (Outcome::Reached, Some(_)) => gives,

@@ -48,8 +48,8 @@ impl FrameSource for StiffRam {
     fn free(&self, block: Stiff) {
         self.ram.free(block.0);
     }
-    fn free_pages(&self, zones: Zones) -> Option<Pages> {
-        self.ram.free_pages(zones)
+    fn supply(&self, request: &AllocRequest) -> Supply {
+        self.ram.supply(request)
     }
     fn join(&self, left: Stiff, right: Stiff) -> Result<Stiff, (Stiff, Stiff)> {
         if !self.joins {

@@ -83,8 +83,8 @@ impl<P: Platform<Mode = ()>> FrameSource for Machine<P> {
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
         self.inner.source().join(left, right)
     }
-    fn free_pages(&self, zones: Zones) -> Option<Pages> {
-        self.inner.source().free_pages(zones)
+    fn supply(&self, request: &AllocRequest) -> Supply {
+        self.inner.source().supply(request)
     }
     fn zone(&self, block: &P::Block) -> u8 {
         self.inner.source().zone(block)

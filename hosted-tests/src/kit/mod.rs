@@ -71,6 +71,16 @@ pub trait EvictIfIdle: Evictable {
 }
 impl<E: Evictable + ?Sized> EvictIfIdle for E {}
 
+/// What several sources have together.
+pub fn together(parts: impl Iterator<Item = Supply>) -> Supply {
+    let none = Supply { free: Some(NONE), ready: Some(false), ever: Some(NONE) };
+    parts.fold(none, |sum, part| Supply {
+        free: sum.free.zip(part.free).map(|(sum, part)| sum + part),
+        ready: sum.ready.zip(part.ready).map(|(sum, part)| sum || part),
+        ever: sum.ever.zip(part.ever).map(|(sum, part)| sum + part),
+    })
+}
+
 /// Pages whose frames are in the source again after a reclaim.
 pub fn freed(report: &Report) -> Pages {
     report.evicted.freed() + report.settled.freed

@@ -120,14 +120,9 @@ impl FrameSource for TwoZones {
     fn zone(&self, block: &RamBlock<PAGE>) -> u8 {
         if self.frames.contains(&block.pfn().0) { LOW } else { HIGH }
     }
-    fn free_pages(&self, zones: Zones) -> Option<Pages> {
-        Some(
-            [LOW, HIGH]
-                .into_iter()
-                .filter(|z| zones.contains(Zones::of(*z)))
-                .map(|z| self.of(z).unused())
-                .sum(),
-        )
+    fn supply(&self, request: &AllocRequest) -> Supply {
+        let zones = [LOW, HIGH].into_iter().filter(|zone| request.zones.contains(Zones::of(*zone)));
+        together(zones.map(|zone| self.of(zone).supply(&request.within(Zones::ALL))))
     }
     fn free(&self, block: RamBlock<PAGE>) {
         self.of(self.zone(&block)).free(block);

@@ -7,7 +7,7 @@ use forebay::{
     frame::{Charge, DmaAddr, Mode, ModeRefused},
     port::{
         Accounting, AllPorts, CachingControl, Capabilities, DmaMap, EvictHooks, LinearMap, Settled, Space,
-        StoreIds,
+        StoreIds, Supply,
     },
 };
 use std::ops::Range;
@@ -95,8 +95,8 @@ impl<P: Platform> FrameSource for Watched<'_, P> {
         self.inner.source().join(left, right)
     }
 
-    fn free_pages(&self, zones: Zones) -> Option<Pages> {
-        self.inner.source().free_pages(zones)
+    fn supply(&self, request: &AllocRequest) -> Supply {
+        self.inner.source().supply(request)
     }
 
     fn zone(&self, block: &P::Block) -> u8 {

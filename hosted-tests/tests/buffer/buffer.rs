@@ -387,7 +387,7 @@ fn a_buffer_in_use_stays_as_it_was_made() {
 fn a_buffer_of_many_slots_in_a_static() {
     static HOME: Forebay<Near, Far> = Forebay::new(Near::new(), Far::new(StoreId::DEFAULT));
     static BUFFER: Buffer<&Forebay<Near, Far>, [Slot<Near>; 6]> = Buffer::inline(&HOME, Order::PAGE);
-    assert_eq!(BUFFER.read().err(), Some(AccessError::Alloc(AllocError::Exhausted)), "no memory yet");
+    assert_eq!(BUFFER.read().err(), Some(AccessError::Alloc(AllocError::Never)), "no memory yet");
     let (bytes, words) = (16 * PAGE, Near::metadata_words(16 * PAGE));
     HOME.platform().add(memory::leak(bytes, 0), memory::words(words)).unwrap();
     let words = Far::metadata_words(bytes);

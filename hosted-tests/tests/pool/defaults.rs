@@ -92,7 +92,7 @@ fn defaults_of_a_source() {
     let Err((left, right)) = Bare.join(left, right) else { panic!("they are joined") };
     assert_eq!((left.bytes.len(), right.bytes.len()), (PAGE, 2 * PAGE));
     for zones in [Zones::ALL, Zones::of(0), Zones::of(3)] {
-        assert_eq!(Bare.free_pages(zones), None);
+        assert_eq!(Bare.supply(&AllocRequest::new(order(0)).within(zones)), Supply::default());
     }
     assert_eq!((Bare.zone(&left), Bare.is_zeroed(&left), Bare.is_poolable(&left)), (0, false, true));
 }

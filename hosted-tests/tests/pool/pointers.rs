@@ -32,9 +32,9 @@ impl FrameSource for Odd {
         self.say("join");
         Ok(left)
     }
-    fn free_pages(&self, _: Zones) -> Option<Pages> {
-        self.say("free_pages");
-        Some(pages(5))
+    fn supply(&self, _: &AllocRequest) -> Supply {
+        self.say("supply");
+        Supply { free: Some(pages(5)), ..Supply::default() }
     }
     fn zone(&self, _: &Plain) -> u8 {
         self.say("zone");
@@ -210,7 +210,7 @@ fn of_a_source<S: FrameSource<Block = Plain>>(source: &S) -> usize {
     assert_eq!(source.allocate(AllocRequest::new(order(0)), CX).err(), Some(AllocError::Failed));
     source.free(plain(1));
     assert!(source.join(plain(1), plain(1)).is_ok());
-    assert_eq!(source.free_pages(Zones::ALL), Some(pages(5)));
+    assert_eq!(source.supply(&AllocRequest::new(order(0))).free, Some(pages(5)));
     let block = &plain(1);
     assert_eq!((source.zone(block), source.is_zeroed(block), source.is_poolable(block)), (3, true, false));
     7

@@ -8,7 +8,8 @@ use std::cell::{Cell, RefCell};
 const TRANSFER: Evict = Evict::TRANSFER;
 const EXHAUSTED: AccessError = AccessError::Alloc(AllocError::Exhausted);
 
-/// Rule: if so much is free nothing is done; else exactly what is missing is freed, to the block; then all is well again.
+/// Rule: if so much is free nothing is done; else exactly what is missing is freed, to the block; then all is well again. A mark
+/// above all that there is evicts nothing.
 #[test]
 fn what_is_missing_and_no_more() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
@@ -22,9 +23,10 @@ fn what_is_missing_and_no_more() {
         assert_eq!((report.gained, report.outcome), (pages(moved), Outcome::Reached));
         assert_eq!(log.take().is_empty(), moved == 0, "nothing is asked of the store where all is well");
     }
-    let report = home.keep_free(&tiles, pages(40), TRANSFER, CX).unwrap();
-    assert_eq!((report.outcome, near.unused()), (Outcome::Short, pages(32)));
-    assert_eq!(home.keep_free(&tiles, pages(40), TRANSFER, CX).unwrap().outcome, Outcome::Nothing);
+    let report = home.keep_free(&tiles, pages(33), TRANSFER, CX).unwrap();
+    assert_eq!((report.outcome, near.unused()), (Outcome::Never, pages(16)));
+    let report = home.keep_free(&tiles, pages(32), TRANSFER, CX).unwrap();
+    assert_eq!((report.outcome, near.unused()), (Outcome::Reached, pages(32)));
     world.validate();
     check_all(&tiles);
     drop(tiles);

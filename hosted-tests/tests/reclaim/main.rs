@@ -4,6 +4,7 @@ mod arrivals;
 mod candidates;
 mod index;
 mod keep_free;
+mod never;
 mod nothing;
 mod passes;
 mod reclaim;

@@ -303,7 +303,7 @@ fn larger_than_any() {
     let home = &forebay(&near, &far, &world);
     let tiles = filled(home, order(2), 4);
     let report = home.reclaim(&tiles[..], ReclaimTarget::block(BIG), Evict::ANY, CX);
-    assert_eq!(told(&report), ([0, 0], Outcome::Nothing));
+    assert_eq!(told(&report), ([0, 0], Outcome::Never));
     assert_eq!(resident(&tiles), 4);
     drop(tiles);
     world.assert_empty();

@@ -33,7 +33,8 @@ fn eat(want: fn(Pages) -> ReclaimTarget, how: Evict, copies: Copies, listed: boo
         buffer
     };
     let buffers = [buffer(0, Zones::of(HIGH)), buffer(1, Zones::of(LOW)), buffer(2, Zones::ALL)];
-    let free = |zone: u8| near.free_pages(Zones::of(zone)).unwrap().get();
+    let free =
+        |zone: u8| near.supply(&AllocRequest::new(order(0)).within(Zones::of(zone))).free.unwrap().get();
     assert_eq!((sizes(&buffers), [free(LOW), free(HIGH)]), (vec![[8, 0]; 3], [0, 4]));
     let left = |zones: Zones, want: ReclaimTarget| {
         let report = match listed {
@@ -91,7 +92,7 @@ fn a_block_in_a_zone() {
     let report = home.reclaim(&buffers, block.within(Zones::of(LOW)), Evict::ANY, CX);
     assert_eq!((report.gained, report.outcome), (pages(4), Outcome::Reached));
     assert_eq!(sizes(&buffers).iter().filter(|b| **b == [4, 0]).count(), 3);
-    assert_eq!(near.free_pages(Zones::of(LOW)), Some(pages(4)));
+    assert_eq!(near.supply(&AllocRequest::new(order(2)).within(Zones::of(LOW))).ready, Some(true));
     world.validate();
     buffers.iter().for_each(|b| check(b, 5));
     drop(buffers);

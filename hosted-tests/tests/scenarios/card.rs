@@ -259,9 +259,10 @@ impl FrameSource for Card<'_> {
         self.ground.bell.call();
         self.ground.near(self.zone(&block)).free(block.0);
     }
-    fn free_pages(&self, zones: Zones) -> Option<Pages> {
-        let there = ZONES.into_iter().filter(|zone| zones.contains(Zones::of(*zone)));
-        Some(there.map(|zone| self.ground.near(zone).unused()).sum())
+    fn supply(&self, request: &AllocRequest) -> Supply {
+        let there = ZONES.into_iter().filter(|zone| request.zones.contains(Zones::of(*zone)));
+        let there = there.filter(|_| request.order <= LARGEST);
+        together(there.map(|zone| self.ground.near(zone).supply(&request.within(Zones::ALL))))
     }
     fn join(&self, left: Piece, right: Piece) -> Result<Piece, (Piece, Piece)> {
         let joins = CUTS.with_borrow_mut(|cuts| {

@@ -229,15 +229,15 @@ fn impossible(rig: &Rig<'_>) -> Tried {
     assert_eq!(Addressed::new(&mut slots[..], &mut addresses).err(), Some(too_short));
     let too_short = TooShort { given: 2, slots: 4 };
     assert_eq!(Charged::new(&mut slots[..], &mut charges).err(), Some(too_short));
-    let exhausted = Some(AccessError::Alloc(AllocError::Exhausted));
+    let never = Some(AccessError::Alloc(AllocError::Never));
     let nowhere = Zones::of(3);
     let home = rig.home();
     let too_large = Buffer::new(home, Order::new(LARGEST.get() + 1).unwrap()).with_id(rig.id());
     let nowhere = Buffer::new(home, order(0)).with_id(rig.id()).with_zones(nowhere);
     for buffer in [&too_large, &nowhere] {
-        assert_eq!(buffer.read().map(drop).err(), exhausted);
-        assert_eq!(buffer.write().map(drop).err(), exhausted);
-        assert_eq!(buffer.populate(ALL, CX).why, exhausted);
+        assert_eq!(buffer.read().map(drop).err(), never);
+        assert_eq!(buffer.write().map(drop).err(), never);
+        assert_eq!(buffer.populate(ALL, CX).why, never);
         assert_eq!((buffer.residency()?, rig.in_use()), (Residency::default(), NONE));
         assert_eq!(buffer.evict(ALL, Evict::ANY, CX)?, Evicted::default());
     }

@@ -33,7 +33,7 @@ fn ram() {
     keep([Plain::new as At, Plain::metadata_words as At, Plain::add as At, Plain::check as At]);
     keep([Plain::unused as At, Plain::total as At]);
     keep([<Plain as FrameSource>::allocate as At, <Plain as FrameSource>::free as At]);
-    keep([<Plain as FrameSource>::join as At, <Plain as FrameSource>::free_pages as At]);
+    keep([<Plain as FrameSource>::join as At, <Plain as FrameSource>::supply as At]);
     type Get = fn(&'static Plain, BufferId, (), Iter<'static, Block>, Context) -> Option<&'static [u8]>;
     type GetMut =
         fn(&'static Plain, BufferId, (), IterMut<'static, Block>, Context) -> Option<&'static mut [u8]>;

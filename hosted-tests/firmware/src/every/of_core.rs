@@ -194,7 +194,7 @@ where
     keep([<P as Platform>::lists as At]);
 
     keep([<&P::Source as FrameSource>::allocate as At, <&P::Source as FrameSource>::free as At]);
-    keep([<&P::Source as FrameSource>::join as At, <&P::Source as FrameSource>::free_pages as At]);
+    keep([<&P::Source as FrameSource>::join as At, <&P::Source as FrameSource>::supply as At]);
     keep([<&P::Source as FrameSource>::zone as At, <&P::Source as FrameSource>::is_zeroed as At]);
     keep([<&P::Source as FrameSource>::is_poolable as At]);
 
@@ -226,7 +226,7 @@ where
 /// What the traits provide, and what `()` does as a port.
 fn provided() {
     type Heap = HeapSource<NoopRawMutex, PAGE>;
-    keep([<Heap as FrameSource>::join as At, <Heap as FrameSource>::free_pages as At]);
+    keep([<Heap as FrameSource>::join as At, <Heap as FrameSource>::supply as At]);
     keep([<Plain as FrameSource>::zone as At, <Plain as FrameSource>::is_zeroed as At]);
     keep([<Plain as FrameSource>::is_poolable as At, <AllPorts<Card> as Deref>::deref as At]);
     keep([<() as CachingControl<Block>>::set_mode as At, <() as CachingControl<Block>>::flush as At]);

@@ -9,7 +9,7 @@ use forebay::{
     AllocError, AllocRequest, BufferId, Busy, Caching, Context, FrameSource, Order, OwnedBlock, Pages,
     Platform, Zones,
     frame::{Charge, DmaAddr, ModeRefused},
-    port::{Accounting, AllPorts, CachingControl, DmaMap, EvictHooks, LinearMap},
+    port::{Accounting, AllPorts, CachingControl, DmaMap, EvictHooks, LinearMap, Supply},
 };
 use std::ops::Range;
 use std::sync::Arc;
@@ -89,8 +89,8 @@ impl<P: Platform<Mode = ()>> FrameSource for NonCoherent<P> {
         }
     }
 
-    fn free_pages(&self, zones: Zones) -> Option<Pages> {
-        self.inner.source().free_pages(zones)
+    fn supply(&self, request: &AllocRequest) -> Supply {
+        self.inner.source().supply(request)
     }
 
     fn zone(&self, block: &Self::Block) -> u8 {

@@ -46,8 +46,8 @@ impl<L: RawMutex, P: FrameSource> FrameSource for With<L, P> {
     fn free(&self, block: P::Block) {
         self.inner.free(block);
     }
-    fn free_pages(&self, zones: Zones) -> Option<Pages> {
-        self.inner.free_pages(zones)
+    fn supply(&self, request: &AllocRequest) -> Supply {
+        self.inner.supply(request)
     }
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
         self.inner.join(left, right)
