@@ -43,11 +43,12 @@ impl<B: OwnedBlock, const PAGE: usize> Job<B, PAGE> {
         self.len
     }
 
-    /// Copies it with the CPU.
+    /// Copies it with the CPU. A block that says that it gave more than it was asked for gave nothing.
     pub fn copy(&mut self) {
         let end = self.at + self.len;
         if let Some(to) = self.to.get_mut(self.at..end) {
-            self.len = self.from.read_at(self.at, to);
+            let copied = self.from.read_at(self.at, to);
+            self.len = if copied <= to.len() { copied } else { 0 };
         }
     }
 

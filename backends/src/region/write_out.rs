@@ -128,11 +128,11 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
         let page = self.memory.index(&to);
         self.keep(to);
         let dropped = self.table.lock(|t| t.leave(entry)) == Asked::Drop;
-        owner(from);
         match page.filter(|_| dropped).and_then(|page| self.memory.take_stored(page, order)) {
             Some(room) => self.free(room),
             None => self.make_ready(order),
         }
+        owner(from); // last, as it may panic
         Ok(Came::Unwanted)
     }
 }

@@ -136,7 +136,8 @@ impl Builder {
     }
 
     /// An arena over an existing memfd and its mappings. The size given to [`Arena::builder`] and the number of mappings are
-    /// ignored. What the memfd contains is lost at the first settle, if not before. The memfd is sealed, so its size is fixed.
+    /// ignored. What the memfd contains is lost at the first settle, if not before. The memfd is sealed, so its size and its seals are
+    /// fixed.
     ///
     /// # Errors
     /// [`CreateError`]; the descriptor is closed, and the mappings are as before except for their advice.
@@ -161,8 +162,10 @@ impl Builder {
             return Err(CreateError::Misaligned { chunk });
         }
         let end = offset.checked_add(bytes as u64).ok_or(CreateError::TooLarge)?;
-        sys::check(memfd.as_fd(), end).map_err(|why| CreateError::NotShmem(why.into()))?;
+        let check = || sys::check(memfd.as_fd(), end).map_err(|why| CreateError::NotShmem(why.into()));
+        check()?; // what is of no use is not sealed
         sys::seal(memfd.as_fd()).map_err(CreateError::seal)?;
+        check()?; // until now others could change its size and its seals
         self.finish(Made { memfd, offset, mappings, chunk, contents: Contents::Any, process, headroom, host })
     }
 

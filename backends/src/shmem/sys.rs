@@ -30,11 +30,12 @@ pub(crate) fn lengthen(memfd: BorrowedFd<'_>, bytes: u64) -> Result<()> {
     rustix::fs::ftruncate(memfd, bytes)
 }
 
-/// Fixes the size of a memfd: no page can be removed under a mapping.
+/// Fixes the size of a memfd, so no page can be removed under a mapping, and its seals: one against writing would forbid to free
+/// its memory.
 pub(crate) fn seal(memfd: BorrowedFd<'_>) -> Result<()> {
-    const SIZE: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW);
+    const ALL: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
     let seals = rustix::fs::fcntl_get_seals(memfd)?;
-    if seals.contains(SIZE) { Ok(()) } else { rustix::fs::fcntl_add_seals(memfd, SIZE) }
+    if seals.contains(ALL) { Ok(()) } else { rustix::fs::fcntl_add_seals(memfd, ALL) }
 }
 
 /// Frees the memory of a range of a memfd, which reads as zeros afterwards.

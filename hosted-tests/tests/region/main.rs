@@ -13,6 +13,7 @@ use std::task::Poll;
 
 mod asked;
 mod init;
+mod misbehave;
 mod room;
 mod steps;
 

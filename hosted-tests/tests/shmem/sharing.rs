@@ -260,3 +260,18 @@ fn memory_that_does_not_serve() {
     let why = over(&builder, f, 0, &map_of).expect_err("a file on a disk");
     assert!(matches!(why, CreateError::NotShmem(_)), "{why}");
 }
+
+/// Rule: another process that has the descriptor can add no seal: one would keep memory from being freed.
+#[test]
+fn others_can_add_no_seal() {
+    let arena = arena(4);
+    for seal in [libc::F_SEAL_FUTURE_WRITE, libc::F_SEAL_WRITE, libc::F_SEAL_GROW] {
+        // SAFETY: a system call on a descriptor.
+        let added = unsafe { libc::fcntl(arena.as_fd().as_raw_fd(), libc::F_ADD_SEALS, seal) };
+        assert_eq!((added, std::io::Error::last_os_error().raw_os_error()), (-1, Some(libc::EPERM)));
+    }
+    let (block, _) = take(&arena, 4, 1);
+    arena.free(block);
+    assert_eq!(settle(&arena).error, None);
+    assert_eq!(arena.memory_bytes().expect("it is counted"), 0);
+}
