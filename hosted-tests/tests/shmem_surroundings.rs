@@ -34,6 +34,8 @@ mod in_group;
 mod later;
 #[path = "shmem_surroundings/limits.rs"]
 mod limits;
+#[path = "shmem_surroundings/locked.rs"]
+mod locked;
 #[path = "shmem_surroundings/raw.rs"]
 mod raw;
 #[path = "shmem_surroundings/report.rs"]
@@ -49,6 +51,7 @@ fn cases() -> Vec<alone::Case> {
     [
         report::CASES,
         limits::CASES,
+        locked::CASES,
         at_birth::CASES,
         later::CASES,
         full::CASES,

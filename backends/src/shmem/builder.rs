@@ -331,6 +331,13 @@ impl fmt::Display for CreateError {
                      or permit fcntl (seccomp)"
                 )
             }
+            CreateError::Map { bytes, why } if why.raw_os_error() == Some(Errno::AGAIN.raw_os_error()) => {
+                write!(
+                    f,
+                    "{bytes} bytes can't be mapped ({why}): the process locks all its memory (mlockall), so raise the limit on \
+                 locked memory (ulimit -l), or make the arena before"
+                )
+            }
             CreateError::Map { bytes, why } => write!(
                 f,
                 "{bytes} bytes can't be mapped ({why}): raise the limit on addresses (ulimit -v), make the arena \

@@ -7,7 +7,9 @@ use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
 use rustix::fs::{FallocateFlags, MemfdFlags, OFlags, SealFlags};
 use rustix::io::{Errno, Result, retry_on_intr};
-use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
+use rustix::mm::{
+    Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap, mmap_anonymous, mprotect, munlock, munmap,
+};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::vec::Vec;
 
@@ -95,9 +97,16 @@ impl Mapping {
         }?;
         let skip = reserved.addr().wrapping_neg() & (align - 1);
         let base = reserved.wrapping_byte_add(skip);
-        let access = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: `base..base + bytes` lies in what was just reserved, since `skip < align`.
-        let mapped = unsafe { mmap(base, bytes, access, MapFlags::SHARED | MapFlags::FIXED, memfd, offset) };
+        // Without access at first: under `mlockall(MCL_FUTURE)` a mapping with access is populated at once, and locked.
+        let (access, none) = (MprotectFlags::READ | MprotectFlags::WRITE, ProtFlags::empty());
+        // SAFETY: `base..base + bytes` lies in what was just reserved, since `skip < align`; it is mapped anew, and only then
+        // it can be accessed.
+        let mapped = unsafe {
+            mmap(base, bytes, none, MapFlags::SHARED | MapFlags::FIXED, memfd, offset).and_then(|at| {
+                let _ = munlock(at, bytes); // if that is refused, it is populated after all
+                mprotect(at, bytes, access)
+            })
+        };
         if let Err(why) = mapped {
             // SAFETY: what was reserved. If the mapping over it is refused, it is still reserved, and nothing else has its address.
             unsafe { munmap(reserved, all) }?;
@@ -142,9 +151,12 @@ impl Mapping {
         self.bytes
     }
 
-    /// Removes a range from the page tables; contents stay in the memfd.
+    /// Removes a range from the page tables, also if the program locked it (`mlockall`); contents stay in the memfd.
     pub(crate) fn unmap(&self, range: Range<usize>) -> Result<()> {
-        self.advise(range, Advice::LinuxDontNeed)
+        match self.advise(range.clone(), Advice::LinuxDontNeed) {
+            Err(Errno::INVAL) => self.advise(range, Advice::LinuxDontneedLocked), // since Linux 5.18
+            result => result,
+        }
     }
 
     /// Whether the kernel can be asked to populate a range.

@@ -10,7 +10,7 @@ pub use index::{EvictionIndex, IndexFull, Indexed, IndexedCandidates};
 pub use target::ReclaimTarget;
 
 use crate::forebay::Forebay;
-use crate::frame::{AllocRequest, Context, Evict, Order, Pages, Zones};
+use crate::frame::{AllocError, AllocRequest, Context, Evict, Order, Pages, Zones};
 use crate::port::{BackingStore, FrameSource, Platform, Supply};
 use crate::reclaim::run::Run;
 use crate::reclaim::target::Measure;
@@ -75,7 +75,7 @@ impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
     }
 
     /// Tries something that takes memory, such as a guard. Where memory is short, it frees some (the target counts as
-    /// [freed](ReclaimTarget::freed)) and tries again. Retries while reclaim makes progress, at most `candidates + 1` times.
+    /// [freed](ReclaimTarget::freed); as moved, if a [`Limit`](crate::AllocError::Limit) is reached) and tries again. Retries while reclaim makes progress, at most `candidates + 1` times.
     ///
     /// In an interrupt transferred blocks are mostly not free yet, so this seldom helps there. Nothing in this crate reclaims for
     /// an allocation unless this is called.
@@ -97,12 +97,16 @@ impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
         cx: Context,
         mut attempt: impl FnMut() -> Result<T, AccessError>,
     ) -> Result<T, AccessError> {
-        let target = ReclaimTarget { measure: Measure::Freed, ..target.into() };
+        let target = target.into();
         for _ in 0..=candidates.candidate_count() {
             let why = match attempt() {
                 Err(why) if why.is_shortage() => why,
                 done => return done,
             };
+            // A limit on what is in use is relieved by what leaves, whether the store can settle or not.
+            let limited = why == AccessError::Alloc(AllocError::Limit);
+            let measure = if limited { Measure::Moved } else { Measure::Freed };
+            let target = ReclaimTarget { measure, ..target };
             // What the free lists have is of another kind than it needs; as memory it may help.
             if self.pool().trim(target.zones, target.pages, cx) > Pages::ZERO {
                 continue;

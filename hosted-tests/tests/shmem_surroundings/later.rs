@@ -5,6 +5,7 @@ use crate::alone::{Case, Where};
 use crate::common::{ALL, CX, NONE, order, pages};
 use crate::filter::{Refuse, refused};
 use crate::goods::{Goods, MIB, PAGE, assert_zeros, compare, empty, page, ram, write};
+use crate::locked::keeps_to_its_limit;
 use forebay::{AllocError, AllocRequest, BackingStore, Context, FrameSource, Order, OwnedBlock, StoreError};
 use forebay_backends::shmem::{Arena, Usage};
 use hosted_tests::pages::entries;
@@ -14,6 +15,7 @@ use std::ptr::NonNull;
 pub(crate) const CASES: &[Case] = &[
     Case::new("memory_that_cannot_be_populated_is_an_error", Where::Here, populate),
     Case::new("what_cannot_be_unmapped_stays_pending", Where::Here, unmap),
+    Case::new("a_limit_is_kept_though_nothing_can_be_unmapped", Where::Here, limit_without_unmapping),
     Case::new("what_was_unmapped_from_some_windows_is_brought_in", Where::Here, unmap_from_some_windows),
     Case::new("what_cannot_be_dropped_is_zeroed_before_it_is_reused", Where::Here, drop_memory),
     Case::new("a_chunk_that_cannot_be_dropped_is_still_unmapped", Where::Here, dropped_and_unmapped),
@@ -59,6 +61,12 @@ fn populate() {
         assert_eq!(goods.arena.usage(), before, "{why}");
         goods.free_all(kept);
     }
+}
+
+/// Rule: a settle that fails does not stop the relief of a limit, for which transfers alone are enough.
+fn limit_without_unmapping() {
+    let arena = Arena::builder(16 * MIB as u64).limit(pages(1024)).create().expect("an arena");
+    refused(&[Refuse::advice(libc::MADV_DONTNEED, Errno::PERM)], || keeps_to_its_limit(&arena));
 }
 
 /// Rule: a settle that fails says so, what it could not unmap stays pending, and the next one does it.
