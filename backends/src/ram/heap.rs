@@ -129,7 +129,8 @@ impl<L: RawMutex, const PAGE: usize> FrameSource for HeapSource<L, PAGE> {
         }
     }
 
-    /// What there could ever be: all blocks of that order in the heap. What is free is known, but not how it is divided.
+    /// What there could ever be: all blocks of that order in the heap. It does not say what is free, which may lie in pieces of
+    /// any size.
     fn supply(&self, request: &AllocRequest) -> Supply {
         let frames = self.0.lock(|heap| heap.bottom().addr().div_ceil(PAGE)..heap.top().addr() / PAGE);
         let ever = blocks(&frames, request.order.get()).len() << request.order.get();

@@ -148,6 +148,7 @@ impl<R: RawMutex, T: Classify> SharedCell<R, T> {
         })
     }
 
+    /// As [`enter`](SharedCell::enter), without a reference, and without asking a holder to end early.
     fn enter_quietly(&self) -> Result<Entered<'_, R, T>, Busy> {
         self.users.update(|users| match *users {
             0 if !self.class().contains(Class::READY) => {

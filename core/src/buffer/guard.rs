@@ -158,9 +158,9 @@ impl<'g, H: Home, T: Slots<Platform = H::Platform>, A: Access> Guard<'g, H, T, A
     /// Makes what a device wrote to these bytes visible to the CPU: call it after the device wrote, before the CPU reads. Returns
     /// the number of bytes of the buffer that were meant.
     ///
-    /// Discards what the CPU wrote since `sync_for_device`. If the buffer has no addresses, that includes what zeroed or restored it. From
-    /// `sync_for_device` to this call the CPU writes neither to what the device writes nor to other bytes of the same cache
-    /// lines: one of the two would be lost.
+    /// Discards what the CPU wrote since `sync_for_device`. If the buffer has no addresses, that includes what zeroed or restored
+    /// it. From `sync_for_device` to this call the CPU writes neither to what the device writes nor to other bytes of the same
+    /// cache lines: one of the two would be lost.
     ///
     /// # Context
     /// As the platform's [`sync_for_cpu`](DmaMap::sync_for_cpu), once for each block.

@@ -117,7 +117,7 @@ impl<P: Platform, const LISTS: usize, const DEPTH: usize> FreeLists<P::Block, P:
             list.reserved = list.reserved.saturating_sub(1);
             // There is a place, by the invariant; without a reservation the block would be dropped, and leaked.
             if block.is_none_or(|block| list.blocks.push(block).is_err()) {
-                *room = room.wrapping_add(pages);
+                *room = room.saturating_add(pages);
             }
         });
     }

@@ -33,8 +33,8 @@ impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
     /// # Context
     /// With [`Evict::TRANSFER`], [`ReclaimTarget::moved`] and [`Context::INTERRUPT`] fit for an interrupt: copies nothing,
     /// allocates nothing; one load for each buffer with nothing to give, O(1) for each other that is looked at (linear in its
-    /// slots if only some zones or orders are meant), and one call of the store for each block. Up to
-    /// three rounds over all candidates; six for a block; twice as many if all of it is tried once more. No lock is held while
+    /// slots if only some zones or orders are meant), and one call of the store for each block. Up to three rounds over all
+    /// candidates; six for a block; twice as many if all of it is tried once more. No lock is held while
     /// anything moves. Busy, bad and empty buffers are skipped. (Of TTM's walks in `ttm_bo_shrink`, one ended at the first
     /// error.)
     pub fn reclaim<C: Candidates>(
@@ -48,8 +48,8 @@ impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
     }
 
     /// Reclaims what is missing until `ahead` pages are free, in free lists or in the source: a low-water mark, for an idle loop
-    /// or a thread, so that others find memory without waiting. Does nothing if `ahead` pages are free already. Transferred blocks that are
-    /// pending count too: they are settled before more leaves.
+    /// or a thread, so that others find memory without waiting. Does nothing if `ahead` pages are free already. Transferred
+    /// blocks that are pending count too: they are settled before more leaves.
     ///
     /// `None` if the source does not know how much is free ([`FrameSource::supply`]). A mark above all that there is ends as
     /// [`Never`](Outcome::Never), and evicts nothing.
@@ -75,7 +75,8 @@ impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
     }
 
     /// Tries something that takes memory, such as a guard. Where memory is short, it frees some (the target counts as
-    /// [freed](ReclaimTarget::freed); as moved, if a [`Limit`](crate::AllocError::Limit) is reached) and tries again. Retries while reclaim makes progress, at most `candidates + 1` times.
+    /// [freed](ReclaimTarget::freed); as moved, if a [`Limit`](crate::AllocError::Limit) is reached) and tries again. Retries while
+    /// reclaim makes progress, at most `candidates + 1` times.
     ///
     /// In an interrupt transferred blocks are mostly not free yet, so this seldom helps there. Nothing in this crate reclaims for
     /// an allocation unless this is called.

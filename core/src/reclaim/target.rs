@@ -46,7 +46,10 @@ impl ReclaimTarget {
     /// ones leave only while fewer pages are free than the block has: if enough pages are free, memory is
     /// [fragmented](crate::Outcome::Fragmented), not short, and going on would evict everything for nothing.
     ///
-    /// The source is asked by allocating such a block, which is returned at once. (TTM's shrinker does not know the order, so it
+    /// If no eviction can ever make such a block, nothing leaves, and the outcome is [`Never`](crate::Outcome::Never).
+    ///
+    /// The source is asked ([`FrameSource::supply`](crate::FrameSource::supply)). One that does not know is asked by allocating such
+    /// a block, which is returned at once: others may miss it for that moment. (TTM's shrinker does not know the order, so it
     /// empties the pools for blocks that it can't make.)
     pub const fn block(order: Order) -> ReclaimTarget {
         ReclaimTarget { pages: order.pages(), measure: Measure::Freed, order: Some(order), zones: Zones::ALL }

@@ -13,7 +13,8 @@ pub enum AccessError {
     Busy,
     /// Contents would have to be copied or zeroed, and the context does not permit what takes so long. Call it from a thread.
     Context,
-    /// There is no block to restore into, or a limit forbids more memory. Reclaim, then try again.
+    /// There is no block to restore into, or a limit forbids more memory. Reclaim, then try again; after
+    /// [`Never`](AllocError::Never) no reclaim helps.
     Alloc(AllocError),
     /// The platform has no address that the device could use. No block of the buffer has an address now; all of it is
     /// resident. Evict other buffers, then try again.

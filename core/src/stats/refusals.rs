@@ -98,8 +98,7 @@ const _: () = {
 ///
 /// One count for each block that was refused, or that was skipped because an earlier refusal left no method for it. Where no
 /// block of a buffer is tried, since the hook refused or no method was permitted, one count for the buffer; a reclaim without a
-/// method looks at no buffer, and counts none. A block that the
-/// store lost counts as [`StoreError::Io`].
+/// method looks at no buffer, and counts none. A block that the store lost counts as [`StoreError::Io`].
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Refusals([u32; REASONS.len()]);
 

@@ -83,8 +83,9 @@ impl<P: Platform<Mode = ()>> FrameSource for Machine<P> {
     fn join(&self, left: P::Block, right: P::Block) -> Result<P::Block, (P::Block, P::Block)> {
         self.inner.source().join(left, right)
     }
+    /// It does not say whether a block is ready: a reclaim looks for one by allocating it.
     fn supply(&self, request: &AllocRequest) -> Supply {
-        self.inner.source().supply(request)
+        Supply { ready: None, ..self.inner.source().supply(request) }
     }
     fn zone(&self, block: &P::Block) -> u8 {
         self.inner.source().zone(block)

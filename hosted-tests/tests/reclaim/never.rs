@@ -1,4 +1,4 @@
-//! Hopeless requests: what no eviction can ever give costs nobody anything, and the answer says so.
+//! Hopeless requests: for what no eviction can ever give nothing leaves, and the answer says so.
 
 use forebay_backends::shmem::Arena;
 use forebay_backends::*;
@@ -8,7 +8,7 @@ use hosted_tests::memory;
 
 const NEVER: AccessError = AccessError::Alloc(AllocError::Never);
 
-/// A source that takes another context's last block at each allocation, and says what it has.
+/// A source that says what it has, and counts allocations.
 struct Asked<'n> {
     inner: &'n Near,
     allocations: std::cell::Cell<usize>,
@@ -115,10 +115,24 @@ fn a_buffer_larger_than_its_zone() {
         }
         drop(wide);
         check_all(&tiles);
+        world.validate();
     }
 }
 
-/// Rule: the limit of an arena counts, and what was exported and dropped is gone for ever.
+/// Rule: what was exported and dropped is gone for ever.
+#[test]
+fn what_an_arena_exported() {
+    let arena = Arena::builder(16 << 20).create().unwrap();
+    let ever = |k| arena.supply(&AllocRequest::new(order(k))).ever;
+    assert_eq!([0, 10].map(ever), [4096, 4096].map(|n| Some(pages(n))));
+    let block = arena.allocate(AllocRequest::new(order(9)), CX).unwrap();
+    arena.export(&block).expect("it is of this arena");
+    assert_eq!(ever(0), Some(pages(4096)), "it is not dropped yet");
+    arena.free(block);
+    assert_eq!([0, 9, 10].map(ever), [3584, 3584, 3072].map(|n| Some(pages(n))));
+}
+
+/// Rule: the limit of an arena counts.
 #[test]
 fn a_block_above_the_limit_of_an_arena() {
     let arena = Arena::builder(16 << 20).limit(Pages::new(600)).create().unwrap();
@@ -143,7 +157,6 @@ fn a_block_above_the_limit_of_an_arena() {
 /// Rule: a reclaim for a block takes none to see whether there is one, if the source can say so.
 #[test]
 fn to_look_for_a_block_takes_none() {
-    let world = World::new(Contents::Compared);
     let (near, far) = (near(16), far(64));
     let source = Asked { inner: &near, allocations: Default::default() };
     let home = &Forebay::new(&source, &far);
@@ -156,5 +169,4 @@ fn to_look_for_a_block_takes_none() {
     }
     assert_eq!(source.allocations.get(), 0);
     tiles.iter().zip(0..).for_each(|(tile, seed)| check(tile, seed));
-    world.validate();
 }

@@ -64,7 +64,7 @@ fn a_backlog_of_one_block_is_not_nothing() {
     }
 }
 
-/// Rule: the same of what may be purged and was skipped, as it was purged before and used since: a backlog does not hide it.
+/// Rule: a backlog does not hide a buffer that may be purged and was skipped because it was purged before and used since.
 #[test]
 fn a_backlog_hides_no_purge() {
     let (near, far) = (near(16), region::<1>(32, 0));

@@ -3,7 +3,7 @@
 use super::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// A block that says of its next reads that they gave so many bytes, and gives none.
+/// A block that gives no bytes while [`LIE`] is set, and says that it gave this number.
 struct Liar(Block);
 
 thread_local! {

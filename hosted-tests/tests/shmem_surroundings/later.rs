@@ -66,7 +66,8 @@ fn populate() {
 /// Rule: a settle that fails does not stop the relief of a limit, for which transfers alone are enough.
 fn limit_without_unmapping() {
     let arena = Arena::builder(16 * MIB as u64).limit(pages(1024)).create().expect("an arena");
-    refused(&[Refuse::advice(libc::MADV_DONTNEED, Errno::PERM)], || keeps_to_its_limit(&arena));
+    let refuse = [Refuse::advice(libc::MADV_DONTNEED, Errno::PERM)];
+    assert_eq!(refused(&refuse, || keeps_to_its_limit(&arena)), Some(StoreError::Io), "a settle fails");
 }
 
 /// Rule: a settle that fails says so, what it could not unmap stays pending, and the next one does it.

@@ -95,12 +95,12 @@ fn live<'w>(world: &World, home: &Home<'w>, call: Call, cx: Context, end: End) -
         }
         let indexed = index.candidates(&buffers);
         let all: &dyn Candidates = if round < 3 { &indexed } else { &buffers };
-        for n in 0..3_usize {
+        for n in 0..2 {
             let report = match call {
                 Call::Moved => home.reclaim(all, pages(5), how, cx),
                 Call::Freed => home.reclaim(all, ReclaimTarget::freed(pages(5)), how, cx),
-                Call::Block => home.reclaim(all, ReclaimTarget::block(order(4)), how, cx),
-                Call::KeepFree => home.keep_free(all, pages(20 + 2 * n), how, cx).unwrap(),
+                Call::Block => home.reclaim(all, ReclaimTarget::block(order(3 + n)), how, cx),
+                Call::KeepFree => home.keep_free(all, pages(20 + 5 * usize::from(n)), how, cx).unwrap(),
                 Call::OrReclaim => {
                     let mut tries = 0;
                     let attempt = || {
@@ -187,8 +187,6 @@ fn each_call_fails_once() {
                 run(call, cx, end, (&near, &far), world, faults)
             });
             println!("{call:?} {cx:?}: {swept:?}");
-            // A reclaim for a block asks the source, and allocates none that could fail.
-            let least = if matches!(call, Call::Block) { least.min(38) } else { least };
             swept.into_iter().for_each(|swept| swept.at_least(least));
         }
     }

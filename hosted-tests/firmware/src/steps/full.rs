@@ -85,7 +85,7 @@ fn fill_with_ballast() -> Result<usize, Failure> {
     Ok(count)
 }
 
-/// What the region says of a block of so many pages that does not fit: whether it would take less.
+/// What the region says of a block that does not fit, of `pages` pages: whether it would take less.
 fn full(pages: Pages) -> Result<StoreError, Failure> {
     check(space() < pages + pages, "there is room left, more than what lies at both ends")?;
     Ok(if space() == Pages::ZERO { StoreError::Full } else { StoreError::TooLarge })
