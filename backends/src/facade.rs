@@ -36,7 +36,7 @@ pub type RamBuffer<L, const PAGE: usize, const N: usize> = Buffer<&'static RamFo
 ///
 /// # fn main() -> Result<(), AccessError> {
 /// # let (sram, psram) = (vec![0; 64 << 10].leak(), vec![0; 1 << 20].leak());
-/// # let meta = vec![0; Ram::metadata_words(64 << 10, 1 << 20)].leak();
+/// # let meta = vec![0; Ram::metadata_words(64 << 10)].leak();
 /// RAM.init(sram, psram, meta).expect("unused memory"); // at start-up
 /// for (n, tile) in TILES.iter().enumerate() {
 ///     if RAM.free() < 8192 {
@@ -63,8 +63,7 @@ pub struct InitError {
     pub meta: &'static mut [usize],
 }
 
-/// Which range is wrong, and how. Missing words of metadata are counted for both ranges together, as
-/// [`RamForebay::metadata_words`] does.
+/// Which range is wrong, and how.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum InitErrorKind {
@@ -113,12 +112,13 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
         RamForebay(Forebay::new(Ram::new(), RamRegion::new(StoreId::DEFAULT)))
     }
 
-    /// Words of metadata for that much fast and slow RAM, in bytes.
-    pub const fn metadata_words(fast: usize, slow: usize) -> usize {
-        Fast::<L, PAGE>::metadata_words(fast) + Slow::<L, PAGE, N>::metadata_words(slow)
+    /// Words of metadata for that much fast RAM, in bytes. The slow RAM has its own, behind its pages.
+    pub const fn metadata_words(fast: usize) -> usize {
+        Fast::<L, PAGE>::metadata_words(fast)
     }
 
-    /// Adds the memory. Returns the usable bytes of both. Ragged ends are trimmed. More fast RAM may be added with [`Ram::add`].
+    /// Adds the memory. Returns the usable bytes of both: ragged ends are trimmed, and the slow RAM has a word of metadata for each
+    /// of its pages. More fast RAM may be added with [`Ram::add`].
     ///
     /// Memory that a linker script or a `static mut` reserves, aligned to the largest buffer:
     ///
@@ -146,10 +146,8 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
         if let Err(why) = self.check(fast, slow, meta) {
             return Err(InitError { why, fast, slow, meta });
         }
-        let (for_fast, for_slow) =
-            meta.split_at_mut_checked(Fast::<L, PAGE>::metadata_words(fast.len())).unwrap_or_default();
         // The checks hold unless another thread calls this at the same time; then what is left is handed back.
-        match (self.platform().add(fast, for_fast), self.store().init(slow, for_slow)) {
+        match (self.platform().add(fast, meta), self.store().init_within(slow)) {
             (Ok(fast), Ok(slow)) => Ok((fast, slow)),
             (fast, slow) => {
                 let why = match (&fast, &slow) {
@@ -158,27 +156,19 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
                     _ => InitErrorKind::Slow(MemoryError::Already),
                 };
                 let (fast, meta) = fast.map_or_else(|r| r.item, |_| Default::default());
-                let (slow, _) = slow.map_or_else(|r| r.item, |_| Default::default());
+                let slow = slow.map_or_else(|r| r.item, |_| Default::default());
                 Err(InitError { why, fast, slow, meta })
             }
         }
     }
 
     fn check(&self, fast: &[u8], slow: &[u8], meta: &[usize]) -> Result<(), InitErrorKind> {
-        let words = Self::metadata_words(fast.len(), slow.len());
-        let Some((for_fast, for_slow)) = meta.split_at_checked(Fast::<L, PAGE>::metadata_words(fast.len()))
-        else {
-            return Err(InitErrorKind::Fast(MemoryError::Metadata { words }));
-        };
-        self.platform().check(fast, for_fast).map_err(InitErrorKind::Fast)?;
+        self.platform().check(fast, meta).map_err(InitErrorKind::Fast)?;
         let range = fast.as_ptr_range();
         if overlap(&(range.start.addr()..range.end.addr()), slow) {
             return Err(InitErrorKind::Slow(MemoryError::Overlap));
         }
-        match self.store().check(slow, for_slow) {
-            Err(MemoryError::Metadata { .. }) => Err(InitErrorKind::Slow(MemoryError::Metadata { words })),
-            result => result.map_err(InitErrorKind::Slow),
-        }
+        self.store().check_within(slow).map(|_| ()).map_err(InitErrorKind::Slow)
     }
 
     /// An empty contiguous buffer of at least `BYTES` bytes: the next power of two of pages. Larger than the largest

@@ -24,7 +24,7 @@ type One<T = [Slot<Fast>; 1]> = Buffer<&'static Home, T>;
 /// Pages of fast RAM, and pages behind it.
 fn home(fast: usize, slow: usize) -> Result<&'static Home, Box<dyn Error>> {
     let home: &Home = Box::leak(Box::new(Home::new()));
-    let meta = words(Home::metadata_words(fast * PAGE, slow * PAGE));
+    let meta = words(Home::metadata_words(fast * PAGE));
     home.init(leak(fast * PAGE, 0), leak(slow * PAGE, 0), meta)?;
     Ok(home)
 }

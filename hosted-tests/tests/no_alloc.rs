@@ -236,7 +236,7 @@ static TILES: [RamBuffer<CriticalSectionRawMutex, PAGE, 4>; 3] = [const { HOME.b
 /// Rule: the same for the facade in a static, from `init` on.
 #[test]
 fn the_facade_allocates_nothing() {
-    let words = RamForebay::<CriticalSectionRawMutex, PAGE, 4>::metadata_words(4 * PAGE, 16 * PAGE);
+    let words = RamForebay::<CriticalSectionRawMutex, PAGE, 4>::metadata_words(4 * PAGE);
     let (fast, slow, meta) = (memory::leak(4 * PAGE, 0), memory::leak(16 * PAGE, 0), memory::words(words));
     let allocations = counted(|| {
         assert!(HOME.init(fast, slow, meta).is_ok());

@@ -7,9 +7,11 @@ mod exclusive;
 #[cfg(all(feature = "shmem", target_os = "linux"))]
 pub(crate) mod runs;
 pub(crate) mod steps;
+#[cfg(all(feature = "shmem", target_os = "linux"))]
 mod stored;
 
 pub(crate) use buddy::Buddy;
+#[cfg(all(feature = "shmem", target_os = "linux"))]
 pub(crate) use stored::StoredSet;
 
 use core::ops::Range;

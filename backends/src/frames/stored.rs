@@ -27,18 +27,8 @@ impl<W: Words> StoredSet<W> {
         StoredSet { words, frames }
     }
 
-    /// No frames at all.
-    pub(crate) const fn without(words: W) -> Self {
-        StoredSet { words, frames: 0..0 }
-    }
-
-    /// The frames whose blocks may be marked.
-    pub(crate) fn frames(&self) -> Range<usize> {
-        self.frames.clone()
-    }
-
     /// The place of the mark of a block, if the block is aligned and inside of these frames.
-    pub(crate) fn mark_of(frames: &Range<usize>, pfn: Pfn, order: Order) -> Option<Bit> {
+    fn mark_of(frames: &Range<usize>, pfn: Pfn, order: Order) -> Option<Bit> {
         if usize::from(order.get()) >= ORDERS || pfn.0 % order.pages().get() != 0 {
             return None;
         }
@@ -48,26 +38,22 @@ impl<W: Words> StoredSet<W> {
     }
 
     /// Sets a mark of these frames.
-    pub(crate) fn set(&mut self, mark: Bit) {
+    fn set(&mut self, mark: Bit) {
         mark.set(self.words.as_mut());
     }
 
     /// Clears a mark of these frames. Returns whether it was set.
-    pub(crate) fn clear(&mut self, mark: Bit) -> bool {
+    fn clear(&mut self, mark: Bit) -> bool {
         let was = self.is_set(mark);
         mark.clear(self.words.as_mut());
         was
     }
 
     /// Whether a mark of these frames is set.
-    pub(crate) fn is_set(&self, mark: Bit) -> bool {
+    fn is_set(&self, mark: Bit) -> bool {
         mark.is_set(self.words.as_ref())
     }
-}
 
-/// By block, for a set with one owner.
-#[cfg(all(feature = "shmem", target_os = "linux"))]
-impl<W: Words> StoredSet<W> {
     /// Marks a block, if the range has it.
     pub(crate) fn mark(&mut self, pfn: Pfn, order: Order) {
         if let Some(mark) = self.bit(pfn, order) {

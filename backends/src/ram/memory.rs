@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use crate::frames::steps::{self, Access};
-use crate::frames::{Buddy, StoredSet, blocks};
+use crate::frames::{Buddy, blocks};
 use core::fmt;
 use core::marker::PhantomData;
 use core::num::NonZeroUsize;
@@ -174,22 +174,6 @@ pub type MemoryRefused = Refused<(&'static mut [u8], &'static mut [usize]), Memo
 /// Words of the caller.
 type Lent = &'static mut [usize];
 
-/// Whether blocks of a range may be stored.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum KeepsStored {
-    No,
-    Yes,
-}
-
-impl KeepsStored {
-    const fn words(self, pages: usize) -> usize {
-        match self {
-            KeepsStored::No => 0,
-            KeepsStored::Yes => StoredSet::<Lent>::words(pages),
-        }
-    }
-}
-
 /// Blocks that lie one behind the other.
 ///
 /// # Invariants
@@ -254,11 +238,6 @@ impl<const PAGE: usize> Span<PAGE> {
         (block.order().pages().get() <= pages).then_some(index)
     }
 
-    /// The frame with that number in this range.
-    fn pfn(&self, index: usize) -> Option<Pfn> {
-        self.frames.start.checked_add(index).filter(|pfn| self.frames.contains(pfn)).map(Pfn)
-    }
-
     /// The bytes of neighbours, if they lie in this range.
     fn reach<T>(&self, all: &Neighbours<T>) -> Option<NonNull<[u8]>> {
         let range = self.addresses();
@@ -278,19 +257,18 @@ impl<const PAGE: usize> Span<PAGE> {
     }
 }
 
-/// A range of RAM: its free frames, and which of its blocks are stored.
+/// A range of RAM and its free frames.
 ///
 /// # Invariants
-/// Each frame is in one of three places: free in `buddy`, in one [`RamBlock`], or in one block that is marked in `stored`. Every
-/// `RamBlock` whose address lies in the range was cut from it. Frames that were added stay.
+/// Each frame is free in `buddy`, or in one [`RamBlock`]. Every `RamBlock` whose address lies in the range was cut from it. Frames
+/// that were added stay.
 struct Memory {
     /// `None` until memory is added.
     base: Option<NonNull<u8>>,
     buddy: Buddy<Lent>,
-    stored: StoredSet<Lent>,
 }
 
-// SAFETY: it owns the frames that are free or stored.
+// SAFETY: it owns the frames that are free.
 unsafe impl Send for Memory {}
 
 /// One range of RAM that blocks are cut from. Its lock is held for a few dozen instructions at a time.
@@ -299,27 +277,16 @@ pub(crate) struct RamRange<L, const PAGE: usize>(Mutex<L, Memory>);
 impl<L: RawMutex, const PAGE: usize> RamRange<L, PAGE> {
     /// Without memory.
     pub(crate) const fn new() -> Self {
-        let (buddy, stored) = (Buddy::without(&mut [] as Lent), StoredSet::without(&mut [] as Lent));
-        RamRange(Mutex::new(Memory { base: None, buddy, stored }))
+        RamRange(Mutex::new(Memory { base: None, buddy: Buddy::without(&mut [] as Lent) }))
     }
 
-    /// Words for `bytes` bytes whose blocks are never stored.
+    /// Words for `bytes` bytes.
     pub(crate) const fn words(bytes: usize) -> usize {
         Buddy::<Lent>::words(bytes / PAGE)
     }
 
-    /// Words for `bytes` bytes whose blocks may be stored.
-    pub(crate) const fn words_with_stored(bytes: usize) -> usize {
-        Self::words(bytes) + KeepsStored::Yes.words(bytes / PAGE)
-    }
-
     /// The number of pages that these give, with ragged ends trimmed.
-    pub(crate) fn check(
-        &self,
-        memory: &[u8],
-        meta: &[usize],
-        stored: KeepsStored,
-    ) -> Result<usize, MemoryError> {
+    pub(crate) fn check(&self, memory: &[u8], meta: &[usize]) -> Result<usize, MemoryError> {
         if self.0.lock(|m| m.base.is_some()) {
             return Err(MemoryError::Already);
         }
@@ -328,7 +295,7 @@ impl<L: RawMutex, const PAGE: usize> RamRange<L, PAGE> {
         if pages == 0 {
             return Err(MemoryError::NoWholePage);
         }
-        let words = Buddy::<Lent>::words(pages) + stored.words(pages);
+        let words = Buddy::<Lent>::words(pages);
         if meta.len() < words { Err(MemoryError::Metadata { words }) } else { Ok(pages) }
     }
 
@@ -337,9 +304,8 @@ impl<L: RawMutex, const PAGE: usize> RamRange<L, PAGE> {
         &self,
         memory: &'static mut [u8],
         meta: &'static mut [usize],
-        stored: KeepsStored,
     ) -> Result<Pages, MemoryRefused> {
-        let pages = match self.check(memory, meta, stored) {
+        let pages = match self.check(memory, meta) {
             Ok(pages) => pages,
             Err(why) => return Err(Refused { item: (memory, meta), why }),
         };
@@ -354,12 +320,11 @@ impl<L: RawMutex, const PAGE: usize> RamRange<L, PAGE> {
         if !is_ours {
             return Err(Refused { item: (memory, meta), why: MemoryError::Already });
         }
-        let (free, rest) = meta.split_at_mut_checked(Buddy::<Lent>::words(pages)).unwrap_or_default(); // checked above
-        let marks = rest.get_mut(..stored.words(pages)).unwrap_or_default();
+        let words = meta.get_mut(..Buddy::<Lent>::words(pages)).unwrap_or_default(); // checked above
         let first = base.addr().get() / PAGE;
         let frames = first..first + pages;
-        let (buddy, stored) = (Buddy::new(frames.clone(), free), StoredSet::new(frames.clone(), marks));
-        self.0.lock(|m| (m.buddy, m.stored) = (buddy, stored));
+        let buddy = Buddy::new(frames.clone(), words);
+        self.0.lock(|m| m.buddy = buddy);
         steps::put_run(&mut { self }, frames);
         Ok(Pages::new(pages))
     }
@@ -390,11 +355,6 @@ impl<L: RawMutex, const PAGE: usize> RamRange<L, PAGE> {
     /// The number of the first page of a block in this range.
     pub(crate) fn index(&self, block: &RamBlock<PAGE>) -> Option<usize> {
         self.span().index(block)
-    }
-
-    /// The frame of page number `index`.
-    pub(crate) fn pfn(&self, index: usize) -> Option<Pfn> {
-        self.span().pfn(index)
     }
 
     /// A block, if there is one. O(orders · log pages), but short under the lock.
@@ -455,34 +415,9 @@ impl<L: RawMutex, const PAGE: usize> RamRange<L, PAGE> {
         self.span().reach(all).is_some()
     }
 
-    /// Marks a block as stored. Returns its number, to take it by.
-    pub(crate) fn mark_stored(&self, block: RamBlock<PAGE>) -> Result<usize, RamBlock<PAGE>> {
-        let span = self.span();
-        let mark = StoredSet::<Lent>::mark_of(&span.frames, block.pfn(), block.order());
-        let Some((index, mark)) = span.index(&block).zip(mark) else { return Err(block) };
-        self.0.lock(|m| m.stored.set(mark));
-        Ok(index)
-    }
-
-    /// Whether exactly this block is stored.
-    pub(crate) fn is_stored(&self, index: usize, order: Order) -> bool {
-        let span = self.span();
-        let mark = span.pfn(index).and_then(|pfn| StoredSet::<Lent>::mark_of(&span.frames, pfn, order));
-        mark.is_some_and(|mark| self.0.lock(|m| m.stored.is_set(mark)))
-    }
-
-    /// The block, if exactly this one is stored: a forged number makes no second owner.
-    pub(crate) fn take_stored(&self, index: usize, order: Order) -> Option<RamBlock<PAGE>> {
-        let span = self.span();
-        let pfn = span.pfn(index)?;
-        let mark = StoredSet::<Lent>::mark_of(&span.frames, pfn, order)?;
-        // SAFETY: by its mark the block was stored, so by the invariant of `Memory` nothing else owns it; it lies in the range.
-        self.0.lock(|m| m.stored.clear(mark)).then(|| unsafe { span.block_at(pfn, order) })
-    }
-
     /// The memory. It never changes once it is added.
     fn span(&self) -> Span<PAGE> {
-        let (base, frames) = self.0.lock(|m| (m.base, m.stored.frames()));
+        let (base, frames) = self.0.lock(|m| (m.base, m.buddy.frames()));
         Span { base: base.unwrap_or(NonNull::dangling()), frames }
     }
 }

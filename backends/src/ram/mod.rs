@@ -7,7 +7,7 @@ mod source;
 
 #[cfg(feature = "heap")]
 pub use heap::{HeapBlock, HeapSource};
-pub(crate) use memory::{KeepsStored, Neighbours, RamRange};
+pub(crate) use memory::{Neighbours, RamRange};
 pub use memory::{MemoryError, MemoryRefused, RamBlock};
 pub use source::Ram;
 pub(crate) use source::overlap;

@@ -1,6 +1,6 @@
 //! The usual source: a buddy over ranges of RAM.
 
-use super::{KeepsStored, MemoryError, MemoryRefused, Neighbours, RamBlock, RamRange};
+use super::{MemoryError, MemoryRefused, Neighbours, RamBlock, RamRange};
 use core::fmt;
 use core::ops::Range;
 use forebay::{
@@ -51,7 +51,7 @@ impl<L: RawMutex, const PAGE: usize, const RANGES: usize> Ram<L, PAGE, RANGES> {
         };
         for range in &self.0 {
             let (memory, meta) = refused.item;
-            match range.init(memory, meta, KeepsStored::No) {
+            match range.init(memory, meta) {
                 Ok(pages) => return Ok(pages.get() * PAGE),
                 Err(taken) => refused = Refused { item: taken.item, why: MemoryError::TooManyRanges },
             }
@@ -66,7 +66,7 @@ impl<L: RawMutex, const PAGE: usize, const RANGES: usize> Ram<L, PAGE, RANGES> {
     pub fn check(&self, memory: &[u8], meta: &[usize]) -> Result<(), MemoryError> {
         let mut fits = Err(MemoryError::TooManyRanges);
         for range in &self.0 {
-            match range.check(memory, meta, KeepsStored::No) {
+            match range.check(memory, meta) {
                 Err(MemoryError::Already) if overlap(&range.addresses(), memory) => {
                     return Err(MemoryError::Overlap);
                 }

@@ -1,6 +1,6 @@
 //! Copying by another device: a DMA controller in two calls.
 
-use crate::ram::RamBlock;
+use super::room::Room;
 use core::fmt;
 use core::task::Poll;
 use forebay::OwnedBlock;
@@ -10,7 +10,7 @@ use forebay::OwnedBlock;
 #[must_use = "it owns two blocks: hand it back"]
 pub struct Job<B, const PAGE: usize> {
     pub(super) from: B,
-    pub(super) to: RamBlock<PAGE>,
+    pub(super) to: Room<PAGE>,
     pub(super) at: usize,
     pub(super) len: usize,
     pub(super) entry: usize,
@@ -22,17 +22,17 @@ impl<B: OwnedBlock, const PAGE: usize> Job<B, PAGE> {
         &self.from
     }
 
-    /// The memory to copy to, the same bytes of it. As large as the block.
+    /// The memory to copy to: [`len`](Job::len) bytes, one behind the other.
     pub fn to(&mut self) -> &mut [u8] {
-        &mut self.to
+        self.to.bytes_mut(self.at..self.at + self.len)
     }
 
     /// Both ends at once, for an engine that copies a part at a time.
     pub fn ends(&mut self) -> (&B, &mut [u8]) {
-        (&self.from, &mut self.to)
+        (&self.from, self.to.bytes_mut(self.at..self.at + self.len))
     }
 
-    /// Where the part begins, in bytes from the start of either end.
+    /// Where the part begins, in bytes from the start of the block.
     pub fn at(&self) -> usize {
         self.at
     }
@@ -45,11 +45,9 @@ impl<B: OwnedBlock, const PAGE: usize> Job<B, PAGE> {
 
     /// Copies it with the CPU. A block that says that it gave more than it was asked for gave nothing.
     pub fn copy(&mut self) {
-        let end = self.at + self.len;
-        if let Some(to) = self.to.get_mut(self.at..end) {
-            let copied = self.from.read_at(self.at, to);
-            self.len = if copied <= to.len() { copied } else { 0 };
-        }
+        let to = self.to.bytes_mut(self.at..self.at + self.len);
+        let copied = self.from.read_at(self.at, to);
+        self.len = if copied <= to.len() { copied } else { 0 };
     }
 
     /// For an engine that failed: only this many bytes, from the start of the part, arrived. The rest stays pending and is tried
@@ -72,7 +70,7 @@ impl<B, const PAGE: usize> fmt::Debug for Job<B, PAGE> {
 #[cfg(feature = "defmt")]
 impl<B, const PAGE: usize> defmt::Format for Job<B, PAGE> {
     fn format(&self, f: defmt::Formatter<'_>) {
-        defmt::write!(f, "Job({=usize} bytes at {=usize} to {})", self.len, self.at, self.to);
+        defmt::write!(f, "Job({=usize} bytes at {=usize} to page {=usize})", self.len, self.at, self.to.head());
     }
 }
 
@@ -93,8 +91,8 @@ impl<B, const PAGE: usize> defmt::Format for Job<B, PAGE> {
 /// impl CopyEngine<RamBlock<512>, 512> for Dma {
 ///     fn start(&mut self, mut job: Job<RamBlock<512>, 512>) {
 ///         let bytes = job.at()..job.at() + job.len();
-///         let (from, to) = job.ends(); // the same bytes of both
-///         start_channel(&from[bytes.clone()], &mut to[bytes]);
+///         let (from, to) = job.ends();
+///         start_channel(&from[bytes], to);
 ///         self.0 = Some(job); // both ends are the controller's until it is done
 ///     }
 ///     fn poll(&mut self) -> Poll<Option<Job<RamBlock<512>, 512>>> {

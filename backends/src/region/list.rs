@@ -1,11 +1,6 @@
-//! Entries in lists over one array of links: which are free, which have room, and which wait, oldest first.
-
-use forebay::Order;
+//! Entries in lists over one array of links: which are free, and which wait, oldest first.
 
 const NONE: u16 = u16::MAX;
-
-/// A stack for each order, of entries that have room of it.
-const ORDERS: usize = Order::TEN.get() as usize + 1;
 
 #[derive(Clone, Copy)]
 struct Link {
@@ -19,15 +14,13 @@ struct Ends {
     last: u16,
 }
 
-/// Which entries are free, which of these have room of what order, which wait, and which are in no list. Everything but the
-/// constructor is O(1).
+/// Which entries are free, which wait, and which are in no list. Everything but the constructor is O(1).
 ///
 /// # Invariants
 /// An entry is in at most one list.
 pub(crate) struct Lists<const N: usize> {
     links: [Link; N],
     free: u16,
-    ready: [u16; ORDERS],
     waiting: Ends,
 }
 
@@ -42,28 +35,21 @@ impl<const N: usize> Lists<N> {
             i += 1;
         }
         let free = if N > 0 { 0 } else { NONE };
-        Lists { links, free, ready: [NONE; ORDERS], waiting: Ends { first: NONE, last: NONE } }
+        Lists { links, free, waiting: Ends { first: NONE, last: NONE } }
     }
 
-    /// A free entry without room; it is in no list then.
+    /// A free entry; it is in no list then.
     pub(crate) fn take_free(&mut self) -> Option<usize> {
-        pop(&self.links, &mut self.free)
+        let entry = usize::from(self.free);
+        self.free = self.links.get(entry)?.after;
+        Some(entry)
     }
 
-    /// Frees an entry of no list, without room.
+    /// Frees an entry of no list.
     pub(crate) fn put_free(&mut self, entry: usize) {
-        push(&mut self.links, &mut self.free, entry);
-    }
-
-    /// A free entry with room of that order; it is in no list then.
-    pub(crate) fn take_ready(&mut self, order: Order) -> Option<usize> {
-        pop(&self.links, self.ready.get_mut(usize::from(order.get()))?)
-    }
-
-    /// Frees an entry of no list, with room of that order.
-    pub(crate) fn put_ready(&mut self, order: Order, entry: usize) {
-        if let Some(stack) = self.ready.get_mut(usize::from(order.get())) {
-            push(&mut self.links, stack, entry);
+        if let Some(link) = self.links.get_mut(entry) {
+            link.after = self.free;
+            self.free = entry as u16;
         }
     }
 
@@ -117,19 +103,6 @@ impl<const N: usize> Lists<N> {
     }
 }
 
-fn push(links: &mut [Link], stack: &mut u16, entry: usize) {
-    if let Some(link) = links.get_mut(entry) {
-        link.after = *stack;
-        *stack = entry as u16;
-    }
-}
-
-fn pop(links: &[Link], stack: &mut u16) -> Option<usize> {
-    let entry = usize::from(*stack);
-    *stack = links.get(entry)?.after;
-    Some(entry)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,19 +125,5 @@ mod tests {
         assert_eq!([l.take_waiting(), l.take_waiting()], [Some(3), None]);
         let mut none = Lists::<0>::new();
         assert_eq!((none.take_free(), none.take_waiting()), (None, None));
-    }
-
-    /// Rule: an entry with room is found under the order of its room, and there only.
-    #[test]
-    fn room_is_kept_by_order() {
-        let mut l = Lists::<3>::new();
-        let entries = [l.take_free(), l.take_free(), l.take_free()].map(Option::unwrap);
-        l.put_ready(Order::PAGE, entries[0]);
-        l.put_ready(Order::TEN, entries[1]);
-        l.put_ready(Order::TEN, entries[2]);
-        assert_eq!(l.take_free(), None);
-        assert_eq!([l.take_ready(Order::TEN), l.take_ready(Order::TEN)], [Some(2), Some(1)]);
-        assert_eq!([l.take_ready(Order::TEN), l.take_ready(Order::PAGE)], [None, Some(0)]);
-        assert_eq!(l.take_ready(Order::PAGE), None);
     }
 }

@@ -2,6 +2,8 @@
 
 mod engine;
 mod list;
+mod rings;
+mod room;
 mod store;
 mod table;
 mod write_out;

@@ -1,8 +1,11 @@
 //! The region as a store.
 
-use super::table::{Asked, Found, StoredAt, Table, Transferred, Waiting};
-use crate::ram::{KeepsStored, MemoryError, MemoryRefused, RamBlock, RamRange};
+use super::rings::Left;
+use super::room::{Memory, Room, with_words_behind};
+use super::table::{Asked, StoredAt, Table, Transferred, Waiting};
+use crate::ram::{MemoryError, MemoryRefused, RamBlock};
 use core::fmt;
+use core::mem::replace;
 use forebay::{
     BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, StoreId,
     frame::Charge,
@@ -20,8 +23,9 @@ use forebay::{
 ///
 /// Since room is reserved at the transfer, writing out never fails for lack of it.
 ///
-/// Room that another call is moving counts as taken: in a region that is nearly full, [`StoreError::Full`] may be returned a moment
-/// before there is room, and [`space`](BackingStore::space) is no picture of one moment.
+/// **Room is a number of pages.** Contents may lie in pages anywhere, so the region can't be fragmented: what fits by count fits.
+/// Where pages lie in order, which is so in a program with one size of buffers, contents are one piece, and one part of a
+/// write-out.
 ///
 /// | call | thread | interrupt | another core at once |
 /// | --- | --- | --- | --- |
@@ -33,12 +37,24 @@ use forebay::{
 /// The table of `N` entries is inside the value, so a large region belongs into a `static`. With `N = 0` it only copies.
 ///
 /// # Complexity
-/// Everything but copying: O(orders · log pages) for the room; nothing is searched. A block of an order that was written out or
-/// taken back before finds its room ready, unless room is short: O(1). A lock is held for a few dozen instructions at a time.
+/// O(1) but for copying, which takes a short lock section for each page; `split` is linear in the pages. Nothing is searched.
 pub struct Region<L, B, const PAGE: usize, const N: usize> {
-    pub(super) memory: RamRange<L, PAGE>,
-    pub(super) table: Mutex<L, Table<B, PAGE, N>>,
+    pub(super) books: Mutex<L, Books<B, PAGE, N>>,
     id: StoreId,
+}
+
+/// Everything behind the lock.
+pub(super) struct Books<B, const PAGE: usize, const N: usize> {
+    pub(super) memory: Memory<PAGE>,
+    pub(super) table: Table<B, PAGE, N>,
+    /// Some call has begun to add memory.
+    claimed: Claimed,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Claimed {
+    No,
+    Yes,
 }
 
 /// The usual region: it takes blocks of plain RAM.
@@ -48,16 +64,20 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
     /// A region without memory.
     pub const fn new(id: StoreId) -> Self {
         const { assert!(B::PAGE == PAGE, "the region's pages are as large as the blocks'") }
-        Region { memory: RamRange::new(), table: Mutex::new(Table::new()), id }
+        let books = Books { memory: Memory::empty(), table: Table::new(), claimed: Claimed::No };
+        Region { books: Mutex::new(books), id }
     }
 
-    /// Words of metadata for a range of `bytes` bytes: about four bits a page.
+    /// Words of metadata for a range of `bytes` bytes: one for each page.
     pub const fn metadata_words(bytes: usize) -> usize {
-        RamRange::<L, PAGE>::words_with_stored(bytes)
+        bytes / PAGE
     }
 
     /// Adds the memory. Returns how many bytes of it are usable. Ragged ends are trimmed. The bytes are not touched before contents
     /// are written out to them.
+    ///
+    /// A transfer reads and writes two words of the metadata. They may lie in fast memory, or behind the pages themselves
+    /// ([`init_within`](Region::init_within)).
     ///
     /// # Errors
     /// [`MemoryError`]; memory and metadata are handed back.
@@ -69,11 +89,33 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
         memory: &'static mut [u8],
         meta: &'static mut [usize],
     ) -> Result<usize, MemoryRefused> {
-        if let Err(why) = self.check(memory, meta) {
-            return Err(Refused { item: (memory, meta), why });
-        }
-        let pages = self.memory.init(memory, meta, KeepsStored::Yes)?;
-        Ok(pages.get() * PAGE)
+        let pages = match self.check(memory, meta).and_then(|()| self.claim(memory)) {
+            Ok(pages) => pages,
+            Err(why) => return Err(Refused { item: (memory, meta), why }),
+        };
+        let whole = memory.get_mut(skip::<PAGE>(memory)..).unwrap_or_default();
+        Ok(self.add(whole, meta.get_mut(..pages).unwrap_or_default()))
+    }
+
+    /// As [`init`](Region::init), with the metadata behind the pages, in the same memory: no fast memory is needed for it. A word
+    /// for each page is not usable.
+    ///
+    /// # Errors
+    /// [`MemoryError`]; the memory is handed back.
+    ///
+    /// # Context
+    /// As [`init`](Region::init). A transfer then touches the memory itself, so it must be within reach at that moment.
+    pub fn init_within(
+        &self,
+        memory: &'static mut [u8],
+    ) -> Result<usize, Refused<&'static mut [u8], MemoryError>> {
+        let pages = match self.check_within(memory).and_then(|pages| self.claim(memory).map(|_| pages)) {
+            Ok(pages) => pages,
+            Err(why) => return Err(Refused { item: memory, why }),
+        };
+        let whole = memory.get_mut(skip::<PAGE>(memory)..).unwrap_or_default();
+        let (pages, words) = with_words_behind(whole, PAGE, pages).unwrap_or_default(); // checked above
+        Ok(self.add(pages, words))
     }
 
     /// Checks whether [`init`](Region::init) would accept these; nothing changes.
@@ -81,150 +123,161 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
     /// # Errors
     /// As `init`.
     pub fn check(&self, memory: &[u8], meta: &[usize]) -> Result<(), MemoryError> {
-        let pages = self.memory.check(memory, meta, KeepsStored::Yes)?;
+        let words = self.check_pages(whole_pages::<PAGE>(memory))?;
+        if meta.len() < words { Err(MemoryError::Metadata { words }) } else { Ok(()) }
+    }
+
+    /// Checks whether [`init_within`](Region::init_within) would accept it. Returns its pages.
+    pub(crate) fn check_within(&self, memory: &[u8]) -> Result<usize, MemoryError> {
+        let bytes = memory.len().saturating_sub(skip::<PAGE>(memory));
+        self.check_pages(bytes / (PAGE + size_of::<usize>()))
+    }
+
+    fn check_pages(&self, pages: usize) -> Result<usize, MemoryError> {
+        if self.books.lock(|books| books.claimed) == Claimed::Yes {
+            return Err(MemoryError::Already);
+        }
         match pages.checked_mul(N + 1) {
-            Some(values) if values <= Handle::VALUES => Ok(()),
+            Some(0) => Err(MemoryError::NoWholePage),
+            Some(values) if values <= Handle::VALUES => Ok(pages),
             _ => Err(MemoryError::TooLarge),
         }
     }
 
+    /// From here on only this caller adds memory. Returns its whole pages.
+    fn claim(&self, memory: &[u8]) -> Result<usize, MemoryError> {
+        match self.books.lock(|books| replace(&mut books.claimed, Claimed::Yes)) {
+            Claimed::No => Ok(whole_pages::<PAGE>(memory)),
+            Claimed::Yes => Err(MemoryError::Already),
+        }
+    }
+
+    fn add(&self, pages: &'static mut [u8], words: &'static mut [usize]) -> usize {
+        let memory = Memory::new(pages, words);
+        let bytes = memory.pages() * PAGE;
+        self.books.lock(|books| books.memory = memory);
+        bytes
+    }
+
     /// All pages.
     pub fn total(&self) -> Pages {
-        self.memory.pages()
+        Pages::new(self.books.lock(|books| books.memory.pages()))
     }
 
     /// Pages that were transferred and are not written out yet.
     pub fn pending(&self) -> Pages {
-        self.table.lock(|t| t.pending())
+        self.books.lock(|books| books.table.pending())
     }
 
-    /// Room for `2^order` pages; the room of free entries, if there is no other.
-    fn room(&self, order: Order) -> Result<RamBlock<PAGE>, StoreError> {
-        if order > Order::TEN || order.pages() > self.memory.pages() {
-            return Err(self.no_room(order));
+    /// Makes the run of a room reach from byte `at`, at most the end of its own, over `most` bytes, as far as pages lie one behind
+    /// the other.
+    pub(super) fn reach(&self, room: &mut Room<PAGE>, at: usize, most: usize) {
+        if at >= room.reach().end {
+            self.books.lock(|books| books.memory.advance(room));
         }
-        loop {
-            if let Some(room) = self.memory.cut(order) {
-                return Ok(room);
+        let end = room.len().min(at.saturating_add(most));
+        while room.reach().end < end && self.books.lock(|books| books.memory.grow(room)) {}
+    }
+
+    /// Calls `copy` for each run of a room, from the start on, with the offset of its bytes. Returns whether each copied all.
+    fn copy_all(&self, room: &mut Room<PAGE>, mut copy: impl FnMut(usize, &mut [u8]) -> usize) -> bool {
+        let (mut at, len) = (0, room.len());
+        while at < len {
+            self.reach(room, at, len);
+            let end = room.reach().end;
+            if end <= at || copy(at, room.bytes_mut(at..end)) != end - at {
+                return false;
             }
-            match orders().find_map(|order| self.table.lock(|t| t.take_room(order))) {
-                Some(room) => self.free(room),
-                None => return Err(self.no_room(order)),
-            }
+            at = end;
         }
+        true
     }
 
-    fn no_room(&self, order: Order) -> StoreError {
-        let none = self.memory.free() == Pages::ZERO || order == Order::PAGE;
-        if none { StoreError::Full } else { StoreError::TooLarge }
+    fn handle(&self, head: usize, order: Order, entry: usize) -> Option<Handle> {
+        Handle::new(self.id, order, head * (N + 1) + entry)
     }
 
-    pub(super) fn free(&self, room: RamBlock<PAGE>) {
-        let _ = self.memory.put(room); // it was cut from there
-    }
-
-    /// The room has stored contents now.
-    pub(super) fn keep(&self, room: RamBlock<PAGE>) {
-        let _ = self.memory.mark_stored(room); // it was cut from there
-    }
-
-    /// A free entry and room of that order, where none is ready.
-    #[cold]
-    fn entry_and_room(&self, order: Order) -> Result<(usize, RamBlock<PAGE>), StoreError> {
-        let room = match self.room(order) {
-            Err(StoreError::TooLarge) => return Err(StoreError::Full), // transfers don't split
-            other => other?,
-        };
-        if let Some(entry) = self.table.lock(|t| t.take_free()) {
-            return Ok((entry, room));
-        }
-        let ready = orders().find_map(|order| self.table.lock(|t| t.take_ready(order)));
-        let entry = ready.map(|(entry, other)| {
-            self.free(other);
-            entry
-        });
-        match entry {
-            Some(entry) => Ok((entry, room)),
-            None => {
-                self.free(room);
-                Err(StoreError::Backlog)
-            }
-        }
-    }
-
-    /// The block of an entry has left: its room is ready for the next one, as long as no more than a sixteenth of the region is
-    /// ready. The rest joins its neighbours, so that no large room is missing for small ones.
-    pub(super) fn keep_ready(&self, entry: usize, room: RamBlock<PAGE>) {
-        let most = self.most_ready();
-        if let Err(room) = self.table.lock(|t| t.put_ready(entry, room, most)) {
-            self.free(room);
-        }
-    }
-
-    /// Makes room of that order ready for the next block: if it may be kept, and as much as may be kept is free besides. (While
-    /// it moves into an entry no other call finds it, so it must not be the last.)
-    pub(super) fn make_ready(&self, order: Order) {
-        let (ready, _) = self.table.lock(|t| t.spare());
-        let (most, more) = (self.most_ready(), order.pages());
-        if ready + more > most || self.memory.free() < most + more {
-            return;
-        }
-        let Some(room) = self.memory.cut(order) else { return };
-        if let Err(room) = self.table.lock(|t| t.stock(room, most)) {
-            self.free(room);
-        }
-    }
-
-    /// Pages of room that free entries may keep.
-    fn most_ready(&self) -> Pages {
-        Pages::new(self.memory.pages().get() / 16)
-    }
-
-    fn handle(&self, room: &RamBlock<PAGE>, order: Order, entry: usize) -> Option<Handle> {
-        Handle::new(self.id, order, self.memory.index(room)? * (N + 1) + entry)
-    }
-
-    /// Splits the value of a handle: what it says of the table, and the page.
-    fn place(&self, handle: &Handle) -> Result<(StoredAt, usize), StoreError> {
+    /// Splits the value of a handle.
+    fn place(&self, handle: &Handle) -> Result<StoredAt, StoreError> {
         if handle.store() != self.id {
             return Err(StoreError::WrongStore);
         }
-        let (page, entry) = (handle.value() / (N + 1), handle.value() % (N + 1));
-        let room = self.memory.pfn(page).ok_or(StoreError::NotStored)?;
-        Ok((StoredAt { entry, room, order: handle.order() }, page))
+        let (head, entry) = (handle.value() / (N + 1), handle.value() % (N + 1));
+        Ok(StoredAt { entry, head, order: handle.order() })
     }
 
-    /// The page of what is stored under a handle.
-    fn stored(&self, handle: &Handle) -> Result<usize, StoreError> {
-        let (place, page) = self.place(handle)?;
-        match self.table.lock(|t| t.find(place)) {
-            Found::Transferred => Err(StoreError::WrongKind),
-            Found::Out => Err(StoreError::Busy),
-            Found::Elsewhere(_) if self.memory.is_stored(page, place.order) => Ok(page),
-            // It may be that, read by another call meanwhile.
-            Found::Elsewhere(returned) if self.table.lock(|t| t.lent_since(returned)) => {
-                Err(StoreError::Busy)
+    /// Lends what is stored under a handle.
+    fn lend(&self, handle: &Handle, at_end: AtEnd) -> Result<Lent<'_, L, B, PAGE, N>, StoreError> {
+        let place = self.place(handle)?;
+        let room = self.books.lock(|books| {
+            if books.table.is_transferred(place) {
+                let is_out = books.table.is_out(place.entry);
+                return Err(if is_out { StoreError::Busy } else { StoreError::WrongKind });
             }
-            Found::Elsewhere(_) | Found::Foreign => Err(StoreError::NotStored),
-        }
-    }
-
-    /// The transferred block under a handle; `what` is noted for one that is in flight. `None`: neither.
-    fn transferred(&self, handle: &Handle, what: Asked) -> Result<Option<B>, StoreError> {
-        let (place, _) = self.place(handle)?;
-        match self.table.lock(|t| t.take_adopted(place, what)) {
-            Transferred::Back(Waiting { from, to, .. }) => {
-                self.keep_ready(place.entry, to);
-                Ok(Some(from))
-            }
-            Transferred::Out => Err(StoreError::Busy),
-            Transferred::Not => Ok(None),
-        }
+            books.memory.lend(place.head, place.order, Left::Stored)
+        })?;
+        Ok(Lent { region: self, room: Some(room), at_end })
     }
 }
 
-fn orders() -> impl Iterator<Item = Order> {
-    (0..=Order::TEN.get()).filter_map(Order::new)
+/// Bytes before the first whole page.
+fn skip<const PAGE: usize>(memory: &[u8]) -> usize {
+    memory.as_ptr().align_offset(PAGE)
+}
+
+fn whole_pages<const PAGE: usize>(memory: &[u8]) -> usize {
+    memory.len().saturating_sub(skip::<PAGE>(memory)) / PAGE
+}
+
+impl<B: OwnedBlock, const PAGE: usize, const N: usize> Books<B, PAGE, N> {
+    /// A block waits to be written out to that room. If it can't, the room is free.
+    fn adopt(
+        &mut self,
+        from: B,
+        to: Room<PAGE>,
+        handle: impl FnOnce(usize, usize) -> Option<Handle>,
+    ) -> Result<Handle, Refused<B, StoreError>> {
+        let entry = self.table.take_free();
+        match entry.map(|entry| (entry, handle(to.head(), entry))) {
+            Some((entry, Some(handle))) => {
+                self.table.adopt(entry, Waiting { from, to, at: 0 });
+                Ok(handle)
+            }
+            other => {
+                other.into_iter().for_each(|(entry, _)| self.table.put_free(entry)); // `check` sees to the handle
+                self.memory.release(to);
+                Err(Refused { item: from, why: StoreError::Backlog })
+            }
+        }
+    }
+
+    fn take_back(&mut self, place: StoredAt) -> Result<B, StoreError> {
+        match self.table.take_adopted(place, Asked::Back) {
+            Transferred::Back(Waiting { from, to, .. }) => {
+                self.memory.release(to);
+                Ok(from)
+            }
+            Transferred::Out => Err(StoreError::Busy),
+            Transferred::Not => {
+                self.memory.is_stored(place.head, place.order).and(Err(StoreError::WrongKind))
+            }
+        }
+    }
+
+    fn discard(&mut self, place: StoredAt) -> Result<Option<B>, StoreError> {
+        match self.table.take_adopted(place, Asked::Drop) {
+            Transferred::Back(Waiting { from, to, .. }) => {
+                self.memory.release(to);
+                Ok(Some(from))
+            }
+            Transferred::Out => Ok(None), // it is freed when the engine is done with it
+            Transferred::Not => {
+                let room = self.memory.lend(place.head, place.order, Left::Reserved)?;
+                self.memory.release(room);
+                Ok(None)
+            }
+        }
+    }
 }
 
 impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<B>
@@ -241,8 +294,8 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
     }
 
     fn space(&self) -> Space {
-        let (ready, transfers) = self.table.lock(|t| t.spare());
-        Space { pages: self.memory.free() + ready, transfers }
+        let (pages, transfers) = self.books.lock(|books| (books.memory.space(), books.table.free()));
+        Space { pages: Pages::new(pages), transfers }
     }
 
     /// [`StoreError::Full`] and [`StoreError::Backlog`] as the type says.
@@ -252,28 +305,18 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
         }
         let order = block.order();
         // Room is reserved now, so that writing out can't fail for lack of it.
-        let (entry, to) = match self.table.lock(|t| t.take_ready(order)) {
-            Some(ready) => ready,
-            None => match self.entry_and_room(order) {
-                Ok(found) => found,
-                Err(why) => return Err(Refused { item: block, why }),
-            },
-        };
-        let Some(handle) = self.handle(&to, order, entry) else {
-            self.keep_ready(entry, to);
-            return Err(Refused { item: block, why: StoreError::Full }); // `check` sees to it that there is one
-        };
-        self.table.lock(|t| t.adopt(entry, Waiting { from: block, to, at: 0 }));
-        Ok(handle)
+        self.books.lock(|books| {
+            let to = match books.memory.reserve(order) {
+                Ok(to) => to,
+                Err(_) => return Err(Refused { item: block, why: StoreError::Full }), // transfers don't split
+            };
+            books.adopt(block, to, |head, entry| self.handle(head, order, entry))
+        })
     }
 
     fn take_back(&self, handle: Handle, _: Context) -> Result<B, Refused<Handle, StoreError>> {
-        let why = match self.transferred(&handle, Asked::Back) {
-            Ok(Some(block)) => return Ok(block),
-            Ok(None) => self.stored(&handle).map_or_else(|why| why, |_| StoreError::WrongKind),
-            Err(why) => why,
-        };
-        Err(Refused { item: handle, why })
+        let block = self.place(&handle).and_then(|place| self.books.lock(|books| books.take_back(place)));
+        block.map_err(|why| Refused { item: handle, why })
     }
 
     fn save(&self, block: &B, order: Order, _: Option<Charge>, cx: Context) -> Result<Handle, StoreError> {
@@ -283,12 +326,13 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
         if order > block.order() {
             return Err(StoreError::TooLarge);
         }
-        let mut room = Room::new(self, self.room(order)?, AtEnd::Free);
-        let wanted = room.block.as_ref().map_or(0, |to| to.len());
-        let copied = room.block.as_mut().map_or(0, |to| block.read_at(0, to));
-        match room.block.as_ref().and_then(|to| self.handle(to, order, N)) {
-            Some(handle) if copied == wanted => {
-                room.at_end = AtEnd::Store;
+        let room = self.books.lock(|books| books.memory.reserve(order))?;
+        let handle = self.handle(room.head(), order, N);
+        let mut lent = Lent { region: self, room: Some(room), at_end: AtEnd::Free };
+        let all = lent.room.as_mut().is_some_and(|room| self.copy_all(room, |at, to| block.read_at(at, to)));
+        match handle {
+            Some(handle) if all => {
+                lent.at_end = AtEnd::Stays(Left::Stored);
                 Ok(handle)
             }
             _ => Err(StoreError::Io), // a block that gave less than it has: nothing of it is kept
@@ -299,56 +343,36 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
         if !cx.contains(Context::MAY_BLOCK) {
             return Err(StoreError::Context);
         }
-        let page = self.stored(handle)?;
-        self.table.lock(|t| t.lend()); // before it can't be found: who looks for it meanwhile hears that it is busy
-        let Some(from) = self.memory.take_stored(page, handle.order()) else {
-            self.table.lock(|t| t.give_back());
-            return Err(StoreError::Busy);
-        };
-        let room = Room::new(self, from, AtEnd::Return);
-        let bytes = room.block.as_deref().unwrap_or_default();
-        let copied = block.write_at(at.get().saturating_mul(PAGE), bytes);
-        if copied == bytes.len() { Ok(()) } else { Err(StoreError::TooLarge) }
+        let mut lent = self.lend(handle, AtEnd::Stays(Left::Same))?;
+        let first = at.get().saturating_mul(PAGE);
+        let copy = |at, from: &mut [u8]| block.write_at(first.saturating_add(at), from);
+        let all = lent.room.as_mut().is_some_and(|room| self.copy_all(room, copy));
+        if all { Ok(()) } else { Err(StoreError::TooLarge) }
     }
 
     fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
-        let page = match self.stored(&handle) {
-            Ok(page) => page,
+        let mut lent = match self.lend(&handle, AtEnd::Stays(Left::Same)) {
+            Ok(lent) => lent,
             Err(why) => return Err(Refused { item: handle, why }),
         };
-        match self.memory.take_stored(page, handle.order()).map(OwnedBlock::split) {
-            Some(Ok((lower, upper))) => {
-                let order = lower.order();
-                let both = self.handle(&lower, order, N).zip(self.handle(&upper, order, N));
-                self.keep(lower);
-                self.keep(upper);
-                both.ok_or(Refused { item: handle, why: StoreError::Io }) // every page has a number
-            }
-            Some(Err(page)) => {
-                self.keep(page);
-                Err(Refused { item: handle, why: StoreError::TooLarge })
-            }
-            None => Err(Refused { item: handle, why: StoreError::Busy }),
-        }
+        let half = handle.order().lower();
+        let Some((half, room)) = half.and_then(|half| Some((half, lent.room.take()?))) else {
+            return Err(Refused { item: handle, why: StoreError::TooLarge });
+        };
+        let behind = |page, steps| {
+            (0..steps).fold(page, |page, _| self.books.lock(|books| books.memory.link(page)))
+        };
+        let (head, steps) = (room.head(), if room.is_straight() { 0 } else { half.pages().get() });
+        let middle = behind(head, steps.saturating_sub(1));
+        let last = behind(middle, steps);
+        let upper = self.books.lock(|books| books.memory.cut(room, half, middle, last));
+        let both = self.handle(head, half, N).zip(self.handle(upper, half, N));
+        both.ok_or(Refused { item: handle, why: StoreError::Io }) // every page has a number
     }
 
     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
-        let why = match self.transferred(&handle, Asked::Drop) {
-            Ok(None) => match self.stored(&handle) {
-                Ok(page) => match self.memory.take_stored(page, handle.order()) {
-                    Some(room) => {
-                        self.free(room);
-                        return Ok(None);
-                    }
-                    None => StoreError::Busy,
-                },
-                Err(why) => why,
-            },
-            Ok(transferred) => return Ok(transferred),
-            Err(StoreError::Busy) => return Ok(None), // it is freed when the engine is done with it
-            Err(why) => why,
-        };
-        Err(Refused { item: handle, why })
+        let block = self.place(&handle).and_then(|place| self.books.lock(|books| books.discard(place)));
+        block.map_err(|why| Refused { item: handle, why })
     }
 
     /// Writes out with the CPU where `cx` permits what takes so long; else it only counts.
@@ -369,39 +393,26 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
     }
 }
 
-/// Room of the region that is in use outside of the lock; it is returned even if the block's own code panics.
-struct Room<'r, L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> {
+/// Room that is in use outside of the lock; it goes back even if the block's own code panics.
+struct Lent<'r, L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> {
     region: &'r Region<L, B, PAGE, N>,
-    block: Option<RamBlock<PAGE>>,
+    room: Option<Room<PAGE>>,
     at_end: AtEnd,
 }
 
+#[derive(Clone, Copy)]
 enum AtEnd {
-    /// It has stored contents now.
-    Store,
-    /// It has stored contents that were lent.
-    Return,
-    /// It is free.
+    Stays(Left),
     Free,
 }
 
-impl<'r, L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Room<'r, L, B, PAGE, N> {
-    fn new(region: &'r Region<L, B, PAGE, N>, block: RamBlock<PAGE>, at_end: AtEnd) -> Self {
-        Room { region, block: Some(block), at_end }
-    }
-}
-
-impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Drop for Room<'_, L, B, PAGE, N> {
+impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Drop for Lent<'_, L, B, PAGE, N> {
     fn drop(&mut self) {
-        let Some(block) = self.block.take() else { return };
-        match self.at_end {
-            AtEnd::Store => self.region.keep(block),
-            AtEnd::Return => {
-                self.region.keep(block);
-                self.region.table.lock(|t| t.give_back());
-            }
-            AtEnd::Free => self.region.free(block),
-        }
+        let Some(room) = self.room.take() else { return };
+        self.region.books.lock(|books| match self.at_end {
+            AtEnd::Stays(left) => books.memory.give_back(room, left),
+            AtEnd::Free => books.memory.release(room),
+        });
     }
 }
 

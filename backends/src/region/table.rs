@@ -1,22 +1,19 @@
 //! What the region knows of transferred blocks, behind its lock: one step for each call, none with a loop.
 //!
-//! A handle's value is `page · (N + 1) + entry`: the page of the region that is reserved for the contents, and the entry of the
-//! transferred block, `N` for none. If the reserved page of an entry is another one, the entry is in use for another block,
-//! and the contents have been written out to the page. So transferred blocks are bounded by the table, stored ones only by
-//! the memory, and neither is searched for.
-//!
-//! A free entry may keep room of the order that it had last, so the next such block needs no search. When room is short, it is
-//! taken from there.
+//! A handle's value is `head · (N + 1) + entry`: the first page of the room that is reserved for the contents, and the entry of
+//! the transferred block, `N` for none. If the room of an entry is another one, the entry is in use for another block, and the
+//! contents have been written out to the room. So transferred blocks are bounded by the table, stored ones only by the memory,
+//! and neither is searched for.
 
 use super::list::Lists;
-use crate::ram::RamBlock;
+use super::room::Room;
 use core::mem::replace;
-use forebay::{Order, OwnedBlock, Pages, Pfn};
+use forebay::{Order, OwnedBlock, Pages};
 
 /// A transferred block that waits: where it will go, and how much of it is copied already.
 pub(super) struct Waiting<B, const PAGE: usize> {
     pub(super) from: B,
-    pub(super) to: RamBlock<PAGE>,
+    pub(super) to: Room<PAGE>,
     /// Bytes copied so far.
     pub(super) at: usize,
 }
@@ -24,19 +21,12 @@ pub(super) struct Waiting<B, const PAGE: usize> {
 enum Entry<B, const PAGE: usize> {
     /// In the list of free entries, or taken by a call.
     Free,
-    /// As `Free`, with room, in the list of its order.
-    Ready(RamBlock<PAGE>),
     /// In the list of waiting entries.
     Waiting(Waiting<B, PAGE>),
     /// As `Waiting`, but a recall failed while it was in flight: the next write-out skips it once.
     Wanted(Waiting<B, PAGE>),
     /// In flight: with the engine, or being copied by the CPU.
-    Out {
-        /// The first frame of its room.
-        room: Pfn,
-        order: Order,
-        asked: Asked,
-    },
+    Out { head: usize, order: Order, asked: Asked },
 }
 
 /// What was asked of a block while it was in flight.
@@ -57,36 +47,17 @@ pub(super) enum Next<B, const PAGE: usize> {
     Nothing,
 }
 
-/// What became of a block that was in flight and is not copied to its end.
-pub(super) enum Back<B, const PAGE: usize> {
-    /// It was discarded meanwhile.
-    Dropped(Waiting<B, PAGE>),
-    Waits,
-    /// It waits, and was recalled.
-    Wanted,
-}
-
-/// The entry and the room that a handle names, as frames.
+/// The entry and the room that a handle names.
 #[derive(Clone, Copy)]
 pub(super) struct StoredAt {
     pub(super) entry: usize,
-    pub(super) room: Pfn,
+    pub(super) head: usize,
     pub(super) order: Order,
-}
-
-/// What is under a handle.
-pub(super) enum Found {
-    Transferred,
-    Out,
-    /// No such entry: it may be stored. The number of reads of stored blocks that have ended.
-    Elsewhere(usize),
-    /// The room is of another order, or its contents were discarded.
-    Foreign,
 }
 
 /// What is under a handle, for a call that takes the block.
 pub(super) enum Transferred<B, const PAGE: usize> {
-    /// This block; its entry is the caller's.
+    /// This block; its entry is free.
     Back(Waiting<B, PAGE>),
     /// It is in flight, and was told.
     Out,
@@ -97,25 +68,14 @@ pub(super) struct Table<B, const PAGE: usize, const N: usize> {
     entries: [Entry<B, PAGE>; N],
     lists: Lists<N>,
     pending: Pages,
-    /// Pages of room of the entries that are ready.
-    ready: Pages,
-    transfers: usize,
-    /// Reads of stored blocks outside of the lock: how many have begun, and how many have ended. Both wrap.
-    lent: usize,
-    returned: usize,
+    /// Entries that are free.
+    free: usize,
 }
 
 impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
     pub(super) const fn new() -> Self {
-        Table {
-            entries: [const { Entry::Free }; N],
-            lists: Lists::new(),
-            pending: Pages::ZERO,
-            ready: Pages::ZERO,
-            transfers: N,
-            lent: 0,
-            returned: 0,
-        }
+        let entries = [const { Entry::Free }; N];
+        Table { entries, lists: Lists::new(), pending: Pages::ZERO, free: N }
     }
 
     /// Transferred, and not written out yet.
@@ -123,73 +83,22 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         self.pending
     }
 
-    /// Pages of room that free entries have, and the number of free entries.
-    pub(super) fn spare(&self) -> (Pages, usize) {
-        (self.ready, self.transfers)
+    /// Entries that are free.
+    pub(super) fn free(&self) -> usize {
+        self.free
     }
 
-    /// A free entry with room of that order.
-    pub(super) fn take_ready(&mut self, order: Order) -> Option<(usize, RamBlock<PAGE>)> {
-        let entry = self.lists.take_ready(order)?;
-        let place = self.entries.get_mut(entry)?;
-        match replace(place, Entry::Free) {
-            Entry::Ready(room) => {
-                self.ready -= order.pages();
-                self.transfers -= 1;
-                Some((entry, room))
-            }
-            other => {
-                *place = other; // not reached: what is in that list is ready
-                None
-            }
-        }
-    }
-
-    /// The room of that order that a free entry has. The entry stays free.
-    pub(super) fn take_room(&mut self, order: Order) -> Option<RamBlock<PAGE>> {
-        let (entry, room) = self.take_ready(order)?;
-        self.put_free(entry);
-        Some(room)
-    }
-
-    /// A free entry without room.
+    /// A free entry; it is the caller's then.
     pub(super) fn take_free(&mut self) -> Option<usize> {
         let entry = self.lists.take_free()?;
-        self.transfers -= 1;
+        self.free -= 1;
         Some(entry)
     }
 
-    /// Frees an entry that was taken, or whose block has left.
+    /// Frees an entry that was taken.
     pub(super) fn put_free(&mut self, entry: usize) {
         self.lists.put_free(entry);
-        self.transfers += 1;
-    }
-
-    /// The same with room, if no more than `most` pages of room are kept then; else the room is handed back.
-    pub(super) fn put_ready(
-        &mut self,
-        entry: usize,
-        room: RamBlock<PAGE>,
-        most: Pages,
-    ) -> Result<(), RamBlock<PAGE>> {
-        let (order, ready) = (room.order(), self.ready + room.order().pages());
-        if ready > most {
-            self.put_free(entry);
-            return Err(room);
-        }
-        self.set(entry, Entry::Ready(room));
-        self.lists.put_ready(order, entry);
-        self.ready = ready;
-        self.transfers += 1;
-        Ok(())
-    }
-
-    /// Gives a free entry room. Hands it back if there is no such entry, or more than `most` pages would be kept then.
-    pub(super) fn stock(&mut self, room: RamBlock<PAGE>, most: Pages) -> Result<(), RamBlock<PAGE>> {
-        match self.take_free() {
-            Some(entry) => self.put_ready(entry, room, most),
-            None => Err(room),
-        }
+        self.free += 1;
     }
 
     /// Puts a block into an entry that was taken: it waits.
@@ -199,58 +108,41 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         self.lists.wait_last(entry);
     }
 
-    pub(super) fn find(&self, at: StoredAt) -> Found {
-        let (room, order, found) = match self.entries.get(at.entry) {
-            Some(Entry::Waiting(w) | Entry::Wanted(w)) => (w.to.pfn(), w.to.order(), Found::Transferred),
-            Some(Entry::Out { room, order, asked: Asked::Drop }) => (*room, *order, Found::Foreign),
-            Some(Entry::Out { room, order, .. }) => (*room, *order, Found::Out),
-            _ => return Found::Elsewhere(self.returned),
-        };
-        if room != at.room {
-            Found::Elsewhere(self.returned)
-        } else if order != at.order {
-            Found::Foreign
-        } else {
-            found
+    /// Whether a transferred block is there: one that is not discarded.
+    pub(super) fn is_transferred(&self, at: StoredAt) -> bool {
+        match self.entries.get(at.entry) {
+            Some(Entry::Waiting(w) | Entry::Wanted(w)) => (w.to.head(), w.to.order()) == (at.head, at.order),
+            Some(Entry::Out { head, order, asked }) => {
+                (*head, *order) == (at.head, at.order) && *asked != Asked::Drop
+            }
+            _ => false,
         }
+    }
+
+    /// Whether that block is in flight.
+    pub(super) fn is_out(&self, entry: usize) -> bool {
+        matches!(self.entries.get(entry), Some(Entry::Out { .. }))
     }
 
     /// Takes the transferred block that is there; or notes what is asked of one that is in flight.
     pub(super) fn take_adopted(&mut self, at: StoredAt, what: Asked) -> Transferred<B, PAGE> {
-        let Some(place) = self.entries.get_mut(at.entry) else { return Transferred::Not };
-        if let Entry::Out { room, order, asked } = place {
-            if *room != at.room || *order != at.order || *asked == Asked::Drop {
-                return Transferred::Not;
-            }
+        let is_here = self.is_transferred(at);
+        let Some(place) = self.entries.get_mut(at.entry).filter(|_| is_here) else {
+            return Transferred::Not;
+        };
+        if let Entry::Out { asked, .. } = place {
             *asked = what;
             return Transferred::Out;
         }
         match replace(place, Entry::Free) {
-            Entry::Waiting(w) | Entry::Wanted(w) if w.to.pfn() == at.room && w.to.order() == at.order => {
+            Entry::Waiting(waiting) | Entry::Wanted(waiting) => {
                 self.lists.leave_waiting(at.entry);
                 self.pending -= at.order.pages();
-                Transferred::Back(w)
+                self.put_free(at.entry);
+                Transferred::Back(waiting)
             }
-            other => {
-                *place = other;
-                Transferred::Not
-            }
+            Entry::Free | Entry::Out { .. } => Transferred::Not, // not reached
         }
-    }
-
-    /// A stored block is about to be read outside of the lock.
-    pub(super) fn lend(&mut self) {
-        self.lent = self.lent.wrapping_add(1);
-    }
-
-    /// The read has ended.
-    pub(super) fn give_back(&mut self) {
-        self.returned = self.returned.wrapping_add(1);
-    }
-
-    /// Whether any stored block was being read since this many reads had ended.
-    pub(super) fn lent_since(&self, returned: usize) -> bool {
-        self.lent != returned
     }
 
     /// Sends out the block that waits longest. One that was recalled without success goes to the end instead, once.
@@ -259,8 +151,8 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         let Some(place) = self.entries.get_mut(entry) else { return Next::Nothing };
         match replace(place, Entry::Free) {
             Entry::Waiting(waiting) => {
-                let (room, order) = (waiting.to.pfn(), waiting.to.order());
-                *place = Entry::Out { room, order, asked: Asked::Nothing };
+                let (head, order) = (waiting.to.head(), waiting.to.order());
+                *place = Entry::Out { head, order, asked: Asked::Nothing };
                 Next::Out(entry, waiting)
             }
             Entry::Wanted(waiting) => {
@@ -275,59 +167,34 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         }
     }
 
-    /// A block in flight is stored, and its entry is free: what was asked of it meanwhile.
+    /// The block in flight that an entry has is copied to its end, or was discarded: the entry is free. Returns what was asked.
     pub(super) fn leave(&mut self, entry: usize) -> Asked {
-        match self.entries.get_mut(entry) {
-            Some(place @ Entry::Out { .. }) => match replace(place, Entry::Free) {
-                Entry::Out { order, asked, .. } => {
-                    self.pending -= order.pages();
-                    self.put_free(entry);
-                    asked
-                }
-                _ => Asked::Nothing,
-            },
-            _ => Asked::Nothing,
-        }
+        let Some(Entry::Out { order, asked, .. }) = self.entries.get(entry) else { return Asked::Nothing };
+        let (order, asked) = (*order, *asked);
+        self.set(entry, Entry::Free);
+        self.pending -= order.pages();
+        self.put_free(entry);
+        asked
     }
 
-    /// A block in flight was copied only in part, from byte `began` on. If it was discarded, its entry is the caller's.
-    pub(super) fn come_back(
-        &mut self,
-        entry: usize,
-        waiting: Waiting<B, PAGE>,
-        began: usize,
-    ) -> Back<B, PAGE> {
-        let asked = match self.entries.get(entry) {
+    /// What was asked of the block in flight that an entry has.
+    pub(super) fn asked(&self, entry: usize) -> Asked {
+        match self.entries.get(entry) {
             Some(Entry::Out { asked, .. }) => *asked,
             _ => Asked::Nothing,
-        };
-        let moved = waiting.at > began;
-        match asked {
-            Asked::Drop => {
-                self.pending -= waiting.to.order().pages();
-                self.set(entry, Entry::Free);
-                Back::Dropped(waiting)
-            }
-            Asked::Back => {
-                self.set(entry, Entry::Wanted(waiting));
-                self.lists.wait_last(entry);
-                Back::Wanted
-            }
-            Asked::Nothing => {
-                self.set(entry, Entry::Waiting(waiting));
-                if moved {
-                    self.lists.wait_first(entry)
-                } else {
-                    self.lists.wait_last(entry)
-                }
-                Back::Waits
-            }
         }
     }
 
-    /// Whether room and entry belong together, and are in flight.
-    pub(super) fn is_out(&self, entry: usize, to: Pfn) -> bool {
-        matches!(self.entries.get(entry), Some(Entry::Out { room, .. }) if *room == to)
+    /// A block in flight was copied only in part, from byte `began` on: it waits again.
+    pub(super) fn wait_again(&mut self, entry: usize, waiting: Waiting<B, PAGE>, began: usize) {
+        let (asked, moved) = (self.asked(entry), waiting.at > began);
+        let wanted = asked == Asked::Back;
+        self.set(entry, if wanted { Entry::Wanted(waiting) } else { Entry::Waiting(waiting) });
+        if moved && !wanted {
+            self.lists.wait_first(entry);
+        } else {
+            self.lists.wait_last(entry);
+        }
     }
 
     fn set(&mut self, entry: usize, to: Entry<B, PAGE>) {

@@ -1,8 +1,9 @@
 //! Writing out transferred blocks to the region, a bounded part at a time.
 
 use super::engine::{CopyEngine, Job};
+use super::rings::Left;
 use super::store::Region;
-use super::table::{Asked, Back, Next, Table, Waiting};
+use super::table::{Asked, Next, Waiting};
 use core::task::Poll;
 use forebay::{OwnedBlock, sync::RawMutex};
 
@@ -25,8 +26,8 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
     /// other.
     ///
     /// # Context
-    /// Copies nothing itself, so it is fit for an interrupt if the engine's two calls and `owner` are. O(orders · log pages): at
-    /// the end of a block it looks for room for the next one.
+    /// Copies nothing itself, so it is fit for an interrupt if the engine's two calls and `owner` are. Linear in the pages of the
+    /// part, a short lock section for each.
     pub fn write_out(
         &self,
         engine: &mut impl CopyEngine<B, PAGE>,
@@ -42,8 +43,8 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
             }
             Poll::Ready(None) => {}
         }
-        match self.table.lock(Table::send_out) {
-            Next::Out(entry, waiting) => engine.start(piece(entry, waiting, max_bytes)),
+        match self.books.lock(|books| books.table.send_out()) {
+            Next::Out(entry, waiting) => engine.start(self.piece(entry, waiting, max_bytes)),
             Next::PassedOver => return Poll::Pending,
             Next::Nothing => return Poll::Ready(Ok(())),
         }
@@ -81,8 +82,8 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
         let mut done = Progress { bytes: 0, stuck: false };
         let mut first_stuck = None;
         while done.bytes < max_bytes {
-            let job = match self.table.lock(Table::send_out) {
-                Next::Out(entry, waiting) => piece(entry, waiting, max_bytes - done.bytes),
+            let job = match self.books.lock(|books| books.table.send_out()) {
+                Next::Out(entry, waiting) => self.piece(entry, waiting, max_bytes - done.bytes),
                 Next::PassedOver => continue, // at most once for each that was asked for before
                 Next::Nothing => break,
             };
@@ -108,32 +109,36 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
     }
 
     fn take_in(&self, job: Job<B, PAGE>, owner: &mut dyn FnMut(B)) -> Result<Came, Job<B, PAGE>> {
-        if !self.table.lock(|t| t.is_out(job.entry, job.to.pfn())) {
-            return Err(job);
-        }
-        let Job { from, to, at, len, entry } = job;
-        let (order, end) = (to.order(), at + len);
-        if end < to.len() {
-            match self.table.lock(|t| t.come_back(entry, Waiting { from, to, at: end }, at)) {
-                Back::Waits => return Ok(Came::Unwanted),
-                Back::Wanted => return Ok(Came::Wanted),
-                Back::Dropped(Waiting { from, to, .. }) => {
-                    self.keep_ready(entry, to);
-                    owner(from);
-                }
+        let (from, came) = self.books.lock(|books| {
+            if !books.memory.made(&job.to) || !books.table.is_out(job.entry) {
+                return Err(job);
             }
-            return Ok(Came::Unwanted);
-        }
-        // It is stored before it leaves its entry, so it is found at every moment.
-        let page = self.memory.index(&to);
-        self.keep(to);
-        let dropped = self.table.lock(|t| t.leave(entry)) == Asked::Drop;
-        match page.filter(|_| dropped).and_then(|page| self.memory.take_stored(page, order)) {
-            Some(room) => self.free(room),
-            None => self.make_ready(order),
-        }
-        owner(from); // last, as it may panic
-        Ok(Came::Unwanted)
+            let Job { from, to, at, len, entry } = job;
+            let (end, asked) = (at + len, books.table.asked(entry));
+            if asked == Asked::Drop {
+                books.table.leave(entry);
+                books.memory.release(to);
+                return Ok((Some(from), Came::Unwanted));
+            }
+            if end < to.len() {
+                books.table.wait_again(entry, Waiting { from, to, at: end }, at);
+                return Ok((None, if asked == Asked::Back { Came::Wanted } else { Came::Unwanted }));
+            }
+            books.table.leave(entry);
+            books.memory.give_back(to, Left::Stored);
+            Ok((Some(from), Came::Unwanted))
+        })?;
+        from.into_iter().for_each(owner); // last, as it may panic
+        Ok(came)
+    }
+
+    /// The next part of a block in flight. It ends where the pages behind it lie elsewhere.
+    fn piece(&self, entry: usize, waiting: Waiting<B, PAGE>, max_bytes: usize) -> Job<B, PAGE> {
+        let Waiting { from, mut to, at } = waiting;
+        let most = max_bytes.max(1);
+        self.reach(&mut to, at, most);
+        let len = most.min(to.reach().end - at);
+        Job { from, to, at, len, entry }
     }
 }
 
@@ -156,10 +161,4 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Drop for InH
 enum Came {
     Wanted,
     Unwanted,
-}
-
-fn piece<B, const PAGE: usize>(entry: usize, waiting: Waiting<B, PAGE>, max_bytes: usize) -> Job<B, PAGE> {
-    let Waiting { from, to, at } = waiting;
-    let len = max_bytes.max(1).min(to.len() - at);
-    Job { from, to, at, len, entry }
 }

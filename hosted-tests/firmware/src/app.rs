@@ -9,9 +9,9 @@ type Tile = RamBuffer<CriticalSectionRawMutex, 512, 16>;
 pub static RAM: Ram = Ram::new();
 pub static TILES: [Tile; 64] = [const { RAM.buffer::<8192>() }; 64]; // far more than fits into SRAM
 
-/// Words of metadata for that much SRAM and PSRAM.
-pub const fn metadata_words(sram: usize, psram: usize) -> usize {
-    Ram::metadata_words(sram, psram)
+/// Words of metadata for that much SRAM; PSRAM keeps its own behind its pages.
+pub const fn metadata_words(sram: usize) -> usize {
+    Ram::metadata_words(sram)
 }
 
 pub fn init(

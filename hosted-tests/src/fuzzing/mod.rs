@@ -140,9 +140,8 @@ fn on_source<S: Source, const PAGE: usize>(
         let bytes = (machine.region_pages()[n] + 1) * PAGE + machine.skew();
         let meta = parts.words(Swap::<S::Block, PAGE>::metadata_words(bytes));
         let memory = parts.memory(bytes, machine.skew());
-        let frames = rooms::frames::<PAGE>(memory);
         regions[n].init(memory, meta).expect("memory of its own");
-        Rooms::new(&regions[n], frames, plant)
+        Rooms::new(&regions[n], plant)
     });
     let [a, b] = &rooms;
     let [first, second] = regions.each_ref().map(slice::from_ref);

@@ -9,26 +9,18 @@ use forebay::{
 };
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::ops::Range;
 
-/// A region, which frames it has, and which of them are under handles.
+/// A region, and what of it is under handles.
 pub(super) struct Rooms<'r, B, const PAGE: usize> {
     region: &'r Swap<B, PAGE>,
-    frames: Range<usize>,
     /// By first page.
     taken: RefCell<BTreeMap<usize, Order>>,
     plant: Plant,
 }
 
-/// The whole frames of some memory.
-pub(super) fn frames<const PAGE: usize>(memory: &[u8]) -> Range<usize> {
-    let bytes = memory.as_ptr_range();
-    bytes.start.addr().div_ceil(PAGE)..bytes.end.addr() / PAGE
-}
-
 impl<'r, B: OwnedBlock, const PAGE: usize> Rooms<'r, B, PAGE> {
-    pub(super) fn new(region: &'r Swap<B, PAGE>, frames: Range<usize>, plant: Plant) -> Self {
-        Rooms { region, frames, taken: RefCell::default(), plant }
+    pub(super) fn new(region: &'r Swap<B, PAGE>, plant: Plant) -> Self {
+        Rooms { region, taken: RefCell::default(), plant }
     }
 
     fn page(handle: &Handle) -> usize {
@@ -43,27 +35,16 @@ impl<'r, B: OwnedBlock, const PAGE: usize> Rooms<'r, B, PAGE> {
         self.taken.borrow_mut().remove(&page);
     }
 
-    /// Whether that many pages are free where they make a block of that order.
-    fn fits(&self, order: Order) -> bool {
-        let (pages, taken) = (order.pages().get(), self.taken.borrow());
-        let apart = |block: &Range<usize>| {
-            let first = block.start - self.frames.start;
-            taken.iter().all(|(&page, o)| page >= first + pages || page + o.pages().get() <= first)
-        };
-        let first = self.frames.start.next_multiple_of(pages);
-        let blocks = (first..).step_by(pages).map(|at| at..at + pages);
-        blocks.take_while(|block| block.end <= self.frames.end).any(|block| apart(&block))
-    }
-
     fn check(&self, why: StoreError, order: Order) {
         let taken: Pages = self.taken.borrow().values().map(|order| order.pages()).sum();
         let space = self.region.space();
-        if self.region.total() - space.pages != taken {
+        let free = self.region.total() - taken;
+        if space.pages != free {
             return; // something is with an engine, and its handle is gone
         }
         match why {
             StoreError::Full | StoreError::TooLarge => {
-                assert!(!self.fits(order), "{why:?}, and there is room for {order:?}: {:?}", self.region);
+                assert!(order.pages() > free, "{why:?}, and there is room for {order:?}: {:?}", self.region);
             }
             StoreError::Backlog => assert_eq!(space.transfers, 0, "{:?}", self.region),
             _ => {}

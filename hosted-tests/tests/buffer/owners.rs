@@ -131,7 +131,7 @@ fn each_handle_makes_the_same_buffers() {
     assert_eq!((HOME.platform().unused(), HOME.store().space().pages), (pages(32), pages(32)));
 
     let facade = Ram16::new();
-    let words = memory::words(Ram16::metadata_words(bytes, bytes));
+    let words = memory::words(Ram16::metadata_words(bytes));
     facade.init(memory::leak(bytes, 0), memory::leak(bytes, 0), words).unwrap();
     use_each(&facade);
     use_each(facade.home());
@@ -161,7 +161,7 @@ fn buffers_lie_in_statics() {
     let (fast, slow) = (48 * PAGE, 128 * PAGE);
     let out = Some(AccessError::Alloc(AllocError::Never));
     assert_eq!((TILES[0].read().err(), AUDIO[0].read().err()), (out, out), "no memory yet");
-    let words = memory::words(Ram16::metadata_words(fast, slow));
+    let words = memory::words(Ram16::metadata_words(fast));
     RAM.init(memory::leak(fast, 0), memory::leak(slow, 0), words).unwrap();
     thread::scope(|threads| {
         for part in TILES[..32].chunks(8) {

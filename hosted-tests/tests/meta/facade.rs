@@ -13,7 +13,13 @@ const PAGE: usize = 512;
 type Home = RamForebay<SpinRawMutex, PAGE, 4>;
 
 const FAST: usize = 16 * PAGE;
-const SLOW: usize = 32 * PAGE;
+const SLOW: usize = slow(32 * PAGE);
+const WORD: usize = size_of::<usize>();
+
+/// Slow RAM of which so many bytes are usable: each page has a word behind them.
+const fn slow(bytes: usize) -> usize {
+    bytes + bytes / PAGE * size_of::<usize>()
+}
 
 /// Refused for this reason; everything comes back.
 #[track_caller]
@@ -40,21 +46,20 @@ fn is_refused(
 fn bad_memory_comes_back() {
     use InitErrorKind::{Fast, Slow};
     static HOME: Home = RamForebay::new();
-    let all = Home::metadata_words(FAST, SLOW);
+    let all = Home::metadata_words(FAST);
     let none = MemoryError::NoWholePage;
     is_refused(&HOME, leak(PAGE, 1), leak(SLOW, 0), words(all), Fast(none));
     is_refused(&HOME, leak(0, 0), leak(0, 0), words(all), Fast(none));
     is_refused(&HOME, leak(FAST, 0), leak(PAGE - 1, 0), words(all), Slow(none));
-    // The number of words is that for both.
     let short = MemoryError::Metadata { words: all };
     is_refused(&HOME, leak(FAST, 0), leak(SLOW, 0), words(0), Fast(short));
-    is_refused(&HOME, leak(FAST, 0), leak(SLOW, 0), words(Home::metadata_words(FAST, 0) - 1), Fast(short));
-    is_refused(&HOME, leak(FAST, 0), leak(SLOW, 0), words(Home::metadata_words(FAST, 0)), Slow(short));
-    is_refused(&HOME, leak(FAST, 0), leak(SLOW, 0), words(all - 1), Slow(short));
-    assert_eq!(HOME.init(leak(FAST, 7), leak(SLOW, 9), words(all)).unwrap(), (FAST - PAGE, SLOW - PAGE));
+    is_refused(&HOME, leak(FAST, 0), leak(SLOW, 0), words(all - 1), Fast(short));
+    // A page without a word behind it is none.
+    is_refused(&HOME, leak(FAST, 0), leak(PAGE + WORD - 1, 0), words(all), Slow(none));
+    assert_eq!(HOME.init(leak(FAST, 7), leak(SLOW, 9), words(all)).unwrap(), (FAST - PAGE, 31 * PAGE));
     // There is one region, and two pieces of fast RAM.
     is_refused(&HOME, leak(FAST, 0), leak(SLOW, 0), words(all), Slow(MemoryError::Already));
-    HOME.platform().add(leak(FAST, 0), words(Home::metadata_words(FAST, 0))).unwrap();
+    HOME.platform().add(leak(FAST, 0), words(Home::metadata_words(FAST))).unwrap();
     is_refused(&HOME, leak(FAST, 0), leak(SLOW, 0), words(all), Fast(MemoryError::TooManyRanges));
 }
 
@@ -62,7 +67,7 @@ fn bad_memory_comes_back() {
 #[test]
 fn overlapping_ranges_are_refused() {
     static HOME: Home = RamForebay::new();
-    let all = || words(Home::metadata_words(FAST, SLOW));
+    let all = || words(Home::metadata_words(FAST));
     let start = leak(FAST + SLOW, 0).as_mut_ptr();
     let part = |at: usize, bytes| -> &'static mut [u8] {
         assert!(at + bytes <= FAST + SLOW);
@@ -77,7 +82,7 @@ fn overlapping_ranges_are_refused() {
     is_refused(&HOME, part(SLOW - 1, FAST), part(0, SLOW), all(), shared);
     assert_eq!(
         HOME.init(part(0, FAST), part(FAST, SLOW), all()).unwrap(),
-        (FAST, SLOW),
+        (FAST, 32 * PAGE),
         "touching is not sharing"
     );
     is_refused(
@@ -96,7 +101,7 @@ fn a_buffer_is_rounded_up() {
     static BYTE: RamBuffer<SpinRawMutex, PAGE, 4> = HOME.buffer::<1>();
     static MORE: RamBuffer<SpinRawMutex, PAGE, 4> = HOME.buffer::<{ PAGE + 1 }>();
     assert!(matches!(BYTE.read(), Err(AccessError::Alloc(_))), "no memory yet");
-    let meta = words(Home::metadata_words(FAST, SLOW));
+    let meta = words(Home::metadata_words(FAST));
     HOME.init(leak(FAST, 0), leak(SLOW, 0), meta).unwrap();
     assert_eq!((BYTE.read().unwrap().len(), MORE.read().unwrap().len()), (PAGE, 2 * PAGE));
     assert_eq!(HOME.buffer::<PAGE>().read().unwrap().len(), PAGE);
@@ -125,7 +130,7 @@ macro_rules! goes_out_and_comes_back {
             static HOME: Home = RamForebay::new();
             static BUFFERS: [RamBuffer<$lock, PAGE, 4>; 3] =
                 [HOME.buffer::<LEN>(), HOME.buffer::<LEN>(), HOME.buffer::<LEN>()];
-            let meta = words(Home::metadata_words(16 * PAGE, 32 * PAGE));
+            let meta = words(Home::metadata_words(16 * PAGE));
             HOME.init(leak(16 * PAGE, 0), leak(32 * PAGE, 0), meta).unwrap();
             for (buffer, seed) in BUFFERS.iter().zip(0..) {
                 buffer.write().unwrap().copy_from_slice(&pattern(seed, LEN));
@@ -188,7 +193,7 @@ fn without_memory_everything_says_so() {
 fn room_is_made_or_not() {
     static HOME: Home = RamForebay::new();
     static TILES: [RamBuffer<SpinRawMutex, PAGE, 4>; 8] = [const { HOME.buffer::<{ 2 * PAGE }>() }; 8];
-    HOME.init(leak(FAST, 0), leak(12 * PAGE, 0), words(Home::metadata_words(FAST, 12 * PAGE))).unwrap();
+    HOME.init(leak(FAST, 0), leak(slow(12 * PAGE), 0), words(Home::metadata_words(FAST))).unwrap();
     for (n, tile) in TILES.iter().enumerate() {
         tile.write().unwrap().fill(n as u8 + 1);
     }
@@ -220,7 +225,7 @@ fn room_is_made_for_a_buffer_not_only_for_its_bytes() {
     static HOME: Home = RamForebay::new();
     static LARGE: RamBuffer<SpinRawMutex, PAGE, 4> = HOME.buffer::<{ 4 * PAGE }>();
     static SMALL: [RamBuffer<SpinRawMutex, PAGE, 4>; 16] = [const { HOME.buffer::<PAGE>() }; 16];
-    HOME.init(leak(FAST, 0), leak(SLOW, 0), words(Home::metadata_words(FAST, SLOW))).unwrap();
+    HOME.init(leak(FAST, 0), leak(SLOW, 0), words(Home::metadata_words(FAST))).unwrap();
     for (n, small) in SMALL.iter().enumerate() {
         small.write().unwrap().fill(n as u8 + 1);
     }
@@ -243,7 +248,7 @@ fn a_static_buffer_of_several_blocks() {
     type Fast = Ram<SpinRawMutex, PAGE>;
     type Wide = Buffer<&'static Home, [Slot<Fast>; 3]>;
     static WIDE: Wide = Wide::inline(&HOME, Order::PAGE);
-    HOME.init(leak(FAST, 0), leak(SLOW, 0), words(Home::metadata_words(FAST, SLOW))).unwrap();
+    HOME.init(leak(FAST, 0), leak(SLOW, 0), words(Home::metadata_words(FAST))).unwrap();
     let bytes = pattern(5, 3 * PAGE);
     assert_eq!(WIDE.write().unwrap().write_at(0, &bytes), bytes.len());
     assert_eq!(WIDE.evict(Pages::MAX, Evict::TRANSFER, Context::THREAD).unwrap().moved(), Pages::new(3));

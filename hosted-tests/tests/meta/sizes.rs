@@ -30,18 +30,17 @@ fn blocks_handles_and_slots() {
     assert_eq!(Caching::COUNT, 3);
 }
 
-/// Rule: metadata is two bits for a page of fast RAM and four for one of slow RAM, and a little.
+/// Rule: metadata is two bits for a page of fast RAM and a little, and a word for one of slow RAM, where it may lie itself.
 #[test]
 fn metadata() {
     let (bytes, pages) = (16 << 20, (16 << 20) / 512);
     let bits = |words: usize| words * usize::BITS as usize;
     let fast = bits(Ram::<SpinRawMutex, 512>::metadata_words(bytes));
-    let slow = bits(RamRegion::<SpinRawMutex, 512, 16>::metadata_words(bytes));
     assert!((pages..=pages * 21 / 10).contains(&fast), "{fast} bits for {pages} pages");
-    assert!((3 * pages..=pages * 41 / 10).contains(&slow), "{slow} bits for {pages} pages");
+    assert_eq!(RamRegion::<SpinRawMutex, 512, 16>::metadata_words(bytes), pages);
 }
 
-/// Rule: a contiguous buffer is at most ten words, and a transferred block that waits costs the region five.
+/// Rule: a contiguous buffer is at most ten words, and a transferred block that waits costs the region eight.
 #[test]
 fn buffers_and_transfers() {
     assert!(
@@ -52,5 +51,5 @@ fn buffers_and_transfers() {
     let entry = (size_of::<RamRegion<SpinRawMutex, 512, 116>>()
         - size_of::<RamRegion<SpinRawMutex, 512, 16>>())
         / 100;
-    assert!(entry <= 5 * WORD, "{entry}");
+    assert!(entry <= 8 * WORD, "{entry}");
 }

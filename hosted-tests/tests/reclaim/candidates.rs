@@ -213,7 +213,7 @@ type Fast = forebay_backends::Ram<CriticalSectionRawMutex, PAGE>;
 /// hand.
 #[test]
 fn lists_in_statics() {
-    let words = RamForebay::<CriticalSectionRawMutex, PAGE, 4>::metadata_words(8 * PAGE, 16 * PAGE);
+    let words = RamForebay::<CriticalSectionRawMutex, PAGE, 4>::metadata_words(8 * PAGE);
     HOME.init(memory::leak(8 * PAGE, 0), memory::leak(16 * PAGE, 0), memory::words(words)).unwrap();
     fill(&TILE, 1);
     fill(&AUDIO, 2);

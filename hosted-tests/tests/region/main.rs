@@ -84,11 +84,10 @@ impl CopyEngine<Block, PAGE> for Dma {
             return Poll::Pending;
         }
         let Some(mut job) = self.job.take() else { return Poll::Ready(None) };
-        let (at, end) = (job.at(), job.at() + job.len());
         job.copy();
         if let Some(arrived) = self.arrive.pop_front() {
             // What did not arrive is rubbish.
-            if let Some(rest) = job.to().get_mut(at + arrived..end) {
+            if let Some(rest) = job.to().get_mut(arrived..) {
                 rest.fill(0xdb);
             }
             job.fell_short(arrived);

@@ -69,7 +69,7 @@ fn an_entry_is_free_as_soon_as_its_block_is_not_pending() {
             let _ = [1, 2].map(|seed| region.transfer(block(&source, k, seed), None).unwrap());
             write_out_and_interrupt(region, &source, order(k), *n)
         };
-        assert!((0..).take_while(interrupted).count() > 3);
+        assert!((0..).take_while(interrupted).count() > 1);
     }
 }
 
@@ -93,6 +93,6 @@ fn room_for_one_more_is_there_at_any_moment() {
             assert_eq!((full.len(), waits.order()), (all, order(k)));
             interrupted
         };
-        assert!((0..).take_while(interrupted).count() > 3);
+        assert!((0..).take_while(interrupted).count() > 1);
     }
 }

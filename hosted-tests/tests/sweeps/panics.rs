@@ -202,7 +202,7 @@ impl IrqGuard for Faulted {
 /// Rule: a lock that panics behind its closure leaves a buffer with its readers or its writer, never with both.
 #[test]
 fn a_lock_that_panics_makes_no_second_owner() {
-    let words = vec![0; Home::metadata_words(16 << 10, 64 << 10)].leak();
+    let words = vec![0; Home::metadata_words(16 << 10)].leak();
     HOME.init(vec![0; 16 << 10].leak(), vec![0; 64 << 10].leak(), words).unwrap();
     TILE.write().unwrap().fill(7);
     let mut kept = 0;

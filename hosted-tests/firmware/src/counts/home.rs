@@ -37,7 +37,7 @@ pub static FIRMWARE: Firmware = Firmware::new();
 const FIRMWARE_BYTES: (usize, usize) = (96 << 10, 1 << 20);
 
 const fn metadata() -> usize {
-    let (mut words, mut n) = (Firmware::metadata_words(FIRMWARE_BYTES.0, FIRMWARE_BYTES.1), 0);
+    let (mut words, mut n) = (Firmware::metadata_words(FIRMWARE_BYTES.0), 0);
     while n < SIZES.len() {
         words += Fast::metadata_words(SIZES[n].0) + Slow::metadata_words(SIZES[n].1);
         n += 1;

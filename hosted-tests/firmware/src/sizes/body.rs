@@ -7,7 +7,7 @@ use core::slice::from_raw_parts_mut;
 
 pub const SRAM: usize = 96 << 10;
 pub const PSRAM: usize = 16 << 20;
-pub const WORDS: usize = app::metadata_words(SRAM, PSRAM);
+pub const WORDS: usize = app::metadata_words(SRAM);
 
 static mut METADATA: [usize; WORDS] = [0; WORDS];
 

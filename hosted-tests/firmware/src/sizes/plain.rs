@@ -10,7 +10,7 @@ mod app {
 
     static mut TILES: &mut [Tile] = &mut [];
 
-    pub const fn metadata_words(_: usize, _: usize) -> usize {
+    pub const fn metadata_words(_: usize) -> usize {
         0
     }
 

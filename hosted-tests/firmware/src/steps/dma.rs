@@ -89,9 +89,9 @@ pub fn clock() {
 
 /// Bytes `from..end` of a piece.
 fn copy(piece: &mut Piece, from: usize, end: usize) {
-    let bytes = piece.at() + from..piece.at() + end;
+    let at = piece.at() + from;
     let (block, room) = piece.ends();
-    block.read_at(bytes.start, &mut room[bytes]);
+    block.read_at(at, &mut room[from..end]);
 }
 
 /// The interrupt of the controller.

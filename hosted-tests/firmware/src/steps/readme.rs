@@ -18,7 +18,7 @@ const ROUNDS: usize = 4;
 /// Far more turns than room takes to come; a dead timer ends here instead of in the runner's time limit.
 const SPIN_LIMIT: u32 = 20_000_000;
 
-const META_WORDS: usize = app::metadata_words(SHARE.0, SHARE.1);
+const META_WORDS: usize = app::metadata_words(SHARE.0);
 static META: ConstStaticCell<[usize; META_WORDS]> = ConstStaticCell::new([0; META_WORDS]);
 
 /// Gives the program the end of the longer piece, and of the slow memory, where it runs.

@@ -43,8 +43,8 @@ impl<B: OwnedBlock, const PAGE: usize> CopyEngine<CachedBlock<B>, PAGE> for DmaE
             }
             Stage::Running(mut job) => {
                 let bytes = job.at()..job.at() + job.len();
-                let memory = job.from().part(bytes.clone());
-                self.board.lock().cache.read_memory(memory.start, &mut job.to()[bytes]);
+                let memory = job.from().part(bytes);
+                self.board.lock().cache.read_memory(memory.start, job.to());
                 Poll::Ready(Some(job))
             }
         }

@@ -1,0 +1,299 @@
+//! Which pages of the region are free, and which belong together: numbers only, no addresses.
+//!
+//! Stored contents are a *ring* of pages that may lie anywhere, so free room is a count and can't be fragmented. A ring is named
+//! by its first page, its *head*.
+//!
+//! Free pages are a stack of *extents*: pages that lie one behind the other. Where the first extent is long enough, room is
+//! cut off it, and is *straight*. Otherwise only the head is taken; the other pages are promised by count, and taken one at a
+//! time when bytes arrive for them. Either way it is O(1).
+
+use forebay::{Order, StoreError};
+
+/// The words of the caller, one for each page.
+pub(super) type Words = &'static mut [usize];
+
+/// A word has the number of the next page, the order of the ring plus one if the page is a head, and flags.
+const LINK_BITS: u32 = usize::BITS - 8;
+const LINK: usize = (1 << LINK_BITS) - 1;
+/// No page.
+const NONE: usize = LINK;
+const ORDER: usize = 15 << LINK_BITS;
+/// Of the first page of a free extent: it is longer than a page, and the next word is its length.
+const MANY: usize = 1 << (LINK_BITS + 4);
+/// Of a head: the ring is in use outside of the lock.
+const LENT: usize = 1 << (LINK_BITS + 4);
+/// All pages of the ring are taken; without it, only the head is.
+const FULL: usize = LENT << 1;
+/// The contents are complete.
+const VALID: usize = LENT << 2;
+/// The pages lie one behind the other, in order, and are not linked.
+const STRAIGHT: usize = LENT << 3;
+
+/// Where a walk over a ring is, and what is known of the ring.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Walk {
+    pub(super) head: usize,
+    /// The first page of the run: pages of the ring that lie one behind the other.
+    pub(super) page: usize,
+    /// The number of pages in the ring before the run, and in it.
+    pub(super) before: u16,
+    pub(super) run: u16,
+    pub(super) order: Order,
+    /// All pages of the ring are taken. Without it, the ring ends with the run.
+    full: bool,
+    pub(super) straight: bool,
+}
+
+impl Walk {
+    fn last(&self) -> usize {
+        self.page + usize::from(self.run) - 1
+    }
+
+    fn taken(&self) -> usize {
+        if self.full { self.order.pages().get() } else { usize::from(self.before) + usize::from(self.run) }
+    }
+}
+
+/// What a ring is left as, when it is no longer in use.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    /// As it was.
+    Same,
+    /// It has complete contents.
+    Stored,
+    /// Room without contents.
+    Reserved,
+}
+
+/// # Invariants
+/// 1. Each page is in a free extent or in one ring.
+/// 2. At least `owed` pages are free: what was promised is there.
+/// 3. Of each ring that is lent there is one `Walk`.
+/// 4. Only the word of a head has an order, so a forged number is found out.
+pub(super) struct Rings {
+    words: Words,
+    /// The first page of the first free extent.
+    top: usize,
+    /// Free pages.
+    free: usize,
+    /// Of these, pages that are promised to rings.
+    owed: usize,
+}
+
+impl Rings {
+    pub(super) const fn empty() -> Self {
+        Rings { words: &mut [], top: NONE, free: 0, owed: 0 }
+    }
+
+    /// All pages are free. Linear.
+    pub(super) fn new(words: Words) -> Self {
+        words.fill(0);
+        let pages = words.len();
+        let mut rings = Rings { words, top: NONE, free: 0, owed: 0 };
+        rings.push(0, pages);
+        rings
+    }
+
+    /// Pages that a new ring may have.
+    pub(super) fn space(&self) -> usize {
+        self.free - self.owed
+    }
+
+    /// Room for `2^order` pages, lent: the head now, the others when they are needed.
+    pub(super) fn reserve(&mut self, order: Order) -> Result<Walk, StoreError> {
+        let pages = order.pages().get();
+        if pages > self.space() || order > Order::TEN {
+            return Err(if self.space() == 0 { StoreError::Full } else { StoreError::TooLarge });
+        }
+        let head = self.top;
+        let whole = self.extent(head) >= pages;
+        if whole {
+            self.cut_off(pages);
+        } else {
+            self.owed += pages - 1;
+            self.cut_off(1);
+        }
+        self.set(head, head | head_bits(order) | LENT);
+        let run = if whole { pages as u16 } else { 1 };
+        Ok(Walk { head, page: head, before: 0, run, order, full: whole, straight: true })
+    }
+
+    /// Lends a ring of that order. Contents, unless only room is wanted, must be complete.
+    pub(super) fn lend(&mut self, head: usize, order: Order, contents: Left) -> Result<Walk, StoreError> {
+        let word = self.ring(head, order)?;
+        // Without contents it is new, or being written over: this handle is not the one that has it.
+        if word & VALID == 0 && (contents == Left::Stored || word & LENT != 0) {
+            return Err(StoreError::NotStored);
+        }
+        if word & LENT != 0 {
+            return Err(StoreError::Busy);
+        }
+        let keeps = if contents == Left::Stored { word } else { word & !VALID };
+        self.set(head, keeps | LENT);
+        let (full, straight) = (word & FULL != 0, word & STRAIGHT != 0);
+        let run = if full && straight { order.pages().get() as u16 } else { 1 };
+        Ok(Walk { head, page: head, before: 0, run, order, full, straight })
+    }
+
+    /// Whether complete contents of that order begin there; `Busy` while they are lent.
+    pub(super) fn is_stored(&self, head: usize, order: Order) -> Result<(), StoreError> {
+        match self.ring(head, order)? {
+            word if word & VALID == 0 => Err(StoreError::NotStored),
+            word if word & LENT != 0 => Err(StoreError::Busy),
+            _ => Ok(()),
+        }
+    }
+
+    /// Moves on to the run behind this one: its first page, taken now if it was only promised. Does nothing at the end.
+    pub(super) fn advance(&mut self, at: &mut Walk) {
+        let behind = usize::from(at.before) + usize::from(at.run);
+        if behind >= at.order.pages().get() {
+            return;
+        }
+        let next = if at.full { Some(self.link(at.last())) } else { self.append(at, None) };
+        let Some(next) = next else { return };
+        (at.page, at.before, at.run) = (next, behind as u16, 1);
+    }
+
+    /// Makes the run longer by the page behind it, if that is the next one of the ring, or can be.
+    pub(super) fn grow(&mut self, at: &mut Walk) -> bool {
+        let next = at.last() + 1;
+        let more = usize::from(at.before) + usize::from(at.run) < at.order.pages().get();
+        let grows = more
+            && if at.full { self.link(at.last()) == next } else { self.append(at, Some(next)).is_some() };
+        at.run += u16::from(grows);
+        grows
+    }
+
+    /// Takes a page for the end of a ring; only this one, if one is given.
+    fn append(&mut self, at: &mut Walk, only: Option<usize>) -> Option<usize> {
+        let (last, page) = (at.last(), self.top);
+        if page == NONE || only.is_some_and(|only| only != page) {
+            return None;
+        }
+        self.cut_off(1);
+        self.owed -= 1;
+        self.set_link(last, page);
+        self.set(page, at.head);
+        at.straight &= page == last + 1;
+        at.full = usize::from(at.before) + usize::from(at.run) + 1 == at.order.pages().get();
+        Some(page)
+    }
+
+    /// A lent ring is not lent any more. One that is not full keeps its head, and what is behind it is promised again.
+    pub(super) fn give_back(&mut self, at: Walk, left: Left) {
+        let Some(&word) = self.words.get(at.head) else { return };
+        let (second, more) = (self.link(at.head), at.taken() - 1);
+        if !at.full && more > 0 {
+            if at.straight {
+                self.push(at.head + 1, more);
+            } else {
+                self.set_link(at.last(), self.top);
+                self.top = second;
+                self.free += more;
+            }
+            self.owed += more;
+        }
+        let flags = match left {
+            Left::Same => word & VALID,
+            Left::Stored if at.full => VALID,
+            Left::Stored | Left::Reserved => 0,
+        };
+        let full = if at.full { FULL } else { 0 };
+        let straight = if at.straight || !at.full { STRAIGHT } else { 0 };
+        let link = if at.full { second } else { at.head };
+        self.set(at.head, link | head_bits(at.order) | flags | full | straight);
+    }
+
+    /// Frees a lent ring, all pages at once. If they lie in order, they stay so.
+    pub(super) fn release(&mut self, at: Walk) {
+        let taken = at.taken();
+        self.owed -= at.order.pages().get() - taken;
+        if at.straight {
+            return self.push(at.head, taken);
+        }
+        let second = self.link(at.head);
+        self.set(at.head, self.top); // the walk from the second page on ends with the head
+        self.top = second;
+        self.free += taken;
+    }
+
+    /// Cuts a lent ring of stored contents into two, stored and not lent. Unless they lie in order, `middle` is the last page of the
+    /// lower half, `last` of the upper. Returns the head of the upper half.
+    pub(super) fn cut(&mut self, at: Walk, half: Order, middle: usize, last: usize) -> usize {
+        let straight = if at.straight { STRAIGHT } else { 0 };
+        let flags = head_bits(half) | FULL | VALID | straight;
+        if at.straight {
+            let upper = at.head + half.pages().get();
+            self.set(at.head, at.head | flags);
+            self.set(upper, upper | flags);
+            return upper;
+        }
+        let upper = self.link(middle);
+        self.set_link(middle, at.head);
+        self.set_link(last, upper);
+        self.set(at.head, self.link(at.head) | flags);
+        self.set(upper, self.link(upper) | flags);
+        upper
+    }
+
+    /// The page behind one, in its ring or in the stack.
+    pub(super) fn link(&self, page: usize) -> usize {
+        self.words.get(page).map_or(NONE, |word| word & LINK)
+    }
+
+    /// The word of the head of a ring of that order.
+    fn ring(&self, head: usize, order: Order) -> Result<usize, StoreError> {
+        let word = self.words.get(head).filter(|word| **word & ORDER == head_bits(order));
+        word.copied().ok_or(StoreError::NotStored)
+    }
+
+    /// The length of the free extent that begins there.
+    fn extent(&self, page: usize) -> usize {
+        match self.words.get(page) {
+            Some(word) if word & MANY != 0 => self.words.get(page + 1).map_or(1, |length| *length),
+            Some(_) => 1,
+            None => 0,
+        }
+    }
+
+    /// Frees pages that lie one behind the other.
+    fn push(&mut self, page: usize, pages: usize) {
+        if pages == 0 {
+            return;
+        }
+        self.set(page, self.top | if pages > 1 { MANY } else { 0 });
+        if pages > 1 {
+            self.set(page + 1, pages);
+        }
+        self.top = page;
+        self.free += pages;
+    }
+
+    /// Takes pages off the front of the first free extent, which has so many.
+    fn cut_off(&mut self, pages: usize) {
+        let (page, length) = (self.top, self.extent(self.top));
+        self.top = self.link(page);
+        self.free -= length;
+        self.push(page + pages, length - pages);
+    }
+
+    fn set_link(&mut self, page: usize, to: usize) {
+        if let Some(word) = self.words.get_mut(page) {
+            *word = *word & !LINK | to;
+        }
+    }
+
+    fn set(&mut self, page: usize, to: usize) {
+        if let Some(word) = self.words.get_mut(page) {
+            *word = to;
+        }
+    }
+}
+
+const fn head_bits(order: Order) -> usize {
+    (order.get() as usize + 1) << LINK_BITS
+}
+
+#[cfg(test)]
+mod tests;

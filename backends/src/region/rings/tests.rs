@@ -1,0 +1,185 @@
+use super::*;
+use std::vec::Vec;
+
+/// Contents of the test: a ring that is stored, or room that nothing was written to.
+struct Stored {
+    head: usize,
+    order: Order,
+    stamp: Option<usize>,
+}
+
+struct World {
+    rings: Rings,
+    /// What was written to each page.
+    pages: Vec<usize>,
+    stored: Vec<Stored>,
+    stamps: usize,
+    seed: u64,
+}
+
+impl World {
+    fn new(pages: usize, seed: u64) -> Self {
+        let words = Vec::leak(std::vec![usize::MAX; pages]); // whatever was there before
+        World { rings: Rings::new(words), pages: std::vec![0; pages], stored: Vec::new(), stamps: 0, seed }
+    }
+
+    fn random(&mut self, below: usize) -> usize {
+        self.seed ^= self.seed << 13;
+        self.seed ^= self.seed >> 7;
+        self.seed ^= self.seed << 17;
+        (self.seed >> 11) as usize % below
+    }
+
+    /// The pages of a ring in order, taken as far as they are needed.
+    fn walk(&mut self, at: &mut Walk, upto: usize) -> Vec<usize> {
+        let mut pages = Vec::new();
+        loop {
+            let end = usize::from(at.before) + usize::from(at.run);
+            let first = pages.len() - usize::from(at.before).min(pages.len());
+            pages.extend((first..usize::from(at.run)).map(|n| at.page + n));
+            if end >= upto || pages.len() >= upto {
+                pages.truncate(upto);
+                return pages;
+            }
+            if self.random(2) == 0 || !self.rings.grow(at) {
+                self.rings.advance(at);
+            }
+        }
+    }
+
+    fn write(&mut self, at: &mut Walk, upto: usize, stamp: usize) {
+        for (n, page) in self.walk(at, upto).into_iter().enumerate() {
+            self.pages[page] = stamp + n;
+        }
+    }
+
+    fn used(&self) -> usize {
+        self.stored.iter().map(|stored| stored.order.pages().get()).sum()
+    }
+
+    /// Writes all of a lent ring and keeps it, or a part, and gives it up in one of three ways.
+    fn fill(&mut self, mut at: Walk) {
+        let (order, pages) = (at.order, at.order.pages().get());
+        self.stamps += 10_000;
+        let stamp = self.stamps;
+        match self.random(4) {
+            0 => {
+                let part = 1 + self.random(pages);
+                self.write(&mut at, part, stamp);
+                self.rings.release(at);
+            }
+            1 => {
+                let part = 1 + self.random(pages);
+                self.write(&mut at, part, stamp);
+                let head = at.head;
+                self.rings.give_back(at, Left::Reserved);
+                self.stored.push(Stored { head, order, stamp: None });
+            }
+            _ => {
+                self.write(&mut at, pages, stamp);
+                let head = at.head;
+                self.rings.give_back(at, Left::Stored);
+                self.stored.push(Stored { head, order, stamp: Some(stamp) });
+            }
+        }
+    }
+
+    /// Whether contents are there and right, and no other number names them.
+    fn check(&mut self, stored: &Stored) {
+        let Stored { head, order, stamp } = *stored;
+        for k in 0..=10 {
+            let is_there = stamp.is_some() && k == order.get();
+            let expected = if is_there { Ok(()) } else { Err(StoreError::NotStored) };
+            assert_eq!(self.rings.is_stored(head, Order::new(k).unwrap()), expected);
+        }
+        let Some(stamp) = stamp else {
+            assert_eq!(self.rings.lend(head, order, Left::Stored).err(), Some(StoreError::NotStored));
+            return;
+        };
+        let mut at = self.rings.lend(head, order, Left::Stored).unwrap();
+        assert_eq!(self.rings.is_stored(head, order), Err(StoreError::Busy));
+        let pages = self.walk(&mut at, order.pages().get());
+        assert!(pages.iter().enumerate().all(|(n, page)| self.pages[*page] == stamp + n), "other bytes");
+        self.rings.give_back(at, Left::Same);
+    }
+}
+
+/// Rule: contents come back whatever else comes and goes, room is a count that is right after each step, and what fits by count
+/// is never refused.
+#[test]
+fn random_operations_beside_a_plain_model() {
+    for (pages, seeds) in [(1, 20), (7, 60), (64, 60), (600, 20)] {
+        for seed in 1..=seeds {
+            let mut world = World::new(pages, seed * 0x9e37_79b9);
+            for _ in 0..2_000 {
+                assert_eq!(world.rings.space(), pages - world.used());
+                let n = world.stored.len();
+                match world.random(8) {
+                    0..4 => {
+                        let order = Order::new(world.random(5) as u8).unwrap();
+                        let fits = order.pages().get() <= world.rings.space();
+                        let walk = world.rings.reserve(order);
+                        assert_eq!(walk.is_ok(), fits);
+                        walk.into_iter().for_each(|walk| world.fill(walk));
+                    }
+                    4 if n > 0 => {
+                        // Written over, where it is.
+                        let one = world.random(n);
+                        let Stored { head, order, .. } = world.stored.swap_remove(one);
+                        let walk = world.rings.lend(head, order, Left::Reserved).unwrap();
+                        assert_eq!(walk.head, head);
+                        assert!(world.rings.is_stored(head, order).is_err());
+                        world.fill(walk);
+                    }
+                    5 if n > 0 => {
+                        let one = world.random(n);
+                        let stored = world.stored.swap_remove(one);
+                        let Some((stamp, half)) = stored.stamp.zip(stored.order.lower()) else {
+                            world.stored.push(stored);
+                            continue;
+                        };
+                        let at = world.rings.lend(stored.head, stored.order, Left::Stored).unwrap();
+                        let size = half.pages().get();
+                        let behind = |from, steps| (0..steps).fold(from, |page, _| world.rings.link(page));
+                        let middle = behind(at.head, if at.straight { 0 } else { size - 1 });
+                        let last = behind(middle, if at.straight { 0 } else { size });
+                        let upper = world.rings.cut(at, half, middle, last);
+                        world.stored.push(Stored { head: stored.head, order: half, stamp: Some(stamp) });
+                        world.stored.push(Stored { head: upper, order: half, stamp: Some(stamp + size) });
+                    }
+                    _ if n > 0 => {
+                        let one = world.random(n);
+                        let stored = world.stored.swap_remove(one);
+                        world.check(&stored);
+                        let walk = world.rings.lend(stored.head, stored.order, Left::Reserved).unwrap();
+                        world.rings.release(walk);
+                        assert!(world.rings.lend(stored.head, stored.order, Left::Reserved).is_err());
+                    }
+                    _ => {}
+                }
+            }
+            let all = core::mem::take(&mut world.stored);
+            all.iter().for_each(|stored| world.check(stored));
+        }
+    }
+}
+
+/// Rule: with one size, room lies in order for ever.
+#[test]
+fn one_size_stays_in_order() {
+    let mut world = World::new(61, 5);
+    let order = Order::new(2).unwrap();
+    for _ in 0..1_000 {
+        if world.random(2) == 0 {
+            let Ok(walk) = world.rings.reserve(order) else { continue };
+            assert!(walk.straight && usize::from(walk.run) == 4, "{walk:?}");
+            world.stored.push(Stored { head: walk.head, order, stamp: None });
+            world.rings.give_back(walk, Left::Stored);
+        } else if !world.stored.is_empty() {
+            let one = world.random(world.stored.len());
+            let stored = world.stored.swap_remove(one);
+            let walk = world.rings.lend(stored.head, order, Left::Reserved).unwrap();
+            world.rings.release(walk);
+        }
+    }
+}
