@@ -21,7 +21,7 @@ fn write(tile: &'static Tile) -> Result<WriteGuard<'static, &'static Ram>, Acces
 
 fn main() -> Result<(), AccessError> {
     let (sram, psram) = (vec![0; 96 << 10].leak(), vec![0; 1 << 20].leak());
-    RAM.init(sram, psram, vec![0; Ram::metadata_words(96 << 10, 1 << 20)].leak()).expect("unused memory");
+    RAM.init(sram, psram, vec![0; Ram::metadata_words(96 << 10)].leak()).expect("unused memory");
     for n in 0..64 {
         write(&TILES[n % 32])?.fill(n as u8);
         write(&AUDIO[n % 32])?.fill(!n as u8);

@@ -9,17 +9,26 @@ use forebay::{
     FrameSource, Order, Pages, Report, StoreId, port::Supply, sync::RawMutex,
 };
 
-type Fast<L, const PAGE: usize> = Ram<L, PAGE>;
+type Fast<L, const PAGE: usize, const LOBBY: usize = 0, const RANGES: usize = 2> = Ram<L, PAGE, RANGES, LOBBY>;
 type Slow<L, const PAGE: usize, const N: usize> = RamRegion<L, PAGE, N>;
 
 /// A buffer of a [`RamForebay`].
-pub type RamBuffer<L, const PAGE: usize, const N: usize> = Buffer<&'static RamForebay<L, PAGE, N>>;
+pub type RamBuffer<L, const PAGE: usize, const N: usize, const LOBBY: usize = 0, const RANGES: usize = 2> =
+    Buffer<&'static RamForebay<L, PAGE, N, LOBBY, RANGES>>;
 
 /// A pool over fast RAM, a swap region over slow RAM, and the forebay that joins them, in one `static`.
 ///
 /// `PAGE` is the smallest part worth moving, in bytes: a buffer takes a power of two of pages. `N` is how many blocks may wait to be
 /// written out; one more is refused until [`write_out`](RamForebay::write_out) ran. Align the fast RAM to the largest buffer:
-/// memory before the first such boundary serves smaller buffers only. Everything else of [`Forebay`] is there too, by `Deref`.
+/// memory before the first such boundary serves smaller buffers only.
+///
+/// `LOBBY` is for programs whose contents may fill both memories: the size of the largest buffer in bytes, a power of two of pages.
+/// Then what was once written can always be read again, as long as no guard is alive in the lobby; both memories
+/// together have room for all of both but the lobby; new contents that would not leave it so are refused with
+/// [`Full`](forebay::StoreError::Full). Use 3 `RANGES` if the fast RAM is not aligned. Without a lobby (0), nothing is promised when
+/// both are full, and nothing is paid. [`Ram`] has more of it.
+///
+/// Everything else of [`Forebay`] is there too, by `Deref`.
 /// ([`NoopRawMutex`](forebay::sync::NoopRawMutex) can't be in a static.)
 ///
 /// With the feature `critical-section`:
@@ -47,9 +56,13 @@ pub type RamBuffer<L, const PAGE: usize, const N: usize> = Buffer<&'static RamFo
 /// # Ok(())
 /// # }
 /// ```
-pub struct RamForebay<L: RawMutex, const PAGE: usize, const N: usize>(
-    Forebay<Fast<L, PAGE>, Slow<L, PAGE, N>>,
-);
+pub struct RamForebay<
+    L: RawMutex,
+    const PAGE: usize,
+    const N: usize,
+    const LOBBY: usize = 0,
+    const RANGES: usize = 2,
+>(Forebay<Fast<L, PAGE, LOBBY, RANGES>, Slow<L, PAGE, N>>);
 
 /// Why [`RamForebay::init`] refused. The memory is handed back.
 pub struct InitError {
@@ -104,7 +117,9 @@ impl defmt::Format for InitError {
 
 impl core::error::Error for InitError {}
 
-impl<L: RawMutex, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
+impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const RANGES: usize>
+    RamForebay<L, PAGE, N, LOBBY, RANGES>
+{
     /// Without memory: every access fails with `Exhausted`.
     #[expect(clippy::new_without_default, reason = "it is made in a static")]
     pub const fn new() -> Self {
@@ -114,7 +129,7 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
 
     /// Words of metadata for that much fast RAM, in bytes. The slow RAM has its own, behind its pages.
     pub const fn metadata_words(fast: usize) -> usize {
-        Fast::<L, PAGE>::metadata_words(fast)
+        Fast::<L, PAGE, LOBBY, RANGES>::metadata_words(fast)
     }
 
     /// Adds the memory. Returns the usable bytes of both: ragged ends are trimmed, and the slow RAM has a word of metadata for each
@@ -173,12 +188,13 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
 
     /// An empty contiguous buffer of at least `BYTES` bytes: the next power of two of pages. Larger than the largest
     /// order does not compile. Many of them in a static: `[const { RAM.buffer::<8192>() }; 64]`.
-    pub const fn buffer<const BYTES: usize>(&'static self) -> RamBuffer<L, PAGE, N> {
+    pub const fn buffer<const BYTES: usize>(&'static self) -> RamBuffer<L, PAGE, N, LOBBY, RANGES> {
         const {
             assert!(
                 BYTES > 0 && BYTES <= PAGE << Order::TEN.get(),
                 "a buffer has 1 byte to 1024 pages: use larger pages"
             );
+            assert!(LOBBY == 0 || BYTES <= LOBBY, "a buffer is no larger than the lobby: make LOBBY larger");
         }
         let order = match Order::for_pages(Pages::new(BYTES.div_ceil(PAGE))) {
             Some(order) => order,
@@ -188,7 +204,7 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
     }
 
     /// The forebay inside, for a buffer that [`buffer`](RamForebay::buffer) does not make: of several blocks, with an id.
-    pub const fn home(&self) -> &Forebay<Fast<L, PAGE>, Slow<L, PAGE, N>> {
+    pub const fn home(&self) -> &Forebay<Fast<L, PAGE, LOBBY, RANGES>, Slow<L, PAGE, N>> {
         &self.0
     }
 
@@ -245,29 +261,37 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> RamForebay<L, PAGE, N> {
     }
 }
 
-impl<L: RawMutex, const PAGE: usize, const N: usize> AsForebay for RamForebay<L, PAGE, N> {
-    type Platform = Fast<L, PAGE>;
+impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const RANGES: usize> AsForebay for
+    RamForebay<L, PAGE, N, LOBBY, RANGES>
+{
+    type Platform = Fast<L, PAGE, LOBBY, RANGES>;
     type Store = Slow<L, PAGE, N>;
-    fn as_forebay(&self) -> &Forebay<Fast<L, PAGE>, Slow<L, PAGE, N>> {
+    fn as_forebay(&self) -> &Forebay<Fast<L, PAGE, LOBBY, RANGES>, Slow<L, PAGE, N>> {
         &self.0
     }
 }
 
-impl<L: RawMutex, const PAGE: usize, const N: usize> Deref for RamForebay<L, PAGE, N> {
-    type Target = Forebay<Fast<L, PAGE>, Slow<L, PAGE, N>>;
+impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const RANGES: usize> Deref for
+    RamForebay<L, PAGE, N, LOBBY, RANGES>
+{
+    type Target = Forebay<Fast<L, PAGE, LOBBY, RANGES>, Slow<L, PAGE, N>>;
     fn deref(&self) -> &Self::Target {
         self.home()
     }
 }
 
-impl<L: RawMutex, const PAGE: usize, const N: usize> fmt::Debug for RamForebay<L, PAGE, N> {
+impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const RANGES: usize> fmt::Debug for
+    RamForebay<L, PAGE, N, LOBBY, RANGES>
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
 #[cfg(feature = "defmt")]
-impl<L: RawMutex, const PAGE: usize, const N: usize> defmt::Format for RamForebay<L, PAGE, N> {
+impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const RANGES: usize> defmt::Format for
+    RamForebay<L, PAGE, N, LOBBY, RANGES>
+{
     fn format(&self, f: defmt::Formatter<'_>) {
         defmt::Format::format(&self.0, f);
     }

@@ -4,7 +4,7 @@ use core::fmt;
 use core::ops::Range;
 use forebay::frame::{Charge, DmaAddr, ModeRefused};
 use forebay::port::{
-    Accounting, CachingControl, Capabilities, DmaMap, EvictHooks, LinearMap, Settled, Space, StoreIds, Supply,
+    Accounting, CachingControl, Capabilities, DmaMap, EvictHooks, LinearMap, Rooms, Settled, Space, StoreIds, Supply,
 };
 use forebay::sync::{Mutex, RawMutex};
 use forebay::{
@@ -109,6 +109,7 @@ impl<P: Platform, L: RawMutex> FrameSource for Faulty<P, L> {
     type RawMutex = P::RawMutex;
     const MAX_ORDER: Order = P::Source::MAX_ORDER;
     const ZONES: u8 = P::Source::ZONES;
+    const LOBBY: Zones = P::Source::LOBBY;
 
     fn allocate(&self, request: AllocRequest, cx: Context) -> Result<P::Block, AllocError> {
         if self.fails() { Err(AllocError::Exhausted) } else { self.inner.source().allocate(request, cx) }
@@ -266,12 +267,38 @@ impl<B: OwnedBlock, S: BackingStore<B>, L: RawMutex> BackingStore<B> for Faulty<
     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
         self.inner.discard(handle)
     }
+    fn rooms(&self) -> Option<&dyn Rooms<B>> {
+        self.inner.rooms().map(|_| self as &dyn Rooms<B>)
+    }
     fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(B)) -> Settled {
         let fault = self.fault();
         let budget = if fault.is_some() { Pages::ZERO } else { budget };
         let mut settled = self.inner.settle(budget, cx, owner);
         settled.error = settled.error.or(fault);
         settled
+    }
+}
+
+impl<B: OwnedBlock, S: BackingStore<B>, L: RawMutex> Rooms<B> for Faulty<S, L> {
+    fn reserve(&self, order: Order) -> Result<Handle, StoreError> {
+        let rooms = || self.inner.rooms().ok_or(StoreError::Unsupported);
+        self.fault().map_or_else(|| rooms()?.reserve(order), Err)
+    }
+    fn transfer_into(&self, room: Handle, block: B) -> Result<Handle, Refused<(Handle, B), StoreError>> {
+        match (self.fault(), self.inner.rooms()) {
+            (None, Some(rooms)) => rooms.transfer_into(room, block),
+            (why, _) => Err(Refused { item: (room, block), why: why.unwrap_or(StoreError::Unsupported) }),
+        }
+    }
+    fn save_into(&self, room: &Handle, block: &B, cx: Context) -> Result<(), StoreError> {
+        let rooms = || self.inner.rooms().ok_or(StoreError::Unsupported);
+        self.fault().map_or_else(|| rooms()?.save_into(room, block, cx), Err)
+    }
+    fn take_back_from(&self, handle: Handle, cx: Context) -> Result<(Handle, B), Refused<Handle, StoreError>> {
+        match (self.fault(), self.inner.rooms()) {
+            (None, Some(rooms)) => rooms.take_back_from(handle, cx),
+            (why, _) => Err(Refused { item: handle, why: why.unwrap_or(StoreError::Unsupported) }),
+        }
     }
 }
 

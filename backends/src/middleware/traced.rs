@@ -3,7 +3,7 @@
 use core::ops::Range;
 use forebay::frame::{Charge, DmaAddr, Mode, ModeRefused};
 use forebay::port::{
-    Accounting, CachingControl, Capabilities, DmaMap, EvictHooks, LinearMap, Settled, Space, StoreIds, Supply,
+    Accounting, CachingControl, Capabilities, DmaMap, EvictHooks, LinearMap, Rooms, Settled, Space, StoreIds, Supply,
 };
 use forebay::{
     AllocError, AllocRequest, BackingStore, BufferId, Busy, Context, FrameSource, Handle, Order, OwnedBlock,
@@ -51,6 +51,8 @@ pub enum Event {
     Transfer(Pfn, Order, Result<(), StoreError>),
     /// Contents of that order were to be taken back; their block.
     TakeBack(Order, Result<Pfn, StoreError>),
+    /// Room was reserved, or not.
+    Reserve(Order, Result<(), StoreError>),
     /// A handle was split.
     Split(Order, Result<(), StoreError>),
     /// Contents were discarded; that block was still in the store.
@@ -106,6 +108,7 @@ impl<P: Platform, O: Sink> FrameSource for Traced<P, O> {
     type RawMutex = P::RawMutex;
     const MAX_ORDER: Order = P::Source::MAX_ORDER;
     const ZONES: u8 = P::Source::ZONES;
+    const LOBBY: Zones = P::Source::LOBBY;
 
     fn allocate(&self, request: AllocRequest, cx: Context) -> Result<P::Block, AllocError> {
         let result = self.inner.source().allocate(request, cx);
@@ -299,6 +302,9 @@ impl<B: OwnedBlock, S: BackingStore<B>, O: Sink> BackingStore<B> for Traced<S, O
         self.note(Event::Discard(order, note));
         result
     }
+    fn rooms(&self) -> Option<&dyn Rooms<B>> {
+        self.inner.rooms().map(|_| self as &dyn Rooms<B>)
+    }
     fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(B)) -> Settled {
         let settled = self.inner.settle(budget, cx, &mut |block: B| {
             self.note(Event::Returned(block.pfn(), block.order()));
@@ -306,6 +312,40 @@ impl<B: OwnedBlock, S: BackingStore<B>, O: Sink> BackingStore<B> for Traced<S, O
         });
         self.note(Event::Settle(settled));
         settled
+    }
+}
+
+/// Reported as the calls without room: `Transfer`, `Save`, `TakeBack`.
+impl<B: OwnedBlock, S: BackingStore<B>, O: Sink> Rooms<B> for Traced<S, O> {
+    fn reserve(&self, order: Order) -> Result<Handle, StoreError> {
+        let result = self.inner.rooms().ok_or(StoreError::Unsupported).and_then(|rooms| rooms.reserve(order));
+        self.note(Event::Reserve(order, result.as_ref().map(|_| ()).map_err(|e| *e)));
+        result
+    }
+    fn transfer_into(&self, room: Handle, block: B) -> Result<Handle, Refused<(Handle, B), StoreError>> {
+        let (pfn, order) = (block.pfn(), block.order());
+        let result = match self.inner.rooms() {
+            Some(rooms) => rooms.transfer_into(room, block),
+            None => Err(Refused { item: (room, block), why: StoreError::Unsupported }),
+        };
+        self.note(Event::Transfer(pfn, order, result.as_ref().map(|_| ()).map_err(|r| r.why)));
+        result
+    }
+    fn save_into(&self, room: &Handle, block: &B, cx: Context) -> Result<(), StoreError> {
+        let order = room.order();
+        let rooms = self.inner.rooms().ok_or(StoreError::Unsupported);
+        let result = rooms.and_then(|rooms| rooms.save_into(room, block, cx));
+        self.note(Event::Save(block.pfn(), order, result.map(|()| order)));
+        result
+    }
+    fn take_back_from(&self, handle: Handle, cx: Context) -> Result<(Handle, B), Refused<Handle, StoreError>> {
+        let order = handle.order();
+        let result = match self.inner.rooms() {
+            Some(rooms) => rooms.take_back_from(handle, cx),
+            None => Err(Refused { item: handle, why: StoreError::Unsupported }),
+        };
+        self.note(Event::TakeBack(order, result.as_ref().map(|(_, block)| block.pfn()).map_err(|r| r.why)));
+        result
     }
 }
 

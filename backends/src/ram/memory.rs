@@ -141,6 +141,8 @@ pub enum MemoryError {
     Already,
     /// More pages than a handle can name.
     TooLarge,
+    /// It has no aligned window that is as large as the lobby.
+    NoLobby,
 }
 
 impl fmt::Display for MemoryError {
@@ -158,6 +160,9 @@ impl fmt::Display for MemoryError {
             }
             MemoryError::Already => {
                 f.write_str("there is memory already, and only one range is accepted: initialise it once, or use a second store")
+            }
+            MemoryError::NoLobby => {
+                f.write_str("no aligned window for the lobby in this range: give it more memory, or use a smaller lobby")
             }
             MemoryError::TooLarge => {
                 f.write_str("more pages than a handle can name: use larger pages or several stores")

@@ -4,6 +4,7 @@ mod engine;
 mod list;
 mod rings;
 mod room;
+mod rooms;
 mod store;
 mod table;
 mod write_out;

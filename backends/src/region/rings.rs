@@ -144,40 +144,23 @@ impl Rings {
         }
     }
 
-    /// Moves on to the run behind this one: its first page, taken now if it was only promised. Does nothing at the end.
+    /// Moves on to the page behind the run, which is taken now if it was only promised. Does nothing at the end.
     pub(super) fn advance(&mut self, at: &mut Walk) {
-        let behind = usize::from(at.before) + usize::from(at.run);
-        if behind >= at.order.pages().get() {
+        let behind = at.before + at.run;
+        if usize::from(behind) >= at.order.pages().get() {
             return;
         }
-        let next = if at.full { Some(self.link(at.last())) } else { self.append(at, None) };
-        let Some(next) = next else { return };
-        (at.page, at.before, at.run) = (next, behind as u16, 1);
-    }
-
-    /// Makes the run longer by the page behind it, if that is the next one of the ring, or can be.
-    pub(super) fn grow(&mut self, at: &mut Walk) -> bool {
-        let next = at.last() + 1;
-        let more = usize::from(at.before) + usize::from(at.run) < at.order.pages().get();
-        let grows = more
-            && if at.full { self.link(at.last()) == next } else { self.append(at, Some(next)).is_some() };
-        at.run += u16::from(grows);
-        grows
-    }
-
-    /// Takes a page for the end of a ring; only this one, if one is given.
-    fn append(&mut self, at: &mut Walk, only: Option<usize>) -> Option<usize> {
-        let (last, page) = (at.last(), self.top);
-        if page == NONE || only.is_some_and(|only| only != page) {
-            return None;
+        let (last, mut next) = (at.last(), self.link(at.last()));
+        if !at.full {
+            next = self.top;
+            self.cut_off(1);
+            self.owed -= 1;
+            self.set_link(last, next);
+            self.set(next, at.head);
+            at.straight &= next == last + 1;
+            at.full = usize::from(behind) + 1 == at.order.pages().get();
         }
-        self.cut_off(1);
-        self.owed -= 1;
-        self.set_link(last, page);
-        self.set(page, at.head);
-        at.straight &= page == last + 1;
-        at.full = usize::from(at.before) + usize::from(at.run) + 1 == at.order.pages().get();
-        Some(page)
+        (at.page, at.before, at.run) = (next, behind, 1);
     }
 
     /// A lent ring is not lent any more. One that is not full keeps its head, and what is behind it is promised again.

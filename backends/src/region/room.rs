@@ -151,11 +151,6 @@ impl<const PAGE: usize> Memory<PAGE> {
         room.at = self.address(room.walk.page);
     }
 
-    /// Makes the run of a room longer by a page, if one lies behind it.
-    pub(super) fn grow(&mut self, room: &mut Room<PAGE>) -> bool {
-        self.rings.grow(&mut room.walk)
-    }
-
     /// Takes a room back and keeps it.
     pub(super) fn give_back(&mut self, room: Room<PAGE>, left: Left) {
         self.rings.give_back(room.walk, left);

@@ -9,7 +9,7 @@ use core::mem::replace;
 use forebay::{
     BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, StoreId,
     frame::Charge,
-    port::{Capabilities, Settled, Space, StoreIds},
+    port::{Capabilities, Rooms, Settled, Space, StoreIds},
     sync::{Mutex, RawMutex},
 };
 
@@ -24,8 +24,8 @@ use forebay::{
 /// Since room is reserved at the transfer, writing out never fails for lack of it.
 ///
 /// **Room is a number of pages.** Contents may lie in pages anywhere, so the region can't be fragmented: what fits by count fits.
-/// Where pages lie in order, which is so in a program with one size of buffers, contents are one piece, and one part of a
-/// write-out.
+/// Where pages lie in order, which is always so in a program with one size of buffers, contents are one piece; else each page is
+/// a part of a write-out of its own.
 ///
 /// | call | thread | interrupt | another core at once |
 /// | --- | --- | --- | --- |
@@ -169,21 +169,18 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
         self.books.lock(|books| books.table.pending())
     }
 
-    /// Makes the run of a room reach from byte `at`, at most the end of its own, over `most` bytes, as far as pages lie one behind
-    /// the other.
-    pub(super) fn reach(&self, room: &mut Room<PAGE>, at: usize, most: usize) {
+    /// Moves a room on to the run with byte `at`, which lies in the present run or at its end.
+    pub(super) fn reach(&self, room: &mut Room<PAGE>, at: usize) {
         if at >= room.reach().end {
             self.books.lock(|books| books.memory.advance(room));
         }
-        let end = room.len().min(at.saturating_add(most));
-        while room.reach().end < end && self.books.lock(|books| books.memory.grow(room)) {}
     }
 
     /// Calls `copy` for each run of a room, from the start on, with the offset of its bytes. Returns whether each copied all.
     fn copy_all(&self, room: &mut Room<PAGE>, mut copy: impl FnMut(usize, &mut [u8]) -> usize) -> bool {
         let (mut at, len) = (0, room.len());
         while at < len {
-            self.reach(room, at, len);
+            self.reach(room, at);
             let end = room.reach().end;
             if end <= at || copy(at, room.bytes_mut(at..end)) != end - at {
                 return false;
@@ -193,12 +190,22 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
         true
     }
 
-    fn handle(&self, head: usize, order: Order, entry: usize) -> Option<Handle> {
+    /// Copies a block into a room, which is kept then.
+    pub(super) fn fill(&self, mut lent: Lent<'_, L, B, PAGE, N>, block: &B) -> Result<(), StoreError> {
+        let all = lent.room.as_mut().is_some_and(|room| self.copy_all(room, |at, to| block.read_at(at, to)));
+        if !all {
+            return Err(StoreError::Io); // a block that gave less than it has: nothing of it is kept
+        }
+        lent.at_end = AtEnd::Stays(Left::Stored);
+        Ok(())
+    }
+
+    pub(super) fn handle(&self, head: usize, order: Order, entry: usize) -> Option<Handle> {
         Handle::new(self.id, order, head * (N + 1) + entry)
     }
 
     /// Splits the value of a handle.
-    fn place(&self, handle: &Handle) -> Result<StoredAt, StoreError> {
+    pub(super) fn place(&self, handle: &Handle) -> Result<StoredAt, StoreError> {
         if handle.store() != self.id {
             return Err(StoreError::WrongStore);
         }
@@ -216,7 +223,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
             }
             books.memory.lend(place.head, place.order, Left::Stored)
         })?;
-        Ok(Lent { region: self, room: Some(room), at_end })
+        Ok(Lent::new(self, room, at_end))
     }
 }
 
@@ -231,7 +238,7 @@ fn whole_pages<const PAGE: usize>(memory: &[u8]) -> usize {
 
 impl<B: OwnedBlock, const PAGE: usize, const N: usize> Books<B, PAGE, N> {
     /// A block waits to be written out to that room. If it can't, the room is free.
-    fn adopt(
+    pub(super) fn adopt(
         &mut self,
         from: B,
         to: Room<PAGE>,
@@ -328,15 +335,8 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
         }
         let room = self.books.lock(|books| books.memory.reserve(order))?;
         let handle = self.handle(room.head(), order, N);
-        let mut lent = Lent { region: self, room: Some(room), at_end: AtEnd::Free };
-        let all = lent.room.as_mut().is_some_and(|room| self.copy_all(room, |at, to| block.read_at(at, to)));
-        match handle {
-            Some(handle) if all => {
-                lent.at_end = AtEnd::Stays(Left::Stored);
-                Ok(handle)
-            }
-            _ => Err(StoreError::Io), // a block that gave less than it has: nothing of it is kept
-        }
+        self.fill(Lent::new(self, room, AtEnd::Free), block)?;
+        handle.ok_or(StoreError::Full) // `check` sees to it that there is one
     }
 
     fn load(&self, handle: &Handle, block: &mut B, at: Pages, cx: Context) -> Result<(), StoreError> {
@@ -370,6 +370,10 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
         both.ok_or(Refused { item: handle, why: StoreError::Io }) // every page has a number
     }
 
+    fn rooms(&self) -> Option<&dyn Rooms<B>> {
+        Some(self)
+    }
+
     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
         let block = self.place(&handle).and_then(|place| self.books.lock(|books| books.discard(place)));
         block.map_err(|why| Refused { item: handle, why })
@@ -394,16 +398,23 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
 }
 
 /// Room that is in use outside of the lock; it goes back even if the block's own code panics.
-struct Lent<'r, L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> {
+pub(super) struct Lent<'r, L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> {
     region: &'r Region<L, B, PAGE, N>,
     room: Option<Room<PAGE>>,
     at_end: AtEnd,
 }
 
+/// What becomes of room that was in use.
 #[derive(Clone, Copy)]
-enum AtEnd {
+pub(super) enum AtEnd {
     Stays(Left),
     Free,
+}
+
+impl<'r, L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Lent<'r, L, B, PAGE, N> {
+    pub(super) fn new(region: &'r Region<L, B, PAGE, N>, room: Room<PAGE>, at_end: AtEnd) -> Self {
+        Lent { region, room: Some(room), at_end }
+    }
 }
 
 impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Drop for Lent<'_, L, B, PAGE, N> {

@@ -26,8 +26,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
     /// other.
     ///
     /// # Context
-    /// Copies nothing itself, so it is fit for an interrupt if the engine's two calls and `owner` are. Linear in the pages of the
-    /// part, a short lock section for each.
+    /// O(1), and copies nothing itself, so it is fit for an interrupt if the engine's two calls and `owner` are.
     pub fn write_out(
         &self,
         engine: &mut impl CopyEngine<B, PAGE>,
@@ -135,9 +134,8 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
     /// The next part of a block in flight. It ends where the pages behind it lie elsewhere.
     fn piece(&self, entry: usize, waiting: Waiting<B, PAGE>, max_bytes: usize) -> Job<B, PAGE> {
         let Waiting { from, mut to, at } = waiting;
-        let most = max_bytes.max(1);
-        self.reach(&mut to, at, most);
-        let len = most.min(to.reach().end - at);
+        self.reach(&mut to, at);
+        let len = max_bytes.max(1).min(to.reach().end - at);
         Job { from, to, at, len, entry }
     }
 }

@@ -3,7 +3,7 @@
 use forebay::{
     BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError,
     frame::Charge,
-    port::{Capabilities, Settled, Space, StoreIds},
+    port::{Capabilities, Rooms, Settled, Space, StoreIds},
 };
 
 /// What the first store refuses goes to the second: the same block.
@@ -127,6 +127,11 @@ impl<T: OwnedBlock, A: BackingStore<T>, B: BackingStore<T>> BackingStore<T> for 
         }
     }
 
+    /// If both keep room: what is loaded from the first may lie in the lobby too.
+    fn rooms(&self) -> Option<&dyn Rooms<T>> {
+        if self.0.rooms().is_some() && self.1.rooms().is_some() { Some(self) } else { None }
+    }
+
     fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(T)) -> Settled {
         let a = self.0.settle(budget, cx, owner);
         let mut both = self.1.settle(budget - a.written, cx, owner);
@@ -137,6 +142,49 @@ impl<T: OwnedBlock, A: BackingStore<T>, B: BackingStore<T>> BackingStore<T> for 
         both.held += a.held;
         both.error = a.error.or(both.error);
         both
+    }
+}
+
+impl<A, B> Tiered<A, B> {
+    /// The tier of a handle, as one that keeps room.
+    fn rooms_of<T: OwnedBlock>(&self, handle: &Handle) -> Result<&dyn Rooms<T>, StoreError>
+    where
+        A: BackingStore<T>,
+        B: BackingStore<T>,
+    {
+        let rooms = match self.tier(handle) {
+            Some(Tier::First) => self.0.rooms(),
+            Some(Tier::Second) => self.1.rooms(),
+            None => return Err(StoreError::WrongStore),
+        };
+        rooms.ok_or(StoreError::Unsupported)
+    }
+}
+
+/// Room is reserved in the second store, unless only the first has some.
+impl<T: OwnedBlock, A: BackingStore<T>, B: BackingStore<T>> Rooms<T> for Tiered<A, B> {
+    fn reserve(&self, order: Order) -> Result<Handle, StoreError> {
+        self.check()?;
+        let reserve = |rooms: Option<&dyn Rooms<T>>| rooms.ok_or(StoreError::Unsupported)?.reserve(order);
+        reserve(self.1.rooms()).or_else(|last| reserve(self.0.rooms()).map_err(|_| last))
+    }
+
+    fn transfer_into(&self, room: Handle, block: T) -> Result<Handle, Refused<(Handle, T), StoreError>> {
+        match self.rooms_of(&room) {
+            Ok(rooms) => rooms.transfer_into(room, block),
+            Err(why) => Err(Refused { item: (room, block), why }),
+        }
+    }
+
+    fn save_into(&self, room: &Handle, block: &T, cx: Context) -> Result<(), StoreError> {
+        self.rooms_of(room)?.save_into(room, block, cx)
+    }
+
+    fn take_back_from(&self, handle: Handle, cx: Context) -> Result<(Handle, T), Refused<Handle, StoreError>> {
+        match self.rooms_of(&handle) {
+            Ok(rooms) => rooms.take_back_from(handle, cx),
+            Err(why) => Err(Refused { item: handle, why }),
+        }
     }
 }
 

@@ -30,6 +30,8 @@ bitflags! {
         const STORED = 128;
         /// What is stored may be transferred blocks. Without it there are copies only.
         const TRANSFERRED = 256;
+        /// Copies beside blocks may be out of date: they are room for blocks in the lobby, and no block is clean.
+        const STALE = 512;
     }
 }
 

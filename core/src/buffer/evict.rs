@@ -137,6 +137,15 @@ impl<H: Home> Eviction<'_, H> {
         });
     }
 
+    /// After a backlog the store would not take the next one either.
+    pub(super) fn note_backlog(&mut self, why: StoreError) {
+        if why == StoreError::Backlog {
+            self.why_none = Some(RefusalReason::Store(why));
+            self.count(Pages::ZERO, |sum| sum.backlogs = sum.backlogs.saturating_add(1));
+            self.methods.remove(Evict::TRANSFER);
+        }
+    }
+
     /// Counts what was done, for the caller and for the forebay: `pages` left, and `add` says how.
     pub(super) fn count(&mut self, pages: Pages, add: impl Fn(&mut Evicted)) {
         self.budget -= pages;
@@ -271,11 +280,12 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         cursor: &mut Cursor,
         eviction: &mut Eviction<'_, H>,
     ) -> Option<(usize, usize)> {
+        let stale = contents.marks.contains(Marks::STALE);
         loop {
             let i = cursor.next(contents, self.unit)?;
             let slot = contents.slots.slots().get(i)?;
             let Some(block) = &slot.block else { continue };
-            let class = if slot.copy.is_some() { Class::CLEAN } else { Class::RESIDENT };
+            let class = if slot.copy.is_some() && !stale { Class::CLEAN } else { Class::RESIDENT };
             let tried = class == Class::CLEAN || !eviction.methods.is_empty();
             if tried && eviction.is_for(block) {
                 return Some((i, i + slots_of(block.order(), self.unit)));

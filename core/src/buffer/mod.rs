@@ -5,6 +5,7 @@ mod cell;
 mod contents;
 mod evict;
 mod guard;
+mod lobby;
 mod mapping;
 mod purge;
 mod request;
@@ -262,7 +263,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
                 match (&slot.block, &slot.copy) {
                     (Some(block), copy) => {
                         sum.resident += block.order().pages();
-                        if copy.is_some() {
+                        if copy.is_some() && !contents.marks.contains(Marks::STALE) {
                             sum.clean += block.order().pages();
                         }
                     }
@@ -297,11 +298,14 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         let slots = changing.0.slots.slots_mut();
         while let Some(slot) = slots.get(i) {
             let span = span_at(slots, i, self.unit);
-            if slot.block.is_some() && slot.copy.is_some() {
+            let block = slot.block.as_ref().filter(|_| slot.copy.is_some());
+            if block.is_some_and(|block| self.is_in_lobby(block)) {
+                kept |= if which == Copies::All { Marks::STALE } else { Marks::CLEAN };
+            } else if block.is_some() {
                 let copies = slots.iter().skip(i).take(span).filter_map(|part| part.copy.as_ref());
                 let room: Pages = copies.map(|copy| self.forebay().store().room_of(copy)).sum();
                 if which == Copies::ThatTakeRoom && room == Pages::ZERO {
-                    kept = Marks::CLEAN;
+                    kept |= Marks::CLEAN;
                 } else {
                     for copy in slots.iter_mut().skip(i).take(span).filter_map(|part| part.copy.take()) {
                         sum += copy.order().pages();
@@ -346,8 +350,13 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Drop for Buffer<H, T> {
             let (pool, cx) = (self.forebay().pool(), Context::INTERRUPT);
             let _ = self.before_evict(&mut held, cx);
             self.clear(&mut held, cx, |block| pool.put(block, cx));
-            for stuck in held.slots.slots_mut().iter_mut().filter_map(|slot| slot.block.take()) {
-                self.forebay().leak(stuck.order().pages());
+            for slot in held.slots.slots_mut() {
+                if let Some(stuck) = slot.block.take() {
+                    self.forebay().leak(stuck.order().pages());
+                }
+                if let Some(room) = slot.copy.take() {
+                    self.forebay().discard(room);
+                }
             }
             self.uncharge(&mut held);
             held.marks = Marks::empty(); // so that no index lists it

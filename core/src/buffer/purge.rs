@@ -102,13 +102,19 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         self.unmap_all(changing.0, cx);
         let (mut from_store, mut stuck) = (Pages::ZERO, Marks::empty());
         for slot in changing.0.slots.slots_mut() {
-            if let Some(copy) = slot.copy.take() {
-                from_store += self.forebay().discard(copy);
-            }
+            let copy = slot.copy.take();
             if let Some(Err(mut refused)) = slot.block.take().map(&mut free) {
                 refused.item.block.zero();
+                stuck |= Marks::BLOCKS;
+                if self.is_in_lobby(&refused.item) && copy.is_some() {
+                    slot.copy = copy;
+                    stuck |= Marks::STALE;
+                } else {
+                    from_store += copy.map_or(Pages::ZERO, |copy| self.forebay().discard(copy));
+                }
                 slot.block = Some(refused.item);
-                stuck = Marks::BLOCKS;
+            } else {
+                from_store += copy.map_or(Pages::ZERO, |copy| self.forebay().discard(copy));
             }
         }
         self.uncharge(changing.0);

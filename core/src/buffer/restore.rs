@@ -61,6 +61,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             return restoring.sum;
         }
         let blocks = contents.marks & Marks::BLOCKS;
+        Self::forget_rooms(contents);
         if !contents.marks.contains(Marks::READY) {
             contents.marks.insert(Marks::BLOCKS); // before there are any: a port may panic
         }
@@ -124,13 +125,18 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             return Ok(());
         };
         let order = handle.order();
-        let result = match restoring.forebay.store().take_back(handle, restoring.cx) {
-            Ok(block) if block.order() == order => {
+        let result = match self.take_back_block(handle, restoring.cx) {
+            Ok((block, room)) if block.order() == order => {
                 restoring.sum.taken_back += order.pages();
                 slot.block = Some(PooledBlock::cached(block));
+                slot.copy = room;
+                if slot.copy.is_some() {
+                    Self::keep_room(changing.0);
+                }
                 Ok(())
             }
-            Ok(other) => {
+            Ok((other, room)) => {
+                slot.copy = room;
                 restoring.forebay.source().free(other);
                 Err(AccessError::Lost)
             }
@@ -186,8 +192,8 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     ) -> Result<(), AccessError> {
         let (forebay, cx) = (restoring.forebay, restoring.cx);
         let Some(stored) = contents.slots.slots().get(i).and_then(Slot::order) else { return Ok(()) };
-        let run = if T::ONE || contents.marks.contains(Marks::TRANSFERRED) {
-            stored // what is not taken back yet may lie behind it
+        let run = if T::ONE || !Self::LOBBY.is_empty() || contents.marks.contains(Marks::TRANSFERRED) {
+            stored // what is not taken back yet may lie behind it; and room in the lobby is as large as the block
         } else {
             self.copied_run(contents.slots.side_tables(), i)
         };
@@ -247,8 +253,10 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         let store = self.forebay().store();
         let copies = contents.slots.slots().iter().take(end).skip(i).filter_map(|slot| slot.copy.as_ref());
         let room: Pages = copies.map(|copy| store.room_of(copy)).sum();
-        if room == Pages::ZERO || store.space().pages >= block.order().pages() {
-            contents.marks.insert(Marks::CLEAN);
+        let stale = contents.marks.contains(Marks::STALE);
+        let is_room = room == Pages::ZERO || store.space().pages >= block.order().pages();
+        if self.is_in_lobby(&block) || is_room && !stale {
+            contents.marks.set(Marks::CLEAN, !stale);
         } else {
             let changing = Changing::new(contents);
             for slot in changing.0.slots.slots_mut().iter_mut().take(end).skip(i) {
@@ -333,6 +341,9 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             if slots.get(i).is_none_or(|slot| slot.order().is_some()) {
                 continue;
             }
+            if let Err(why) = self.check_lobby(contents) {
+                return restoring.sum.fail(why);
+            }
             if !restoring.cx.contains(Context::MAY_BLOCK) {
                 return restoring.sum.fail(AccessError::Context);
             }
@@ -360,18 +371,35 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     ) -> Result<(), AccessError> {
         let (forebay, cx) = (restoring.forebay, restoring.cx);
         let request = AllocRequest::new(self.unit).within(self.zones);
-        let block = forebay.pool().take_up_to(most, request, self.mode, Fill::Zeros, cx)?;
+        let mut most = most;
+        let (block, room) = loop {
+            let block = forebay.pool().take_up_to(most, request, self.mode, Fill::Zeros, cx)?;
+            match (self.reserve_for(&block), block.order().lower()) {
+                (Ok(room), _) => break (block, room),
+                (Err(why), lower) => {
+                    forebay.put_or_leak(block, cx);
+                    most = lower.filter(|lower| *lower >= self.unit).ok_or(why)?;
+                }
+            }
+        };
         let order = block.order();
         let end = i + slots_of(order, self.unit);
         let changing = Changing::new(contents); // after a panic, no guard shows what has no payer
+        if room.is_some() {
+            Self::keep_room(changing.0);
+        }
         if let Some(slot) = changing.0.slots.slots_mut().get_mut(i) {
-            slot.block = Some(block);
+            (slot.block, slot.copy) = (Some(block), room);
         }
         let charged = self.charge(changing.0, i..end, order.pages(), cx);
         changing.done();
         if let Err(why) = charged {
-            let block = contents.slots.slots_mut().get_mut(i).and_then(|slot| slot.block.take());
-            block.into_iter().for_each(|block| forebay.put_or_leak(block, cx));
+            if let Some(slot) = contents.slots.slots_mut().get_mut(i) {
+                slot.block.take().into_iter().for_each(|block| forebay.put_or_leak(block, cx));
+                if let Some(room) = slot.copy.take() {
+                    forebay.discard(room);
+                }
+            }
             return Err(why);
         }
         restoring.sum.populated += order.pages();

@@ -1,6 +1,6 @@
 //! What becomes of one block that leaves: the three ways out, in the order in which they are tried.
 
-use crate::buffer::contents::Contents;
+use crate::buffer::contents::{Contents, Marks};
 use crate::buffer::evict::Eviction;
 use crate::buffer::slot::slots_of;
 use crate::buffer::{Buffer, Class, Slot, Slots};
@@ -13,22 +13,29 @@ use crate::stats::RefusalReason;
 impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     /// Writes back the block in slot `i`, which is cached and unmapped. A clean one goes to the source. Any other is
     /// transferred; else copied whole; else copied in parts, of which the first goes to the source and the rest stays for the
-    /// next call. A refused block is in its slot again, as it was.
+    /// next call. One in the lobby goes into its own room. A refused block is in its slot again, as it was.
     pub(super) fn write_back(&self, contents: &mut Contents<T>, i: usize, eviction: &mut Eviction<'_, H>) {
         let (forebay, store, unit) = (eviction.forebay, eviction.forebay.store(), self.unit);
+        let stale = contents.marks.contains(Marks::STALE);
         let tables = contents.slots.side_tables();
         let payer = tables.charges.get(i).copied().flatten();
         let Some(slot) = tables.slots.get_mut(i) else { return };
-        if slot.copy.is_none() && slot.block.is_some() && eviction.methods.is_empty() {
+        let clean = slot.copy.is_some() && !stale;
+        if !clean && slot.block.is_some() && eviction.methods.is_empty() {
             let why = eviction.why_none; // after a backlog of a neighbour: it is not tried
             return eviction.skip(Class::RESIDENT, why);
         }
         let Some(pooled) = slot.block.take_if(|block| block.is_cached()) else { return };
         let mut block = pooled.block;
         let (pfn, order) = (block.pfn(), block.order());
-        if slot.copy.is_some() {
+        if clean {
             forebay.source().free(block);
             return eviction.count(order.pages(), |sum| sum.clean += order.pages());
+        }
+        if !Self::LOBBY.is_empty() {
+            if let Some(room) = slot.copy.take() {
+                return self.write_into_room(contents, i, room, block, eviction);
+            }
         }
         let mut why = eviction.why_none.unwrap_or(RefusalReason::NotPermitted);
 
@@ -46,11 +53,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
                 }
                 Err(refused) => {
                     why = RefusalReason::Store(refused.why);
-                    if refused.why == StoreError::Backlog {
-                        eviction.why_none = Some(why);
-                        eviction.count(Pages::ZERO, |sum| sum.backlogs = sum.backlogs.saturating_add(1));
-                        eviction.methods.remove(Evict::TRANSFER); // it would not take the next one either
-                    }
+                    eviction.note_backlog(refused.why);
                     Some(refused.item)
                 }
             };

@@ -72,7 +72,7 @@ impl<P: Platform> Pool<P> {
         &self.platform
     }
 
-    /// A zeroed block in that mode: from a free list, the preferred zone first, else from the source.
+    /// A zeroed block in that mode: from a free list, the preferred zone first, else from the source; never from its lobby.
     ///
     /// # Errors
     /// [`AllocError`]; nothing changed.
@@ -85,6 +85,7 @@ impl<P: Platform> Pool<P> {
         mode: P::Mode,
         cx: Context,
     ) -> Result<PooledBlock<P::Block, P::Mode>, AllocError> {
+        let request = request.within(request.zones.difference(P::Source::LOBBY)); // that is for buffers
         let filled = self.take_filled(request, mode, Fill::Zeros, cx);
         let mut block = filled.map_err(|why| self.never_or(why, request, mode, request.order.pages()))?;
         let mut pending = PendingFlush::NONE;

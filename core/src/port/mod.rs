@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | [`FrameSource`] of an [`OwnedBlock`] | always | blocks |
 //! | [`BackingStore`] | always | a place for contents |
+//! | [`Rooms`] of a store | with a lobby ([`FrameSource::LOBBY`]) | room that stays with a resident block |
 //! | [`CachingControl`] | with [`WithCaching`] | caching modes |
 //! | [`DmaMap`] | with [`WithDma`] | addresses for devices |
 //! | [`EvictHooks`] | with [`WithHooks`] | a call before an eviction and after a restore |
@@ -22,6 +23,7 @@ mod hooks;
 mod linear;
 mod lists;
 mod platform;
+mod rooms;
 mod source;
 mod store;
 
@@ -37,5 +39,6 @@ pub use lists::{FreeListCounts, FreeListId, FreeLists, PooledBlock};
 pub use platform::{
     AllPorts, Platform, WithAccounting, WithCaching, WithDma, WithHooks, WithLinear, WithLists,
 };
+pub use rooms::Rooms;
 pub use source::{FrameSource, Supply};
 pub use store::{BackingStore, Capabilities, Settled, Space, StoreError};

@@ -1,6 +1,6 @@
 //! Where blocks come from: the one port besides a store that every integrator needs.
 
-use crate::frame::{AllocError, AllocRequest, Context, Order, Pages};
+use crate::frame::{AllocError, AllocRequest, Context, Order, Pages, Zones};
 use crate::port::OwnedBlock;
 use crate::sync::RawMutex;
 #[cfg(feature = "alloc")]
@@ -42,6 +42,19 @@ pub trait FrameSource {
 
     /// The number of zones, at most 16: zone numbers are below this. Blocks of any other zone are never pooled.
     const ZONES: u8 = 1;
+
+    /// Zones that are the *lobby*: what lies there has room of its own in the store ([`Rooms`](crate::port::Rooms)), so all of it
+    /// can leave at any time, whatever else is full. One free window of the largest buffer's size is enough to bring in any stored
+    /// buffer. By default there is none, and nothing is paid for it.
+    ///
+    /// Then every buffer with contents can be made resident, if no guard is alive in the lobby: by
+    /// [`or_reclaim`](crate::Forebay::or_reclaim) over all buffers that may lie there. Both memories together have
+    /// room for all pages of both but those of the lobby. A buffer that may lie there and is larger is
+    /// [`Never`](AllocError::Never).
+    ///
+    /// The zones have the highest numbers, so that others are preferred; the source never gives these blocks to a pool's free lists
+    /// ([`is_poolable`](FrameSource::is_poolable)); and no other code allocates there.
+    const LOBBY: Zones = Zones::empty();
 
     /// A block of that order, in the mode [`CACHED`](crate::frame::Mode::CACHED). Its bytes are arbitrary. A pool returns a
     /// block of another order, or from a zone that was not asked for, at once, and treats it as
@@ -103,6 +116,7 @@ macro_rules! source_behind {
             type RawMutex = S::RawMutex;
             const MAX_ORDER: Order = S::MAX_ORDER;
             const ZONES: u8 = S::ZONES;
+            const LOBBY: Zones = S::LOBBY;
             fn allocate(&self, request: AllocRequest, cx: Context) -> Result<S::Block, AllocError> {
                 (**self).allocate(request, cx)
             }

@@ -1,7 +1,7 @@
 //! The store: takes contents, as a copy or with the block that holds them.
 
 use crate::frame::{Charge, Context, Order, Pages, Refused};
-use crate::port::{Handle, OwnedBlock, StoreIds};
+use crate::port::{Handle, OwnedBlock, Rooms, StoreIds};
 #[cfg(feature = "alloc")]
 use alloc::sync::Arc;
 use bitflags::bitflags;
@@ -259,6 +259,12 @@ pub trait BackingStore<B: OwnedBlock> {
         Err(Refused { item: handle, why: StoreError::Unsupported })
     }
 
+    /// The store as one that keeps room for resident blocks, if it does. By default it does not; then a lobby
+    /// ([`FrameSource::LOBBY`](crate::FrameSource::LOBBY)) is ordinary memory, and nothing is promised.
+    fn rooms(&self) -> Option<&dyn Rooms<B>> {
+        None
+    }
+
     /// Moves transferred blocks on: from pending to reclaimable, to freed.
     ///
     /// Making pages reclaimable (unmapping, flushing) is done for everything that is pending. Writing out is bounded by
@@ -311,6 +317,9 @@ macro_rules! store_behind {
             }
             fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
                 (**self).split(handle)
+            }
+            fn rooms(&self) -> Option<&dyn Rooms<B>> {
+                (**self).rooms()
             }
             fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(B)) -> Settled {
                 (**self).settle(budget, cx, owner)

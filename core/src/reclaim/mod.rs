@@ -116,10 +116,32 @@ impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
             // Pages that are pending may be enough: for a limit on what is resident.
             match (report.gained + report.evicted.moved(), report.outcome) {
                 (Pages::ZERO, Outcome::Reached) => break, // it was there already
+                (Pages::ZERO, _) if !P::Source::LOBBY.is_empty() => break,
                 (Pages::ZERO, _) => return Err(why),
                 _ => {}
             }
         }
-        attempt()
+        match attempt() {
+            Err(why) if why.is_shortage() && !P::Source::LOBBY.is_empty() => {
+                self.empty_lobby(&candidates, how, cx);
+                attempt()
+            }
+            done => done,
+        }
+    }
+
+    /// Evicts everything out of the lobby, and writes it out: then there is one free window, as large as the largest buffer. What
+    /// lies there has room in the store, so only guards, hooks and other users of the store can keep it there.
+    fn empty_lobby(&self, candidates: &dyn Candidates, how: Evict, cx: Context) {
+        let request = AllocRequest::new(Order::PAGE).within(P::Source::LOBBY);
+        let pages = self.source().supply(&request).ever.unwrap_or(Pages::MAX);
+        let target = ReclaimTarget::moved(pages).within(P::Source::LOBBY);
+        loop {
+            let report = Run::new(self, candidates, target, how, cx).run();
+            while self.settle(Pages::MAX, cx).freed > Pages::ZERO {}
+            if report.evicted.moved() == Pages::ZERO {
+                return;
+            }
+        }
     }
 }

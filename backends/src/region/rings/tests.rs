@@ -41,9 +41,7 @@ impl World {
                 pages.truncate(upto);
                 return pages;
             }
-            if self.random(2) == 0 || !self.rings.grow(at) {
-                self.rings.advance(at);
-            }
+            self.rings.advance(at);
         }
     }
 

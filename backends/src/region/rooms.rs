@@ -1,0 +1,72 @@
+//! Room of the region that stays with a resident block.
+
+use super::rings::Left;
+use super::store::{AtEnd, Lent, Region};
+use super::table::{Asked, Transferred, Waiting};
+use forebay::{Context, Handle, Order, OwnedBlock, Refused, StoreError, port::Rooms, sync::RawMutex};
+
+impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Rooms<B> for Region<L, B, PAGE, N> {
+    fn reserve(&self, order: Order) -> Result<Handle, StoreError> {
+        let head = self.books.lock(|books| {
+            let room = books.memory.reserve(order)?;
+            let head = room.head();
+            books.memory.give_back(room, Left::Reserved);
+            Ok(head)
+        })?;
+        self.handle(head, order, N).ok_or(StoreError::Full) // `check` sees to it that there is one
+    }
+
+    fn transfer_into(&self, room: Handle, block: B) -> Result<Handle, Refused<(Handle, B), StoreError>> {
+        let order = block.order();
+        let place = match self.place(&room) {
+            Ok(_) if N == 0 => Err(StoreError::Unsupported),
+            Ok(place) if place.order == order => Ok(place),
+            Ok(_) => Err(StoreError::NotStored),
+            Err(why) => Err(why),
+        };
+        let result = match place {
+            Err(why) => Err(Refused { item: block, why }),
+            Ok(place) => self.books.lock(|books| {
+                if books.table.free() == 0 {
+                    return Err(Refused { item: block, why: StoreError::Backlog });
+                }
+                match books.memory.lend(place.head, order, Left::Reserved) {
+                    Ok(to) => books.adopt(block, to, |head, entry| self.handle(head, order, entry)),
+                    Err(why) => Err(Refused { item: block, why }),
+                }
+            }),
+        };
+        result.map_err(|Refused { item, why }| Refused { item: (room, item), why })
+    }
+
+    fn save_into(&self, room: &Handle, block: &B, cx: Context) -> Result<(), StoreError> {
+        if !cx.contains(Context::MAY_BLOCK) {
+            return Err(StoreError::Context);
+        }
+        let place = self.place(room)?;
+        if place.order != block.order() {
+            return Err(StoreError::NotStored);
+        }
+        let room = self.books.lock(|books| books.memory.lend(place.head, place.order, Left::Reserved))?;
+        self.fill(Lent::new(self, room, AtEnd::Stays(Left::Reserved)), block)
+    }
+
+    fn take_back_from(&self, handle: Handle, _: Context) -> Result<(Handle, B), Refused<Handle, StoreError>> {
+        let block = self.place(&handle).and_then(|place| {
+            self.books.lock(|books| match books.table.take_adopted(place, Asked::Back) {
+                Transferred::Back(Waiting { from, to, .. }) => {
+                    books.memory.give_back(to, Left::Reserved);
+                    Ok(from)
+                }
+                Transferred::Out => Err(StoreError::Busy),
+                Transferred::Not => {
+                    books.memory.is_stored(place.head, place.order).and(Err(StoreError::WrongKind))
+                }
+            })
+        });
+        match block {
+            Ok(block) => Ok((handle, block)),
+            Err(why) => Err(Refused { item: handle, why }),
+        }
+    }
+}
