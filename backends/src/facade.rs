@@ -9,7 +9,8 @@ use forebay::{
     FrameSource, Order, Pages, Report, StoreId, port::Supply, sync::RawMutex,
 };
 
-type Fast<L, const PAGE: usize, const LOBBY: usize = 0, const RANGES: usize = 2> = Ram<L, PAGE, RANGES, LOBBY>;
+type Fast<L, const PAGE: usize, const LOBBY: usize = 0, const RANGES: usize = 2> =
+    Ram<L, PAGE, RANGES, LOBBY>;
 type Slow<L, const PAGE: usize, const N: usize> = RamRegion<L, PAGE, N>;
 
 /// A buffer of a [`RamForebay`].
@@ -261,8 +262,8 @@ impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const R
     }
 }
 
-impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const RANGES: usize> AsForebay for
-    RamForebay<L, PAGE, N, LOBBY, RANGES>
+impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const RANGES: usize> AsForebay
+    for RamForebay<L, PAGE, N, LOBBY, RANGES>
 {
     type Platform = Fast<L, PAGE, LOBBY, RANGES>;
     type Store = Slow<L, PAGE, N>;
@@ -271,8 +272,8 @@ impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const R
     }
 }
 
-impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const RANGES: usize> Deref for
-    RamForebay<L, PAGE, N, LOBBY, RANGES>
+impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const RANGES: usize> Deref
+    for RamForebay<L, PAGE, N, LOBBY, RANGES>
 {
     type Target = Forebay<Fast<L, PAGE, LOBBY, RANGES>, Slow<L, PAGE, N>>;
     fn deref(&self) -> &Self::Target {
@@ -280,8 +281,8 @@ impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const R
     }
 }
 
-impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const RANGES: usize> fmt::Debug for
-    RamForebay<L, PAGE, N, LOBBY, RANGES>
+impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const RANGES: usize> fmt::Debug
+    for RamForebay<L, PAGE, N, LOBBY, RANGES>
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -289,8 +290,8 @@ impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const R
 }
 
 #[cfg(feature = "defmt")]
-impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const RANGES: usize> defmt::Format for
-    RamForebay<L, PAGE, N, LOBBY, RANGES>
+impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const RANGES: usize> defmt::Format
+    for RamForebay<L, PAGE, N, LOBBY, RANGES>
 {
     fn format(&self, f: defmt::Formatter<'_>) {
         defmt::Format::format(&self.0, f);

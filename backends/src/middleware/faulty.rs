@@ -4,7 +4,8 @@ use core::fmt;
 use core::ops::Range;
 use forebay::frame::{Charge, DmaAddr, ModeRefused};
 use forebay::port::{
-    Accounting, CachingControl, Capabilities, DmaMap, EvictHooks, LinearMap, Rooms, Settled, Space, StoreIds, Supply,
+    Accounting, CachingControl, Capabilities, DmaMap, EvictHooks, LinearMap, Rooms, Settled, Space, StoreIds,
+    Supply,
 };
 use forebay::sync::{Mutex, RawMutex};
 use forebay::{
@@ -294,7 +295,11 @@ impl<B: OwnedBlock, S: BackingStore<B>, L: RawMutex> Rooms<B> for Faulty<S, L> {
         let rooms = || self.inner.rooms().ok_or(StoreError::Unsupported);
         self.fault().map_or_else(|| rooms()?.save_into(room, block, cx), Err)
     }
-    fn take_back_from(&self, handle: Handle, cx: Context) -> Result<(Handle, B), Refused<Handle, StoreError>> {
+    fn take_back_from(
+        &self,
+        handle: Handle,
+        cx: Context,
+    ) -> Result<(Handle, B), Refused<Handle, StoreError>> {
         match (self.fault(), self.inner.rooms()) {
             (None, Some(rooms)) => rooms.take_back_from(handle, cx),
             (why, _) => Err(Refused { item: handle, why: why.unwrap_or(StoreError::Unsupported) }),

@@ -3,7 +3,8 @@
 use core::ops::Range;
 use forebay::frame::{Charge, DmaAddr, Mode, ModeRefused};
 use forebay::port::{
-    Accounting, CachingControl, Capabilities, DmaMap, EvictHooks, LinearMap, Rooms, Settled, Space, StoreIds, Supply,
+    Accounting, CachingControl, Capabilities, DmaMap, EvictHooks, LinearMap, Rooms, Settled, Space, StoreIds,
+    Supply,
 };
 use forebay::{
     AllocError, AllocRequest, BackingStore, BufferId, Busy, Context, FrameSource, Handle, Order, OwnedBlock,
@@ -338,7 +339,11 @@ impl<B: OwnedBlock, S: BackingStore<B>, O: Sink> Rooms<B> for Traced<S, O> {
         self.note(Event::Save(block.pfn(), order, result.map(|()| order)));
         result
     }
-    fn take_back_from(&self, handle: Handle, cx: Context) -> Result<(Handle, B), Refused<Handle, StoreError>> {
+    fn take_back_from(
+        &self,
+        handle: Handle,
+        cx: Context,
+    ) -> Result<(Handle, B), Refused<Handle, StoreError>> {
         let order = handle.order();
         let result = match self.inner.rooms() {
             Some(rooms) => rooms.take_back_from(handle, cx),

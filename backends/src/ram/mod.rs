@@ -7,7 +7,7 @@ mod source;
 
 #[cfg(feature = "heap")]
 pub use heap::{HeapBlock, HeapSource};
-pub(crate) use memory::{Neighbours, RamRange};
 pub use memory::{MemoryError, MemoryRefused, RamBlock};
+pub(crate) use memory::{Neighbours, RamRange};
 pub use source::Ram;
 pub(crate) use source::overlap;

@@ -71,7 +71,9 @@ impl<L: RawMutex, const PAGE: usize, const RANGES: usize, const LOBBY: usize> Ra
             return Err(Refused { item: (memory, meta), why });
         }
         match self.ranges() {
-            (Some(lobby), others) if lobby.pages() == Pages::ZERO => Self::add_around(lobby, others, memory, meta),
+            (Some(lobby), others) if lobby.pages() == Pages::ZERO => {
+                Self::add_around(lobby, others, memory, meta)
+            }
             (_, others) => Self::add_to(others, memory, meta),
         }
     }

@@ -70,7 +70,13 @@ impl<B, const PAGE: usize> fmt::Debug for Job<B, PAGE> {
 #[cfg(feature = "defmt")]
 impl<B, const PAGE: usize> defmt::Format for Job<B, PAGE> {
     fn format(&self, f: defmt::Formatter<'_>) {
-        defmt::write!(f, "Job({=usize} bytes at {=usize} to page {=usize})", self.len, self.at, self.to.head());
+        defmt::write!(
+            f,
+            "Job({=usize} bytes at {=usize} to page {=usize})",
+            self.len,
+            self.at,
+            self.to.head()
+        );
     }
 }
 

@@ -1,7 +1,7 @@
 //! The region's memory: the only file of the region where the number of a page becomes an address.
 #![allow(unsafe_code)]
 
-use super::rings::{Left, Walk, Rings, Words};
+use super::rings::{Left, Rings, Walk, Words};
 use core::fmt;
 use core::ops::Range;
 use core::ptr::NonNull;

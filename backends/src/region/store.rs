@@ -359,9 +359,8 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
         let Some((half, room)) = half.and_then(|half| Some((half, lent.room.take()?))) else {
             return Err(Refused { item: handle, why: StoreError::TooLarge });
         };
-        let behind = |page, steps| {
-            (0..steps).fold(page, |page, _| self.books.lock(|books| books.memory.link(page)))
-        };
+        let behind =
+            |page, steps| (0..steps).fold(page, |page, _| self.books.lock(|books| books.memory.link(page)));
         let (head, steps) = (room.head(), if room.is_straight() { 0 } else { half.pages().get() });
         let middle = behind(head, steps.saturating_sub(1));
         let last = behind(middle, steps);

@@ -180,7 +180,11 @@ impl<T: OwnedBlock, A: BackingStore<T>, B: BackingStore<T>> Rooms<T> for Tiered<
         self.rooms_of(room)?.save_into(room, block, cx)
     }
 
-    fn take_back_from(&self, handle: Handle, cx: Context) -> Result<(Handle, T), Refused<Handle, StoreError>> {
+    fn take_back_from(
+        &self,
+        handle: Handle,
+        cx: Context,
+    ) -> Result<(Handle, T), Refused<Handle, StoreError>> {
         match self.rooms_of(&handle) {
             Ok(rooms) => rooms.take_back_from(handle, cx),
             Err(why) => Err(Refused { item: handle, why }),

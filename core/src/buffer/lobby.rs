@@ -5,9 +5,7 @@ use crate::buffer::evict::Eviction;
 use crate::buffer::{Buffer, Slots};
 use crate::forebay::Home;
 use crate::frame::{AllocError, AllocRequest, Context, Evict, Pages, Refused, Zones};
-use crate::port::{
-    BackingStore, FrameSource, Handle, OwnedBlock, Platform, PooledBlock, StoreError,
-};
+use crate::port::{BackingStore, FrameSource, Handle, OwnedBlock, Platform, PooledBlock, StoreError};
 use crate::stats::{AccessError, RefusalReason};
 
 impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {

@@ -45,5 +45,6 @@ pub trait Rooms<B: OwnedBlock> {
     ///
     /// # Context
     /// As `take_back`.
-    fn take_back_from(&self, handle: Handle, cx: Context) -> Result<(Handle, B), Refused<Handle, StoreError>>;
+    fn take_back_from(&self, handle: Handle, cx: Context)
+    -> Result<(Handle, B), Refused<Handle, StoreError>>;
 }

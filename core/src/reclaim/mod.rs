@@ -11,7 +11,7 @@ pub use target::ReclaimTarget;
 
 use crate::forebay::Forebay;
 use crate::frame::{AllocError, AllocRequest, Context, Evict, Order, Pages, Zones};
-use crate::port::{BackingStore, FrameSource, Platform, Supply};
+use crate::port::{BackingStore, FrameSource, Platform, StoreError, Supply};
 use crate::reclaim::run::Run;
 use crate::reclaim::target::Measure;
 use crate::stats::{AccessError, Outcome, Report};
@@ -99,9 +99,12 @@ impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
         mut attempt: impl FnMut() -> Result<T, AccessError>,
     ) -> Result<T, AccessError> {
         let target = target.into();
+        // In a lobby, new contents need room in the store: what is clean elsewhere may leave for them instead.
+        let full = AccessError::Store(StoreError::Full);
+        let is_short = |why: AccessError| why.is_shortage() || !P::Source::LOBBY.is_empty() && why == full;
         for _ in 0..=candidates.candidate_count() {
             let why = match attempt() {
-                Err(why) if why.is_shortage() => why,
+                Err(why) if is_short(why) => why,
                 done => return done,
             };
             // A limit on what is in use is relieved by what leaves, whether the store can settle or not.

@@ -32,7 +32,7 @@ impl AccessError {
     /// Whether a reclaim may help.
     pub(crate) const fn is_shortage(self) -> bool {
         use AllocError::{Exhausted, Limit, NoHeadroom};
-        matches!(self, AccessError::Alloc(Exhausted | Limit | NoHeadroom) | AccessError::Store(StoreError::Full))
+        matches!(self, AccessError::Alloc(Exhausted | Limit | NoHeadroom))
     }
 }
 

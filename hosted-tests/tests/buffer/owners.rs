@@ -158,7 +158,7 @@ static AUDIO: [RamBuffer<SpinRawMutex, PAGE, 16>; 4] = [const { RAM.buffer::<{ 4
 /// share what there is, also from several threads.
 #[test]
 fn buffers_lie_in_statics() {
-    let (fast, slow) = (48 * PAGE, 128 * PAGE);
+    let (fast, slow) = (48 * PAGE, 128 * (PAGE + size_of::<usize>())); // a page has a word behind the pages
     let out = Some(AccessError::Alloc(AllocError::Never));
     assert_eq!((TILES[0].read().err(), AUDIO[0].read().err()), (out, out), "no memory yet");
     let words = memory::words(Ram16::metadata_words(fast));

@@ -7,6 +7,9 @@ use forebay_backends::{RamBuffer, RamForebay};
 use hosted_tests::conformance::pattern;
 use hosted_tests::memory::{leak, words};
 
+mod explore;
+mod interrupts;
+
 const PAGE: usize = 512;
 const T: Context = Context::THREAD;
 const HOW: Evict = Evict::TRANSFER.union(Evict::COPY).union(Evict::SPLIT);
@@ -214,10 +217,10 @@ fn a_guard_in_the_lobby() {
     world.read(0);
     let held: Vec<_> = world.units.iter().filter_map(|unit| unit.read().ok()).collect();
     assert_eq!(held.len(), 2, "both pages of fast memory");
-    let stored = world.units.iter().position(|unit| unit.residency().unwrap().resident == Pages::ZERO).unwrap();
-    let refused = home.or_reclaim(world.units.as_slice(), Pages::new(1), HOW, T, || {
-        world.units[stored].read().map(drop)
-    });
+    let stored =
+        world.units.iter().position(|unit| unit.residency().unwrap().resident == Pages::ZERO).unwrap();
+    let refused = home
+        .or_reclaim(world.units.as_slice(), Pages::new(1), HOW, T, || world.units[stored].read().map(drop));
     assert_eq!(refused, Err(AccessError::Alloc(AllocError::Exhausted)));
     drop(held);
     world.read_all();

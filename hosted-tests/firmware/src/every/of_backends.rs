@@ -65,6 +65,9 @@ fn region() {
     keep([<Slow as BackingStore<Block>>::transfer as At, <Slow as BackingStore<Block>>::take_back as At]);
     keep([<Slow as BackingStore<Block>>::save as At, <Slow as BackingStore<Block>>::load as At]);
     keep([<Slow as BackingStore<Block>>::split as At, <Slow as BackingStore<Block>>::settle as At]);
+    keep([<Slow as BackingStore<Block>>::rooms as At, <Slow as Rooms<Block>>::reserve as At]);
+    keep([<Slow as Rooms<Block>>::transfer_into as At, <Slow as Rooms<Block>>::save_into as At]);
+    keep([<Slow as Rooms<Block>>::take_back_from as At]);
 }
 
 type Processor = Cpu<Block, PAGE>;
@@ -93,6 +96,9 @@ fn tiered() {
     keep([<Tiers as BackingStore<Block>>::load as At, <Tiers as BackingStore<Block>>::take_back as At]);
     keep([<Tiers as BackingStore<Block>>::split as At, <Tiers as BackingStore<Block>>::discard as At]);
     keep([<Tiers as BackingStore<Block>>::settle as At]);
+    keep([<Tiers as BackingStore<Block>>::rooms as At, <Tiers as Rooms<Block>>::reserve as At]);
+    keep([<Tiers as Rooms<Block>>::transfer_into as At, <Tiers as Rooms<Block>>::save_into as At]);
+    keep([<Tiers as Rooms<Block>>::take_back_from as At]);
 }
 
 fn null() {

@@ -242,6 +242,7 @@ fn provided() {
     keep([<() as FreeLists<Block, ()>>::take_reserved as At, <() as FreeLists<Block, ()>>::unreserve as At]);
     keep([<() as FreeLists<Block, ()>>::counts as At]);
     keep([<Null as BackingStore<Block>>::capabilities as At, <Null as BackingStore<Block>>::room_of as At]);
+    keep([<Null as BackingStore<Block>>::rooms as At]);
     keep([<NoSpace as BackingStore<Block>>::space as At]);
     keep([<Null as BackingStore<Block>>::save as At, <Null as BackingStore<Block>>::transfer as At]);
     keep([<Null as BackingStore<Block>>::load as At, <Null as BackingStore<Block>>::take_back as At]);
@@ -265,6 +266,7 @@ fn store<S: BackingStore<Block> + ?Sized>() {
     keep([<&S as BackingStore<Block>>::ids as At, <&S as BackingStore<Block>>::discard as At]);
     keep([<&S as BackingStore<Block>>::capabilities as At, <&S as BackingStore<Block>>::space as At]);
     keep([<&S as BackingStore<Block>>::room_of as At, <&S as BackingStore<Block>>::save as At]);
+    keep([<&S as BackingStore<Block>>::rooms as At]);
     keep([<&S as BackingStore<Block>>::transfer as At, <&S as BackingStore<Block>>::load as At]);
     keep([<&S as BackingStore<Block>>::take_back as At, <&S as BackingStore<Block>>::split as At]);
     keep([<&S as BackingStore<Block>>::settle as At]);
