@@ -47,6 +47,8 @@ pub struct Region<L, B, const PAGE: usize, const N: usize> {
 pub(super) struct Books<B, const PAGE: usize, const N: usize> {
     pub(super) memory: Memory<PAGE>,
     pub(super) table: Table<B, PAGE, N>,
+    /// Pages of blocks that were with an engine that was reset.
+    pub(super) lost: Pages,
     /// Some call has begun to add memory.
     claimed: Claimed,
 }
@@ -64,7 +66,8 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
     /// A region without memory.
     pub const fn new(id: StoreId) -> Self {
         const { assert!(B::PAGE == PAGE, "the region's pages are as large as the blocks'") }
-        let books = Books { memory: Memory::empty(), table: Table::new(), claimed: Claimed::No };
+        let memory = Memory::empty();
+        let books = Books { memory, table: Table::new(), lost: Pages::ZERO, claimed: Claimed::No };
         Region { books: Mutex::new(books), id }
     }
 
@@ -218,7 +221,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
         let place = self.place(handle)?;
         let room = self.books.lock(|books| {
             if books.table.is_transferred(place) {
-                let is_out = books.table.is_out(place.entry);
+                let is_out = books.table.is_out(place.entry, place.head);
                 return Err(if is_out { StoreError::Busy } else { StoreError::WrongKind });
             }
             books.memory.lend(place.head, place.order, Left::Stored)
@@ -296,7 +299,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
 
     fn capabilities(&self) -> Capabilities {
         let adopts = Capabilities::TRANSFER | Capabilities::TAKE_BACK;
-        let copies = Capabilities::COPY | Capabilities::SPLIT;
+        let copies = Capabilities::COPY | Capabilities::SPLIT | Capabilities::LOADS_ALL;
         if N > 0 { adopts | copies } else { copies }
     }
 

@@ -26,7 +26,14 @@ enum Entry<B, const PAGE: usize> {
     /// As `Waiting`, but a recall failed while it was in flight: the next write-out skips it once.
     Wanted(Waiting<B, PAGE>),
     /// In flight: with the engine, or being copied by the CPU.
-    Out { head: usize, order: Order, asked: Asked },
+    Out { head: usize, order: Order, asked: Asked, by: By },
+}
+
+/// Who copies a block in flight.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    Engine,
+    Cpu,
 }
 
 /// What was asked of a block while it was in flight.
@@ -112,16 +119,28 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
     pub(super) fn is_transferred(&self, at: StoredAt) -> bool {
         match self.entries.get(at.entry) {
             Some(Entry::Waiting(w) | Entry::Wanted(w)) => (w.to.head(), w.to.order()) == (at.head, at.order),
-            Some(Entry::Out { head, order, asked }) => {
+            Some(Entry::Out { head, order, asked, .. }) => {
                 (*head, *order) == (at.head, at.order) && *asked != Asked::Drop
             }
             _ => false,
         }
     }
 
-    /// Whether that block is in flight.
-    pub(super) fn is_out(&self, entry: usize) -> bool {
-        matches!(self.entries.get(entry), Some(Entry::Out { .. }))
+    /// Whether a block is in flight whose room begins there.
+    pub(super) fn is_out(&self, entry: usize, room: usize) -> bool {
+        matches!(self.entries.get(entry), Some(Entry::Out { head, .. }) if *head == room)
+    }
+
+    /// The engine lost what it had: frees the entry, if its block was with the engine. Returns the pages of the block.
+    pub(super) fn lose(&mut self, entry: usize) -> Pages {
+        match self.entries.get(entry) {
+            Some(Entry::Out { order, by: By::Engine, .. }) => {
+                let pages = order.pages();
+                self.leave(entry);
+                pages
+            }
+            _ => Pages::ZERO,
+        }
     }
 
     /// Takes the transferred block that is there; or notes what is asked of one that is in flight.
@@ -146,13 +165,13 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
     }
 
     /// Sends out the block that waits longest. One that was recalled without success goes to the end instead, once.
-    pub(super) fn send_out(&mut self) -> Next<B, PAGE> {
+    pub(super) fn send_out(&mut self, by: By) -> Next<B, PAGE> {
         let Some(entry) = self.lists.take_waiting() else { return Next::Nothing };
         let Some(place) = self.entries.get_mut(entry) else { return Next::Nothing };
         match replace(place, Entry::Free) {
             Entry::Waiting(waiting) => {
                 let (head, order) = (waiting.to.head(), waiting.to.order());
-                *place = Entry::Out { head, order, asked: Asked::Nothing };
+                *place = Entry::Out { head, order, asked: Asked::Nothing, by };
                 Next::Out(entry, waiting)
             }
             Entry::Wanted(waiting) => {

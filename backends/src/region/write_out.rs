@@ -3,9 +3,9 @@
 use super::engine::{CopyEngine, Job};
 use super::rings::Left;
 use super::store::Region;
-use super::table::{Asked, Next, Waiting};
+use super::table::{Asked, By, Next, Waiting};
 use core::task::Poll;
-use forebay::{OwnedBlock, sync::RawMutex};
+use forebay::{OwnedBlock, Pages, sync::RawMutex};
 
 /// How far a write-out by the CPU came.
 pub(super) struct Progress {
@@ -42,7 +42,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
             }
             Poll::Ready(None) => {}
         }
-        match self.books.lock(|books| books.table.send_out()) {
+        match self.books.lock(|books| books.table.send_out(By::Engine)) {
             Next::Out(entry, waiting) => engine.start(self.piece(entry, waiting, max_bytes)),
             Next::PassedOver => return Poll::Pending,
             Next::Nothing => return Poll::Ready(Ok(())),
@@ -68,6 +68,31 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
         self.take_in(job, owner).map(|_| ())
     }
 
+    /// For an engine that was reset and lost its jobs, or dropped one: gives up what it had. Call it when no engine is at work for
+    /// this region. Returns the pages of the blocks that are lost by it.
+    ///
+    /// Their buffers are [`Lost`](forebay::AccessError::Lost), no longer `Busy`, and usable again after a purge. Blocks and room
+    /// stay out of use and are counted ([`lost`](Region::lost)): the region can't know whether a device still reaches them. A job
+    /// that turns up later gives both back, by [`finish`](Region::finish).
+    ///
+    /// # Context
+    /// O(`N`), a lock section for each entry.
+    pub fn engine_was_reset(&self) -> Pages {
+        let lose = |entry| {
+            self.books.lock(|books| {
+                let pages = books.table.lose(entry);
+                books.lost += pages;
+                pages
+            })
+        };
+        (0..N).map(lose).sum()
+    }
+
+    /// Pages that were lost with an engine's jobs, in both memories each.
+    pub fn lost(&self) -> Pages {
+        self.books.lock(|books| books.lost)
+    }
+
     /// Writes out up to `max_bytes` bytes with the CPU. Returns how many. It may end inside a block, and ends at a block that was
     /// recalled while it was copied.
     ///
@@ -81,7 +106,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
         let mut done = Progress { bytes: 0, stuck: false };
         let mut first_stuck = None;
         while done.bytes < max_bytes {
-            let job = match self.books.lock(|books| books.table.send_out()) {
+            let job = match self.books.lock(|books| books.table.send_out(By::Cpu)) {
                 Next::Out(entry, waiting) => self.piece(entry, waiting, max_bytes - done.bytes),
                 Next::PassedOver => continue, // at most once for each that was asked for before
                 Next::Nothing => break,
@@ -109,10 +134,15 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
 
     fn take_in(&self, job: Job<B, PAGE>, owner: &mut dyn FnMut(B)) -> Result<Came, Job<B, PAGE>> {
         let (from, came) = self.books.lock(|books| {
-            if !books.memory.made(&job.to) || !books.table.is_out(job.entry) {
+            if !books.memory.made(&job.to) {
                 return Err(job);
             }
             let Job { from, to, at, len, entry } = job;
+            if !books.table.is_out(entry, to.head()) {
+                books.lost -= to.order().pages(); // it was given up for lost
+                books.memory.release(to);
+                return Ok((Some(from), Came::Unwanted));
+            }
             let (end, asked) = (at + len, books.table.asked(entry));
             if asked == Asked::Drop {
                 books.table.leave(entry);

@@ -119,7 +119,7 @@ impl<const PAGE: usize, L: RawMutex, B: OwnedBlock> BackingStore<B> for Copies<'
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::COPY | Capabilities::SPLIT
+        Capabilities::COPY | Capabilities::LOADS_ALL | Capabilities::SPLIT
     }
 
     fn space(&self) -> Space {

@@ -52,7 +52,7 @@ impl<B: OwnedBlock, const PAGE: usize> BackingStore<B> for Rom<'_, PAGE> {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::LOAD | Capabilities::SPLIT
+        Capabilities::LOAD | Capabilities::LOADS_ALL | Capabilities::SPLIT
     }
 
     /// It takes nothing.

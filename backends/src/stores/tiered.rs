@@ -48,7 +48,7 @@ impl<T: OwnedBlock, A: BackingStore<T>, B: BackingStore<T>> BackingStore<T> for 
     }
 
     /// What either can do; a handle can do what its own tier can. [`Capabilities::NEEDS_IO`] only if both need it: each store checks
-    /// the context itself.
+    /// the context itself. [`Capabilities::LOADS_ALL`] if both promise it.
     fn capabilities(&self) -> Capabilities {
         let (a, b) = (self.0.capabilities(), self.1.capabilities());
         let copies = |c: Capabilities| c.contains(Capabilities::COPY);
@@ -57,7 +57,11 @@ impl<T: OwnedBlock, A: BackingStore<T>, B: BackingStore<T>> BackingStore<T> for 
             (true, false) => a,
             (false, _) => b,
         };
-        ((a | b) - Capabilities::NEEDS_IO) | (io & Capabilities::NEEDS_IO)
+        let promises =
+            |c: Capabilities| c.contains(Capabilities::LOADS_ALL) || !c.contains(Capabilities::LOAD);
+        let mut both = ((a | b) - Capabilities::NEEDS_IO) | (io & Capabilities::NEEDS_IO);
+        both.set(Capabilities::LOADS_ALL, both.contains(Capabilities::LOAD) && promises(a) && promises(b));
+        both
     }
 
     fn space(&self) -> Space {

@@ -144,6 +144,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
                 slot.copy = Some(refused.item);
                 match refused.why {
                     StoreError::WrongKind | StoreError::Unsupported => Ok(()), // only a copy is left
+                    StoreError::NotStored => Err(AccessError::Lost),           // with an engine, perhaps
                     why => Err(why.into()),
                 }
             }
@@ -197,13 +198,15 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         } else {
             self.copied_run(contents.slots.side_tables(), i)
         };
-        let can_split = forebay.store().capabilities().contains(Capabilities::SPLIT);
+        let can = forebay.store().capabilities();
+        let can_split = can.contains(Capabilities::SPLIT);
+        let fill = if can.contains(Capabilities::LOADS_ALL) { Fill::Arbitrary } else { Fill::Zeros };
         let least = if can_split { self.unit.min(stored) } else { stored };
         let left = restoring.budget - restoring.sum.total();
         let mut most = run.min(Order::for_pages(left).unwrap_or(Order::MAX)).max(stored);
         loop {
             let request = AllocRequest::new(least).within(self.zones);
-            let mut fresh = forebay.pool().take_up_to(most, request, self.mode, Fill::Arbitrary, cx)?;
+            let mut fresh = forebay.pool().take_up_to(most, request, self.mode, fill, cx)?;
             let end = i + slots_of(fresh.order(), self.unit);
             match self.load_slots(contents, i, end, &mut fresh, restoring) {
                 Ok(()) => {

@@ -91,6 +91,9 @@ bitflags! {
         const SPLIT = 8;
         /// Copying starts I/O, so it needs [`Context::MAY_IO`].
         const NEEDS_IO = 16;
+        /// A load that returns `Ok` has written every byte of the contents: the store compared what was written with what it has.
+        /// Without this promise a block is zeroed before each load, so that no old byte of a frame is ever shown.
+        const LOADS_ALL = 64;
     }
 }
 

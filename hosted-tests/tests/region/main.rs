@@ -14,6 +14,7 @@ use std::task::Poll;
 mod asked;
 mod init;
 mod misbehave;
+mod reset;
 mod room;
 mod steps;
 

@@ -67,7 +67,7 @@ fn region() {
     keep([<Slow as BackingStore<Block>>::split as At, <Slow as BackingStore<Block>>::settle as At]);
     keep([<Slow as BackingStore<Block>>::rooms as At, <Slow as Rooms<Block>>::reserve as At]);
     keep([<Slow as Rooms<Block>>::transfer_into as At, <Slow as Rooms<Block>>::save_into as At]);
-    keep([<Slow as Rooms<Block>>::take_back_from as At]);
+    keep([<Slow as Rooms<Block>>::take_back_from as At, Slow::engine_was_reset as At, Slow::lost as At]);
 }
 
 type Processor = Cpu<Block, PAGE>;
