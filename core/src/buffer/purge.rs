@@ -80,10 +80,8 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             }
             freed
         });
-        eviction.count(from_store, |sum| {
-            sum.purged += from_store;
-            sum.purged_from_store += from_store;
-        });
+        eviction.count(from_store, |sum| sum.purged += from_store);
+        eviction.sum.purged_from_store += from_store;
         if gone {
             contents.marks.insert(Marks::PURGED);
         }

@@ -18,7 +18,8 @@ pub struct Evicted {
     pub clean: Pages,
     /// Dropped, since their owner does not need them; the blocks were returned to the source, from wherever they were.
     pub purged: Pages,
-    /// Pages among the purged ones that the store owned.
+    /// Pages among the purged ones that the store owned. In [`Stats`], of all blocks that were discarded while the store had
+    /// them.
     pub(crate) purged_from_store: Pages,
     /// Tried, and still resident. A reclaim tries each block about once.
     pub refused: Pages,
