@@ -197,17 +197,19 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         let mut most = run.min(Order::for_pages(left).unwrap_or(Order::MAX)).max(stored);
         loop {
             let request = AllocRequest::new(least).within(self.zones);
-            let mut fresh = forebay.pool().take_up_to(most, request, self.mode, Fill::Arbitrary, cx)?;
-            let end = i + slots_of(fresh.order(), self.unit);
+            let fresh = forebay.pool().take_up_to(most, request, self.mode, Fill::Arbitrary, cx)?;
+            let order = fresh.order();
+            let end = i + slots_of(order, self.unit);
+            let mut fresh = Kept::<H> { forebay, cx, block: Some(fresh) };
             match self.load_slots(contents, i, end, &mut fresh, restoring) {
                 Ok(()) => {
-                    restoring.sum.loaded += fresh.order().pages();
-                    self.keep_loaded(contents, i, end, fresh);
+                    restoring.sum.loaded += order.pages();
+                    self.keep_loaded(contents, i, end, fresh.block.take());
                     return Ok(());
                 }
                 Err(why) => {
-                    let several = fresh.order() > stored;
-                    forebay.put_or_leak(fresh, cx);
+                    let several = order > stored;
+                    drop(fresh);
                     if !several {
                         return Err(why);
                     }
@@ -223,9 +225,10 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         contents: &mut Contents<T>,
         i: usize,
         end: usize,
-        fresh: &mut BlockOf<H::Platform>,
+        fresh: &mut Kept<'_, H>,
         restoring: &Restoring<'_, H>,
     ) -> Result<(), AccessError> {
+        let Some(fresh) = &mut fresh.block else { return Ok(()) }; // not reached: it was taken a moment ago
         while i + span_at(contents.slots.slots(), i, self.unit) > end {
             self.split_copy(contents, i, restoring)?;
         }
@@ -243,13 +246,22 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     }
 
     /// Puts a loaded block into slot `i`. The copies in slots `i..end` are kept while the store has room.
-    fn keep_loaded(&self, contents: &mut Contents<T>, i: usize, end: usize, block: BlockOf<H::Platform>) {
+    fn keep_loaded(
+        &self,
+        contents: &mut Contents<T>,
+        i: usize,
+        end: usize,
+        block: Option<BlockOf<H::Platform>>,
+    ) {
         let store = self.forebay().store();
+        let pages = block.as_ref().map_or(Pages::ZERO, |block| block.order().pages());
+        if let Some(slot) = contents.slots.slots_mut().get_mut(i) {
+            slot.block = block;
+        }
+        contents.marks.insert(Marks::CLEAN);
         let copies = contents.slots.slots().iter().take(end).skip(i).filter_map(|slot| slot.copy.as_ref());
         let room: Pages = copies.map(|copy| store.room_of(copy)).sum();
-        if room == Pages::ZERO || store.space().pages >= block.order().pages() {
-            contents.marks.insert(Marks::CLEAN);
-        } else {
+        if room > Pages::ZERO && store.space().pages < pages {
             let changing = Changing::new(contents);
             for slot in changing.0.slots.slots_mut().iter_mut().take(end).skip(i) {
                 if let Some(copy) = slot.copy.take() {
@@ -257,9 +269,6 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
                 }
             }
             changing.done();
-        }
-        if let Some(slot) = contents.slots.slots_mut().get_mut(i) {
-            slot.block = Some(block);
         }
     }
 
@@ -421,5 +430,18 @@ impl<H: Home> Drop for Restoring<'_, H> {
         if self.sum.total() > Pages::ZERO {
             self.forebay.count(|stats| stats.restored.add_counts(&self.sum));
         }
+    }
+}
+
+/// A block that a store copies to or from. If that fails, or the store panics, it goes back to the pool.
+pub(super) struct Kept<'f, H: Home> {
+    pub(super) forebay: &'f Forebay<H::Platform, H::Store>,
+    pub(super) cx: Context,
+    pub(super) block: Option<BlockOf<H::Platform>>,
+}
+
+impl<H: Home> Drop for Kept<'_, H> {
+    fn drop(&mut self) {
+        self.block.take().into_iter().for_each(|block| self.forebay.put_or_leak(block, self.cx));
     }
 }
