@@ -23,7 +23,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         self.apply_mode(contents, cx)?;
         self.map_all(contents, cx)?;
         if contents.marks.contains(Marks::UNMAPPED) {
-            self.platform().hooks().after_restore(self.id, cx)?;
+            self.platform().hooks().after_restore(self.id(), cx)?;
             contents.marks.remove(Marks::UNMAPPED);
         }
         contents.marks.insert(Marks::READY);
@@ -86,9 +86,9 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         if sum.total() == Pages::ZERO {
             contents.marks.set(Marks::BLOCKS, !blocks.is_empty()); // none came
         }
-        stats::send(Event::Restored(self.id, sum));
+        stats::send(Event::Restored(self.id(), sum));
         if contents.marks.contains(Marks::LOST) {
-            stats::send(Event::Lost(self.id)); // by this call, as it was not before
+            stats::send(Event::Lost(self.id())); // by this call, as it was not before
         }
         sum
     }

@@ -6,7 +6,7 @@
 //! | [`BackingStore`] | always | a place for contents |
 //! | [`CachingControl`] | with [`WithCaching`] | caching modes |
 //! | [`DmaMap`] | with [`WithDma`] | addresses for devices |
-//! | [`EvictHooks`] | with [`WithHooks`] | a call before an eviction and after a restore |
+//! | [`EvictHooks`] | with [`WithHooks`] | a call before an eviction, after a restore, and when a buffer that was [`Busy`](crate::Busy) is free |
 //! | [`Accounting`] | with [`WithAccounting`] | who pays for contents |
 //! | [`LinearMap`] | with [`WithLinear`] | several blocks as one slice |
 //! | [`FreeLists`] | with [`WithLists`] | blocks that wait for their next user |

@@ -44,13 +44,14 @@ impl Evicted {
         why: None,
     };
 
-    /// Pages that left the buffers (or, purged, the store).
+    /// Pages that left the buffers (or, purged, the store). Without those that were transferred: pages whose frames are in the
+    /// source again.
     pub fn moved(&self) -> Pages {
         self.transferred + self.copied + self.clean + self.purged
     }
 
     /// Pages whose frames are in the source again.
-    pub fn freed(&self) -> Pages {
+    pub(crate) fn freed(&self) -> Pages {
         self.copied + self.clean + self.purged
     }
 
