@@ -41,7 +41,7 @@
 //!
 //! // Under pressure the region takes the block itself; its frames are free once it is written out.
 //! let report = home.reclaim(&[&tile], Pages::new(4), Evict::TRANSFER, Context::INTERRUPT);
-//! assert_eq!((report.evicted.transferred, report.evicted.freed()), (Pages::new(4), Pages::ZERO));
+//! assert_eq!((report.evicted.transferred, report.evicted.copied), (Pages::new(4), Pages::ZERO));
 //! assert_eq!(home.settle(Pages::MAX, Context::THREAD).freed, Pages::new(4));
 //!
 //! assert!(tile.read()?.iter().all(|byte| *byte == 7)); // and back

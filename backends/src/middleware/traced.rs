@@ -204,6 +204,9 @@ impl<P: Platform, O: Sink> EvictHooks<P::Block> for Traced<P, O> {
         self.note(Event::AfterRestore(id, result));
         result
     }
+    fn released(&self, id: BufferId) {
+        self.inner.hooks().released(id);
+    }
 }
 
 impl<P: Platform, O: Sink> Accounting for Traced<P, O> {

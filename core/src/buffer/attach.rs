@@ -1,9 +1,8 @@
 //! Buffers that begin with stored contents: in flash, in a file, or what another program left in a store.
 
-use crate::buffer::cell::Held;
-use crate::buffer::contents::{Contents, Marks};
+use crate::buffer::contents::Marks;
 use crate::buffer::slot::slots_of;
-use crate::buffer::{Buffer, RawMutexOf, Slot, Slots};
+use crate::buffer::{Buffer, HeldOf, Slot, Slots};
 use crate::forebay::Home;
 use crate::frame::{Busy, Context, Order, Refused};
 use crate::port::{BackingStore, Handle, Platform};
@@ -84,12 +83,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     }
 
     /// Everything that can be refused.
-    fn attachable(
-        &self,
-        at: usize,
-        handle: &Handle,
-        cx: Context,
-    ) -> Result<Held<'_, RawMutexOf<T>, Contents<T>>, AttachError> {
+    fn attachable(&self, at: usize, handle: &Handle, cx: Context) -> Result<HeldOf<'_, H, T>, AttachError> {
         let mut held = self.cell.hold()?;
         if !self.forebay().store().ids().contains(handle.store().into()) {
             return Err(AttachError::WrongStore);

@@ -29,40 +29,50 @@ pub trait Classify {
     fn classify(&mut self) -> Class;
 }
 
+/// The owner of a cell, which is told that the value is free.
+pub trait Owner {
+    /// The value is free, or shared, and a context was refused meanwhile.
+    fn released(&self);
+}
+
 /// # Invariants
 /// `users` says which guards exist: none, one [`Held`], or that many [`Reader`]s. (A guard that was leaked counts as existing;
 /// its borrow keeps `&mut self` away for as long as it could be used.)
 ///
 /// The atomics are only loaded and stored, so machines without compare-and-swap have them too. They are hints, except for
 /// [`Class::READY`], which is read under the lock: the holder stores it before it leaves.
-pub(crate) struct SharedCell<R, T> {
+///
+/// `wanted` is stored only by closures of `users`, so no refusal is missed: whoever leaves sees it.
+pub(crate) struct SharedCell<R, T, O> {
     users: MutexCell<R, u16>,
     class: AtomicU8,
     reference: AtomicU8,
     wanted: AtomicBool,
     value: UnsafeCell<T>,
+    pub(crate) owner: O,
 }
 
 // SAFETY: `value` is reached through guards only, so by one `Held` (which moves it between threads: `Send`) or by any number
-// of readers (`Sync`).
-unsafe impl<R: RawMutex + Sync, T: Send + Sync> Sync for SharedCell<R, T> {}
+// of readers (`Sync`). The owner is shared.
+unsafe impl<R: RawMutex + Sync, T: Send + Sync, O: Sync> Sync for SharedCell<R, T, O> {}
 
 /// What [`SharedCell::enter`] found.
-pub(crate) enum Entered<'c, R: RawMutex, T: Classify> {
+pub(crate) enum Entered<'c, R: RawMutex, T: Classify, O: Owner> {
     /// The value is ready, and shared now.
-    Reader(Reader<'c, R, T>),
+    Reader(Reader<'c, R, T, O>),
     /// The value needs work, and is held exclusively now.
-    Held(Held<'c, R, T>),
+    Held(Held<'c, R, T, O>),
 }
 
-impl<R: RawMutex, T> SharedCell<R, T> {
-    pub(crate) const fn new(value: T) -> Self {
+impl<R: RawMutex, T, O> SharedCell<R, T, O> {
+    pub(crate) const fn new(value: T, owner: O) -> Self {
         SharedCell {
             users: MutexCell::new(0),
             class: AtomicU8::new(0),
             reference: AtomicU8::new(0),
             wanted: AtomicBool::new(false),
             value: UnsafeCell::new(value),
+            owner,
         }
     }
 
@@ -70,6 +80,7 @@ impl<R: RawMutex, T> SharedCell<R, T> {
     pub(crate) fn forgive(&mut self) {
         if *self.users.get_mut() != 0 {
             *self.users.get_mut() = 0;
+            self.wanted = AtomicBool::new(false);
             self.class = AtomicU8::new(Class::all().difference(Class::READY).bits());
         }
     }
@@ -97,62 +108,61 @@ impl<R: RawMutex, T> SharedCell<R, T> {
         self.reference.store(reference as u8, Relaxed);
     }
 
-    /// Whether another context was refused since the present holder entered. One load.
+    /// Whether another context was refused since the value was free last. One load.
     pub(crate) fn is_wanted(&self) -> bool {
         self.wanted.load(Relaxed)
     }
+
+    /// In a closure of `users`: whether another context was refused, which is forgotten.
+    fn was_wanted(&self) -> bool {
+        let wanted = self.wanted.load(Relaxed);
+        self.wanted.store(false, Relaxed);
+        wanted
+    }
 }
 
-impl<R: RawMutex, T: Classify> SharedCell<R, T> {
+impl<R: RawMutex, T: Classify, O: Owner> SharedCell<R, T, O> {
     /// Exclusive use. A refusal tells the present holder that it is wanted.
-    pub(crate) fn hold(&self) -> Result<Held<'_, R, T>, Busy> {
-        match self.hold_quietly() {
-            Some(held) => {
-                self.set_reference(Reference::Used);
-                Ok(held)
-            }
-            None => {
-                self.wanted.store(true, Relaxed);
-                Err(Busy)
-            }
-        }
+    pub(crate) fn hold(&self) -> Result<Held<'_, R, T, O>, Busy> {
+        let held = self.hold_as(Wish::Told).ok_or(Busy)?;
+        self.set_reference(Reference::Used);
+        Ok(held)
     }
 
     /// Exclusive use without setting the reference, and without disturbing the present holder.
-    pub(crate) fn hold_quietly(&self) -> Option<Held<'_, R, T>> {
+    pub(crate) fn hold_quietly(&self) -> Option<Held<'_, R, T, O>> {
+        self.hold_as(Wish::Quiet)
+    }
+
+    fn hold_as(&self, wish: Wish) -> Option<Held<'_, R, T, O>> {
         self.users.update(|users| {
             if *users != 0 {
+                self.refuse(wish);
                 return None;
             }
-            self.wanted.store(false, Relaxed);
             *users = HELD;
             Some(Held { cell: self })
         })
     }
 
     /// Shared use if the value is ready, else exclusive use to make it ready.
-    pub(crate) fn enter(&self) -> Result<Entered<'_, R, T>, Busy> {
-        let entered = self.enter_quietly();
-        match &entered {
-            Ok(_) => self.set_reference(Reference::Used),
-            Err(Busy) => self.wanted.store(true, Relaxed),
-        }
-        entered
+    pub(crate) fn enter(&self) -> Result<Entered<'_, R, T, O>, Busy> {
+        let entered = self.enter_as(Wish::Told)?;
+        self.set_reference(Reference::Used);
+        Ok(entered)
     }
 
     /// A look at the value that leaves no trace: it sets no reference, and makes no later call fail.
     pub(crate) fn inspect<U>(&self, f: impl FnOnce(&T) -> U) -> Result<U, Busy> {
-        Ok(match &self.enter_quietly()? {
+        Ok(match &self.enter_as(Wish::Quiet)? {
             Entered::Reader(reader) => f(reader),
             Entered::Held(held) => f(held),
         })
     }
 
-    /// As [`enter`](SharedCell::enter), without a reference, and without asking a holder to end early.
-    fn enter_quietly(&self) -> Result<Entered<'_, R, T>, Busy> {
+    fn enter_as(&self, wish: Wish) -> Result<Entered<'_, R, T, O>, Busy> {
         self.users.update(|users| match *users {
             0 if !self.class().contains(Class::READY) => {
-                self.wanted.store(false, Relaxed);
                 *users = HELD;
                 Ok(Entered::Held(Held { cell: self }))
             }
@@ -160,12 +170,29 @@ impl<R: RawMutex, T: Classify> SharedCell<R, T> {
                 *users = n + 1;
                 Ok(Entered::Reader(Reader { cell: self }))
             }
-            _ => Err(Busy),
+            _ => {
+                self.refuse(wish);
+                Err(Busy)
+            }
         })
+    }
+
+    /// In a closure of `users`: a refusal.
+    fn refuse(&self, wish: Wish) {
+        if wish == Wish::Told {
+            self.wanted.store(true, Relaxed);
+        }
     }
 }
 
-impl<R, T> fmt::Debug for SharedCell<R, T> {
+/// Whether a refusal asks the present holder to end early, and its end is told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    Told,
+    Quiet,
+}
+
+impl<R, T, O> fmt::Debug for SharedCell<R, T, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SharedCell").finish_non_exhaustive()
     }
@@ -173,11 +200,11 @@ impl<R, T> fmt::Debug for SharedCell<R, T> {
 
 /// Exclusive use, until it is dropped.
 #[derive(Debug)]
-pub struct Held<'c, R: RawMutex, T: Classify> {
-    cell: &'c SharedCell<R, T>,
+pub struct Held<'c, R: RawMutex, T: Classify, O: Owner> {
+    cell: &'c SharedCell<R, T, O>,
 }
 
-impl<'c, R: RawMutex, T: Classify> Held<'c, R, T> {
+impl<'c, R: RawMutex, T: Classify, O: Owner> Held<'c, R, T, O> {
     /// Publishes the class, for everything that looks at it without holding the value.
     fn publish(&mut self) {
         let class = self.classify();
@@ -185,19 +212,23 @@ impl<'c, R: RawMutex, T: Classify> Held<'c, R, T> {
     }
 
     /// The only reader, instead of the holder.
-    pub(crate) fn downgrade(mut self) -> Reader<'c, R, T> {
+    pub(crate) fn downgrade(mut self) -> Reader<'c, R, T, O> {
         self.publish();
         let cell = self.cell;
         // One closure: a raw mutex that panics after it leaves either the holder or the reader, never both.
-        cell.users.update(|users| {
+        let (reader, wanted) = cell.users.update(|users| {
             core::mem::forget(self); // INVARIANT: the holder becomes the first reader
             *users = 1;
-            Reader { cell }
-        })
+            (Reader { cell }, cell.was_wanted())
+        });
+        if wanted {
+            cell.owner.released(); // others may read now
+        }
+        reader
     }
 }
 
-impl<R: RawMutex, T: Classify> Deref for Held<'_, R, T> {
+impl<R: RawMutex, T: Classify, O: Owner> Deref for Held<'_, R, T, O> {
     type Target = T;
     fn deref(&self) -> &T {
         // SAFETY: by the invariant of `SharedCell` this is the only guard.
@@ -205,27 +236,33 @@ impl<R: RawMutex, T: Classify> Deref for Held<'_, R, T> {
     }
 }
 
-impl<R: RawMutex, T: Classify> DerefMut for Held<'_, R, T> {
+impl<R: RawMutex, T: Classify, O: Owner> DerefMut for Held<'_, R, T, O> {
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: by the invariant of `SharedCell` this is the only guard, and it is borrowed exclusively.
         unsafe { &mut *self.cell.value.get() }
     }
 }
 
-impl<R: RawMutex, T: Classify> Drop for Held<'_, R, T> {
+impl<R: RawMutex, T: Classify, O: Owner> Drop for Held<'_, R, T, O> {
     fn drop(&mut self) {
         self.publish();
-        self.cell.users.update(|users| *users = 0);
+        let wanted = self.cell.users.update(|users| {
+            *users = 0;
+            self.cell.was_wanted()
+        });
+        if wanted {
+            self.cell.owner.released();
+        }
     }
 }
 
 /// Shared use, until it is dropped.
 #[derive(Debug)]
-pub struct Reader<'c, R: RawMutex, T> {
-    cell: &'c SharedCell<R, T>,
+pub struct Reader<'c, R: RawMutex, T, O: Owner> {
+    cell: &'c SharedCell<R, T, O>,
 }
 
-impl<R: RawMutex, T> Deref for Reader<'_, R, T> {
+impl<R: RawMutex, T, O: Owner> Deref for Reader<'_, R, T, O> {
     type Target = T;
     fn deref(&self) -> &T {
         // SAFETY: by the invariant of `SharedCell` there are readers only.
@@ -233,8 +270,14 @@ impl<R: RawMutex, T> Deref for Reader<'_, R, T> {
     }
 }
 
-impl<R: RawMutex, T> Drop for Reader<'_, R, T> {
+impl<R: RawMutex, T, O: Owner> Drop for Reader<'_, R, T, O> {
     fn drop(&mut self) {
-        self.cell.users.update(|users| *users = users.saturating_sub(1));
+        let wanted = self.cell.users.update(|users| {
+            *users = users.saturating_sub(1);
+            *users == 0 && self.cell.was_wanted()
+        });
+        if wanted {
+            self.cell.owner.released();
+        }
     }
 }

@@ -196,9 +196,9 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         } else {
             self.evict_blocks(contents, &mut eviction);
         }
-        stats::send(Event::Evicted(self.id, *eviction.sum));
+        stats::send(Event::Evicted(self.id(), *eviction.sum));
         if eviction.lost {
-            stats::send(Event::Lost(self.id));
+            stats::send(Event::Lost(self.id()));
         }
     }
 
@@ -267,7 +267,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         if eviction.sum.moved() > Pages::ZERO || eviction.disturbed {
             return; // the next guard repairs it, and then runs the hook
         }
-        if was_mapped && self.platform().hooks().after_restore(self.id, eviction.cx).is_ok() {
+        if was_mapped && self.platform().hooks().after_restore(self.id(), eviction.cx).is_ok() {
             contents.marks.remove(Marks::UNMAPPED);
             contents.marks.insert(ready); // nothing happened
         }

@@ -1,9 +1,9 @@
 //! Guards: they hold the contents of a buffer resident while their owner uses the bytes.
 
-use crate::buffer::cell::{Held, Reader};
+use crate::buffer::cell::{Held, Owner, Reader};
 use crate::buffer::contents::Contents;
 use crate::buffer::slot::covering;
-use crate::buffer::{Buffer, OneSlot, RawMutexOf, Slot, Slots};
+use crate::buffer::{Buffer, OneSlot, OwnerOf, RawMutexOf, Slot, Slots};
 use crate::forebay::Home;
 use crate::frame::{Context, DmaAddr, Order, Segment};
 use crate::port::{DmaMap, LinearMap, OwnedBlock, Platform};
@@ -12,19 +12,19 @@ use core::fmt;
 use core::ops::{Deref, DerefMut, Range};
 
 mod sealed {
-    use super::{Contents, Held, RawMutex, Reader, Slots};
+    use super::{Contents, Held, Owner, RawMutex, Reader, Slots};
     use core::ops::Deref;
 
     pub trait Access {
-        type Lease<'c, R: RawMutex + 'c, T: Slots + 'c>: Deref<Target = Contents<T>>;
+        type Lease<'c, R: RawMutex + 'c, T: Slots + 'c, O: Owner + 'c>: Deref<Target = Contents<T>>;
     }
 
     impl Access for super::Shared {
-        type Lease<'c, R: RawMutex + 'c, T: Slots + 'c> = Reader<'c, R, Contents<T>>;
+        type Lease<'c, R: RawMutex + 'c, T: Slots + 'c, O: Owner + 'c> = Reader<'c, R, Contents<T>, O>;
     }
 
     impl Access for super::Exclusive {
-        type Lease<'c, R: RawMutex + 'c, T: Slots + 'c> = Held<'c, R, Contents<T>>;
+        type Lease<'c, R: RawMutex + 'c, T: Slots + 'c, O: Owner + 'c> = Held<'c, R, Contents<T>, O>;
     }
 }
 
@@ -59,13 +59,13 @@ pub type WriteGuard<'g, H, T = [Slot<<H as Home>::Platform>; 1]> = Guard<'g, H, 
 #[must_use]
 pub struct Guard<'g, H: Home, T: Slots<Platform = H::Platform>, A: Access> {
     buffer: &'g Buffer<H, T>,
-    lease: <A as sealed::Access>::Lease<'g, RawMutexOf<T>, T>,
+    lease: <A as sealed::Access>::Lease<'g, RawMutexOf<T>, T, OwnerOf<H>>,
 }
 
 impl<'g, H: Home, T: Slots<Platform = H::Platform>, A: Access> Guard<'g, H, T, A> {
     pub(super) fn new(
         buffer: &'g Buffer<H, T>,
-        lease: <A as sealed::Access>::Lease<'g, RawMutexOf<T>, T>,
+        lease: <A as sealed::Access>::Lease<'g, RawMutexOf<T>, T, OwnerOf<H>>,
     ) -> Self {
         Guard { buffer, lease }
     }
@@ -142,7 +142,7 @@ impl<'g, H: Home, T: Slots<Platform = H::Platform>, A: Access> Guard<'g, H, T, A
         let mode = mode(self.slots())?;
         let blocks = self.slots().iter().filter_map(|slot| slot.block.as_ref()).map(|block| &block.block);
         let linear = self.buffer.platform().linear();
-        let slice = linear.contiguous(self.buffer.id, mode, blocks, cx)?;
+        let slice = linear.contiguous(self.buffer.id(), mode, blocks, cx)?;
         (slice.len() == self.bytes()).then_some(slice)
     }
 
@@ -208,7 +208,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> WriteGuard<'_, H, T> {
         let (bytes, mode) = (bytes(slots, self.buffer.unit), mode(slots)?);
         let blocks = slots.iter_mut().filter_map(|slot| slot.block.as_mut()).map(|block| &mut block.block);
         let linear = self.buffer.platform().linear();
-        let slice = linear.contiguous_mut(self.buffer.id, mode, blocks, cx)?;
+        let slice = linear.contiguous_mut(self.buffer.id(), mode, blocks, cx)?;
         if slice.len() == bytes { Some(slice) } else { None }
     }
 }

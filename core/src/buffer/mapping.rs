@@ -111,7 +111,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         match contents.slots.side_tables().charges.get_mut(slots) {
             Some([]) | None => Ok(()),
             Some(charges) => {
-                let payer = self.platform().accounting().charge(self.id, pages, cx);
+                let payer = self.platform().accounting().charge(self.id(), pages, cx);
                 charges.fill(Some(payer.ok_or(AccessError::OverLimit)?));
                 Ok(())
             }

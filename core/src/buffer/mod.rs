@@ -26,7 +26,7 @@ pub use side_tables::{Addressed, Charged, OneSlot, Slots, TooShort};
 pub(crate) use side_tables::{Sealed, SideTables};
 pub use slot::Slot;
 
-use crate::buffer::cell::{Entered, SharedCell};
+use crate::buffer::cell::{Entered, Held, Owner, SharedCell};
 use crate::buffer::contents::{Changing, Contents, EmptySlots, Marks};
 use crate::buffer::slot::span_at;
 use crate::forebay::{Forebay, Home};
@@ -39,6 +39,8 @@ use core::fmt;
 /// is covariant in its handle.
 type RawMutexOf<T> = <<T as Slots>::Platform as Platform>::RawMutex;
 type ModeOf<T> = <<T as Slots>::Platform as Platform>::Mode;
+/// Exclusive use of a buffer.
+type HeldOf<'b, H, T> = Held<'b, RawMutexOf<T>, Contents<T>, OwnerOf<H>>;
 
 /// Bytes that live in blocks or in the store of a [`Forebay`], shared by `&`, also with an interrupt.
 ///
@@ -58,12 +60,23 @@ type ModeOf<T> = <<T as Slots>::Platform as Platform>::Mode;
 ///
 /// Dropping a buffer drops its contents, returns its blocks and discards its handles.
 pub struct Buffer<H: Home, T: Slots<Platform = H::Platform> = [Slot<<H as Home>::Platform>; 1]> {
-    home: H,
-    cell: SharedCell<RawMutexOf<T>, Contents<T>>,
+    cell: SharedCell<RawMutexOf<T>, Contents<T>, OwnerOf<H>>,
     unit: Order,
     mode: ModeOf<T>,
     zones: Zones,
+}
+
+/// Where a buffer belongs, and its number there.
+#[derive(Debug)]
+pub(crate) struct OwnerOf<H> {
+    home: H,
     id: BufferId,
+}
+
+impl<H: Home> Owner for OwnerOf<H> {
+    fn released(&self) {
+        self.home.forebay().platform().hooks().released(self.id);
+    }
 }
 
 impl<H: Home> Buffer<H> {
@@ -95,14 +108,14 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     }
 
     const fn from_empty(home: H, slots: T, unit: Order) -> Self {
-        let cell = SharedCell::new(Contents::new(slots));
-        Buffer { home, cell, unit, mode: <ModeOf<T> as Mode>::CACHED, zones: Zones::ALL, id: BufferId(0) }
+        let cell = SharedCell::new(Contents::new(slots), OwnerOf { home, id: BufferId(0) });
+        Buffer { cell, unit, mode: <ModeOf<T> as Mode>::CACHED, zones: Zones::ALL }
     }
 
     /// The number that hooks and accounting receive. Only while the buffer is empty; later it changes nothing.
     pub const fn with_id(mut self, id: BufferId) -> Self {
         if self.is_unused() {
-            self.id = id;
+            self.cell.owner.id = id;
         }
         self
     }
@@ -131,11 +144,11 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
 
     /// The number that hooks and accounting receive.
     pub const fn id(&self) -> BufferId {
-        self.id
+        self.cell.owner.id
     }
 
     pub(crate) fn forebay(&self) -> &Forebay<H::Platform, H::Store> {
-        self.home.forebay()
+        self.cell.owner.home.forebay()
     }
 
     pub(crate) fn platform(&self) -> &H::Platform {
@@ -281,7 +294,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         if contents.marks.contains(Marks::BLOCKS) && !contents.marks.contains(Marks::UNMAPPED) {
             let slots = contents.slots.slots_mut().iter_mut();
             let mut blocks = slots.filter_map(|slot| slot.block.as_mut()).map(|block| &mut block.block);
-            self.platform().hooks().before_evict(self.id, &mut blocks, cx)?;
+            self.platform().hooks().before_evict(self.id(), &mut blocks, cx)?;
             contents.marks.insert(Marks::UNMAPPED);
         }
         Ok(())
@@ -367,7 +380,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Drop for Buffer<H, T> {
 impl<H: Home, T: Slots<Platform = H::Platform>> fmt::Debug for Buffer<H, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Buffer")
-            .field("id", &self.id)
+            .field("id", &self.id())
             .field("unit", &self.unit)
             .field("residency", &self.residency())
             .finish_non_exhaustive()
@@ -379,6 +392,6 @@ impl<H: Home, T: Slots<Platform = H::Platform>> fmt::Debug for Buffer<H, T> {
 #[cfg(feature = "defmt")]
 impl<H: Home, T: Slots<Platform = H::Platform>> defmt::Format for Buffer<H, T> {
     fn format(&self, f: defmt::Formatter<'_>) {
-        defmt::write!(f, "Buffer({=usize}, unit {})", self.id.0, self.unit);
+        defmt::write!(f, "Buffer({=usize}, unit {})", self.id().0, self.unit);
     }
 }

@@ -40,7 +40,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         let mut held = self.cell.hold()?;
         self.before_evict(&mut held, cx)?;
         self.clear(&mut held, cx, |block| self.forebay().pool().put(block, cx));
-        stats::send(Event::Purged(self.id));
+        stats::send(Event::Purged(self.id()));
         Ok(())
     }
 
@@ -65,7 +65,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         if stuck > Pages::ZERO && !gone {
             eviction.refuse(stuck, RefusalReason::Mode(ModeRefused));
             let mapped = self.map_all(contents, cx).is_ok();
-            if mapped && !was_unmapped && self.platform().hooks().after_restore(self.id, cx).is_ok() {
+            if mapped && !was_unmapped && self.platform().hooks().after_restore(self.id(), cx).is_ok() {
                 contents.marks.remove(Marks::UNMAPPED);
                 contents.marks.insert(ready); // nothing happened
             }
@@ -80,10 +80,8 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             }
             freed
         });
-        eviction.count(from_store, |sum| {
-            sum.purged += from_store;
-            sum.purged_from_store += from_store;
-        });
+        eviction.count(from_store, |sum| sum.purged += from_store);
+        eviction.sum.purged_from_store += from_store;
         if gone {
             contents.marks.insert(Marks::PURGED);
         }

@@ -23,7 +23,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         self.apply_mode(contents, cx)?;
         self.map_all(contents, cx)?;
         if contents.marks.contains(Marks::UNMAPPED) {
-            self.platform().hooks().after_restore(self.id, cx)?;
+            self.platform().hooks().after_restore(self.id(), cx)?;
             contents.marks.remove(Marks::UNMAPPED);
         }
         contents.marks.insert(Marks::READY);
@@ -87,9 +87,9 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         if sum.total() == Pages::ZERO {
             contents.marks.set(Marks::BLOCKS, !blocks.is_empty()); // none came
         }
-        stats::send(Event::Restored(self.id, sum));
+        stats::send(Event::Restored(self.id(), sum));
         if contents.marks.contains(Marks::LOST) {
-            stats::send(Event::Lost(self.id)); // by this call, as it was not before
+            stats::send(Event::Lost(self.id())); // by this call, as it was not before
         }
         sum
     }
@@ -206,17 +206,19 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         let mut most = run.min(Order::for_pages(left).unwrap_or(Order::MAX)).max(stored);
         loop {
             let request = AllocRequest::new(least).within(self.zones);
-            let mut fresh = forebay.pool().take_up_to(most, request, self.mode, fill, cx)?;
-            let end = i + slots_of(fresh.order(), self.unit);
+            let fresh = forebay.pool().take_up_to(most, request, self.mode, fill, cx)?;
+            let order = fresh.order();
+            let end = i + slots_of(order, self.unit);
+            let mut fresh = Kept::<H> { forebay, cx, block: Some(fresh) };
             match self.load_slots(contents, i, end, &mut fresh, restoring) {
                 Ok(()) => {
-                    restoring.sum.loaded += fresh.order().pages();
-                    self.keep_loaded(contents, i, end, fresh);
+                    restoring.sum.loaded += order.pages();
+                    self.keep_loaded(contents, i, end, fresh.block.take());
                     return Ok(());
                 }
                 Err(why) => {
-                    let several = fresh.order() > stored;
-                    forebay.put_or_leak(fresh, cx);
+                    let several = order > stored;
+                    drop(fresh);
                     if !several {
                         return Err(why);
                     }
@@ -232,9 +234,10 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         contents: &mut Contents<T>,
         i: usize,
         end: usize,
-        fresh: &mut BlockOf<H::Platform>,
+        fresh: &mut Kept<'_, H>,
         restoring: &Restoring<'_, H>,
     ) -> Result<(), AccessError> {
+        let Some(fresh) = &mut fresh.block else { return Ok(()) }; // not reached: it was taken a moment ago
         while i + span_at(contents.slots.slots(), i, self.unit) > end {
             self.split_copy(contents, i, restoring)?;
         }
@@ -252,15 +255,25 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     }
 
     /// Puts a loaded block into slot `i`. The copies in slots `i..end` are kept while the store has room.
-    fn keep_loaded(&self, contents: &mut Contents<T>, i: usize, end: usize, block: BlockOf<H::Platform>) {
+    fn keep_loaded(
+        &self,
+        contents: &mut Contents<T>,
+        i: usize,
+        end: usize,
+        block: Option<BlockOf<H::Platform>>,
+    ) {
         let store = self.forebay().store();
+        let pages = block.as_ref().map_or(Pages::ZERO, |block| block.order().pages());
+        let in_lobby = block.as_ref().is_some_and(|block| self.is_in_lobby(block));
+        let stale = contents.marks.contains(Marks::STALE);
+        if let Some(slot) = contents.slots.slots_mut().get_mut(i) {
+            slot.block = block;
+        }
+        contents.marks.set(Marks::CLEAN, !stale);
         let copies = contents.slots.slots().iter().take(end).skip(i).filter_map(|slot| slot.copy.as_ref());
         let room: Pages = copies.map(|copy| store.room_of(copy)).sum();
-        let stale = contents.marks.contains(Marks::STALE);
-        let is_room = room == Pages::ZERO || store.space().pages >= block.order().pages();
-        if self.is_in_lobby(&block) || is_room && !stale {
-            contents.marks.set(Marks::CLEAN, !stale);
-        } else {
+        let is_short = room > Pages::ZERO && store.space().pages < pages;
+        if !in_lobby && (is_short || stale) {
             let changing = Changing::new(contents);
             for slot in changing.0.slots.slots_mut().iter_mut().take(end).skip(i) {
                 if let Some(copy) = slot.copy.take() {
@@ -268,9 +281,6 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
                 }
             }
             changing.done();
-        }
-        if let Some(slot) = contents.slots.slots_mut().get_mut(i) {
-            slot.block = Some(block);
         }
     }
 
@@ -452,5 +462,18 @@ impl<H: Home> Drop for Restoring<'_, H> {
         if self.sum.total() > Pages::ZERO {
             self.forebay.count(|stats| stats.restored.add_counts(&self.sum));
         }
+    }
+}
+
+/// A block that a store copies to or from. If that fails, or the store panics, it goes back to the pool.
+pub(super) struct Kept<'f, H: Home> {
+    pub(super) forebay: &'f Forebay<H::Platform, H::Store>,
+    pub(super) cx: Context,
+    pub(super) block: Option<BlockOf<H::Platform>>,
+}
+
+impl<H: Home> Drop for Kept<'_, H> {
+    fn drop(&mut self) {
+        self.block.take().into_iter().for_each(|block| self.forebay.put_or_leak(block, self.cx));
     }
 }

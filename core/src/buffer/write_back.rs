@@ -2,6 +2,7 @@
 
 use crate::buffer::contents::{Contents, Marks};
 use crate::buffer::evict::Eviction;
+use crate::buffer::restore::Kept;
 use crate::buffer::slot::slots_of;
 use crate::buffer::{Buffer, Class, Slot, Slots};
 use crate::forebay::Home;
@@ -75,8 +76,10 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             (false, false) => None,
         };
         let mut copy = None;
+        let mut kept = Kept::<H> { forebay, cx: eviction.cx, block: Some(PooledBlock::cached(block)) };
         while let Some(wanted) = size.take() {
-            match store.save(&block, wanted, payer, eviction.cx) {
+            let Some(block) = &kept.block else { return }; // not reached: it is taken below
+            match store.save(block, wanted, payer, eviction.cx) {
                 Ok(handle) if handle.order() == wanted => copy = Some(handle),
                 Ok(part) if part.order() < wanted && part.order() >= unit && may_split => copy = Some(part),
                 Ok(useless) => {
@@ -91,6 +94,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
                 Err(refused) => why = RefusalReason::Store(refused),
             }
         }
+        let Some(PooledBlock { block, .. }) = kept.block.take() else { return };
         let slots = contents.slots.slots_mut();
         let refused = match copy {
             Some(handle) => match self.cut(slots, i, block, handle.order()) {

@@ -23,7 +23,8 @@ pub struct Forebay<P: Platform, S> {
     pool: Pool<P>,
 }
 
-/// Where the phases of a reclaim go on: indices into a list of candidates.
+/// Where the phases of a reclaim go on: how many candidates they passed. The next one of a list is that number modulo its
+/// length, so a short list does not take a long one, which has the same hand, back to its beginning.
 ///
 /// Loaded and stored only: two reclaims at once are at worst unfair.
 #[derive(Debug, Default)]
@@ -56,8 +57,12 @@ impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
     }
 
     pub(crate) fn settle_store(&self, budget: Pages, cx: Context) -> Settled {
-        let settled = self.store.settle(budget, cx, &mut |block| self.free_settled(block));
+        let mut settled = self.store.settle(budget, cx, &mut |block| self.free_settled(block));
         self.count(|s| {
+            if settled.pending == Pages::MAX {
+                let gone = s.restored.taken_back + s.evicted.purged_from_store + s.settled;
+                settled.pending = s.evicted.transferred - gone - settled.reclaimable; // the store does not count them
+            }
             (s.pending, s.reclaimable, s.held) = (settled.pending, settled.reclaimable, settled.held)
         });
         settled
@@ -68,6 +73,7 @@ impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
         // A handle that its own store does not know is one that a store made up: nothing is stored under it.
         let Ok(Some(block)) = self.store.discard(handle) else { return Pages::ZERO };
         let pages = block.order().pages();
+        self.count(|s| s.evicted.purged_from_store += pages);
         self.source().free(block);
         pages
     }

@@ -1,10 +1,10 @@
-//! Hooks around an eviction: optional; `()` has none.
+//! Hooks around an eviction, and at the end of a use: optional; `()` has none.
 
 use crate::frame::{BufferId, Busy, Context};
 #[cfg(doc)]
 use crate::port::LinearMap;
 
-/// Surrounds an eviction.
+/// Surrounds an eviction, and tells of a buffer that is free again.
 pub trait EvictHooks<B> {
     /// Revokes every use of the buffer outside forebay: unmaps it, waits for the device. `blocks` are its resident blocks, in
     /// order. The buffer is held exclusively meanwhile.
@@ -36,6 +36,20 @@ pub trait EvictHooks<B> {
         let _ = (id, cx);
         Ok(())
     }
+
+    /// The buffer is free now, or may be read, and a call for it was answered with [`Busy`] since it was free last. That call
+    /// may be tried again; another context may be faster, and then this is called again when that one is done.
+    ///
+    /// No refusal is missed, so a context may sleep until this is called, if it made itself known before it tried: what is
+    /// called between its try and its sleep has to end the sleep. Not called for [`residency`](crate::Buffer::residency) and
+    /// [`set_purgeable`](crate::Buffer::set_purgeable), which ask no one to end early, nor for a buffer that a reclaim skipped.
+    ///
+    /// # Context
+    /// That of the guard, eviction or restore that ended, perhaps an interrupt; under no lock. It must not block, panic or use a
+    /// buffer: it only wakes others. The default does nothing.
+    fn released(&self, id: BufferId) {
+        let _ = id;
+    }
 }
 
 /// No hooks.
@@ -52,5 +66,8 @@ impl<B, H: EvictHooks<B> + ?Sized> EvictHooks<B> for &H {
     }
     fn after_restore(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
         (**self).after_restore(id, cx)
+    }
+    fn released(&self, id: BufferId) {
+        (**self).released(id);
     }
 }

@@ -7,12 +7,27 @@
 //! | [`Rooms`] of a store | with a lobby ([`FrameSource::LOBBY`]) | room that stays with a resident block |
 //! | [`CachingControl`] | with [`WithCaching`] | caching modes |
 //! | [`DmaMap`] | with [`WithDma`] | addresses for devices |
-//! | [`EvictHooks`] | with [`WithHooks`] | a call before an eviction and after a restore |
+//! | [`EvictHooks`] | with [`WithHooks`] | a call before an eviction, after a restore, and when a buffer that was [`Busy`](crate::Busy) is free |
 //! | [`Accounting`] | with [`WithAccounting`] | who pays for contents |
 //! | [`LinearMap`] | with [`WithLinear`] | several blocks as one slice |
 //! | [`FreeLists`] | with [`WithLists`] | blocks that wait for their next user |
 //!
 //! `unsafe` is needed for none of them. A source without adapters is a complete [`Platform`].
+//!
+//! # What a panic in a port costs
+//! Where panics unwind, a port should not panic, but may. No guard shows bytes that are not there, and other buffers go on.
+//!
+//! | the panic is in | lost | the buffer |
+//! | --- | --- | --- |
+//! | `space`, `room_of`, `load` of a store, a hook after a restore | nothing | as it was, or partly restored |
+//! | `save`, `split` of a store | contents, and the store's room for what it does not return | answers [`Lost`](crate::AccessError::Lost) until it is purged |
+//! | `transfer`, `take_back`, `discard` of a store | contents, and the block or the room in its hands | the same |
+//! | `free` of a source, `put` of free lists | the block in its hands | the same, or none |
+//! | a hook before an eviction | nothing | as it was; the hook is called again |
+//! | `set_mode`, `flush`, `map`, `unmap` | contents; a block of which the mode or the address is not known is leaked | `Lost` until it is purged |
+//! | `charge`, `uncharge` | contents that have no payer | the same |
+//!
+//! A frame that a port only borrows comes back. What a port was given by value is the port's to save.
 
 mod accounting;
 mod block;

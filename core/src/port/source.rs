@@ -21,8 +21,9 @@ pub struct Supply {
 /// The source of blocks of one machine.
 ///
 /// Two methods are required. Every method may be called from several threads at once, and from an interrupt if buffers are
-/// evicted there; `cx` says what the caller may do. forebay holds no lock of its own during these calls. A source must not
-/// call back into the [`Forebay`](crate::Forebay) that uses it.
+/// evicted there; `cx` says what the caller may do. forebay holds no lock of its own during these calls. A source calls
+/// the [`Forebay`](crate::Forebay) that uses it in [`allocate`](FrameSource::allocate) only, and only to reclaim for a request
+/// that permits it.
 ///
 /// Safe to implement: a wrong implementation costs data, not memory safety, because the blocks are its own type and forebay
 /// never looks behind them.
@@ -59,6 +60,10 @@ pub trait FrameSource {
     /// A block of that order, in the mode [`CACHED`](crate::frame::Mode::CACHED). Its bytes are arbitrary. A pool returns a
     /// block of another order, or from a zone that was not asked for, at once, and treats it as
     /// [`Exhausted`](AllocError::Exhausted).
+    ///
+    /// If [`may_reclaim`](AllocRequest::may_reclaim) is false, the source reclaims nothing, neither by itself nor by
+    /// [`Forebay::reclaim`](crate::Forebay::reclaim). A reclaim never asks for a block with that right, so a source that calls
+    /// one comes back no deeper than once.
     ///
     /// # Errors
     /// [`AllocError`]. After [`Exhausted`](AllocError::Exhausted) the caller may try a smaller order.

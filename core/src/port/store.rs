@@ -130,7 +130,8 @@ pub struct Settled {
     /// Pages that the system can reclaim by itself.
     pub reclaimable: Pages,
     /// Pages that were accepted and are neither freed nor reclaimable yet. What fails to settle stays here and is tried
-    /// again.
+    /// again. [`Pages::MAX`] from a store: not counted. Then a [`Forebay`](crate::Forebay) reports what it transferred, and
+    /// what did not come back, was not discarded, freed or reported as reclaimable.
     pub pending: Pages,
     /// Pages that were discarded, but whose memory neighbours still hold.
     pub held: Pages,
@@ -272,11 +273,14 @@ pub trait BackingStore<B: OwnedBlock> {
     ///
     /// Making pages reclaimable (unmapping, flushing) is done for everything that is pending. Writing out is bounded by
     /// `budget` pages and happens only where `cx` permits: a budget of zero only flushes and counts. Blocks that became free
-    /// go to `owner`. Called once at the end of a reclaim, outside every lock; call it again for more. The default does
-    /// nothing and reports nothing: right for a store that takes no blocks.
+    /// go to `owner`. Called once at the end of a reclaim, outside every lock; call it again for more.
+    ///
+    /// The default moves nothing on. For a store that takes blocks it reports that what is pending is not counted, so all that
+    /// was transferred counts as [pending](Settled::pending).
     fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(B)) -> Settled {
         let _ = (budget, cx, owner);
-        Settled::default()
+        let takes_blocks = self.capabilities().contains(Capabilities::TRANSFER);
+        Settled { pending: if takes_blocks { Pages::MAX } else { Pages::ZERO }, ..Settled::default() }
     }
 }
 

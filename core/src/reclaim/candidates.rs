@@ -15,7 +15,8 @@ pub(super) use sealed::Sealed;
 /// a tuple of such lists, for buffers of several types: `(&TILES, &AUDIO)`. No table and no allocation.
 ///
 /// A reclaim goes on where the last one ended. That place, the hand, belongs to the [`Forebay`](crate::Forebay) for plain
-/// lists: reclaim the same list each time. A [`Clock`] around a list has a hand of its own, and so has an
+/// lists. Several plain lists in turn share it: each is visited to its end, but not in the order of use, and a list whose length
+/// changes goes on elsewhere. A [`Clock`] around a list has a hand of its own, and so has an
 /// [`EvictionIndex`](crate::reclaim::EvictionIndex), which finds the few buffers with something to give among very many.
 ///
 /// Implemented by this crate only.

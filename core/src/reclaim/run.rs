@@ -24,7 +24,7 @@ enum Backlog {
 /// How far a phase has come in its rounds over the candidates.
 struct Scan {
     phase: Phase,
-    /// The candidate that is next.
+    /// How many candidates were passed, since the beginning of all scans with this hand.
     at: usize,
     /// How many candidates are left.
     left: usize,
@@ -32,7 +32,7 @@ struct Scan {
 
 impl Scan {
     fn pass(&mut self, candidates: usize) {
-        (self.at, self.left) = (self.at + candidates, self.left - candidates);
+        (self.at, self.left) = (self.at.wrapping_add(candidates), self.left - candidates);
     }
 }
 
@@ -282,11 +282,11 @@ impl<'f, P: Platform, S: BackingStore<P::Block>> Run<'f, P, S> {
         let from_store = self.report.evicted.purged_from_store;
         let mut ended = Backlog::Passed;
         while scan.left > 0 && looks > 0 && request.budget > Pages::ZERO {
-            scan.at = if scan.at < len { scan.at } else { 0 };
-            let end = len.min(scan.at.saturating_add(scan.left));
+            let start = scan.at.checked_rem(len).unwrap_or(0);
+            let end = len.min(start.saturating_add(scan.left));
             let mut evicted = Evicted::default();
-            let (at, tried) = self.over.evict_next(scan.at..end, &mut looks, &request, &mut evicted);
-            scan.pass(at - scan.at);
+            let (at, tried) = self.over.evict_next(start..end, &mut looks, &request, &mut evicted);
+            scan.pass(at - start);
             if !tried {
                 continue;
             }

@@ -49,7 +49,8 @@ impl ReclaimTarget {
     /// If no eviction can ever make such a block, nothing leaves, and the outcome is [`Never`](crate::Outcome::Never).
     ///
     /// The source is asked ([`FrameSource::supply`](crate::FrameSource::supply)). One that does not know is asked by allocating such
-    /// a block, which is returned at once: others may miss it for that moment. (TTM's shrinker does not know the order, so it
+    /// a block, without the right to [reclaim](crate::AllocRequest::may_reclaim), which is returned at once: others may miss it for
+    /// that moment. (TTM's shrinker does not know the order, so it
     /// empties the pools for blocks that it can't make.)
     pub const fn block(order: Order) -> ReclaimTarget {
         ReclaimTarget { pages: order.pages(), measure: Measure::Freed, order: Some(order), zones: Zones::ALL }

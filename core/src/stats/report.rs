@@ -18,7 +18,8 @@ pub struct Evicted {
     pub clean: Pages,
     /// Dropped, since their owner does not need them; the blocks were returned to the source, from wherever they were.
     pub purged: Pages,
-    /// Pages among the purged ones that the store owned.
+    /// Pages among the purged ones that the store owned. In [`Stats`], of all blocks that were discarded while the store had
+    /// them.
     pub(crate) purged_from_store: Pages,
     /// Tried, and still resident. A reclaim tries each block about once.
     pub refused: Pages,
@@ -43,13 +44,14 @@ impl Evicted {
         why: None,
     };
 
-    /// Pages that left the buffers (or, purged, the store).
+    /// Pages that left the buffers (or, purged, the store). Without those that were transferred: pages whose frames are in the
+    /// source again.
     pub fn moved(&self) -> Pages {
         self.transferred + self.copied + self.clean + self.purged
     }
 
     /// Pages whose frames are in the source again.
-    pub fn freed(&self) -> Pages {
+    pub(crate) fn freed(&self) -> Pages {
         self.copied + self.clean + self.purged
     }
 

@@ -1,7 +1,7 @@
 //! Values behind a raw mutex.
 #![allow(unsafe_code)]
 
-use crate::sync::RawMutex;
+use crate::sync::raw::{RawMutex, entered_twice};
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
 
@@ -29,9 +29,14 @@ impl<R: RawMutex, T> Mutex<R, T> {
 impl<R: RawMutex, T: ?Sized> Mutex<R, T> {
     /// Runs `f` on the value, alone.
     ///
-    /// Keep `f` short, and call no port from it. **`f` must not lock the same mutex again**: that never returns, as with
-    /// every lock that does not nest. It is noticed under any raw mutex, so it is a hang and never two exclusive
-    /// borrows. With debug assertions it panics.
+    /// Keep `f` short, and call no port from it. **`f` must not lock the same mutex again**, and no interrupt may that the raw
+    /// mutex does not mask. That never gives two exclusive borrows.
+    ///
+    /// # Panics
+    /// If the same context locks it again, and panics unwind (as on a host) or debug assertions are on. Other programs, such as
+    /// firmware in release, often have no panic machinery, and this crate does not link it: there it tells the logger, if the
+    /// feature `defmt` or `log` is on, and then stops in a loop. A raw mutex that waits for itself can't notice it: a
+    /// `SpinRawMutex` without [`IrqGuard::CORE`](crate::sync::IrqGuard::CORE) hangs.
     pub fn lock<U>(&self, f: impl FnOnce(&mut T) -> U) -> U {
         self.raw.lock(|| {
             if self.entered.replace(true) {
@@ -64,15 +69,6 @@ struct Leave<'l>(&'l Cell<bool>);
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
         self.0.set(false);
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn entered_twice() -> ! {
-    debug_assert!(false, "a closure of `Mutex::lock` locked the same mutex again");
-    loop {
-        core::hint::spin_loop();
     }
 }
 

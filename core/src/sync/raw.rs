@@ -5,6 +5,8 @@ use core::cell::Cell;
 #[cfg(feature = "spin")]
 use core::fmt;
 use core::marker::PhantomData;
+#[cfg(feature = "spin")]
+use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 /// Mutual exclusion as a closure, so that a critical section fits. Shape and contract are those of embassy-sync.
 ///
@@ -21,7 +23,8 @@ use core::marker::PhantomData;
 ///
 /// # Safety
 /// While `f` runs, no other thread, core or interrupt runs a closure of the same mutex, and `f` sees everything that
-/// earlier closures wrote. The same context may enter twice: an implementation need not exclude that.
+/// earlier closures wrote. The same context may enter twice: an implementation need not exclude that, as
+/// [`Mutex::lock`](crate::sync::Mutex::lock) notices it. One that hangs instead should panic, if it knows who holds it.
 pub unsafe trait RawMutex {
     /// An unlocked mutex.
     const INIT: Self;
@@ -47,6 +50,11 @@ unsafe impl RawMutex for NoopRawMutex {
 ///
 /// Safe to implement: the spin lock is sound whatever this does. It only keeps the lock from hanging.
 pub trait IrqGuard {
+    /// The number of the running core, below 255 and different for each core. With it a lock that its own core enters again is
+    /// noticed, and ends with the message of [`Mutex::lock`](crate::sync::Mutex::lock) instead of a hang; each lock section then
+    /// costs one call and two stores more. Not known by default.
+    const CORE: Option<fn() -> u8> = None;
+
     /// Runs `f` with interrupts off.
     fn with<R>(f: impl FnOnce() -> R) -> R;
 }
@@ -62,35 +70,84 @@ impl IrqGuard for () {
 ///
 /// **A plain `SpinRawMutex` that is shared with an interrupt handler hangs**: on one core the handler spins for a lock
 /// that the interrupted code can't release. Give it a guard that masks that interrupt, or use
-/// [`CriticalSectionRawMutex`].
+/// [`CriticalSectionRawMutex`]. A closure that locks the same mutex again hangs too, unless the guard knows its
+/// [`CORE`](IrqGuard::CORE): a spin lock without an owner can't tell its own core from a busy other one.
 #[cfg(feature = "spin")]
-pub struct SpinRawMutex<G = ()>(spin::mutex::SpinMutex<()>, PhantomData<fn() -> G>);
+pub struct SpinRawMutex<G = ()> {
+    lock: spin::mutex::SpinMutex<()>,
+    /// The number of the core that holds it, plus one. Zero: none, or not known.
+    owner: AtomicU8,
+    guard: PhantomData<fn() -> G>,
+}
 
 #[cfg(feature = "spin")]
 impl<G> fmt::Debug for SpinRawMutex<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SpinRawMutex").field("locked", &self.0.is_locked()).finish()
+        f.debug_struct("SpinRawMutex").field("locked", &self.lock.is_locked()).finish()
     }
 }
 
 #[cfg(all(feature = "spin", feature = "defmt"))]
 impl<G> defmt::Format for SpinRawMutex<G> {
     fn format(&self, f: defmt::Formatter<'_>) {
-        defmt::write!(f, "SpinRawMutex(locked: {=bool})", self.0.is_locked());
+        defmt::write!(f, "SpinRawMutex(locked: {=bool})", self.lock.is_locked());
     }
 }
 
 #[cfg(feature = "spin")]
-// SAFETY: the mutex admits one at a time, and locking synchronises with the last unlock.
+// SAFETY: the mutex admits one at a time, and locking synchronises with the last unlock. The owner only ends a hang.
 unsafe impl<G: IrqGuard> RawMutex for SpinRawMutex<G> {
-    const INIT: Self = SpinRawMutex(spin::mutex::SpinMutex::new(()), PhantomData);
+    const INIT: Self =
+        SpinRawMutex { lock: spin::mutex::SpinMutex::new(()), owner: AtomicU8::new(0), guard: PhantomData };
     fn lock<R>(&self, f: impl FnOnce() -> R) -> R {
         G::with(|| {
-            let _held = self.0.lock();
+            let Some(core) = G::CORE else {
+                let _held = self.lock.lock();
+                return f();
+            };
+            let me = core().saturating_add(1);
+            if self.owner.load(Relaxed) == me {
+                entered_twice() // only this core stores its number, and it clears it before it unlocks
+            }
+            let _held = self.lock.lock();
+            self.owner.store(me, Relaxed);
+            let _owner = Owner(&self.owner);
             f()
         })
     }
 }
+
+/// Clears the owner of a lock, before it is unlocked, also by a panic.
+#[cfg(feature = "spin")]
+struct Owner<'l>(&'l AtomicU8);
+
+#[cfg(feature = "spin")]
+impl Drop for Owner<'_> {
+    fn drop(&mut self) {
+        self.0.store(0, Relaxed);
+    }
+}
+
+/// Ends a context that enters a mutex a second time, as [`Mutex::lock`](crate::sync::Mutex::lock) says.
+#[cold]
+#[inline(never)]
+pub(super) fn entered_twice() -> ! {
+    #[cfg(any(debug_assertions, panic = "unwind"))]
+    panic!("{ENTERED_TWICE}");
+    #[cfg(not(any(debug_assertions, panic = "unwind")))]
+    {
+        #[cfg(feature = "defmt")]
+        defmt::error!("{=str}", ENTERED_TWICE);
+        #[cfg(all(feature = "log", not(feature = "defmt")))]
+        log::error!(target: "forebay", "{ENTERED_TWICE}");
+        loop {
+            core::hint::spin_loop();
+        }
+    }
+}
+
+#[cfg(any(debug_assertions, panic = "unwind", feature = "defmt", feature = "log"))]
+const ENTERED_TWICE: &str = "a closure of `Mutex::lock` locked the same mutex again, or an interrupt did";
 
 /// The critical section that the firmware registered with the `critical-section` crate. It nests.
 ///

@@ -236,5 +236,5 @@ fn each<'k>(buffers: &'k [Kept<'_>]) -> Vec<&'k dyn Evictable> {
 
 /// Pages whose frames are in the source again.
 fn freed(report: &Report) -> Pages {
-    report.evicted.freed() + report.settled.freed
+    report.evicted.moved() - report.evicted.transferred + report.settled.freed
 }

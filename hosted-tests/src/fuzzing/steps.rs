@@ -55,7 +55,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
                 let evicted = kept.as_dyn().evict_if_idle(&EvictRequest::new(budget(b), how, cx));
                 assert!(!kept.is_guarded() || evicted == Evicted::default());
                 self.check_evicted(evicted, kept.shape.pages(), budget(b), how, cx);
-                assert_eq!(before - self.world.frames_out(), evicted.freed());
+                assert_eq!(before - self.world.frames_out(), evicted.moved() - evicted.transferred);
             }
             Op::Restore { buffer, budget: b, cx } => self.restore(of(buffer), budget(b), context(cx)),
             Op::Purge { buffer } => {
@@ -172,7 +172,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         let (Ok(evicted), Ok(was), Ok(is)) = (result, was, kept.residency()) else { return };
         assert!(evicted.purged == Pages::ZERO || kept.may_be_purged(how));
         if kept.may_be_purged(how) {
-            assert_eq!(out - self.world.frames_out(), evicted.freed());
+            assert_eq!(out - self.world.frames_out(), evicted.moved() - evicted.transferred);
             return self.check_evicted(evicted, kept.shape.pages(), budget, how, cx);
         }
         assert_eq!(was.resident - is.resident, evicted.moved(), "{was:?} {evicted:?} {is:?}");
@@ -182,7 +182,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
             nothing_to_do || evicted.moved() > Pages::ZERO || evicted.why.is_some(),
             "{was:?} stayed without a reason"
         );
-        assert_eq!(out - self.world.frames_out(), evicted.freed());
+        assert_eq!(out - self.world.frames_out(), evicted.moved() - evicted.transferred);
         self.check_evicted(evicted, kept.shape.pages(), budget, how, cx);
         if self.injected() == injected && is.stored == Pages::ZERO && was_mapped {
             assert!(!self.hooks.is_unmapped(kept.id), "{:?} is resident, but was left unmapped", kept.id);
@@ -193,7 +193,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         let (budget, how, cx) = (budget(b), methods(how), context(cx));
         let out = self.world.frames_out();
         let evicted = kept.evict_mut(budget, how, cx);
-        assert_eq!(out - self.world.frames_out(), evicted.freed());
+        assert_eq!(out - self.world.frames_out(), evicted.moved() - evicted.transferred);
         self.check_evicted(evicted, kept.shape.pages(), budget, how, cx);
     }
 

@@ -170,6 +170,9 @@ impl<P: Platform<Mode = ()>> EvictHooks<P::Block> for Machine<P> {
         s.hooks.push("after");
         Ok(())
     }
+    fn released(&self, id: BufferId) {
+        self.inner.hooks().released(id);
+    }
 }
 
 impl<P: Platform<Mode = ()>> Accounting for Machine<P> {

@@ -83,7 +83,7 @@ pub fn together(parts: impl Iterator<Item = Supply>) -> Supply {
 
 /// Pages whose frames are in the source again after a reclaim.
 pub fn freed(report: &Report) -> Pages {
-    report.evicted.freed() + report.settled.freed
+    report.evicted.moved() - report.evicted.transferred + report.settled.freed
 }
 
 /// Where a device finds byte `at` of a buffer.

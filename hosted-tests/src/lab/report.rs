@@ -123,7 +123,7 @@ impl Report {
         self.clean_pages = stats.evicted.clean.get();
         self.written_out_pages = counts.written_out;
         self.split_blocks = stats.evicted.splits;
-        self.freed_pages = (stats.evicted.freed() + stats.settled).get();
+        self.freed_pages = (stats.evicted.moved() - stats.evicted.transferred + stats.settled).get();
         self.pending_pages = figures.settled.pending.get();
         self.reclaimable_pages = figures.settled.reclaimable.get();
         self.held_pages = figures.settled.held.get();
@@ -150,7 +150,12 @@ impl Report {
             (true, "leaked", stats.leaked.get(), 0),
             (transfers, "refused", stats.evicted.refused.get(), counts.refused),
             (plain, "loaded", stats.restored.loaded.get(), counts.loaded),
-            (plain, "freed", (stats.evicted.freed() + stats.settled).get(), counts.freed),
+            (
+                plain,
+                "freed",
+                (stats.evicted.moved() - stats.evicted.transferred + stats.settled).get(),
+                counts.freed,
+            ),
             (
                 plain && self.store.is_shmem(),
                 "stored, pending or reclaimable,",

@@ -213,6 +213,9 @@ impl<P: Platform> EvictHooks<P::Block> for Watched<'_, P> {
     fn after_restore(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
         self.inner.hooks().after_restore(id, cx)
     }
+    fn released(&self, id: BufferId) {
+        self.inner.hooks().released(id);
+    }
 }
 
 impl<P: Platform> Accounting for Watched<'_, P> {

@@ -50,7 +50,7 @@ fn each_method_by_itself() {
             (pages(transferred), pages(copied), splits);
         assert_eq!(evicted, expected, "{how:?}");
         assert_eq!((saves(&log.take()), world.peak_extra()), (orders.to_vec(), pages(peak)), "{how:?}");
-        assert_eq!((near.unused(), evicted.freed()), (pages(copied), pages(copied)));
+        assert_eq!((near.unused(), evicted.moved() - evicted.transferred), (pages(copied), pages(copied)));
         world.validate();
         check(&buffer, how.bits() as u8);
         buffer.purge(Context::THREAD).unwrap();

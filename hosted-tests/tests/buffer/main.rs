@@ -13,6 +13,7 @@ mod noncoherent;
 mod owners;
 mod partial_states;
 mod purgeable;
+mod released;
 mod residency;
 mod restore;
 mod sections;

@@ -163,6 +163,7 @@ fn defaults_of_hooks_accounting_and_slices() {
         assert_eq!(port.before_evict(ID, &mut blocks, Context::INTERRUPT), Ok(()));
         assert_eq!(blocks.len(), 1);
         assert_eq!(port.after_restore(ID, Context::INTERRUPT), Ok(()));
+        port.released(ID);
     }
     let accounting: [&dyn Accounting; 2] = [&Bare, &()];
     for port in accounting {
@@ -308,6 +309,39 @@ fn a_quiet_store_has_every_feature() {
     check(&tile, 1);
     drop(tile);
     assert_eq!((near.unused(), far.space().pages), (near.total(), far.total()));
+}
+
+/// Rule: where a store does not say what became of the blocks that it took, they count as pending: a reclaim for free frames
+/// says so, and its report agrees with the counters, whatever came back, was purged or was dropped since.
+#[test]
+fn what_a_quiet_store_took_is_pending() {
+    let (near, far) = (near(16), far(16));
+    let home = Forebay::new(&near, Quiet(&far));
+    let mut tiles = [(); 8].map(|()| Buffer::new(&home, order(0))).into_iter().collect::<Vec<_>>();
+    tiles.iter().for_each(|tile| fill(tile, 1));
+    let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(2)), Evict::TRANSFER, Context::INTERRUPT);
+    let told = |report: Report| (report.evicted.moved(), report.settled.pending, report.outcome);
+    assert_eq!(told(report), (pages(2), pages(2), Outcome::Pending));
+    let report = home.reclaim(&tiles, ReclaimTarget::freed(pages(2)), Evict::TRANSFER, Context::INTERRUPT);
+    assert_eq!(told(report), (NONE, pages(2), Outcome::Pending), "no buffer pays for what is on its way");
+    let report = home.reclaim(&tiles, pages(4), Evict::TRANSFER, CX);
+    assert_eq!(told(report), (pages(4), pages(6), Outcome::Reached));
+    let pending = |left| {
+        assert_eq!((home.settle(ALL, CX).pending, home.stats().pending), (pages(left), pages(left)));
+        assert_eq!((near.unused(), far.pending()), (pages(8), pages(left)), "what the store has");
+    };
+    pending(6);
+    check(tiles.iter().find(|tile| tile.residency().unwrap().stored > NONE).unwrap(), 1); // taken back
+    assert_eq!(home.settle(ALL, CX).pending, pages(5));
+    let stored: Vec<usize> = (0..8).filter(|i| tiles[*i].residency().unwrap().stored > NONE).collect();
+    tiles[stored[0]].purge(CX).unwrap();
+    let _ = tiles[stored[1]].set_purgeable(true).unwrap();
+    assert_eq!(home.reclaim(&tiles, pages(1), Evict::PURGE, CX).evicted.purged, pages(1));
+    drop(tiles.remove(stored[2]));
+    assert_eq!(home.settle(ALL, CX).pending, pages(2));
+    assert_eq!((near.unused(), far.pending()), (pages(11), pages(2)), "what the store has");
+    tiles.iter().filter(|tile| tile.residency() != residency(0, 0, 0)).for_each(|tile| check(tile, 1));
+    assert_eq!((home.settle(ALL, CX).pending, far.pending()), (NONE, NONE));
 }
 
 /// A source that leaves every hint to the defaults.

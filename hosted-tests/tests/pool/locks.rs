@@ -5,10 +5,11 @@ use forebay::sync::{
     CriticalSectionRawMutex, EmbassyRawMutex, IrqGuard, Mutex, NoopRawMutex, RawMutex, ScopedRawMutex,
     SpinRawMutex,
 };
-use hosted_tests::conformance::lock::{single_thread, suite};
+use forebay_backends::shmem::OsLock;
+use hosted_tests::conformance::lock::{entering_twice_panics, single_thread, suite};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::sync::{Mutex as StdMutex, PoisonError};
 
 use embassy_sync::blocking_mutex::raw as embassy;
@@ -121,11 +122,38 @@ fn no_mutex_in_one_thread() {
     single_thread::<EmbassyNoop>();
 }
 
-/// Rule: a raw mutex that its own context may enter again never gives two exclusive borrows, and says so.
+/// A guard that knows its core. The cores of these tests are threads.
+#[derive(Debug)]
+struct OnCore;
+
+static CORES: AtomicU8 = AtomicU8::new(0);
+thread_local! {
+    static CORE: u8 = CORES.fetch_add(1, Relaxed);
+}
+
+impl IrqGuard for OnCore {
+    const CORE: Option<fn() -> u8> = Some(|| CORE.with(|core| *core));
+    fn with<R>(f: impl FnOnce() -> R) -> R {
+        f()
+    }
+}
+
 #[test]
-#[cfg(debug_assertions)]
-fn entering_twice_panics() {
-    use hosted_tests::conformance::lock::entering_twice_panics;
+fn spin_with_an_owner() {
+    suite::<SpinRawMutex<OnCore>>();
+}
+
+#[test]
+fn a_mutex_of_the_system() {
+    suite::<OsLock>();
+}
+
+/// Rule: a mutex that its own context enters again never gives two exclusive borrows, and says so instead of a hang, with debug
+/// assertions or without: whether the raw mutex lets it in, or knows who holds it.
+#[test]
+fn entering_twice_ends_with_a_message() {
+    entering_twice_panics::<SpinRawMutex<OnCore>>();
+    entering_twice_panics::<OsLock>();
     entering_twice_panics::<NoopRawMutex>();
     entering_twice_panics::<CriticalSectionRawMutex>();
     entering_twice_panics::<EmbassyNoop>();

@@ -261,6 +261,32 @@ fn two_lists_in_turn() {
     all_returned(&world, &near, &far);
 }
 
+/// Rule: the same for plain lists, which share the hand of the forebay: a short one does not keep a long one at its beginning,
+/// whatever their lengths are, and however much leaves at a time.
+#[test]
+fn two_plain_lists_in_turn() {
+    for (longer, shorter, by) in [(96, 2, 1), (96, 90, 1), (96, 48, 2), (40, 40, 1), (31, 7, 3)] {
+        let (near, far) = (near(256), far(256));
+        let home = &Forebay::new(&near, &far);
+        let lists =
+            [longer, shorter].map(|n| (0..n).map(|_| Buffer::new(home, order(0))).collect::<Vec<_>>());
+        let mut evicted = [BTreeSet::new(), BTreeSet::new()];
+        lists.iter().for_each(|list| list.iter().enumerate().for_each(|(i, tile)| fill(tile, i as u8)));
+        for _ in 0..4 * longer {
+            for (list, evicted) in lists.iter().zip(&mut evicted) {
+                assert_eq!(home.reclaim(list, pages(by), TRANSFER, CX).gained, pages(by));
+                let stored = (0..list.len()).filter(|i| list[*i].residency().unwrap().stored > NONE);
+                for i in stored.collect::<Vec<_>>() {
+                    check(&list[i], i as u8);
+                    evicted.insert(i);
+                }
+            }
+        }
+        let evicted = evicted.map(|all| all.len());
+        assert_eq!(evicted, [longer, shorter], "of {longer} and {shorter} buffers, {by} at a time");
+    }
+}
+
 /// Rule: for a plain list the forebay has the hand: it goes on where it was, whatever is reclaimed with other hands between. A
 /// clock goes on by itself, also where it is around a reference.
 #[test]

@@ -1,6 +1,7 @@
 //! Why blocks stayed, counted: every reason there is.
 
 use hosted_tests::kit::*;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 const ANSWERS: [StoreError; 14] = [
     StoreError::Unsupported,
@@ -154,5 +155,40 @@ fn what_is_not_possible_is_not_tried_after_a_backlog() {
         let backlog = RefusalReason::Store(StoreError::Backlog);
         assert_eq!(counted(home.stats()), [(backlog, 1)], "the others are not even looked at");
         buffers.iter().for_each(|buffer| check(buffer, 1));
+    }
+}
+
+/// A hook that refuses the buffer with that number.
+struct Refuses(AtomicUsize);
+
+impl<B> EvictHooks<B> for Refuses {
+    fn before_evict(
+        &self,
+        id: BufferId,
+        _: &mut dyn Iterator<Item = &mut B>,
+        _: Context,
+    ) -> Result<(), Busy> {
+        if id.0 == self.0.load(Relaxed) { Err(Busy) } else { Ok(()) }
+    }
+}
+
+/// Rule: a refusal costs its buffer one turn and no more, however many other reclaims there were since: no number of them comes
+/// round to that of the refusal.
+#[test]
+fn a_refusal_is_forgotten() {
+    for reclaims in [0, 1, 254, 255, 256, 257, 65_535, 65_536] {
+        let home = Forebay::new(WithHooks(near(16), Refuses(AtomicUsize::new(1))), far(16));
+        let [refused, other] = [1, 2].map(|id| Buffer::new(&home, order(0)).with_id(BufferId(id)));
+        fill(&refused, 1);
+        let reclaim = |tile| home.reclaim([tile], pages(1), Evict::TRANSFER, CX).outcome;
+        assert_eq!(reclaim(&refused), Outcome::Nothing);
+        assert_eq!(counted(home.stats()), [(RefusalReason::Hook, 1)]);
+        home.platform().1.0.store(0, Relaxed);
+        for _ in 0..reclaims {
+            drop(other.write().unwrap());
+            assert_eq!(reclaim(&other), Outcome::Reached);
+        }
+        assert_eq!(reclaim(&refused), Outcome::Reached, "{reclaims} reclaims later");
+        check(&refused, 1);
     }
 }

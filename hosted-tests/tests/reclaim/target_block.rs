@@ -3,6 +3,8 @@
 use forebay_backends::*;
 use hosted_tests::kit::walkers::*;
 use hosted_tests::kit::*;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 const BIG: Order = Order::new(3).expect("an order");
 
@@ -348,4 +350,55 @@ fn what_became_reclaimable_is_counted_to_the_end() {
     let report = home.reclaim(&all[..], ReclaimTarget::block(BIG), Evict::ANY, CX);
     assert_eq!(told(&report), ([16, 16], Outcome::Short), "the system has the pages, the source no block");
     all.iter().for_each(|t| check(t, 6));
+}
+
+type Caller = Forebay<CallsBack, Far>;
+
+/// A source that knows nothing, and reclaims for a request that permits it, from within its `allocate`.
+struct CallsBack {
+    near: Near,
+    home: OnceLock<&'static (Caller, OnceLock<Vec<Buffer<&'static Caller>>>)>,
+    depth: AtomicUsize,
+    deepest: AtomicUsize,
+}
+
+impl FrameSource for CallsBack {
+    type Block = RamBlock<PAGE>;
+    type RawMutex = SpinRawMutex;
+    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
+        let depth = self.depth.fetch_add(1, Relaxed) + 1;
+        assert!(depth < 100, "the stack would overflow");
+        self.deepest.fetch_max(depth, Relaxed);
+        let tiles = self.home.get().and_then(|(home, tiles)| Some((home, tiles.get()?)));
+        if let (true, Some((home, tiles))) = (request.may_reclaim, tiles) {
+            home.reclaim(tiles, ReclaimTarget::block(request.order), Evict::ANY, cx);
+        }
+        self.depth.fetch_sub(1, Relaxed);
+        self.near.allocate(request, cx)
+    }
+    fn free(&self, block: RamBlock<PAGE>) {
+        self.near.free(block);
+    }
+}
+
+/// Rule: a reclaim that asks a source for a block gives it no right to reclaim: a source that calls a reclaim from its `allocate`
+/// comes back once, and no deeper. The reclaim that it calls helps.
+#[test]
+fn a_source_that_reclaims_comes_back_once() {
+    let (home, depth, deepest) = (OnceLock::new(), AtomicUsize::new(0), AtomicUsize::new(0));
+    let source = CallsBack { near: near(8), home, depth, deepest };
+    let leaked: &'static (Caller, _) = Box::leak(Box::new((Forebay::new(source, far(16)), OnceLock::new())));
+    let (home, source) = (&leaked.0, leaked.0.platform());
+    assert!(source.home.set(leaked).is_ok());
+    assert!(leaked.1.set(filled(home, order(0), 8)).is_ok());
+    let tiles = leaked.1.get().unwrap();
+    let more = filled(home, order(0), 4); // each needs a page of the tiles
+    assert_eq!((source.deepest.load(Relaxed), resident(tiles)), (2, 4));
+    let report = home.reclaim(tiles, ReclaimTarget::block(order(0)), Evict::ANY, CX);
+    assert_eq!(
+        (report.outcome, source.depth.load(Relaxed), source.deepest.load(Relaxed)),
+        (Outcome::Reached, 0, 2)
+    );
+    more.iter().for_each(|tile| check(tile, 6));
+    tiles.iter().for_each(|tile| check(tile, 6));
 }

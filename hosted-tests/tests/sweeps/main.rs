@@ -5,5 +5,6 @@ mod fault_sweep;
 mod interrupt_sweep;
 mod panics;
 mod panics_beside;
+mod panics_cost;
 mod reclaim_sweep;
 mod threads;

@@ -77,7 +77,7 @@ fn values() {
     keep([StoreId::new as At, <StoreIds as From<StoreId>>::from as At, <u8 as From<StoreId>>::from as At]);
     keep([Handle::new as At, Handle::store as At, Handle::order as At, Handle::value as At]);
     keep([<() as Mode>::index as At, <Caching as Mode>::index as At]);
-    keep([Evicted::moved as At, Evicted::freed as At, <Evicted as AddAssign>::add_assign as At]);
+    keep([Evicted::moved as At, <Evicted as AddAssign>::add_assign as At]);
     keep([Restored::total as At, <Restored as AddAssign>::add_assign as At]);
     keep([ReclaimTarget::moved as At, ReclaimTarget::freed as At, ReclaimTarget::block as At]);
     keep([ReclaimTarget::within as At, <ReclaimTarget as From<Pages>>::from as At, EvictRequest::new as At]);
@@ -209,6 +209,7 @@ where
 
     keep([<&P::Hooks as EvictHooks<P::Block>>::before_evict as At]);
     keep([<&P::Hooks as EvictHooks<P::Block>>::after_restore as At]);
+    keep([<&P::Hooks as EvictHooks<P::Block>>::released as At, <() as EvictHooks<Block>>::released as At]);
     keep([<&P::Accounting as Accounting>::charge as At, <&P::Accounting as Accounting>::uncharge as At]);
 
     let view: View<&P::Linear, P::Block, P::Mode> = <&P::Linear as LinearMap<P::Block, P::Mode>>::contiguous;

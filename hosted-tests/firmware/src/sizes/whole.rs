@@ -114,7 +114,7 @@ fn pool(g: &mut Given) {
 fn forebay(g: &mut Given) {
     let home = All::home(g.all);
     let stats = Forebay::stats(home);
-    see((stats.evicted.freed() + stats.settled, stats.refusals.iter().count()));
+    see((stats.evicted.moved() - stats.evicted.transferred + stats.settled, stats.refusals.iter().count()));
     let tiles = &*g.tiles;
     see(Forebay::reclaim(home, tiles, g.target, g.how, g.cx));
     see(Forebay::keep_free(home, tiles, g.pages, g.how, g.cx));

@@ -184,6 +184,9 @@ impl<P: Platform<Mode = ()>> EvictHooks<CachedBlock<P::Block>> for NonCoherent<P
     fn after_restore(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
         self.inner.hooks().after_restore(id, cx)
     }
+    fn released(&self, id: BufferId) {
+        self.inner.hooks().released(id);
+    }
 }
 
 impl<P: Platform<Mode = ()>> Accounting for NonCoherent<P> {
