@@ -51,7 +51,7 @@ impl<L: RawMutex, const PAGE: usize, const RANGES: usize, const LOBBY: usize> Ra
 
     /// The range that is the lobby, if there is one, and the others.
     fn ranges(&self) -> (Option<&RamRange<L, PAGE>>, &[RamRange<L, PAGE>]) {
-        match self.0.split_first() {
+        match self.0.split_last() {
             Some((lobby, others)) if LOBBY > 0 => (Some(lobby), others),
             _ => (None, &self.0),
         }
@@ -144,11 +144,12 @@ impl<L: RawMutex, const PAGE: usize, const RANGES: usize, const LOBBY: usize> Ra
         fits
     }
 
-    /// The ranges in these zones, the lobby last.
-    fn in_zones(&self, zones: Zones) -> impl Iterator<Item = &RamRange<L, PAGE>> {
-        let (lobby, others) = self.ranges();
-        let others = if zones.contains(Zones::of(0)) { others } else { &[] };
-        others.iter().chain(lobby.filter(|_| zones.contains(Zones::of(1))))
+    /// The ranges in these zones.
+    fn in_zones(&self, zones: Zones) -> &[RamRange<L, PAGE>] {
+        let others = if LOBBY > 0 { RANGES - 1 } else { RANGES };
+        let first = if zones.contains(Zones::of(0)) { 0 } else { others };
+        let end = if zones.contains(Zones::of(1)) { RANGES } else { others };
+        self.0.get(first..end).unwrap_or_default()
     }
 
     /// Pages that are free.
@@ -183,20 +184,19 @@ impl<L: RawMutex, const PAGE: usize, const RANGES: usize, const LOBBY: usize> Fr
     const LOBBY: Zones = if LOBBY > 0 { Zones::of(1) } else { Zones::empty() };
 
     fn allocate(&self, request: AllocRequest, _: Context) -> Result<RamBlock<PAGE>, AllocError> {
-        if LOBBY == 0 {
-            return self.0.iter().find_map(|range| range.cut(request.order)).ok_or(AllocError::Exhausted);
-        }
-        self.in_zones(request.zones).find_map(|range| range.cut(request.order)).ok_or(AllocError::Exhausted)
+        let ranges = if LOBBY > 0 { self.in_zones(request.zones) } else { &self.0 };
+        ranges.iter().find_map(|range| range.cut(request.order)).ok_or(AllocError::Exhausted)
     }
 
     /// All of it is known. O(ranges · log pages).
     fn supply(&self, request: &AllocRequest) -> Supply {
-        let ranges = || self.in_zones(request.zones);
-        Supply {
-            free: Some(ranges().map(RamRange::free).sum()),
-            ready: Some(ranges().any(|range| range.has(request.order))),
-            ever: Some(ranges().map(|range| range.pages_in(request.order)).sum()),
+        let (mut free, mut ready, mut ever) = (Pages::ZERO, false, Pages::ZERO);
+        for range in self.in_zones(request.zones) {
+            free += range.free();
+            ready |= range.has(request.order);
+            ever += range.pages_in(request.order);
         }
+        Supply { free: Some(free), ready: Some(ready), ever: Some(ever) }
     }
 
     /// Zone 1 is the lobby.

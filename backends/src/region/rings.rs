@@ -29,12 +29,11 @@ const VALID: usize = LENT << 2;
 /// The pages lie one behind the other, in order, and are not linked.
 const STRAIGHT: usize = LENT << 3;
 
-/// Where a walk over a ring is, and what is known of the ring.
+/// How far a walk over a ring has come, and what is known of the ring. It is at a run: pages of the ring that lie one behind the
+/// other. The first of them is `page` below.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Walk {
     pub(super) head: usize,
-    /// The first page of the run: pages of the ring that lie one behind the other.
-    pub(super) page: usize,
     /// The number of pages in the ring before the run, and in it.
     pub(super) before: u16,
     pub(super) run: u16,
@@ -45,8 +44,9 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    fn last(&self) -> usize {
-        self.page + usize::from(self.run) - 1
+    /// The last page of the run.
+    fn last(&self, page: usize) -> usize {
+        page + usize::from(self.run) - 1
     }
 
     fn taken(&self) -> usize {
@@ -99,7 +99,7 @@ impl Rings {
         self.free - self.owed
     }
 
-    /// Room for `2^order` pages, lent: the head now, the others when they are needed.
+    /// Room for `2^order` pages, lent: the head now, the others when they are needed. The walk is at the head.
     pub(super) fn reserve(&mut self, order: Order) -> Result<Walk, StoreError> {
         let pages = order.pages().get();
         if pages > self.space() || order > Order::TEN {
@@ -115,10 +115,10 @@ impl Rings {
         }
         self.set(head, head | head_bits(order) | LENT);
         let run = if whole { pages as u16 } else { 1 };
-        Ok(Walk { head, page: head, before: 0, run, order, full: whole, straight: true })
+        Ok(Walk { head, before: 0, run, order, full: whole, straight: true })
     }
 
-    /// Lends a ring of that order. Contents, unless only room is wanted, must be complete.
+    /// Lends a ring of that order. Contents, unless only room is wanted, must be complete. The walk is at the head.
     pub(super) fn lend(&mut self, head: usize, order: Order, contents: Left) -> Result<Walk, StoreError> {
         let word = self.ring(head, order)?;
         // Without contents it is new, or being written over: this handle is not the one that has it.
@@ -132,7 +132,7 @@ impl Rings {
         self.set(head, keeps | LENT);
         let (full, straight) = (word & FULL != 0, word & STRAIGHT != 0);
         let run = if full && straight { order.pages().get() as u16 } else { 1 };
-        Ok(Walk { head, page: head, before: 0, run, order, full, straight })
+        Ok(Walk { head, before: 0, run, order, full, straight })
     }
 
     /// Whether complete contents of that order begin there; `Busy` while they are lent.
@@ -144,13 +144,15 @@ impl Rings {
         }
     }
 
-    /// Moves on to the page behind the run, which is taken now if it was only promised. Does nothing at the end.
-    pub(super) fn advance(&mut self, at: &mut Walk) {
+    /// Moves on to the page behind the run, which is taken now if it was only promised. Does nothing at the end. Returns the first
+    /// page of the run.
+    pub(super) fn advance(&mut self, at: &mut Walk, page: usize) -> usize {
         let behind = at.before + at.run;
         if usize::from(behind) >= at.order.pages().get() {
-            return;
+            return page;
         }
-        let (last, mut next) = (at.last(), self.link(at.last()));
+        let last = at.last(page);
+        let mut next = self.link(last);
         if !at.full {
             next = self.top;
             self.cut_off(1);
@@ -160,18 +162,19 @@ impl Rings {
             at.straight &= next == last + 1;
             at.full = usize::from(behind) + 1 == at.order.pages().get();
         }
-        (at.page, at.before, at.run) = (next, behind, 1);
+        (at.before, at.run) = (behind, 1);
+        next
     }
 
     /// A lent ring is not lent any more. One that is not full keeps its head, and what is behind it is promised again.
-    pub(super) fn give_back(&mut self, at: Walk, left: Left) {
+    pub(super) fn give_back(&mut self, at: Walk, page: usize, left: Left) {
         let Some(&word) = self.words.get(at.head) else { return };
         let (second, more) = (self.link(at.head), at.taken() - 1);
         if !at.full && more > 0 {
             if at.straight {
                 self.push(at.head + 1, more);
             } else {
-                self.set_link(at.last(), self.top);
+                self.set_link(at.last(page), self.top);
                 self.top = second;
                 self.free += more;
             }

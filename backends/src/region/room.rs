@@ -147,13 +147,14 @@ impl<const PAGE: usize> Memory<PAGE> {
 
     /// Moves a room on to the run behind its own.
     pub(super) fn advance(&mut self, room: &mut Room<PAGE>) {
-        self.rings.advance(&mut room.walk);
-        room.at = self.address(room.walk.page);
+        let page = self.page(room);
+        let next = self.rings.advance(&mut room.walk, page);
+        room.at = self.address(next);
     }
 
     /// Takes a room back and keeps it.
     pub(super) fn give_back(&mut self, room: Room<PAGE>, left: Left) {
-        self.rings.give_back(room.walk, left);
+        self.rings.give_back(room.walk, self.page(&room), left);
     }
 
     /// Frees a room.
@@ -172,7 +173,12 @@ impl<const PAGE: usize> Memory<PAGE> {
     }
 
     fn room(&self, walk: Walk) -> Room<PAGE> {
-        Room { at: self.address(walk.page), walk }
+        Room { at: self.address(walk.head), walk }
+    }
+
+    /// The first page of a room's run.
+    fn page(&self, room: &Room<PAGE>) -> usize {
+        room.at.addr().get().wrapping_sub(self.base.addr().get()) / PAGE
     }
 
     /// The first byte of a page of a ring.

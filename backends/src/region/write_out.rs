@@ -138,14 +138,14 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
                 return Err(job);
             }
             let Job { from, to, at, len, entry } = job;
-            if !books.table.is_out(entry, to.head()) {
-                books.lost -= to.order().pages(); // it was given up for lost
-                books.memory.release(to);
-                return Ok((Some(from), Came::Unwanted));
-            }
-            let (end, asked) = (at + len, books.table.asked(entry));
+            let is_out = books.table.is_out(entry, to.head());
+            let (end, asked) = (at + len, if is_out { books.table.asked(entry) } else { Asked::Drop });
             if asked == Asked::Drop {
-                books.table.leave(entry);
+                if is_out {
+                    books.table.leave(entry);
+                } else {
+                    books.lost -= to.order().pages(); // it was given up for lost
+                }
                 books.memory.release(to);
                 return Ok((Some(from), Came::Unwanted));
             }

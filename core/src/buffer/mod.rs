@@ -362,7 +362,8 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Drop for Buffer<H, T> {
         if let Ok(mut held) = self.cell.hold() {
             let (pool, cx) = (self.forebay().pool(), Context::INTERRUPT);
             let _ = self.before_evict(&mut held, cx);
-            self.clear(&mut held, cx, |block| pool.put(block, cx));
+            let from_store = self.clear(&mut held, cx, |block| pool.put(block, cx));
+            self.forebay().count(|stats| stats.evicted.purged_from_store += from_store);
             for slot in held.slots.slots_mut() {
                 if let Some(stuck) = slot.block.take() {
                     self.forebay().leak(stuck.order().pages());

@@ -39,7 +39,8 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     pub fn purge(&self, cx: Context) -> Result<(), Busy> {
         let mut held = self.cell.hold()?;
         self.before_evict(&mut held, cx)?;
-        self.clear(&mut held, cx, |block| self.forebay().pool().put(block, cx));
+        let from_store = self.clear(&mut held, cx, |block| self.forebay().pool().put(block, cx));
+        self.forebay().count(|stats| stats.evicted.purged_from_store += from_store);
         stats::send(Event::Purged(self.id()));
         Ok(())
     }
@@ -80,8 +81,10 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             }
             freed
         });
-        eviction.count(from_store, |sum| sum.purged += from_store);
-        eviction.sum.purged_from_store += from_store;
+        eviction.count(from_store, |sum| {
+            sum.purged += from_store;
+            sum.purged_from_store += from_store;
+        });
         if gone {
             contents.marks.insert(Marks::PURGED);
         }

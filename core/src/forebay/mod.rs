@@ -68,12 +68,12 @@ impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
         settled
     }
 
-    /// Drops stored contents; a block that the store still had is returned to the source. Returns the pages of that block.
+    /// Drops stored contents; a block that the store still had is returned to the source. Returns the pages of that block, which the
+    /// caller counts as [purged](crate::Evicted::purged_from_store).
     pub(crate) fn discard(&self, handle: Handle) -> Pages {
         // A handle that its own store does not know is one that a store made up: nothing is stored under it.
         let Ok(Some(block)) = self.store.discard(handle) else { return Pages::ZERO };
         let pages = block.order().pages();
-        self.count(|s| s.evicted.purged_from_store += pages);
         self.source().free(block);
         pages
     }

@@ -30,25 +30,28 @@ impl World {
         (self.seed >> 11) as usize % below
     }
 
-    /// The pages of a ring in order, taken as far as they are needed.
-    fn walk(&mut self, at: &mut Walk, upto: usize) -> Vec<usize> {
-        let mut pages = Vec::new();
+    /// The pages of a ring in order, taken as far as they are needed; and the first page of the last run.
+    fn walk(&mut self, at: &mut Walk, upto: usize) -> (Vec<usize>, usize) {
+        let (mut pages, mut page) = (Vec::new(), at.head);
         loop {
             let end = usize::from(at.before) + usize::from(at.run);
             let first = pages.len() - usize::from(at.before).min(pages.len());
-            pages.extend((first..usize::from(at.run)).map(|n| at.page + n));
+            pages.extend((first..usize::from(at.run)).map(|n| page + n));
             if end >= upto || pages.len() >= upto {
                 pages.truncate(upto);
-                return pages;
+                return (pages, page);
             }
-            self.rings.advance(at);
+            page = self.rings.advance(at, page);
         }
     }
 
-    fn write(&mut self, at: &mut Walk, upto: usize, stamp: usize) {
-        for (n, page) in self.walk(at, upto).into_iter().enumerate() {
+    /// Returns the first page of the last run.
+    fn write(&mut self, at: &mut Walk, upto: usize, stamp: usize) -> usize {
+        let (pages, last) = self.walk(at, upto);
+        for (n, page) in pages.into_iter().enumerate() {
             self.pages[page] = stamp + n;
         }
+        last
     }
 
     fn used(&self) -> usize {
@@ -68,15 +71,15 @@ impl World {
             }
             1 => {
                 let part = 1 + self.random(pages);
-                self.write(&mut at, part, stamp);
+                let page = self.write(&mut at, part, stamp);
                 let head = at.head;
-                self.rings.give_back(at, Left::Reserved);
+                self.rings.give_back(at, page, Left::Reserved);
                 self.stored.push(Stored { head, order, stamp: None });
             }
             _ => {
-                self.write(&mut at, pages, stamp);
+                let page = self.write(&mut at, pages, stamp);
                 let head = at.head;
-                self.rings.give_back(at, Left::Stored);
+                self.rings.give_back(at, page, Left::Stored);
                 self.stored.push(Stored { head, order, stamp: Some(stamp) });
             }
         }
@@ -96,9 +99,9 @@ impl World {
         };
         let mut at = self.rings.lend(head, order, Left::Stored).unwrap();
         assert_eq!(self.rings.is_stored(head, order), Err(StoreError::Busy));
-        let pages = self.walk(&mut at, order.pages().get());
+        let (pages, page) = self.walk(&mut at, order.pages().get());
         assert!(pages.iter().enumerate().all(|(n, page)| self.pages[*page] == stamp + n), "other bytes");
-        self.rings.give_back(at, Left::Same);
+        self.rings.give_back(at, page, Left::Same);
     }
 }
 
@@ -172,7 +175,8 @@ fn one_size_stays_in_order() {
             let Ok(walk) = world.rings.reserve(order) else { continue };
             assert!(walk.straight && usize::from(walk.run) == 4, "{walk:?}");
             world.stored.push(Stored { head: walk.head, order, stamp: None });
-            world.rings.give_back(walk, Left::Stored);
+            let head = walk.head;
+            world.rings.give_back(walk, head, Left::Stored);
         } else if !world.stored.is_empty() {
             let one = world.random(world.stored.len());
             let stored = world.stored.swap_remove(one);
