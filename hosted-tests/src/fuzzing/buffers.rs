@@ -120,7 +120,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>, A: Access> Look for buffer::Guar
         self.read_at(at, to)
     }
     fn bytes(&self) -> usize {
-        self.bytes()
+        buffer::Guard::bytes(self)
     }
     fn contiguous(&self) -> Option<&[u8]> {
         self.contiguous(Context::THREAD)

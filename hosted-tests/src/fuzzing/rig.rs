@@ -36,7 +36,7 @@ pub(super) struct Loose<T> {
 }
 
 pub(super) fn bytes_of<B: OwnedBlock>(block: &B) -> Vec<u8> {
-    let mut bytes = vec![0; block.bytes()];
+    let mut bytes = vec![0; OwnedBlock::bytes(block)];
     assert_eq!(block.read_at(0, &mut bytes), bytes.len());
     bytes
 }
