@@ -76,11 +76,14 @@ impl<B: OwnedBlock, const PAGE: usize> BackingStore<B> for Rom<'_, PAGE> {
         let bytes = self.bytes.get(first.saturating_mul(PAGE)..).unwrap_or_default();
         let all = handle.order().pages().get() * PAGE;
         let there = bytes.get(..all).unwrap_or(bytes);
-        let mut done = block.write_at(at.get() * PAGE, there);
+        let mut done = there.len();
+        if block.write_at(at.get() * PAGE, there) != done {
+            return Err(StoreError::Io); // not reached, and below: the block is as large as it says
+        }
         while done < all {
             match block.write_at(at.get() * PAGE + done, [0; 64].get(..all - done).unwrap_or(&[0; 64])) {
-                0 => return Err(StoreError::Io), // not reached: the block is as large as it says
-                n => done += n,
+                0 => return Err(StoreError::Io),
+                n => done += n.min(64),
             }
         }
         Ok(())

@@ -92,7 +92,7 @@ impl<'g, H: Home, T: Slots<Platform = H::Platform>, A: Access> Guard<'g, H, T, A
             let block = self.slots().get(head).and_then(|slot| slot.block.as_ref());
             match block.map_or(0, |block| block.read_at(offset, rest)) {
                 0 => break,
-                n => done += n,
+                n => done += n.min(rest.len()), // a block may claim more
             }
         }
         done
@@ -196,7 +196,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> WriteGuard<'_, H, T> {
             let block = slots.get_mut(head).and_then(|slot| slot.block.as_mut());
             match block.map_or(0, |block| block.write_at(offset, rest)) {
                 0 => break,
-                n => done += n,
+                n => done += n.min(rest.len()), // a block may claim more
             }
         }
         done

@@ -51,7 +51,7 @@ pub trait OwnedBlock: Sized {
         while at < self.bytes() {
             match self.write_at(at, &[0; 64]) {
                 0 => return,
-                n => at += n,
+                n => at += n.min(64), // a block may claim more
             }
         }
     }

@@ -3,13 +3,14 @@
 use super::index::Index;
 use super::ops::{Indexing, Shape};
 use forebay::{
-    AccessError, BackingStore, Buffer, BufferId, Busy, Caching, Context, Evict, Evictable, Forebay, Home,
-    OwnedBlock, Pages, Platform, Slot, WriteGuard,
+    AccessError, AttachError, BackingStore, Buffer, BufferId, Busy, Caching, Context, Evict, Evictable,
+    Forebay, Handle, Home, OwnedBlock, Pages, Platform, Refused, Slot, WriteGuard, Zones,
     buffer::{self, Access, Addressed, Charged, Class, Residency, Slots},
     frame::{Charge, DmaAddr, Segment},
     stats::{Evicted, Restored},
 };
 use std::cell::{Cell, RefCell};
+use std::ops::Range;
 
 /// Slots, and what may be beside them.
 pub(super) struct Room<P: Platform> {
@@ -30,6 +31,15 @@ pub(super) trait AnyBuffer: Evictable {
     fn evict(&self, budget: Pages, how: Evict, cx: Context) -> Result<Evicted, Busy>;
     fn evict_mut(&mut self, budget: Pages, how: Evict, cx: Context) -> Evicted;
     fn restore(&self, budget: Pages, cx: Context) -> Restored;
+    fn populate(&self, budget: Pages, cx: Context) -> Restored;
+    fn discard_copies(&self) -> Result<Pages, Busy>;
+    fn attach_stored(
+        &self,
+        at: usize,
+        handle: Handle,
+        cx: Context,
+    ) -> Result<(), Refused<Handle, AttachError>>;
+    fn id(&self) -> BufferId;
     fn residency(&self) -> Result<Residency, Busy>;
     fn set_purgeable(&self, purgeable: bool) -> Result<bool, Busy>;
     fn purge(&self, cx: Context) -> Result<(), Busy>;
@@ -50,6 +60,23 @@ impl<H: Home, T: Slots<Platform = H::Platform>> AnyBuffer for Buffer<H, T> {
     }
     fn restore(&self, budget: Pages, cx: Context) -> Restored {
         self.restore(budget, cx)
+    }
+    fn populate(&self, budget: Pages, cx: Context) -> Restored {
+        self.populate(budget, cx)
+    }
+    fn discard_copies(&self) -> Result<Pages, Busy> {
+        self.discard_copies()
+    }
+    fn attach_stored(
+        &self,
+        at: usize,
+        handle: Handle,
+        cx: Context,
+    ) -> Result<(), Refused<Handle, AttachError>> {
+        self.attach_stored(at, handle, cx)
+    }
+    fn id(&self) -> BufferId {
+        self.id()
     }
     fn residency(&self) -> Result<Residency, Busy> {
         self.residency()
@@ -76,6 +103,10 @@ pub(super) trait Look {
     fn contiguous(&self) -> Option<&[u8]>;
     /// The scatter list: nothing if the buffer keeps no addresses.
     fn segments(&self) -> Vec<Segment>;
+    /// Bytes of its blocks, which lie behind each other.
+    fn block_bytes(&self) -> usize;
+    /// How many bytes of that range a device and the CPU are told of.
+    fn sync(&self, range: Range<usize>) -> [usize; 2];
 }
 
 /// What a guard for writing can do.
@@ -89,13 +120,19 @@ impl<H: Home, T: Slots<Platform = H::Platform>, A: Access> Look for buffer::Guar
         self.read_at(at, to)
     }
     fn bytes(&self) -> usize {
-        self.bytes()
+        buffer::Guard::bytes(self)
     }
     fn contiguous(&self) -> Option<&[u8]> {
         self.contiguous(Context::THREAD)
     }
     fn segments(&self) -> Vec<Segment> {
         self.segments().collect()
+    }
+    fn block_bytes(&self) -> usize {
+        self.blocks().fold(0, |end, (at, block)| if at == end { end + block.bytes() } else { end })
+    }
+    fn sync(&self, range: Range<usize>) -> [usize; 2] {
+        [self.sync_for_device(range.clone()), self.sync_for_cpu(range)]
     }
 }
 
@@ -109,7 +146,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Change for WriteGuard<'_, H, T> 
 }
 
 impl Guard<'_> {
-    fn look(&self) -> &dyn Look {
+    pub(super) fn look(&self) -> &dyn Look {
         match self {
             Guard::Read(guard) => &**guard,
             Guard::Write(guard) => &**guard,
@@ -144,31 +181,7 @@ impl<'b> Kept<'b> {
         index: &'b Index,
         rooms: &mut impl Iterator<Item = &'b mut Room<P>>,
     ) -> Option<Self> {
-        let made = Maker { home, shape, id };
-        let indexing = shape.indexing();
-        let buffer = match shape.slots() {
-            None if indexing == Indexing::No => made.over([Slot::EMPTY]),
-            None => made.over(index.slots(id, [Slot::EMPTY])),
-            Some(count) => {
-                let Room { slots, addresses, charges } = rooms.next()?;
-                let slots = slots.get_mut(..count)?;
-                match (shape.is_full(), indexing) {
-                    (false, Indexing::No) => made.over(slots),
-                    (false, _) => made.over(index.slots(id, slots)),
-                    (true, Indexing::No) => {
-                        made.over(Charged::new(Addressed::new(slots, addresses).ok()?, charges).ok()?)
-                    }
-                    (true, Indexing::Inside) => {
-                        let slots = Addressed::new(index.slots(id, slots), addresses).ok()?;
-                        made.over(Charged::new(slots, charges).ok()?)
-                    }
-                    (true, Indexing::Around) => {
-                        let slots = Charged::new(Addressed::new(slots, addresses).ok()?, charges).ok()?;
-                        made.over(index.slots(id, slots))
-                    }
-                }
-            }
-        };
+        let buffer = make(home, shape, id, Zones::ALL, index, rooms)?;
         Some(Kept {
             buffer,
             shape,
@@ -302,17 +315,54 @@ impl<'b> Kept<'b> {
     }
 }
 
+/// An empty buffer; one of several slots takes them from `rooms`.
+pub(super) fn make<'b, P: Platform<Mode = Caching>, S: BackingStore<P::Block>>(
+    home: &'b Forebay<P, S>,
+    shape: Shape,
+    id: usize,
+    zones: Zones,
+    index: &'b Index,
+    rooms: &mut impl Iterator<Item = &'b mut Room<P>>,
+) -> Option<Box<dyn AnyBuffer + 'b>> {
+    let made = Maker { home, shape, id, zones };
+    let indexing = shape.indexing();
+    Some(match shape.slots() {
+        None if indexing == Indexing::No => made.over([Slot::EMPTY]),
+        None => made.over(index.slots(id, [Slot::EMPTY])),
+        Some(count) => {
+            let Room { slots, addresses, charges } = rooms.next()?;
+            let slots = slots.get_mut(..count)?;
+            match (shape.is_full(), indexing) {
+                (false, Indexing::No) => made.over(slots),
+                (false, _) => made.over(index.slots(id, slots)),
+                (true, Indexing::No) => {
+                    made.over(Charged::new(Addressed::new(slots, addresses).ok()?, charges).ok()?)
+                }
+                (true, Indexing::Inside) => {
+                    let slots = Addressed::new(index.slots(id, slots), addresses).ok()?;
+                    made.over(Charged::new(slots, charges).ok()?)
+                }
+                (true, Indexing::Around) => {
+                    let slots = Charged::new(Addressed::new(slots, addresses).ok()?, charges).ok()?;
+                    made.over(index.slots(id, slots))
+                }
+            }
+        }
+    })
+}
+
 /// Makes a buffer of that shape over any slots.
 struct Maker<'b, P: Platform, S> {
     home: &'b Forebay<P, S>,
     shape: Shape,
     id: usize,
+    zones: Zones,
 }
 
 impl<'b, P: Platform<Mode = Caching>, S: BackingStore<P::Block>> Maker<'b, P, S> {
     fn over<T: Slots<Platform = P> + 'b>(self, slots: T) -> Box<dyn AnyBuffer + 'b> {
         let buffer = Buffer::with_slots(self.home, slots, self.shape.unit());
-        Box::new(buffer.with_id(BufferId(self.id)).with_mode(self.shape.mode()))
+        Box::new(buffer.with_id(BufferId(self.id)).with_mode(self.shape.mode()).with_zones(self.zones))
     }
 }
 

@@ -37,7 +37,7 @@ impl<B: OwnedBlock, const PAGE: usize> CopyEngine<B, PAGE> for Slow<B, PAGE> {
             return Poll::Pending;
         }
         Poll::Ready(self.job.take().map(|mut job| {
-            job.copy();
+            Job::copy(&mut job);
             if self.short < u8::MAX {
                 job.fell_short(usize::from(self.short));
             }
@@ -52,6 +52,6 @@ trait Plausible {
 
 impl<B: OwnedBlock, const PAGE: usize> Plausible for Job<B, PAGE> {
     fn is_empty_or_outside(&self) -> bool {
-        self.len() == 0 || self.at() + self.len() > self.from().bytes()
+        Job::len(self) == 0 || Job::at(self) + Job::len(self) > Job::from(self).bytes()
     }
 }

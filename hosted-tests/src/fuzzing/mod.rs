@@ -8,6 +8,7 @@ mod direct;
 mod engine;
 mod index;
 mod memfd;
+mod nested;
 mod ops;
 mod parts;
 mod plants;
@@ -18,6 +19,8 @@ mod rooms;
 mod steps;
 mod stores;
 mod tally;
+mod trail;
+mod trouble;
 
 use arbitrary::Unstructured;
 use forebay::{
@@ -28,16 +31,19 @@ use forebay::{
 use forebay_backends::{Faulty, HeapSource, Null, Ram, Region, Tiered};
 use index::Index;
 use memfd::{Inspector, Memfd, Offer};
+pub use nested::nested;
 use ops::{Machine, Op, SourceKind, StoreKind};
 use parts::Parts;
 pub use plants::Plant;
 use plants::Planted;
 use platform::{Hooked, Hooks, LARGE, Lists, SMALL, Source, Stubborn};
-use rig::{Quiet, Rig, Seen};
+use rig::{Rig, Seen};
 use rooms::Rooms;
 use std::slice;
 use stores::Copying;
 use tally::Tally;
+use trail::Quiet;
+pub use trouble::{lies, panics};
 
 use crate::{Contents, Watched, World};
 
@@ -109,6 +115,7 @@ fn on_memory<const PAGE: usize>(
             let heap = HeapSource::<NoopRawMutex, PAGE>::new();
             let memory = parts.memory(machine.first_piece() * PAGE + machine.skew(), machine.skew());
             heap.init(memory).expect("there are whole pages in it");
+            assert!(heap.free_bytes() >= heap.unused().get() * PAGE);
             on_source::<_, PAGE>(&heap, machine, ops, plant, parts, offer.memfd());
         }
     }
@@ -116,12 +123,18 @@ fn on_memory<const PAGE: usize>(
 
 /// Two odd pieces.
 fn ram<const PAGE: usize>(machine: &Machine, parts: &mut Parts) -> Ram<NoopRawMutex, PAGE> {
+    ram_of(&[machine.first_piece(), machine.second_piece()], machine.skew(), parts)
+}
+
+/// Pieces of so many pages, which begin at odd places.
+fn ram_of<const PAGE: usize>(pieces: &[usize], skew: usize, parts: &mut Parts) -> Ram<NoopRawMutex, PAGE> {
     let ram = Ram::new();
-    for pages in [machine.first_piece(), machine.second_piece()] {
-        let bytes = pages * PAGE + machine.skew();
-        let memory = parts.memory(bytes, machine.skew() + PAGE * (pages & 3));
+    for pages in pieces {
+        let bytes = pages * PAGE + skew;
+        let memory = parts.memory(bytes, skew + PAGE * (pages & 3));
         let meta = parts.words(Ram::<NoopRawMutex, PAGE>::metadata_words(bytes));
-        ram.add(memory, meta).expect("two pieces that share nothing");
+        Ram::check(&ram, memory, meta).expect("it says before whether it takes them");
+        Ram::add(&ram, memory, meta).expect("pieces that share nothing");
     }
     ram
 }

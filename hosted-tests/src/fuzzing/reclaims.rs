@@ -65,19 +65,12 @@ impl<'w, S: Source, const PAGE: usize> Rig<'_, 'w, S, PAGE> {
         if self.index.plant == Plant::DropsWhatIsNeeded {
             buffers.iter().filter(|kept| kept.shape.is_full()).for_each(Kept::lose);
         }
-        let Asked { how, cx, .. } = *asked;
-        let mut report = match asked.kind {
-            Kind::KeepFree => {
-                let report = self.home.keep_free(over, asked.pages, how, cx);
-                assert_eq!(report.is_some(), before.free.is_some(), "whether the source says what is free");
-                let Some(report) = report else { return };
-                if before.free >= Some(asked.pages) {
-                    return assert_eq!(report, Report::default(), "so much is free already");
-                }
-                report
-            }
-            _ => self.home.reclaim(over, asked.target(), how, cx),
+        let Some(mut report) = self.reclaim_once(asked, over) else {
+            return assert_eq!(before.free, None, "the source says what is free");
         };
+        if asked.kind == Kind::KeepFree && before.free >= Some(asked.pages) {
+            return assert_eq!(report, Report::default(), "so much is free already");
+        }
         if self.index.plant == Plant::CountsAPageMore && report.evicted.transferred > Pages::ZERO {
             report.evicted.transferred += pages(1);
         }
@@ -86,12 +79,32 @@ impl<'w, S: Source, const PAGE: usize> Rig<'_, 'w, S, PAGE> {
         self.check_counts(asked, &report, wanted, largest, &before);
         self.check_outcome(asked, &report, wanted, &before);
         self.check_each(asked, &report, buffers, &before);
-        let settled = self.injected() == before.injected && self.memfd.is_none() && !self.engine.is_at_work();
-        if report.outcome == Outcome::Nothing && settled && asked.kind != Kind::Block {
-            let again = self.home.reclaim(over, asked.target(), how, cx);
-            let helped = again.gained > Pages::ZERO && self.injected() == before.injected;
-            assert!(!helped, "there was nothing, and at once there is: {again:?} for {asked:?}");
+        if report.outcome == Outcome::Nothing && self.injected() == before.injected {
+            self.nothing_again(asked, over);
         }
+    }
+
+    /// `None` if the source does not know what is free, and the reclaim is about that.
+    fn reclaim_once(&self, asked: &Asked, over: &(impl Candidates + ?Sized)) -> Option<Report> {
+        match asked.kind {
+            Kind::KeepFree => self.home.keep_free(over, asked.pages, asked.how, asked.cx),
+            _ => Some(self.home.reclaim(over, asked.target(), asked.how, asked.cx)),
+        }
+    }
+
+    /// A reclaim said that nothing is left. The same call at once finds nothing either, and moves nothing.
+    fn nothing_again(&self, asked: &Asked, over: &(impl Candidates + ?Sized)) {
+        let (out, ready) = (self.world.frames_out(), self.home.pool().ready(Zones::ALL));
+        let again = self.reclaim_once(asked, over).expect("it knew a moment ago");
+        assert_eq!(
+            again.evicted.moved(),
+            Pages::ZERO,
+            "there was nothing, and it moves: {again:?} for {asked:?}"
+        );
+        assert_eq!(again.gained, Pages::ZERO, "there was nothing, and it gains: {again:?} for {asked:?}");
+        assert_eq!(again.outcome, Outcome::Nothing, "{again:?} for {asked:?}");
+        assert_eq!(self.world.frames_out(), out, "frames were returned: {again:?} for {asked:?}");
+        assert_eq!(self.home.pool().ready(Zones::ALL), ready, "{again:?} for {asked:?}");
     }
 
     fn before(&self, buffers: &[Kept<'_>]) -> Before {

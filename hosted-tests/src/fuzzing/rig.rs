@@ -7,6 +7,7 @@ use super::memfd::{COPIED, Inspector, OWN};
 use super::ops::{Indexing, Machine, Op, Shape};
 use super::platform::{Hooked, Hooks, Source};
 use super::stores::Copying;
+use super::trail::{Quiet, Trail};
 use super::{Home, Machinery, Swap, pages, region_ids};
 use crate::World;
 use forebay::{
@@ -19,58 +20,6 @@ use forebay::{
     sync::NoopRawMutex,
 };
 use forebay_backends::{Faults, Faulty};
-use std::ops::{Deref, DerefMut};
-
-/// Dropped as usual, but forgotten while unwinding: what is half broken must not panic again.
-pub(super) struct Quiet<T>(Option<T>);
-
-impl<T> Quiet<T> {
-    pub(super) fn new(value: T) -> Self {
-        Quiet(Some(value))
-    }
-}
-
-impl<T> Deref for Quiet<T> {
-    type Target = T;
-    fn deref(&self) -> &T {
-        self.0.as_ref().expect("there until it is dropped")
-    }
-}
-
-impl<T> DerefMut for Quiet<T> {
-    fn deref_mut(&mut self) -> &mut T {
-        self.0.as_mut().expect("there until it is dropped")
-    }
-}
-
-impl<T> Drop for Quiet<T> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            std::mem::forget(self.0.take());
-        }
-    }
-}
-
-/// Says on standard error which operations led to a panic.
-struct Trail<'a> {
-    machine: &'a Machine,
-    ops: &'a [Op],
-    at: usize,
-}
-
-impl Drop for Trail<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("{:?}", self.machine);
-            for (n, op) in self.ops.iter().enumerate().take(self.at + 1) {
-                eprintln!("{n:3}: {op:?}");
-            }
-            if self.at >= self.ops.len() {
-                eprintln!("(at the end)");
-            }
-        }
-    }
-}
 
 pub(super) type Plain<S> = <S as FrameSource>::Block;
 
@@ -87,7 +36,7 @@ pub(super) struct Loose<T> {
 }
 
 pub(super) fn bytes_of<B: OwnedBlock>(block: &B) -> Vec<u8> {
-    let mut bytes = vec![0; block.bytes()];
+    let mut bytes = vec![0; OwnedBlock::bytes(block)];
     assert_eq!(block.read_at(0, &mut bytes), bytes.len());
     bytes
 }
@@ -153,7 +102,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
     }
 
     pub(super) fn run(self, machine: &Machine, ops: &[Op]) {
-        let mut trail = Trail { machine, ops, at: 0 };
+        let mut trail = Trail::new(machine, ops);
         let mut me = Quiet::new(self);
         // A buffer that is made again needs slots of its own, since its borrow of the first ones lasts.
         let mut rooms = [const { Room::<Machinery<'w, S>>::EMPTY }; 8];
@@ -188,7 +137,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
     }
 
     /// Runs operations up to the next one that needs a buffer alone; returns its number.
-    fn run_shared<'g>(&mut self, buffers: &'g [Kept<'_>], trail: &mut Trail) -> usize {
+    fn run_shared<'g>(&mut self, buffers: &'g [Kept<'_>], trail: &mut Trail<'_, Machine, Op>) -> usize {
         let mut guards: Quiet<Vec<HeldGuard<'g>>> = Quiet::new(Vec::new());
         while let Some(op) = trail.ops.get(trail.at) {
             if matches!(op, Op::EvictMut { .. } | Op::Recreate { .. }) {

@@ -1,24 +1,34 @@
 //! What the fuzzer found worth keeping, and what it would find, on stable Rust.
 #![cfg(target_os = "linux")] // its machines may have an arena
 
-use hosted_tests::fuzzing::{Plant, ownership_transfer, ownership_transfer_with};
+use hosted_tests::fuzzing::{self, Plant, ownership_transfer_with};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+
+/// The fuzz targets: each has a folder of inputs.
+const TARGETS: [(&str, fn(&[u8])); 4] = [
+    ("ownership_transfer", fuzzing::ownership_transfer),
+    ("panics", fuzzing::panics),
+    ("lies", fuzzing::lies),
+    ("nested", fuzzing::nested),
+];
 
 /// Rule: every input that was ever interesting runs without a violation; those of old bugs too.
 #[test]
 fn every_committed_input_runs_clean() {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/ownership_transfer");
-    let mut files: Vec<_> = std::fs::read_dir(&corpus)
-        .unwrap_or_else(|e| panic!("{}: {e}", corpus.display()))
-        .map(|entry| entry.expect("a readable directory").path())
-        .collect();
-    files.sort();
-    assert!(files.len() >= 10, "the corpus is missing: {}", corpus.display());
-    for file in files {
-        let data = std::fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-        if catch_unwind(|| ownership_transfer(&data)).is_err() {
-            panic!("{} breaks a rule; see above", file.display());
+    for (name, target) in TARGETS {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
+        let mut files: Vec<_> = std::fs::read_dir(&corpus)
+            .unwrap_or_else(|e| panic!("{}: {e}", corpus.display()))
+            .map(|entry| entry.expect("a readable directory").path())
+            .collect();
+        files.sort();
+        assert!(files.len() >= 10, "the corpus is missing: {}", corpus.display());
+        for file in files {
+            let data = std::fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+            if catch_unwind(|| target(&data)).is_err() {
+                panic!("{} breaks a rule; see above", file.display());
+            }
         }
     }
 }
@@ -26,9 +36,11 @@ fn every_committed_input_runs_clean() {
 /// Rule: so does a batch of random inputs.
 #[test]
 fn pseudo_random_inputs_run_clean() {
-    for (seed, data) in inputs(300) {
-        if catch_unwind(|| ownership_transfer(&data)).is_err() {
-            panic!("the input of seed {seed} breaks a rule; see above");
+    for (name, target) in TARGETS {
+        for (seed, data) in inputs(300) {
+            if catch_unwind(|| target(&data)).is_err() {
+                panic!("the input of seed {seed} breaks a rule of {name}; see above");
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 mod corpus;
 mod facade;
 mod formats;
+mod fuzzed;
 mod imports;
 mod panic_free;
 mod readme;

@@ -45,3 +45,59 @@ fn a_block_of_another_order_is_returned() {
         buffer.evict(ALL, Evict::COPY, CX).unwrap();
     }
 }
+
+/// A block that claims to have copied more bytes than it was asked for.
+struct Boaster(RamBlock<PAGE>);
+
+impl OwnedBlock for Boaster {
+    const PAGE: usize = PAGE;
+    fn pfn(&self) -> Pfn {
+        self.0.pfn()
+    }
+    fn order(&self) -> Order {
+        self.0.order()
+    }
+    fn split(self) -> Result<(Self, Self), Self> {
+        Err(self)
+    }
+    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
+        let bytes = to.len().min(64);
+        let read = self.0.read_at(at, &mut to[..bytes]);
+        if at == 0 { read } else { usize::MAX }
+    }
+    fn write_at(&mut self, at: usize, from: &[u8]) -> usize {
+        let written = self.0.write_at(at, &from[..from.len().min(64)]);
+        if at == 0 { written } else { usize::MAX }
+    }
+}
+
+struct Boasters(Near);
+
+impl FrameSource for Boasters {
+    type Block = Boaster;
+    type RawMutex = SpinRawMutex;
+    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<Boaster, AllocError> {
+        self.0.allocate(request, cx).map(Boaster)
+    }
+    fn free(&self, block: Boaster) {
+        self.0.free(block.0);
+    }
+}
+
+/// Rule: a block that claims more than it was asked for makes nothing overflow: it is zeroed to its end, and a guard says no more
+/// than it was asked for. (The fuzzer found it: both sums overflowed.)
+#[test]
+fn a_block_that_claims_too_much_makes_nothing_overflow() {
+    let machine = Boasters(near(4));
+    let mut stale = machine.0.allocate(AllocRequest::new(order(1)), CX).unwrap();
+    stale.fill(0xee);
+    machine.0.free(stale);
+    let home = &Forebay::new(&machine, Null);
+    let buffer = Buffer::new(home, order(1));
+    let mut guard = buffer.write().unwrap();
+    let (_, block) = guard.blocks().next().unwrap();
+    assert!(block.0.iter().all(|byte| *byte == 0), "it is zeroed");
+    let mut bytes = [1; 300];
+    assert_eq!((guard.read_at(0, &mut bytes), guard.write_at(0, &bytes)), (300, 300));
+    assert_eq!((guard.read_at(64, &mut bytes), guard.write_at(64, &bytes)), (300, 300));
+}

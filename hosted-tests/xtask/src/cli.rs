@@ -116,6 +116,9 @@ struct Tsan {
 
 #[derive(Args, Debug)]
 struct Fuzz {
+    /// Which target
+    #[arg(long, value_name = "NAME", default_value = fuzz::TARGETS[0].0, value_parser = PossibleValuesParser::new(fuzz::TARGETS.map(|(name, _)| name)))]
+    target: String,
     /// For how long
     #[arg(long, value_name = "N", default_value_t = 60)]
     seconds: u32,
@@ -176,7 +179,7 @@ fn run(command: Command) -> Result {
         Command::Tsan(Tsan { self_test: true, .. }) => tsan::main(&What::SelfTest),
         Command::Tsan(Tsan { arguments, .. }) if arguments.is_empty() => tsan::main(&What::All),
         Command::Tsan(Tsan { arguments, .. }) => tsan::main(&What::These(arguments)),
-        Command::Fuzz(Fuzz { seconds, seed }) => fuzz::main(fuzz::Wish { seconds, seed }),
+        Command::Fuzz(Fuzz { target, seconds, seed }) => fuzz::main(&fuzz::Wish { target, seconds, seed }),
         Command::Msrv => msrv::main(),
         Command::Surface(wish) => print_surface(&wish),
         Command::Rules(Rules { against }) => rules::main(against.as_deref()),

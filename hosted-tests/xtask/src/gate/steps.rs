@@ -34,7 +34,7 @@ pub(crate) const STEPS: &[Step] = &[
     step("firmware", "the firmware passes on every machine", boots),
     step("fails", "a firmware that fails is seen to fail", firmware::fails),
     step("lab", "real files and traces, with less memory than they want", lab),
-    step("fuzz", "the corpus, and a fixed number of runs from one seed", fuzz::repeat),
+    step("fuzz", "of each target the corpus, and a fixed number of runs from one seed", fuzz::repeat),
     step("msrv", "the oldest compiler builds and tests it", msrv::main),
 ];
 
