@@ -7,7 +7,7 @@ use crate::forebay::{Forebay, Home};
 use crate::frame::{AllocError, AllocRequest, Context, Order, Pages};
 use crate::pool::{BlockOf, Fill};
 use crate::port::{
-    BackingStore, Capabilities, EvictHooks, FrameSource, OwnedBlock, Platform, PooledBlock, StoreError,
+    BackingStore, Capabilities, EvictHooks, FrameSource, Handle, OwnedBlock, Platform, PooledBlock, StoreError,
 };
 use crate::stats::{self, AccessError, Event, Restored};
 
@@ -138,6 +138,10 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             Ok((other, room)) => {
                 slot.copy = room;
                 restoring.forebay.source().free(other);
+                Err(AccessError::Lost)
+            }
+            Err(refused) if refused.item.order() != order => {
+                restoring.forebay.discard(refused.item); // of something else: it would hide the slots behind
                 Err(AccessError::Lost)
             }
             Err(refused) => {
@@ -321,9 +325,19 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         let changing = Changing::new(contents);
         let slots = changing.0.slots.slots_mut();
         let slot = slots.get_mut(i).and_then(|slot| slot.copy.take().map(|handle| (slot, handle)));
-        let split = slot.map(|(slot, handle)| (slot, restoring.forebay.store().split(handle)));
+        let (store, mut halves) = (restoring.forebay.store(), None);
+        let split = slot.map(|(slot, handle)| {
+            halves = handle.order().lower();
+            (slot, store.split(handle))
+        });
+        let is_half = |handle: &Handle| halves == Some(handle.order());
         let result = match split {
             None => Ok(()),
+            Some((_, Ok((lower, upper)))) if !is_half(&lower) || !is_half(&upper) => {
+                restoring.forebay.discard(lower);
+                restoring.forebay.discard(upper);
+                Err(AccessError::Lost)
+            }
             Some((slot, Ok((lower, upper)))) => {
                 slot.copy = Some(lower);
                 match slots.get_mut(i + slots_of(upper.order(), self.unit)) {
@@ -342,6 +356,9 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             }
         };
         changing.done();
+        if result == Err(AccessError::Lost) {
+            contents.marks.insert(Marks::LOST);
+        }
         result
     }
 
