@@ -31,7 +31,7 @@ const TESTS: [(&str, &[&str]); 12] = [
 
 const FEATURES: &str = "forebay/alloc,forebay/spin,forebay-backends/heap,forebay-backends/shmem";
 
-/// The memory that a program of tests may have, in KiB. A mutant without an end may want all of it.
+/// The memory that a program of tests may have, in KiB, without what is shared. A mutant without an end may want all of it.
 const MEMORY: u64 = 16 << 20;
 
 /// One program of tests.
@@ -141,7 +141,7 @@ impl Tests {
         };
         let mut shell = program("sh");
         shell
-            .args(["-c", &format!("ulimit -c 0; ulimit -v {MEMORY}; exec \"$0\" \"$@\"")])
+            .args(["-c", &format!("ulimit -c 0; ulimit -d {MEMORY}; exec \"$0\" \"$@\"")])
             .arg(&self.program);
         shell.args(TESTS.iter().find(|(test, _)| *test == self.name).map_or(&[][..], |(_, only)| only));
         shell.current_dir(copy.join(folder)).env(name, value).env_remove("FOREBAY_SYSTEM_TESTS");
