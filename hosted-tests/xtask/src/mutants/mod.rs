@@ -24,6 +24,9 @@ const FOLDERS: [&str; 2] = ["core/src", "backends/src"];
 /// Files that are tests, or that tests alone use.
 const TESTS: [&str; 2] = ["/tests.rs", "/fake.rs"];
 
+/// It is read when the command runs: a new explanation builds nothing again.
+const EXPLAINED: &str = "hosted-tests/xtask/src/mutants/survivors.txt";
+
 /// What is run.
 #[derive(Debug, Clone)]
 pub(crate) struct Wish {
@@ -43,10 +46,10 @@ struct Counts {
 
 pub(crate) fn main(wish: &Wish) -> Result {
     let root = place::root();
-    let explained = explained(include_str!("survivors.txt"))?;
+    let explained = explained(&fs::read_to_string(root.join(EXPLAINED)).or_failed(EXPLAINED)?)?;
     let folder = place::target().join("mutants");
     let workspace = folder.join("workspace");
-    let (sources, broken) = prepare(&root, &workspace)?;
+    let (sources, broken) = prepare(&root, &folder.join("trial"), &workspace)?;
     let names: Vec<&str> =
         sources.iter().flat_map(|source| &source.mutants).map(|mutant| &*mutant.name).collect();
     println!("mutants: {} in {} files, {} did not build", names.len(), sources.len(), broken.len());
@@ -95,8 +98,9 @@ pub(crate) fn main(wish: &Wish) -> Result {
     failed(format!("no test notices:\n{}", open.join("\n")))
 }
 
-/// Makes the copy. Mutants that do not compile are left out: the compiler names their lines, and looks again.
-fn prepare(root: &Path, workspace: &Path) -> Result<(Vec<Source>, BTreeSet<String>)> {
+/// Makes the copy. Mutants that do not compile are left out: the compiler names their lines, and looks again. That is tried in
+/// another copy: the first one changes only if the sources do, and what was built of it stays.
+fn prepare(root: &Path, trial: &Path, workspace: &Path) -> Result<(Vec<Source>, BTreeSet<String>)> {
     let mut files = Vec::new();
     for folder in FOLDERS {
         for path in sources::files(&root.join(folder)).or_failed(folder)? {
@@ -110,9 +114,11 @@ fn prepare(root: &Path, workspace: &Path) -> Result<(Vec<Source>, BTreeSet<Strin
     loop {
         let read = |(file, text): &(String, String)| Source::read(file, text.clone(), &broken);
         let sources = files.iter().map(read).collect::<Result<Vec<Source>>>()?;
-        copy::copy(root, workspace, &copy::texts(root, &sources)?)?;
-        let more = suite::broken(workspace, &sources)?;
+        let texts = copy::texts(root, &sources)?;
+        copy::copy(root, trial, &texts)?;
+        let more = suite::broken(trial, &sources)?;
         if more.is_empty() {
+            copy::copy(root, workspace, &texts)?;
             return Ok((sources, broken));
         }
         println!("mutants: do not compile:\n{}", more.iter().cloned().collect::<Vec<_>>().join("\n"));
