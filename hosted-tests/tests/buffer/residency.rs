@@ -98,6 +98,40 @@ fn an_eviction_does_not_give_way_to_a_look() {
     all_returned(world, near, far);
 }
 
+/// Rule: a context that was refused before an eviction began does not end it: only one that is refused meanwhile does.
+#[test]
+fn an_old_refusal_ends_no_eviction() {
+    let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
+    let hogged = leave(&near, HOLES);
+    let home = &forebay(&near, &far, &world);
+    let mut slots = [const { Slot::EMPTY }; 8];
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
+    for (seed, how) in [(1, Evict::TRANSFER), (2, Evict::COPY), (3, Evict::SPLIT)] {
+        fill(&buffer, seed);
+        let guard = buffer.write().unwrap();
+        assert_eq!(
+            (buffer.read().err(), buffer.write().err()),
+            (Some(AccessError::Busy), Some(AccessError::Busy))
+        );
+        drop(guard);
+        let request = EvictRequest::new(ALL, how, CX);
+        assert_eq!(buffer.evict_if_idle(&request), Evicted::default(), "it was used lately");
+        assert_eq!(buffer.evict_if_idle(&request).moved(), pages(8), "{how:?}");
+        let reader = {
+            check(&buffer, seed);
+            buffer.read().unwrap()
+        };
+        assert_eq!(buffer.write().err(), Some(AccessError::Busy));
+        drop(reader);
+        assert_eq!(buffer.evict(ALL, how, CX).unwrap().moved(), pages(8), "{how:?}");
+        check(&buffer, seed);
+    }
+    buffer.purge(CX).unwrap();
+    drop(buffer);
+    give_back(&near, hogged);
+    all_returned(&world, &near, &far);
+}
+
 /// Rule: looking is no use of the buffer: the clock does not skip it for that.
 #[test]
 fn looking_does_not_touch_the_clock() {

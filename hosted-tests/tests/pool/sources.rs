@@ -324,6 +324,28 @@ proptest! {
     }
 }
 
+/// Rule: no block is larger than order 10: two neighbours of that order stay two, with their bytes, and the source has all
+/// of both again.
+#[test]
+fn no_join_exceeds_the_largest_order() {
+    let ram = Two::new();
+    ram.add(leak(2048 * PAGE, 0), meta(2048 * PAGE)).unwrap();
+    let mut blocks = [(); 2]
+        .map(|()| ram.allocate(AllocRequest::new(Order::TEN), Context::THREAD).expect("there are two"));
+    blocks.sort_by_key(|block| block.pfn());
+    let [mut left, mut right] = blocks;
+    assert_eq!(left.pfn().0 + 1024, right.pfn().0, "neighbours");
+    left.fill(1);
+    right.fill(2);
+    let Err((left, right)) = ram.join(left, right) else { panic!("a block of order 11") };
+    assert_eq!((left.order(), right.order()), (Order::TEN, Order::TEN));
+    assert!(left.iter().all(|byte| *byte == 1) && right.iter().all(|byte| *byte == 2));
+    ram.free(left);
+    ram.free(right);
+    assert_eq!(ram.unused(), ram.total());
+    assert!(ram.allocate(AllocRequest::new(Order::TEN), Context::THREAD).is_ok());
+}
+
 /// Rule: a block that begins in a piece and ends behind it is not of that piece: it makes no second owner of a frame.
 #[test]
 fn a_block_that_ends_outside_is_of_no_piece() {

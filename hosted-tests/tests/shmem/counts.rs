@@ -1,6 +1,7 @@
 //! That what the counts say is so: in the page tables, and in the memfd.
 
 use super::*;
+use forebay::Pfn;
 use forebay_backends::shmem::{Swap, Unmap};
 
 /// Rule: a block that is refused before all of its chunks were brought in changes nothing; what has no memory is not held.
@@ -60,6 +61,63 @@ fn copies_and_their_room() {
     settles(&arena, 0, 0, 0);
     assert_eq!((arena.unused(), arena.memory_bytes().expect("a descriptor")), (arena.total(), 0));
     [block, larger, to].into_iter().for_each(|block| other.free(block));
+}
+
+/// A block of two pages that gives only one.
+struct Short(Vec<u8>);
+
+impl OwnedBlock for Short {
+    const PAGE: usize = PAGE;
+    fn pfn(&self) -> Pfn {
+        Pfn(2)
+    }
+    fn order(&self) -> Order {
+        order(1)
+    }
+    fn split(self) -> Result<(Self, Self), Self> {
+        Err(self)
+    }
+    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
+        self.0.iter().skip(at).zip(to).map(|(from, to)| *to = *from).count()
+    }
+    fn write_at(&mut self, at: usize, from: &[u8]) -> usize {
+        self.0.iter_mut().skip(at).zip(from).map(|(to, from)| *to = *from).count()
+    }
+}
+
+/// Rule: a copy that is refused takes no room and is in no handle: of more than the block, of a block that gives less than it
+/// has, in a context that can't wait, of another store, or into less than the copy needs.
+#[test]
+fn refused_copies_take_nothing() {
+    let (arena, other) = (arena(2), self::arena(2));
+    let copies = arena.copies(StoreId::new(1).expect("a number"));
+    let (block, bytes) = take(&other, 1, 7);
+    let unused = || (arena.resident(), arena.stored(), arena.unused());
+    let before = unused();
+    assert_eq!(copies.save(&block, order(2), None, THREAD).err(), Some(StoreError::TooLarge));
+    assert_eq!(copies.save(&block, order(1), None, INTERRUPT).err(), Some(StoreError::Context));
+    let short = Short(vec![7; PAGE]);
+    assert_eq!(copies.save(&short, order(1), None, THREAD).err(), Some(StoreError::Io));
+    assert_eq!(unused(), before);
+    let handle = copies.save(&block, order(1), None, THREAD).expect("there is room");
+    let stored = unused();
+    let (mut page, page_bytes) = take(&other, 0, 8);
+    assert_eq!(copies.load(&handle, &mut page, Pages::ZERO, INTERRUPT), Err(StoreError::Context));
+    assert!(content(&page) == page_bytes, "a refused load writes nothing");
+    assert_eq!(copies.load(&handle, &mut page, Pages::ZERO, THREAD), Err(StoreError::TooLarge));
+    let (mut to, _) = take(&other, 2, 9);
+    assert_eq!(copies.load(&handle, &mut to, Pages::new(3), THREAD), Err(StoreError::TooLarge));
+    let elsewhere = other.copies(StoreId::new(2).expect("a number"));
+    assert!(elsewhere.load(&handle, &mut to, Pages::ZERO, THREAD).is_err());
+    let refused = BackingStore::<Block>::discard(&elsewhere, handle).expect_err("it is of another store");
+    let handle = refused.item;
+    assert_eq!(unused(), stored);
+    copies.load(&handle, &mut to, Pages::new(2), THREAD).expect("it is stored");
+    assert!(content(&to)[2 * PAGE..] == bytes, "other bytes came back");
+    let gone: Option<Block> = copies.discard(handle).expect("it is stored");
+    assert!(gone.is_none());
+    assert_eq!(unused(), before);
+    [block, page, to].into_iter().for_each(|block| other.free(block));
 }
 
 /// Rule: where there is no swap, unmapping may be left out: then what is stored stays pending, and drops go all the same.

@@ -6,7 +6,7 @@ use forebay::{
     AllocRequest, BackingStore, Context, FrameSource, Order, OwnedBlock, Pages, Pfn, StoreError, StoreId,
     sync::{IrqGuard, SpinRawMutex},
 };
-use forebay_backends::{Ram, RamBlock, Region};
+use forebay_backends::{InitError, Ram, RamBlock, RamForebay, Region};
 use hosted_tests::conformance::{content, fill, order, pattern};
 use hosted_tests::kit::sweep;
 use hosted_tests::memory::{leak, words};
@@ -119,6 +119,50 @@ fn two_give_memory_at_once() {
         came
     });
     swept.at_least(15);
+}
+
+/// Rule: where two initialise one `RamForebay` at once, it has the slow RAM of one of them, and a range that it does not use
+/// comes back whole; it works then.
+#[test]
+fn two_initialise_a_forebay_at_once() {
+    type Home = RamForebay<Raw, PAGE, 2>;
+    // Fast RAM may be in two pieces.
+    for pieces in [0, 1] {
+        let swept = sweep("step of an init", |_, step| {
+            let home: &'static Home = Box::leak(Box::new(Home::new()));
+            for _ in 0..pieces {
+                let meta = words(Source::metadata_words(PAGE));
+                home.platform().add(leak(PAGE, 0), meta).expect("good memory");
+            }
+            // Returns the bytes of both that it gave.
+            let init = move |fast: usize, slow: usize| {
+                let (fast, slow) = (leak(fast * PAGE, 0), leak(slow * PAGE, 0));
+                let meta = words(Home::metadata_words(fast.len(), slow.len()));
+                let places = (fast.as_ptr_range(), slow.as_ptr_range());
+                let lengths = (fast.len(), slow.len());
+                let Err(InitError { fast, slow, .. }) = home.init(fast, slow, meta) else { return lengths };
+                assert!(fast.is_empty() || fast.as_ptr_range() == places.0, "a part of it comes back");
+                assert!(slow.is_empty() || slow.as_ptr_range() == places.1, "a part of it comes back");
+                (lengths.0 - fast.len(), lengths.1 - slow.len())
+            };
+            let others = Rc::new(Cell::new((0, 0)));
+            let gave = others.clone();
+            before_step(step, move || gave.set(init(4, 8)));
+            let mine = init(2, 16);
+            let came = came_in();
+            let others = others.get();
+            assert!((mine.1 == 0) != (others.1 == 0), "one of the two gives the slow RAM");
+            assert_eq!(home.store().total().get() * PAGE, mine.1 + others.1);
+            assert_eq!((home.platform().total().get() - pieces) * PAGE, mine.0 + others.0);
+            let tile = home.buffer::<PAGE>();
+            tile.write().expect("there is memory").fill(step as u8);
+            assert_eq!(home.transfer([&tile], PAGE).evicted.transferred, Pages::new(1));
+            assert_eq!(home.write_out(PAGE), PAGE);
+            assert!(tile.read().expect("it is stored").iter().all(|byte| *byte == step as u8));
+            came
+        });
+        swept.at_least(10);
+    }
 }
 
 /// Rule: a region has one piece of memory, from the first that gives it, and what comes too late comes back whole.

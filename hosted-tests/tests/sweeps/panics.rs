@@ -134,6 +134,101 @@ fn half_of_the_copies_dropped() {
     drop(buffer);
 }
 
+/// Whether an event is a certain one.
+type Is = fn(&Event) -> bool;
+
+thread_local! {
+    /// The store panics at the next event like that.
+    static PANICS_AT: Cell<Option<Is>> = const { Cell::new(None) };
+}
+
+fn chosen_sink(event: &Event) {
+    if PANICS_AT.get().is_some_and(|is_it| is_it(event)) {
+        PANICS_AT.set(None);
+        panic!("a store's own fault");
+    }
+}
+
+/// The store panics in that call.
+#[track_caller]
+fn panics_at(chosen: Is, call: impl FnOnce()) {
+    PANICS_AT.set(Some(chosen));
+    let caught = catch_unwind(AssertUnwindSafe(call));
+    assert!(caught.is_err() && PANICS_AT.take().is_none(), "it panicked");
+}
+
+/// Rule: a block that a store had in its hands when it panicked is said to be lost, also on the way back; zeros are not shown
+/// in its place.
+#[test]
+fn a_take_back_that_panics_loses_the_contents() {
+    let (world, near, far) = (World::new(Contents::Ignored), near(16), far(32));
+    let store = Traced::new(&far, chosen_sink as fn(&Event));
+    let home = &forebay(&near, &store, &world);
+    let mut slots = [const { Slot::EMPTY }; 4];
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
+    fill(&buffer, 1);
+    assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, pages(4));
+    panics_at(|event| matches!(event, Event::TakeBack(..)), || drop(buffer.read()));
+    for _ in 0..2 {
+        assert_eq!(buffer.read().err(), Some(AccessError::Lost));
+        assert_eq!(buffer.write().err(), Some(AccessError::Lost));
+    }
+    buffer.purge(CX).unwrap();
+    assert!(contents(&buffer).iter().all(|byte| *byte == 0));
+    drop(buffer);
+}
+
+/// Rule: the same where the store has no room to keep the copies of what was loaded, and panics while it drops them.
+#[test]
+fn a_copy_that_is_not_kept_and_panics_loses_the_contents() {
+    let (world, near, far) = (World::new(Contents::Ignored), near(16), far(4));
+    let store = Traced::new(&far, chosen_sink as fn(&Event));
+    let home = &forebay(&near, &store, &world);
+    let mut slots = [const { Slot::EMPTY }; 4];
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
+    fill(&buffer, 1);
+    assert_eq!(buffer.evict(ALL, Evict::SPLIT, CX).unwrap().copied, pages(4));
+    panics_at(|event| matches!(event, Event::Discard(..)), || drop(buffer.read()));
+    assert_eq!(
+        (buffer.read().err(), buffer.write().err()),
+        (Some(AccessError::Lost), Some(AccessError::Lost))
+    );
+    buffer.purge(CX).unwrap();
+    assert!(contents(&buffer).iter().all(|byte| *byte == 0));
+    drop(buffer);
+}
+
+/// Rule: what is lost stays lost: another eviction moves what is left, and makes nothing of it whole.
+#[test]
+fn what_is_lost_stays_lost() {
+    let (world, near, far) = (World::new(Contents::Ignored), near(18), far(32));
+    let hogged = leave(&near, (0..18).step_by(2)); // single pages, one of which the panic costs
+    let store = Traced::new(&far, chosen_sink as fn(&Event));
+    let home = &forebay(&near, &store, &world);
+    let mut slots = [const { Slot::EMPTY }; 8];
+    let buffer = Buffer::with_slots(home, &mut slots[..], Order::PAGE);
+    fill(&buffer, 1);
+    assert_eq!(buffer.evict(pages(3), Evict::SPLIT, CX).unwrap().copied, pages(3));
+    panics_at(
+        |event| matches!(event, Event::Save(..)),
+        || {
+            let _ = buffer.evict(pages(1), Evict::SPLIT, CX);
+        },
+    );
+    assert_eq!(buffer.read().err(), Some(AccessError::Lost));
+    for how in [Evict::SPLIT, Evict::TRANSFER] {
+        assert_eq!(buffer.evict(pages(2), how, CX).unwrap().moved(), pages(2), "{how:?}");
+        assert_eq!(
+            (buffer.read().err(), buffer.write().err()),
+            (Some(AccessError::Lost), Some(AccessError::Lost))
+        );
+    }
+    buffer.purge(CX).unwrap();
+    assert!(contents(&buffer).iter().all(|byte| *byte == 0));
+    drop(buffer);
+    give_back(&near, hogged);
+}
+
 /// Panics at the call with that number, counted down to zero; far above it, never.
 static CALLS_LEFT: AtomicU32 = AtomicU32::new(u32::MAX);
 

@@ -4,8 +4,8 @@ use crate::failure::{Failure, Result};
 use crate::firmware::target::{Name, Target};
 use crate::tsan::What;
 use crate::{
-    counts, firmware, fuzz, gate, msrv, panic_free, picture, place, process, rules, setup, sizes, surface,
-    traces, tsan,
+    counts, firmware, fuzz, gate, msrv, mutants, panic_free, picture, place, process, rules, setup, sizes,
+    surface, traces, tsan,
 };
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
@@ -54,6 +54,9 @@ enum Command {
     Surface(Surface),
     /// Prints all tests with the rules that they guard, or what was lost since another such table
     Rules(Rules),
+    /// Breaks core and backends in many places, one at a time, and names what no test notices
+    #[command(after_help = STATUS)]
+    Mutants(Mutants),
     /// Records the traces of hosted-tests/traces anew: which pages of their files SQLite and a linker touch
     Traces(Traces),
     /// Draws core/forebay.svg, the picture of the README
@@ -145,6 +148,19 @@ struct Rules {
 }
 
 #[derive(Args, Debug)]
+struct Mutants {
+    /// How many
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    count: usize,
+    /// Which ones: another seed chooses others
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Only of files whose path has this in it, such as core/src/reclaim
+    #[arg(long, value_name = "PATTERN")]
+    file: Option<String>,
+}
+
+#[derive(Args, Debug)]
 struct Traces {
     /// Where they are written to; hosted-tests/traces if left out
     #[arg(value_name = "DIR")]
@@ -183,6 +199,9 @@ fn run(command: Command) -> Result {
         Command::Msrv => msrv::main(),
         Command::Surface(wish) => print_surface(&wish),
         Command::Rules(Rules { against }) => rules::main(against.as_deref()),
+        Command::Mutants(Mutants { count, seed, file }) => {
+            mutants::main(&mutants::Wish { count, seed, file })
+        }
         Command::Traces(Traces { folder }) => traces::main(folder.as_deref()),
         Command::Picture => picture::main(),
     }

@@ -9,6 +9,7 @@
 //! | `counts` `sizes` `panic_free` | what is measured on such images |
 //! | `tsan` `fuzz` `msrv` | other compilers and sanitizers |
 //! | `sources` `rules` [`surface`] | what can be read from the sources |
+//! | `mutants` | breaks core and backends on purpose |
 //! | `traces` | records what programs do |
 //! | `picture` | draws the picture of the README |
 //! | `setup` `gate` | installs everything, runs everything |
@@ -36,6 +37,8 @@ mod sources;
 
 mod rules;
 pub mod surface;
+
+mod mutants;
 
 mod traces;
 
