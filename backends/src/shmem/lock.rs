@@ -30,15 +30,15 @@ unsafe impl RawMutex for OsLock {
         assert!(self.owner.load(Relaxed) != me, "a closure of `Mutex::lock` locked the same mutex again");
         let _held = self.lock.lock().unwrap_or_else(PoisonError::into_inner); // it guards no data of its own
         self.owner.store(me, Relaxed);
-        let _owner = Owner(&self.owner);
+        let _owner = ClearOwner(&self.owner);
         f()
     }
 }
 
 /// Clears the owner before the lock is unlocked, also by a panic.
-struct Owner<'l>(&'l AtomicUsize);
+struct ClearOwner<'l>(&'l AtomicUsize);
 
-impl Drop for Owner<'_> {
+impl Drop for ClearOwner<'_> {
     fn drop(&mut self) {
         self.0.store(0, Relaxed);
     }

@@ -42,7 +42,7 @@ pub trait Owner {
 /// The atomics are only loaded and stored, so machines without compare-and-swap have them too. They are hints, except for
 /// [`Class::READY`], which is read under the lock: the holder stores it before it leaves.
 ///
-/// `wanted` is stored only by closures of `users`, so no refusal is missed: whoever leaves sees it.
+/// `wanted` is stored only by closures of `users`, so the last one that leaves misses no refusal.
 pub(crate) struct SharedCell<R, T, O> {
     users: MutexCell<R, u16>,
     class: AtomicU8,

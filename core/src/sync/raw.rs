@@ -111,7 +111,7 @@ unsafe impl<G: IrqGuard> RawMutex for SpinRawMutex<G> {
             }
             let _held = self.lock.lock();
             self.owner.store(me, Relaxed);
-            let _owner = Owner(&self.owner);
+            let _owner = ClearOwner(&self.owner);
             f()
         })
     }
@@ -119,10 +119,10 @@ unsafe impl<G: IrqGuard> RawMutex for SpinRawMutex<G> {
 
 /// Clears the owner of a lock, before it is unlocked, also by a panic.
 #[cfg(feature = "spin")]
-struct Owner<'l>(&'l AtomicU8);
+struct ClearOwner<'l>(&'l AtomicU8);
 
 #[cfg(feature = "spin")]
-impl Drop for Owner<'_> {
+impl Drop for ClearOwner<'_> {
     fn drop(&mut self) {
         self.0.store(0, Relaxed);
     }
