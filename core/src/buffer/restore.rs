@@ -7,7 +7,8 @@ use crate::forebay::{Forebay, Home};
 use crate::frame::{AllocError, AllocRequest, Context, Order, Pages};
 use crate::pool::{BlockOf, Fill};
 use crate::port::{
-    BackingStore, Capabilities, EvictHooks, FrameSource, Handle, OwnedBlock, Platform, PooledBlock, StoreError,
+    BackingStore, Capabilities, EvictHooks, FrameSource, Handle, OwnedBlock, Platform, PooledBlock,
+    StoreError,
 };
 use crate::stats::{self, AccessError, Event, Restored};
 

@@ -5,4 +5,5 @@ mod conformance_store;
 mod losses;
 mod middleware;
 mod tiered;
+mod wrong_handles;
 mod wrong_store;
