@@ -65,6 +65,8 @@ struct State {
     /// How many pages each payer pays for.
     charged: BTreeMap<Charge, usize>,
     stored: BTreeMap<Key, Stored>,
+    /// Room of resident blocks, without contents.
+    rooms: BTreeSet<Key>,
     pool_frames: usize,
     stored_pages: usize,
     peak_frames: usize,
@@ -122,6 +124,11 @@ impl World {
     /// Frames that are not in the source.
     pub fn frames_out(&self) -> Pages {
         Pages::new(self.lock().frames.len())
+    }
+
+    /// How many blocks have room in a store without contents there.
+    pub fn rooms(&self) -> usize {
+        self.lock().rooms.len()
     }
 
     /// Numbers of the frames that are not in the source, in no order.
@@ -275,6 +282,20 @@ impl State {
         self.stored_pages += stored.order.pages().get();
         let old = self.stored.insert(key(handle), stored);
         assert!(old.is_none(), "{handle:?} was made twice");
+    }
+
+    /// Room that something is about to be written into. What it had is out of date, or it had nothing.
+    #[track_caller]
+    fn leave_room(&mut self, room: Key) -> Option<Stored> {
+        if self.rooms.remove(&room) { None } else { Some(self.take(room)) }
+    }
+
+    /// The same room with what it had, or with nothing.
+    fn enter_room(&mut self, room: &Handle, had: Option<Stored>) {
+        match had {
+            Some(stored) => self.put(room, stored),
+            None => assert!(self.rooms.insert(key(room)), "{room:?} was made twice"),
+        }
     }
 
     #[track_caller]

@@ -73,6 +73,7 @@ impl<P: Platform<Mode = ()>> FrameSource for Machine<P> {
     type RawMutex = P::RawMutex;
     const MAX_ORDER: Order = P::Source::MAX_ORDER;
     const ZONES: u8 = P::Source::ZONES;
+    const LOBBY: Zones = P::Source::LOBBY;
 
     fn allocate(&self, request: AllocRequest, cx: Context) -> Result<P::Block, AllocError> {
         self.inner.source().allocate(request, cx)

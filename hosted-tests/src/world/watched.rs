@@ -6,8 +6,8 @@ use forebay::{
     Pages, Pfn, Platform, Refused, StoreError, Zones,
     frame::{Charge, DmaAddr, Mode, ModeRefused},
     port::{
-        Accounting, AllPorts, CachingControl, Capabilities, DmaMap, EvictHooks, LinearMap, Settled, Space,
-        StoreIds, Supply,
+        Accounting, AllPorts, CachingControl, Capabilities, DmaMap, EvictHooks, LinearMap, Rooms, Settled,
+        Space, StoreIds, Supply,
     },
 };
 use std::ops::Range;
@@ -61,6 +61,7 @@ impl<P: Platform> FrameSource for Watched<'_, P> {
     type RawMutex = P::RawMutex;
     const MAX_ORDER: Order = P::Source::MAX_ORDER;
     const ZONES: u8 = P::Source::ZONES;
+    const LOBBY: Zones = P::Source::LOBBY;
 
     fn allocate(&self, request: AllocRequest, cx: Context) -> Result<P::Block, AllocError> {
         let order = request.order;
@@ -429,6 +430,11 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
     }
 
     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
+        if self.world.lock().rooms.remove(&key(&handle)) {
+            let discarded = self.inner.discard(handle);
+            assert!(matches!(discarded, Ok(None)), "room has no block");
+            return discarded;
+        }
         let stored = self.world.lock().take(key(&handle));
         match self.inner.discard(handle) {
             Ok(Some(block)) => {
@@ -446,6 +452,10 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
         }
     }
 
+    fn rooms(&self) -> Option<&dyn Rooms<B>> {
+        self.inner.rooms().map(|_| self as &dyn Rooms<B>)
+    }
+
     fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(B)) -> Settled {
         let mut freed = Pages::ZERO;
         let settled = self.inner.settle(budget, cx, &mut |block: B| {
@@ -455,5 +465,96 @@ impl<B: OwnedBlock, S: BackingStore<B>> BackingStore<B> for Watched<'_, S> {
         });
         assert_eq!(settled.freed, freed, "what settle counts as freed is what it returned");
         settled
+    }
+}
+
+/// Room that stays with a block: empty, or with contents that are out of date.
+impl<B: OwnedBlock, S: BackingStore<B>> Rooms<B> for Watched<'_, S> {
+    fn reserve(&self, order: Order) -> Result<Handle, StoreError> {
+        let room = self.inner.rooms().expect("it has rooms").reserve(order)?;
+        assert_eq!(room.order(), order);
+        assert!(self.world.lock().rooms.insert(key(&room)), "{room:?} was made twice");
+        Ok(room)
+    }
+
+    fn transfer_into(&self, room: Handle, block: B) -> Result<Handle, Refused<(Handle, B), StoreError>> {
+        let (pfn, order, before) = (block.pfn(), block.order(), key(&room));
+        assert_eq!(room.order(), order, "the room of another block");
+        let bytes = self.world.bytes(&block, 0, block.bytes());
+        self.world.lock().pass(pfn, order, Owner::Pool, Owner::Store);
+        // Forgotten before the call: afterwards the store may make the same handle again.
+        let old = self.world.lock().leave_room(before);
+        match self.inner.rooms().expect("it has rooms").transfer_into(room, block) {
+            Ok(handle) => {
+                assert_eq!(handle.order(), order);
+                let mut s = self.world.lock();
+                s.put(&handle, Stored { order, bytes, block: Some(pfn), charge: None });
+                s.counts.transferred += order.pages().get();
+                s.measure();
+                Ok(handle)
+            }
+            Err(refused) => {
+                let (room, block) = &refused.item;
+                assert_eq!((key(room), block.pfn(), block.order()), (before, pfn, order), "others came back");
+                assert_ne!(refused.why, StoreError::Full, "there was room");
+                assert!(
+                    self.world.bytes(block, 0, block.bytes()) == bytes,
+                    "{pfn:?} came back with other bytes"
+                );
+                let mut s = self.world.lock();
+                s.pass(pfn, order, Owner::Store, Owner::Pool);
+                s.enter_room(room, old);
+                s.counts.refused += order.pages().get();
+                Err(refused)
+            }
+        }
+    }
+
+    fn save_into(&self, room: &Handle, block: &B, cx: Context) -> Result<(), StoreError> {
+        let order = block.order();
+        assert_eq!(room.order(), order, "the room of another block");
+        self.world.lock().assert_unmapped(block.pfn(), order, "is copied to a store");
+        let bytes = self.world.bytes(block, 0, block.bytes());
+        self.world.lock().leave_room(key(room));
+        let result = self.inner.rooms().expect("it has rooms").save_into(room, block, cx);
+        let mut s = self.world.lock();
+        if result.is_ok() {
+            s.put(room, Stored { order, bytes, block: None, charge: None });
+            s.counts.saved += order.pages().get();
+            s.measure();
+        } else {
+            assert_ne!(result, Err(StoreError::Full), "there was room");
+            s.enter_room(room, None);
+            s.counts.refused += order.pages().get();
+        }
+        result
+    }
+
+    fn take_back_from(
+        &self,
+        handle: Handle,
+        cx: Context,
+    ) -> Result<(Handle, B), Refused<Handle, StoreError>> {
+        let wanted = key(&handle);
+        let stored = self.world.lock().take(wanted);
+        match self.inner.rooms().expect("it has rooms").take_back_from(handle, cx) {
+            Ok((room, block)) => {
+                let bytes = self.world.bytes(&block, 0, block.bytes());
+                let mut s = self.world.lock();
+                assert_eq!((stored.block, stored.order), (Some(block.pfn()), block.order()), "another block");
+                assert_eq!(room.order(), stored.order, "other room");
+                assert!(bytes == stored.bytes, "{:?} was taken back with other bytes", block.pfn());
+                s.pass(block.pfn(), block.order(), Owner::Store, Owner::Pool);
+                s.enter_room(&room, None);
+                s.counts.taken_back += block.order().pages().get();
+                s.measure();
+                Ok((room, block))
+            }
+            Err(refused) => {
+                assert_eq!(key(&refused.item), wanted, "another handle came back");
+                self.world.lock().put(&refused.item, stored);
+                Err(refused)
+            }
+        }
     }
 }

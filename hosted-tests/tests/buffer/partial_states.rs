@@ -266,7 +266,7 @@ fn a_restore_without_progress_changes_nothing() {
             assert_eq!(machine.0.hooks(), [""; 0], "{what}");
             world.validate();
         };
-        for why in [StoreError::Io, StoreError::Busy, StoreError::NotStored] {
+        for why in [StoreError::Io, StoreError::Busy, StoreError::Unavailable] {
             store.answer(Script { take_back: Some(why), load: Some(why), ..Script::default() });
             nothing(CX, why.into(), "the store refuses");
         }

@@ -500,7 +500,7 @@ fn the_error_of_taking_back_is_reported() {
     let home = &forebay(&near, &store, &world);
     let tile = Buffer::new(home, order(2));
     fill(&tile, 3);
-    for why in [StoreError::Io, StoreError::NotStored, StoreError::Full] {
+    for why in [StoreError::Io, StoreError::Unavailable, StoreError::Full] {
         tile.evict(ALL, Evict::TRANSFER, CX).unwrap();
         store.answer(Script { take_back: Some(why), ..Script::default() });
         let error = AccessError::Store(why);

@@ -69,9 +69,8 @@ impl World {
                 self.came.set(self.came.get() + usize::from(back.total() > Pages::ZERO));
             }
             _ if n != self.busy.get() && self.random(8) == 0 => {
-                if self.units[n].purge(Context::INTERRUPT).is_ok() {
-                    self.seeds[n].set(None);
-                }
+                let purged = self.units[n].purge(Context::INTERRUPT);
+                purged.into_iter().for_each(|()| self.seeds[n].set(None));
             }
             _ => {}
         }

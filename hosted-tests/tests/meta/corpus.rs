@@ -6,7 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// The fuzz targets: each has a folder of inputs.
-const TARGETS: [(&str, fn(&[u8])); 4] = [
+type Target = (&'static str, fn(&[u8]));
+const TARGETS: [Target; 4] = [
     ("ownership_transfer", fuzzing::ownership_transfer),
     ("panics", fuzzing::panics),
     ("lies", fuzzing::lies),

@@ -29,7 +29,7 @@ fn declared(line: &str) -> Option<&str> {
 
 /// Whether the text implements the trait for the type by hand.
 fn by_hand(text: &str, of: &str, name: &str) -> bool {
-    text.split(&format!("{of}"))
+    text.split(of)
         .skip(1)
         .filter_map(|after| after.trim_start().strip_prefix("for ")) // perhaps on the next line
         .any(|after| after.strip_prefix(name).is_some_and(|rest| rest.starts_with(['<', ' '])))

@@ -69,6 +69,7 @@ impl<P: Platform<Mode = ()>> FrameSource for NonCoherent<P> {
     type RawMutex = P::RawMutex;
     const MAX_ORDER: Order = P::Source::MAX_ORDER;
     const ZONES: u8 = P::Source::ZONES;
+    const LOBBY: Zones = P::Source::LOBBY;
 
     fn allocate(&self, request: AllocRequest, cx: Context) -> Result<Self::Block, AllocError> {
         self.inner.source().allocate(request, cx).map(|block| self.cached(block))
