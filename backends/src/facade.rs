@@ -6,7 +6,10 @@ use core::fmt;
 use core::ops::Deref;
 use forebay::{
     AccessError, AllocError, AllocRequest, AsForebay, Buffer, Candidates, Context, Evict, Forebay,
-    FrameSource, Order, Pages, Report, StoreId, port::Supply, sync::RawMutex,
+    FrameSource, Order, Pages, Refused, Report, StoreId,
+    buffer::{ReadGuard, Slots, WriteGuard},
+    port::Supply,
+    sync::RawMutex,
 };
 
 type Fast<L, const PAGE: usize, const LOBBY: usize = 0, const RANGES: usize = 2> =
@@ -149,7 +152,7 @@ impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const R
     /// ```
     ///
     /// # Errors
-    /// [`InitError`]; all three ranges are handed back.
+    /// [`InitError`]; all three ranges are handed back. If another thread initialises it at the same time, the fast RAM may be in use.
     ///
     /// # Context
     /// For start-up.
@@ -159,32 +162,25 @@ impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const R
         slow: &'static mut [u8],
         meta: &'static mut [usize],
     ) -> Result<(usize, usize), InitError> {
-        if let Err(why) = self.check(fast, slow, meta) {
-            return Err(InitError { why, fast, slow, meta });
-        }
-        // The checks hold unless another thread calls this at the same time; then what is left is handed back.
-        match (self.platform().add(fast, meta), self.store().init_within(slow)) {
-            (Ok(fast), Ok(slow)) => Ok((fast, slow)),
-            (fast, slow) => {
-                let why = match (&fast, &slow) {
-                    (Err(refused), _) => InitErrorKind::Fast(refused.why),
-                    (_, Err(refused)) => InitErrorKind::Slow(refused.why),
-                    _ => InitErrorKind::Slow(MemoryError::Already),
-                };
-                let (fast, meta) = fast.map_or_else(|r| r.item, |_| Default::default());
-                let slow = slow.map_or_else(|r| r.item, |_| Default::default());
-                Err(InitError { why, fast, slow, meta })
-            }
-        }
-    }
-
-    fn check(&self, fast: &[u8], slow: &[u8], meta: &[usize]) -> Result<(), InitErrorKind> {
-        self.platform().check(fast, meta).map_err(InitErrorKind::Fast)?;
         let range = fast.as_ptr_range();
-        if overlap(&(range.start.addr()..range.end.addr()), slow) {
-            return Err(InitErrorKind::Slow(MemoryError::Overlap));
+        let checked = if overlap(&(range.start.addr()..range.end.addr()), slow) {
+            Err(MemoryError::Overlap)
+        } else {
+            self.store().check_within(slow)
+        };
+        if let Err(why) = checked {
+            return Err(InitError { why: InitErrorKind::Slow(why), fast, slow, meta });
         }
-        self.store().check_within(slow).map(|_| ()).map_err(InitErrorKind::Slow)
+        let fast = match self.platform().add(fast, meta) {
+            Ok(bytes) => bytes,
+            Err(Refused { item: (fast, meta), why }) => {
+                return Err(InitError { why: InitErrorKind::Fast(why), fast, slow, meta });
+            }
+        };
+        // The check holds unless another thread calls this at the same time; then the fast RAM is in use already.
+        self.store().init_within(slow).map(|slow| (fast, slow)).map_err(|Refused { item: slow, why }| {
+            InitError { why: InitErrorKind::Slow(why), fast: &mut [], slow, meta: &mut [] }
+        })
     }
 
     /// An empty contiguous buffer of at least `BYTES` bytes: the next power of two of pages. Larger than the largest
@@ -212,6 +208,57 @@ impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const R
     /// Bytes of fast RAM that are free.
     pub fn free(&self) -> usize {
         self.platform().unused().get() * PAGE
+    }
+
+    /// Whether there is room for a buffer of that size now: what a water mark asks, since free bytes in smaller blocks help none.
+    /// O(1). [`Ram::largest_free`] says for which sizes there is.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.platform().supply(&AllocRequest::new(order_for::<PAGE>(bytes))).ready == Some(true)
+    }
+
+    /// How many buffers of that size the fast RAM holds at a time: what its alignment leaves. O(1).
+    pub fn fits(&self, bytes: usize) -> usize {
+        let order = order_for::<PAGE>(bytes);
+        self.platform().supply(&AllocRequest::new(order)).ever.map_or(0, |ever| ever.get() >> order.get())
+    }
+
+    /// As [`Buffer::write`], and makes room for the buffer where there is none, by evicting idle `buffers`. Give it buffers of all
+    /// sizes: `(&TILES, &AUDIO)`.
+    ///
+    /// # Errors
+    /// As [`Forebay::or_reclaim`].
+    ///
+    /// # Context
+    /// For a thread; linear in what it writes out.
+    pub fn write<'b, T, C>(
+        &self,
+        buffer: &'b Buffer<&'static Self, T>,
+        buffers: C,
+    ) -> Result<WriteGuard<'b, &'static Self, T>, AccessError>
+    where
+        T: Slots<Platform = Fast<L, PAGE, LOBBY, RANGES>>,
+        C: Candidates,
+    {
+        self.or_reclaim(buffers, Pages::new(1), Evict::TRANSFER, Context::THREAD, || buffer.write())
+    }
+
+    /// As [`Buffer::read`], and makes room as [`write`](RamForebay::write).
+    ///
+    /// # Errors
+    /// As [`Forebay::or_reclaim`].
+    ///
+    /// # Context
+    /// As [`write`](RamForebay::write).
+    pub fn read<'b, T, C>(
+        &self,
+        buffer: &'b Buffer<&'static Self, T>,
+        buffers: C,
+    ) -> Result<ReadGuard<'b, &'static Self, T>, AccessError>
+    where
+        T: Slots<Platform = Fast<L, PAGE, LOBBY, RANGES>>,
+        C: Candidates,
+    {
+        self.or_reclaim(buffers, Pages::new(1), Evict::TRANSFER, Context::THREAD, || buffer.read())
     }
 
     /// Bytes transferred and not written out yet: still in fast RAM.
@@ -260,6 +307,11 @@ impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const R
     pub fn write_out(&self, bytes: usize) -> usize {
         self.store().write_out_now(bytes, &mut |block| self.free_settled(block))
     }
+}
+
+/// The order of a buffer of that size; what no source has, if it is too large.
+fn order_for<const PAGE: usize>(bytes: usize) -> Order {
+    Order::for_pages(Pages::new(bytes.div_ceil(PAGE))).unwrap_or(Order::MAX)
 }
 
 impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const RANGES: usize> AsForebay

@@ -32,6 +32,8 @@ pub(crate) struct Buddy<W> {
     /// A bit for each order: the last summary.
     orders: u16,
     free: Pages,
+    /// Pages that were never free since all were added.
+    most_used: Pages,
     pending: [Pending; SLOTS],
 }
 
@@ -160,6 +162,7 @@ impl<W: Words> Buddy<W> {
             starts: [0; ORDERS],
             orders: 0,
             free: Pages::ZERO,
+            most_used: Pages::ZERO,
             pending: [Pending::NONE; SLOTS],
         }
     }
@@ -171,6 +174,11 @@ impl<W: Words> Buddy<W> {
     /// All free pages, pending or not.
     pub(crate) fn free(&self) -> Pages {
         self.free
+    }
+
+    /// The least that was ever free.
+    pub(crate) fn lowest(&self) -> Pages {
+        Pages::new(self.frames.len()) - self.most_used
     }
 
     /// Where a block of these orders may be, a bit for each.
@@ -208,6 +216,7 @@ impl<W: Words> Buddy<W> {
             }
         }
         self.free -= wanted;
+        self.most_used = self.most_used.max(Pages::new(self.frames.len()) - self.free);
         Claim::Ours(slot, bit.clear(self.words.as_mut()))
     }
 

@@ -95,6 +95,22 @@ pub(crate) fn has(at: &mut impl Access, order: Order) -> bool {
     }
 }
 
+/// The largest order of which there is a block, as far as the summaries tell. As long as [`has`].
+pub(crate) fn largest(at: &mut impl Access) -> Option<Order> {
+    loop {
+        if let Search::Pending(slot, pending) = at.step(|b| b.any_pending()) {
+            let frames = at.step(|b| b.frames());
+            complete(at, &frames, slot, pending);
+            continue;
+        }
+        return match at.step(|b| b.seek(u16::MAX)) {
+            Search::Orders(orders) => Order::new(orders.ilog2() as u8),
+            Search::Pending(..) => continue,
+            Search::Nothing => None,
+        };
+    }
+}
+
 /// Frees a block of frames that are not free. Joins it with its free buddies. O(orders · log pages).
 pub(crate) fn put(at: &mut impl Access, pfn: Pfn, order: Order) {
     let frames = at.step(|b| b.frames());

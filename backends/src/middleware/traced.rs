@@ -204,6 +204,9 @@ impl<P: Platform, O: Sink> EvictHooks<P::Block> for Traced<P, O> {
         self.note(Event::AfterRestore(id, result));
         result
     }
+    fn allocation_failed(&self, id: BufferId, why: AllocError) {
+        self.inner.hooks().allocation_failed(id, why);
+    }
     fn released(&self, id: BufferId) {
         self.inner.hooks().released(id);
     }

@@ -347,6 +347,16 @@ impl<L: RawMutex, const PAGE: usize> RamRange<L, PAGE> {
         steps::has(&mut { self }, order)
     }
 
+    /// Pages of the largest free block.
+    pub(crate) fn largest(&self) -> Pages {
+        steps::largest(&mut { self }).map_or(Pages::ZERO, Order::pages)
+    }
+
+    /// The least that was ever free.
+    pub(crate) fn lowest(&self) -> Pages {
+        self.0.lock(|m| m.buddy.lowest())
+    }
+
     /// Pages in all blocks of that order, free or not.
     pub(crate) fn pages_in(&self, order: Order) -> Pages {
         Pages::new(blocks(&self.span().frames, order.get()).len() << order.get())

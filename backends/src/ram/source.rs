@@ -157,6 +157,16 @@ impl<L: RawMutex, const PAGE: usize, const RANGES: usize, const LOBBY: usize> Ra
         self.0.iter().map(RamRange::free).sum()
     }
 
+    /// Pages of the largest free block. O(ranges).
+    pub fn largest_free(&self) -> Pages {
+        self.0.iter().map(RamRange::largest).max().unwrap_or(Pages::ZERO)
+    }
+
+    /// The least that was ever free, the sum over the ranges: memory that was never needed. O(ranges).
+    pub fn lowest_unused(&self) -> Pages {
+        self.0.iter().map(RamRange::lowest).sum()
+    }
+
     /// All pages.
     pub fn total(&self) -> Pages {
         self.0.iter().map(RamRange::pages).sum()

@@ -78,18 +78,20 @@ pub(super) struct Rings {
     free: usize,
     /// Of these, pages that are promised to rings.
     owed: usize,
+    /// The least that [`space`](Rings::space) ever was.
+    lowest: usize,
 }
 
 impl Rings {
     pub(super) const fn empty() -> Self {
-        Rings { words: &mut [], top: NONE, free: 0, owed: 0 }
+        Rings { words: &mut [], top: NONE, free: 0, owed: 0, lowest: 0 }
     }
 
     /// All pages are free. Linear.
     pub(super) fn new(words: Words) -> Self {
         words.fill(0);
         let pages = words.len();
-        let mut rings = Rings { words, top: NONE, free: 0, owed: 0 };
+        let mut rings = Rings { words, top: NONE, free: 0, owed: 0, lowest: pages };
         rings.push(0, pages);
         rings
     }
@@ -97,6 +99,11 @@ impl Rings {
     /// Pages that a new ring may have.
     pub(super) fn space(&self) -> usize {
         self.free - self.owed
+    }
+
+    /// The least that [`space`](Rings::space) ever was.
+    pub(super) fn lowest_space(&self) -> usize {
+        self.lowest
     }
 
     /// Room for `2^order` pages, lent: the head now, the others when they are needed. The walk is at the head.
@@ -113,6 +120,7 @@ impl Rings {
             self.owed += pages - 1;
             self.cut_off(1);
         }
+        self.lowest = self.lowest.min(self.space());
         self.set(head, head | head_bits(order) | LENT);
         let run = if whole { pages as u16 } else { 1 };
         Ok(Walk { head, before: 0, run, order, full: whole, straight: true })

@@ -119,6 +119,11 @@ impl<const PAGE: usize> Memory<PAGE> {
         self.rings.space()
     }
 
+    /// The least that this ever was.
+    pub(super) fn lowest_space(&self) -> usize {
+        self.rings.lowest_space()
+    }
+
     /// Whether this memory made that room.
     pub(super) fn made(&self, room: &Room<PAGE>) -> bool {
         let first = self.base.addr().get();

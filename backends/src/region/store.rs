@@ -167,6 +167,12 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
         Pages::new(self.books.lock(|books| books.memory.pages()))
     }
 
+    /// The least that was ever free: room that was never needed. (The largest free room is what
+    /// [`space`](BackingStore::space) says: room can't be fragmented.)
+    pub fn lowest_space(&self) -> Pages {
+        Pages::new(self.books.lock(|books| books.memory.lowest_space()))
+    }
+
     /// Pages that were transferred and are not written out yet.
     pub fn pending(&self) -> Pages {
         self.books.lock(|books| books.table.pending())

@@ -172,10 +172,12 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
 
 /// A job that waits again, as if nothing of it had been copied, if the block's own code panics.
 struct InHand<'r, L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> {
+    #[cfg_attr(not(panic = "unwind"), expect(dead_code, reason = "for the end by a panic"))]
     region: &'r Region<L, B, PAGE, N>,
     job: Option<Job<B, PAGE>>,
 }
 
+#[cfg(panic = "unwind")] // elsewhere it is always done before this ends
 impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Drop for InHand<'_, L, B, PAGE, N> {
     fn drop(&mut self) {
         if let Some(mut job) = self.job.take() {

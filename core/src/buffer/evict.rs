@@ -196,6 +196,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         } else {
             self.evict_blocks(contents, &mut eviction);
         }
+        self.forebay().count_moved(eviction.sum.moved(), cx);
         stats::send(Event::Evicted(self.id(), *eviction.sum));
         if eviction.lost {
             stats::send(Event::Lost(self.id()));

@@ -82,6 +82,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             let pages = Pages::new(contents.slots.slots().len() << self.unit.get());
             let request = AllocRequest::new(self.unit).within(self.zones);
             *why = self.forebay().pool().never_or(*why, request, self.mode, pages);
+            self.platform().hooks().allocation_failed(self.id(), *why);
         }
         let sum = restoring.sum;
         drop(restoring);
@@ -477,8 +478,10 @@ impl<H: Home> Restoring<'_, H> {
 
 impl<H: Home> Drop for Restoring<'_, H> {
     fn drop(&mut self) {
-        if self.sum.total() > Pages::ZERO {
+        let pages = self.sum.total();
+        if pages > Pages::ZERO {
             self.forebay.count(|stats| stats.restored.add_counts(&self.sum));
+            self.forebay.count_moved(pages, self.cx);
         }
     }
 }

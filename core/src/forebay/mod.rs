@@ -104,6 +104,7 @@ impl<P: Platform, S> Forebay<P, S> {
         let mut copy = Stats::NONE;
         self.count(|now| {
             (copy.restored, copy.settled, copy.leaked) = (now.restored, now.settled, now.leaked);
+            copy.in_interrupts = now.in_interrupts;
             (copy.pending, copy.reclaimable, copy.held) = (now.pending, now.reclaimable, now.held);
         });
         self.count(|now| copy.evicted.copy_counts(&now.evicted));
@@ -111,6 +112,13 @@ impl<P: Platform, S> Forebay<P, S> {
             self.count(|now| copy.refusals.copy_count(reason, &now.refusals));
         }
         copy
+    }
+
+    /// Counts pages that moved, if the context may not block.
+    pub(crate) fn count_moved(&self, pages: Pages, cx: Context) {
+        if !cx.contains(Context::MAY_BLOCK) {
+            self.count(|stats| stats.in_interrupts += pages);
+        }
     }
 
     pub(crate) fn count<R>(&self, f: impl FnOnce(&mut Stats) -> R) -> R {

@@ -1,6 +1,6 @@
 //! Hooks around an eviction, and at the end of a use: optional; `()` has none.
 
-use crate::frame::{BufferId, Busy, Context};
+use crate::frame::{AllocError, BufferId, Busy, Context};
 #[cfg(doc)]
 use crate::port::LinearMap;
 
@@ -37,6 +37,12 @@ pub trait EvictHooks<B> {
         Ok(())
     }
 
+    /// No block was allocated for the buffer, and an access fails for it; `why` says what helps. To count, to log, or to wake what
+    /// frees memory. It must not block, panic or use a buffer, which is held meanwhile; under no lock. The default does nothing.
+    fn allocation_failed(&self, id: BufferId, why: AllocError) {
+        let _ = (id, why);
+    }
+
     /// The buffer is free now, or may be read, and a call for it was answered with [`Busy`] since it was free last. That call
     /// may be tried again; another context may be faster, and then this is called again when that one is done.
     ///
@@ -66,6 +72,9 @@ impl<B, H: EvictHooks<B> + ?Sized> EvictHooks<B> for &H {
     }
     fn after_restore(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
         (**self).after_restore(id, cx)
+    }
+    fn allocation_failed(&self, id: BufferId, why: AllocError) {
+        (**self).allocation_failed(id, why);
     }
     fn released(&self, id: BufferId) {
         (**self).released(id);

@@ -197,6 +197,8 @@ pub struct Stats {
     pub reclaimable: Pages,
     /// Pages that were [held](Settled::held) at the last settle.
     pub held: Pages,
+    /// Pages that left a buffer or came back to one in a context that may not block, as an interrupt.
+    pub in_interrupts: Pages,
     /// Pages of blocks that are leaked: their caching mode could not be changed to cached when their buffer was dropped, or
     /// when nothing could be loaded into them.
     pub leaked: Pages,
@@ -211,6 +213,7 @@ impl Stats {
         pending: Pages::ZERO,
         reclaimable: Pages::ZERO,
         held: Pages::ZERO,
+        in_interrupts: Pages::ZERO,
         leaked: Pages::ZERO,
     };
 }

@@ -18,8 +18,9 @@ pub fn init(
     sram: &'static mut [u8],
     psram: &'static mut [u8],
     meta: &'static mut [usize],
-) -> Result<(usize, usize), InitError> {
-    RAM.init(sram, psram, meta) // ragged ends are trimmed; the usable bytes of both
+) -> Result<usize, InitError> {
+    RAM.init(sram, psram, meta)?; // ragged ends are trimmed
+    Ok(RAM.fits(8192)) // so many tiles are in SRAM at a time
 }
 
 pub fn draw(n: usize, colour: u8) -> Result<(), AccessError> {
@@ -31,9 +32,10 @@ pub fn show(n: usize, screen: &mut [u8]) -> Result<usize, AccessError> {
     Ok(TILES[n].read()?.read_at(0, screen)) // or simply as bytes: a guard derefs to them
 }
 
-/// The timer interrupt: idle tiles are transferred, those in use are skipped. Nothing is copied.
+/// The timer interrupt: there is room for a tile, or some is on its way. Idle tiles are transferred, those in use are skipped.
+/// Nothing is copied.
 pub fn tick() {
-    if RAM.free() + RAM.pending() < 32 * 1024 {
+    if !RAM.has_room(8192) && RAM.pending() < 8192 {
         RAM.transfer(&TILES, 16 * 1024);
     }
 }

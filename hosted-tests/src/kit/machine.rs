@@ -171,6 +171,9 @@ impl<P: Platform<Mode = ()>> EvictHooks<P::Block> for Machine<P> {
         s.hooks.push("after");
         Ok(())
     }
+    fn allocation_failed(&self, id: BufferId, why: AllocError) {
+        self.inner.hooks().allocation_failed(id, why);
+    }
     fn released(&self, id: BufferId) {
         self.inner.hooks().released(id);
     }

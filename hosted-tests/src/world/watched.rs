@@ -214,6 +214,9 @@ impl<P: Platform> EvictHooks<P::Block> for Watched<'_, P> {
     fn after_restore(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
         self.inner.hooks().after_restore(id, cx)
     }
+    fn allocation_failed(&self, id: BufferId, why: AllocError) {
+        self.inner.hooks().allocation_failed(id, why);
+    }
     fn released(&self, id: BufferId) {
         self.inner.hooks().released(id);
     }

@@ -7,6 +7,7 @@ mod charge;
 mod contiguous;
 mod dma;
 mod evict;
+mod failed;
 mod frames;
 mod modes_and_hooks;
 mod noncoherent;

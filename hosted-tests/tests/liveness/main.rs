@@ -9,6 +9,7 @@ use hosted_tests::memory::{leak, words};
 
 mod explore;
 mod interrupts;
+mod starve;
 mod watched;
 
 const PAGE: usize = 512;

@@ -31,6 +31,7 @@ pub fn shown() {
 
 fn ram() {
     keep([Plain::new as At, Plain::metadata_words as At, Plain::add as At, Plain::check as At]);
+    keep([Plain::largest_free as At, Plain::lowest_unused as At]);
     keep([Plain::unused as At, Plain::total as At]);
     keep([<Plain as FrameSource>::allocate as At, <Plain as FrameSource>::free as At]);
     keep([<Plain as FrameSource>::join as At, <Plain as FrameSource>::supply as At]);
@@ -68,6 +69,7 @@ fn region() {
     keep([<Slow as BackingStore<Block>>::rooms as At, <Slow as Rooms<Block>>::reserve as At]);
     keep([<Slow as Rooms<Block>>::transfer_into as At, <Slow as Rooms<Block>>::save_into as At]);
     keep([<Slow as Rooms<Block>>::take_back_from as At, Slow::engine_was_reset as At, Slow::lost as At]);
+    keep([Slow::lowest_space as At]);
 }
 
 type Processor = Cpu<Block, PAGE>;
@@ -111,7 +113,9 @@ fn facade() {
     keep([All::new as At, All::metadata_words as At, All::init as At, All::buffer::<8192> as At]);
     keep([All::free as At, All::pending as At, All::write_out as At, All::home as At]);
     keep([All::make_room::<Tiles> as At, All::transfer::<Tiles> as At, <All as Deref>::deref as At]);
-    keep([<All as AsForebay>::as_forebay as At]);
+    keep([<All as AsForebay>::as_forebay as At, All::has_room as At, All::fits as At]);
+    keep([All::write::<OfOne, Tiles> as At, All::read::<OfOne, Tiles> as At]);
 }
 
+type OfOne = [Slot<Ram<CriticalSectionRawMutex, PAGE>>; 1];
 type Tiles = &'static [&'static RamBuffer<CriticalSectionRawMutex, PAGE, 16>];

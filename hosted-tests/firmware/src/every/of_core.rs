@@ -210,6 +210,8 @@ where
     keep([<&P::Hooks as EvictHooks<P::Block>>::before_evict as At]);
     keep([<&P::Hooks as EvictHooks<P::Block>>::after_restore as At]);
     keep([<&P::Hooks as EvictHooks<P::Block>>::released as At, <() as EvictHooks<Block>>::released as At]);
+    keep([<&P::Hooks as EvictHooks<P::Block>>::allocation_failed as At]);
+    keep([<() as EvictHooks<Block>>::allocation_failed as At]);
     keep([<&P::Accounting as Accounting>::charge as At, <&P::Accounting as Accounting>::uncharge as At]);
 
     let view: View<&P::Linear, P::Block, P::Mode> = <&P::Linear as LinearMap<P::Block, P::Mode>>::contiguous;

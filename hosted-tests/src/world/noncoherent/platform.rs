@@ -185,6 +185,9 @@ impl<P: Platform<Mode = ()>> EvictHooks<CachedBlock<P::Block>> for NonCoherent<P
     fn after_restore(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
         self.inner.hooks().after_restore(id, cx)
     }
+    fn allocation_failed(&self, id: BufferId, why: AllocError) {
+        self.inner.hooks().allocation_failed(id, why);
+    }
     fn released(&self, id: BufferId) {
         self.inner.hooks().released(id);
     }
