@@ -29,6 +29,19 @@ enum Entry<B, const PAGE: usize> {
     Out { head: usize, order: Order, asked: Asked, by: By },
 }
 
+impl<B, const PAGE: usize> Entry<B, PAGE> {
+    /// Whether it has the transferred block of that room, and the block is not discarded.
+    fn is_at(&self, at: StoredAt) -> bool {
+        match self {
+            Entry::Waiting(w) | Entry::Wanted(w) => w.to.head() == at.head && w.to.order() == at.order,
+            Entry::Out { head, order, asked, .. } => {
+                *head == at.head && *order == at.order && *asked != Asked::Drop
+            }
+            Entry::Free => false,
+        }
+    }
+}
+
 /// Who copies a block in flight.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum By {
@@ -117,13 +130,7 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
 
     /// Whether a transferred block is there: one that is not discarded.
     pub(super) fn is_transferred(&self, at: StoredAt) -> bool {
-        match self.entries.get(at.entry) {
-            Some(Entry::Waiting(w) | Entry::Wanted(w)) => (w.to.head(), w.to.order()) == (at.head, at.order),
-            Some(Entry::Out { head, order, asked, .. }) => {
-                (*head, *order) == (at.head, at.order) && *asked != Asked::Drop
-            }
-            _ => false,
-        }
+        self.entries.get(at.entry).is_some_and(|entry| entry.is_at(at))
     }
 
     /// Whether a block is in flight whose room begins there.
@@ -145,8 +152,7 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
 
     /// Takes the transferred block that is there; or notes what is asked of one that is in flight.
     pub(super) fn take_adopted(&mut self, at: StoredAt, what: Asked) -> Transferred<B, PAGE> {
-        let is_here = self.is_transferred(at);
-        let Some(place) = self.entries.get_mut(at.entry).filter(|_| is_here) else {
+        let Some(place) = self.entries.get_mut(at.entry).filter(|entry| entry.is_at(at)) else {
             return Transferred::Not;
         };
         if let Entry::Out { asked, .. } = place {

@@ -150,7 +150,11 @@ impl<H: Home> Eviction<'_, H> {
     pub(super) fn count(&mut self, pages: Pages, add: impl Fn(&mut Evicted)) {
         self.budget -= pages;
         add(self.sum);
-        self.forebay.count(|stats| add(&mut stats.evicted));
+        let in_interrupt = if self.cx.contains(Context::MAY_BLOCK) { Pages::ZERO } else { pages };
+        self.forebay.count(|stats| {
+            add(&mut stats.evicted);
+            stats.in_interrupts += in_interrupt;
+        });
     }
 
     /// Whether the rest of the slots need not be looked at.
@@ -196,7 +200,6 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         } else {
             self.evict_blocks(contents, &mut eviction);
         }
-        self.forebay().count_moved(eviction.sum.moved(), cx);
         stats::send(Event::Evicted(self.id(), *eviction.sum));
         if eviction.lost {
             stats::send(Event::Lost(self.id()));
@@ -281,7 +284,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         cursor: &mut Cursor,
         eviction: &mut Eviction<'_, H>,
     ) -> Option<(usize, usize)> {
-        let stale = contents.marks.contains(Marks::STALE);
+        let stale = Self::is_stale(contents);
         loop {
             let i = cursor.next(contents, self.unit)?;
             let slot = contents.slots.slots().get(i)?;

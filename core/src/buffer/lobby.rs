@@ -19,6 +19,11 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             && self.forebay().store().rooms().is_some()
     }
 
+    /// Whether copies beside blocks may be out of date.
+    pub(super) fn is_stale(contents: &Contents<T>) -> bool {
+        !Self::LOBBY.is_empty() && contents.marks.contains(Marks::STALE)
+    }
+
     /// Whether the buffer fits into the lobby, if it may lie there: else it might never be resident again.
     pub(super) fn check_lobby(&self, contents: &Contents<T>) -> Result<(), AccessError> {
         let zones = Self::LOBBY.intersection(self.zones);

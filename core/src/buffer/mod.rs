@@ -276,7 +276,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
                 match (&slot.block, &slot.copy) {
                     (Some(block), copy) => {
                         sum.resident += block.order().pages();
-                        if copy.is_some() && !contents.marks.contains(Marks::STALE) {
+                        if copy.is_some() && !Self::is_stale(contents) {
                             sum.clean += block.order().pages();
                         }
                     }

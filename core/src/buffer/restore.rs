@@ -271,7 +271,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         let store = self.forebay().store();
         let pages = block.as_ref().map_or(Pages::ZERO, |block| block.order().pages());
         let in_lobby = block.as_ref().is_some_and(|block| self.is_in_lobby(block));
-        let stale = contents.marks.contains(Marks::STALE);
+        let stale = Self::is_stale(contents);
         if let Some(slot) = contents.slots.slots_mut().get_mut(i) {
             slot.block = block;
         }
@@ -480,8 +480,11 @@ impl<H: Home> Drop for Restoring<'_, H> {
     fn drop(&mut self) {
         let pages = self.sum.total();
         if pages > Pages::ZERO {
-            self.forebay.count(|stats| stats.restored.add_counts(&self.sum));
-            self.forebay.count_moved(pages, self.cx);
+            let in_interrupt = if self.cx.contains(Context::MAY_BLOCK) { Pages::ZERO } else { pages };
+            self.forebay.count(|stats| {
+                stats.restored.add_counts(&self.sum);
+                stats.in_interrupts += in_interrupt;
+            });
         }
     }
 }

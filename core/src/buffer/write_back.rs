@@ -1,6 +1,6 @@
 //! What becomes of one block that leaves: the three ways out, in the order in which they are tried.
 
-use crate::buffer::contents::{Contents, Marks};
+use crate::buffer::contents::Contents;
 use crate::buffer::evict::Eviction;
 use crate::buffer::restore::Kept;
 use crate::buffer::slot::slots_of;
@@ -17,7 +17,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     /// next call. One in the lobby goes into its own room. A refused block is in its slot again, as it was.
     pub(super) fn write_back(&self, contents: &mut Contents<T>, i: usize, eviction: &mut Eviction<'_, H>) {
         let (forebay, store, unit) = (eviction.forebay, eviction.forebay.store(), self.unit);
-        let stale = contents.marks.contains(Marks::STALE);
+        let stale = Self::is_stale(contents);
         let tables = contents.slots.side_tables();
         let payer = tables.charges.get(i).copied().flatten();
         let Some(slot) = tables.slots.get_mut(i) else { return };

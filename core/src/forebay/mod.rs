@@ -114,13 +114,6 @@ impl<P: Platform, S> Forebay<P, S> {
         copy
     }
 
-    /// Counts pages that moved, if the context may not block.
-    pub(crate) fn count_moved(&self, pages: Pages, cx: Context) {
-        if !cx.contains(Context::MAY_BLOCK) {
-            self.count(|stats| stats.in_interrupts += pages);
-        }
-    }
-
     pub(crate) fn count<R>(&self, f: impl FnOnce(&mut Stats) -> R) -> R {
         self.stats.lock(f)
     }

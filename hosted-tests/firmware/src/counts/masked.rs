@@ -14,7 +14,8 @@ mod spin;
 use bare::Console;
 use checks::check;
 
-const MOST_MASKED: u32 = 60;
+/// The longest is a take-back: the region's books are behind one lock.
+const MOST_MASKED: u32 = 300;
 
 extern "C" fn rust_main() -> ! {
     checks::end(counted(&mut Console))

@@ -55,7 +55,13 @@ fn ram() {
 }
 
 fn region() {
-    keep([Slow::new as At, Slow::metadata_words as At, Slow::init as At, Slow::init_within as At, Slow::check as At]);
+    keep([
+        Slow::new as At,
+        Slow::metadata_words as At,
+        Slow::init as At,
+        Slow::init_within as At,
+        Slow::check as At,
+    ]);
     keep([Slow::total as At, Slow::pending as At, Slow::finish as At, Slow::write_out_now as At]);
     type WriteOut =
         fn(&Slow, &mut Processor, usize, &mut dyn FnMut(Block)) -> Poll<Result<(), Job<Block, PAGE>>>;
