@@ -12,6 +12,7 @@ use std::ptr::NonNull;
 
 mod counts;
 mod gained;
+mod mirrored;
 mod pressure;
 mod sharing;
 mod threads;

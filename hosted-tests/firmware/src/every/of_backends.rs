@@ -31,7 +31,7 @@ pub fn shown() {
 
 fn ram() {
     keep([Plain::new as At, Plain::metadata_words as At, Plain::add as At, Plain::check as At]);
-    keep([Plain::largest_free as At, Plain::lowest_unused as At]);
+    keep([Plain::largest_free as At, Plain::lowest_unused as At, test_memory as At]);
     keep([Plain::unused as At, Plain::total as At]);
     keep([<Plain as FrameSource>::allocate as At, <Plain as FrameSource>::free as At]);
     keep([<Plain as FrameSource>::join as At, <Plain as FrameSource>::supply as At]);
