@@ -1,6 +1,6 @@
 //! Everything in one static, for a firmware with fast RAM in front of slow RAM.
 
-use crate::ram::{MemoryError, Ram, overlap};
+use crate::ram::{self, MemoryError, Ram, overlap};
 use crate::region::RamRegion;
 use core::fmt;
 use core::ops::Deref;
@@ -137,7 +137,8 @@ impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const R
     }
 
     /// Adds the memory. Returns the usable bytes of both: ragged ends are trimmed, and the slow RAM has a word of metadata for each
-    /// of its pages. More fast RAM may be added with [`Ram::add`].
+    /// of its pages. More fast RAM may be added with [`Ram::add`], as `RANGES`
+    /// permit.
     ///
     /// Memory that a linker script or a `static mut` reserves, aligned to the largest buffer:
     ///
@@ -183,6 +184,21 @@ impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const R
         })
     }
 
+    /// Tests memory that may be absent, mirrored or broken, such as external RAM that was reported and does not answer: writes all of it
+    /// twice, each bit once as 0 and once as 1, and reads it back. Its contents are lost; afterwards it is zeroed.
+    ///
+    /// Call it at start-up, before [`init`](RamForebay::init). Behind a write-back cache it tests the memory only if
+    /// there is much more of it than of the cache.
+    ///
+    /// # Errors
+    /// The offset of the first byte that was read back wrong.
+    ///
+    /// # Context
+    /// For start-up: linear, five accesses for each byte.
+    pub fn test_memory(memory: &mut [u8]) -> Result<(), usize> {
+        ram::test_memory(memory)
+    }
+
     /// An empty contiguous buffer of at least `BYTES` bytes: the next power of two of pages. Larger than the largest
     /// order does not compile. Many of them in a static: `[const { RAM.buffer::<8192>() }; 64]`.
     pub const fn buffer<const BYTES: usize>(&'static self) -> RamBuffer<L, PAGE, N, LOBBY, RANGES> {
@@ -211,7 +227,7 @@ impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const R
     }
 
     /// Whether there is room for a buffer of that size now: what a water mark asks, since free bytes in smaller blocks help none.
-    /// O(1). [`Ram::largest_free`] says for which sizes there is.
+    /// O(1). [`Ram::largest_free`] says for which sizes there is. In a lobby, new contents need room in the slow RAM too.
     pub fn has_room(&self, bytes: usize) -> bool {
         self.platform().supply(&AllocRequest::new(order_for::<PAGE>(bytes))).ready == Some(true)
     }

@@ -69,6 +69,6 @@ pub use facade::{InitError, InitErrorKind, RamBuffer, RamForebay};
 pub use middleware::{Event, Faults, Faulty, Sink, Traced};
 #[cfg(feature = "heap")]
 pub use ram::{HeapBlock, HeapSource};
-pub use ram::{MemoryError, MemoryRefused, Ram, RamBlock, test_memory};
+pub use ram::{MemoryError, MemoryRefused, Ram, RamBlock};
 pub use region::{CopyEngine, Cpu, Job, RamRegion, Region};
 pub use stores::{Null, Rom, Tiered};

@@ -129,7 +129,7 @@ impl<L: RawMutex, const PAGE: usize> FrameSource for HeapSource<L, PAGE> {
         }
     }
 
-    /// Whether there is such a block, which nobody else misses for that, and all blocks of that order in the heap. It does not
+    /// Whether there is such a block, which no other call misses for that, and all blocks of that order in the heap. It does not
     /// say how much is free, which may lie in pieces of any size. O(free parts).
     fn supply(&self, request: &AllocRequest) -> Supply {
         let layout = Self::layout(request.order);

@@ -10,6 +10,6 @@ mod source;
 pub use heap::{HeapBlock, HeapSource};
 pub use memory::{MemoryError, MemoryRefused, RamBlock};
 pub(crate) use memory::{Neighbours, RamRange};
-pub use probe::test_memory;
+pub(crate) use probe::test_memory;
 pub use source::Ram;
 pub(crate) use source::overlap;

@@ -8,18 +8,8 @@ fn pattern(at: usize, round: usize) -> u8 {
     (mixed >> 11) as u8 ^ if round == 0 { 0 } else { u8::MAX }
 }
 
-/// Tests memory that may be absent, mirrored or broken, such as external RAM that was reported and does not answer: writes all of it
-/// twice, each bit once as 0 and once as 1, and reads it back. Its contents are lost; afterwards it is zeroed.
-///
-/// Call it at start-up, before [`RamForebay::init`](crate::RamForebay::init). Behind a write-back cache it tests the memory only if
-/// there is much more of it than of the cache.
-///
-/// # Errors
-/// The offset of the first byte that was read back wrong.
-///
-/// # Context
-/// For start-up: linear, five accesses for each byte.
-pub fn test_memory(memory: &mut [u8]) -> Result<(), usize> {
+/// See [`RamForebay::test_memory`](crate::RamForebay::test_memory).
+pub(crate) fn test_memory(memory: &mut [u8]) -> Result<(), usize> {
     for round in 0..2 {
         for (at, byte) in memory.iter_mut().enumerate() {
             *byte = pattern(at, round);

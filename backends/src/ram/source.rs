@@ -62,7 +62,8 @@ impl<L: RawMutex, const PAGE: usize, const RANGES: usize, const LOBBY: usize> Ra
     /// The bytes are not touched. Blocks have them as they are: a pool zeroes what it gives.
     ///
     /// # Errors
-    /// [`MemoryError`]; memory and metadata are handed back.
+    /// [`MemoryError`]; memory and metadata are handed back. (Of two calls at once that both bring the lobby, one hands back the
+    /// lobby's part only.)
     ///
     /// # Context
     /// For start-up: linear in the metadata.

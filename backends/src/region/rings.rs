@@ -38,7 +38,7 @@ pub(super) struct Walk {
     pub(super) before: u16,
     pub(super) run: u16,
     pub(super) order: Order,
-    /// All pages of the ring are taken. Without it, the ring ends with the run.
+    /// All pages of the ring are taken. Without it, those that are taken end with the run.
     full: bool,
     pub(super) straight: bool,
 }

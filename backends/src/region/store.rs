@@ -79,7 +79,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
     /// Adds the memory. Returns how many bytes of it are usable. Ragged ends are trimmed. The bytes are not touched before contents
     /// are written out to them.
     ///
-    /// A transfer reads and writes two words of the metadata. They may lie in fast memory, or behind the pages themselves
+    /// A transfer reads and writes a few words of the metadata. It may lie in fast memory, or behind the pages themselves
     /// ([`init_within`](Region::init_within)).
     ///
     /// # Errors

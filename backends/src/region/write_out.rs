@@ -104,7 +104,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
 
     pub(super) fn write_out_bytes(&self, max_bytes: usize, owner: &mut dyn FnMut(B)) -> Progress {
         let mut done = Progress { bytes: 0, stuck: false };
-        let mut first_stuck = None;
+        let (mut first_stuck, mut in_a_row) = (None, 0);
         while done.bytes < max_bytes {
             let job = match self.books.lock(|books| books.table.send_out(By::Cpu)) {
                 Next::Out(entry, waiting) => self.piece(entry, waiting, max_bytes - done.bytes),
@@ -112,18 +112,24 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
                 Next::Nothing => break,
             };
             let entry = job.entry;
-            let mut hand = InHand { region: self, job: Some(job) };
-            hand.job.iter_mut().for_each(Job::copy);
-            let Some(job) = hand.job.take() else { break };
+            let job = {
+                let mut hand = InHand { region: self, owner: &mut *owner, job: Some(job) };
+                hand.job.iter_mut().for_each(Job::copy);
+                hand.job.take()
+            };
+            let Some(job) = job else { break };
             let copied = job.len;
             let wanted = matches!(self.take_in(job, owner), Ok(Came::Wanted));
             done.bytes += copied;
             if copied == 0 {
                 done.stuck = true; // it waits behind the others now
-                if first_stuck == Some(entry) {
-                    break;
+                in_a_row += 1;
+                if first_stuck == Some(entry) || in_a_row > N {
+                    break; // the first may have left meanwhile
                 }
                 first_stuck = first_stuck.or(Some(entry));
+            } else {
+                (first_stuck, in_a_row) = (None, 0);
             }
             if wanted {
                 break;
@@ -174,6 +180,8 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
 struct InHand<'r, L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> {
     #[cfg_attr(not(panic = "unwind"), expect(dead_code, reason = "for the end by a panic"))]
     region: &'r Region<L, B, PAGE, N>,
+    #[cfg_attr(not(panic = "unwind"), expect(dead_code, reason = "for the end by a panic"))]
+    owner: &'r mut dyn FnMut(B),
     job: Option<Job<B, PAGE>>,
 }
 
@@ -182,7 +190,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Drop for InH
     fn drop(&mut self) {
         if let Some(mut job) = self.job.take() {
             job.fell_short(0);
-            let _ = self.region.take_in(job, &mut |_| {});
+            let _ = self.region.take_in(job, &mut *self.owner); // if it was discarded meanwhile
         }
     }
 }

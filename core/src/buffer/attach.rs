@@ -93,6 +93,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         let end = at.checked_add(span).filter(|end| *end <= slots.len() && at % span == 0);
         let end = end.filter(|_| (self.unit..=Self::MAX_ORDER.max(self.unit)).contains(&order));
         let end = end.ok_or(AttachError::DoesNotFit)?;
+        self.check_lobby(&held).map_err(|_| AttachError::DoesNotFit)?;
         let among = slots.iter().take(end).skip(at).any(|slot| slot.order().is_some());
         if among || beneath(slots, self.unit, at) || held.marks.contains(Marks::LOST) {
             return Err(AttachError::Occupied);

@@ -30,7 +30,7 @@ bitflags! {
         const STORED = 128;
         /// What is stored may be transferred blocks. Without it there are copies only.
         const TRANSFERRED = 256;
-        /// Copies beside blocks may be out of date: they are room for blocks in the lobby, and no block is clean.
+        /// Copies beside blocks may be out of date, and no block counts as clean. In the lobby they are the room of the blocks.
         const STALE = 512;
     }
 }

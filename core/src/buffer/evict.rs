@@ -137,6 +137,12 @@ impl<H: Home> Eviction<'_, H> {
         });
     }
 
+    /// The store gave something else than it was given: the contents of the block are gone.
+    pub(super) fn lose(&mut self) {
+        (self.lost, self.disturbed) = (true, true);
+        self.refuse(Pages::ZERO, RefusalReason::Store(StoreError::Io));
+    }
+
     /// After a backlog the store would not take the next one either.
     pub(super) fn note_backlog(&mut self, why: StoreError) {
         if why == StoreError::Backlog {

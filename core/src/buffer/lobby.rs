@@ -2,10 +2,13 @@
 
 use crate::buffer::contents::{Contents, Marks};
 use crate::buffer::evict::Eviction;
+use crate::buffer::restore::Kept;
 use crate::buffer::{Buffer, Slots};
 use crate::forebay::Home;
 use crate::frame::{AllocError, AllocRequest, Context, Evict, Pages, Refused, Zones};
-use crate::port::{BackingStore, FrameSource, Handle, OwnedBlock, Platform, PooledBlock, StoreError};
+use crate::port::{
+    BackingStore, CachingControl, FrameSource, Handle, OwnedBlock, Platform, PooledBlock, StoreError,
+};
 use crate::stats::{AccessError, RefusalReason};
 
 impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
@@ -26,7 +29,11 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
 
     /// Whether the buffer fits into the lobby, if it may lie there: else it might never be resident again.
     pub(super) fn check_lobby(&self, contents: &Contents<T>) -> Result<(), AccessError> {
-        let zones = Self::LOBBY.intersection(self.zones);
+        if Self::LOBBY.is_empty() || self.forebay().store().rooms().is_none() {
+            return Ok(());
+        }
+        let zones =
+            Self::LOBBY.intersection(self.zones).intersection(self.platform().caching().zones_for(self.mode));
         if zones.is_empty() {
             return Ok(());
         }
@@ -68,21 +75,17 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         }
     }
 
-    /// Takes back a transferred block, with its room if it lies in the lobby.
+    /// Takes back a transferred block, and where there is a lobby its room, which stays only if the block lies there.
     pub(super) fn take_back_block(
         &self,
         handle: Handle,
         cx: Context,
     ) -> Result<(H::Block, Option<Handle>), Refused<Handle, StoreError>> {
         let store = self.forebay().store();
-        let rooms = if Self::LOBBY.is_empty() { None } else { store.rooms() };
-        let Some(rooms) = rooms else { return store.take_back(handle, cx).map(|block| (block, None)) };
-        let (room, block) = rooms.take_back_from(handle, cx)?;
-        if room.order() == block.order() && self.is_in_lobby(&block) {
-            return Ok((block, Some(room)));
+        match if Self::LOBBY.is_empty() { None } else { store.rooms() } {
+            Some(rooms) => rooms.take_back_from(handle, cx).map(|(room, block)| (block, Some(room))),
+            None => store.take_back(handle, cx).map(|block| (block, None)),
         }
-        self.forebay().discard(room);
-        Ok((block, None))
     }
 
     /// Writes back the block in slot `i` into its own room: transfers it, else copies it. A refused block is in its slot again.
@@ -99,13 +102,16 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         let Some(slot) = contents.slots.slots_mut().get_mut(i) else { return };
         let mut why = eviction.why_none.unwrap_or(RefusalReason::NotPermitted);
         let (mut room, mut block) = (room, block);
-        let rooms = forebay.store().rooms().filter(|_| room.order() == order);
+        let rooms = forebay.store().rooms();
         if let Some(rooms) = rooms.filter(|_| eviction.methods.contains(Evict::TRANSFER)) {
             match rooms.transfer_into(room, block) {
-                Ok(handle) => {
-                    eviction.lost |= handle.order() != order;
+                Ok(handle) if handle.order() == order => {
                     slot.copy = Some(handle);
                     return eviction.count(order.pages(), |sum| sum.transferred += order.pages());
+                }
+                Ok(other) => {
+                    forebay.discard(other); // of something else: it would hide the slots behind
+                    return eviction.lose();
                 }
                 Err(refused) => {
                     why = RefusalReason::Store(refused.why);
@@ -114,24 +120,30 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
                 }
             }
         }
-        if let Some(rooms) = rooms.filter(|_| eviction.methods.intersects(Evict::COPY | Evict::SPLIT)) {
-            match rooms.save_into(&room, &block, eviction.cx) {
+        if (block.pfn(), block.order(), room.order()) != (pfn, order, order) {
+            forebay.source().free(block);
+            forebay.discard(room);
+            return eviction.lose();
+        }
+        // In their places while the store borrows them: a panic loses neither.
+        slot.copy = Some(room);
+        let mut kept = Kept::<H> { forebay, cx: eviction.cx, block: Some(PooledBlock::cached(block)) };
+        let both = kept.block.as_ref().zip(slot.copy.as_ref());
+        let copies = rooms.filter(|_| eviction.methods.intersects(Evict::COPY | Evict::SPLIT));
+        if let Some((rooms, (block, room))) = copies.zip(both) {
+            match rooms.save_into(room, block, eviction.cx) {
                 Ok(()) => {
-                    slot.copy = Some(room);
                     eviction.count(order.pages(), |sum| sum.copied += order.pages());
-                    return forebay.source().free(block);
+                    return kept
+                        .block
+                        .take()
+                        .into_iter()
+                        .for_each(|block| forebay.source().free(block.block));
                 }
                 Err(refused) => why = RefusalReason::Store(refused),
             }
         }
-        slot.copy = Some(room);
-        if (block.pfn(), block.order()) == (pfn, order) {
-            slot.block = Some(PooledBlock::cached(block));
-            eviction.refuse(order.pages(), why);
-        } else {
-            forebay.source().free(block);
-            (eviction.lost, eviction.disturbed) = (true, true);
-            eviction.refuse(Pages::ZERO, RefusalReason::Store(StoreError::Io));
-        }
+        slot.block = kept.block.take();
+        eviction.refuse(order.pages(), why);
     }
 }

@@ -190,10 +190,10 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     }
 
     /// Holds the contents resident for writing, alone. As [`read_in`](Buffer::read_in), and discards the store's copies, which
-    /// are about to be wrong.
+    /// are about to be wrong; in a lobby they stay, as room.
     ///
     /// # Errors
-    /// [`AccessError`], as for reading.
+    /// [`AccessError`], as for reading. In a lobby, new contents need room in the store too: [`StoreError::Full`](crate::StoreError::Full).
     pub fn write_in(&self, cx: Context) -> Result<WriteGuard<'_, H, T>, AccessError> {
         let mut held = self.cell.hold()?;
         self.make_ready(&mut held, cx)?;
@@ -249,7 +249,8 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     }
 
     /// Discards the store's copies of what is resident, as far as that gives room there
-    /// ([`room_of`](BackingStore::room_of)). Returns the pages of the copies. The next eviction has to copy them again.
+    /// ([`room_of`](BackingStore::room_of)). Returns the pages of the copies. The next eviction has to copy them again. Not those of
+    /// blocks in a lobby, which need the room.
     ///
     /// # Errors
     /// [`Busy`] if a guard is alive or another context moves the contents.
@@ -303,7 +304,8 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     /// Discards the store's copies of resident blocks. Returns their pages.
     fn drop_copies(&self, contents: &mut Contents<T>, which: Copies) -> Pages {
         let mut sum = Pages::ZERO;
-        if !contents.marks.contains(Marks::CLEAN) {
+        let stale = Self::is_stale(contents);
+        if !contents.marks.contains(Marks::CLEAN) && !stale {
             return sum;
         }
         let (mut i, mut kept) = (0, Marks::empty());
@@ -313,11 +315,11 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             let span = span_at(slots, i, self.unit);
             let block = slot.block.as_ref().filter(|_| slot.copy.is_some());
             if block.is_some_and(|block| self.is_in_lobby(block)) {
-                kept |= if which == Copies::All { Marks::STALE } else { Marks::CLEAN };
+                kept |= if which == Copies::All || stale { Marks::STALE } else { Marks::CLEAN };
             } else if block.is_some() {
                 let copies = slots.iter().skip(i).take(span).filter_map(|part| part.copy.as_ref());
                 let room: Pages = copies.map(|copy| self.forebay().store().room_of(copy)).sum();
-                if which == Copies::ThatTakeRoom && room == Pages::ZERO {
+                if which == Copies::ThatTakeRoom && room == Pages::ZERO && !stale {
                     kept |= Marks::CLEAN;
                 } else {
                     for copy in slots.iter_mut().skip(i).take(span).filter_map(|part| part.copy.take()) {
@@ -329,7 +331,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             i += span;
         }
         changing.done();
-        contents.marks.remove(Marks::CLEAN);
+        contents.marks.remove(Marks::CLEAN | Marks::STALE);
         contents.marks.insert(kept);
         sum
     }

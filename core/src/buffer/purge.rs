@@ -103,19 +103,18 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         self.unmap_all(changing.0, cx);
         let (mut from_store, mut stuck) = (Pages::ZERO, Marks::empty());
         for slot in changing.0.slots.slots_mut() {
-            let copy = slot.copy.take();
             if let Some(Err(mut refused)) = slot.block.take().map(&mut free) {
                 refused.item.block.zero();
-                stuck |= Marks::BLOCKS;
-                if self.is_in_lobby(&refused.item) && copy.is_some() {
-                    slot.copy = copy;
-                    stuck |= Marks::STALE;
-                } else {
-                    from_store += copy.map_or(Pages::ZERO, |copy| self.forebay().discard(copy));
-                }
+                let keeps_room = slot.copy.is_some() && self.is_in_lobby(&refused.item);
                 slot.block = Some(refused.item);
-            } else {
-                from_store += copy.map_or(Pages::ZERO, |copy| self.forebay().discard(copy));
+                stuck |= Marks::BLOCKS;
+                if keeps_room {
+                    stuck |= Marks::STALE;
+                    continue;
+                }
+            }
+            if let Some(copy) = slot.copy.take() {
+                from_store += self.forebay().discard(copy);
             }
         }
         self.uncharge(changing.0);

@@ -130,10 +130,12 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         let result = match self.take_back_block(handle, restoring.cx) {
             Ok((block, room)) if block.order() == order => {
                 restoring.sum.taken_back += order.pages();
-                slot.block = Some(PooledBlock::cached(block));
-                slot.copy = room;
-                if slot.copy.is_some() {
+                let in_lobby = room.as_ref().is_some_and(|room| room.order() == order);
+                (slot.block, slot.copy) = (Some(PooledBlock::cached(block)), room);
+                if in_lobby && slot.block.as_ref().is_some_and(|block| self.is_in_lobby(block)) {
                     Self::keep_room(changing.0);
+                } else if let Some(room) = slot.copy.take() {
+                    restoring.forebay.discard(room);
                 }
                 Ok(())
             }
@@ -406,10 +408,17 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         let mut most = most;
         let (block, room) = loop {
             let block = forebay.pool().take_up_to(most, request, self.mode, Fill::Zeros, cx)?;
-            match (self.reserve_for(&block), block.order().lower()) {
-                (Ok(room), _) => break (block, room),
-                (Err(why), lower) => {
-                    forebay.put_or_leak(block, cx);
+            if Self::LOBBY.is_empty() {
+                break (block, None);
+            }
+            let lower = block.order().lower();
+            let mut kept = Kept::<H> { forebay, cx, block: Some(block) };
+            let room = kept.block.as_ref().map_or(Ok(None), |block| self.reserve_for(block));
+            match (room, kept.block.take()) {
+                (Ok(room), Some(block)) => break (block, room),
+                (Ok(_), None) => {} // not reached: it was put there
+                (Err(why), block) => {
+                    block.into_iter().for_each(|block| forebay.put_or_leak(block, cx));
                     most = lower.filter(|lower| *lower >= self.unit).ok_or(why)?;
                 }
             }

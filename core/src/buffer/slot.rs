@@ -12,7 +12,7 @@ use core::fmt;
 /// | no | no | zeros that take no memory; or, behind a larger block, a part of that block |
 /// | yes | no | in the block: resident |
 /// | no | yes | in the store: stored |
-/// | yes | yes | in both, and alike: resident and clean; evicting it copies nothing. Or, in the lobby, in the block, and the copy is its room |
+/// | yes | yes | in both, and alike: resident and clean; evicting it copies nothing. Or, of a buffer that has a block in a lobby, in the block, and the copy is room |
 ///
 /// # Invariants
 /// 1. A block or handle of `2^k` units is in a slot whose index is a multiple of `2^k`.

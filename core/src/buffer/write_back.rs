@@ -6,7 +6,7 @@ use crate::buffer::restore::Kept;
 use crate::buffer::slot::slots_of;
 use crate::buffer::{Buffer, Class, Slot, Slots};
 use crate::forebay::Home;
-use crate::frame::{Evict, Order, Pages};
+use crate::frame::{Evict, Order};
 use crate::pool::BlockOf;
 use crate::port::{BackingStore, FrameSource, OwnedBlock, PooledBlock, StoreError};
 use crate::stats::RefusalReason;
@@ -62,8 +62,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
                 Some(same) if (same.pfn(), same.order()) == (pfn, order) => block = same,
                 other => {
                     other.into_iter().for_each(|other| forebay.source().free(other));
-                    (eviction.lost, eviction.disturbed) = (true, true);
-                    return eviction.refuse(Pages::ZERO, RefusalReason::Store(StoreError::Io));
+                    return eviction.lose();
                 }
             }
         }

@@ -9,7 +9,7 @@ use crate::port::{Handle, OwnedBlock, StoreError};
 /// Room is a handle under which nothing is stored, or what was stored is out of date. [`discard`](crate::BackingStore::discard)
 /// frees it. Its order never changes, and its store never gives it to other contents.
 pub trait Rooms<B: OwnedBlock> {
-    /// Room for `2^order` pages, without contents.
+    /// Room for `2^order` pages, without contents. The caller discards it, or gives it to a call below.
     ///
     /// # Errors
     /// [`StoreError::Full`] or [`StoreError::TooLarge`]: there is not so much room.
@@ -18,11 +18,12 @@ pub trait Rooms<B: OwnedBlock> {
     /// O(1), also in an interrupt; never blocks, allocates nothing.
     fn reserve(&self, order: Order) -> Result<Handle, StoreError>;
 
-    /// As [`transfer`](crate::BackingStore::transfer), into this room, which has the order of the block. Returns the handle of the
-    /// contents.
+    /// As [`transfer`](crate::BackingStore::transfer), into this room, which has the order of the block. What the room has is out of
+    /// date, and is overwritten. Returns the handle of the contents.
     ///
     /// # Errors
-    /// Room and block come back unharmed. Never [`StoreError::Full`]: there is room.
+    /// Room and block come back unharmed. [`StoreError::Backlog`]: settle, then try again. [`StoreError::NotStored`]: it is no room
+    /// of this order. Never [`StoreError::Full`]: there is room.
     ///
     /// # Context
     /// As `transfer`.
@@ -32,13 +33,15 @@ pub trait Rooms<B: OwnedBlock> {
     /// that of the contents afterwards.
     ///
     /// # Errors
-    /// The room is still the caller's, and has no contents. Never [`StoreError::Full`].
+    /// The room is still the caller's; what it had is gone, also after a panic of the block. [`StoreError::NotStored`]: it is no room
+    /// of this order. Never [`StoreError::Full`].
     ///
     /// # Context
     /// As `save`.
     fn save_into(&self, room: &Handle, block: &B, cx: Context) -> Result<(), StoreError>;
 
-    /// As [`take_back`](crate::BackingStore::take_back), and the room stays: it is returned with the block.
+    /// As [`take_back`](crate::BackingStore::take_back), and the room stays: it is returned with the block, has its order, and no
+    /// contents.
     ///
     /// # Errors
     /// As `take_back`.

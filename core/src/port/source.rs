@@ -48,8 +48,9 @@ pub trait FrameSource {
     /// can leave at any time, whatever else is full. One free window of the largest buffer's size is enough to bring in any stored
     /// buffer. By default there is none, and nothing is paid for it.
     ///
-    /// Then every buffer with contents can be made resident, if no guard is alive in the lobby: by
-    /// [`or_reclaim`](crate::Forebay::or_reclaim) over all buffers that may lie there. Both memories together have
+    /// Then every buffer with contents can be made resident, by [`or_reclaim`](crate::Forebay::or_reclaim) in a thread over all
+    /// buffers that may lie there, with a method that the store has, as long as no guard is alive in the lobby and no engine has a
+    /// job. Both memories together have
     /// room for all pages of both but those of the lobby. A buffer that may lie there and is larger is
     /// [`Never`](AllocError::Never).
     ///

@@ -76,7 +76,8 @@ impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
 
     /// Tries something that takes memory, such as a guard. Where memory is short, it frees some (the target counts as
     /// [freed](ReclaimTarget::freed); as moved, if a [`Limit`](crate::AllocError::Limit) is reached) and tries again. Retries while
-    /// reclaim makes progress, at most `candidates + 1` times.
+    /// reclaim makes progress, at most `candidates + 1` times; with a [lobby](crate::FrameSource::LOBBY) it is emptied then, and one
+    /// more attempt follows.
     ///
     /// In an interrupt transferred blocks are mostly not free yet, so this seldom helps there. Nothing in this crate reclaims for
     /// an allocation unless this is called.
@@ -139,9 +140,15 @@ impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
         let request = AllocRequest::new(Order::PAGE).within(P::Source::LOBBY);
         let pages = self.source().supply(&request).ever.unwrap_or(Pages::MAX);
         let target = ReclaimTarget::moved(pages).within(P::Source::LOBBY);
-        loop {
+        for _ in 0..=candidates.candidate_count() {
             let report = Run::new(self, candidates, target, how, cx).run();
-            while self.settle(Pages::MAX, cx).freed > Pages::ZERO {}
+            loop {
+                let settled = self.settle(Pages::MAX, cx);
+                let goes_on = settled.written > Pages::ZERO && settled.error.is_none();
+                if settled.freed == Pages::ZERO && !goes_on {
+                    break;
+                }
+            }
             if report.evicted.moved() == Pages::ZERO {
                 return;
             }

@@ -1,10 +1,12 @@
 //! External memory that is not what it is said to be.
 #![allow(unsafe_code)]
 
-use forebay_backends::test_memory;
+use forebay::sync::SpinRawMutex;
+use forebay_backends::RamForebay;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 const PAGE: usize = 4096;
+type Ram = RamForebay<SpinRawMutex, PAGE, 4>;
 
 /// `pages` pages of addresses over a file of `real` pages, again and again.
 fn mirrored(pages: usize, real: usize) -> &'static mut [u8] {
@@ -34,12 +36,12 @@ fn mirrored(pages: usize, real: usize) -> &'static mut [u8] {
 #[test]
 fn mirrored_memory_is_found_out() {
     for real in [1, 2, 4, 8] {
-        let wrong = test_memory(mirrored(16, real)).expect_err("it is mirrored");
+        let wrong = Ram::test_memory(mirrored(16, real)).expect_err("it is mirrored");
         assert!(wrong < 16 * PAGE / 2, "{real}: {wrong}");
     }
     let memory = mirrored(16, 16);
     memory.fill(7);
-    assert_eq!(test_memory(memory), Ok(()));
+    assert_eq!(Ram::test_memory(memory), Ok(()));
     assert!(memory.iter().all(|byte| *byte == 0));
-    assert_eq!(test_memory(&mut []), Ok(()));
+    assert_eq!(Ram::test_memory(&mut []), Ok(()));
 }

@@ -31,7 +31,7 @@ pub fn shown() {
 
 fn ram() {
     keep([Plain::new as At, Plain::metadata_words as At, Plain::add as At, Plain::check as At]);
-    keep([Plain::largest_free as At, Plain::lowest_unused as At, test_memory as At]);
+    keep([Plain::largest_free as At, Plain::lowest_unused as At]);
     keep([Plain::unused as At, Plain::total as At]);
     keep([<Plain as FrameSource>::allocate as At, <Plain as FrameSource>::free as At]);
     keep([<Plain as FrameSource>::join as At, <Plain as FrameSource>::supply as At]);
@@ -120,6 +120,7 @@ fn facade() {
     keep([All::free as At, All::pending as At, All::write_out as At, All::home as At]);
     keep([All::make_room::<Tiles> as At, All::transfer::<Tiles> as At, <All as Deref>::deref as At]);
     keep([<All as AsForebay>::as_forebay as At, All::has_room as At, All::fits as At]);
+    keep([All::test_memory as At]);
     keep([All::write::<OfOne, Tiles> as At, All::read::<OfOne, Tiles> as At]);
 }
 
