@@ -11,6 +11,7 @@ mod explore;
 mod interrupts;
 mod starve;
 mod watched;
+mod wrong;
 
 const PAGE: usize = 512;
 const T: Context = Context::THREAD;

@@ -380,30 +380,3 @@ fn a_block_that_ends_outside_is_of_no_piece() {
     );
     assert!(a.join(x.unwrap(), y.unwrap()).is_err());
 }
-
-/// Rule (R10): a heap says truly whether it has a block of an order, and the question takes nothing.
-#[test]
-fn a_heap_says_what_it_has() {
-    let heap = HeapSource::<SpinRawMutex, PAGE>::new();
-    heap.init(leak(40 * PAGE, 3 * PAGE)).unwrap();
-    let (mut held, mut x, mut lacks) = (Vec::new(), 0x9e37_79b9_u64, 0);
-    for _ in 0..2_000 {
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        let k = (x >> 20) as u8 % 4;
-        if x % 3 > 0 {
-            let request = AllocRequest::new(order(k));
-            let free = heap.free_bytes();
-            let ready = heap.supply(&request).ready;
-            assert_eq!(heap.free_bytes(), free, "it took something");
-            let block = heap.allocate(request, Context::THREAD);
-            assert_eq!(ready, Some(block.is_ok()));
-            lacks += usize::from(block.is_err());
-            held.extend(block);
-        } else if !held.is_empty() {
-            heap.free(held.swap_remove((x >> 30) as usize % held.len()));
-        }
-    }
-    assert!(lacks > 100, "{lacks}");
-}
