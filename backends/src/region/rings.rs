@@ -108,10 +108,11 @@ impl Rings {
 
     /// Room for `2^order` pages, lent: the head now, the others when they are needed. The walk is at the head.
     pub(super) fn reserve(&mut self, order: Order) -> Result<Walk, StoreError> {
-        let pages = order.pages().get();
-        if pages > self.space() || order > Order::TEN {
-            return Err(if self.space() == 0 { StoreError::Full } else { StoreError::TooLarge });
+        let (pages, space) = (order.pages().get(), self.space());
+        if pages > space || order > Order::TEN {
+            return Err(if space == 0 { StoreError::Full } else { StoreError::TooLarge });
         }
+        self.lowest = self.lowest.min(space - pages);
         let head = self.top;
         let whole = self.extent(head) >= pages;
         if whole {
@@ -120,7 +121,6 @@ impl Rings {
             self.owed += pages - 1;
             self.cut_off(1);
         }
-        self.lowest = self.lowest.min(self.space());
         self.set(head, head | head_bits(order) | LENT);
         let run = if whole { pages as u16 } else { 1 };
         Ok(Walk { head, before: 0, run, order, full: whole, straight: true })
