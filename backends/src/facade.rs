@@ -30,7 +30,7 @@ pub type RamBuffer<L, const PAGE: usize, const N: usize, const LOBBY: usize = 0,
 /// Then what was once written can always be read again, as long as no guard is alive in the lobby; both memories
 /// together have room for all of both but the lobby; new contents that would not leave it so are refused with
 /// [`Full`](forebay::StoreError::Full). Use 3 `RANGES` if the fast RAM is not aligned. Without a lobby (0), nothing is promised when
-/// both are full, and nothing is paid. [`Ram`] has more of it.
+/// both are full, and nothing is paid. [`Ram`] says where the lobby lies.
 ///
 /// Everything else of [`Forebay`] is there too, by `Deref`.
 /// ([`NoopRawMutex`](forebay::sync::NoopRawMutex) can't be in a static.)
@@ -137,8 +137,7 @@ impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const R
     }
 
     /// Adds the memory. Returns the usable bytes of both: ragged ends are trimmed, and the slow RAM has a word of metadata for each
-    /// of its pages. More fast RAM may be added with [`Ram::add`], as `RANGES`
-    /// permit.
+    /// of its pages. More fast RAM may be added with [`Ram::add`], as `RANGES` permit.
     ///
     /// Memory that a linker script or a `static mut` reserves, aligned to the largest buffer:
     ///
@@ -226,13 +225,13 @@ impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const R
         self.platform().unused().get() * PAGE
     }
 
-    /// Whether there is room for a buffer of that size now: what a water mark asks, since free bytes in smaller blocks help none.
+    /// Whether there is room for a buffer of `bytes` bytes now: what a water mark asks, since free bytes in smaller blocks help none.
     /// O(1). [`Ram::largest_free`] says for which sizes there is. In a lobby, new contents need room in the slow RAM too.
     pub fn has_room(&self, bytes: usize) -> bool {
         self.platform().supply(&AllocRequest::new(order_for::<PAGE>(bytes))).ready == Some(true)
     }
 
-    /// How many buffers of that size the fast RAM holds at a time: what its alignment leaves. O(1).
+    /// How many buffers of `bytes` bytes the fast RAM holds at a time, given its alignment. O(1).
     pub fn fits(&self, bytes: usize) -> usize {
         let order = order_for::<PAGE>(bytes);
         self.platform().supply(&AllocRequest::new(order)).ever.map_or(0, |ever| ever.get() >> order.get())

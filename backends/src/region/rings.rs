@@ -26,11 +26,11 @@ const LENT: usize = 1 << (LINK_BITS + 4);
 const FULL: usize = LENT << 1;
 /// The contents are complete.
 const VALID: usize = LENT << 2;
-/// The pages lie one behind the other, in order, and are not linked.
+/// The pages lie one behind the other, in order: no link is followed.
 const STRAIGHT: usize = LENT << 3;
 
 /// How far a walk over a ring has come, and what is known of the ring. It is at a run: pages of the ring that lie one behind the
-/// other. The first of them is `page` below.
+/// other. `page` below is the first of them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Walk {
     pub(super) head: usize,
@@ -54,10 +54,19 @@ impl Walk {
     }
 }
 
-/// What a ring is left as, when it is no longer in use.
+/// What a lent ring is wanted for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// To read its contents, which must be complete.
+    Contents,
+    /// To write over what it has, or to free it.
+    Room,
+}
+
+/// What a ring has when it is no longer in use.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Left {
-    /// As it was.
+    /// What it had before.
     Same,
     /// It has complete contents.
     Stored,
@@ -126,17 +135,17 @@ impl Rings {
         Ok(Walk { head, before: 0, run, order, full: whole, straight: true })
     }
 
-    /// Lends a ring of that order. Contents, unless only room is wanted, must be complete. The walk is at the head.
-    pub(super) fn lend(&mut self, head: usize, order: Order, contents: Left) -> Result<Walk, StoreError> {
+    /// Lends a ring of that order. The walk is at the head.
+    pub(super) fn lend(&mut self, head: usize, order: Order, wanted: Wanted) -> Result<Walk, StoreError> {
         let word = self.ring(head, order)?;
         // Without contents it is new, or being written over: this handle is not the one that has it.
-        if word & VALID == 0 && (contents == Left::Stored || word & LENT != 0) {
+        if word & VALID == 0 && (wanted == Wanted::Contents || word & LENT != 0) {
             return Err(StoreError::NotStored);
         }
         if word & LENT != 0 {
             return Err(StoreError::Busy);
         }
-        let keeps = if contents == Left::Stored { word } else { word & !VALID };
+        let keeps = if wanted == Wanted::Contents { word } else { word & !VALID };
         self.set(head, keeps | LENT);
         let (full, straight) = (word & FULL != 0, word & STRAIGHT != 0);
         let run = if full && straight { order.pages().get() as u16 } else { 1 };
@@ -264,7 +273,7 @@ impl Rings {
         self.free += pages;
     }
 
-    /// Takes pages off the front of the first free extent, which has so many.
+    /// Takes pages off the front of the first free extent, which has that many or more.
     fn cut_off(&mut self, pages: usize) {
         let (page, length) = (self.top, self.extent(self.top));
         self.top = self.link(page);

@@ -1,7 +1,7 @@
 //! The region's memory: the only file of the region where the number of a page becomes an address.
 #![allow(unsafe_code)]
 
-use super::rings::{Left, Rings, Walk, Words};
+use super::rings::{Left, Rings, Walk, Wanted, Words};
 use core::fmt;
 use core::ops::Range;
 use core::ptr::NonNull;
@@ -135,14 +135,14 @@ impl<const PAGE: usize> Memory<PAGE> {
         self.rings.reserve(order).map(|walk| self.room(walk))
     }
 
-    /// The room of that order whose head is there: with complete contents, if [`Left::Stored`] is asked for.
+    /// The room of that order whose head is there.
     pub(super) fn lend(
         &mut self,
         head: usize,
         order: Order,
-        contents: Left,
+        wanted: Wanted,
     ) -> Result<Room<PAGE>, StoreError> {
-        self.rings.lend(head, order, contents).map(|walk| self.room(walk))
+        self.rings.lend(head, order, wanted).map(|walk| self.room(walk))
     }
 
     /// Whether complete contents of that order begin there; `Busy` while they are lent.
@@ -189,7 +189,7 @@ impl<const PAGE: usize> Memory<PAGE> {
     /// The first byte of a page of a ring.
     fn address(&self, page: usize) -> NonNull<u8> {
         debug_assert!(page < self.pages);
-        // SAFETY: the pages of rings are numbers below `pages`, and so many pages begin at `base`.
+        // SAFETY: the pages of rings are numbers below `pages`, and the memory at `base` has `pages` pages.
         unsafe { self.base.add(page * PAGE) }
     }
 }

@@ -1,8 +1,7 @@
 //! Room of the region that stays with a resident block.
 
-use super::rings::Left;
+use super::rings::{Left, Wanted};
 use super::store::{AtEnd, Lent, Region};
-use super::table::{Asked, Transferred, Waiting};
 use forebay::{Context, Handle, Order, OwnedBlock, Refused, StoreError, port::Rooms, sync::RawMutex};
 
 impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Rooms<B> for Region<L, B, PAGE, N> {
@@ -30,7 +29,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Rooms<B> for
                 if books.table.free() == 0 {
                     return Err(Refused { item: block, why: StoreError::Backlog });
                 }
-                match books.memory.lend(place.head, order, Left::Reserved) {
+                match books.memory.lend(place.head, order, Wanted::Room) {
                     Ok(to) => books.adopt(block, to, |head, entry| self.handle(head, order, entry)),
                     Err(why) => Err(Refused { item: block, why }),
                 }
@@ -47,22 +46,14 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Rooms<B> for
         if place.order != block.order() {
             return Err(StoreError::NotStored);
         }
-        let room = self.books.lock(|books| books.memory.lend(place.head, place.order, Left::Reserved))?;
+        let room = self.books.lock(|books| books.memory.lend(place.head, place.order, Wanted::Room))?;
         self.fill(Lent::new(self, room, AtEnd::Stays(Left::Reserved)), block)
     }
 
     fn take_back_from(&self, handle: Handle, _: Context) -> Result<(Handle, B), Refused<Handle, StoreError>> {
         let block = self.place(&handle).and_then(|place| {
-            self.books.lock(|books| match books.table.take_adopted(place, Asked::Back) {
-                Transferred::Back(Waiting { from, to, .. }) => {
-                    books.memory.give_back(to, Left::Reserved);
-                    Ok(from)
-                }
-                Transferred::Out => Err(StoreError::Busy),
-                Transferred::Not => {
-                    books.memory.is_stored(place.head, place.order).and(Err(StoreError::WrongKind))
-                }
-            })
+            self.books
+                .lock(|books| books.take_back(place, |memory, room| memory.give_back(room, Left::Reserved)))
         });
         match block {
             Ok(block) => Ok((handle, block)),

@@ -1,6 +1,6 @@
 //! The region as a store.
 
-use super::rings::Left;
+use super::rings::{Left, Wanted};
 use super::room::{Memory, Room, with_words_behind};
 use super::table::{Asked, StoredAt, Table, Transferred, Waiting};
 use crate::ram::{MemoryError, MemoryRefused, RamBlock};
@@ -230,7 +230,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
                 let is_out = books.table.is_out(place.entry, place.head);
                 return Err(if is_out { StoreError::Busy } else { StoreError::WrongKind });
             }
-            books.memory.lend(place.head, place.order, Left::Stored)
+            books.memory.lend(place.head, place.order, Wanted::Contents)
         })?;
         Ok(Lent::new(self, room, at_end))
     }
@@ -267,10 +267,15 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Books<B, PAGE, N> {
         }
     }
 
-    fn take_back(&mut self, place: StoredAt) -> Result<B, StoreError> {
+    /// The transferred block of that place; `after` says what becomes of its room.
+    pub(super) fn take_back(
+        &mut self,
+        place: StoredAt,
+        after: impl FnOnce(&mut Memory<PAGE>, Room<PAGE>),
+    ) -> Result<B, StoreError> {
         match self.table.take_adopted(place, Asked::Back) {
             Transferred::Back(Waiting { from, to, .. }) => {
-                self.memory.release(to);
+                after(&mut self.memory, to);
                 Ok(from)
             }
             Transferred::Out => Err(StoreError::Busy),
@@ -288,7 +293,7 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Books<B, PAGE, N> {
             }
             Transferred::Out => Ok(None), // it is freed when the engine is done with it
             Transferred::Not => {
-                let room = self.memory.lend(place.head, place.order, Left::Reserved)?;
+                let room = self.memory.lend(place.head, place.order, Wanted::Room)?;
                 self.memory.release(room);
                 Ok(None)
             }
@@ -331,7 +336,9 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
     }
 
     fn take_back(&self, handle: Handle, _: Context) -> Result<B, Refused<Handle, StoreError>> {
-        let block = self.place(&handle).and_then(|place| self.books.lock(|books| books.take_back(place)));
+        let block = self.place(&handle).and_then(|place| {
+            self.books.lock(|books| books.take_back(place, |memory, room| memory.release(room)))
+        });
         block.map_err(|why| Refused { item: handle, why })
     }
 

@@ -104,14 +104,13 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
 
     pub(super) fn write_out_bytes(&self, max_bytes: usize, owner: &mut dyn FnMut(B)) -> Progress {
         let mut done = Progress { bytes: 0, stuck: false };
-        let (mut first_stuck, mut in_a_row) = (None, 0);
+        let (waiting, mut stuck) = (self.books.lock(|books| N - books.table.free()), 0);
         while done.bytes < max_bytes {
             let job = match self.books.lock(|books| books.table.send_out(By::Cpu)) {
                 Next::Out(entry, waiting) => self.piece(entry, waiting, max_bytes - done.bytes),
                 Next::PassedOver => continue, // at most once for each that was asked for before
                 Next::Nothing => break,
             };
-            let entry = job.entry;
             let job = {
                 let mut hand = InHand { region: self, owner: &mut *owner, job: Some(job) };
                 hand.job.iter_mut().for_each(Job::copy);
@@ -123,13 +122,12 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
             done.bytes += copied;
             if copied == 0 {
                 done.stuck = true; // it waits behind the others now
-                in_a_row += 1;
-                if first_stuck == Some(entry) || in_a_row > N {
-                    break; // the first may have left meanwhile
+                stuck += 1;
+                if stuck > waiting {
+                    break; // each has had its turn
                 }
-                first_stuck = first_stuck.or(Some(entry));
             } else {
-                (first_stuck, in_a_row) = (None, 0);
+                stuck = 0;
             }
             if wanted {
                 break;

@@ -14,7 +14,7 @@ use crate::stats::RefusalReason;
 impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     /// Writes back the block in slot `i`, which is cached and unmapped. A clean one goes to the source. Any other is
     /// transferred; else copied whole; else copied in parts, of which the first goes to the source and the rest stays for the
-    /// next call. One in the lobby goes into its own room. A refused block is in its slot again, as it was.
+    /// next call. One in the lobby goes into its own room. A refused block is in its slot again, unchanged.
     pub(super) fn write_back(&self, contents: &mut Contents<T>, i: usize, eviction: &mut Eviction<'_, H>) {
         let (forebay, store, unit) = (eviction.forebay, eviction.forebay.store(), self.unit);
         let stale = Self::is_stale(contents);

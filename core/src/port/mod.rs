@@ -19,12 +19,12 @@
 //!
 //! | the panic is in | lost | the buffer |
 //! | --- | --- | --- |
-//! | `space`, `room_of`, `load` of a store, a hook after a restore | nothing | as it was, or partly restored |
+//! | `space`, `room_of`, `load` of a store, a hook after a restore | nothing | unchanged, or partly restored |
 //! | `save`, `split` of a store | contents, and the store's room for what it does not return | answers [`Lost`](crate::AccessError::Lost) until it is purged |
 //! | `reserve`, `save_into` of a store | contents, if it had some | the same |
 //! | `transfer`, `take_back`, `discard` of a store, and those with room | contents, and the block or the room in its hands | the same |
 //! | `free` of a source, `put` of free lists | the block in its hands | the same, or none |
-//! | a hook before an eviction | nothing | as it was; the hook is called again |
+//! | a hook before an eviction | nothing | unchanged; the hook is called again |
 //! | `set_mode`, `flush`, `map`, `unmap` | contents; a block of which the mode or the address is not known is leaked | `Lost` until it is purged |
 //! | `charge`, `uncharge` | contents that have no payer | the same |
 //!

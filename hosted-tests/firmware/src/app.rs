@@ -20,7 +20,7 @@ pub fn init(
     meta: &'static mut [usize],
 ) -> Result<usize, InitError> {
     RAM.init(sram, psram, meta)?; // ragged ends are trimmed
-    Ok(RAM.fits(8192)) // so many tiles are in SRAM at a time
+    Ok(RAM.fits(8192)) // how many tiles SRAM holds at a time
 }
 
 pub fn draw(n: usize, colour: u8) -> Result<(), AccessError> {
@@ -32,8 +32,8 @@ pub fn show(n: usize, screen: &mut [u8]) -> Result<usize, AccessError> {
     Ok(TILES[n].read()?.read_at(0, screen)) // or simply as bytes: a guard derefs to them
 }
 
-/// The timer interrupt: there is room for a tile, or some is on its way. Idle tiles are transferred, those in use are skipped.
-/// Nothing is copied.
+/// The timer interrupt keeps room for a tile: if there is none, and none is on its way, idle tiles are transferred. Tiles in use
+/// are skipped, and nothing is copied.
 pub fn tick() {
     if !RAM.has_room(8192) && RAM.pending() < 8192 {
         RAM.transfer(&TILES, 16 * 1024);

@@ -126,7 +126,7 @@ fn ram<const PAGE: usize>(machine: &Machine, parts: &mut Parts) -> Ram<NoopRawMu
     ram_of(&[machine.first_piece(), machine.second_piece()], machine.skew(), parts)
 }
 
-/// Pieces of so many pages, which begin at odd places.
+/// Pieces with these numbers of pages, which begin at odd places.
 fn ram_of<const PAGE: usize>(pieces: &[usize], skew: usize, parts: &mut Parts) -> Ram<NoopRawMutex, PAGE> {
     let ram = Ram::new();
     for pages in pieces {

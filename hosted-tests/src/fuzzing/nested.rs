@@ -258,7 +258,7 @@ fn on(machine: &Machine, acts: &[Act], mut parts: Parts) {
     let tiles = buffers.map(|(level, buffer, pages)| Tile { level, buffer, model: vec![0; pages * SMALL] });
     let both = Both { outer: &outer, inner: &inner, shelves: &shelves, far: &far, worlds: &worlds, tiles };
     both.run(machine, acts);
-    assert_eq!(ram.unused(), total, "the source is not as it was");
+    assert_eq!(ram.unused(), total, "frames of the source are missing");
 }
 
 /// A buffer of one of the two, and its bytes.

@@ -11,6 +11,7 @@ mod machine;
 mod scripted;
 mod sweep;
 pub mod walkers;
+mod wrong;
 
 pub use crate::{Contents, Watched, World};
 pub use blocks::*;
@@ -21,6 +22,7 @@ pub use log::*;
 pub use machine::*;
 pub use scripted::*;
 pub use sweep::*;
+pub use wrong::*;
 
 use forebay_backends::{Ram, RamRegion};
 

@@ -20,7 +20,7 @@ const HOW: Evict = Evict::TRANSFER.union(Evict::COPY).union(Evict::SPLIT);
 type Home<const LOBBY: usize> = RamForebay<SpinRawMutex, PAGE, 4, LOBBY, 3>;
 type Unit<const LOBBY: usize> = RamBuffer<SpinRawMutex, PAGE, 4, LOBBY, 3>;
 
-/// A home with so many pages of both memories, the fast ones from `skew` pages behind an aligned address.
+/// A home with `fast` and `slow` pages, the fast ones from `skew` pages behind an aligned address.
 fn home<const LOBBY: usize>(fast: usize, slow: usize, skew: usize) -> &'static Home<LOBBY> {
     let home: &'static Home<LOBBY> = Box::leak(Box::new(Home::new()));
     let meta = words(Home::<LOBBY>::metadata_words(fast * PAGE));

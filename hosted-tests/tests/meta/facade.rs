@@ -16,7 +16,7 @@ const FAST: usize = 16 * PAGE;
 const SLOW: usize = slow(32 * PAGE);
 const WORD: usize = size_of::<usize>();
 
-/// Slow RAM of which so many bytes are usable: each page has a word behind them.
+/// Bytes of slow RAM of which `bytes` are usable: each page has a word behind them.
 const fn slow(bytes: usize) -> usize {
     bytes + bytes / PAGE * size_of::<usize>()
 }

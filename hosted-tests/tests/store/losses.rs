@@ -22,7 +22,7 @@ fn source(pages: usize) -> Source {
     ram
 }
 
-/// Takes everything, and its loads write only so many bytes.
+/// Takes everything, and its loads write only this number of bytes.
 struct Short(usize);
 
 impl BackingStore<RamBlock<PAGE>> for Short {

@@ -68,7 +68,7 @@ impl EvictHooks<Block> for &Faulty<'_> {
 }
 
 /// Rule: a panic of `save`, `load`, `space` or a hook loses no frame, at whichever call it is: the store and the hook only borrow
-/// blocks. What was in the buffer is there or said to be lost, and the buffer is of use after a purge.
+/// blocks. What was in the buffer is there or said to be lost, and the buffer is usable after a purge.
 #[test]
 fn a_port_that_borrows_a_block_loses_none() {
     let mut calls = 0;

@@ -94,10 +94,10 @@ impl World {
             assert_eq!(self.rings.is_stored(head, Order::new(k).unwrap()), expected);
         }
         let Some(stamp) = stamp else {
-            assert_eq!(self.rings.lend(head, order, Left::Stored).err(), Some(StoreError::NotStored));
+            assert_eq!(self.rings.lend(head, order, Wanted::Contents).err(), Some(StoreError::NotStored));
             return;
         };
-        let mut at = self.rings.lend(head, order, Left::Stored).unwrap();
+        let mut at = self.rings.lend(head, order, Wanted::Contents).unwrap();
         assert_eq!(self.rings.is_stored(head, order), Err(StoreError::Busy));
         let (pages, page) = self.walk(&mut at, order.pages().get());
         assert!(pages.iter().enumerate().all(|(n, page)| self.pages[*page] == stamp + n), "other bytes");
@@ -127,7 +127,7 @@ fn random_operations_beside_a_plain_model() {
                         // Written over, where it is.
                         let one = world.random(n);
                         let Stored { head, order, .. } = world.stored.swap_remove(one);
-                        let walk = world.rings.lend(head, order, Left::Reserved).unwrap();
+                        let walk = world.rings.lend(head, order, Wanted::Room).unwrap();
                         assert_eq!(walk.head, head);
                         assert!(world.rings.is_stored(head, order).is_err());
                         world.fill(walk);
@@ -139,7 +139,7 @@ fn random_operations_beside_a_plain_model() {
                             world.stored.push(stored);
                             continue;
                         };
-                        let at = world.rings.lend(stored.head, stored.order, Left::Stored).unwrap();
+                        let at = world.rings.lend(stored.head, stored.order, Wanted::Contents).unwrap();
                         let size = half.pages().get();
                         let behind = |from, steps| (0..steps).fold(from, |page, _| world.rings.link(page));
                         let middle = behind(at.head, if at.straight { 0 } else { size - 1 });
@@ -152,9 +152,9 @@ fn random_operations_beside_a_plain_model() {
                         let one = world.random(n);
                         let stored = world.stored.swap_remove(one);
                         world.check(&stored);
-                        let walk = world.rings.lend(stored.head, stored.order, Left::Reserved).unwrap();
+                        let walk = world.rings.lend(stored.head, stored.order, Wanted::Room).unwrap();
                         world.rings.release(walk);
-                        assert!(world.rings.lend(stored.head, stored.order, Left::Reserved).is_err());
+                        assert!(world.rings.lend(stored.head, stored.order, Wanted::Room).is_err());
                     }
                     _ => {}
                 }
@@ -180,7 +180,7 @@ fn one_size_stays_in_order() {
         } else if !world.stored.is_empty() {
             let one = world.random(world.stored.len());
             let stored = world.stored.swap_remove(one);
-            let walk = world.rings.lend(stored.head, order, Left::Reserved).unwrap();
+            let walk = world.rings.lend(stored.head, order, Wanted::Room).unwrap();
             world.rings.release(walk);
         }
     }

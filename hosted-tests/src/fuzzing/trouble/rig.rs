@@ -450,7 +450,7 @@ impl<'h, 'r, 's> Rig<'h, 'r, 's> {
         self.home.pool().trim(Zones::ALL, Pages::MAX, Context::THREAD);
         assert_eq!(self.home.pool().ready(Zones::ALL), Pages::ZERO);
         assert_eq!(world.frames_out(), script.dropped(), "frames that were never returned");
-        assert_eq!(ram.unused() + script.dropped(), self.total, "the source is not as it was");
+        assert_eq!(ram.unused() + script.dropped(), self.total, "frames of the source are missing");
         let most = if mode == Mode::Panics { self.lost } else { Pages::ZERO };
         assert!(world.stored() <= most, "{} pages of contents are in no buffer", world.stored());
     }

@@ -36,7 +36,7 @@ pub(super) enum Caller {
 
 /// The one script of a machine: all ports and blocks ask it.
 pub(super) struct Script {
-    /// So many calls go well, and the next one does not.
+    /// This number of calls goes well, and the next one does not.
     due: Cell<Option<(u8, Trouble)>>,
     caller: Cell<Caller>,
     calls: Cell<u32>,

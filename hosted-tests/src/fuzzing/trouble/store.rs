@@ -329,7 +329,7 @@ impl<'s, S: BackingStore<Told<'s>>, P: Platform<Block = Told<'s>>> BackingStore<
         }
     }
 
-    /// Counts that are made up, and perhaps a block that nobody gave it.
+    /// Counts that are made up, and perhaps a block that was never given to it.
     fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(Told<'s>)) -> Settled {
         let back = &mut |block| self.script.by(Caller::Forebay, || owner(block));
         let mut settled = self.call(|inner| inner.settle(budget, cx, back));

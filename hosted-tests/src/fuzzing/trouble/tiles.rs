@@ -69,12 +69,12 @@ impl<'b> Tile<'b> {
         SHARE * (self.id.0 as u8 + 1) + n % SHARE
     }
 
-    /// So many bytes of this buffer, another one every 61.
+    /// Bytes of this buffer, this number of them; another one every 61.
     pub(super) fn pattern(&self, len: usize, byte: u8) -> Vec<u8> {
         (0..len).map(|n| self.byte(byte.wrapping_add((n / 61) as u8))).collect()
     }
 
-    /// Whether only this buffer, nobody, or the liar writes that byte.
+    /// Whether only this buffer writes that byte, or no buffer, or the liar.
     fn may_show(&self, byte: u8) -> bool {
         let tiles = SHARE..SHARE * (super::acts::TILES as u8 + 1);
         !tiles.contains(&byte) || byte / SHARE == self.byte(0) / SHARE || byte == GARBAGE
