@@ -1,12 +1,12 @@
 //! Everything in one static, for a firmware with fast RAM in front of slow RAM.
 
-use crate::ram::{self, MemoryError, Ram, overlap};
-use crate::region::RamRegion;
+use crate::ram::{self, MemoryError, Ram, RamBlock, overlap};
+use crate::region::{OverRegion, RamRegion, Region};
 use core::fmt;
 use core::ops::Deref;
 use forebay::{
-    AccessError, AllocError, AllocRequest, AsForebay, Buffer, Candidates, Context, Evict, Forebay,
-    FrameSource, Order, Pages, Refused, Report, StoreId,
+    AccessError, AllocError, AllocRequest, AsForebay, BackingStore, Buffer, Candidates, Context, Evict,
+    Forebay, FrameSource, Order, Pages, Refused, Report, StoreId,
     buffer::{ReadGuard, Slots, WriteGuard},
     port::Supply,
     sync::RawMutex,
@@ -14,11 +14,16 @@ use forebay::{
 
 type Fast<L, const PAGE: usize, const LOBBY: usize = 0, const RANGES: usize = 2> =
     Ram<L, PAGE, RANGES, LOBBY>;
-type Slow<L, const PAGE: usize, const N: usize> = RamRegion<L, PAGE, N>;
 
 /// A buffer of a [`RamForebay`].
-pub type RamBuffer<L, const PAGE: usize, const N: usize, const LOBBY: usize = 0, const RANGES: usize = 2> =
-    Buffer<&'static RamForebay<L, PAGE, N, LOBBY, RANGES>>;
+pub type RamBuffer<
+    L,
+    const PAGE: usize,
+    const N: usize,
+    const LOBBY: usize = 0,
+    const RANGES: usize = 2,
+    S = RamRegion<L, PAGE, N>,
+> = Buffer<&'static RamForebay<L, PAGE, N, LOBBY, RANGES, S>>;
 
 /// A pool over fast RAM, a swap region over slow RAM, and the forebay that joins them, in one `static`.
 ///
@@ -31,6 +36,9 @@ pub type RamBuffer<L, const PAGE: usize, const N: usize, const LOBBY: usize = 0,
 /// together have room for all of both but the lobby; new contents that would not leave it so are refused with
 /// [`Full`](forebay::StoreError::Full). Use 3 `RANGES` if the fast RAM is not aligned. Without a lobby (0), nothing is promised when
 /// both are full, and nothing is paid. [`Ram`] says where the lobby lies.
+///
+/// `S` is the store, if it is not a plain region: one with a [`Checksum`](crate::Checksum), behind a [`Gate`](crate::Gate), or any that
+/// stands in front of a region ([`OverRegion`]). [`over`](RamForebay::over) makes such a forebay.
 ///
 /// Everything else of [`Forebay`] is there too, by `Deref`.
 /// ([`NoopRawMutex`](forebay::sync::NoopRawMutex) can't be in a static.)
@@ -66,7 +74,8 @@ pub struct RamForebay<
     const N: usize,
     const LOBBY: usize = 0,
     const RANGES: usize = 2,
->(Forebay<Fast<L, PAGE, LOBBY, RANGES>, Slow<L, PAGE, N>>);
+    S = RamRegion<L, PAGE, N>,
+>(Forebay<Fast<L, PAGE, LOBBY, RANGES>, S>);
 
 /// Why [`RamForebay::init`] refused. The memory is handed back.
 pub struct InitError {
@@ -124,11 +133,23 @@ impl core::error::Error for InitError {}
 impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const RANGES: usize>
     RamForebay<L, PAGE, N, LOBBY, RANGES>
 {
-    /// Without memory: every access fails with `Exhausted`.
+    /// Over a plain region. Without memory: every access fails with `Exhausted`.
     #[expect(clippy::new_without_default, reason = "it is made in a static")]
     pub const fn new() -> Self {
+        Self::over(RamRegion::new(StoreId::DEFAULT))
+    }
+}
+
+impl<L, const PAGE: usize, const N: usize, const LOBBY: usize, const RANGES: usize, S>
+    RamForebay<L, PAGE, N, LOBBY, RANGES, S>
+where
+    L: RawMutex,
+    S: OverRegion<L, PAGE, N>,
+{
+    /// Over this store, which has a region inside. Without memory, as [`new`](RamForebay::new).
+    pub const fn over(store: S) -> Self {
         const { assert!(N > 0, "N: at least one block must be able to wait") }
-        RamForebay(Forebay::new(Ram::new(), RamRegion::new(StoreId::DEFAULT)))
+        RamForebay(Forebay::new(Ram::new(), store))
     }
 
     /// Words of metadata for that much fast RAM, in bytes. The slow RAM has its own, behind its pages.
@@ -136,8 +157,13 @@ impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const R
         Fast::<L, PAGE, LOBBY, RANGES>::metadata_words(fast)
     }
 
+    /// Words of metadata for [`init_apart`](RamForebay::init_apart), of that much fast and slow RAM, in bytes.
+    pub const fn metadata_words_apart(fast: usize, slow: usize) -> usize {
+        Self::metadata_words(fast) + RegionOf::<L, PAGE, N, S>::metadata_words(slow)
+    }
+
     /// Adds the memory. Returns the usable bytes of both: ragged ends are trimmed, and the slow RAM has a word of metadata for each
-    /// of its pages. More fast RAM may be added with [`Ram::add`], as `RANGES` permit.
+    /// of its pages, two with a [`Checksum`](crate::Checksum). More fast RAM may be added with [`Ram::add`], as `RANGES` permit.
     ///
     /// Memory that a linker script or a `static mut` reserves, aligned to the largest buffer:
     ///
@@ -162,13 +188,9 @@ impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const R
         slow: &'static mut [u8],
         meta: &'static mut [usize],
     ) -> Result<(usize, usize), InitError> {
-        let range = fast.as_ptr_range();
-        let checked = if overlap(&(range.start.addr()..range.end.addr()), slow) {
-            Err(MemoryError::Overlap)
-        } else {
-            self.store().check_within(slow)
-        };
-        if let Err(why) = checked {
+        const { assert!(S::META_IN_SLOW, "this store needs its metadata in fast memory: use `init_apart`") }
+        let region = self.store().region();
+        if let Err(why) = apart(fast, slow).and_then(|()| region.check_within(slow)) {
             return Err(InitError { why: InitErrorKind::Slow(why), fast, slow, meta });
         }
         let fast = match self.platform().add(fast, meta) {
@@ -178,8 +200,49 @@ impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const R
             }
         };
         // The check holds unless another thread calls this at the same time; then the fast RAM is in use already.
-        self.store().init_within(slow).map(|slow| (fast, slow)).map_err(|Refused { item: slow, why }| {
-            InitError { why: InitErrorKind::Slow(why), fast: &mut [], slow, meta: &mut [] }
+        region.init_within(slow).map(|slow| (fast, slow)).map_err(|Refused { item: slow, why }| InitError {
+            why: InitErrorKind::Slow(why),
+            fast: &mut [],
+            slow,
+            meta: &mut [],
+        })
+    }
+
+    /// As [`init`](RamForebay::init), with all metadata in `meta`: no byte of the slow RAM is touched but to copy contents, and all its
+    /// pages are usable. [`metadata_words_apart`](RamForebay::metadata_words_apart) says how many words that takes. A [`Gate`](crate::Gate)
+    /// needs it; and slow RAM that may change its bytes is better without metadata.
+    ///
+    /// # Errors
+    /// As [`init`](RamForebay::init).
+    ///
+    /// # Context
+    /// For start-up.
+    pub fn init_apart(
+        &self,
+        fast: &'static mut [u8],
+        slow: &'static mut [u8],
+        meta: &'static mut [usize],
+    ) -> Result<(usize, usize), InitError> {
+        let region = self.store().region();
+        let (for_fast, for_slow) = meta.split_at(Self::metadata_words(fast.len()).min(meta.len()));
+        let checked = match self.platform().check(fast, for_fast) {
+            Ok(()) => {
+                apart(fast, slow).and_then(|()| region.check(slow, for_slow)).map_err(InitErrorKind::Slow)
+            }
+            Err(why) => Err(InitErrorKind::Fast(why)),
+        };
+        if let Err(why) = checked {
+            return Err(InitError { why, fast, slow, meta });
+        }
+        // The checks hold unless another thread calls this at the same time; then some of it is in use already.
+        let (for_fast, for_slow) = meta.split_at_mut(for_fast.len());
+        let fast = self.platform().add(fast, for_fast).map_err(|Refused { item: (fast, meta), why }| {
+            let why = InitErrorKind::Fast(why);
+            InitError { why, fast, slow: &mut [], meta }
+        })?;
+        region.init(slow, for_slow).map(|slow| (fast, slow)).map_err(|Refused { item: (slow, meta), why }| {
+            let why = InitErrorKind::Slow(why);
+            InitError { why, fast: &mut [], slow, meta }
         })
     }
 
@@ -200,7 +263,7 @@ impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const R
 
     /// An empty contiguous buffer of at least `BYTES` bytes: the next power of two of pages. Larger than the largest
     /// order does not compile. Many of them in a static: `[const { RAM.buffer::<8192>() }; 64]`.
-    pub const fn buffer<const BYTES: usize>(&'static self) -> RamBuffer<L, PAGE, N, LOBBY, RANGES> {
+    pub const fn buffer<const BYTES: usize>(&'static self) -> RamBuffer<L, PAGE, N, LOBBY, RANGES, S> {
         const {
             assert!(
                 BYTES > 0 && BYTES <= PAGE << Order::TEN.get(),
@@ -216,7 +279,7 @@ impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const R
     }
 
     /// The forebay inside, for a buffer that [`buffer`](RamForebay::buffer) does not make: of several blocks, with an id.
-    pub const fn home(&self) -> &Forebay<Fast<L, PAGE, LOBBY, RANGES>, Slow<L, PAGE, N>> {
+    pub const fn home(&self) -> &Forebay<Fast<L, PAGE, LOBBY, RANGES>, S> {
         &self.0
     }
 
@@ -278,7 +341,7 @@ impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const R
 
     /// Bytes transferred and not written out yet: still in fast RAM.
     pub fn pending(&self) -> usize {
-        self.store().pending().get() * PAGE
+        self.store().region().pending().get() * PAGE
     }
 
     /// Transfers idle buffers and writes them out until there is room for a buffer of `bytes` bytes. Returns how many bytes are
@@ -324,32 +387,48 @@ impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const R
     }
 }
 
+/// The region of such a store.
+type RegionOf<L, const PAGE: usize, const N: usize, S> =
+    Region<L, RamBlock<PAGE>, PAGE, N, <S as OverRegion<L, PAGE, N>>::Checksum>;
+
+/// Checks that two ranges share no byte.
+fn apart(fast: &[u8], slow: &[u8]) -> Result<(), MemoryError> {
+    let range = fast.as_ptr_range();
+    if overlap(&(range.start.addr()..range.end.addr()), slow) { Err(MemoryError::Overlap) } else { Ok(()) }
+}
+
 /// The order of a buffer of that size; what no source has, if it is too large.
 fn order_for<const PAGE: usize>(bytes: usize) -> Order {
     Order::for_pages(Pages::new(bytes.div_ceil(PAGE))).unwrap_or(Order::MAX)
 }
 
-impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const RANGES: usize> AsForebay
-    for RamForebay<L, PAGE, N, LOBBY, RANGES>
+impl<L, const PAGE: usize, const N: usize, const LOBBY: usize, const RANGES: usize, S> AsForebay
+    for RamForebay<L, PAGE, N, LOBBY, RANGES, S>
+where
+    L: RawMutex,
+    S: BackingStore<RamBlock<PAGE>>,
 {
     type Platform = Fast<L, PAGE, LOBBY, RANGES>;
-    type Store = Slow<L, PAGE, N>;
-    fn as_forebay(&self) -> &Forebay<Fast<L, PAGE, LOBBY, RANGES>, Slow<L, PAGE, N>> {
+    type Store = S;
+    fn as_forebay(&self) -> &Forebay<Fast<L, PAGE, LOBBY, RANGES>, S> {
         &self.0
     }
 }
 
-impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const RANGES: usize> Deref
-    for RamForebay<L, PAGE, N, LOBBY, RANGES>
+impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const RANGES: usize, S> Deref
+    for RamForebay<L, PAGE, N, LOBBY, RANGES, S>
 {
-    type Target = Forebay<Fast<L, PAGE, LOBBY, RANGES>, Slow<L, PAGE, N>>;
+    type Target = Forebay<Fast<L, PAGE, LOBBY, RANGES>, S>;
     fn deref(&self) -> &Self::Target {
-        self.home()
+        &self.0
     }
 }
 
-impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const RANGES: usize> fmt::Debug
-    for RamForebay<L, PAGE, N, LOBBY, RANGES>
+impl<L, const PAGE: usize, const N: usize, const LOBBY: usize, const RANGES: usize, S> fmt::Debug
+    for RamForebay<L, PAGE, N, LOBBY, RANGES, S>
+where
+    L: RawMutex,
+    S: BackingStore<RamBlock<PAGE>> + fmt::Debug,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -357,8 +436,11 @@ impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const R
 }
 
 #[cfg(feature = "defmt")]
-impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const RANGES: usize> defmt::Format
-    for RamForebay<L, PAGE, N, LOBBY, RANGES>
+impl<L, const PAGE: usize, const N: usize, const LOBBY: usize, const RANGES: usize, S> defmt::Format
+    for RamForebay<L, PAGE, N, LOBBY, RANGES, S>
+where
+    L: RawMutex,
+    S: BackingStore<RamBlock<PAGE>> + defmt::Format,
 {
     fn format(&self, f: defmt::Formatter<'_>) {
         defmt::Format::format(&self.0, f);

@@ -15,7 +15,8 @@
 //! | [`Rom`] | out only | no | no | yes | where they were: flash, a mapped file |
 //! | [`Null`] | no | no | no | no | nowhere |
 //!
-//! Around a source or a store: [`Faulty`] fails calls on purpose, [`Traced`] reports every call.
+//! Around a source or a store: [`Faulty`] fails calls on purpose, [`Traced`] reports every call. Around a store: a [`Gate`] that is closed
+//! while its memory can't be reached.
 //!
 //! **For firmware: [`RamForebay`]** is a pool over fast RAM, a region over slow RAM and the forebay that joins them, in one
 //! `static`; no trait to implement. The same, made from its parts:
@@ -66,9 +67,9 @@ mod sizes;
 mod stores;
 
 pub use facade::{InitError, InitErrorKind, RamBuffer, RamForebay};
-pub use middleware::{Event, Faults, Faulty, Sink, Traced};
+pub use middleware::{Closed, Event, Faults, Faulty, Gate, Sink, Traced};
 #[cfg(feature = "heap")]
 pub use ram::{HeapBlock, HeapSource};
 pub use ram::{MemoryError, MemoryRefused, Ram, RamBlock};
-pub use region::{CopyEngine, Cpu, Job, RamRegion, Region};
+pub use region::{Checksum, CopyEngine, Cpu, Job, OverRegion, RamRegion, Region};
 pub use stores::{Null, Rom, Tiered};

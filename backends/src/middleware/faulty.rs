@@ -1,5 +1,7 @@
 //! Faults on purpose.
 
+use crate::ram::RamBlock;
+use crate::region::{OverRegion, Region};
 use core::fmt;
 use core::ops::Range;
 use forebay::frame::{Charge, DmaAddr, ModeRefused};
@@ -310,6 +312,22 @@ impl<B: OwnedBlock, S: BackingStore<B>, L: RawMutex> Rooms<B> for Faulty<S, L> {
             (None, Some(rooms)) => rooms.take_back_from(handle, cx),
             (why, _) => Err(Refused { item: handle, why: why.unwrap_or(StoreError::Unsupported) }),
         }
+    }
+}
+
+impl<L, K, S, const PAGE: usize, const N: usize> OverRegion<L, PAGE, N> for Faulty<S, K>
+where
+    L: RawMutex,
+    K: RawMutex,
+    S: OverRegion<L, PAGE, N>,
+{
+    type Checksum = S::Checksum;
+    const META_IN_SLOW: bool = S::META_IN_SLOW;
+    fn region(&self) -> &Region<L, RamBlock<PAGE>, PAGE, N, S::Checksum> {
+        self.inner.region()
+    }
+    fn write_out_now(&self, max_bytes: usize, owner: &mut dyn FnMut(RamBlock<PAGE>)) -> usize {
+        self.inner.write_out_now(max_bytes, owner)
     }
 }
 

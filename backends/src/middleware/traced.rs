@@ -1,11 +1,14 @@
 //! A trace of every call.
 
+use crate::ram::RamBlock;
+use crate::region::{OverRegion, Region};
 use core::ops::Range;
 use forebay::frame::{Charge, DmaAddr, Mode, ModeRefused};
 use forebay::port::{
     Accounting, CachingControl, Capabilities, DmaMap, EvictHooks, LinearMap, Rooms, Settled, Space, StoreIds,
     Supply,
 };
+use forebay::sync::RawMutex;
 use forebay::{
     AllocError, AllocRequest, BackingStore, BufferId, Busy, Context, FrameSource, Handle, Order, OwnedBlock,
     Pages, Pfn, Platform, Refused, StoreError, Zones,
@@ -357,6 +360,25 @@ impl<B: OwnedBlock, S: BackingStore<B>, O: Sink> Rooms<B> for Traced<S, O> {
         };
         self.note(Event::TakeBack(order, result.as_ref().map(|(_, block)| block.pfn()).map_err(|r| r.why)));
         result
+    }
+}
+
+impl<L, O, S, const PAGE: usize, const N: usize> OverRegion<L, PAGE, N> for Traced<S, O>
+where
+    L: RawMutex,
+    O: Sink,
+    S: OverRegion<L, PAGE, N>,
+{
+    type Checksum = S::Checksum;
+    const META_IN_SLOW: bool = S::META_IN_SLOW;
+    fn region(&self) -> &Region<L, RamBlock<PAGE>, PAGE, N, S::Checksum> {
+        self.inner.region()
+    }
+    fn write_out_now(&self, max_bytes: usize, owner: &mut dyn FnMut(RamBlock<PAGE>)) -> usize {
+        self.inner.write_out_now(max_bytes, &mut |block| {
+            self.note(Event::Returned(block.pfn(), block.order()));
+            owner(block);
+        })
     }
 }
 

@@ -129,12 +129,15 @@ impl<L: RawMutex, const PAGE: usize> FrameSource for HeapSource<L, PAGE> {
         }
     }
 
-    /// What there could ever be: all blocks of that order in the heap. It does not say what is free, which may lie in pieces of
-    /// any size.
+    /// What there could ever be: all blocks of that order in the heap. It says that a block is not there if fewer bytes are free, and
+    /// never that it is: free bytes may lie in pieces of any size.
     fn supply(&self, request: &AllocRequest) -> Supply {
-        let frames = self.0.lock(|heap| heap.bottom().addr().div_ceil(PAGE)..heap.top().addr() / PAGE);
+        let (frames, free) = self.0.lock(|heap| {
+            (heap.bottom().addr().div_ceil(PAGE)..heap.top().addr() / PAGE, Pages::new(heap.free() / PAGE))
+        });
         let ever = blocks(&frames, request.order.get()).len() << request.order.get();
-        Supply { ever: Some(Pages::new(ever)), ..Supply::default() }
+        let ready = if free < request.order.pages() { Some(false) } else { None };
+        Supply { ever: Some(Pages::new(ever)), ready, ..Supply::default() }
     }
 
     /// A block of another heap is leaked.

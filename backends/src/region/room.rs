@@ -7,17 +7,17 @@ use core::ops::Range;
 use core::ptr::NonNull;
 use forebay::{Order, StoreError};
 
-/// Memory that begins with `pages` pages, cut into these and a word for each behind them. `None` if it is too short, or does not
-/// begin at a multiple of a word.
+/// Memory that begins with `bytes` bytes of pages, cut into these and the `words` words behind them. `None` if it is too short, or
+/// does not begin at a multiple of a word.
 pub(super) fn with_words_behind(
     memory: &'static mut [u8],
-    page: usize,
-    pages: usize,
+    bytes: usize,
+    words: usize,
 ) -> Option<(&'static mut [u8], Words)> {
-    let (memory, behind) = memory.split_at_mut_checked(pages.checked_mul(page)?)?;
+    let (memory, behind) = memory.split_at_mut_checked(bytes)?;
     // SAFETY: every pattern of bits is a word.
-    let (before, words, _) = unsafe { behind.align_to_mut::<usize>() };
-    if before.is_empty() { Some((memory, words.get_mut(..pages)?)) } else { None }
+    let (before, behind, _) = unsafe { behind.align_to_mut::<usize>() };
+    if before.is_empty() { Some((memory, behind.get_mut(..words)?)) } else { None }
 }
 
 /// Room for `2^order` pages, and a walk over it that stands at a run: pages that lie one behind the other.
@@ -92,6 +92,8 @@ pub(super) struct Memory<const PAGE: usize> {
     base: NonNull<u8>,
     rings: Rings,
     pages: usize,
+    /// The checksum of each page with contents, if they are kept.
+    sums: Words,
 }
 
 // SAFETY: it owns its bytes, but for those of the rooms that it lent.
@@ -99,14 +101,14 @@ unsafe impl<const PAGE: usize> Send for Memory<PAGE> {}
 
 impl<const PAGE: usize> Memory<PAGE> {
     pub(super) const fn empty() -> Self {
-        Memory { base: NonNull::dangling(), rings: Rings::empty(), pages: 0 }
+        Memory { base: NonNull::dangling(), rings: Rings::empty(), pages: 0, sums: &mut [] }
     }
 
-    /// Whole pages, all free. Linear in the words.
+    /// Whole pages, all free. The first words, one for each page, are for the rings, the others for checksums. Linear in the words.
     pub(super) fn new(memory: &'static mut [u8], words: Words) -> Self {
         let pages = words.len().min(memory.len() / PAGE);
-        let words = words.get_mut(..pages).unwrap_or_default();
-        Memory { base: NonNull::from(memory).cast(), rings: Rings::new(words), pages }
+        let (words, sums) = words.split_at_mut_checked(pages).unwrap_or_default();
+        Memory { base: NonNull::from(memory).cast(), rings: Rings::new(words), pages, sums }
     }
 
     /// All pages.
@@ -175,6 +177,11 @@ impl<const PAGE: usize> Memory<PAGE> {
     /// The page behind one.
     pub(super) fn link(&self, page: usize) -> usize {
         self.rings.link(page)
+    }
+
+    /// The checksum of a page, as a word.
+    pub(super) fn sum(&mut self, page: usize) -> Option<&mut usize> {
+        self.sums.get_mut(page)
     }
 
     fn room(&self, walk: Walk) -> Room<PAGE> {

@@ -1,10 +1,13 @@
 //! Room of the region that stays with a resident block.
 
+use super::checksum::Checksum;
 use super::rings::{Left, Wanted};
 use super::store::{AtEnd, Lent, Region};
 use forebay::{Context, Handle, Order, OwnedBlock, Refused, StoreError, port::Rooms, sync::RawMutex};
 
-impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Rooms<B> for Region<L, B, PAGE, N> {
+impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum> Rooms<B>
+    for Region<L, B, PAGE, N, C>
+{
     fn reserve(&self, order: Order) -> Result<Handle, StoreError> {
         let head = self.books.lock(|books| {
             let room = books.memory.reserve(order)?;

@@ -1,10 +1,12 @@
 //! The region as a store.
 
+use super::checksum::Checksum;
 use super::rings::{Left, Wanted};
 use super::room::{Memory, Room, with_words_behind};
 use super::table::{Asked, StoredAt, Table, Transferred, Waiting};
 use crate::ram::{MemoryError, MemoryRefused, RamBlock};
 use core::fmt;
+use core::marker::PhantomData;
 use core::mem::replace;
 use forebay::{
     BackingStore, Context, Handle, Order, OwnedBlock, Pages, Refused, StoreError, StoreId,
@@ -36,11 +38,14 @@ use forebay::{
 ///
 /// The table of `N` entries is inside the value, so a large region belongs into a `static`. With `N = 0` it only copies.
 ///
+/// For memory that may change its bytes, `C` is a [`Checksum`]: contents that come back wrong are [`StoreError::Io`] then. `()` has none.
+///
 /// # Complexity
 /// O(1) but for copying, which takes a short lock section for each page; `split` is linear in the pages. Nothing is searched.
-pub struct Region<L, B, const PAGE: usize, const N: usize> {
+pub struct Region<L, B, const PAGE: usize, const N: usize, C = ()> {
     pub(super) books: Mutex<L, Books<B, PAGE, N>>,
     id: StoreId,
+    checksum: PhantomData<fn() -> C>,
 }
 
 /// Everything behind the lock.
@@ -62,18 +67,21 @@ enum Claimed {
 /// The usual region: it takes blocks of plain RAM.
 pub type RamRegion<L, const PAGE: usize, const N: usize> = Region<L, RamBlock<PAGE>, PAGE, N>;
 
-impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, PAGE, N> {
+impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum> Region<L, B, PAGE, N, C> {
     /// A region without memory.
     pub const fn new(id: StoreId) -> Self {
         const { assert!(B::PAGE == PAGE, "the region's pages are as large as the blocks'") }
         let memory = Memory::empty();
         let books = Books { memory, table: Table::new(), lost: Pages::ZERO, claimed: Claimed::No };
-        Region { books: Mutex::new(books), id }
+        Region { books: Mutex::new(books), id, checksum: PhantomData }
     }
 
-    /// Words of metadata for a range of `bytes` bytes: one for each page.
+    /// Words of metadata for each page: its link, and its checksum.
+    const WORDS: usize = if C::KEPT { 2 } else { 1 };
+
+    /// Words of metadata for a range of `bytes` bytes: one for each page, two with a [`Checksum`].
     pub const fn metadata_words(bytes: usize) -> usize {
-        bytes / PAGE
+        bytes / PAGE * Self::WORDS
     }
 
     /// Adds the memory. Returns how many bytes of it are usable. Ragged ends are trimmed. The bytes are not touched before contents
@@ -97,7 +105,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
             Err(why) => return Err(Refused { item: (memory, meta), why }),
         };
         let whole = memory.get_mut(skip::<PAGE>(memory)..).unwrap_or_default();
-        Ok(self.add(whole, meta.get_mut(..pages).unwrap_or_default()))
+        Ok(self.add(whole, meta.get_mut(..pages * Self::WORDS).unwrap_or_default()))
     }
 
     /// As [`init`](Region::init), with the metadata behind the pages, in the same memory: no fast memory is needed for it. A word
@@ -117,7 +125,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
             Err(why) => return Err(Refused { item: memory, why }),
         };
         let whole = memory.get_mut(skip::<PAGE>(memory)..).unwrap_or_default();
-        let (pages, words) = with_words_behind(whole, PAGE, pages).unwrap_or_default(); // checked above
+        let (pages, words) = with_words_behind(whole, pages * PAGE, pages * Self::WORDS).unwrap_or_default(); // checked above
         Ok(self.add(pages, words))
     }
 
@@ -126,14 +134,14 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
     /// # Errors
     /// As `init`.
     pub fn check(&self, memory: &[u8], meta: &[usize]) -> Result<(), MemoryError> {
-        let words = self.check_pages(whole_pages::<PAGE>(memory))?;
+        let words = self.check_pages(whole_pages::<PAGE>(memory))? * Self::WORDS;
         if meta.len() < words { Err(MemoryError::Metadata { words }) } else { Ok(()) }
     }
 
     /// Checks whether [`init_within`](Region::init_within) would accept it. Returns its pages.
     pub(crate) fn check_within(&self, memory: &[u8]) -> Result<usize, MemoryError> {
         let bytes = memory.len().saturating_sub(skip::<PAGE>(memory));
-        self.check_pages(bytes / (PAGE + size_of::<usize>()))
+        self.check_pages(bytes / (PAGE + Self::WORDS * size_of::<usize>()))
     }
 
     fn check_pages(&self, pages: usize) -> Result<usize, MemoryError> {
@@ -200,8 +208,9 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
     }
 
     /// Copies a block into a room, which is kept then.
-    pub(super) fn fill(&self, mut lent: Lent<'_, L, B, PAGE, N>, block: &B) -> Result<(), StoreError> {
+    pub(super) fn fill(&self, mut lent: Lent<'_, L, B, PAGE, N, C>, block: &B) -> Result<(), StoreError> {
         let all = lent.room.as_mut().is_some_and(|room| self.copy_all(room, |at, to| block.read_at(at, to)));
+        let all = all && lent.room.as_ref().is_some_and(|room| self.keep_sums(room, block));
         if !all {
             return Err(StoreError::Io); // a block that gave less than it has: nothing of it is kept
         }
@@ -223,7 +232,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
     }
 
     /// Lends what is stored under a handle.
-    fn lend(&self, handle: &Handle, at_end: AtEnd) -> Result<Lent<'_, L, B, PAGE, N>, StoreError> {
+    fn lend(&self, handle: &Handle, at_end: AtEnd) -> Result<Lent<'_, L, B, PAGE, N, C>, StoreError> {
         let place = self.place(handle)?;
         let room = self.books.lock(|books| {
             if books.table.is_transferred(place) {
@@ -301,8 +310,8 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Books<B, PAGE, N> {
     }
 }
 
-impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore<B>
-    for Region<L, B, PAGE, N>
+impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum> BackingStore<B>
+    for Region<L, B, PAGE, N, C>
 {
     fn ids(&self) -> StoreIds {
         self.id.into()
@@ -363,7 +372,11 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
         let first = at.get().saturating_mul(PAGE);
         let copy = |at, from: &mut [u8]| block.write_at(first.saturating_add(at), from);
         let all = lent.room.as_mut().is_some_and(|room| self.copy_all(room, copy));
-        if all { Ok(()) } else { Err(StoreError::TooLarge) }
+        if !all {
+            return Err(StoreError::TooLarge);
+        }
+        let right = lent.room.as_ref().is_some_and(|room| self.has_sums(room, block, first));
+        if right { Ok(()) } else { Err(StoreError::Io) }
     }
 
     fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
@@ -413,8 +426,8 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> BackingStore
 }
 
 /// Room that is in use outside of the lock; it goes back even if the block's own code panics.
-pub(super) struct Lent<'r, L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> {
-    region: &'r Region<L, B, PAGE, N>,
+pub(super) struct Lent<'r, L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum> {
+    region: &'r Region<L, B, PAGE, N, C>,
     room: Option<Room<PAGE>>,
     at_end: AtEnd,
 }
@@ -426,13 +439,17 @@ pub(super) enum AtEnd {
     Free,
 }
 
-impl<'r, L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Lent<'r, L, B, PAGE, N> {
-    pub(super) fn new(region: &'r Region<L, B, PAGE, N>, room: Room<PAGE>, at_end: AtEnd) -> Self {
+impl<'r, L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
+    Lent<'r, L, B, PAGE, N, C>
+{
+    pub(super) fn new(region: &'r Region<L, B, PAGE, N, C>, room: Room<PAGE>, at_end: AtEnd) -> Self {
         Lent { region, room: Some(room), at_end }
     }
 }
 
-impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Drop for Lent<'_, L, B, PAGE, N> {
+impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum> Drop
+    for Lent<'_, L, B, PAGE, N, C>
+{
     fn drop(&mut self) {
         let Some(room) = self.room.take() else { return };
         self.region.books.lock(|books| match self.at_end {
@@ -442,7 +459,9 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Drop for Len
     }
 }
 
-impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> fmt::Debug for Region<L, B, PAGE, N> {
+impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum> fmt::Debug
+    for Region<L, B, PAGE, N, C>
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let space = self.space();
         f.debug_struct("Region")
@@ -456,7 +475,9 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> fmt::Debug f
 }
 
 #[cfg(feature = "defmt")]
-impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> defmt::Format for Region<L, B, PAGE, N> {
+impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum> defmt::Format
+    for Region<L, B, PAGE, N, C>
+{
     fn format(&self, f: defmt::Formatter<'_>) {
         let (space, total) = (self.space(), self.total().get());
         defmt::write!(f, "Region({}, {=usize} of {=usize} pages free, ", self.id, space.pages.get(), total);

@@ -1,5 +1,6 @@
 //! Writing out transferred blocks to the region, a bounded part at a time.
 
+use super::checksum::Checksum;
 use super::engine::{CopyEngine, Job};
 use super::rings::Left;
 use super::store::Region;
@@ -14,7 +15,7 @@ pub(super) struct Progress {
     pub(super) stuck: bool,
 }
 
-impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B, PAGE, N> {
+impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum> Region<L, B, PAGE, N, C> {
     /// Collects what the engine finished, and starts the next part of at most `max_bytes` bytes (0 counts as 1). Oldest first; a
     /// block whose recall failed while in flight is requeued last, once. A part may end inside a block. Finished blocks go to
     /// `owner`.
@@ -63,9 +64,17 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
     /// The job, if it belongs to another region.
     ///
     /// # Context
-    /// As [`write_out`](Region::write_out), without the engine.
+    /// As [`write_out`](Region::write_out), without the engine. With a [`Checksum`], the last job of a block is linear in the block: the
+    /// CPU reads all of it.
     pub fn finish(&self, job: Job<B, PAGE>, owner: &mut dyn FnMut(B)) -> Result<(), Job<B, PAGE>> {
-        self.take_in(job, owner).map(|_| ())
+        if !C::KEPT {
+            return self.take_in(job, owner).map(|_| ());
+        }
+        if !self.books.lock(|books| books.memory.made(&job.to)) {
+            return Err(job);
+        }
+        let job = self.with_hand(job, owner, |job| self.sum_up(job));
+        job.map_or(Ok(()), |job| self.take_in(job, owner).map(|_| ()))
     }
 
     /// For an engine that was reset and lost its jobs, or dropped one: gives up what it had. Call it when no engine is at work for
@@ -111,11 +120,10 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
                 Next::PassedOver => continue, // at most once for each that was asked for before
                 Next::Nothing => break,
             };
-            let job = {
-                let mut hand = InHand { region: self, owner: &mut *owner, job: Some(job) };
-                hand.job.iter_mut().for_each(Job::copy);
-                hand.job.take()
-            };
+            let job = self.with_hand(job, owner, |job| {
+                job.copy();
+                self.sum_up(job);
+            });
             let Some(job) = job else { break };
             let copied = job.len;
             let wanted = matches!(self.take_in(job, owner), Ok(Came::Wanted));
@@ -134,6 +142,26 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
             }
         }
         done
+    }
+
+    /// Does `work` on a job, which waits again if the block's own code panics.
+    fn with_hand(
+        &self,
+        job: Job<B, PAGE>,
+        owner: &mut dyn FnMut(B),
+        work: impl FnOnce(&mut Job<B, PAGE>),
+    ) -> Option<Job<B, PAGE>> {
+        let mut hand = InHand { region: self, owner, job: Some(job) };
+        hand.job.as_mut().map(work);
+        hand.job.take()
+    }
+
+    /// Keeps the checksums of a block, if this job is its last. A block that does not give all its bytes is not copied.
+    fn sum_up(&self, job: &mut Job<B, PAGE>) {
+        let ends = job.at + job.len == job.to.len();
+        if C::KEPT && ends && !self.keep_sums(&job.to, &job.from) {
+            job.fell_short(0);
+        }
     }
 
     fn take_in(&self, job: Job<B, PAGE>, owner: &mut dyn FnMut(B)) -> Result<Came, Job<B, PAGE>> {
@@ -175,16 +203,18 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Region<L, B,
 }
 
 /// A job that waits again, as if nothing of it had been copied, if the block's own code panics.
-struct InHand<'r, L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> {
+struct InHand<'r, L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum> {
     #[cfg_attr(not(panic = "unwind"), expect(dead_code, reason = "for the end by a panic"))]
-    region: &'r Region<L, B, PAGE, N>,
+    region: &'r Region<L, B, PAGE, N, C>,
     #[cfg_attr(not(panic = "unwind"), expect(dead_code, reason = "for the end by a panic"))]
     owner: &'r mut dyn FnMut(B),
     job: Option<Job<B, PAGE>>,
 }
 
 #[cfg(panic = "unwind")] // elsewhere it is always done before this ends
-impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize> Drop for InHand<'_, L, B, PAGE, N> {
+impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum> Drop
+    for InHand<'_, L, B, PAGE, N, C>
+{
     fn drop(&mut self) {
         if let Some(mut job) = self.job.take() {
             job.fell_short(0);

@@ -300,7 +300,8 @@ impl<const PAGE: usize, L: RawMutex> FrameSource for Arena<PAGE, L> {
         let pages = request.order.pages().get();
         Supply {
             free: (limit < total).then(|| limit - resident),
-            ready: None,
+            // A block that the limit permits may still lack a range, or the machine's memory.
+            ready: (limit - resident < request.order.pages()).then_some(false),
             ever: Some(Pages::new(limit.min(total - retired).get() / pages * pages)),
         }
     }

@@ -5,6 +5,7 @@
 
 mod blocks;
 mod bytes;
+mod crc;
 mod home;
 mod log;
 mod machine;
@@ -16,6 +17,7 @@ mod wrong;
 pub use crate::{Contents, Watched, World};
 pub use blocks::*;
 pub use bytes::*;
+pub use crc::*;
 pub use forebay::{buffer::*, frame::*, pool::*, port::*, reclaim::*, stats::*, sync::*, *};
 pub use home::*;
 pub use log::*;

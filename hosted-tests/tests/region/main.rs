@@ -17,6 +17,7 @@ mod misbehave;
 mod reset;
 mod room;
 mod steps;
+mod sums;
 
 const PAGE: usize = 512;
 type Source = Ram<SpinRawMutex, PAGE>;

@@ -120,16 +120,16 @@ impl Drop for OnTerms<'_> {
 }
 
 /// The region, through that.
-pub(crate) struct Gate<'g>(pub(crate) &'g Ground);
+pub(crate) struct Entrance<'g>(pub(crate) &'g Ground);
 
-impl Gate<'_> {
+impl Entrance<'_> {
     fn far(&self) -> &Depot {
         self.0.bell.call();
         &self.0.far
     }
 }
 
-impl BackingStore<Piece> for Gate<'_> {
+impl BackingStore<Piece> for Entrance<'_> {
     fn ids(&self) -> StoreIds {
         self.0.far.ids()
     }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// The platform without free lists.
 pub(crate) type Base<'w> = WatchedPlatform<'w, AllPorts<Faulty<AllPorts<Card<'w>>, SpinRawMutex>>>;
 pub(crate) type Plat<'w> = WithLists<Base<'w>, FreeListArray<Base<'w>, LISTS, DEPTH>>;
-pub(crate) type Store<'w> = Watched<'w, Faulty<Gate<'w>, SpinRawMutex>>;
+pub(crate) type Store<'w> = Watched<'w, Faulty<Entrance<'w>, SpinRawMutex>>;
 pub(crate) type Home<'w> = Forebay<Plat<'w>, Store<'w>>;
 pub(crate) type Buf<'h, 'w, T> = Buffer<&'h Home<'w>, T>;
 
@@ -95,7 +95,7 @@ pub(crate) struct Rig<'w> {
 impl<'w> Rig<'w> {
     pub(crate) fn new(ground: &'w Ground, world: &'w World) -> Self {
         let platform = Watched::platform(AllPorts(Faulty::new(AllPorts(Card::new(ground)))), world);
-        let store = Watched::new(Faulty::new(Gate(ground)), world);
+        let store = Watched::new(Faulty::new(Entrance(ground)), world);
         let home = Forebay::new(WithLists(platform, FreeListArray::new()), store);
         Rig { world, ground, home, ids: AtomicUsize::new(0), stops: Stops::default() }
     }
@@ -121,7 +121,7 @@ impl<'w> Rig<'w> {
         self.base().inner()
     }
 
-    pub(crate) fn store(&self) -> &Faulty<Gate<'w>, SpinRawMutex> {
+    pub(crate) fn store(&self) -> &Faulty<Entrance<'w>, SpinRawMutex> {
         self.home.store().inner()
     }
 

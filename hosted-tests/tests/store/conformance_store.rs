@@ -7,9 +7,12 @@ use forebay::{
     sync::{CriticalSectionRawMutex, SpinRawMutex},
 };
 use forebay_backends::shmem::Arena;
-use forebay_backends::{Event, Faulty, HeapBlock, HeapSource, Null, Ram, RamBlock, Region, Tiered, Traced};
+use forebay_backends::{
+    Event, Faulty, Gate, HeapBlock, HeapSource, Null, Ram, RamBlock, Region, Tiered, Traced,
+};
 use hosted_tests::conformance::other::{Attic, CopyStore, Takes};
 use hosted_tests::conformance::store::{suite, threads};
+use hosted_tests::kit::Crc32;
 use hosted_tests::memory::{leak, words};
 use std::sync::Arc;
 
@@ -57,6 +60,11 @@ fn null<const PAGE: usize>() {
 
 fn ram_region<const PAGE: usize>() {
     through_everything(&ram::<PAGE>(), &region::<RamBlock<PAGE>, PAGE, 4>(A));
+    // With a checksum, and behind a gate that is open.
+    let summed = Region::<SpinRawMutex, RamBlock<PAGE>, PAGE, 4, Crc32>::new(A);
+    let meta = words(Region::<SpinRawMutex, RamBlock<PAGE>, PAGE, 4, Crc32>::metadata_words(40 * PAGE));
+    summed.init(leak(40 * PAGE, 7), meta).expect("good memory");
+    through_everything(&ram::<PAGE>(), &Gate::<SpinRawMutex, _>::new(summed));
     // Room runs out before the table does.
     suite(&ram::<PAGE>(), &region::<RamBlock<PAGE>, PAGE, 60>(B));
 }

@@ -2,6 +2,7 @@
 
 mod bad_store;
 mod conformance_store;
+mod gate;
 mod losses;
 mod middleware;
 mod tiered;

@@ -4,6 +4,7 @@ use crate::machine::{Block, PAGE, Plain, Slow, Tiers};
 use crate::{At, keep};
 use core::fmt::Display;
 use core::ops::{Deref, DerefMut};
+use core::ptr::drop_in_place;
 use core::slice::{Iter, IterMut};
 use core::task::Poll;
 use forebay::{frame::*, port::*, sync::*, *};
@@ -20,6 +21,7 @@ pub fn everything() {
 pub fn others() {
     rom();
     tiered();
+    gate();
     null();
 }
 
@@ -109,6 +111,27 @@ fn tiered() {
     keep([<Tiers as Rooms<Block>>::take_back_from as At]);
 }
 
+fn gate() {
+    type Lock = CriticalSectionRawMutex;
+    type Gated = Gate<Lock, Slow>;
+    keep([Gated::new as At, Gated::inner as At, Gated::close as At]);
+    keep([drop_in_place::<Closed<'static, Lock, Slow>> as At]);
+    keep([<Gated as BackingStore<Block>>::ids as At, <Gated as BackingStore<Block>>::capabilities as At]);
+    keep([<Gated as BackingStore<Block>>::space as At, <Gated as BackingStore<Block>>::room_of as At]);
+    keep([<Gated as BackingStore<Block>>::save as At, <Gated as BackingStore<Block>>::transfer as At]);
+    keep([<Gated as BackingStore<Block>>::load as At, <Gated as BackingStore<Block>>::take_back as At]);
+    keep([<Gated as BackingStore<Block>>::split as At, <Gated as BackingStore<Block>>::discard as At]);
+    keep([<Gated as BackingStore<Block>>::settle as At]);
+    keep([<Gated as BackingStore<Block>>::rooms as At, <Gated as Rooms<Block>>::reserve as At]);
+    keep([<Gated as Rooms<Block>>::transfer_into as At, <Gated as Rooms<Block>>::save_into as At]);
+    keep([<Gated as Rooms<Block>>::take_back_from as At]);
+    keep([<Gated as OverRegion<Lock, PAGE, 16>>::region as At]);
+    keep([<Gated as OverRegion<Lock, PAGE, 16>>::write_out_now as At]);
+    keep([<Slow as OverRegion<Lock, PAGE, 16>>::region as At]);
+    keep([<Slow as OverRegion<Lock, PAGE, 16>>::write_out_now as At]);
+    keep([<() as Checksum>::update as At]);
+}
+
 fn null() {
     keep([<Null as BackingStore<Block>>::ids as At, <Null as BackingStore<Block>>::discard as At]);
     keep([<Null as BackingStore<Block>>::space as At]);
@@ -117,6 +140,7 @@ fn null() {
 fn facade() {
     type All = RamForebay<CriticalSectionRawMutex, PAGE, 16>;
     keep([All::new as At, All::metadata_words as At, All::init as At, All::buffer::<8192> as At]);
+    keep([All::over as At, All::init_apart as At, All::metadata_words_apart as At]);
     keep([All::free as At, All::pending as At, All::write_out as At, All::home as At]);
     keep([All::make_room::<Tiles> as At, All::transfer::<Tiles> as At, <All as Deref>::deref as At]);
     keep([<All as AsForebay>::as_forebay as At, All::has_room as At, All::fits as At]);

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// The programs, and which of their tests: all, if none is named. The others read sources, call compilers, or test the lab.
-const TESTS: [(&str, &[&str]); 12] = [
+const TESTS: [(&str, &[&str]); 13] = [
     ("region", &[]),
     ("reclaim", &[]),
     ("buffer", &[]),
@@ -26,6 +26,7 @@ const TESTS: [(&str, &[&str]); 12] = [
     ("shmem_frames", &[]),
     ("no_alloc", &[]),
     ("sweeps", &[]),
+    ("liveness", &[]),
     ("shmem_surroundings", &[]),
 ];
 
