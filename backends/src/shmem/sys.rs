@@ -325,6 +325,20 @@ mod tests {
     use super::*;
     use std::os::fd::AsFd;
 
+    /// Rule: no limit, and a limit that is not known, are not a number of bytes.
+    #[test]
+    fn a_limit_is_known_or_not() {
+        let is = |current, result| {
+            limit(|to| {
+                // SAFETY: it points to a limit of this call.
+                unsafe { (*to).rlim_cur = current };
+                result
+            })
+        };
+        assert_eq!([is(5, 0), is(0, 0)], [Some(5), Some(0)]);
+        assert_eq!([is(5, -1), is(libc::RLIM_INFINITY, 0), is(libc::RLIM_INFINITY, -1)], [None; 3]);
+    }
+
     /// Rule: no call reaches beyond its mapping, also where the kernel is not asked.
     #[test]
     fn nothing_beyond_the_window() {

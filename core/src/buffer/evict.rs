@@ -23,8 +23,8 @@ mod sealed {
     label = "not something that can be evicted"
 )]
 pub trait Evictable: sealed::Sealed {
-    /// Evicts as the request says, unless the buffer is in use, was used since the last request (then the next one may), or
-    /// has nothing that the request is for: O(1) then. It ends at the first whole block past the budget, and as soon as
+    /// Evicts as the request says, unless the buffer is in use, or was used since the last request (then the next one may): O(1)
+    /// then. It ends at the first whole block past the budget, and as soon as
     /// another context wants the buffer. `sum` is zero before. Returns whether anything was tried.
     #[doc(hidden)]
     fn evict_or_skip(&self, request: &EvictRequest, sum: &mut Evicted) -> bool;
@@ -58,11 +58,7 @@ evictable_behind!(#[cfg(feature = "alloc")] alloc::boxed::Box<E>);
 impl<H: Home, T: Slots<Platform = H::Platform>> sealed::Sealed for Buffer<H, T> {}
 impl<H: Home, T: Slots<Platform = H::Platform>> Evictable for Buffer<H, T> {
     fn evict_or_skip(&self, request: &EvictRequest, sum: &mut Evicted) -> bool {
-        let class = self.cell.class();
-        if !request.is_for(class) {
-            return false;
-        }
-        if request.skips(class, self.cell.reference()) {
+        if request.skips(self.cell.class(), self.cell.reference()) {
             if request.phase != Phase::Clean {
                 self.cell.set_reference(Reference::Idle);
             }
@@ -241,8 +237,8 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         let (mut cursor, mut ended) = (Cursor::default(), None);
         while ended.is_none() {
             let (batch, seen_all) = self.stage(changing.0, &mut cursor, eviction);
-            if seen_all {
-                ended = Some(Ended::AllSeen);
+            if seen_all || batch.is_empty() {
+                ended = Some(if seen_all { Ended::AllSeen } else { Ended::Early });
             }
             'batch: for staged in &batch {
                 let (mut at, mut last) = (staged.slot, staged.slot);

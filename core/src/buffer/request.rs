@@ -66,11 +66,6 @@ impl EvictRequest {
         EvictRequest { budget, how, cx, phase, least: Order::PAGE, zones: Zones::ALL, after_backlog: false }
     }
 
-    /// Whether a buffer of that class may have what is asked for.
-    pub(crate) fn is_for(&self, class: Class) -> bool {
-        self.purges(class) || self.phase != Phase::Purge && class.contains(self.class())
-    }
-
     /// Whether a buffer is skipped, as it was used or refused since the last look. Purging pays no regard to use, unless the
     /// buffer was purged before and is resident again.
     pub(crate) fn skips(&self, class: Class, reference: Reference) -> bool {

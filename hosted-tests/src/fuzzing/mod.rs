@@ -7,6 +7,7 @@ mod buffers;
 mod direct;
 mod engine;
 mod index;
+mod lobby;
 mod memfd;
 mod nested;
 mod ops;
@@ -30,6 +31,7 @@ use forebay::{
 };
 use forebay_backends::{Faulty, HeapSource, Null, Ram, Region, Tiered};
 use index::Index;
+pub use lobby::{lobby, many_in_a_lobby};
 use memfd::{Inspector, Memfd, Offer};
 pub use nested::nested;
 use ops::{Machine, Op, SourceKind, StoreKind};

@@ -20,6 +20,8 @@ pub enum Does {
     UnevenSplit,
     /// It keeps a block that it is given with room, and makes up a handle of the next order.
     LargerTransfer,
+    /// It reserves room of the next order.
+    LargerRoom,
     /// It panics where room is reserved.
     PanicsInReserve,
     /// It panics where a block is copied into room.
@@ -109,7 +111,8 @@ impl BackingStore<Block> for Wrong {
 impl Rooms<Block> for Wrong {
     fn reserve(&self, order: Order) -> Result<Handle, StoreError> {
         self.panics(Does::PanicsInReserve);
-        self.far.reserve(order)
+        let larger = u8::from(self.does.get() == Does::LargerRoom);
+        self.far.reserve(super::order(order.get() + larger))
     }
     fn transfer_into(
         &self,

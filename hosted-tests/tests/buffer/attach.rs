@@ -322,3 +322,20 @@ fn copies_that_take_no_room_are_not_discarded() {
     world.validate();
     world.assert_empty();
 }
+
+/// Rule: a buffer that was purged has contents again once it is attached: it is asked from then on about these.
+#[test]
+fn contents_of_a_purged_buffer() {
+    let (near, world) = (near(16), World::new(Contents::Compared));
+    let bytes = pattern(3, 4 * PAGE);
+    let flash = Flash::new(FLASH, &bytes);
+    let home = forebay(&near, &flash, &world);
+    let buffer = Buffer::new(&home, order(2));
+    fill(&buffer, 1);
+    assert_eq!(buffer.set_purgeable(true), Ok(true));
+    assert_eq!(home.reclaim([&buffer], ALL, Evict::PURGE, CX).evicted.purged, pages(4));
+    assert_eq!(buffer.set_purgeable(false), Ok(false), "it was purged");
+    buffer.attach_stored(0, known(home.store(), &flash, &bytes, 0, 2), CX).unwrap();
+    assert_eq!(buffer.set_purgeable(false), Ok(true));
+    assert!(contents(&buffer) == bytes);
+}

@@ -459,3 +459,26 @@ fn what_was_purged_in_part_is_populated_with_zeros() {
     drop(buffer);
     all_returned(&world, &near, &far);
 }
+
+/// Rule: of more blocks than share a flush, each is evicted when they are cut into pages, and none is believed to be gone that is not.
+#[test]
+fn many_blocks_are_cut() {
+    let (near, far, world) = (near(160), region::<4>(128, 0), World::new(Contents::Compared));
+    // Blocks of two pages, no larger ones.
+    let hogged = leave(&near, (0..160).filter(|page| page % 4 < 2));
+    let home = forebay(&near, &far, &world);
+    for slots in [32, 64, 80] {
+        let buffer =
+            Buffer::with_slots(&home, (0..slots).map(|_| Slot::EMPTY).collect::<Vec<_>>(), Order::PAGE);
+        let bytes = pattern(slots as u8, slots * PAGE);
+        assert_eq!(buffer.write().unwrap().write_at(0, &bytes), bytes.len());
+        assert_eq!(buffer.read().unwrap().blocks().count(), slots / 2);
+        assert_eq!(buffer.evict(ALL, Evict::SPLIT, CX).unwrap().copied, pages(slots));
+        assert_eq!(buffer.residency(), residency(0, 0, slots));
+        let mut back = vec![0; bytes.len()];
+        assert_eq!(buffer.read().unwrap().read_at(0, &mut back), bytes.len());
+        assert!(back == bytes);
+    }
+    give_back(&near, hogged);
+    world.assert_empty();
+}

@@ -193,6 +193,39 @@ fn where_no_block_may_leave_the_contents_stay() {
     all_returned(&world, &near, &far);
 }
 
+/// Rule: after a purge that could drop nothing, the buffer is as it was before: the hook says so if it was mapped, and not if it was
+/// unmapped already.
+#[test]
+fn the_hook_after_a_purge_that_dropped_nothing() {
+    for was_unmapped in [false, true] {
+        let (near, far, world) = (near(16), far(16), World::new(Contents::Compared));
+        let machine = Machine::new(&near);
+        let home = forebay(&machine, &far, &world);
+        let buffer = Buffer::new(&home, order(2)).with_mode(Caching::Uncached).with_id(BufferId(5));
+        fill(&buffer, 4);
+        dont_need(&buffer);
+        if was_unmapped {
+            assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().moved(), pages(4));
+            machine.say_no(No::After);
+            assert!(buffer.read().is_err(), "it is resident again, and not mapped");
+            assert_eq!(buffer.residency(), residency(4, 0, 0));
+        }
+        machine.0.hooks();
+        machine.say_no(No::Mode);
+        assert_eq!(
+            home.reclaim([&buffer], ALL, PURGE, CX).evicted.refused,
+            pages(4),
+            "unmapped: {was_unmapped}"
+        );
+        let hooks = machine.0.hooks();
+        assert_eq!(hooks, if was_unmapped { vec![] } else { vec!["before", "after"] });
+        machine.say_no(No::Never);
+        check(&buffer, 4);
+        drop(buffer);
+        all_returned(&world, &near, &far);
+    }
+}
+
 /// Rule: a block whose mode can't be changed stays, zeroed, while others leave, and is counted as refused. Its contents are
 /// gone all the same. It is tried once in each reclaim, and leaves when it may.
 #[test]

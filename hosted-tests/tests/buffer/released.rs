@@ -1,6 +1,6 @@
 //! A buffer that was busy says when it is free: a context may sleep until then.
 
-use forebay_backends::{Ram, RamBlock, RamRegion};
+use forebay_backends::{Event, Faulty, Ram, RamBlock, RamRegion, Traced};
 use hosted_tests::kit::*;
 use hosted_tests::memory;
 use std::cell::RefCell;
@@ -172,4 +172,18 @@ fn no_wake_up_is_lost() {
         }
     });
     assert_eq!(buffer.read().unwrap()[..4], (3 * ROUNDS as u32).to_le_bytes());
+}
+
+/// Rule: middleware passes on what is told.
+#[test]
+fn middleware_passes_it_on() {
+    let (near, far) = (near(16), far(32));
+    let released = Released::default();
+    let traced = AllPorts(Traced::new(WithHooks(&near, &released), |_: &Event| ()));
+    let home = Forebay::new(AllPorts(Faulty::<_, SpinRawMutex>::new(&traced)), &far);
+    let buffer = Buffer::new(&home, order(1)).with_id(BufferId(7));
+    let writer = buffer.write().unwrap();
+    assert_eq!(buffer.read().err(), Some(AccessError::Busy));
+    drop(writer);
+    assert_eq!(*released.0.lock().unwrap(), [7]);
 }

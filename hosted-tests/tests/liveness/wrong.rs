@@ -4,7 +4,7 @@ use forebay_backends::{Null, Ram, RamRegion};
 use hosted_tests::conformance::pattern;
 use hosted_tests::kit::{
     AccessError, AllocRequest, AttachError, BackingStore, Buffer, CX as T, Does, Evict, Forebay, PAGE, Pages,
-    Rooms, SpinRawMutex, StoreId, Wrong, order,
+    Rooms, SpinRawMutex, StoreError, StoreId, Wrong, order,
 };
 use hosted_tests::memory::{leak, words};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -61,6 +61,22 @@ fn a_store_that_names_another_order() {
     assert_eq!(inside.read().map(drop), Err(AccessError::Lost));
     inside.purge(T).unwrap();
     assert_eq!(inside.residency().unwrap().stored, Pages::ZERO);
+    is_right(&outside, 1);
+}
+
+/// Rule: room of another order is given back, and the birth in the lobby fails: nothing is kept there without room of its own.
+#[test]
+fn a_store_that_reserves_another_order() {
+    let home = &home();
+    let [outside, inside] = [0, 1].map(|_| Buffer::new(home, order(2)));
+    outside.write().unwrap().copy_from_slice(&pattern(1, 4 * PAGE));
+    home.store().does.set(Does::LargerRoom);
+    assert_eq!(inside.write().map(drop), Err(AccessError::Store(StoreError::Io)));
+    assert_eq!((home.platform().unused(), home.store().space().pages), (Pages::new(4), Pages::new(16)));
+    home.store().does.set(Does::Right);
+    inside.write().unwrap().copy_from_slice(&pattern(2, 4 * PAGE));
+    assert_eq!(inside.evict(Pages::MAX, Evict::TRANSFER, T).unwrap().moved(), Pages::new(4));
+    is_right(&inside, 2);
     is_right(&outside, 1);
 }
 

@@ -7,11 +7,12 @@ use std::path::Path;
 
 /// The fuzz targets: each has a folder of inputs.
 type Target = (&'static str, fn(&[u8]));
-const TARGETS: [Target; 4] = [
+const TARGETS: [Target; 5] = [
     ("ownership_transfer", fuzzing::ownership_transfer),
     ("panics", fuzzing::panics),
     ("lies", fuzzing::lies),
     ("nested", fuzzing::nested),
+    ("lobby", fuzzing::lobby),
 ];
 
 /// Rule: every input that was ever interesting runs without a violation; those of old bugs too.

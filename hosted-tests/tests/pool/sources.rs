@@ -88,6 +88,60 @@ fn bad_memory_comes_back() {
     assert_eq!(refused.why, MemoryError::TooManyRanges);
 }
 
+/// Rule: the first memory of a source with a lobby has the window of it, aligned to its own size, and metadata for it; else it comes
+/// back. What is added later has no window, and shares no byte with it.
+#[test]
+fn memory_for_a_lobby() {
+    const LOBBY: usize = 8 * PAGE;
+    type Near = Ram<SpinRawMutex, PAGE, 3, LOBBY>;
+    let ram = Near::new();
+    let refused = |memory: &'static mut [u8], meta: &'static mut [usize], why| {
+        let (total, len) = (ram.total(), (memory.len(), meta.len()));
+        assert_eq!(ram.check(memory, meta), Err(why));
+        let refused = ram.add(memory, meta).unwrap_err();
+        let back = (refused.item.0.len(), refused.item.1.len());
+        assert_eq!((refused.why, back, ram.total()), (why, len, total));
+    };
+    let all = |bytes| words(Near::metadata_words(bytes));
+    for (pages, skew) in [(7, 0), (8, 1), (8, PAGE), (15, PAGE)] {
+        refused(leak(pages * PAGE - usize::from(skew == PAGE), skew), all(16 * PAGE), MemoryError::NoLobby);
+    }
+    let short = Near::metadata_words(16 * PAGE) - 1;
+    refused(leak(16 * PAGE, 0), words(short), MemoryError::Metadata { words: short + 1 });
+    let whole = leak(64 * PAGE, 0);
+    assert_eq!(ram.check(&whole[..LOBBY], all(LOBBY)), Ok(()));
+    assert_eq!(ram.add(again(whole, 0, LOBBY), all(LOBBY)).unwrap(), LOBBY);
+    assert_eq!(ram.total(), Pages::new(8));
+    let lobby = AllocRequest::new(order(3)).within(Near::LOBBY);
+    let block = ram.allocate(lobby, Context::THREAD).unwrap();
+    assert_eq!(block.pfn().0, whole.as_ptr().addr() / PAGE);
+    ram.free(block);
+    refused(again(whole, 0, LOBBY + PAGE), all(64 * PAGE), MemoryError::Overlap);
+    refused(again(whole, LOBBY as isize - 1, 2 * PAGE), all(64 * PAGE), MemoryError::Overlap);
+    // Smaller than a window, and in order.
+    assert_eq!(ram.check(&whole[LOBBY..LOBBY + PAGE], all(PAGE)), Ok(()));
+    assert_eq!(ram.add(again(whole, LOBBY as isize, PAGE), all(PAGE)).unwrap(), PAGE);
+    assert_eq!(ram.add(leak(4 * PAGE, 0), all(4 * PAGE)).unwrap(), 4 * PAGE);
+    refused(leak(4 * PAGE, 0), all(4 * PAGE), MemoryError::TooManyRanges);
+    assert_eq!((ram.total(), ram.unused()), (Pages::new(13), Pages::new(13)));
+}
+
+/// Rule: a heap of one page exactly is one.
+#[test]
+fn a_heap_of_one_page() {
+    let heap = HeapSource::<SpinRawMutex, PAGE>::new();
+    assert_eq!(heap.init(leak(PAGE - 1, 0)).unwrap_err().why, MemoryError::NoWholePage);
+    assert_eq!(heap.init(leak(PAGE, 1)).unwrap_err().why, MemoryError::NoWholePage);
+    assert_eq!(heap.init(leak(PAGE, 0)).unwrap(), PAGE);
+    let request = AllocRequest::new(Order::PAGE);
+    assert_eq!((heap.supply(&request).ready, heap.supply(&request).ever), (None, Some(Pages::new(1))));
+    let block = heap.allocate(request, Context::THREAD).unwrap();
+    assert_eq!(heap.supply(&request).ready, Some(false), "it says so without trying");
+    heap.free(block);
+    assert_eq!(heap.supply(&AllocRequest::new(order(1))).ready, Some(false));
+    assert_eq!(heap.unused(), Pages::new(1));
+}
+
 /// Rule: metadata may hold anything before, and more of it than needed does no harm.
 #[test]
 fn metadata_is_zeroed_and_may_be_long() {

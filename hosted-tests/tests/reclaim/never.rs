@@ -170,3 +170,60 @@ fn to_look_for_a_block_takes_none() {
     assert_eq!(source.allocations.get(), 0);
     tiles.iter().zip(0..).for_each(|(tile, seed)| check(tile, seed));
 }
+
+/// A source that does not say what is ready, and gives another block than the one that it is asked for.
+struct Other<'n> {
+    inner: &'n Near,
+    /// It gives a block of half the size.
+    smaller: bool,
+    /// It says that its blocks lie in this zone.
+    zone: u8,
+}
+
+impl FrameSource for Other<'_> {
+    type Block = RamBlock<PAGE>;
+    type RawMutex = SpinRawMutex;
+    const ZONES: u8 = 2;
+    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<RamBlock<PAGE>, AllocError> {
+        let lower = request.order.lower().filter(|_| self.smaller && !request.may_reclaim);
+        self.inner.allocate(AllocRequest::new(lower.unwrap_or(request.order)), cx)
+    }
+    fn free(&self, block: RamBlock<PAGE>) {
+        self.inner.free(block);
+    }
+    fn zone(&self, _: &RamBlock<PAGE>) -> u8 {
+        self.zone
+    }
+}
+
+/// Rule: a block is there only if the source gives one of that order, in one of these zones; what it gives instead has not been
+/// asked for, and is given back.
+#[test]
+fn a_source_that_gives_another_block() {
+    for (smaller, zone, outcome) in
+        [(false, 0, Outcome::Reached), (true, 0, Outcome::Nothing), (false, 1, Outcome::Nothing)]
+    {
+        let near = near(16);
+        let home = Forebay::new(Other { inner: &near, smaller, zone }, Null);
+        let none: [Buffer<&Forebay<Other<'_>, Null>>; 0] = [];
+        let target = ReclaimTarget::block(order(2)).within(Zones::of(0));
+        assert_eq!(
+            home.reclaim(&none, target, Evict::ANY, CX).outcome,
+            outcome,
+            "smaller: {smaller}, zone {zone}"
+        );
+        assert_eq!(near.unused(), near.total());
+    }
+}
+
+/// Rule: an arena that is at its limit says so without trying.
+#[test]
+fn an_arena_at_its_limit() {
+    let arena = Arena::builder(16 << 20).limit(Pages::new(6)).create().unwrap();
+    let ready = |k| arena.supply(&AllocRequest::new(order(k))).ready;
+    assert_eq!([1, 2, 3].map(ready), [None, None, Some(false)]);
+    let block = arena.allocate(AllocRequest::new(order(2)), CX).unwrap();
+    assert_eq!([1, 2, 3].map(ready), [None, Some(false), Some(false)]);
+    arena.free(block);
+    assert_eq!(ready(2), None);
+}

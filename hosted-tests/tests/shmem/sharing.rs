@@ -125,6 +125,22 @@ fn what_a_guest_wrote_is_zeroed() {
     pool.put(block, THREAD).expect("there is a list");
 }
 
+/// Rule: a page that had no owner is zeros, and nobody writes zeros to it; one that had is not.
+#[test]
+fn fresh_pages_are_zeros() {
+    let arena = arena(1);
+    let request = AllocRequest::new(order(2));
+    let block = arena.allocate(request, THREAD).expect("there is room");
+    assert!(arena.is_zeroed(&block));
+    let (mut lower, upper) = block.split().expect("it can be split");
+    assert!(arena.is_zeroed(&lower) && arena.is_zeroed(&upper));
+    lower.write_at(0, &[1]);
+    let block = arena.join(lower, upper).expect("neighbours");
+    assert!(!arena.is_zeroed(&block), "a part was written to");
+    arena.free(block);
+    assert!(!arena.is_zeroed(&arena.allocate(request, THREAD).expect("there is room")));
+}
+
 /// Rule: zeroing makes zeros, whatever was written before.
 #[test]
 fn what_others_wrote_is_zeroed() {

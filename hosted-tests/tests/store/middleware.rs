@@ -1,6 +1,6 @@
 //! Faults on purpose, and the trace of every call.
 
-use forebay::frame::{DmaAddr, Mode, ModeRefused};
+use forebay::frame::{Charge, DmaAddr, Mode, ModeRefused};
 use forebay::port::{
     Accounting, AllPorts, CachingControl, DmaMap, EvictHooks, LinearMap, WithCaching, WithLinear,
 };
@@ -172,6 +172,37 @@ fn the_kth_call_of_a_platform_fails() {
         assert_eq!((faulty.calls(), faulty.failed()), (8, u32::from(kth < 8)));
     }
     assert_eq!(source.unused(), source.total());
+}
+
+/// Rule: what can't fail is passed on, also where everything else fails.
+#[test]
+fn what_cannot_fail_is_passed_on() {
+    let seen = RefCell::new(Vec::new());
+    let source = source();
+    let traced = AllPorts(Traced::new(machine(&source), |e: &Event| seen.borrow_mut().push(*e)));
+    let faulty = Faulty::<_, SpinRawMutex>::new(&traced);
+    faulty.set(Faults { kth: None, per_mille: 1000, seed: 0 });
+    let block = source.allocate(AllocRequest::new(order(1)), T).unwrap();
+    let (pfn, at, payer) = (block.pfn(), DmaAddr::new(7).unwrap(), Charge(std::num::NonZeroUsize::MIN));
+    faulty.flush(T);
+    faulty.sync_for_device(&block, 1..7);
+    faulty.sync_for_cpu(&block, 3..4);
+    faulty.unmap(&block, at);
+    faulty.uncharge(payer, Pages::new(1));
+    let (left, right) = block.split().unwrap();
+    faulty.free(faulty.join(left, right).unwrap());
+    assert_eq!(
+        *seen.borrow(),
+        [
+            Event::Flush,
+            Event::SyncForDevice(pfn, 1, 6),
+            Event::SyncForCpu(pfn, 3, 1),
+            Event::Unmap(pfn, order(1), at),
+            Event::Uncharge(payer, Pages::new(1)),
+            Event::Join(order(0), Ok(pfn)),
+            Event::Free(pfn, order(1)),
+        ]
+    );
 }
 
 fn drawn(per_mille: u16, seed: u32) -> Vec<bool> {

@@ -68,3 +68,38 @@ fn a_handle_of_neither_tier_comes_back() {
     assert!(matches!(other.discard(refused.item), Ok(None)), "its own store still has it");
     all_returned(&world, &near, &third);
 }
+
+/// Rule: two stores can what either can. They need I/O if all that copy need it, and promise whole loads if all that load promise it.
+#[test]
+fn what_two_stores_can() {
+    struct Can(Capabilities);
+    impl BackingStore<RamBlock<PAGE>> for Can {
+        fn ids(&self) -> StoreIds {
+            StoreId::DEFAULT.into()
+        }
+        fn discard(&self, handle: Handle) -> Result<Option<RamBlock<PAGE>>, Refused<Handle, StoreError>> {
+            Err(Refused { item: handle, why: StoreError::NotStored })
+        }
+        fn capabilities(&self) -> Capabilities {
+            self.0
+        }
+    }
+    use Capabilities as C;
+    let (none, takes, copies) = (C::empty(), C::TRANSFER | C::TAKE_BACK, C::COPY | C::SPLIT);
+    let with_io = |n: u8| if n & 1 > 0 { C::NEEDS_IO } else { none };
+    let all = |n: u8| if n & 2 > 0 { C::LOADS_ALL } else { none };
+    for (n, m) in (0..4).flat_map(|n| (0..4).map(move |m| (n, m))) {
+        let both = |a, b| Tiered(Can(a), Can(b)).capabilities();
+        let (a, b) = (copies | with_io(n) | all(n), copies | with_io(m) | all(m));
+        assert_eq!(both(a, b), copies | with_io(n & m) | all(n & m));
+        // Beside one that can't copy, the other one says it.
+        for (one, other) in [(a, takes), (takes, a)] {
+            assert_eq!(both(one, other), copies | takes | with_io(n) | all(n));
+        }
+        // One that only loads promises for its loads.
+        for (one, other) in [(a, C::LOAD | all(m)), (C::LOAD | all(m), a)] {
+            assert_eq!(both(one, other), copies | with_io(n) | all(n & m));
+        }
+        assert_eq!(both(takes | with_io(n) | all(n), takes) - C::NEEDS_IO, takes, "no load, no promise");
+    }
+}

@@ -155,9 +155,9 @@ struct Mutants {
     /// Which ones: another seed chooses others
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Only of files whose path has this in it, such as core/src/reclaim
-    #[arg(long, value_name = "PATTERN")]
-    file: Option<String>,
+    /// Only those whose name has this in it: core/src/reclaim, or all of a name as it was printed. May be given again
+    #[arg(long = "name", value_name = "PART")]
+    names: Vec<String>,
 }
 
 #[derive(Args, Debug)]
@@ -199,8 +199,8 @@ fn run(command: Command) -> Result {
         Command::Msrv => msrv::main(),
         Command::Surface(wish) => print_surface(&wish),
         Command::Rules(Rules { against }) => rules::main(against.as_deref()),
-        Command::Mutants(Mutants { count, seed, file }) => {
-            mutants::main(&mutants::Wish { count, seed, file })
+        Command::Mutants(Mutants { count, seed, names }) => {
+            mutants::main(&mutants::Wish { count, seed, names })
         }
         Command::Traces(Traces { folder }) => traces::main(folder.as_deref()),
         Command::Picture => picture::main(),

@@ -1,8 +1,9 @@
 //! Which mutants a file has, and its text with all of them behind switches.
 //!
-//! Not mutated: `const` items and functions, as the compiler runs them; bodies of macros; tests; and what is compiled for
-//! loggers or for other machines only. Nor are events left out, which a logger is told: their tests are built with a feature of
-//! their own.
+//! Not mutated: `const` items and functions, as the compiler runs them, and conditions that are a constant of a type, which chooses
+//! the shorter of two right ways; bodies of macros; tests; and what is compiled for loggers or for other machines only. Nor are
+//! events left out, which a logger is told, nor what only such an event depends on: their tests are built with a feature of their
+//! own.
 
 use crate::failure::{OrFailed, Result};
 use proc_macro2::{Span, TokenStream};
@@ -165,7 +166,7 @@ impl Finder<'_> {
 
     /// A condition that is always the same.
     fn condition(&mut self, condition: &Expr, values: &[&str]) {
-        if matches!(condition, Expr::Let(_)) {
+        if matches!(condition, Expr::Let(_)) || is_constant_of_a_type(condition) {
             return;
         }
         for value in values {
@@ -188,7 +189,9 @@ impl Finder<'_> {
             output if output.starts_with("Result<(),") => &["Ok(())"],
             _ => &[],
         };
-        for value in values {
+        let is = block.stmts.iter().map(|statement| self.line(statement.span()).replace(' ', ""));
+        let is = is.filter(|statement| !statement.starts_with("let_=")).collect::<String>();
+        for value in values.iter().filter(|value| **value != is) {
             let what = if value.is_empty() { "does nothing".to_owned() } else { format!("returns {value}") };
             self.add(block.brace_token.span.open(), &what, Change::Return(value));
         }
@@ -222,6 +225,13 @@ fn left_out(attributes: &[syn::Attribute]) -> bool {
         let words = list.tokens.to_string();
         ["test", "defmt", "log", "not", "target_arch"].iter().any(|word| words.contains(word))
     })
+}
+
+/// Whether it is `T::CONSTANT`.
+fn is_constant_of_a_type(expression: &Expr) -> bool {
+    let Expr::Path(path) = expression else { return false };
+    let name = path.path.segments.last().map(|last| last.ident.to_string()).unwrap_or_default();
+    path.path.segments.len() > 1 && !name.contains(char::is_lowercase)
 }
 
 /// Whether it may take a variable by value, as `drop(block)` does: without it the variable lives on, and the code after it
@@ -348,6 +358,10 @@ impl<'ast> Visit<'ast> for Finder<'_> {
     }
 
     fn visit_expr_if(&mut self, expression: &'ast syn::ExprIf) {
+        let tells = |statement: &Stmt| self.at(statement.span()).starts_with("stats::send(");
+        if !expression.then_branch.stmts.is_empty() && expression.then_branch.stmts.iter().all(tells) {
+            return;
+        }
         self.condition(&expression.cond, &["true", "false"]);
         visit::visit_expr_if(self, expression);
     }
@@ -434,6 +448,20 @@ impl Cell {
         let twice = "fn f() { g(1); g(1); }".to_owned();
         let source = Source::read("core/src/f.rs", twice, &BTreeSet::new()).expect("it is Rust");
         assert_eq!(source.mutants[2].name, "core/src/f.rs f: `g(1);` is left out (2)");
+    }
+
+    /// Rule: what means the same anyway is no mutant.
+    #[test]
+    fn what_is_the_same() {
+        let text = "
+fn none() -> Option<u8> { None }
+fn zero(&self) -> usize { let _ = self; 0 }
+fn nothing(a: u8) { let _ = a; }
+fn short() { if T::ONE { stats::send(a); } if lost { stats::send(b); } }
+";
+        let source = Source::read("core/src/f.rs", text.to_owned(), &BTreeSet::new()).expect("it is Rust");
+        let names: Vec<&str> = source.mutants.iter().map(|mutant| &*mutant.name).collect();
+        assert_eq!(names, ["core/src/f.rs short: does nothing"]);
     }
 
     /// Rule: every mutant has a switch with its number, each line stays the line that it is, and what does not build is left

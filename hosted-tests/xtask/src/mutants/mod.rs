@@ -32,8 +32,8 @@ const EXPLAINED: &str = "hosted-tests/xtask/src/mutants/survivors.txt";
 pub(crate) struct Wish {
     pub(crate) count: usize,
     pub(crate) seed: u64,
-    /// Part of the path of a file.
-    pub(crate) file: Option<String>,
+    /// Each has one of these in its name. All, if it is empty.
+    pub(crate) names: Vec<String>,
 }
 
 #[derive(Debug, Default)]
@@ -148,24 +148,22 @@ fn without(suite: Vec<Tests>, workspace: &Path, file: &Path, mutants: usize) -> 
     Ok(timed.into_iter().map(|(_, tests)| tests).collect())
 }
 
-/// Runs the programs that come to a mutant, until one fails.
+/// Runs the programs that come to a mutant, until one fails. Where one hangs, another may still fail.
 fn judge(suite: &[Tests], workspace: &Path, number: usize) -> Result<Verdict> {
+    let mut verdict = Verdict::Passed;
     for tests in suite.iter().filter(|tests| tests.comes_to(number)) {
         match tests.run(workspace, "FOREBAY_MUTANT", &number.to_string())? {
             Verdict::Passed => {}
             Verdict::Failed(test) => return Ok(Verdict::Failed(format!("{}: {test}", tests.name))),
-            Verdict::Hung => return Ok(Verdict::Hung),
+            Verdict::Hung => verdict = Verdict::Hung,
         }
     }
-    Ok(Verdict::Passed)
+    Ok(verdict)
 }
 
 /// The numbers of some mutants, always the same ones for one seed.
 fn sample(names: &[&str], wish: &Wish) -> Vec<usize> {
-    let fits = |name: &str| {
-        let file = name.split(' ').next().unwrap_or_default();
-        wish.file.as_ref().is_none_or(|part| file.contains(part.as_str()))
-    };
+    let fits = |name: &str| wish.names.is_empty() || wish.names.iter().any(|part| name.contains(part));
     let mut numbers: Vec<usize> = (0..names.len()).filter(|number| fits(names[*number])).collect();
     let mut state = wish.seed;
     for at in (1..numbers.len()).rev() {
@@ -194,20 +192,20 @@ fn explained(text: &str) -> Result<BTreeMap<String, String>> {
 mod tests {
     use super::*;
 
-    fn wish(count: usize, seed: u64, file: Option<&str>) -> Wish {
-        Wish { count, seed, file: file.map(str::to_owned) }
+    fn wish(count: usize, seed: u64, names: &[&str]) -> Wish {
+        Wish { count, seed, names: names.iter().map(|part| (*part).to_owned()).collect() }
     }
 
-    /// Rule: a seed chooses always the same mutants, another one others, none twice, and only of the files that are wanted.
+    /// Rule: a seed chooses always the same mutants, another one others, none twice, and only with the names that are wanted.
     #[test]
     fn samples() {
         let names: Vec<String> = (0..100).map(|n| format!("core/src/{}.rs f: {n}", n % 2)).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let first = sample(&names, &wish(40, 1, None));
-        assert_eq!(first, sample(&names, &wish(40, 1, None)));
-        assert_ne!(first, sample(&names, &wish(40, 2, None)));
+        let first = sample(&names, &wish(40, 1, &[]));
+        assert_eq!(first, sample(&names, &wish(40, 1, &[])));
+        assert_ne!(first, sample(&names, &wish(40, 2, &[])));
         assert_eq!(BTreeSet::from_iter(&first).len(), 40);
-        let odd = sample(&names, &wish(100, 1, Some("src/1")));
+        let odd = sample(&names, &wish(100, 1, &["src/1", "no such"]));
         assert_eq!((odd.len(), odd.iter().all(|number| number % 2 == 1)), (50, true));
     }
 
