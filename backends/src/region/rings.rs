@@ -123,16 +123,12 @@ impl Rings {
         }
         self.lowest = self.lowest.min(space - pages);
         let head = self.top;
-        let whole = self.extent(head) >= pages;
-        if whole {
-            self.cut_off(pages);
-        } else {
-            self.owed += pages - 1;
-            self.cut_off(1);
-        }
+        let length = self.extent(head);
+        let run = if length >= pages { pages } else { 1 };
+        self.owed += pages - run;
+        self.cut_off(length, run);
         self.set(head, head | head_bits(order) | LENT);
-        let run = if whole { pages as u16 } else { 1 };
-        Ok(Walk { head, before: 0, run, order, full: whole, straight: true })
+        Ok(Walk { head, before: 0, run: run as u16, order, full: run == pages, straight: true })
     }
 
     /// Lends a ring of that order. The walk is at the head.
@@ -172,7 +168,7 @@ impl Rings {
         let mut next = self.link(last);
         if !at.full {
             next = self.top;
-            self.cut_off(1);
+            self.cut_off(self.extent(next), 1);
             self.owed -= 1;
             self.set_link(last, next);
             self.set(next, at.head);
@@ -265,20 +261,28 @@ impl Rings {
         if pages == 0 {
             return;
         }
-        self.set(page, self.top | if pages > 1 { MANY } else { 0 });
+        self.free += pages;
+        self.put_first(page, pages, self.top);
+    }
+
+    /// Takes pages off the front of the first free extent, which has `length` pages, that many or more.
+    fn cut_off(&mut self, length: usize, pages: usize) {
+        let (page, next) = (self.top, self.link(self.top));
+        self.free -= pages;
+        if length > pages {
+            self.put_first(page + pages, length - pages, next);
+        } else {
+            self.top = next;
+        }
+    }
+
+    /// Makes these pages the first free extent, in front of another one.
+    fn put_first(&mut self, page: usize, pages: usize, next: usize) {
+        self.set(page, next | if pages > 1 { MANY } else { 0 });
         if pages > 1 {
             self.set(page + 1, pages);
         }
         self.top = page;
-        self.free += pages;
-    }
-
-    /// Takes pages off the front of the first free extent, which has that many or more.
-    fn cut_off(&mut self, pages: usize) {
-        let (page, length) = (self.top, self.extent(self.top));
-        self.top = self.link(page);
-        self.free -= length;
-        self.push(page + pages, length - pages);
     }
 
     fn set_link(&mut self, page: usize, to: usize) {

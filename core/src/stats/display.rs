@@ -194,3 +194,57 @@ impl defmt::Format for Stats {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use crate::port::StoreError;
+    use crate::stats::{AccessError, RefusalReason};
+    use std::string::ToString;
+
+    const ONE: Pages = Pages::new(1);
+    const TWO: Pages = Pages::new(2);
+
+    /// Rule: each count above zero is there with its name, one page is not pages, and what is not there is not named.
+    #[test]
+    fn counts_as_text() {
+        let evicted = Evicted { transferred: ONE, copied: TWO, ..Evicted::default() };
+        assert_eq!(evicted.to_string(), "1 page transferred, 2 pages copied");
+        let why = Some(RefusalReason::NotPermitted);
+        let evicted = Evicted { clean: TWO, purged: ONE, refused: TWO, why, ..Evicted::default() };
+        let text = evicted.to_string();
+        assert!(text.starts_with("2 pages clean, 1 page purged, 2 pages refused ("), "{text}");
+        let restored = Restored { taken_back: ONE, loaded: TWO, ..Restored::default() };
+        assert_eq!(restored.to_string(), "1 page taken back, 2 pages loaded");
+        let why = Some(AccessError::Busy);
+        let text = Restored { populated: ONE, why, ..Restored::default() }.to_string();
+        assert!(text.starts_with("1 page populated ("), "{text}");
+        let settled = Settled { freed: ONE, reclaimable: TWO, pending: ONE, held: TWO, ..Settled::default() };
+        assert_eq!(settled.to_string(), "1 page freed, 2 pages reclaimable, 1 page pending, 2 pages held");
+        let text = Settled { error: Some(StoreError::Io), ..Settled::default() }.to_string();
+        assert!(text.starts_with("nothing ("), "{text}");
+    }
+
+    /// Rule: the sums of a forebay name what the store returned, what leaked and what was refused only if there is any.
+    #[test]
+    fn sums_as_text() {
+        assert_eq!(Stats::default().to_string(), "evicted: nothing; restored: nothing");
+        let both = Stats { settled: ONE, leaked: TWO, ..Stats::default() };
+        assert_eq!(
+            both.to_string(),
+            "evicted: nothing; restored: nothing; 1 page returned by the store, 2 pages leaked"
+        );
+        let leaked = Stats { leaked: ONE, ..Stats::default() };
+        assert_eq!(leaked.to_string(), "evicted: nothing; restored: nothing; 1 page leaked");
+        let mut refused = Stats::default();
+        refused.refusals.add(RefusalReason::NotPermitted);
+        let text = refused.to_string();
+        assert!(text.contains("; refused: 1 time ("), "{text}");
+        refused.refusals.add(RefusalReason::NotPermitted);
+        let text = refused.to_string();
+        assert!(text.contains("; refused: 2 times ("), "{text}");
+        let report = Report { evicted: Evicted { copied: ONE, ..Evicted::default() }, ..Report::default() };
+        assert!(report.to_string().ends_with("; evicted: 1 page copied; store: nothing"), "{report}");
+    }
+}

@@ -95,6 +95,10 @@ fn a_buffer_that_others_may_read_now_is_told() {
     check(buffer, 1);
     drop(reader);
     assert_eq!(told(home), [0; 0]);
+    // And nobody is told if nobody was refused meanwhile.
+    assert_eq!(buffer.evict(ALL, Evict::COPY, CX).unwrap().moved(), pages(2));
+    drop(buffer.read().unwrap());
+    assert_eq!(told(home), [0; 0]);
 }
 
 thread_local! {

@@ -130,6 +130,7 @@ fn what_an_arena_exported() {
     assert_eq!(ever(0), Some(pages(4096)), "it is not dropped yet");
     arena.free(block);
     assert_eq!([0, 9, 10].map(ever), [3584, 3584, 3072].map(|n| Some(pages(n))));
+    assert_eq!(BackingStore::space(&arena).pages, pages(3584), "nor is there room for contents");
 }
 
 /// Rule: the limit of an arena counts.
