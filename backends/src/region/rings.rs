@@ -76,38 +76,38 @@ pub(super) enum Left {
 
 /// # Invariants
 /// 1. Each page is in a free extent or in one ring.
-/// 2. At least `owed` pages are free: what was promised is there.
+/// 2. Free pages are `space` and those that are promised to rings, so what was promised is there.
 /// 3. Of each ring that is lent there is one `Walk`.
 /// 4. Only the word of a head has an order, so a forged number is found out.
 pub(super) struct Rings {
     words: Words,
     /// The first page of the first free extent.
     top: usize,
-    /// Free pages.
-    free: usize,
-    /// Of these, pages that are promised to rings.
-    owed: usize,
-    /// The least that [`space`](Rings::space) ever was.
+    /// Free pages that are promised to no ring.
+    space: usize,
+    /// The least that `space` ever was.
     lowest: usize,
 }
 
 impl Rings {
     pub(super) const fn empty() -> Self {
-        Rings { words: &mut [], top: NONE, free: 0, owed: 0, lowest: 0 }
+        Rings { words: &mut [], top: NONE, space: 0, lowest: 0 }
     }
 
     /// All pages are free. Linear.
     pub(super) fn new(words: Words) -> Self {
         words.fill(0);
         let pages = words.len();
-        let mut rings = Rings { words, top: NONE, free: 0, owed: 0, lowest: pages };
-        rings.push(0, pages);
+        let mut rings = Rings { words, top: NONE, space: pages, lowest: pages };
+        if pages > 0 {
+            rings.push(0, pages, NONE);
+        }
         rings
     }
 
     /// Pages that a new ring may have.
     pub(super) fn space(&self) -> usize {
-        self.free - self.owed
+        self.space
     }
 
     /// The least that [`space`](Rings::space) ever was.
@@ -117,15 +117,15 @@ impl Rings {
 
     /// Room for `2^order` pages, lent: the head now, the others when they are needed. The walk is at the head.
     pub(super) fn reserve(&mut self, order: Order) -> Result<Walk, StoreError> {
-        let (pages, space) = (order.pages().get(), self.space());
-        if pages > space || order > Order::TEN {
-            return Err(if space == 0 { StoreError::Full } else { StoreError::TooLarge });
+        let pages = order.pages().get();
+        if pages > self.space || order > Order::TEN {
+            return Err(if self.space == 0 { StoreError::Full } else { StoreError::TooLarge });
         }
-        self.lowest = self.lowest.min(space - pages);
+        self.space -= pages;
+        self.lowest = self.lowest.min(self.space);
         let head = self.top;
         let length = self.extent(head);
         let run = if length >= pages { pages } else { 1 };
-        self.owed += pages - run;
         self.cut_off(length, run);
         self.set(head, head | head_bits(order) | LENT);
         Ok(Walk { head, before: 0, run: run as u16, order, full: run == pages, straight: true })
@@ -169,7 +169,6 @@ impl Rings {
         if !at.full {
             next = self.top;
             self.cut_off(self.extent(next), 1);
-            self.owed -= 1;
             self.set_link(last, next);
             self.set(next, at.head);
             at.straight &= next == last + 1;
@@ -185,13 +184,11 @@ impl Rings {
         let (second, more) = (self.link(at.head), at.taken() - 1);
         if !at.full && more > 0 {
             if at.straight {
-                self.push(at.head + 1, more);
+                self.push(at.head + 1, more, self.top);
             } else {
                 self.set_link(at.last(page), self.top);
                 self.top = second;
-                self.free += more;
             }
-            self.owed += more;
         }
         let flags = match left {
             Left::Same => word & VALID,
@@ -206,15 +203,13 @@ impl Rings {
 
     /// Frees a lent ring, all pages at once. If they lie in order, they stay so.
     pub(super) fn release(&mut self, at: Walk) {
-        let taken = at.taken();
-        self.owed -= at.order.pages().get() - taken;
+        self.space += at.order.pages().get();
         if at.straight {
-            return self.push(at.head, taken);
+            return self.push(at.head, at.taken(), self.top);
         }
         let second = self.link(at.head);
         self.set(at.head, self.top); // the walk from the second page on ends with the head
         self.top = second;
-        self.free += taken;
     }
 
     /// Cuts a lent ring of stored contents into two, stored and not lent. Unless they lie in order, `middle` is the last page of the
@@ -256,28 +251,18 @@ impl Rings {
         }
     }
 
-    /// Frees pages that lie one behind the other.
-    fn push(&mut self, page: usize, pages: usize) {
-        if pages == 0 {
-            return;
-        }
-        self.free += pages;
-        self.put_first(page, pages, self.top);
-    }
-
     /// Takes pages off the front of the first free extent, which has `length` pages, that many or more.
     fn cut_off(&mut self, length: usize, pages: usize) {
         let (page, next) = (self.top, self.link(self.top));
-        self.free -= pages;
         if length > pages {
-            self.put_first(page + pages, length - pages, next);
+            self.push(page + pages, length - pages, next);
         } else {
             self.top = next;
         }
     }
 
-    /// Makes these pages the first free extent, in front of another one.
-    fn put_first(&mut self, page: usize, pages: usize, next: usize) {
+    /// Makes pages that lie one behind the other the first free extent, in front of another one.
+    fn push(&mut self, page: usize, pages: usize, next: usize) {
         self.set(page, next | if pages > 1 { MANY } else { 0 });
         if pages > 1 {
             self.set(page + 1, pages);

@@ -76,13 +76,10 @@ impl<R: RawMutex, T, O> SharedCell<R, T, O> {
         }
     }
 
-    /// Forgets a leaked guard, which can't be alive. It did not say what it left, so the class is everything but ready.
+    /// Forgets a leaked guard, which can't be alive. It did not say what it left: the next holder publishes the class.
     pub(crate) fn forgive(&mut self) {
-        if *self.users.get_mut() != 0 {
-            *self.users.get_mut() = 0;
-            self.wanted = AtomicBool::new(false);
-            self.class = AtomicU8::new(Class::all().difference(Class::READY).bits());
-        }
+        *self.users.get_mut() = 0;
+        self.wanted = AtomicBool::new(false);
     }
 
     /// The value, without locking: no guard can be alive.
