@@ -9,8 +9,12 @@ use core::fmt;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 
-/// The number of users of a value that is held exclusively. Smaller numbers count readers.
-const HELD: u16 = u16::MAX;
+/// In the number of users: a context was refused.
+const WANTED: i32 = 1;
+/// In the number of users: one reader.
+const READER: i32 = 2;
+/// The number of users of a value that is held exclusively. Positive ones count readers.
+const HELD: i32 = i32::MIN;
 
 /// What the last look of an evictor at a buffer found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,15 +40,16 @@ pub trait Owner {
 }
 
 /// # Invariants
-/// `users` says which guards exist: none, one [`Held`], or that many [`Reader`]s. (A guard that was leaked counts as existing;
+/// `users` says which guards exist: none, one [`Held`], or that many [`Reader`]s; and whether a context was refused since the value was
+/// free. (A guard that was leaked counts as existing;
 /// its borrow keeps `&mut self` away for as long as it could be used.)
 ///
 /// The atomics are only loaded and stored, so machines without compare-and-swap have them too. They are hints, except for
 /// [`Class::READY`], which is read under the lock: the holder stores it before it leaves.
 ///
-/// `wanted` is stored only by closures of `users`, so the last one that leaves misses no refusal.
+/// `wanted` says the same of refusals, for a look without the lock.
 pub(crate) struct SharedCell<R, T, O> {
-    users: MutexCell<R, u16>,
+    users: MutexCell<R, i32>,
     class: AtomicU8,
     reference: AtomicU8,
     wanted: AtomicBool,
@@ -110,10 +115,13 @@ impl<R: RawMutex, T, O> SharedCell<R, T, O> {
         self.wanted.load(Relaxed)
     }
 
-    /// In a closure of `users`: whether another context was refused, which is forgotten.
-    fn was_wanted(&self) -> bool {
-        let wanted = self.wanted.load(Relaxed);
-        self.wanted.store(false, Relaxed);
+    /// In a closure of `users`: so many readers are left. Returns whether another context was refused, which is forgotten.
+    fn leave(&self, users: &mut i32, left: i32) -> bool {
+        let wanted = *users & WANTED != 0;
+        *users = left;
+        if wanted {
+            self.wanted.store(false, Relaxed);
+        }
         wanted
     }
 }
@@ -134,7 +142,7 @@ impl<R: RawMutex, T: Classify, O: Owner> SharedCell<R, T, O> {
     fn hold_as(&self, wish: Wish) -> Option<Held<'_, R, T, O>> {
         self.users.update(|users| {
             if *users != 0 {
-                self.refuse(wish);
+                self.refuse(users, wish);
                 return None;
             }
             *users = HELD;
@@ -163,20 +171,22 @@ impl<R: RawMutex, T: Classify, O: Owner> SharedCell<R, T, O> {
                 *users = HELD;
                 Ok(Entered::Held(Held { cell: self }))
             }
-            n if n < HELD - 1 => {
-                *users = n + 1;
+            // Negative: held, or more readers than can be counted.
+            n if n.wrapping_add(READER) > 0 => {
+                *users = n.wrapping_add(READER);
                 Ok(Entered::Reader(Reader { cell: self }))
             }
             _ => {
-                self.refuse(wish);
+                self.refuse(users, wish);
                 Err(Busy)
             }
         })
     }
 
     /// In a closure of `users`: a refusal.
-    fn refuse(&self, wish: Wish) {
+    fn refuse(&self, users: &mut i32, wish: Wish) {
         if wish == Wish::Told {
+            *users |= WANTED;
             self.wanted.store(true, Relaxed);
         }
     }
@@ -215,8 +225,7 @@ impl<'c, R: RawMutex, T: Classify, O: Owner> Held<'c, R, T, O> {
         // One closure: a raw mutex that panics after it leaves either the holder or the reader, never both.
         let (reader, wanted) = cell.users.update(|users| {
             core::mem::forget(self); // INVARIANT: the holder becomes the first reader
-            *users = 1;
-            (Reader { cell }, cell.was_wanted())
+            (Reader { cell }, cell.leave(users, READER))
         });
         if wanted {
             cell.owner.released(); // others may read now
@@ -243,11 +252,7 @@ impl<R: RawMutex, T: Classify, O: Owner> DerefMut for Held<'_, R, T, O> {
 impl<R: RawMutex, T: Classify, O: Owner> Drop for Held<'_, R, T, O> {
     fn drop(&mut self) {
         self.publish();
-        let wanted = self.cell.users.update(|users| {
-            *users = 0;
-            self.cell.was_wanted()
-        });
-        if wanted {
+        if self.cell.users.update(|users| self.cell.leave(users, 0)) {
             self.cell.owner.released();
         }
     }
@@ -270,8 +275,8 @@ impl<R: RawMutex, T, O: Owner> Deref for Reader<'_, R, T, O> {
 impl<R: RawMutex, T, O: Owner> Drop for Reader<'_, R, T, O> {
     fn drop(&mut self) {
         let wanted = self.cell.users.update(|users| {
-            *users = users.saturating_sub(1);
-            *users == 0 && self.cell.was_wanted()
+            *users = users.wrapping_sub(READER); // it is one of these
+            *users == WANTED && self.cell.leave(users, 0)
         });
         if wanted {
             self.cell.owner.released();
