@@ -177,6 +177,9 @@ where
     /// # assert!(sram.as_ptr().addr() % 8192 == 0);
     /// ```
     ///
+    /// A store that needs its metadata in fast RAM ([`OverRegion::META_IN_SLOW`]) does not compile here: use
+    /// [`init_apart`](RamForebay::init_apart).
+    ///
     /// # Errors
     /// [`InitError`]; all three ranges are handed back. If another thread initialises it at the same time, the fast RAM may be in use.
     ///

@@ -228,3 +228,52 @@ fn an_arena_at_its_limit() {
     arena.free(block);
     assert_eq!(ready(2), None);
 }
+
+/// A store whose table is full for ever.
+struct Stuck(std::cell::Cell<u32>);
+
+impl BackingStore<RamBlock<PAGE>> for Stuck {
+    fn ids(&self) -> StoreIds {
+        StoreId::DEFAULT.into()
+    }
+    fn discard(&self, handle: Handle) -> Result<Option<RamBlock<PAGE>>, Refused<Handle, StoreError>> {
+        Err(Refused { item: handle, why: StoreError::NotStored })
+    }
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::TRANSFER | Capabilities::TAKE_BACK
+    }
+    fn transfer(
+        &self,
+        block: RamBlock<PAGE>,
+        _: Option<Charge>,
+    ) -> Result<Handle, Refused<RamBlock<PAGE>, StoreError>> {
+        Err(Refused { item: block, why: StoreError::Backlog })
+    }
+    fn settle(&self, _: Pages, _: Context, _: &mut dyn FnMut(RamBlock<PAGE>)) -> Settled {
+        self.0.set(self.0.get() + 1);
+        assert!(self.0.get() < 1000, "the reclaim waits for the store for ever");
+        Settled::default()
+    }
+}
+
+/// Rule: a reclaim ends where the store neither takes a block nor moves one on.
+#[test]
+fn a_store_that_is_stuck() {
+    let near = near(16);
+    let home = Forebay::new(&near, Stuck(std::cell::Cell::new(0)));
+    let tiles: Vec<_> = (0..4).map(|_| Buffer::new(&home, order(1))).collect();
+    tiles.iter().for_each(|tile| fill(tile, 1));
+    for cx in [CX, Context::INTERRUPT] {
+        for target in
+            [ReclaimTarget::freed(pages(3)), ReclaimTarget::moved(pages(3)), ReclaimTarget::block(order(4))]
+        {
+            let report = home.reclaim(&tiles, target, Evict::TRANSFER, cx);
+            assert_eq!((report.evicted.moved(), report.gained), (NONE, NONE), "{target:?}");
+        }
+        let full = home.or_reclaim(&tiles, pages(16), Evict::TRANSFER, cx, || {
+            Err::<(), _>(AllocError::Exhausted.into())
+        });
+        assert_eq!(full, Err(AccessError::Alloc(AllocError::Exhausted)));
+    }
+    tiles.iter().for_each(|tile| check(tile, 1));
+}
