@@ -18,6 +18,11 @@ impl<W: Words> Buddy<W> {
         steps::take(&mut { self }, order)
     }
 
+    /// Whether [`take`](Buddy::take) finds a block. O(1).
+    pub(crate) fn has(&mut self, order: Order) -> bool {
+        steps::has(&mut { self }, order)
+    }
+
     /// Frees a block of this range whose frames are not free. Joins it with its free buddies. O(orders ·
     /// log pages).
     pub(crate) fn put(&mut self, pfn: Pfn, order: Order) {

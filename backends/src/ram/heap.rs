@@ -129,15 +129,20 @@ impl<L: RawMutex, const PAGE: usize> FrameSource for HeapSource<L, PAGE> {
         }
     }
 
-    /// What there could ever be: all blocks of that order in the heap. It says that a block is not there if fewer bytes are free, and
-    /// never that it is: free bytes may lie in pieces of any size.
+    /// Whether there is such a block, which no other call misses for that, and all blocks of that order in the heap. It does not
+    /// say how much is free, which may lie in pieces of any size. O(free parts).
     fn supply(&self, request: &AllocRequest) -> Supply {
-        let (frames, free) = self.0.lock(|heap| {
-            (heap.bottom().addr().div_ceil(PAGE)..heap.top().addr() / PAGE, Pages::new(heap.free() / PAGE))
+        let layout = Self::layout(request.order);
+        let (frames, ready) = self.0.lock(|heap| {
+            let found = layout.and_then(|layout| Some((heap.allocate_first_fit(layout).ok()?, layout)));
+            if let Some((at, layout)) = found {
+                // SAFETY: the heap gave this a moment ago, for that layout, and nothing was written to it.
+                unsafe { heap.deallocate(at, layout) };
+            }
+            (heap.bottom().addr().div_ceil(PAGE)..heap.top().addr() / PAGE, found.is_some())
         });
         let ever = blocks(&frames, request.order.get()).len() << request.order.get();
-        let ready = if free < request.order.pages() { Some(false) } else { None };
-        Supply { ever: Some(Pages::new(ever)), ready, ..Supply::default() }
+        Supply { ready: Some(ready), ever: Some(Pages::new(ever)), ..Supply::default() }
     }
 
     /// A block of another heap is leaked.

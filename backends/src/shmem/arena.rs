@@ -214,6 +214,15 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
         Err(why)
     }
 
+    /// Whether there is such a block, and head-room for its chunks. Not known if there is none: they may be populated already.
+    fn is_ready(&self, order: Order) -> Option<bool> {
+        if !self.is_here() || !self.ledger.lock(|l| l.has(order)) {
+            return Some(false);
+        }
+        let bytes = (PAGE << order.get()).next_multiple_of(self.chunk_bytes);
+        self.headroom.allows(bytes as u64).then_some(true)
+    }
+
     /// Populates the chunks of a reserved block, as far as needed.
     ///
     /// # Errors
@@ -300,8 +309,7 @@ impl<const PAGE: usize, L: RawMutex> FrameSource for Arena<PAGE, L> {
         let pages = request.order.pages().get();
         Supply {
             free: (limit < total).then(|| limit - resident),
-            // A block that the limit permits may still lack a range, or the machine's memory.
-            ready: (limit - resident < request.order.pages()).then_some(false),
+            ready: self.is_ready(request.order),
             ever: Some(Pages::new(limit.min(total - retired).get() / pages * pages)),
         }
     }

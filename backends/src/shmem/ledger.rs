@@ -137,6 +137,11 @@ impl Ledger {
         Pages::new(self.sums().resident) + more > self.limit
     }
 
+    /// Whether [`reserve`](Ledger::reserve) finds a block within the limit.
+    pub(crate) fn has(&mut self, order: Order) -> bool {
+        !self.is_over(order.pages()) && self.free.has(order)
+    }
+
     /// A free block becomes resident. Its chunks still have to be populated.
     pub(crate) fn reserve(&mut self, order: Order, limit: Limit) -> Result<Resident, AllocError> {
         if limit == Limit::Held && self.is_over(order.pages()) {

@@ -229,7 +229,7 @@ where
 /// What the traits provide, and what `()` does as a port.
 fn provided() {
     type Heap = HeapSource<NoopRawMutex, PAGE>;
-    keep([<Heap as FrameSource>::join as At, <Heap as FrameSource>::supply as At]);
+    keep([<Heap as FrameSource>::join as At, <Card as FrameSource>::supply as At]);
     keep([<Plain as FrameSource>::zone as At, <Plain as FrameSource>::is_zeroed as At]);
     keep([<Plain as FrameSource>::is_poolable as At, <AllPorts<Card> as Deref>::deref as At]);
     keep([<() as CachingControl<Block>>::set_mode as At, <() as CachingControl<Block>>::flush as At]);
