@@ -32,10 +32,11 @@ pub type RamBuffer<
 /// memory before the first such boundary serves smaller buffers only.
 ///
 /// `LOBBY` is for programs whose contents may fill both memories: the size of the largest buffer in bytes, a power of two of pages.
-/// Then what was once written can always be read again, as long as no guard is alive in the lobby; both memories
-/// together have room for all of both but the lobby; new contents that would not leave it so are refused with
-/// [`Full`](forebay::StoreError::Full). Use 3 `RANGES` if the fast RAM is not aligned. Without a lobby (0), nothing is promised when
-/// both are full, and nothing is paid. [`Ram`] says where the lobby lies.
+/// Then what was once written can always be read and written again, by [`read`](RamForebay::read) and [`write`](RamForebay::write), as
+/// long as no guard is alive in the lobby: at the brim hold one guard at a time. There is room for `fast + slow - LOBBY` bytes of
+/// contents. New contents beyond that are refused with `AccessError::Store(StoreError::Full)`, also zeros that are only read, and even
+/// where [`has_room`](RamForebay::has_room) says yes: purge a buffer. Use 3 `RANGES` if the fast RAM is not aligned. Without a lobby (0),
+/// nothing is promised when both are full, and nothing is paid. [`Ram`] says where the lobby lies.
 ///
 /// `S` is the store, if it is not a plain region: one with a [`Checksum`](crate::Checksum), behind a [`Gate`](crate::Gate), or any that
 /// stands in front of a region ([`OverRegion`]). [`over`](RamForebay::over) makes such a forebay.
@@ -133,7 +134,7 @@ impl core::error::Error for InitError {}
 impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const RANGES: usize>
     RamForebay<L, PAGE, N, LOBBY, RANGES>
 {
-    /// Over a plain region. Without memory: every access fails with `Exhausted`.
+    /// Over a plain region. Without memory every access fails with [`AllocError::Never`].
     #[expect(clippy::new_without_default, reason = "it is made in a static")]
     pub const fn new() -> Self {
         Self::over(RamRegion::new(StoreId::DEFAULT))
@@ -163,7 +164,7 @@ where
     }
 
     /// Adds the memory. Returns the usable bytes of both: ragged ends are trimmed, and the slow RAM has a word of metadata for each
-    /// of its pages, two with a [`Checksum`](crate::Checksum). More fast RAM may be added with [`Ram::add`], as `RANGES` permit.
+    /// of its pages. More fast RAM may be added with [`Ram::add`], as `RANGES` permit.
     ///
     /// Memory that a linker script or a `static mut` reserves, aligned to the largest buffer:
     ///
@@ -212,11 +213,11 @@ where
     }
 
     /// As [`init`](RamForebay::init), with all metadata in `meta`: no byte of the slow RAM is touched but to copy contents, and all its
-    /// pages are usable. [`metadata_words_apart`](RamForebay::metadata_words_apart) says how many words that takes. A [`Gate`](crate::Gate)
-    /// needs it; and slow RAM that may change its bytes is better without metadata.
+    /// pages are usable. [`metadata_words_apart`](RamForebay::metadata_words_apart) says how many words that takes. With a
+    /// [`Gate`](crate::Gate) or a [`Checksum`](crate::Checksum) there is only this one: `init` does not compile.
     ///
     /// # Errors
-    /// As [`init`](RamForebay::init).
+    /// As [`init`](RamForebay::init). [`MemoryError::Metadata`] says how many words both need together.
     ///
     /// # Context
     /// For start-up.
@@ -234,7 +235,12 @@ where
             }
             Err(why) => Err(InitErrorKind::Fast(why)),
         };
-        if let Err(why) = checked {
+        if let Err(mut why) = checked {
+            if let InitErrorKind::Fast(MemoryError::Metadata { words })
+            | InitErrorKind::Slow(MemoryError::Metadata { words }) = &mut why
+            {
+                *words = Self::metadata_words_apart(fast.len(), slow.len());
+            }
             return Err(InitError { why, fast, slow, meta });
         }
         // The checks hold unless another thread calls this at the same time; then some of it is in use already.
@@ -265,7 +271,7 @@ where
     }
 
     /// An empty contiguous buffer of at least `BYTES` bytes: the next power of two of pages. Larger than the largest
-    /// order does not compile. Many of them in a static: `[const { RAM.buffer::<8192>() }; 64]`.
+    /// order, or than the lobby, does not compile. Many of them in a static: `[const { RAM.buffer::<8192>() }; 64]`.
     pub const fn buffer<const BYTES: usize>(&'static self) -> RamBuffer<L, PAGE, N, LOBBY, RANGES, S> {
         const {
             assert!(
@@ -354,8 +360,8 @@ where
     /// `(&TILES, &AUDIO)`.
     ///
     /// # Errors
-    /// [`AccessError::Alloc`]: [`Never`](AllocError::Never) if no such buffer fits into the fast RAM, and nothing left;
-    /// [`Exhausted`](AllocError::Exhausted) if too much is in use, or the slow RAM is full.
+    /// [`AccessError::Alloc`]: [`Never`](AllocError::Never) if no such buffer fits into the fast RAM, and nothing was evicted;
+    /// [`Exhausted`](AllocError::Exhausted) if too much is in use, the slow RAM is full, or a gate in front of it is closed.
     ///
     /// # Context
     /// Linear in what it writes out; no lock is held while it copies.

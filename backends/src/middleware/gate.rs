@@ -11,10 +11,15 @@ use forebay::{BackingStore, Busy, Context, Handle, Order, OwnedBlock, Pages, Ref
 /// A gate in front of a store whose memory can't be reached for some time: while flash is written, and external RAM is on the same bus;
 /// while a memory controller sleeps.
 ///
-/// While it is closed, what copies is refused with [`StoreError::Busy`]: a buffer whose contents are stored is
+/// While it is closed, what copies is refused with [`StoreError::Busy`]: a buffer whose contents were written out is
 /// [`AccessError::Busy`](forebay::AccessError::Busy), "try again later", and nothing is written out. What moves no bytes goes on, also in
 /// an interrupt: a transfer, taking a block back, discarding. So **the metadata of the store must lie in memory that stays within reach**:
-/// [`RamForebay::init_apart`](crate::RamForebay::init_apart), or [`Region::init`].
+/// use [`RamForebay::init_apart`](crate::RamForebay::init_apart), or [`Region::init`].
+///
+/// Make room before you close it, and hold a guard on what you need meanwhile: guards may be alive. No memory becomes free while it is
+/// closed: `make_room`, `read` and `write` of a `RamForebay` then evict clean buffers, transfer others, and fail with `Exhausted` or
+/// `Busy`; [`write_out`](crate::RamForebay::write_out) returns 0; and a report says [`StoreError::Busy`] where it says what the settling
+/// did. [`is_closed`](Gate::is_closed) tells that from a lack of memory.
 ///
 /// A DMA controller that writes out does not come through the gate ([`Region::write_out`]): wait for its end before you close.
 ///
@@ -31,7 +36,7 @@ use forebay::{BackingStore, Busy, Context, Handle, Order, OwnedBlock, Pages, Ref
 ///
 /// # fn main() -> Result<(), AccessError> {
 /// # let (sram, psram) = (vec![0; 32 << 10].leak(), vec![0; 64 << 10].leak());
-/// # let meta = vec![0; Ram::metadata_words_apart(32 << 10, 64 << 10)].leak();
+/// let meta = vec![0; Ram::metadata_words_apart(32 << 10, 64 << 10)].leak(); // firmware: a static
 /// RAM.init_apart(sram, psram, meta).expect("unused memory");
 /// TILES[0].write()?.fill(7);
 /// RAM.transfer(&TILES, 4096);
@@ -79,7 +84,7 @@ impl<L: RawMutex, S> Gate<L, S> {
         &self.inner
     }
 
-    /// Closes it, until the result is dropped.
+    /// Closes it, until the result is dropped. If that is forgotten ([`core::mem::forget`]), it stays closed for ever.
     ///
     /// # Errors
     /// [`Busy`]: another context copies at this moment, or has closed it. Try again; nothing waits here.
@@ -94,6 +99,11 @@ impl<L: RawMutex, S> Gate<L, S> {
             }
             _ => Err(Busy),
         })
+    }
+
+    /// Whether it is closed now.
+    pub fn is_closed(&self) -> bool {
+        self.state.lock(|state| matches!(state, State::Closed))
     }
 
     /// Lets a call that copies through, until the result is dropped.
@@ -218,8 +228,7 @@ where
 
 impl<L: RawMutex, S: fmt::Debug> fmt::Debug for Gate<L, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let closed = self.state.lock(|state| matches!(state, State::Closed));
-        f.debug_struct("Gate").field("inner", &self.inner).field("closed", &closed).finish()
+        f.debug_struct("Gate").field("inner", &self.inner).field("closed", &self.is_closed()).finish()
     }
 }
 
@@ -232,8 +241,7 @@ impl<L: RawMutex, S> fmt::Debug for Closed<'_, L, S> {
 #[cfg(feature = "defmt")]
 impl<L: RawMutex, S: defmt::Format> defmt::Format for Gate<L, S> {
     fn format(&self, f: defmt::Formatter<'_>) {
-        let closed = self.state.lock(|state| matches!(state, State::Closed));
-        defmt::write!(f, "Gate({}, closed: {=bool})", self.inner, closed);
+        defmt::write!(f, "Gate({}, closed: {=bool})", self.inner, self.is_closed());
     }
 }
 

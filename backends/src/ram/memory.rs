@@ -130,7 +130,7 @@ pub enum MemoryError {
     NoWholePage,
     /// The metadata slice is too short.
     Metadata {
-        /// The number of words that it needs.
+        /// The number of words that it needs; for a slice that is for several ranges, all of them.
         words: usize,
     },
     /// It overlaps memory that was added before.

@@ -9,8 +9,13 @@ use forebay::{OwnedBlock, sync::RawMutex};
 ///
 /// The region keeps a sum for each page beside the page's link. Sums are made of the fast memory when contents are stored, whether the CPU
 /// or a DMA controller copies them. A load compares them with the bytes that the caller gets; if they differ, it fails with
-/// [`StoreError::Io`](forebay::StoreError::Io), and no byte is shown. The contents stay: another load may read them right. What is taken
-/// back was never copied, so it is not compared.
+/// [`StoreError::Io`](forebay::StoreError::Io), and no byte is shown. The contents stay, and another load may read them right. If none does,
+/// purge the buffer and make its contents again: nothing says that the page is broken for good, and it is used again. What is taken back
+/// was never copied, so it is not compared. A clean buffer that is evicted relies on the copy that was compared when it was loaded.
+///
+/// Such memory is no place for the region's metadata: a changed link mixes up contents, and worse. So
+/// [`Region::init_within`] and [`RamForebay::init`](crate::RamForebay::init) do not compile with a checksum: use [`Region::init`] and
+/// [`init_apart`](crate::RamForebay::init_apart).
 ///
 /// ```
 /// use forebay::sync::NoopRawMutex;

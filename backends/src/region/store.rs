@@ -109,7 +109,8 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
     }
 
     /// As [`init`](Region::init), with the metadata behind the pages, in the same memory: no fast memory is needed for it. A word
-    /// for each page is not usable.
+    /// for each page is not usable. Not for memory that may change its bytes: a wrong link mixes up contents, and worse. With a
+    /// [`Checksum`] this does not compile.
     ///
     /// # Errors
     /// [`MemoryError`]; the memory is handed back.
@@ -120,6 +121,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
         &self,
         memory: &'static mut [u8],
     ) -> Result<usize, Refused<&'static mut [u8], MemoryError>> {
+        const { assert!(!C::KEPT, "memory that needs checksums is no place for metadata: use `init`") }
         let pages = match self.check_within(memory).and_then(|pages| self.claim(memory).map(|_| pages)) {
             Ok(pages) => pages,
             Err(why) => return Err(Refused { item: memory, why }),

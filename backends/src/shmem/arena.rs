@@ -214,15 +214,6 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
         Err(why)
     }
 
-    /// Whether there is such a block, and head-room for its chunks. Not known if there is none: they may be populated already.
-    fn is_ready(&self, order: Order) -> Option<bool> {
-        if !self.is_here() || !self.ledger.lock(|l| l.has(order)) {
-            return Some(false);
-        }
-        let bytes = (PAGE << order.get()).next_multiple_of(self.chunk_bytes);
-        self.headroom.allows(bytes as u64).then_some(true)
-    }
-
     /// Populates the chunks of a reserved block, as far as needed.
     ///
     /// # Errors
@@ -309,7 +300,8 @@ impl<const PAGE: usize, L: RawMutex> FrameSource for Arena<PAGE, L> {
         let pages = request.order.pages().get();
         Supply {
             free: (limit < total).then(|| limit - resident),
-            ready: self.is_ready(request.order),
+            // A block that is free may lack memory, which depends on what the caller may do.
+            ready: (!self.ledger.lock(|l| l.has(request.order))).then_some(false),
             ever: Some(Pages::new(limit.min(total - retired).get() / pages * pages)),
         }
     }

@@ -353,7 +353,7 @@ pub struct Residency {
     pub resident: Pages,
     /// Of those, pages with a copy in the store as well.
     pub clean: Pages,
-    /// Pages in the store only.
+    /// Pages in the store only, also those that were transferred and still wait.
     pub stored: Pages,
 }
 

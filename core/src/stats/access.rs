@@ -9,7 +9,7 @@ use core::fmt;
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum AccessError {
-    /// Another context holds the buffer, or its contents are being moved. Try again later.
+    /// Another context holds the buffer, or its contents are being moved, or can't be reached for a moment. Try again later.
     Busy,
     /// Contents would have to be copied or zeroed, and the context does not permit what takes so long. Call it from a thread.
     Context,

@@ -241,21 +241,11 @@ fn a_block_that_cannot_be_summed_up() {
     }
 }
 
-/// Rule: metadata for sums is asked for, in a slice of its own and behind the pages.
+/// Rule: metadata for sums is asked for.
 #[test]
 fn sums_need_metadata() {
     let region = Summed::<Block>::new(StoreId::DEFAULT);
     let refused = region.init(leak(4 * PAGE, 0), words(7)).unwrap_err();
     assert_eq!(refused.why, forebay_backends::MemoryError::Metadata { words: 8 });
     assert_eq!(region.init(leak(4 * PAGE, 0), words(8)).unwrap(), 4 * PAGE);
-    let within = Summed::<Block>::new(StoreId::DEFAULT);
-    let word = size_of::<usize>();
-    assert_eq!(within.init_within(leak(4 * (PAGE + 2 * word) - 1, 0)).unwrap(), 3 * PAGE);
-    let within = Summed::<Block>::new(StoreId::DEFAULT);
-    assert_eq!(within.init_within(leak(4 * (PAGE + 2 * word), 0)).unwrap(), 4 * PAGE);
-    let source = source();
-    let all: Vec<_> = (0..4).map(|n| save(&within, &source, 0, n)).collect();
-    for (handle, n) in all.iter().zip(0..) {
-        assert_eq!(load(&within, &source, handle), Ok(pattern(n, PAGE)));
-    }
 }

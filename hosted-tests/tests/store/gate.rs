@@ -72,7 +72,9 @@ fn what_goes_on_while_it_is_closed() {
     assert_eq!(HOME.store().space().pages, space.pages + Pages::new(2 + 2 + 2 - 2));
     assert_eq!(HOME.stats().leaked, Pages::ZERO);
 
+    assert!(HOME.store().is_closed());
     drop(closed);
+    assert!(!HOME.store().is_closed());
     assert!(format!("{:?}", HOME.store()).contains("closed: false"));
     assert_eq!(HOME.write_out(usize::MAX), LEN);
     for n in [0, 2, 4, 6, 7] {
@@ -274,9 +276,9 @@ fn bad_memory_comes_back() {
     use InitErrorKind::{Fast, Slow};
     refused(leak(PAGE - 1, 0), leak(slow, 0), words(all), Fast(MemoryError::NoWholePage));
     refused(leak(fast, 0), leak(PAGE - 1, 0), words(all), Slow(MemoryError::NoWholePage));
-    refused(leak(fast, 0), leak(slow, 0), words(0), Fast(MemoryError::Metadata { words: of_fast }));
-    refused(leak(fast, 0), leak(slow, 0), words(of_fast - 1), Fast(MemoryError::Metadata { words: of_fast }));
-    refused(leak(fast, 0), leak(slow, 0), words(all - 1), Slow(MemoryError::Metadata { words: 32 }));
+    refused(leak(fast, 0), leak(slow, 0), words(0), Fast(MemoryError::Metadata { words: all }));
+    refused(leak(fast, 0), leak(slow, 0), words(of_fast - 1), Fast(MemoryError::Metadata { words: all }));
+    refused(leak(fast, 0), leak(slow, 0), words(all - 1), Slow(MemoryError::Metadata { words: all }));
     assert_eq!(HOME.init_apart(leak(fast, 0), leak(slow, 5), words(all)).unwrap(), (fast, slow - PAGE));
     let error = HOME.init_apart(leak(fast, 0), leak(slow, 0), words(all)).unwrap_err();
     assert_eq!((error.why, error.fast.len()), (Slow(MemoryError::Already), fast));

@@ -114,7 +114,7 @@ fn tiered() {
 fn gate() {
     type Lock = CriticalSectionRawMutex;
     type Gated = Gate<Lock, Slow>;
-    keep([Gated::new as At, Gated::inner as At, Gated::close as At]);
+    keep([Gated::new as At, Gated::inner as At, Gated::close as At, Gated::is_closed as At]);
     keep([drop_in_place::<Closed<'static, Lock, Slow>> as At]);
     keep([<Gated as BackingStore<Block>>::ids as At, <Gated as BackingStore<Block>>::capabilities as At]);
     keep([<Gated as BackingStore<Block>>::space as At, <Gated as BackingStore<Block>>::room_of as At]);
