@@ -33,7 +33,7 @@ pub type RamBuffer<
 ///
 /// `LOBBY` is for programs whose contents may fill both memories: the size of the largest buffer in bytes, a power of two of pages.
 /// Then what was once written can always be read and written again, by [`read`](RamForebay::read) and [`write`](RamForebay::write), as
-/// long as no guard is alive in the lobby: at the brim hold one guard at a time. There is room for `fast + slow - LOBBY` bytes of
+/// long as no guard is alive in the lobby: when both memories are full, hold one guard at a time. There is room for `fast + slow - LOBBY` bytes of
 /// contents. New contents beyond that are refused with `AccessError::Store(StoreError::Full)`, also zeros that are only read, and even
 /// where [`has_room`](RamForebay::has_room) says yes: purge a buffer. Use 3 `RANGES` if the fast RAM is not aligned. Without a lobby (0),
 /// nothing is promised when both are full, and nothing is paid. [`Ram`] says where the lobby lies.
@@ -153,7 +153,7 @@ where
         RamForebay(Forebay::new(Ram::new(), store))
     }
 
-    /// Words of metadata for that much fast RAM, in bytes. The slow RAM has its own, behind its pages.
+    /// Words of metadata for [`init`](RamForebay::init), of that much fast RAM, in bytes. The slow RAM has its own, behind its pages.
     pub const fn metadata_words(fast: usize) -> usize {
         Fast::<L, PAGE, LOBBY, RANGES>::metadata_words(fast)
     }
@@ -245,10 +245,12 @@ where
         }
         // The checks hold unless another thread calls this at the same time; then some of it is in use already.
         let (for_fast, for_slow) = meta.split_at_mut(for_fast.len());
-        let fast = self.platform().add(fast, for_fast).map_err(|Refused { item: (fast, meta), why }| {
-            let why = InitErrorKind::Fast(why);
-            InitError { why, fast, slow: &mut [], meta }
-        })?;
+        let fast = match self.platform().add(fast, for_fast) {
+            Ok(bytes) => bytes,
+            Err(Refused { item: (fast, meta), why }) => {
+                return Err(InitError { why: InitErrorKind::Fast(why), fast, slow, meta });
+            }
+        };
         region.init(slow, for_slow).map(|slow| (fast, slow)).map_err(|Refused { item: (slow, meta), why }| {
             let why = InitErrorKind::Slow(why);
             InitError { why, fast: &mut [], slow, meta }
@@ -387,7 +389,8 @@ where
     }
 
     /// Writes out up to `bytes` bytes of transferred blocks to the slow RAM, with the CPU, and frees the blocks that are done.
-    /// Returns how many bytes. For an idle loop; with a DMA controller use [`Region::write_out`](crate::Region::write_out).
+    /// Returns how many bytes. For an idle loop; with a DMA controller use [`Region::write_out`](crate::Region::write_out)
+    /// of the region, which [`OverRegion::region`] gives behind other stores.
     ///
     /// # Context
     /// Linear in `bytes`; no lock is held while it copies.

@@ -16,12 +16,14 @@ use forebay::{BackingStore, Busy, Context, Handle, Order, OwnedBlock, Pages, Ref
 /// an interrupt: a transfer, taking a block back, discarding. So **the metadata of the store must lie in memory that stays within reach**:
 /// use [`RamForebay::init_apart`](crate::RamForebay::init_apart), or [`Region::init`].
 ///
-/// Make room before you close it, and hold a guard on what you need meanwhile: guards may be alive. No memory becomes free while it is
-/// closed: `make_room`, `read` and `write` of a `RamForebay` then evict clean buffers, transfer others, and fail with `Exhausted` or
-/// `Busy`; [`write_out`](crate::RamForebay::write_out) returns 0; and a report says [`StoreError::Busy`] where it says what the settling
-/// did. [`is_closed`](Gate::is_closed) tells that from a lack of memory.
+/// Before you close it, make room, and take guards of the buffers that you need meanwhile: guards stay valid. Nothing is written out while
+/// it is closed: `make_room`, `read` and `write` of a `RamForebay` then evict clean buffers, transfer others, and fail with `Exhausted` or
+/// `Busy`; [`write_out`](crate::RamForebay::write_out) returns 0; and in a report [`Settled::error`] is [`StoreError::Busy`].
+/// [`is_closed`](Gate::is_closed) tells that from a lack of memory. That it opens is not told by
+/// [`released`](forebay::port::EvictHooks::released): who drops the [`Closed`] wakes those that wait.
 ///
-/// A DMA controller that writes out does not come through the gate ([`Region::write_out`]): wait for its end before you close.
+/// A DMA controller that writes out does not come through the gate ([`Region::write_out`]): wait for its end before you close it, and start
+/// no job before it opens.
 ///
 /// ```
 /// use forebay::{AccessError, sync::SpinRawMutex};
@@ -32,7 +34,7 @@ use forebay::{BackingStore, Busy, Context, Handle, Order, OwnedBlock, Pages, Ref
 /// type Ram = RamForebay<Lock, 512, 16, 0, 2, Slow>;
 ///
 /// static RAM: Ram = Ram::over(Gate::new(RamRegion::new(forebay::StoreId::DEFAULT)));
-/// static TILES: [RamBuffer<Lock, 512, 16, 0, 2, Slow>; 4] = [const { RAM.buffer::<4096>() }; 4];
+/// static TILES: [RamBuffer<Lock, 512, 16, 0, 2, Slow>; 2] = [RAM.buffer::<4096>(), RAM.buffer::<4096>()];
 ///
 /// # fn main() -> Result<(), AccessError> {
 /// # let (sram, psram) = (vec![0; 32 << 10].leak(), vec![0; 64 << 10].leak());
@@ -50,6 +52,17 @@ use forebay::{BackingStore, Busy, Context, Handle, Order, OwnedBlock, Pages, Ref
 /// assert!(TILES[0].read()?.iter().all(|byte| *byte == 7));
 /// # Ok(())
 /// # }
+/// ```
+///
+/// `init`, which places metadata behind the pages of the slow RAM, does not compile:
+///
+/// ```compile_fail
+/// # use forebay_backends::{Gate, RamForebay, RamRegion};
+/// # type Lock = forebay::sync::SpinRawMutex;
+/// # type Ram = RamForebay<Lock, 512, 16, 0, 2, Gate<Lock, RamRegion<Lock, 512, 16>>>;
+/// static RAM: Ram = Ram::over(Gate::new(RamRegion::new(forebay::StoreId::DEFAULT)));
+/// # let (sram, psram, meta) = (vec![0; 32 << 10].leak(), vec![0; 64 << 10].leak(), vec![0; 512].leak());
+/// RAM.init(sram, psram, meta).expect("unused memory");
 /// ```
 pub struct Gate<L, S> {
     inner: S,
@@ -173,10 +186,11 @@ impl<B: OwnedBlock, L: RawMutex, S: BackingStore<B>> BackingStore<B> for Gate<L,
     fn rooms(&self) -> Option<&dyn Rooms<B>> {
         self.inner.rooms().map(|_| self as &dyn Rooms<B>)
     }
-    /// While the gate is closed it only counts, and reports [`StoreError::Busy`].
+    /// While the gate is closed, the store inside is asked with a budget of zero and in [`Context::INTERRUPT`], so a region only counts.
+    /// The error is [`StoreError::Busy`].
     fn settle(&self, budget: Pages, cx: Context, owner: &mut dyn FnMut(B)) -> Settled {
         let inside = self.enter();
-        let budget = if inside.is_ok() { budget } else { Pages::ZERO };
+        let (budget, cx) = if inside.is_ok() { (budget, cx) } else { (Pages::ZERO, Context::INTERRUPT) };
         let mut settled = self.inner.settle(budget, cx, owner);
         settled.error = settled.error.or(inside.err());
         settled

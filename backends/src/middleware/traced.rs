@@ -63,8 +63,10 @@ pub enum Event {
     Discard(Order, Result<Option<Pfn>, StoreError>),
     /// The store was settled.
     Settle(Settled),
-    /// Settling returned that block to its owner.
+    /// Settling, or writing out, returned that block to its owner.
     Returned(Pfn, Order),
+    /// So many bytes were written out with the CPU, by [`OverRegion::write_out_now`].
+    WroteOut(usize),
 }
 
 /// Receives events. Any `Fn(&Event)` is one, for example `|e| defmt::trace!("{}", e)`.
@@ -375,10 +377,12 @@ where
         self.inner.region()
     }
     fn write_out_now(&self, max_bytes: usize, owner: &mut dyn FnMut(RamBlock<PAGE>)) -> usize {
-        self.inner.write_out_now(max_bytes, &mut |block| {
+        let bytes = self.inner.write_out_now(max_bytes, &mut |block| {
             self.note(Event::Returned(block.pfn(), block.order()));
             owner(block);
-        })
+        });
+        self.note(Event::WroteOut(bytes));
+        bytes
     }
 }
 

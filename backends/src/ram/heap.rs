@@ -8,7 +8,7 @@ use core::fmt;
 use core::mem::MaybeUninit;
 use core::ops::{Deref, DerefMut};
 use forebay::{
-    AllocError, AllocRequest, Context, FrameSource, Order, OwnedBlock, Pages, Pfn, Refused,
+    AllocError, AllocRequest, Context, FrameSource, Order, OwnedBlock, Pages, Pfn, Refused, Zones,
     port::Supply,
     sync::{Mutex, RawMutex},
 };
@@ -129,9 +129,12 @@ impl<L: RawMutex, const PAGE: usize> FrameSource for HeapSource<L, PAGE> {
         }
     }
 
-    /// Whether there is such a block, which no other call misses for that, and all blocks of that order in the heap. It does not
-    /// say how much is free, which may lie in pieces of any size. O(free parts).
+    /// Whether there is such a block, and all blocks of that order in the heap. The block is taken and given back under one lock, so no
+    /// other call finds it missing. It does not say how much is free, which may lie in pieces of any size. O(free parts).
     fn supply(&self, request: &AllocRequest) -> Supply {
+        if !request.zones.contains(Zones::of(0)) {
+            return Supply { free: Some(Pages::ZERO), ready: Some(false), ever: Some(Pages::ZERO) };
+        }
         let layout = Self::layout(request.order);
         let (frames, ready) = self.0.lock(|heap| {
             let found = layout.and_then(|layout| Some((heap.allocate_first_fit(layout).ok()?, layout)));

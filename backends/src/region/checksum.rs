@@ -17,6 +17,15 @@ use forebay::{OwnedBlock, sync::RawMutex};
 /// [`Region::init_within`] and [`RamForebay::init`](crate::RamForebay::init) do not compile with a checksum: use [`Region::init`] and
 /// [`init_apart`](crate::RamForebay::init_apart).
 ///
+/// ```compile_fail
+/// # use forebay::{StoreId, sync::NoopRawMutex};
+/// # use forebay_backends::{Checksum, RamBlock, Region};
+/// # struct Sum;
+/// # impl Checksum for Sum { fn update(sum: u32, _: &[u8]) -> u32 { sum } }
+/// let region = Region::<NoopRawMutex, RamBlock<512>, 512, 16, Sum>::new(StoreId::DEFAULT);
+/// region.init_within(vec![0; 8192].leak()).expect("whole pages"); // its metadata would lie in this memory
+/// ```
+///
 /// ```
 /// use forebay::sync::NoopRawMutex;
 /// use forebay_backends::{Checksum, RamBlock, Region};
@@ -41,11 +50,12 @@ pub trait Checksum {
     /// Whether sums are kept and compared.
     const KEPT: bool = true;
 
-    /// The sum of the bytes before, which is `sum` (0 for none), and of `bytes` behind them. It should not be 0 for zeros alone: memory that
-    /// is absent often reads as zeros.
+    /// The sum of the bytes before, which is `sum` (0 for none), and of `bytes` behind them.
     ///
     /// # Context
-    /// In whatever context contents are stored and loaded, outside of locks; linear.
+    /// Wherever contents are stored, loaded or finished, outside of locks: perhaps on several cores at once, or in an interrupt during
+    /// another call. A CRC unit is shared by all of them, so guard it by a critical section for the call; `sum` has all that one
+    /// call needs of the last. Linear.
     fn update(sum: u32, bytes: &[u8]) -> u32;
 }
 

@@ -9,8 +9,10 @@ use forebay::{BackingStore, sync::RawMutex};
 /// [`Gate`](crate::Gate) does.
 ///
 /// One of your own forwards **all twelve calls** of [`BackingStore`]: what it leaves out, it can't do. Without
-/// [`rooms`](BackingStore::rooms) a lobby promises nothing, and with a `rooms` that is only handed on, the calls for the lobby pass it by.
-/// Here it forwards all three items to the store inside:
+/// [`rooms`](BackingStore::rooms) a lobby promises nothing. If it returns the `rooms()` of the store inside, it does not see the calls for
+/// the lobby; to see them, it implements [`Rooms`](forebay::port::Rooms) and returns itself.
+///
+/// Here it forwards all items to the store inside. (The calls of `BackingStore` are left out here.)
 ///
 /// ```
 /// use forebay::{BackingStore, sync::RawMutex};

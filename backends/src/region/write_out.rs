@@ -27,7 +27,8 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
     /// other.
     ///
     /// # Context
-    /// O(1), and copies nothing itself, so it is fit for an interrupt if the engine's two calls and `owner` are.
+    /// O(1), and copies nothing itself, so it is fit for an interrupt if the engine's two calls and `owner` are. With a [`Checksum`] it
+    /// is linear in a block that is done, as [`finish`](Region::finish) says.
     pub fn write_out(
         &self,
         engine: &mut impl CopyEngine<B, PAGE>,
@@ -106,7 +107,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
     /// recalled while it was copied.
     ///
     /// # Context
-    /// Linear in `max_bytes`; no lock is held while it copies.
+    /// Linear in `max_bytes`, with a [`Checksum`] also in each block that is done; no lock is held while it copies.
     pub fn write_out_now(&self, max_bytes: usize, owner: &mut dyn FnMut(B)) -> usize {
         self.write_out_bytes(max_bytes, owner).bytes
     }

@@ -47,7 +47,7 @@ pub trait Owner {
 /// The atomics are only loaded and stored, so machines without compare-and-swap have them too. They are hints, except for
 /// [`Class::READY`], which is read under the lock: the holder stores it before it leaves.
 ///
-/// `wanted` says the same of refusals, for a look without the lock.
+/// `wanted` is true exactly while `users` says that a context was refused. It is loaded without the lock.
 pub(crate) struct SharedCell<R, T, O> {
     users: MutexCell<R, i32>,
     class: AtomicU8,
@@ -81,7 +81,8 @@ impl<R: RawMutex, T, O> SharedCell<R, T, O> {
         }
     }
 
-    /// Forgets a leaked guard, which can't be alive. It did not say what it left: the next holder publishes the class.
+    /// Forgets a leaked guard, which can't be alive. The caller holds the value next, so that its class is published again: a leaked
+    /// holder did not do that.
     pub(crate) fn forgive(&mut self) {
         *self.users.get_mut() = 0;
         self.wanted = AtomicBool::new(false);

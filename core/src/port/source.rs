@@ -12,7 +12,7 @@ use alloc::sync::Arc;
 pub struct Supply {
     /// Pages of the zones of the request that are free, in blocks of whatever order.
     pub free: Option<Pages>,
-    /// Whether a block of its order is free.
+    /// Whether a block of its order is free in these zones.
     pub ready: Option<bool>,
     /// Pages in blocks of its order that would be free if everything had left that can leave. No eviction frees more.
     pub ever: Option<Pages>,

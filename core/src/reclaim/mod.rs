@@ -27,7 +27,7 @@ impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
     /// *Lately used* is a second-chance clock (Corbató 1968): a guard that was taken since the hand last passed is worth one
     /// round. The hand stays at the buffer where the walk ended, so the next walk goes on with the same one, and few are left
     /// in parts. The reclaim overshoots by less than one block, and by what a purge drops, which is all of a buffer. A store
-    /// that answers [`Backlog`](crate::StoreError::Backlog) gets no other transfer before it is settled; if nothing left, and it
+    /// that answers [`Backlog`](crate::StoreError::Backlog) gets no other transfer before it is settled; if nothing was evicted, and it
     /// has room for a transfer after that, all of it is tried once more. A buffer that refuses is skipped once.
     ///
     /// # Context

@@ -63,7 +63,7 @@ impl From<StoreError> for AccessError {
 impl fmt::Display for AccessError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            AccessError::Busy => Busy.fmt(f),
+            AccessError::Busy => f.write_str("in use, or out of reach at the moment: try again later"),
             AccessError::Context => StoreError::Context.fmt(f),
             AccessError::Alloc(why) => why.fmt(f),
             AccessError::MapRefused => {

@@ -133,7 +133,7 @@ pub enum Outcome {
     /// Something left, but not enough: the rest is in use, refused, or there is no more. What was
     /// [gained](Report::gained) may be nothing, if everything that left is pending.
     Short,
-    /// Nothing left, and nothing was gained. Trying again at once does not help.
+    /// Nothing was evicted, and nothing was gained. Trying again at once does not help.
     Nothing,
     /// Enough pages are free for the wanted block, but not contiguous: take smaller blocks.
     Fragmented,

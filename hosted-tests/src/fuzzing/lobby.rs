@@ -169,6 +169,8 @@ impl<'h> Rig<'h, '_> {
             Act::Restore { buffer, budget: b, cx } => {
                 let n = of(buffer);
                 let why = self.buffers[n].restore(budget(b), context(cx)).why;
+                let full = why == Some(AccessError::Store(StoreError::Full));
+                assert!(!full || self.fails, "buffer {n}: nothing is born by a restore, so it needs no room");
                 self.expect(n, why, context(cx));
             }
             Act::Populate { buffer, budget: b, cx } => {
@@ -282,12 +284,12 @@ impl<'h> Rig<'h, '_> {
         }
     }
 
-    /// What has contents may not be refused for lack of room in the store; it may wait for blocks, as nobody makes room here.
+    /// There may be no block, as nobody makes room here; and no room in the store for what is born.
     fn expect(&self, n: usize, why: Option<AccessError>, cx: Context) {
         let allowed = match why {
             None | Some(AccessError::Alloc(AllocError::Exhausted)) => true,
             Some(AccessError::Context) => cx != Context::THREAD,
-            Some(AccessError::Store(StoreError::Full)) => true, // the zeros beside contents are born too
+            Some(AccessError::Store(StoreError::Full)) => true,
             Some(_) => self.fails,
         };
         assert!(allowed, "buffer {n}: {why:?} in {cx:?}");

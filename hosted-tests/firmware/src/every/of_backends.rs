@@ -130,6 +130,20 @@ fn gate() {
     keep([<Slow as OverRegion<Lock, PAGE, 16>>::region as At]);
     keep([<Slow as OverRegion<Lock, PAGE, 16>>::write_out_now as At]);
     keep([<() as Checksum>::update as At]);
+    // With a checksum.
+    type Summed = Region<Lock, Block, PAGE, 16, Sum>;
+    keep([Summed::new as At, Summed::init as At, Summed::finish as At, Summed::write_out_now as At]);
+    keep([<Summed as BackingStore<Block>>::save as At, <Summed as BackingStore<Block>>::load as At]);
+    keep([<Summed as BackingStore<Block>>::settle as At, <Summed as Rooms<Block>>::save_into as At]);
+}
+
+/// A checksum that the compiler can't foresee.
+struct Sum;
+
+impl Checksum for Sum {
+    fn update(sum: u32, bytes: &[u8]) -> u32 {
+        core::hint::black_box((sum, bytes)).0
+    }
 }
 
 fn null() {

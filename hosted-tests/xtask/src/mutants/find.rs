@@ -190,7 +190,10 @@ impl Finder<'_> {
             _ => &[],
         };
         let is = block.stmts.iter().map(|statement| self.line(statement.span()).replace(' ', ""));
-        let is = is.filter(|statement| !statement.starts_with("let_=")).collect::<String>();
+        let ignores = |statement: &String| {
+            statement.strip_prefix("let_=").is_some_and(|what| !what.trim_start_matches('(').contains('('))
+        };
+        let is = is.filter(|statement| !ignores(statement)).collect::<String>();
         for value in values.iter().filter(|value| **value != is) {
             let what = if value.is_empty() { "does nothing".to_owned() } else { format!("returns {value}") };
             self.add(block.brace_token.span.open(), &what, Change::Return(value));
