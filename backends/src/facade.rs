@@ -1,7 +1,7 @@
 //! Everything in one static, for a firmware with fast RAM in front of slow RAM.
 
 use crate::ram::{self, MemoryError, Ram, RamBlock, overlap};
-use crate::region::{OverRegion, RamRegion, Region};
+use crate::region::{RamRegion, Region, RegionBacked};
 use core::fmt;
 use core::ops::Deref;
 use forebay::{
@@ -32,14 +32,15 @@ pub type RamBuffer<
 /// memory before the first such boundary serves smaller buffers only.
 ///
 /// `LOBBY` is for programs whose contents may fill both memories: the size of the largest buffer in bytes, a power of two of pages.
-/// Then what was once written can always be read and written again, by [`read`](RamForebay::read) and [`write`](RamForebay::write), as
-/// long as no guard is alive in the lobby: when both memories are full, hold one guard at a time. There is room for `fast + slow - LOBBY` bytes of
-/// contents. New contents beyond that are refused with `AccessError::Store(StoreError::Full)`, also zeros that are only read, and even
-/// where [`has_room`](RamForebay::has_room) says yes: purge a buffer. Use 3 `RANGES` if the fast RAM is not aligned. Without a lobby (0),
-/// nothing is promised when both are full, and nothing is paid. [`Ram`] says where the lobby lies.
+/// Then what was once written can always be read and written again, by [`read`](RamForebay::read) and
+/// [`write`](RamForebay::write), as long as no guard is alive in the lobby: when both memories are full, hold one guard at a time.
+/// There is room for `fast + slow - LOBBY` bytes of contents. New contents beyond that are refused with
+/// `AccessError::Store(StoreError::Full)`, also zeros that are only read, and even where [`has_room`](RamForebay::has_room) says
+/// yes: purge a buffer. Use 3 `RANGES` if the fast RAM is not aligned. Without a lobby (0), nothing is promised when both are full,
+/// and nothing is paid. [`Ram`] says where the lobby lies.
 ///
 /// `S` is the store, if it is not a plain region: one with a [`Checksum`](crate::Checksum), behind a [`Gate`](crate::Gate), or any that
-/// stands in front of a region ([`OverRegion`]). [`over`](RamForebay::over) makes such a forebay.
+/// stands in front of a region ([`RegionBacked`]). [`with_store`](RamForebay::with_store) makes such a forebay.
 ///
 /// Everything else of [`Forebay`] is there too, by `Deref`.
 /// ([`NoopRawMutex`](forebay::sync::NoopRawMutex) can't be in a static.)
@@ -137,7 +138,7 @@ impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const R
     /// Over a plain region. Without memory every access fails with [`AllocError::Never`].
     #[expect(clippy::new_without_default, reason = "it is made in a static")]
     pub const fn new() -> Self {
-        Self::over(RamRegion::new(StoreId::DEFAULT))
+        Self::with_store(RamRegion::new(StoreId::DEFAULT))
     }
 }
 
@@ -145,10 +146,10 @@ impl<L, const PAGE: usize, const N: usize, const LOBBY: usize, const RANGES: usi
     RamForebay<L, PAGE, N, LOBBY, RANGES, S>
 where
     L: RawMutex,
-    S: OverRegion<L, PAGE, N>,
+    S: RegionBacked<L, PAGE, N>,
 {
     /// Over this store, which has a region inside. Without memory, as [`new`](RamForebay::new).
-    pub const fn over(store: S) -> Self {
+    pub const fn with_store(store: S) -> Self {
         const { assert!(N > 0, "N: at least one block must be able to wait") }
         RamForebay(Forebay::new(Ram::new(), store))
     }
@@ -178,7 +179,7 @@ where
     /// # assert!(sram.as_ptr().addr() % 8192 == 0);
     /// ```
     ///
-    /// A store that needs its metadata in fast RAM ([`OverRegion::META_IN_SLOW`]) does not compile here: use
+    /// A store that needs its metadata in fast RAM ([`RegionBacked::META_IN_SLOW`]) does not compile here: use
     /// [`init_apart`](RamForebay::init_apart).
     ///
     /// # Errors
@@ -390,7 +391,7 @@ where
 
     /// Writes out up to `bytes` bytes of transferred blocks to the slow RAM, with the CPU, and frees the blocks that are done.
     /// Returns how many bytes. For an idle loop; with a DMA controller use [`Region::write_out`](crate::Region::write_out)
-    /// of the region, which [`OverRegion::region`] gives behind other stores.
+    /// of the region, which [`RegionBacked::region`] gives behind other stores.
     ///
     /// # Context
     /// Linear in `bytes`; no lock is held while it copies.
@@ -401,7 +402,7 @@ where
 
 /// The region of such a store.
 type RegionOf<L, const PAGE: usize, const N: usize, S> =
-    Region<L, RamBlock<PAGE>, PAGE, N, <S as OverRegion<L, PAGE, N>>::Checksum>;
+    Region<L, RamBlock<PAGE>, PAGE, N, <S as RegionBacked<L, PAGE, N>>::Checksum>;
 
 /// Checks that two ranges share no byte.
 fn apart(fast: &[u8], slow: &[u8]) -> Result<(), MemoryError> {

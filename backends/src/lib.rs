@@ -71,5 +71,5 @@ pub use middleware::{Closed, Event, Faults, Faulty, Gate, Sink, Traced};
 #[cfg(feature = "heap")]
 pub use ram::{HeapBlock, HeapSource};
 pub use ram::{MemoryError, MemoryRefused, Ram, RamBlock};
-pub use region::{Checksum, CopyEngine, Cpu, Job, OverRegion, RamRegion, Region};
+pub use region::{Checksum, CopyEngine, Cpu, Job, RamRegion, Region, RegionBacked};
 pub use stores::{Null, Rom, Tiered};

@@ -1,7 +1,7 @@
 //! Faults on purpose.
 
 use crate::ram::RamBlock;
-use crate::region::{OverRegion, Region};
+use crate::region::{Region, RegionBacked};
 use core::fmt;
 use core::ops::Range;
 use forebay::frame::{Charge, DmaAddr, ModeRefused};
@@ -315,11 +315,11 @@ impl<B: OwnedBlock, S: BackingStore<B>, L: RawMutex> Rooms<B> for Faulty<S, L> {
     }
 }
 
-impl<L, K, S, const PAGE: usize, const N: usize> OverRegion<L, PAGE, N> for Faulty<S, K>
+impl<L, K, S, const PAGE: usize, const N: usize> RegionBacked<L, PAGE, N> for Faulty<S, K>
 where
     L: RawMutex,
     K: RawMutex,
-    S: OverRegion<L, PAGE, N>,
+    S: RegionBacked<L, PAGE, N>,
 {
     type Checksum = S::Checksum;
     const META_IN_SLOW: bool = S::META_IN_SLOW;

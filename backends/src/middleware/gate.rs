@@ -1,7 +1,7 @@
 //! A store that can be closed for some time.
 
 use crate::ram::RamBlock;
-use crate::region::{OverRegion, Region};
+use crate::region::{Region, RegionBacked};
 use core::fmt;
 use forebay::frame::Charge;
 use forebay::port::{Capabilities, Rooms, Settled, Space, StoreIds};
@@ -33,7 +33,7 @@ use forebay::{BackingStore, Busy, Context, Handle, Order, OwnedBlock, Pages, Ref
 /// type Slow = Gate<Lock, RamRegion<Lock, 512, 16>>;
 /// type Ram = RamForebay<Lock, 512, 16, 0, 2, Slow>;
 ///
-/// static RAM: Ram = Ram::over(Gate::new(RamRegion::new(forebay::StoreId::DEFAULT)));
+/// static RAM: Ram = Ram::with_store(Gate::new(RamRegion::new(forebay::StoreId::DEFAULT)));
 /// static TILES: [RamBuffer<Lock, 512, 16, 0, 2, Slow>; 2] = [RAM.buffer::<4096>(), RAM.buffer::<4096>()];
 ///
 /// # fn main() -> Result<(), AccessError> {
@@ -60,7 +60,7 @@ use forebay::{BackingStore, Busy, Context, Handle, Order, OwnedBlock, Pages, Ref
 /// # use forebay_backends::{Gate, RamForebay, RamRegion};
 /// # type Lock = forebay::sync::SpinRawMutex;
 /// # type Ram = RamForebay<Lock, 512, 16, 0, 2, Gate<Lock, RamRegion<Lock, 512, 16>>>;
-/// static RAM: Ram = Ram::over(Gate::new(RamRegion::new(forebay::StoreId::DEFAULT)));
+/// static RAM: Ram = Ram::with_store(Gate::new(RamRegion::new(forebay::StoreId::DEFAULT)));
 /// # let (sram, psram, meta) = (vec![0; 32 << 10].leak(), vec![0; 64 << 10].leak(), vec![0; 512].leak());
 /// RAM.init(sram, psram, meta).expect("unused memory");
 /// ```
@@ -223,11 +223,11 @@ impl<B: OwnedBlock, L: RawMutex, S: BackingStore<B>> Rooms<B> for Gate<L, S> {
     }
 }
 
-impl<L, K, S, const PAGE: usize, const N: usize> OverRegion<L, PAGE, N> for Gate<K, S>
+impl<L, K, S, const PAGE: usize, const N: usize> RegionBacked<L, PAGE, N> for Gate<K, S>
 where
     L: RawMutex,
     K: RawMutex,
-    S: OverRegion<L, PAGE, N>,
+    S: RegionBacked<L, PAGE, N>,
 {
     type Checksum = S::Checksum;
     const META_IN_SLOW: bool = false;

@@ -1,7 +1,7 @@
 //! A trace of every call.
 
 use crate::ram::RamBlock;
-use crate::region::{OverRegion, Region};
+use crate::region::{Region, RegionBacked};
 use core::ops::Range;
 use forebay::frame::{Charge, DmaAddr, Mode, ModeRefused};
 use forebay::port::{
@@ -65,7 +65,7 @@ pub enum Event {
     Settle(Settled),
     /// Settling, or writing out, returned that block to its owner.
     Returned(Pfn, Order),
-    /// So many bytes were written out with the CPU, by [`OverRegion::write_out_now`].
+    /// The number of bytes that the CPU wrote out, by [`RegionBacked::write_out_now`].
     WroteOut(usize),
 }
 
@@ -365,11 +365,11 @@ impl<B: OwnedBlock, S: BackingStore<B>, O: Sink> Rooms<B> for Traced<S, O> {
     }
 }
 
-impl<L, O, S, const PAGE: usize, const N: usize> OverRegion<L, PAGE, N> for Traced<S, O>
+impl<L, O, S, const PAGE: usize, const N: usize> RegionBacked<L, PAGE, N> for Traced<S, O>
 where
     L: RawMutex,
     O: Sink,
-    S: OverRegion<L, PAGE, N>,
+    S: RegionBacked<L, PAGE, N>,
 {
     type Checksum = S::Checksum;
     const META_IN_SLOW: bool = S::META_IN_SLOW;

@@ -7,7 +7,7 @@ use forebay::{OwnedBlock, sync::RawMutex};
 /// A checksum for the pages of a [`Region`], against memory that changes its bytes: external RAM at its limits, or one that lost its
 /// power for a moment. A chip's CRC unit, or a table in flash; `()` keeps none, and costs nothing.
 ///
-/// The region keeps a sum for each page beside the page's link. Sums are made of the fast memory when contents are stored, whether the CPU
+/// The region keeps a sum for each page beside the page's link. Sums are computed from the fast memory when contents are stored, whether the CPU
 /// or a DMA controller copies them. A load compares them with the bytes that the caller gets; if they differ, it fails with
 /// [`StoreError::Io`](forebay::StoreError::Io), and no byte is shown. The contents stay, and another load may read them right. If none does,
 /// purge the buffer and make its contents again: nothing says that the page is broken for good, and it is used again. What is taken back

@@ -1,9 +1,9 @@
 //! The RAM swap region: a store over slow RAM, such as external PSRAM or a reserved range.
 
+mod backed;
 mod checksum;
 mod engine;
 mod list;
-mod over;
 mod rings;
 mod room;
 mod rooms;
@@ -11,7 +11,7 @@ mod store;
 mod table;
 mod write_out;
 
+pub use backed::RegionBacked;
 pub use checksum::Checksum;
 pub use engine::{CopyEngine, Cpu, Job};
-pub use over::OverRegion;
 pub use store::{RamRegion, Region};

@@ -40,8 +40,8 @@ pub trait Owner {
 }
 
 /// # Invariants
-/// `users` says which guards exist: none, one [`Held`], or that many [`Reader`]s; and whether a context was refused since the value was
-/// free. (A guard that was leaked counts as existing;
+/// `users` says which guards exist: none, one [`Held`], or that many [`Reader`]s. It also says whether a context was refused since the
+/// value was free. (A guard that was leaked counts as existing;
 /// its borrow keeps `&mut self` away for as long as it could be used.)
 ///
 /// The atomics are only loaded and stored, so machines without compare-and-swap have them too. They are hints, except for
@@ -116,7 +116,8 @@ impl<R: RawMutex, T, O> SharedCell<R, T, O> {
         self.wanted.load(Relaxed)
     }
 
-    /// In a closure of `users`: so many readers are left. Returns whether another context was refused, which is forgotten.
+    /// In a closure of `users`: `left` is the number of users from now on. Returns whether another context was refused, and forgets
+    /// it.
     fn leave(&self, users: &mut i32, left: i32) -> bool {
         let wanted = *users & WANTED != 0;
         *users = left;

@@ -24,8 +24,8 @@ mod sealed {
 )]
 pub trait Evictable: sealed::Sealed {
     /// Evicts as the request says, unless the buffer is in use, or was used since the last request (then the next one may): O(1)
-    /// then. It ends at the first whole block past the budget, and as soon as
-    /// another context wants the buffer. `sum` is zero before. Returns whether the buffer was held for it.
+    /// then. It ends at the first whole block past the budget, and as soon as another context wants the buffer. `sum` is zero
+    /// before. Returns whether the buffer was held for it.
     #[doc(hidden)]
     fn evict_or_skip(&self, request: &EvictRequest, sum: &mut Evicted) -> bool;
 
@@ -170,8 +170,8 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     /// Blocks that share one flush.
     const BATCH: usize = if T::ONE { 1 } else { BATCH };
 
-    /// Evicts block after block until the budget is reached or another context wants the buffer. If nothing was evicted, everything
-    /// is as it was.
+    /// Evicts block after block until the budget is reached or another context wants the buffer. If nothing was evicted, nothing
+    /// changed.
     #[inline(never)] // so that it is short to skip a buffer
     pub(super) fn evict_held(&self, contents: &mut Contents<T>, request: &EvictRequest, sum: &mut Evicted) {
         let purges = request.how.contains(Evict::PURGE) && contents.marks.may_be_purged();

@@ -46,12 +46,13 @@ pub trait EvictHooks<B> {
     /// The buffer is free now, or may be read, and a call for it was answered with [`Busy`] since it was free last. That call
     /// may be tried again; another context may be faster, and then this is called again when that one is done.
     ///
-    /// A [`Busy`] that comes from a store or from [`before_evict`](EvictHooks::before_evict) is not announced: the buffer was free, and
-    /// its contents were out of reach. Then the program waits for what keeps them away, such as an engine or a gate.
+    /// A [`Busy`] that comes from a store or from [`before_evict`](EvictHooks::before_evict) is not announced: the buffer was free,
+    /// and its contents were out of reach. Then the program waits for what keeps them away, such as an engine or a gate.
     ///
-    /// No refusal by another use of the buffer is missed, so a context may sleep until this is called, if it made itself known before it tried: what is
-    /// called between its try and its sleep has to end the sleep. Not called for [`residency`](crate::Buffer::residency) and
-    /// [`set_purgeable`](crate::Buffer::set_purgeable), which ask no one to end early, nor for a buffer that a reclaim skipped.
+    /// No refusal by another use of the buffer is missed. So a context may sleep until this is called, if it made itself known
+    /// before it tried: what is called between its try and its sleep has to end the sleep. Not called for
+    /// [`residency`](crate::Buffer::residency) and [`set_purgeable`](crate::Buffer::set_purgeable), which ask no one to end
+    /// early, nor for a buffer that a reclaim skipped.
     ///
     /// # Context
     /// That of the guard, eviction or restore that ended, perhaps an interrupt; under no lock. It must not block, panic or use a

@@ -50,8 +50,7 @@ pub trait FrameSource {
     ///
     /// Then every buffer with contents can be made resident, by [`or_reclaim`](crate::Forebay::or_reclaim) in a thread over all
     /// buffers that may lie there, with a method that the store has, as long as no guard is alive in the lobby and no engine has a
-    /// job. Both memories together have
-    /// room for all pages of both but those of the lobby. A buffer that may lie there and is larger is
+    /// job. Both memories together have room for all pages of both but those of the lobby. A buffer that may lie there and is larger is
     /// [`Never`](AllocError::Never).
     ///
     /// The zones have the highest numbers, so that others are preferred; the source never gives these blocks to a pool's free lists

@@ -70,8 +70,8 @@ impl IrqGuard for () {
 ///
 /// **A plain `SpinRawMutex` that is shared with an interrupt handler hangs**: on one core the handler spins for a lock
 /// that the interrupted code can't release. Give it a guard that masks that interrupt, or use
-/// `CriticalSectionRawMutex` (feature `critical-section`). A closure that locks the same mutex again hangs too, unless the guard knows its
-/// [`CORE`](IrqGuard::CORE): a spin lock without an owner can't tell its own core from a busy other one.
+/// `CriticalSectionRawMutex` (feature `critical-section`). A closure that locks the same mutex again hangs too, unless the guard
+/// knows its [`CORE`](IrqGuard::CORE): a spin lock without an owner can't tell its own core from a busy other one.
 #[cfg(feature = "spin")]
 pub struct SpinRawMutex<G = ()> {
     lock: spin::mutex::SpinMutex<()>,

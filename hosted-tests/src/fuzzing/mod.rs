@@ -25,7 +25,7 @@ mod trouble;
 
 use arbitrary::Unstructured;
 use forebay::{
-    AllocRequest, BackingStore, Context, Forebay, FrameSource, Pages, StoreId,
+    AllocRequest, BackingStore, Context, Forebay, FrameSource, Outcome, Pages, Report, StoreId,
     port::{AllPorts, StoreIds, WithLists},
     sync::NoopRawMutex,
 };
@@ -41,6 +41,7 @@ use plants::Planted;
 use platform::{Hooked, Hooks, LARGE, Lists, SMALL, Source, Stubborn};
 use rig::{Rig, Seen};
 use rooms::Rooms;
+use std::fmt::Debug;
 use std::slice;
 use stores::Copying;
 use tally::Tally;
@@ -201,6 +202,15 @@ fn on_source<S: Source, const PAGE: usize>(
     rig::assert_nothing_left(&world, source, total, in_use, &copying);
     if let Some(memfd) = memfd.filter(|_| world.frames_out() == Pages::ZERO) {
         memfd::assert_nothing_left(memfd.arena);
+    }
+}
+
+/// Reclaims. After the outcome `Nothing` the same call at once moves nothing either.
+fn nothing_means_nothing(reclaim: impl Fn() -> Report, asked: &dyn Debug) {
+    if reclaim().outcome == Outcome::Nothing {
+        let again = reclaim();
+        let is = (again.outcome, again.evicted.moved(), again.gained);
+        assert_eq!(is, (Outcome::Nothing, Pages::ZERO, Pages::ZERO), "{again:?} for {asked:?}");
     }
 }
 

@@ -7,13 +7,13 @@ use super::ops::{Asked, Kind, budget, context, methods, order};
 use super::parts::{self, Parts};
 use super::platform::SMALL;
 use super::trail::{Quiet, Trail};
-use super::{Swap, ram_of};
+use super::{Swap, nothing_means_nothing, ram_of};
 use crate::{Contents, Watched, World};
 use arbitrary::{Arbitrary, Unstructured};
 use forebay::{
     AccessError, AllocError, AllocRequest, BackingStore, Buffer, Context, Evict, Evictable, Forebay,
-    FrameSource, Handle, Order, Outcome, OwnedBlock, Pages, Pfn, ReclaimTarget, Refused, Slot, StoreError,
-    StoreId, Zones,
+    FrameSource, Handle, Order, OwnedBlock, Pages, Pfn, ReclaimTarget, Refused, Slot, StoreError, StoreId,
+    Zones,
     frame::Charge,
     pool::{FreeListArray, PooledBlock},
     port::{Capabilities, Space, StoreIds, WithLists},
@@ -354,11 +354,7 @@ impl Both<'_, '_, '_> {
             (Level::Outer, _) => self.outer.reclaim(&candidates[..], asked.target(), asked.how, asked.cx),
             (Level::Inner, _) => self.inner.reclaim(&candidates[..], asked.target(), asked.how, asked.cx),
         };
-        if reclaim().outcome == Outcome::Nothing {
-            let again = reclaim();
-            let is = (again.outcome, again.evicted.moved(), again.gained);
-            assert_eq!(is, (Outcome::Nothing, Pages::ZERO, Pages::ZERO), "{again:?} for {asked:?}");
-        }
+        nothing_means_nothing(reclaim, &asked);
     }
 
     /// Each page is in one place, on both levels.

@@ -193,8 +193,8 @@ fn where_no_block_may_leave_the_contents_stay() {
     all_returned(&world, &near, &far);
 }
 
-/// Rule: after a purge that could drop nothing, the buffer is as it was before: the hook says so if it was mapped, and not if it was
-/// unmapped already.
+/// Rule: a purge that could drop nothing changes nothing. If the buffer was mapped before, the hook after a restore runs; if it was not,
+/// no hook runs.
 #[test]
 fn the_hook_after_a_purge_that_dropped_nothing() {
     for was_unmapped in [false, true] {

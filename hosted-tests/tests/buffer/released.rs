@@ -95,7 +95,7 @@ fn a_buffer_that_others_may_read_now_is_told() {
     check(buffer, 1);
     drop(reader);
     assert_eq!(told(home), [0; 0]);
-    // And nobody is told if nobody was refused meanwhile.
+    // No context was refused this time, so none is told.
     assert_eq!(buffer.evict(ALL, Evict::COPY, CX).unwrap().moved(), pages(2));
     drop(buffer.read().unwrap());
     assert_eq!(told(home), [0; 0]);

@@ -125,7 +125,7 @@ fn what_a_guest_wrote_is_zeroed() {
     pool.put(block, THREAD).expect("there is a list");
 }
 
-/// Rule: a page that had no owner is zeros, and nobody writes zeros to it; one that had is not.
+/// Rule: the arena says of a page that had no owner that it is zeros, so the pool need not write them; of another page it does not.
 #[test]
 fn fresh_pages_are_zeros() {
     let arena = arena(1);

@@ -155,7 +155,7 @@ struct Mutants {
     /// Which ones: another seed chooses others
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Only those whose name has this in it: core/src/reclaim, or all of a name as it was printed. May be given again
+    /// Only mutants whose name contains this, such as core/src/reclaim or a whole name; may be given several times
     #[arg(long = "name", value_name = "PART")]
     names: Vec<String>,
 }

@@ -125,10 +125,10 @@ fn gate() {
     keep([<Gated as BackingStore<Block>>::rooms as At, <Gated as Rooms<Block>>::reserve as At]);
     keep([<Gated as Rooms<Block>>::transfer_into as At, <Gated as Rooms<Block>>::save_into as At]);
     keep([<Gated as Rooms<Block>>::take_back_from as At]);
-    keep([<Gated as OverRegion<Lock, PAGE, 16>>::region as At]);
-    keep([<Gated as OverRegion<Lock, PAGE, 16>>::write_out_now as At]);
-    keep([<Slow as OverRegion<Lock, PAGE, 16>>::region as At]);
-    keep([<Slow as OverRegion<Lock, PAGE, 16>>::write_out_now as At]);
+    keep([<Gated as RegionBacked<Lock, PAGE, 16>>::region as At]);
+    keep([<Gated as RegionBacked<Lock, PAGE, 16>>::write_out_now as At]);
+    keep([<Slow as RegionBacked<Lock, PAGE, 16>>::region as At]);
+    keep([<Slow as RegionBacked<Lock, PAGE, 16>>::write_out_now as At]);
     keep([<() as Checksum>::update as At]);
     // With a checksum.
     type Summed = Region<Lock, Block, PAGE, 16, Sum>;
@@ -154,7 +154,7 @@ fn null() {
 fn facade() {
     type All = RamForebay<CriticalSectionRawMutex, PAGE, 16>;
     keep([All::new as At, All::metadata_words as At, All::init as At, All::buffer::<8192> as At]);
-    keep([All::over as At, All::init_apart as At, All::metadata_words_apart as At]);
+    keep([All::with_store as At, All::init_apart as At, All::metadata_words_apart as At]);
     keep([All::free as At, All::pending as At, All::write_out as At, All::home as At]);
     keep([All::make_room::<Tiles> as At, All::transfer::<Tiles> as At, <All as Deref>::deref as At]);
     keep([<All as AsForebay>::as_forebay as At, All::has_room as At, All::fits as At]);

@@ -3,8 +3,8 @@
 //! All mutants are built at once, in a copy of the workspace, each behind a switch. A variable of the environment switches
 //! one on. One run without any tells which program of tests comes to which mutant: only those run with it, until the first
 //! failure. To repeat one by hand, run such a program (in `mutants/target` of the target folder) with `FOREBAY_MUTANT` set
-//! to its number, which changes when the sources do. `survivors.txt` has the mutants that mean the same as the original, or that every test notices only by hanging,
-//! each with the reason.
+//! to its number, which changes when the sources do. `survivors.txt` has the mutants that mean the same as the original, or
+//! that every test notices only by hanging, each with the reason.
 
 mod copy;
 mod find;

@@ -16,7 +16,7 @@ use forebay::{BackingStore, sync::RawMutex};
 ///
 /// ```
 /// use forebay::{BackingStore, sync::RawMutex};
-/// use forebay_backends::{OverRegion, RamBlock, Region};
+/// use forebay_backends::{RegionBacked, RamBlock, Region};
 /// # use forebay::{Handle, Refused, StoreError, port::StoreIds};
 ///
 /// /// Counts something.
@@ -26,7 +26,7 @@ use forebay::{BackingStore, sync::RawMutex};
 /// #     fn ids(&self) -> StoreIds { self.0.ids() }
 /// #     fn discard(&self, handle: Handle) -> Result<Option<RamBlock<PAGE>>, Refused<Handle, StoreError>> { self.0.discard(handle) }
 /// # }
-/// impl<L: RawMutex, const PAGE: usize, const N: usize, S: OverRegion<L, PAGE, N>> OverRegion<L, PAGE, N> for Counting<S> {
+/// impl<L: RawMutex, const PAGE: usize, const N: usize, S: RegionBacked<L, PAGE, N>> RegionBacked<L, PAGE, N> for Counting<S> {
 ///     type Checksum = S::Checksum;
 ///     const META_IN_SLOW: bool = S::META_IN_SLOW;
 ///     fn region(&self) -> &Region<L, RamBlock<PAGE>, PAGE, N, S::Checksum> {
@@ -37,7 +37,7 @@ use forebay::{BackingStore, sync::RawMutex};
 ///     }
 /// }
 /// ```
-pub trait OverRegion<L: RawMutex, const PAGE: usize, const N: usize>: BackingStore<RamBlock<PAGE>> {
+pub trait RegionBacked<L: RawMutex, const PAGE: usize, const N: usize>: BackingStore<RamBlock<PAGE>> {
     /// The checksum of the region.
     type Checksum: Checksum;
 
@@ -50,12 +50,14 @@ pub trait OverRegion<L: RawMutex, const PAGE: usize, const N: usize>: BackingSto
     fn region(&self) -> &Region<L, RamBlock<PAGE>, PAGE, N, Self::Checksum>;
 
     /// Writes out up to `max_bytes` bytes with the CPU; finished blocks go to `owner`. Returns how many bytes. It is what
-    /// [`RamForebay::write_out`](crate::RamForebay::write_out) calls, instead of [`settle`](BackingStore::settle). See
-    /// [`Region::write_out_now`].
+    /// [`RamForebay::write_out`](crate::RamForebay::write_out) calls, instead of [`settle`](BackingStore::settle).
+    ///
+    /// # Context
+    /// As [`Region::write_out_now`].
     fn write_out_now(&self, max_bytes: usize, owner: &mut dyn FnMut(RamBlock<PAGE>)) -> usize;
 }
 
-impl<L: RawMutex, const PAGE: usize, const N: usize, C: Checksum> OverRegion<L, PAGE, N>
+impl<L: RawMutex, const PAGE: usize, const N: usize, C: Checksum> RegionBacked<L, PAGE, N>
     for Region<L, RamBlock<PAGE>, PAGE, N, C>
 {
     type Checksum = C;
