@@ -1,6 +1,6 @@
 //! Everything in one static, for a firmware with fast RAM in front of slow RAM.
 
-use crate::ram::{self, MemoryError, Ram, RamBlock, overlap};
+use crate::ram::{self, MemoryError, Ram, RamBlock};
 use crate::region::{RamRegion, Region, RegionBacked};
 use core::fmt;
 use core::ops::Deref;
@@ -406,8 +406,9 @@ type RegionOf<L, const PAGE: usize, const N: usize, S> =
 
 /// Checks that two ranges share no byte.
 fn apart(fast: &[u8], slow: &[u8]) -> Result<(), MemoryError> {
-    let range = fast.as_ptr_range();
-    if overlap(&(range.start.addr()..range.end.addr()), slow) { Err(MemoryError::Overlap) } else { Ok(()) }
+    let (fast, slow) = (fast.as_ptr_range(), slow.as_ptr_range());
+    let overlap = fast.start < slow.end && slow.start < fast.end;
+    if overlap { Err(MemoryError::Overlap) } else { Ok(()) }
 }
 
 /// The order of a buffer of that size; what no source has, if it is too large.

@@ -1,277 +1,339 @@
-//! A buddy allocator of frame numbers, one step at a time.
+//! A buddy allocator of frame numbers. Each call is one whole operation, for one lock of the caller.
 //!
-//! One bit for each naturally aligned block in the range, for each order, says whether it is free as a block of that order. That is at most two bits a page, and the summaries above them. The lowest
-//! address is used first, which keeps the high ones whole; neighbours join whatever the order in which they come
-//! back.
-//!
-//! Here are the steps, none of which has a loop. What they make up is in [`steps`](super::steps).
+//! Memory is divided into chunks of 1,024 pages, each with a [tree](super::tree) of what is free in it. A chunk with free blocks is
+//! in one [list](super::directory), that of the largest of them. A block is taken from the chunk whose largest block is smallest, the
+//! lowest such chunk, so that large blocks stay whole; a block of the largest order from the highest chunk that is whole. So a call
+//! costs the same however much memory there is.
 
-use super::bitmap::{self, Bit};
-use super::steps::Plan;
-use super::{ORDERS, Words, blocks};
+use super::Words;
+use super::directory::Directory;
+use super::pieces::{self, NotNoted};
+use super::tree::{self, CHUNK, TOP, Tree};
 use core::ops::Range;
-use forebay::Pages;
-
-/// How many insertions may be pending at a time. A call without a slot completes another insertion first.
-const SLOTS: usize = 2;
+use forebay::{Order, Pages, Pfn};
 
 /// Free frames of one range.
 ///
 /// # Invariants
-/// After each step: 1. A frame is free in at most one place, the bitmap or a slot. 2. Every free block is found: all summary bits
-/// above a word that is not zero are set, up to `orders`, or a pending insertion is about to set them. 3. When nothing is
-/// pending, two free buddies below the largest order are one larger free block.
-///
-/// A summary bit may be set though its word is zero. A search that finds it clears it.
+/// 1. The bit of a block in the tree of its chunk is set if that very block is free; two free buddies below the largest order are one
+///    larger free block. 2. A chunk with free blocks is in the list of the largest of them, and no other chunk is in a list.
+/// 3. `free` is the number of free pages.
 #[derive(Debug)]
 pub(crate) struct Buddy<W> {
+    /// The trees, the lists, the pieces.
     pub(super) words: W,
-    pub(super) frames: Range<usize>,
-    /// Where the words of each order begin.
-    starts: [u32; ORDERS],
-    /// A bit for each order: the last summary.
-    orders: u16,
-    free: Pages,
-    /// Pages that were never free since all were added.
-    most_used: Pages,
-    pending: [Pending; SLOTS],
+    /// The first frame of the first chunk. It is aligned to every block that the range can have.
+    pub(super) base: usize,
+    pub(super) directory: Directory,
+    pub(super) free: usize,
+    pub(super) lowest: usize,
+    pieces: usize,
 }
 
-/// A free block that is being inserted into the bitmap. Two words, which a step compares and replaces.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Pending {
-    pfn: usize,
-    /// Its order, what is kept of it, the level of summaries that its next bit belongs to; a byte each.
-    how: u32,
-}
-
-impl Pending {
-    /// An empty slot.
-    const NONE: Self = Pending { pfn: 0, how: u32::MAX };
-    const ALL: u8 = u8::MAX;
-
-    const fn new(pfn: usize, order: u8, kept: u8, level: u8) -> Self {
-        Pending { pfn, how: u32::from_le_bytes([order, kept, level, 0]) }
-    }
-
-    /// A block that is all free.
-    pub(crate) const fn whole(pfn: usize, order: u8) -> Self {
-        Self::new(pfn, order, Self::ALL, 0)
-    }
-
-    /// A block that is split: its first `2^kept` pages are allocated.
-    pub(crate) const fn cut(pfn: usize, order: u8, kept: u8) -> Self {
-        Self::new(pfn, order, kept, 0)
-    }
-
-    /// First page and order of the part that is inserted next: all of it, or its upper half.
-    pub(crate) const fn next(self) -> (usize, u8) {
-        let [order, kept, ..] = self.how.to_le_bytes();
-        if kept == Self::ALL {
-            (self.pfn, order)
-        } else {
-            (self.pfn + (1 << order >> 1), order.saturating_sub(1))
-        }
-    }
-
-    /// The level of summaries that its next bit belongs to.
-    pub(crate) const fn level(self) -> u8 {
-        let [_, _, level, _] = self.how.to_le_bytes();
-        level
-    }
-
-    /// The same, a level higher.
-    pub(crate) const fn climbed(self) -> Self {
-        let [order, kept, level, _] = self.how.to_le_bytes();
-        Self::new(self.pfn, order, kept, level.saturating_add(1))
-    }
-
-    /// What is left of it, once its next part is inserted.
-    pub(crate) const fn rest(self) -> Self {
-        let [order, kept, ..] = self.how.to_le_bytes();
-        let order = order.saturating_sub(1);
-        if kept < order { Self::cut(self.pfn, order, kept) } else { Self::NONE }
-    }
-
-    pub(crate) const fn is_none(self) -> bool {
-        self.how == Self::NONE.how
-    }
-}
-
-/// What a search for a block begins with.
-pub(crate) enum Search {
-    /// There may be one of these orders, a bit for each.
-    Orders(u16),
-    /// None in the bitmap, but this insertion is pending.
-    Pending(usize, Pending),
-    /// None.
-    Nothing,
-}
-
-/// How a claim ended.
-pub(crate) enum Claim {
-    /// Another call took the block.
-    Lost,
-    /// There is no slot for the rest of the block.
-    NoSlot,
-    /// Allocated: the slot of the rest of the block, and the word after it.
-    Ours(usize, usize),
-}
-
-/// What a step did with a pending insertion.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Advance {
-    /// Another call has come further with it, and goes on.
-    Overtaken,
-    /// The block was joined with its buddy.
-    Joined,
-    /// The bit is set. Its word before: if that was not zero, all bits above are set too, or will be.
-    Set(usize),
+/// The alignment of the first chunk, for a range of so many pages: no block of the range is larger.
+const fn alignment(pages: usize) -> usize {
+    if pages < CHUNK { pages.next_power_of_two() } else { CHUNK }
 }
 
 impl<W: Words> Buddy<W> {
-    /// Words that a range of `pages` pages needs at most, wherever it lies.
-    pub(crate) const fn words(pages: usize) -> usize {
-        let mut sum = 0;
-        let mut order = 0;
-        while order < ORDERS {
-            sum += bitmap::summed_words(pages >> order);
-            order += 1;
-        }
-        sum
+    /// Words that a range of `pages` pages needs at most, wherever it lies, whose memory may be added in `pieces` pieces that do not
+    /// touch.
+    pub(crate) const fn words(pages: usize, pieces: usize) -> usize {
+        let chunks = (pages + alignment(pages) - 1).div_ceil(CHUNK);
+        chunks * tree::WORDS + Directory::words(chunks) + pieces * pieces::WORDS
     }
 
-    /// No frame is free yet. `words` must have at least [`Buddy::words`] words, or some frames are never free.
-    pub(crate) fn new(frames: Range<usize>, mut words: W) -> Self {
+    /// Nothing is free yet. `words` must have at least [`Buddy::words`] words; what is more than the trees and lists need is for pieces.
+    pub(crate) fn new(frames: &Range<usize>, mut words: W) -> Self {
         words.as_mut().fill(0);
-        let mut buddy = Self::without(words);
-        let mut next = 0;
-        for (order, start) in (0..).zip(&mut buddy.starts) {
-            *start = u32::try_from(next).unwrap_or(u32::MAX);
-            next += bitmap::summed_words(blocks(&frames, order).len());
+        let align = alignment(frames.len());
+        let base = frames.start / align * align;
+        let chunks = (frames.end - base).div_ceil(CHUNK);
+        let lists = chunks * tree::WORDS;
+        Buddy {
+            words,
+            base,
+            directory: Directory::new(lists, chunks),
+            free: 0,
+            lowest: 0,
+            pieces: lists + Directory::words(chunks),
         }
-        buddy.frames = frames;
+    }
+
+    /// All of `frames` are free.
+    pub(crate) fn whole(frames: &Range<usize>, words: W) -> Self {
+        let mut buddy = Self::new(frames, words);
+        buddy.lowest = frames.len();
+        pieces::first(buddy.words.as_mut().get_mut(buddy.pieces..).unwrap_or_default(), frames);
+        let mut rest = frames.clone();
+        while buddy.put_next(&mut rest) {}
         buddy
     }
 
-    /// No frames at all.
-    pub(crate) const fn without(words: W) -> Self {
-        Buddy {
-            words,
-            frames: 0..0,
-            starts: [0; ORDERS],
-            orders: 0,
-            free: Pages::ZERO,
-            most_used: Pages::ZERO,
-            pending: [Pending::NONE; SLOTS],
-        }
+    /// The words.
+    pub(crate) fn into_words(self) -> W {
+        self.words
     }
 
-    pub(crate) fn frames(&self) -> Range<usize> {
-        self.frames.clone()
-    }
-
-    /// All free pages, pending or not.
+    /// All free pages.
     pub(crate) fn free(&self) -> Pages {
-        self.free
+        Pages::new(self.free)
     }
 
     /// The least that was ever free.
     pub(crate) fn lowest(&self) -> Pages {
-        Pages::new(self.frames.len()) - self.most_used
+        Pages::new(self.lowest)
     }
 
-    /// Where a block of these orders may be, a bit for each.
-    pub(crate) fn seek(&self, orders: u16) -> Search {
-        let there = self.orders & orders;
-        if there != 0 { Search::Orders(there) } else { self.any_pending() }
+    /// All pages, free or not.
+    pub(crate) fn total(&self) -> Pages {
+        self.pages_in(Order::PAGE)
     }
 
-    pub(crate) fn any_pending(&self) -> Search {
-        let mut slots = (0..).zip(&self.pending);
-        slots
-            .find(|(_, pending)| !pending.is_none())
-            .map_or(Search::Nothing, |(slot, pending)| Search::Pending(slot, *pending))
+    /// Pages in all blocks of that order, free or not.
+    pub(crate) fn pages_in(&self, order: Order) -> Pages {
+        let pieces = self.words.as_ref().get(self.pieces..).unwrap_or_default();
+        Pages::new(pieces::pages_in(pieces, order.get()))
     }
 
-    /// Where the words of an order begin.
-    pub(crate) fn start(&self, order: u8) -> usize {
-        self.starts.get(usize::from(order)).map_or(usize::MAX, |start| *start as usize)
+    /// Notes memory that will be [put](Buddy::put_next) in. It is one piece with what it touches.
+    pub(crate) fn note(&mut self, frames: Range<usize>) -> Result<(), NotNoted> {
+        let pages = frames.len();
+        pieces::note(self.words.as_mut().get_mut(self.pieces..).unwrap_or_default(), frames)?;
+        self.lowest += pages;
+        Ok(())
     }
 
-    pub(crate) fn word(&self, word: usize) -> usize {
-        self.words.as_ref().get(word).copied().unwrap_or_default()
+    /// Frees the first block of `rest`, the largest that there is, and takes it off there. Returns whether there was one.
+    pub(crate) fn put_next(&mut self, rest: &mut Range<usize>) -> bool {
+        let Some(most) = rest.len().checked_ilog2() else { return false };
+        // Below the alignment of the first chunk all of the range is one block at most.
+        let order = most.min((rest.start - self.base).trailing_zeros()).min(TOP as u32) as usize;
+        self.insert(rest.start, order);
+        rest.start += 1 << order;
+        true
     }
 
-    /// Takes the free block with this bit, except for the part `left`.
-    pub(crate) fn claim(&mut self, bit: Bit, left: Pending, wanted: Pages) -> Claim {
-        if !bit.is_set(self.words.as_ref()) {
-            return Claim::Lost;
-        }
-        let mut slot = SLOTS;
-        if !left.is_none() {
-            match self.insert(left) {
-                Some(free) => slot = free,
-                None => return Claim::NoSlot,
-            }
-        }
-        self.free -= wanted;
-        self.most_used = self.most_used.max(Pages::new(self.frames.len()) - self.free);
-        Claim::Ours(slot, bit.clear(self.words.as_mut()))
-    }
-
-    /// Frees a block: its insertion is pending now. `None`: there is no slot for it.
-    pub(crate) fn release(&mut self, block: Pending, pages: Pages) -> Option<usize> {
-        let slot = self.insert(block)?;
-        self.free += pages;
-        Some(slot)
-    }
-
-    fn insert(&mut self, block: Pending) -> Option<usize> {
-        let slot = self.pending.iter().position(|pending| pending.is_none())?;
-        *self.pending.get_mut(slot)? = block;
-        Some(slot)
-    }
-
-    /// Sets the next bit of a pending insertion, or joins the block with its buddy.
-    pub(crate) fn advance(&mut self, slot: usize, plan: &Plan) -> Advance {
+    /// Takes a block. O(orders). Nothing if there is none, and also if the smallest that is large enough is much larger: then that is
+    /// split. So, as long as there [is](Buddy::has) one, try again, under another lock: at most twice.
+    #[inline(never)] // so that what does without it is short
+    pub(crate) fn take(&mut self, order: Order) -> Option<Pfn> {
+        let order = usize::from(order.get());
+        let list = self.directory.tightest(order)?;
         let words = self.words.as_mut();
-        match self.pending.get_mut(slot) {
-            Some(pending) if *pending == plan.now => {
-                if plan.buddy.is_set(words) {
-                    plan.buddy.clear(words);
-                    *pending = plan.joined;
-                    return Advance::Joined;
+        let chunk = if order < TOP {
+            self.directory.lowest(words, list)?
+        } else {
+            self.directory.highest(words, list)?
+        };
+        let tree = tree_of(words, chunk)?;
+        let page = tree::take(tree, order, list);
+        if !tree::HAS_STEPS {
+            page?;
+        }
+        let now = tree::largest(tree);
+        if now <= list {
+            self.directory.relist(words, chunk, list + 1, now);
+        }
+        let page = page?;
+        self.took(1 << order);
+        Some(Pfn(self.base + chunk * CHUNK + page))
+    }
+
+    /// Pages are not free any more.
+    #[inline]
+    pub(super) fn took(&mut self, pages: usize) {
+        self.free -= pages;
+        self.lowest = self.lowest.min(self.free);
+    }
+
+    /// Whether there is a block of that order. O(1).
+    pub(crate) fn has(&self, order: Order) -> bool {
+        self.directory.tightest(order.get().into()).is_some()
+    }
+
+    /// The largest order of which there is a block. O(1).
+    pub(crate) fn largest(&self) -> Option<Order> {
+        self.directory.largest().and_then(|order| Order::new(order as u8))
+    }
+
+    /// Frees a block of this range, none of whose frames is free. Joins it with its buddies. O(orders).
+    #[inline]
+    pub(crate) fn put(&mut self, pfn: Pfn, order: Order) {
+        self.insert(pfn.0, usize::from(order.get()));
+    }
+
+    #[inline(never)]
+    fn insert(&mut self, pfn: usize, order: usize) {
+        let at = pfn.wrapping_sub(self.base);
+        let (words, chunk) = (self.words.as_mut(), at / CHUNK);
+        let Some(tree) = tree_of(words, chunk) else { return };
+        let was = tree::largest(tree);
+        if order < TOP {
+            tree::put(tree, at % CHUNK, order);
+        } else {
+            tree::fill(tree);
+        }
+        let now = tree::largest(tree);
+        if now > was {
+            self.directory.relist(words, chunk, was, now);
+        }
+        self.free += 1 << order;
+    }
+}
+
+/// The tree of a chunk.
+#[inline]
+pub(super) fn tree_of(words: &mut [usize], chunk: usize) -> Option<&mut Tree> {
+    words.get_mut(chunk * tree::WORDS..)?.first_chunk_mut()
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::super::BITS;
+    use super::*;
+    use std::{vec, vec::Vec};
+
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, n: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            ((self.0 >> 11) % n as u64) as usize
+        }
+    }
+
+    /// A buddy, and what is free page by page.
+    struct Model {
+        buddy: Buddy<Vec<usize>>,
+        first: usize,
+        free: Vec<bool>,
+        held: Vec<(usize, Order)>,
+    }
+
+    impl Model {
+        fn new(frames: Range<usize>) -> Self {
+            let words = vec![usize::MAX; Buddy::<Vec<usize>>::words(frames.len(), 1)];
+            let free = vec![true; frames.len()];
+            Model { buddy: Buddy::whole(&frames, words), first: frames.start, free, held: vec![] }
+        }
+
+        /// Whether the free pages make a block of that order.
+        fn has(&self, order: usize) -> bool {
+            let skip = self.first.next_multiple_of(1 << order) - self.first;
+            self.free
+                .get(skip..)
+                .unwrap_or_default()
+                .chunks_exact(1 << order)
+                .any(|block| block.iter().all(|free| *free))
+        }
+
+        fn set(&mut self, pfn: usize, order: Order, to: bool) {
+            let at = pfn - self.first;
+            for page in &mut self.free[at..at + order.pages().get()] {
+                assert_ne!(core::mem::replace(page, to), to, "a page twice");
+            }
+        }
+
+        fn take(&mut self, order: Order) -> bool {
+            let Some(Pfn(pfn)) = self.buddy.take_now(order) else { return false };
+            assert_eq!(pfn % order.pages().get(), 0);
+            self.set(pfn, order, false);
+            self.held.push((pfn, order));
+            true
+        }
+
+        fn put(&mut self, n: usize) {
+            let (pfn, order) = self.held.swap_remove(n);
+            self.set(pfn, order, true);
+            self.buddy.put(Pfn(pfn), order);
+        }
+
+        /// Each chunk is in the list of its largest block, and lists have their ends right.
+        fn check(&self) {
+            let chunks = self.free.chunks(CHUNK).map(|pages| {
+                let is_whole =
+                    |order: usize| pages.chunks_exact(1 << order).any(|block| block.iter().all(|free| *free));
+                (0..=TOP).rev().find(|order| is_whole(*order))
+            });
+            let largest: Vec<_> = chunks.collect();
+            for list in 0..=TOP {
+                let of = |chunk: &usize| largest[*chunk] == Some(list);
+                let found = (0..largest.len()).find(of);
+                let words = &self.buddy.words;
+                assert_eq!(self.buddy.directory.tightest(list) == Some(list), found.is_some(), "list {list}");
+                if found.is_some() {
+                    assert_eq!(self.buddy.directory.lowest(words, list), found);
+                    assert_eq!(self.buddy.directory.highest(words, list), (0..largest.len()).rev().find(of));
                 }
-                let was = plan.bit.set(words);
-                *pending = if was == 0 { plan.climbed } else { plan.rest };
-                Advance::Set(was)
             }
-            _ => Advance::Overtaken,
+            assert_eq!(self.buddy.free, self.free.iter().filter(|free| **free).count());
         }
     }
 
-    /// The same for the last summary: the order has blocks.
-    pub(crate) fn advance_order(&mut self, slot: usize, now: Pending, order: u8) -> Advance {
-        match self.pending.get_mut(slot) {
-            Some(pending) if *pending == now => {
-                self.orders |= 1 << order;
-                *pending = now.rest();
-                Advance::Set(usize::MAX)
+    fn order(n: usize) -> Order {
+        Order::new(n as u8).unwrap()
+    }
+
+    /// Rule: there is a block of an order exactly if the free pages have one, whatever was taken and freed before.
+    #[test]
+    fn has_what_the_free_pages_have() {
+        for (seed, frames) in
+            [0..4096, 5000..9001, 511..513, 3..3001, 7..200, 1 << 20..(1 << 20) + 1].into_iter().enumerate()
+        {
+            let (mut m, mut random) = (Model::new(frames.clone()), Random(seed as u64 + 1));
+            for step in 0..20_000 {
+                let k = random.below(TOP + 1).min(random.below(TOP + 1));
+                if random.below(2) == 0 {
+                    let has = m.has(k);
+                    assert_eq!(m.buddy.has(order(k)), has);
+                    assert_eq!(m.take(order(k)), has, "order {k}");
+                } else if !m.held.is_empty() {
+                    let n = random.below(m.held.len());
+                    m.put(n);
+                }
+                if step % 64 == 0 && frames.start % CHUNK == 0 {
+                    m.check();
+                }
             }
-            _ => Advance::Overtaken,
         }
     }
 
-    /// Clears the bit above a word, if the word is zero. Returns the word of the bit.
-    pub(crate) fn lower(&mut self, word: usize, above: Bit) -> usize {
-        if self.word(word) == 0 { above.clear(self.words.as_mut()) } else { usize::MAX }
+    /// Rule: lists of chunks hold with one level of summaries and with two, and a nearly full range stays right.
+    #[test]
+    fn lists_hold_however_much_there_is() {
+        for chunks in [2, 70, BITS * BITS + 70] {
+            let (mut m, mut random) = (Model::new(0..chunks * CHUNK), Random(7));
+            let steps = if chunks > 100 { 4000 } else { 50_000 };
+            while m.take(Order::TEN) {}
+            for step in 0..steps {
+                let k = (random.below(1 << 12).trailing_zeros() as usize).min(TOP);
+                if !m.take(order(k)) || random.below(2) == 0 {
+                    let n = random.below(m.held.len());
+                    m.put(n);
+                }
+                if step % (steps / 8) == 0 {
+                    m.check();
+                }
+            }
+        }
     }
 
-    /// Clears the bit of an order, if its last word is zero.
-    pub(crate) fn lower_order(&mut self, word: usize, order: u8) {
-        if self.word(word) == 0 {
-            self.orders &= !(1 << order);
-        }
+    /// Rule: a block of the largest order is of the highest chunk that is whole, a smaller one of the tightest chunk, the lowest of
+    /// those.
+    #[test]
+    fn blocks_are_where_they_spare_large_ones() {
+        let mut m = Model::new(0..4 * CHUNK);
+        let mut take = |k| m.buddy.take_now(order(k)).map(|pfn| pfn.0);
+        assert_eq!(take(10), Some(3 * CHUNK));
+        assert_eq!(take(0), Some(0));
+        assert_eq!(take(9), Some(512), "the rest of the lowest chunk");
+        assert_eq!(take(9), Some(CHUNK));
+        assert_eq!(take(3), Some(8), "the tightest chunk that has one");
+        assert_eq!(take(10), Some(2 * CHUNK));
+        assert_eq!(take(10), None);
     }
 }

@@ -1,16 +1,22 @@
 //! Frames by number: which are free, and which blocks are stored. Bits in words, and no addresses.
 
+#[cfg(all(feature = "shmem", target_os = "linux"))]
 pub(crate) mod bitmap;
 mod buddy;
 #[cfg(any(test, all(feature = "shmem", target_os = "linux")))]
-mod exclusive;
+mod by_place;
+mod directory;
+mod pieces;
+mod recent;
 #[cfg(all(feature = "shmem", target_os = "linux"))]
 pub(crate) mod runs;
-pub(crate) mod steps;
 #[cfg(all(feature = "shmem", target_os = "linux"))]
 mod stored;
+mod tree;
 
 pub(crate) use buddy::Buddy;
+pub(crate) use pieces::NotNoted;
+pub(crate) use recent::Recent;
 #[cfg(all(feature = "shmem", target_os = "linux"))]
 pub(crate) use stored::StoredSet;
 
@@ -20,6 +26,9 @@ use forebay::Order;
 /// Where bits are kept: words of the caller, or a box of them.
 pub(crate) trait Words: AsRef<[usize]> + AsMut<[usize]> {}
 impl<W: AsRef<[usize]> + AsMut<[usize]>> Words for W {}
+
+/// Bits of a word.
+const BITS: usize = usize::BITS as usize;
 
 /// Orders 0 to 10.
 const ORDERS: usize = Order::TEN.get() as usize + 1;

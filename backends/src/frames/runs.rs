@@ -1,8 +1,7 @@
 //! Many bits at once, a word at a time.
 
+use super::BITS;
 use core::ops::Range;
-
-const BITS: usize = usize::BITS as usize;
 
 /// The first set bit from `from` on.
 pub(crate) fn next(words: &[usize], from: usize) -> Option<usize> {

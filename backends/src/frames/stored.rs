@@ -34,7 +34,7 @@ impl<W: Words> StoredSet<W> {
         }
         let (first, pages) = (pfn.0, order.pages().get());
         let inside = first >= frames.start && first <= frames.end.checked_sub(pages)?;
-        inside.then(|| Bit::new(0, 2 * (first - frames.start) + pages - 1))
+        inside.then(|| Bit::new(2 * (first - frames.start) + pages - 1))
     }
 
     /// Sets a mark of these frames.

@@ -1,445 +1,373 @@
-//! Memory that is split into blocks: the only file where the number of a frame becomes an address.
+//! Ranges of RAM that are split into blocks: the only file where the number of a frame becomes an address.
 #![allow(unsafe_code)]
 
-use crate::frames::steps::{self, Access};
-use crate::frames::{Buddy, blocks};
-use core::fmt;
-use core::marker::PhantomData;
+use super::neighbours::Neighbours;
+use super::{MemoryError, MemoryRefused, RamBlock};
+use crate::frames::{Buddy, NotNoted, Recent};
 use core::num::NonZeroUsize;
-use core::ops::{Deref, DerefMut, Range};
+use core::ops::Range;
 use core::ptr::NonNull;
 use forebay::{
     Order, OwnedBlock, Pages, Pfn, Refused,
+    port::Supply,
     sync::{Mutex, RawMutex},
 };
-
-/// `2^order` pages of ordinary RAM that nothing else reads or writes. It derefs to its bytes.
-///
-/// One word, and so is an `Option` of it: the address, with the order in bits that alignment leaves free.
-///
-/// # Invariants
-/// Owns `PAGE << order` initialised bytes, aligned to that size, of one `&'static mut [u8]`.
-/// `PAGE` is a power of two from 256 to 2 MiB.
-pub struct RamBlock<const PAGE: usize>(NonNull<u8>);
-
-const ORDER_BITS: usize = 15;
-
-// SAFETY: it owns its bytes, as a `Box<[u8]>` would.
-unsafe impl<const PAGE: usize> Send for RamBlock<PAGE> {}
-// SAFETY: a shared reference gives no way to write.
-unsafe impl<const PAGE: usize> Sync for RamBlock<PAGE> {}
-
-const _: () = assert!(size_of::<Option<RamBlock<256>>>() == size_of::<usize>());
-
-impl<const PAGE: usize> RamBlock<PAGE> {
-    /// # Safety
-    /// The invariants of the type hold for these bytes.
-    pub(crate) unsafe fn new(at: NonNull<u8>, order: Order) -> Self {
-        const {
-            assert!(
-                PAGE.is_power_of_two() && PAGE >= 256 && PAGE <= 2 << 20,
-                "PAGE: a power of two from 256 B to 2 MiB"
-            )
-        }
-        RamBlock(at.map_addr(|a| a | usize::from(order.get())))
-    }
-
-    pub(crate) fn base(&self) -> NonNull<u8> {
-        // A block is not at address 0, which has no order bits either.
-        self.0.map_addr(|a| NonZeroUsize::new(a.get() & !ORDER_BITS).unwrap_or(a))
-    }
-}
-
-impl<const PAGE: usize> Deref for RamBlock<PAGE> {
-    type Target = [u8];
-    fn deref(&self) -> &[u8] {
-        // SAFETY: invariant of the type: the bytes are initialised, owned by this block, and this many.
-        unsafe { NonNull::slice_from_raw_parts(self.base(), self.bytes()).as_ref() }
-    }
-}
-
-impl<const PAGE: usize> DerefMut for RamBlock<PAGE> {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as above, and `&mut self` is exclusive.
-        unsafe { NonNull::slice_from_raw_parts(self.base(), self.bytes()).as_mut() }
-    }
-}
-
-impl<const PAGE: usize> OwnedBlock for RamBlock<PAGE> {
-    const PAGE: usize = PAGE;
-
-    fn pfn(&self) -> Pfn {
-        Pfn(self.base().addr().get() / PAGE)
-    }
-
-    fn order(&self) -> Order {
-        Order::new((self.0.addr().get() & ORDER_BITS) as u8).unwrap_or(Order::PAGE)
-    }
-
-    fn split(self) -> Result<(Self, Self), Self> {
-        let Some(order) = self.order().lower() else { return Err(self) };
-        let base = self.base();
-        // SAFETY: 1. the block is twice as long as this offset, so it stays inside; 2. the halves share no byte,
-        // are aligned to their size, and `self`, which owned both, ends here.
-        unsafe { Ok((Self::new(base, order), Self::new(base.add(PAGE << order.get()), order))) }
-    }
-
-    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
-        let from = self.get(at..).unwrap_or_default();
-        copy(from, to)
-    }
-
-    fn write_at(&mut self, at: usize, from: &[u8]) -> usize {
-        let to = self.get_mut(at..).unwrap_or_default();
-        copy(from, to)
-    }
-
-    fn zero(&mut self) {
-        self.fill(0);
-    }
-}
-
-/// Copies as much as both have; returns how much.
-fn copy(from: &[u8], to: &mut [u8]) -> usize {
-    let n = from.len().min(to.len());
-    if let (Some(to), Some(from)) = (to.get_mut(..n), from.get(..n)) {
-        to.copy_from_slice(from);
-    }
-    n
-}
-
-impl<const PAGE: usize> fmt::Debug for RamBlock<PAGE> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}+{:?}", self.pfn(), self.order())
-    }
-}
-
-#[cfg(feature = "defmt")]
-impl<const PAGE: usize> defmt::Format for RamBlock<PAGE> {
-    fn format(&self, f: defmt::Formatter<'_>) {
-        defmt::write!(f, "{}+{}", self.pfn(), self.order());
-    }
-}
-
-/// Why memory was refused. It is untouched, and handed back.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum MemoryError {
-    /// It has no whole page, once its ends are trimmed to page boundaries.
-    NoWholePage,
-    /// The metadata slice is too short.
-    Metadata {
-        /// The number of words that it needs; for a slice that is for several ranges, all of them.
-        words: usize,
-    },
-    /// It overlaps memory that was added before.
-    Overlap,
-    /// The source has no room for another range.
-    TooManyRanges,
-    /// There is memory already, and only one range is accepted.
-    Already,
-    /// More pages than a handle can name.
-    TooLarge,
-    /// It has no aligned window that is as large as the lobby.
-    NoLobby,
-}
-
-impl fmt::Display for MemoryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            MemoryError::NoWholePage => {
-                f.write_str("no whole page in this range: give it more memory, or use smaller pages")
-            }
-            MemoryError::Metadata { words } => write!(f, "the metadata is too short: give it {words} words"),
-            MemoryError::Overlap => {
-                f.write_str("the range overlaps one that was added before: give each range once")
-            }
-            MemoryError::TooManyRanges => {
-                f.write_str("too many ranges: raise the number of ranges in the type")
-            }
-            MemoryError::Already => {
-                f.write_str("there is memory already, and only one range is accepted: initialise it once, or use a second store")
-            }
-            MemoryError::NoLobby => {
-                f.write_str("no aligned window for the lobby in this range: give it more memory, or use a smaller lobby")
-            }
-            MemoryError::TooLarge => {
-                f.write_str("more pages than a handle can name: use larger pages or several stores")
-            }
-        }
-    }
-}
-
-impl core::error::Error for MemoryError {}
-
-/// Memory and its metadata that were refused.
-pub type MemoryRefused = Refused<(&'static mut [u8], &'static mut [usize]), MemoryError>;
 
 /// Words of the caller.
 type Lent = &'static mut [usize];
 
-/// Blocks that lie one behind the other.
+/// Some address space and its numbers.
 ///
 /// # Invariants
-/// All `bytes` bytes from the address `at` on belong to blocks that are borrowed as `T` says: shared for `&'b [u8]`,
-/// exclusively for `&'b mut [u8]`. During that borrow there are no other references to them.
-pub(crate) struct Neighbours<T> {
-    at: usize,
-    bytes: usize,
-    borrowed: PhantomData<T>,
-}
-
-impl<'b> Neighbours<&'b [u8]> {
-    /// These blocks, if there are any and each begins where the last one ends.
-    pub(crate) fn of<const PAGE: usize>(blocks: impl Iterator<Item = &'b RamBlock<PAGE>>) -> Option<Self> {
-        Self::lined_up(blocks.map(|block| (block.base().addr().get(), block.bytes())))
-    }
-}
-
-impl<'b> Neighbours<&'b mut [u8]> {
-    /// These blocks, if there are any and each begins where the last one ends.
-    pub(crate) fn of_mut<const PAGE: usize>(
-        blocks: impl Iterator<Item = &'b mut RamBlock<PAGE>>,
-    ) -> Option<Self> {
-        Self::lined_up(blocks.map(|block| (block.base().addr().get(), block.bytes())))
-    }
-}
-
-impl<T> Neighbours<T> {
-    /// Each with its address and length.
-    fn lined_up(mut blocks: impl Iterator<Item = (usize, usize)>) -> Option<Self> {
-        let (at, first) = blocks.next()?;
-        let mut bytes = first;
-        for (next, more) in blocks {
-            if at.checked_add(bytes) != Some(next) {
-                return None;
-            }
-            bytes += more;
-        }
-        Some(Neighbours { at, bytes, borrowed: PhantomData })
-    }
-}
-
-/// One range of RAM and its numbers.
-///
-/// # Invariants
-/// `base` is the first byte of the frames, all of which lie in one `&'static mut [u8]`. (Without frames it is arbitrary.)
+/// `base` is the first byte of the frames. All memory that was added lies in one allocation, which `base` may be used to reach.
+#[derive(Clone)]
 struct Span<const PAGE: usize> {
     base: NonNull<u8>,
     frames: Range<usize>,
 }
 
+// SAFETY: a pointer and numbers. What it points to is owned by the frames that are free, and by the blocks.
+unsafe impl<const PAGE: usize> Send for Span<PAGE> {}
+
 impl<const PAGE: usize> Span<PAGE> {
+    /// The whole pages in these bytes, if there are any.
+    fn of(bytes: NonNull<[u8]>) -> Option<Self> {
+        let start = bytes.cast::<u8>();
+        let skip = start.align_offset(PAGE);
+        let pages = bytes.len().checked_sub(skip)? / PAGE;
+        let base = start.map_addr(|at| at.checked_add(skip).unwrap_or(at));
+        let first = base.addr().get() / PAGE;
+        (pages > 0).then_some(Span { base, frames: first..first + pages })
+    }
+
     /// First byte and end.
     fn addresses(&self) -> Range<usize> {
         self.frames.start * PAGE..self.frames.end * PAGE
     }
 
-    /// The number of a block's first page in this range, if all of the block lies in it.
-    fn index(&self, block: &RamBlock<PAGE>) -> Option<usize> {
-        let index = block.pfn().0.checked_sub(self.frames.start)?;
-        let pages = self.frames.len().checked_sub(index)?;
-        (block.order().pages().get() <= pages).then_some(index)
+    /// Whether all of a block lies in it.
+    fn has(&self, pfn: Pfn, order: Order) -> bool {
+        pfn.0 >= self.frames.start && pfn.0 + order.pages().get() <= self.frames.end
     }
 
-    /// The bytes of neighbours, if they lie in this range.
+    /// The bytes of neighbours, if they lie in it.
     fn reach<T>(&self, all: &Neighbours<T>) -> Option<NonNull<[u8]>> {
         let range = self.addresses();
         if !range.contains(&all.at) || range.end - all.at < all.bytes {
             return None;
         }
-        // The pointer comes from the range, not from a block: only so may it reach over several blocks.
-        let at = self.base.map_addr(|_| NonZeroUsize::new(all.at).unwrap_or(self.base.addr()));
-        Some(NonNull::slice_from_raw_parts(at, all.bytes))
+        // The pointer comes from the span, not from a block: only so may it reach over several blocks.
+        Some(NonNull::slice_from_raw_parts(self.at(all.at), all.bytes))
+    }
+
+    /// That address in the allocation. An address that is zero is no memory of a span.
+    fn at(&self, address: usize) -> NonNull<u8> {
+        self.base.map_addr(|base| NonZeroUsize::new(address).unwrap_or(base))
     }
 
     /// # Safety
-    /// The block lies in the range, aligned, and nothing else owns a byte of it.
+    /// The block lies in memory that was added, aligned, and nothing else owns a byte of it.
     unsafe fn block_at(&self, pfn: Pfn, order: Order) -> RamBlock<PAGE> {
-        // SAFETY: the caller's promise; `base` is the first frame of the range, from a `&'static mut [u8]`.
-        unsafe { RamBlock::new(self.base.add((pfn.0 - self.frames.start) * PAGE), order) }
+        let at = self.base.as_ptr().with_addr(pfn.0 * PAGE);
+        // SAFETY: the caller's promise; by the invariant the pointer may be used for all of these bytes. Memory is not at address 0.
+        unsafe { RamBlock::new(NonNull::new_unchecked(at), order) }
     }
 }
 
-/// A range of RAM and its free frames.
+/// A span and its free frames.
 ///
 /// # Invariants
-/// Each frame is free in `buddy`, or in one [`RamBlock`]. Every `RamBlock` whose address lies in the range was cut from it. Frames
-/// that were added stay.
-struct Memory {
-    /// `None` until memory is added.
-    base: Option<NonNull<u8>>,
-    buddy: Buddy<Lent>,
+/// Each frame that was added is free in `free`, or in one [`RamBlock`]. Every `RamBlock` whose address lies in the span was split off
+/// it. Frames that were added stay.
+struct Memory<const PAGE: usize> {
+    span: Span<PAGE>,
+    free: Recent<Lent>,
 }
 
-// SAFETY: it owns the frames that are free.
-unsafe impl Send for Memory {}
+/// Up to `N` ranges of RAM behind one lock. Each operation is one lock section, but for one that finds nothing: then blocks that were
+/// freed lately are joined one by one, and it tries again.
+pub(crate) struct Ranges<L, const PAGE: usize, const N: usize>(Mutex<L, [Option<Memory<PAGE>>; N]>);
 
-/// One range of RAM that blocks are cut from. Its lock is held for a few dozen instructions at a time.
-pub(crate) struct RamRange<L, const PAGE: usize>(Mutex<L, Memory>);
+/// Which of the ranges.
+pub(crate) type Which = Range<usize>;
 
-impl<L: RawMutex, const PAGE: usize> RamRange<L, PAGE> {
+impl<L: RawMutex, const PAGE: usize, const N: usize> Ranges<L, PAGE, N> {
     /// Without memory.
     pub(crate) const fn new() -> Self {
-        RamRange(Mutex::new(Memory { base: None, buddy: Buddy::without(&mut [] as Lent) }))
+        Ranges(Mutex::new([const { None }; N]))
     }
 
-    /// Words for `bytes` bytes.
-    pub(crate) const fn words(bytes: usize) -> usize {
-        Buddy::<Lent>::words(bytes / PAGE)
+    /// Words for `bytes` bytes of memory in so many pieces that do not touch.
+    pub(crate) const fn words(bytes: usize, pieces: usize) -> usize {
+        Buddy::<Lent>::words(bytes / PAGE, pieces)
     }
 
-    /// The number of pages that these give, with ragged ends trimmed.
-    pub(crate) fn check(&self, memory: &[u8], meta: &[usize]) -> Result<usize, MemoryError> {
-        if self.0.lock(|m| m.base.is_some()) {
-            return Err(MemoryError::Already);
+    /// Takes a block. O(ranges + orders).
+    #[inline(never)] // so that the caller has it in a register
+    pub(crate) fn take(&self, which: &Which, order: Order) -> Option<RamBlock<PAGE>> {
+        loop {
+            let found = self.0.lock(|all| {
+                let memories = all.get_mut(which.clone())?.iter_mut().flatten();
+                memories.into_iter().find_map(|m| Some((m.free.take(order)?, m.span.clone())))
+            });
+            if let Some((pfn, span)) = found {
+                // SAFETY: the frames were free, so by the invariant of `Memory` nothing else owns them, and they were added.
+                return Some(unsafe { span.block_at(pfn, order) });
+            }
+            if !self.may_find(which, order) {
+                return None;
+            }
         }
-        let skip = memory.as_ptr().align_offset(PAGE);
-        let pages = memory.len().checked_sub(skip).map_or(0, |n| n / PAGE);
-        if pages == 0 {
-            return Err(MemoryError::NoWholePage);
-        }
-        let words = Buddy::<Lent>::words(pages);
-        if meta.len() < words { Err(MemoryError::Metadata { words }) } else { Ok(pages) }
     }
 
-    /// Adds the memory, all of it free. Returns its pages. Superfluous metadata is ignored. Linear, but not under the lock.
-    pub(crate) fn init(
-        &self,
-        memory: &'static mut [u8],
-        meta: &'static mut [usize],
-    ) -> Result<Pages, MemoryRefused> {
-        let pages = match self.check(memory, meta) {
-            Ok(pages) => pages,
-            Err(why) => return Err(Refused { item: (memory, meta), why }),
-        };
-        let skip = memory.as_ptr().align_offset(PAGE);
-        let base = NonNull::from(memory.get_mut(skip..).unwrap_or_default()).cast::<u8>();
-        // From here on only this caller fills it.
-        let is_ours = self.0.lock(|m| {
-            let was = m.base;
-            m.base = was.or(Some(base));
-            was.is_none()
-        });
-        if !is_ours {
-            return Err(Refused { item: (memory, meta), why: MemoryError::Already });
-        }
-        let words = meta.get_mut(..Buddy::<Lent>::words(pages)).unwrap_or_default(); // checked above
-        let first = base.addr().get() / PAGE;
-        let frames = first..first + pages;
-        let buddy = Buddy::new(frames.clone(), words);
-        self.0.lock(|m| m.buddy = buddy);
-        steps::put_run(&mut { self }, frames);
-        Ok(Pages::new(pages))
+    /// Whether another try may find a block: there is one, which was split so far, or a kept one was joined just now.
+    #[cold]
+    fn may_find(&self, which: &Which, order: Order) -> bool {
+        self.each(which, |m| (m.free.buddy().has(order) || m.free.join()).then_some(())).is_some()
     }
 
-    pub(crate) fn pages(&self) -> Pages {
-        Pages::new(self.span().frames.len())
+    /// Joins one block that was freed lately with its buddies. Returns whether there was one.
+    #[cold]
+    fn join_one(&self, which: &Which) -> bool {
+        self.each(which, |m| m.free.join().then_some(())).is_some()
     }
 
-    pub(crate) fn free(&self) -> Pages {
-        self.0.lock(|m| m.buddy.free())
+    /// The first value that is found in one of the ranges, under one lock.
+    fn each<T>(&self, which: &Which, f: impl FnMut(&mut Memory<PAGE>) -> Option<T>) -> Option<T> {
+        self.0.lock(|all| all.get_mut(which.clone())?.iter_mut().flatten().find_map(f))
     }
 
-    /// Whether a block of that order is free.
-    pub(crate) fn has(&self, order: Order) -> bool {
-        steps::has(&mut { self }, order)
+    /// The span in which a block lies.
+    fn span_of(&self, block: &RamBlock<PAGE>) -> Option<Span<PAGE>> {
+        let (pfn, order) = (block.pfn(), block.order());
+        self.each(&(0..N), |m| m.span.has(pfn, order).then(|| m.span.clone()))
     }
 
-    /// Pages of the largest free block.
-    pub(crate) fn largest(&self) -> Pages {
-        steps::largest(&mut { self }).map_or(Pages::ZERO, Order::pages)
-    }
-
-    /// The least that was ever free.
-    pub(crate) fn lowest(&self) -> Pages {
-        self.0.lock(|m| m.buddy.lowest())
-    }
-
-    /// Pages in all blocks of that order, free or not.
-    pub(crate) fn pages_in(&self, order: Order) -> Pages {
-        Pages::new(blocks(&self.span().frames, order.get()).len() << order.get())
-    }
-
-    /// First byte and end.
-    pub(crate) fn addresses(&self) -> Range<usize> {
-        self.span().addresses()
-    }
-
-    /// The number of the first page of a block in this range.
-    pub(crate) fn index(&self, block: &RamBlock<PAGE>) -> Option<usize> {
-        self.span().index(block)
-    }
-
-    /// A block, if there is one. O(orders · log pages), but short under the lock.
-    pub(crate) fn cut(&self, order: Order) -> Option<RamBlock<PAGE>> {
-        let pfn = steps::take(&mut { self }, order)?;
-        // SAFETY: the frames were free, so by the invariant of `Memory` nothing else owns them; they lie in the range.
-        Some(unsafe { self.span().block_at(pfn, order) })
-    }
-
-    /// Frees a block; hands back one that was not cut from this range. As long as [`cut`](RamRange::cut).
+    /// Frees a block. O(ranges + orders).
+    ///
+    /// # Errors
+    /// The block, if it lies in none of the ranges.
     pub(crate) fn put(&self, block: RamBlock<PAGE>) -> Result<(), RamBlock<PAGE>> {
-        if self.index(&block).is_none() {
-            return Err(block);
-        }
-        steps::put(&mut { self }, block.pfn(), block.order());
-        Ok(())
+        let (pfn, order) = (block.pfn(), block.order());
+        let put = self.each(&(0..N), |m| m.span.has(pfn, order).then(|| m.free.put(pfn, order)));
+        put.ok_or(block)
     }
 
-    /// One block from two neighbours of this range.
+    /// Whether a block lies in one of these ranges.
+    pub(crate) fn has_block(&self, which: &Which, block: &RamBlock<PAGE>) -> bool {
+        let (pfn, order) = (block.pfn(), block.order());
+        self.each(which, |m| m.span.has(pfn, order).then_some(())).is_some()
+    }
+
+    /// Joins two halves, lower first.
+    ///
+    /// # Errors
+    /// Both, if they are no halves of one block of one range.
     pub(crate) fn join(
         &self,
         left: RamBlock<PAGE>,
         right: RamBlock<PAGE>,
     ) -> Result<RamBlock<PAGE>, (RamBlock<PAGE>, RamBlock<PAGE>)> {
-        let (span, order) = (self.span(), left.order());
-        let (Some(_), Some(_), Some(joined)) =
-            (span.index(&left), span.index(&right), Order::new(order.get() + 1))
-        else {
+        let order = left.order();
+        let (Some(span), Some(joined)) = (self.span_of(&left), Order::new(order.get() + 1)) else {
             return Err((left, right));
         };
-        let next = left.pfn().0 + order.pages().get() == right.pfn().0;
-        if right.order() != order || !next || left.pfn().0 % joined.pages().get() != 0 || joined > Order::TEN
-        {
+        let is_next = left.pfn().0 + order.pages().get() == right.pfn().0;
+        let is_half = is_next && right.order() == order && left.pfn().0 % joined.pages().get() == 0;
+        if !is_half || joined > Order::TEN || !span.has(right.pfn(), order) {
             return Err((left, right));
         }
-        // SAFETY: both halves belong to this range and are consumed; together they are `joined`, and aligned. (The pointer
-        // comes from the range, not from a half: only so may it reach over both.)
+        // SAFETY: both halves belong to this span and are consumed; together they are `joined`, and aligned. (The pointer
+        // comes from the span, not from a half: only so may it reach over both.)
         Ok(unsafe { span.block_at(left.pfn(), joined) })
     }
 
-    /// The bytes of neighbours that were all cut from this range.
+    /// Pages that are free.
+    pub(crate) fn free(&self, which: &Which) -> Pages {
+        self.sum(which, |m| m.free.free())
+    }
+
+    /// The least that was ever free, the sum over the ranges.
+    pub(crate) fn lowest(&self, which: &Which) -> Pages {
+        self.sum(which, |m| m.free.buddy().lowest())
+    }
+
+    /// All pages.
+    pub(crate) fn total(&self, which: &Which) -> Pages {
+        self.sum(which, |m| m.free.buddy().total())
+    }
+
+    fn sum(&self, which: &Which, mut f: impl FnMut(&mut Memory<PAGE>) -> Pages) -> Pages {
+        let mut sum = Pages::ZERO;
+        self.each(which, |m| -> Option<()> {
+            sum += f(m);
+            None
+        });
+        sum
+    }
+
+    /// What there is for blocks of that order. Joins as [`take`](Ranges::take).
+    pub(crate) fn supply(&self, which: &Which, order: Order) -> Supply {
+        loop {
+            let (mut free, mut ever, mut is_ready, mut is_sure) = (Pages::ZERO, Pages::ZERO, false, true);
+            self.each(which, |m| -> Option<()> {
+                free += m.free.free();
+                ever += m.free.buddy().pages_in(order);
+                let has = m.free.has(order);
+                is_ready |= has == Some(true);
+                is_sure &= has.is_some();
+                None
+            });
+            if is_ready || is_sure {
+                return Supply { free: Some(free), ready: Some(is_ready), ever: Some(ever) };
+            }
+            self.join_one(which);
+        }
+    }
+
+    /// Pages of the largest free block.
+    pub(crate) fn largest(&self, which: &Which) -> Pages {
+        while self.join_one(which) {}
+        let mut largest = Pages::ZERO;
+        self.each(which, |m| -> Option<()> {
+            largest = largest.max(m.free.largest().map_or(Pages::ZERO, Order::pages));
+            None
+        });
+        largest
+    }
+
+    /// Whether a range of these has memory.
+    pub(crate) fn has_memory(&self, which: &Which) -> bool {
+        self.each(which, |_| Some(())).is_some()
+    }
+
+    /// Whether [`add`](Ranges::add) would accept these.
+    pub(crate) fn check(&self, which: &Which, memory: &[u8], meta: &[usize]) -> Result<(), MemoryError> {
+        let span = Span::<PAGE>::of(NonNull::from(memory)).ok_or(MemoryError::NoWholePage)?;
+        self.check_span(which, &span, meta)
+    }
+
+    /// Whether there is place for another range, no other one has a page of it, and the metadata is enough for one piece.
+    fn check_span(&self, which: &Which, span: &Span<PAGE>, meta: &[usize]) -> Result<(), MemoryError> {
+        let words = Buddy::<Lent>::words(span.frames.len(), 1);
+        self.0.lock(|all| Self::place_for(all, which, span).map(|_| ()))?;
+        if meta.len() < words { Err(MemoryError::Metadata { words }) } else { Ok(()) }
+    }
+
+    /// The first of these ranges that has no memory, if no other one has a page of the span.
+    fn place_for<'a>(
+        all: &'a mut [Option<Memory<PAGE>>],
+        which: &Which,
+        span: &Span<PAGE>,
+    ) -> Result<&'a mut Option<Memory<PAGE>>, MemoryError> {
+        let (first, end) = (span.frames.start, span.frames.end);
+        if all.iter().flatten().any(|m| m.span.frames.start < end && first < m.span.frames.end) {
+            return Err(MemoryError::Overlap);
+        }
+        let mut these = all.get_mut(which.clone()).unwrap_or_default().iter_mut();
+        these.find(|place| place.is_none()).ok_or(MemoryError::TooManyRanges)
+    }
+
+    /// Adds memory, all of it free, as a range of its own: the first of these that has no memory. Returns its pages. Linear, but not
+    /// under the lock.
+    pub(crate) fn add(
+        &self,
+        which: &Which,
+        memory: &'static mut [u8],
+        meta: &'static mut [usize],
+    ) -> Result<Pages, MemoryRefused> {
+        let Some(span) = Span::of(NonNull::from(&mut *memory)) else {
+            return Err(Refused { item: (memory, meta), why: MemoryError::NoWholePage });
+        };
+        let pages = Pages::new(span.frames.len());
+        match self.place(which, span, meta, Buddy::whole) {
+            Ok(()) => Ok(pages),
+            Err(Refused { item: meta, why }) => Err(Refused { item: (memory, meta), why }),
+        }
+    }
+
+    /// Address space whose memory is added later, by [`add_piece`](Ranges::add_piece). The metadata beyond what it needs for one piece
+    /// is for more of them.
+    ///
+    /// # Safety
+    /// All memory that is added in it is in one allocation, which `bytes` may be used to reach, and no other source has a byte of it.
+    pub(crate) unsafe fn add_span(
+        &self,
+        which: &Which,
+        bytes: NonNull<[u8]>,
+        meta: &'static mut [usize],
+    ) -> Result<(), Refused<Lent, MemoryError>> {
+        match Span::of(bytes) {
+            Some(span) => self.place(which, span, meta, Buddy::new),
+            None => Err(Refused { item: meta, why: MemoryError::NoWholePage }),
+        }
+    }
+
+    /// Makes a span one of these ranges.
+    fn place(
+        &self,
+        which: &Which,
+        span: Span<PAGE>,
+        meta: Lent,
+        make: fn(&Range<usize>, Lent) -> Buddy<Lent>,
+    ) -> Result<(), Refused<Lent, MemoryError>> {
+        if let Err(why) = self.check_span(which, &span, meta) {
+            return Err(Refused { item: meta, why });
+        }
+        let free = Recent::new(make(&span.frames, meta));
+        let refused = self.0.lock(|all| match Self::place_for(all, which, &span) {
+            Ok(place) => {
+                *place = Some(Memory { span, free });
+                None
+            }
+            Err(why) => Some((free, why)), // another thread was faster
+        });
+        match refused {
+            None => Ok(()),
+            Some((free, why)) => Err(Refused { item: free.into_words(), why }),
+        }
+    }
+
+    /// Adds memory to the span that has all its pages. Returns its pages. A lock section for each block.
+    pub(crate) fn add_piece(
+        &self,
+        memory: &'static mut [u8],
+    ) -> Result<Pages, Refused<&'static mut [u8], MemoryError>> {
+        let Some(Span { mut frames, .. }) = Span::<PAGE>::of(NonNull::from(&mut *memory)) else {
+            return Err(Refused { item: memory, why: MemoryError::NoWholePage });
+        };
+        let pages = Pages::new(frames.len());
+        let noted = self.0.lock(|all| {
+            let mut spans = (0..).zip(all.iter_mut()).filter_map(|(n, m)| Some((n, m.as_mut()?)));
+            let (n, m) = spans
+                .find(|(_, m)| m.span.frames.start <= frames.start && frames.end <= m.span.frames.end)?;
+            Some(m.free.buddy().note(frames.clone()).map(|()| n))
+        });
+        let why = match noted {
+            Some(Ok(n)) => {
+                let which = n..n + 1;
+                while self.each(&which, |m| m.free.buddy().put_next(&mut frames).then_some(())).is_some() {}
+                return Ok(pages);
+            }
+            Some(Err(NotNoted::Full)) => MemoryError::TooManyPieces,
+            Some(Err(NotNoted::Overlap)) => MemoryError::Overlap,
+            None => MemoryError::NoSpan,
+        };
+        Err(Refused { item: memory, why })
+    }
+
+    /// The bytes of neighbours that were all split off one range.
     pub(crate) fn view<'b>(&self, all: &Neighbours<&'b [u8]>) -> Option<&'b [u8]> {
-        let bytes = self.span().reach(all)?;
+        let bytes = self.each(&(0..N), |m| m.span.reach(all))?;
         // SAFETY: invariant of `Neighbours`: shared, for that long. By that of `RamBlock` the bytes are initialised and
-        // `'static`, and by that of `Memory` the blocks were cut from this range, whose pointer reaches over all of them.
+        // `'static`, and by that of `Memory` the blocks were split off this range, whose pointer reaches over all of them.
         Some(unsafe { bytes.as_ref() })
     }
 
     /// The same, to write.
     pub(crate) fn view_mut<'b>(&self, all: Neighbours<&'b mut [u8]>) -> Option<&'b mut [u8]> {
-        let mut bytes = self.span().reach(&all)?;
+        let mut bytes = self.each(&(0..N), |m| m.span.reach(&all))?;
         // SAFETY: as above, and exclusively; `all` ends here, so there is no second one.
         Some(unsafe { bytes.as_mut() })
-    }
-
-    /// Whether neighbours lie in this range.
-    pub(crate) fn reaches<T>(&self, all: &Neighbours<T>) -> bool {
-        self.span().reach(all).is_some()
-    }
-
-    /// The memory. It never changes once it is added.
-    fn span(&self) -> Span<PAGE> {
-        let (base, frames) = self.0.lock(|m| (m.base, m.buddy.frames()));
-        Span { base: base.unwrap_or(NonNull::dangling()), frames }
-    }
-}
-
-impl<L: RawMutex, const PAGE: usize> Access for &RamRange<L, PAGE> {
-    type Words = Lent;
-    fn step<R>(&mut self, f: impl FnOnce(&mut Buddy<Lent>) -> R) -> R {
-        self.0.lock(|m| f(&mut m.buddy))
     }
 }

@@ -1,8 +1,10 @@
 //! The usual source: a buddy over ranges of RAM.
 
-use super::{MemoryError, MemoryRefused, Neighbours, RamBlock, RamRange};
+use super::memory::{Ranges, Which};
+use super::neighbours::Neighbours;
+use super::{MemoryError, MemoryRefused, RamBlock};
 use core::fmt;
-use core::ops::Range;
+use core::ptr::NonNull;
 use forebay::{
     AllocError, AllocRequest, BufferId, Context, FrameSource, Order, Pages, Refused, Zones,
     port::{LinearMap, Supply},
@@ -13,7 +15,7 @@ use forebay::{
 ///
 /// The frame number of a block is its address divided by `PAGE`: memory is used where it is mapped. Each range has its own
 /// metadata, about two bits a page. Blocks are naturally aligned, of orders 0 to 10, and never cross from one range into the
-/// next, even if the two touch.
+/// next, even if the two touch. A memory map with holes is one range: [`add_span`](Ram::add_span).
 ///
 /// It is a [`LinearMap`] too: with `WithLinear(&ram, &ram)`, a buffer whose blocks are neighbours in one range is one slice.
 ///
@@ -22,10 +24,10 @@ use forebay::{
 /// the two parts of the memory beside it is a range of its own, so 3 `RANGES` lose nothing; with 2, the shorter part is not used.
 ///
 /// # Complexity
-/// Allocating and freeing: O(ranges + orders · log pages). A lock is held for a few dozen instructions at a time, whatever the
-/// size of the memory.
+/// Allocating and freeing: O(ranges + orders), one lock section, whatever the size of the memory. The block of each order up to 6 that
+/// was freed last is kept as it is, and given out first. Where nothing else is left, such blocks are joined, a lock section for each.
 pub struct Ram<L, const PAGE: usize, const RANGES: usize = 2, const LOBBY: usize = 0>(
-    [RamRange<L, PAGE>; RANGES],
+    Ranges<L, PAGE, RANGES>,
 );
 
 impl<L: RawMutex, const PAGE: usize, const RANGES: usize, const LOBBY: usize> Ram<L, PAGE, RANGES, LOBBY> {
@@ -37,27 +39,27 @@ impl<L: RawMutex, const PAGE: usize, const RANGES: usize, const LOBBY: usize> Ra
             assert!(LOBBY == 0 || is_window, "LOBBY: 0, or a power of two of pages, at most 1024");
             assert!(LOBBY == 0 || RANGES > 1, "a lobby is a range of its own: RANGES is at least 2");
         }
-        Ram([const { RamRange::new() }; RANGES])
+        Ram(Ranges::new())
     }
 
-    /// Words of metadata for a range of `bytes` bytes: two bits a page and a little, so below 0.1 % of a large range where
-    /// pages have 512 bytes or more. A small range needs more: at least a word for each order that fits.
+    /// Words of metadata for a range of `bytes` bytes: about 272 bytes for 1,024 pages, and for the rest of them.
     pub const fn metadata_words(bytes: usize) -> usize {
-        RamRange::<L, PAGE>::words(bytes) + 2 * Self::LOBBY_WORDS
+        Self::span_words(bytes, 1) + 2 * Self::LOBBY_WORDS
+    }
+
+    /// Words of metadata for a [span](Ram::add_span) of `bytes` bytes, holes included, with memory in at most `pieces` pieces that do
+    /// not touch.
+    pub const fn span_words(bytes: usize, pieces: usize) -> usize {
+        Ranges::<L, PAGE, RANGES>::words(bytes, pieces)
     }
 
     /// Words for a lobby, which the part beside it needs too at most.
-    const LOBBY_WORDS: usize = if LOBBY == 0 { 0 } else { RamRange::<L, PAGE>::words(LOBBY) };
-
+    const LOBBY_WORDS: usize = if LOBBY == 0 { 0 } else { Self::span_words(LOBBY, 1) };
     /// The range that is the lobby, if there is one, and the others.
-    fn ranges(&self) -> (Option<&RamRange<L, PAGE>>, &[RamRange<L, PAGE>]) {
-        match self.0.split_last() {
-            Some((lobby, others)) if LOBBY > 0 => (Some(lobby), others),
-            _ => (None, &self.0),
-        }
-    }
+    const OTHERS: Which = 0..if LOBBY > 0 { RANGES - 1 } else { RANGES };
+    const LOBBY_RANGE: Which = Self::OTHERS.end..RANGES;
 
-    /// Adds a range of memory. Returns how many bytes of it are usable. Ragged ends are trimmed.
+    /// Adds memory, as a range of its own. Returns how many bytes of it are usable. Ragged ends are trimmed.
     ///
     /// The bytes are not touched. Blocks have them as they are: a pool zeroes what it gives.
     ///
@@ -66,54 +68,92 @@ impl<L: RawMutex, const PAGE: usize, const RANGES: usize, const LOBBY: usize> Ra
     /// lobby's part only.)
     ///
     /// # Context
-    /// For start-up: linear in the metadata.
+    /// For start-up: linear in the metadata, but not under the lock.
     pub fn add(&self, memory: &'static mut [u8], meta: &'static mut [usize]) -> Result<usize, MemoryRefused> {
-        if let Err(why) = self.check(memory, meta) {
-            return Err(Refused { item: (memory, meta), why });
+        if self.needs_lobby() {
+            return self.add_around(memory, meta);
         }
-        match self.ranges() {
-            (Some(lobby), others) if lobby.pages() == Pages::ZERO => {
-                Self::add_around(lobby, others, memory, meta)
-            }
-            (_, others) => Self::add_to(others, memory, meta),
-        }
+        self.0.add(&Self::OTHERS, memory, meta).map(|pages| pages.get() * PAGE)
     }
 
-    /// Adds memory to the first range that has none.
-    fn add_to(
-        ranges: &[RamRange<L, PAGE>],
-        memory: &'static mut [u8],
+    /// Registers address space that has holes, such as a memory map: one range, whose memory is added afterwards, in pieces, by
+    /// [`add_piece`](Ram::add_piece). Pieces that touch are one, in whatever order they are added: blocks lie across.
+    ///
+    /// `span` is dereferenced only where memory was added. [`span_words`](Ram::span_words) says how many words of metadata it needs.
+    /// A lobby does not lie in a span.
+    ///
+    /// ```
+    /// # use forebay::sync::SpinRawMutex; use forebay_backends::Ram; use std::ptr::NonNull;
+    /// # let map: &'static mut [u8] = vec![0; 64 << 10].leak();
+    /// type Frames = Ram<SpinRawMutex, 4096>;
+    /// let ram = Frames::new();
+    /// let (span, meta) = (NonNull::from(&mut *map), vec![0; Frames::span_words(64 << 10, 2)].leak());
+    /// // SAFETY: all pieces below are parts of one slice, which `span` was made of.
+    /// unsafe { ram.add_span(span, meta) }.expect("a new range");
+    /// let (low, rest) = map.split_at_mut(20 << 10);
+    /// let (_hole, high) = rest.split_at_mut(8 << 10);
+    /// ram.add_piece(high).expect("a piece of the span");
+    /// ram.add_piece(low).expect("a piece of the span");
+    /// ```
+    ///
+    /// # Safety
+    /// All memory that is ever added in the span is in one allocation (see [`core::ptr`]), which the pointer may be used to reach. No
+    /// other source has a byte of the span.
+    ///
+    /// # Errors
+    /// [`MemoryError`]; the metadata is handed back.
+    ///
+    /// # Context
+    /// For start-up: linear in the metadata, but not under the lock.
+    #[expect(unsafe_code, reason = "the caller promises that memory of different slices is one allocation")]
+    pub unsafe fn add_span(
+        &self,
+        span: NonNull<[u8]>,
         meta: &'static mut [usize],
-    ) -> Result<usize, MemoryRefused> {
-        let mut refused = Refused { item: (memory, meta), why: MemoryError::TooManyRanges };
-        for range in ranges {
-            let (memory, meta) = refused.item;
-            match range.init(memory, meta) {
-                Ok(pages) => return Ok(pages.get() * PAGE),
-                Err(taken) => refused = Refused { item: taken.item, why: MemoryError::TooManyRanges },
-            }
-        }
-        Err(refused)
+    ) -> Result<(), Refused<&'static mut [usize], MemoryError>> {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.add_span(&Self::OTHERS, span, meta) }
+    }
+
+    /// Adds memory to the [span](Ram::add_span) in which it lies. Returns how many bytes of it are usable: the whole pages.
+    ///
+    /// # Errors
+    /// [`MemoryError`]; the memory is handed back.
+    ///
+    /// # Context
+    /// For start-up, or later. Linear, with a lock section for each block that it makes.
+    pub fn add_piece(
+        &self,
+        memory: &'static mut [u8],
+    ) -> Result<usize, Refused<&'static mut [u8], MemoryError>> {
+        self.0.add_piece(memory).map(|pages| pages.get() * PAGE)
+    }
+
+    /// Whether the next memory that is added brings the lobby.
+    fn needs_lobby(&self) -> bool {
+        LOBBY > 0 && !self.0.has_memory(&Self::LOBBY_RANGE)
     }
 
     /// Adds a window of the memory as the lobby, and the parts beside it to the other ranges, the longer one first.
     fn add_around(
-        lobby: &RamRange<L, PAGE>,
-        others: &[RamRange<L, PAGE>],
+        &self,
         memory: &'static mut [u8],
         meta: &'static mut [usize],
     ) -> Result<usize, MemoryRefused> {
+        if let Err(why) = Self::check_lobby(memory, meta) {
+            return Err(Refused { item: (memory, meta), why });
+        }
         let (for_lobby, meta) = meta.split_at_mut_checked(Self::LOBBY_WORDS).unwrap_or_default(); // checked before
         let (before, rest) = memory.split_at_mut_checked(window_skip(memory, LOBBY)).unwrap_or_default();
         let (window, after) = rest.split_at_mut_checked(LOBBY).unwrap_or_default();
-        let mut bytes = lobby.init(window, for_lobby)?.get() * PAGE;
+        let mut pages = self.0.add(&Self::LOBBY_RANGE, window, for_lobby)?;
         let (longer, shorter) = if before.len() > after.len() { (before, after) } else { (after, before) };
         let words = meta.len().saturating_sub(Self::LOBBY_WORDS);
         let (for_longer, for_shorter) = meta.split_at_mut_checked(words).unwrap_or_default();
         for (part, meta) in [(longer, for_longer), (shorter, for_shorter)] {
-            bytes += Self::add_to(others, part, meta).unwrap_or(0); // no whole page, or no range is left for it
+            pages += self.0.add(&Self::OTHERS, part, meta).unwrap_or(Pages::ZERO); // no whole page, or no range is left for it
         }
-        Ok(bytes)
+        Ok(pages.get() * PAGE)
     }
 
     /// Checks whether [`add`](Ram::add) would accept these; nothing changes.
@@ -121,68 +161,56 @@ impl<L: RawMutex, const PAGE: usize, const RANGES: usize, const LOBBY: usize> Ra
     /// # Errors
     /// As `add`.
     pub fn check(&self, memory: &[u8], meta: &[usize]) -> Result<(), MemoryError> {
-        let (lobby, others) = self.ranges();
-        if lobby.is_some_and(|lobby| lobby.pages() == Pages::ZERO) {
-            let words = Self::metadata_words(memory.len());
-            if window_skip(memory, LOBBY).checked_add(LOBBY).is_none_or(|end| end > memory.len()) {
-                return Err(MemoryError::NoLobby);
-            }
-            return if meta.len() < words { Err(MemoryError::Metadata { words }) } else { Ok(()) };
+        if self.needs_lobby() {
+            Self::check_lobby(memory, meta)
+        } else {
+            self.0.check(&Self::OTHERS, memory, meta)
         }
-        if lobby.is_some_and(|lobby| overlap(&lobby.addresses(), memory)) {
-            return Err(MemoryError::Overlap);
+    }
+
+    /// Whether the memory has a window for the lobby, and the metadata is enough.
+    fn check_lobby(memory: &[u8], meta: &[usize]) -> Result<(), MemoryError> {
+        let words = Self::metadata_words(memory.len());
+        if window_skip(memory, LOBBY).checked_add(LOBBY).is_none_or(|end| end > memory.len()) {
+            return Err(MemoryError::NoLobby);
         }
-        let mut fits = Err(MemoryError::TooManyRanges);
-        for range in others {
-            match range.check(memory, meta) {
-                Err(MemoryError::Already) if overlap(&range.addresses(), memory) => {
-                    return Err(MemoryError::Overlap);
-                }
-                Err(MemoryError::Already) => {}
-                other => fits = other.map(|_| ()),
-            }
-        }
-        fits
+        if meta.len() < words { Err(MemoryError::Metadata { words }) } else { Ok(()) }
     }
 
     /// The ranges in these zones.
-    fn in_zones(&self, zones: Zones) -> &[RamRange<L, PAGE>] {
-        let others = if LOBBY > 0 { RANGES - 1 } else { RANGES };
-        let first = if zones.contains(Zones::of(0)) { 0 } else { others };
-        let end = if zones.contains(Zones::of(1)) { RANGES } else { others };
-        self.0.get(first..end).unwrap_or_default()
+    fn in_zones(zones: Zones) -> Which {
+        if LOBBY == 0 {
+            return Self::OTHERS;
+        }
+        let first = if zones.contains(Zones::of(0)) { 0 } else { Self::OTHERS.end };
+        let end = if zones.contains(Zones::of(1)) { RANGES } else { Self::OTHERS.end };
+        first..end
     }
 
     /// Pages that are free.
     pub fn unused(&self) -> Pages {
-        self.0.iter().map(RamRange::free).sum()
+        self.0.free(&(0..RANGES))
     }
 
     /// Pages of the largest free block. O(ranges).
     pub fn largest_free(&self) -> Pages {
-        self.0.iter().map(RamRange::largest).max().unwrap_or(Pages::ZERO)
+        self.0.largest(&(0..RANGES))
     }
 
     /// The least that was ever free, the sum over the ranges: memory that was never needed. O(ranges).
     pub fn lowest_unused(&self) -> Pages {
-        self.0.iter().map(RamRange::lowest).sum()
+        self.0.lowest(&(0..RANGES))
     }
 
     /// All pages.
     pub fn total(&self) -> Pages {
-        self.0.iter().map(RamRange::pages).sum()
+        self.0.total(&(0..RANGES))
     }
 }
 
 /// Bytes before the first multiple of the window's size.
 fn window_skip(memory: &[u8], window: usize) -> usize {
     memory.as_ptr().align_offset(window.max(1))
-}
-
-/// Whether a slice shares a byte with a range of addresses.
-pub(crate) fn overlap(addresses: &Range<usize>, memory: &[u8]) -> bool {
-    let other = memory.as_ptr_range();
-    addresses.start < other.end.addr() && other.start.addr() < addresses.end
 }
 
 impl<L: RawMutex, const PAGE: usize, const RANGES: usize, const LOBBY: usize> FrameSource
@@ -194,26 +222,19 @@ impl<L: RawMutex, const PAGE: usize, const RANGES: usize, const LOBBY: usize> Fr
     const ZONES: u8 = if LOBBY > 0 { 2 } else { 1 };
     const LOBBY: Zones = if LOBBY > 0 { Zones::of(1) } else { Zones::empty() };
 
+    #[inline]
     fn allocate(&self, request: AllocRequest, _: Context) -> Result<RamBlock<PAGE>, AllocError> {
-        let ranges = if LOBBY > 0 { self.in_zones(request.zones) } else { &self.0 };
-        ranges.iter().find_map(|range| range.cut(request.order)).ok_or(AllocError::Exhausted)
+        self.0.take(&Self::in_zones(request.zones), request.order).ok_or(AllocError::Exhausted)
     }
 
-    /// All of it is known. O(ranges · log pages).
+    /// All of it is known. O(ranges).
     fn supply(&self, request: &AllocRequest) -> Supply {
-        let (mut free, mut ready, mut ever) = (Pages::ZERO, false, Pages::ZERO);
-        for range in self.in_zones(request.zones) {
-            free += range.free();
-            ready |= range.has(request.order);
-            ever += range.pages_in(request.order);
-        }
-        Supply { free: Some(free), ready: Some(ready), ever: Some(ever) }
+        self.0.supply(&Self::in_zones(request.zones), request.order)
     }
 
     /// Zone 1 is the lobby.
     fn zone(&self, block: &RamBlock<PAGE>) -> u8 {
-        let (lobby, _) = self.ranges();
-        u8::from(lobby.is_some_and(|lobby| lobby.index(block).is_some()))
+        u8::from(LOBBY > 0 && self.0.has_block(&Self::LOBBY_RANGE, block))
     }
 
     /// Not what lies in the lobby.
@@ -223,13 +244,7 @@ impl<L: RawMutex, const PAGE: usize, const RANGES: usize, const LOBBY: usize> Fr
 
     /// A block of another source is leaked.
     fn free(&self, block: RamBlock<PAGE>) {
-        let mut block = block;
-        for range in &self.0 {
-            block = match range.put(block) {
-                Ok(()) => return,
-                Err(other) => other,
-            };
-        }
+        let _ = self.0.put(block);
     }
 
     fn join(
@@ -237,10 +252,7 @@ impl<L: RawMutex, const PAGE: usize, const RANGES: usize, const LOBBY: usize> Fr
         left: RamBlock<PAGE>,
         right: RamBlock<PAGE>,
     ) -> Result<RamBlock<PAGE>, (RamBlock<PAGE>, RamBlock<PAGE>)> {
-        match self.0.iter().find(|range| range.index(&left).is_some()) {
-            Some(range) => range.join(left, right),
-            None => Err((left, right)),
-        }
+        self.0.join(left, right)
     }
 }
 
@@ -255,8 +267,7 @@ impl<L: RawMutex, const PAGE: usize, const RANGES: usize, const LOBBY: usize> Li
         blocks: impl Iterator<Item = &'b RamBlock<PAGE>>,
         _: Context,
     ) -> Option<&'b [u8]> {
-        let all = Neighbours::of(blocks)?;
-        self.0.iter().find_map(|range| range.view(&all))
+        self.0.view(&Neighbours::of(blocks)?)
     }
 
     fn contiguous_mut<'b>(
@@ -266,8 +277,7 @@ impl<L: RawMutex, const PAGE: usize, const RANGES: usize, const LOBBY: usize> Li
         blocks: impl Iterator<Item = &'b mut RamBlock<PAGE>>,
         _: Context,
     ) -> Option<&'b mut [u8]> {
-        let all = Neighbours::of_mut(blocks)?;
-        self.0.iter().find(|range| range.reaches(&all)).and_then(|range| range.view_mut(all))
+        self.0.view_mut(Neighbours::of_mut(blocks)?)
     }
 }
 

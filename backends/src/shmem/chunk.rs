@@ -160,7 +160,7 @@ impl Chunks {
         self.sums.count(chunk, usize::wrapping_add);
         let state = chunk.state();
         for (marks, which) in [(&mut self.queued, State::Queued), (&mut self.dead, State::Dead)] {
-            let mark = bitmap::Bit::new(0, n);
+            let mark = bitmap::Bit::new(n);
             if state == which {
                 mark.set(marks)
             } else {

@@ -45,6 +45,7 @@ pub(crate) struct Resident {
 ///    3. A page in `stale` is free or retired, and has memory with old bytes.
 #[derive(Debug)]
 pub(crate) struct Ledger {
+    frames: Range<usize>,
     free: Buddy<Words>,
     stored: StoredSet<Words>,
     /// Blocks that are stored, and resident while they are read.
@@ -62,7 +63,7 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// Bytes that a ledger takes, about.
     pub(crate) const fn bytes(pages: usize, per_chunk: usize) -> usize {
-        let words = Buddy::<Words>::words(pages)
+        let words = Buddy::<Words>::words(pages, 1)
             + 2 * StoredSet::<Words>::words(pages)
             + pages / 4 / size_of::<usize>();
         words * size_of::<usize>() + pages / per_chunk * size_of::<Chunk>()
@@ -84,7 +85,8 @@ impl Ledger {
         let chunks = Chunks::new(chunk, pages / per_chunk)?;
         let bits = if contents == Contents::Any { usize::MAX } else { 0 };
         Some(Ledger {
-            free: Buddy::whole(frames.clone(), boxed(0, Buddy::<Words>::words(pages))?),
+            frames: frames.clone(),
+            free: Buddy::whole(&frames, boxed(0, Buddy::<Words>::words(pages, 1))?),
             stored: StoredSet::new(frames.clone(), boxed(0, StoredSet::<Words>::words(pages))?),
             lent: StoredSet::new(frames, boxed(0, StoredSet::<Words>::words(pages))?),
             chunks,
@@ -101,7 +103,7 @@ impl Ledger {
     }
 
     pub(crate) fn total(&self) -> Pages {
-        Pages::new(self.free.frames().len())
+        Pages::new(self.frames.len())
     }
 
     pub(crate) fn retired(&self) -> Pages {
@@ -118,18 +120,17 @@ impl Ledger {
 
     /// The first page of a block in the arena, if the arena has such a block.
     pub(crate) fn index(&self, pfn: Pfn, order: Order) -> Option<usize> {
-        self.stored.has(pfn, order).then(|| pfn.0 - self.free.frames().start)
+        self.stored.has(pfn, order).then(|| pfn.0 - self.frames.start)
     }
 
     /// The frame with that number in the arena.
     pub(crate) fn pfn(&self, index: usize) -> Option<Pfn> {
-        let frames = self.free.frames();
-        frames.start.checked_add(index).filter(|pfn| frames.contains(pfn)).map(Pfn)
+        self.frames.start.checked_add(index).filter(|pfn| self.frames.contains(pfn)).map(Pfn)
     }
 
     /// The chunks of a block.
     pub(crate) fn chunks_of(&self, pfn: Pfn, order: Order) -> Range<usize> {
-        let first = pfn.0 - self.free.frames().start;
+        let first = pfn.0 - self.frames.start;
         first / self.per_chunk..(first + order.pages().get()).div_ceil(self.per_chunk)
     }
 
@@ -147,7 +148,7 @@ impl Ledger {
         if limit == Limit::Held && self.is_over(order.pages()) {
             return Err(AllocError::Limit);
         }
-        let pfn = self.free.take(order).ok_or(AllocError::Exhausted)?;
+        let pfn = self.free.take_now(order).ok_or(AllocError::Exhausted)?;
         let contents = if self.take_stale(pfn, order) == 0 { Contents::Fresh } else { Contents::Any };
         self.count(pfn, order, Chunk::claim);
         Ok(Resident { pfn, order, contents })
@@ -168,7 +169,7 @@ impl Ledger {
             chunk.resident -= pages;
             chunk.stored += pages;
         });
-        pfn.0 - self.free.frames().start
+        pfn.0 - self.frames.start
     }
 
     /// A stored block becomes resident. Its chunks still have to be populated.
@@ -337,7 +338,7 @@ impl Ledger {
     /// A chunk lost its memory, or not. Its pages are free again, except for exported ones.
     pub(crate) fn end_punch(&mut self, chunk: usize, mapping: Mapping) {
         let pages = self.frames_of(chunk);
-        let first = self.free.frames().start;
+        let first = self.frames.start;
         if mapping == Mapping::Hole {
             runs::clear(&mut self.stale, pages.start - first..pages.end - first);
         }
@@ -365,7 +366,7 @@ impl Ledger {
         if contents == Contents::Any {
             self.make_stale(pfn, order);
         }
-        let first = self.free.frames().start;
+        let first = self.frames.start;
         if !runs::any(&self.exported, self.pages(pfn, order)) {
             return self.free.put(pfn, order);
         }
@@ -414,7 +415,7 @@ impl Ledger {
 
     /// The pages of a block, by number in the arena.
     fn pages(&self, pfn: Pfn, order: Order) -> Range<usize> {
-        let first = pfn.0 - self.free.frames().start;
+        let first = pfn.0 - self.frames.start;
         first..first + order.pages().get()
     }
 
@@ -426,7 +427,7 @@ impl Ledger {
 
     /// The frames of a chunk.
     fn frames_of(&self, chunk: usize) -> Range<usize> {
-        let first = self.free.frames().start + chunk * self.per_chunk;
+        let first = self.frames.start + chunk * self.per_chunk;
         first..first + self.per_chunk
     }
 }

@@ -86,7 +86,7 @@ fn overlapping_ranges_are_refused() {
         (FAST, 32 * PAGE),
         "touching is not sharing"
     );
-    let refused = HOME.platform().add(part(FAST - 1, PAGE + 1), all()).unwrap_err();
+    let refused = HOME.platform().add(part(FAST - PAGE, 2 * PAGE), all()).unwrap_err();
     assert_eq!(refused.why, MemoryError::Overlap);
 }
 

@@ -7,6 +7,7 @@ use hosted_tests::conformance::{content, fill, order};
 use hosted_tests::memory::{leak, words};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
+use std::ptr::NonNull;
 
 const PAGE: usize = 512;
 type Two = Ram<SpinRawMutex, PAGE, 2>;
@@ -46,9 +47,9 @@ fn overlapping_memory_is_refused() {
         let memory = again(whole, first * PAGE as isize, pages * PAGE);
         is_refused(&ram, memory, meta(64 * PAGE), MemoryError::Overlap);
     }
-    // One byte is enough, on either side.
-    is_refused(&ram, again(whole, 0, 16 * PAGE + 1), meta(64 * PAGE), MemoryError::Overlap);
-    is_refused(&ram, again(whole, 32 * PAGE as isize - 1, 9 * PAGE), meta(64 * PAGE), MemoryError::Overlap);
+    // A page is enough, on either side.
+    is_refused(&ram, again(whole, 0, 17 * PAGE), meta(64 * PAGE), MemoryError::Overlap);
+    is_refused(&ram, again(whole, 31 * PAGE as isize, 9 * PAGE), meta(64 * PAGE), MemoryError::Overlap);
     // Touching is not sharing.
     let behind = again(whole, 32 * PAGE as isize, 8 * PAGE);
     assert_eq!(ram.check(again(whole, 0, 16 * PAGE), meta(16 * PAGE)), Ok(()));
@@ -80,7 +81,7 @@ fn bad_memory_comes_back() {
     };
     is_refused(&ram, leak(65 * PAGE, 1), words(enough - 1), MemoryError::Metadata { words: enough });
     assert_eq!(ram.add(leak(65 * PAGE, 1), words(enough)).unwrap(), 64 * PAGE);
-    assert_eq!(ram.add(leak(3 * PAGE + 5, PAGE - 5), words(9)).unwrap(), 3 * PAGE);
+    assert_eq!(ram.add(leak(3 * PAGE + 5, PAGE - 5), meta(3 * PAGE)).unwrap(), 3 * PAGE);
     is_refused(&ram, leak(PAGE, 0), meta(PAGE), MemoryError::TooManyRanges);
     assert_eq!((ram.total(), ram.unused()), (Pages::new(67), Pages::new(67)));
     let none = Ram::<SpinRawMutex, PAGE, 0>::new();
@@ -117,7 +118,7 @@ fn memory_for_a_lobby() {
     assert_eq!(block.pfn().0, whole.as_ptr().addr() / PAGE);
     ram.free(block);
     refused(again(whole, 0, LOBBY + PAGE), all(64 * PAGE), MemoryError::Overlap);
-    refused(again(whole, LOBBY as isize - 1, 2 * PAGE), all(64 * PAGE), MemoryError::Overlap);
+    refused(again(whole, (LOBBY - PAGE) as isize, 2 * PAGE), all(64 * PAGE), MemoryError::Overlap);
     // Smaller than a window, and in order.
     assert_eq!(ram.check(&whole[LOBBY..LOBBY + PAGE], all(PAGE)), Ok(()));
     assert_eq!(ram.add(again(whole, LOBBY as isize, PAGE), all(PAGE)).unwrap(), PAGE);
@@ -200,6 +201,124 @@ fn two_touching_pieces_stay_two() {
         ram.free(block);
     }
     assert_eq!(ram.unused(), ram.total());
+}
+
+/// All blocks that a source gives, the largest first: first frames and orders.
+fn all_blocks(ram: &Two) -> Vec<(usize, u8)> {
+    let mut blocks = Vec::new();
+    for k in (0..=10).rev() {
+        let taken: Vec<_> =
+            std::iter::from_fn(|| ram.allocate(AllocRequest::new(order(k)), Context::THREAD).ok()).collect();
+        blocks.extend(taken.iter().map(|block| (block.pfn().0, k)));
+    }
+    blocks.sort_unstable();
+    blocks
+}
+
+/// A range of `pages` pages whose memory is added in pieces that end at these pages, in this order.
+fn in_pieces(memory: &'static mut [u8], ends: &[usize], order: &[usize]) -> Two {
+    let ram = Two::new();
+    let span = NonNull::from(&mut *memory);
+    // SAFETY: the pieces are parts of this one slice.
+    unsafe { ram.add_span(span, words(Two::span_words(memory.len(), ends.len()))) }.unwrap();
+    assert_eq!((ram.total(), ram.unused()), (Pages::ZERO, Pages::ZERO), "nothing is added yet");
+    let (mut rest, mut pieces, mut at) = (memory, Vec::new(), 0);
+    for end in ends {
+        let (piece, behind) = rest.split_at_mut((end - at) * PAGE);
+        pieces.push(Some(piece));
+        (rest, at) = (behind, *end);
+    }
+    for n in order {
+        let piece = pieces[*n].take().unwrap();
+        let bytes = piece.len();
+        assert_eq!(ram.add_piece(piece).unwrap(), bytes);
+    }
+    ram
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Rule: memory of a span that is added in pieces is as if it had been added at once, whatever the pieces are, and in whatever
+    /// order they are added.
+    #[test]
+    fn pieces_in_any_order_are_one_range(
+        pages in 1..5000_usize,
+        cuts in prop::collection::btree_set(1..5000_usize, 0..12),
+        keys in prop::collection::vec(any::<u32>(), 13),
+    ) {
+        let ends: Vec<usize> = cuts.into_iter().filter(|cut| *cut < pages).chain([pages]).collect();
+        let mut order: Vec<usize> = (0..ends.len()).collect();
+        order.sort_by_key(|n| keys[*n]);
+        let memory = leak(pages * PAGE, 0);
+        let once = Two::new();
+        once.add(again(memory, 0, pages * PAGE), meta(pages * PAGE)).unwrap();
+        let expected = all_blocks(&once);
+        let ram = in_pieces(memory, &ends, &order);
+        prop_assert_eq!((ram.total(), ram.unused()), (once.total(), Pages::new(pages)));
+        for k in 0..=10 {
+            let request = AllocRequest::new(self::order(k));
+            prop_assert_eq!(ram.supply(&request).ever, once.supply(&request).ever);
+        }
+        prop_assert_eq!(all_blocks(&ram), expected);
+    }
+}
+
+/// Rule: a piece belongs into a span, once; and holes are no memory. What is refused comes back.
+#[test]
+fn pieces_that_are_refused_come_back() {
+    let memory = leak(64 * PAGE, 0);
+    let ram = Two::new();
+    let span = NonNull::from(&mut memory[8 * PAGE..56 * PAGE]);
+    // SAFETY: the pieces are parts of this one slice.
+    unsafe { ram.add_span(span, words(Two::span_words(48 * PAGE, 2))) }.unwrap();
+    let refused = |piece: &'static mut [u8], why| {
+        let (before, at) = ((ram.total(), ram.unused()), piece.as_ptr_range());
+        let refused = ram.add_piece(piece).unwrap_err();
+        assert_eq!((refused.why, refused.item.as_ptr_range()), (why, at));
+        assert_eq!((ram.total(), ram.unused()), before);
+    };
+    for (first, pages) in [(0, 8), (4, 8), (52, 8), (56, 8), (0, 64)] {
+        refused(again(memory, first * PAGE as isize, pages * PAGE), MemoryError::NoSpan);
+    }
+    refused(again(memory, 8 * PAGE as isize, PAGE - 1), MemoryError::NoWholePage);
+    ram.add_piece(again(memory, 16 * PAGE as isize, 8 * PAGE)).unwrap();
+    for (first, pages) in [(16, 8), (23, 2), (15, 2), (8, 48), (17, 1)] {
+        refused(again(memory, first * PAGE as isize, pages * PAGE), MemoryError::Overlap);
+    }
+    ram.add_piece(again(memory, 40 * PAGE as isize, 4 * PAGE)).unwrap();
+    refused(again(memory, 30 * PAGE as isize, 4 * PAGE), MemoryError::TooManyPieces);
+    ram.add_piece(again(memory, 24 * PAGE as isize, 8 * PAGE)).unwrap(); // touches the first one
+    let four = ram.supply(&AllocRequest::new(order(4)));
+    assert_eq!((four.ever, four.ready), (Some(Pages::new(16)), Some(true)), "one block across both pieces");
+    assert_eq!(ram.supply(&AllocRequest::new(order(5))).ever, Some(Pages::ZERO));
+    let frames: usize = all_blocks(&ram).iter().map(|(_, k)| 1 << k).sum();
+    assert_eq!(frames, 20, "and none in a hole");
+    is_refused(&ram, again(memory, 44 * PAGE as isize, 4 * PAGE), meta(4 * PAGE), MemoryError::Overlap);
+    let none = NonNull::from(&mut leak(PAGE, 1)[..]);
+    // SAFETY: nothing is added in it.
+    let no_page = unsafe { ram.add_span(none, words(200)) }.unwrap_err();
+    assert_eq!((no_page.why, no_page.item.len()), (MemoryError::NoWholePage, 200));
+}
+
+/// Rule: what a block was split off is joined before an allocation fails, however small the blocks are that were freed last.
+#[test]
+fn kept_blocks_are_no_gap() {
+    let ram = Two::new();
+    ram.add(leak(128 * PAGE, 0), meta(128 * PAGE)).unwrap();
+    let whole = ram.largest_free();
+    for k in 0..=6 {
+        let block = ram.allocate(AllocRequest::new(order(k)), Context::THREAD).unwrap();
+        ram.free(block);
+    }
+    assert_eq!(ram.largest_free(), whole);
+    for k in 0..=6 {
+        let block = ram.allocate(AllocRequest::new(order(k)), Context::THREAD).unwrap();
+        ram.free(block);
+        assert_eq!(ram.supply(&AllocRequest::new(Order::for_pages(whole).unwrap())).ready, Some(true));
+    }
+    let block = ram.allocate(AllocRequest::new(Order::for_pages(whole).unwrap()), Context::THREAD).unwrap();
+    assert_eq!(block.order().pages(), whole);
 }
 
 /// Rule: a block of another source is never mixed in.

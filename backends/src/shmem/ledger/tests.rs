@@ -360,7 +360,7 @@ enum Page {
 fn anything_in_any_order() {
     for seed in 1..40_u64 {
         let mut l = ledger(6);
-        let first = l.free.frames().start;
+        let first = l.frames.start;
         let mut pages = std::vec![(Page::Free, false); l.total().get()]; // whose, and whether it was exported
         let (mut out, mut stored): (Vec<Resident>, Vec<(Pfn, Order)>) = (Vec::new(), Vec::new());
         let mut rng = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);

@@ -33,6 +33,7 @@ pub fn shown() {
 
 fn ram() {
     keep([Plain::new as At, Plain::metadata_words as At, Plain::add as At, Plain::check as At]);
+    keep([Plain::add_span as At, Plain::add_piece as At, Plain::span_words as At]);
     keep([Plain::largest_free as At, Plain::lowest_unused as At]);
     keep([Plain::unused as At, Plain::total as At]);
     keep([<Plain as FrameSource>::allocate as At, <Plain as FrameSource>::free as At]);

@@ -1,50 +1,35 @@
-//! A buddy with one owner: whole operations, and runs of frames.
+//! Free frames by their place: the free frames of a run are taken out and put back.
 
-use super::bitmap::Bit;
-use super::{Buddy, ORDERS, Words, blocks, steps};
+use super::tree::{self, CHUNK};
+use super::{Buddy, Words, buddy};
 use core::ops::Range;
 use forebay::{Order, Pfn};
 
 impl<W: Words> Buddy<W> {
-    /// All of `frames` are free.
-    pub(crate) fn whole(frames: Range<usize>, words: W) -> Self {
-        let mut buddy = Self::new(frames.clone(), words);
-        buddy.put_run(frames);
-        buddy
-    }
-
-    /// The lowest block among the smallest that are large enough. O(orders · log pages).
-    pub(crate) fn take(&mut self, order: Order) -> Option<Pfn> {
-        steps::take(&mut { self }, order)
-    }
-
-    /// Whether [`take`](Buddy::take) finds a block. O(1).
-    pub(crate) fn has(&mut self, order: Order) -> bool {
-        steps::has(&mut { self }, order)
-    }
-
-    /// Frees a block of this range whose frames are not free. Joins it with its free buddies. O(orders ·
-    /// log pages).
-    pub(crate) fn put(&mut self, pfn: Pfn, order: Order) {
-        steps::put(&mut { self }, pfn, order);
+    /// Takes a block, in as many steps as that needs.
+    pub(crate) fn take_now(&mut self, order: Order) -> Option<Pfn> {
+        while self.has(order) {
+            if let Some(pfn) = self.take(order) {
+                return Some(pfn);
+            }
+        }
+        None
     }
 
     /// Frees a run of frames, none of which is free, in the largest blocks that they make.
-    pub(crate) fn put_run(&mut self, run: Range<usize>) {
-        steps::put_run(&mut { self }, run);
+    pub(crate) fn put_run(&mut self, mut run: Range<usize>) {
+        while self.put_next(&mut run) {}
     }
 
     /// Takes out the frames of a run that are free: the first of them, as long as they follow each other, from `at`
-    /// on. An empty run if there is none before `end`. O(orders · log pages) for each free block, and O(orders) for
-    /// each frame that is not free.
+    /// on. An empty run if there is none before `end`. O(orders) for each free block, and for each frame that is not free.
     pub(crate) fn take_run(&mut self, mut at: usize, end: usize) -> Range<usize> {
         while at < end && self.free_block(at).is_none() {
             at += 1;
         }
         let start = at;
-        while let Some((k, number)) = self.free_block(at).filter(|_| at < end) {
-            let block = number << k..(number + 1) << k;
-            steps::remove(&mut { &mut *self }, k, number);
+        while let Some(block) = self.free_block(at).filter(|_| at < end) {
+            self.remove(&block);
             self.put_run(block.start..at.max(block.start));
             self.put_run(end.min(block.end)..block.end);
             at = block.end.min(end);
@@ -52,21 +37,30 @@ impl<W: Words> Buddy<W> {
         start..at.min(end).max(start)
     }
 
-    /// The order of the free block that a frame is in, and the number of that block.
-    pub(crate) fn free_block(&self, pfn: usize) -> Option<(u8, usize)> {
-        (0..ORDERS as u8).find_map(|k| {
-            let (here, number) = (blocks(&self.frames, k), pfn >> k);
-            let bit = Bit::new(self.start(k), number.checked_sub(here.start)?);
-            (here.contains(&number) && bit.is_set(self.words.as_ref())).then_some((k, number))
-        })
+    /// The frames of the free block that a frame is in.
+    pub(crate) fn free_block(&mut self, pfn: usize) -> Option<Range<usize>> {
+        let at = pfn.checked_sub(self.base)?;
+        let tree = buddy::tree_of(self.words.as_mut(), at / CHUNK)?;
+        let order = tree::free_block(tree, at % CHUNK)?;
+        let first = self.base + (at >> order << order);
+        Some(first..first + (1 << order))
     }
 
-    /// Whether a frame of this range is free. O(orders).
-    #[cfg(test)]
-    pub(crate) fn is_free(&self, pfn: Pfn) -> bool {
-        self.free_block(pfn.0).is_some()
+    /// Takes a block that is free.
+    fn remove(&mut self, block: &Range<usize>) {
+        let at = block.start - self.base;
+        let (words, chunk) = (self.words.as_mut(), at / CHUNK);
+        let Some(tree) = buddy::tree_of(words, chunk) else { return };
+        let was = tree::largest(tree);
+        tree::remove(tree, at % CHUNK, block.len().trailing_zeros() as usize);
+        let now = tree::largest(tree);
+        if now != was {
+            self.directory.relist(words, chunk, was, now);
+        }
+        self.took(block.len());
     }
 }
+
 #[cfg(test)]
 mod tests {
     extern crate std;
@@ -75,8 +69,8 @@ mod tests {
     use std::{vec, vec::Vec};
 
     fn buddy(frames: Range<usize>) -> Buddy<Vec<usize>> {
-        let words = vec![0; Buddy::<Vec<usize>>::words(frames.len())];
-        Buddy::whole(frames, words)
+        let words = vec![0; Buddy::<Vec<usize>>::words(frames.len(), 1)];
+        Buddy::whole(&frames, words)
     }
 
     fn order(n: u8) -> Order {
@@ -97,7 +91,7 @@ mod tests {
                 rng ^= rng << 17;
                 if rng % 3 != 0 {
                     let o = order((rng >> 8) as u8 % 11);
-                    if let Some(pfn) = b.take(o) {
+                    if let Some(pfn) = b.take_now(o) {
                         assert!(pfn.0 % o.pages().get() == 0 && frames.contains(&pfn.0));
                         assert!(pfn.0 + o.pages().get() <= frames.end);
                         let mine = pfn.0..pfn.0 + o.pages().get();
@@ -124,12 +118,12 @@ mod tests {
     #[test]
     fn halves_come_back_one_by_one() {
         let mut b = buddy(0..16);
-        let pfn = b.take(order(4)).unwrap();
-        assert_eq!(b.take(Order::PAGE), None);
+        let pfn = b.take_now(order(4)).unwrap();
+        assert_eq!(b.take_now(Order::PAGE), None);
         for page in [3, 9, 0, 15, 1, 2, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14] {
             b.put(Pfn(pfn.0 + page), Order::PAGE);
         }
-        assert_eq!(b.take(order(4)), Some(pfn));
+        assert_eq!(b.take_now(order(4)), Some(pfn));
     }
 
     /// Rule: taking out a run takes what is free in it and nothing else, and giving it back makes everything as before.
@@ -137,10 +131,14 @@ mod tests {
     fn runs_are_taken_out_and_come_back() {
         for frames in [0..64, 3..1029, 77..5000] {
             let mut b = buddy(frames.clone());
-            let held = [b.take(order(2)).unwrap(), b.take(Order::PAGE).unwrap(), b.take(order(3)).unwrap()];
+            let held = [
+                b.take_now(order(2)).unwrap(),
+                b.take_now(Order::PAGE).unwrap(),
+                b.take_now(order(3)).unwrap(),
+            ];
             let (before, free) = (b.words.clone(), b.free());
             for (from, to) in [(frames.start, frames.end), (frames.start + 5, frames.start + 33)] {
-                let is_free: Vec<bool> = (from..to).map(|n| b.is_free(Pfn(n))).collect();
+                let is_free: Vec<bool> = (from..to).map(|n| b.free_block(n).is_some()).collect();
                 let mut runs = Vec::new();
                 let mut at = from;
                 loop {
@@ -153,13 +151,13 @@ mod tests {
                 }
                 let taken: Vec<bool> = (from..to).map(|n| runs.iter().any(|r| r.contains(&n))).collect();
                 assert_eq!(taken, is_free);
-                assert!((from..to).all(|n| !b.is_free(Pfn(n))), "nothing of it is free now");
+                assert!((from..to).all(|n| b.free_block(n).is_none()), "nothing of it is free now");
                 let pages: usize = runs.iter().map(Range::len).sum();
                 assert_eq!(b.free() + Pages::new(pages), free);
                 runs.into_iter().for_each(|run| b.put_run(run));
                 assert_eq!((&b.words, b.free()), (&before, free));
             }
-            assert!(held.iter().all(|pfn| !b.is_free(*pfn)));
+            assert!(held.iter().all(|pfn| b.free_block(pfn.0).is_none()));
         }
     }
 
@@ -169,7 +167,7 @@ mod tests {
         for frames in [usize::MAX - 2100..usize::MAX, usize::MAX - 1..usize::MAX, 0..3, 7..7] {
             let mut b = buddy(frames.clone());
             for o in (0..16).filter_map(Order::new) {
-                if let Some(pfn) = b.take(o) {
+                if let Some(pfn) = b.take_now(o) {
                     assert!(frames.contains(&pfn.0) && o.pages().get() <= frames.end - pfn.0);
                     b.put(pfn, o);
                 }
@@ -182,7 +180,7 @@ mod tests {
     /// more than the `const fn` says.
     #[test]
     fn metadata_is_small() {
-        let bytes = |pages| Buddy::<Vec<usize>>::words(pages) * size_of::<usize>();
+        let bytes = |pages| Buddy::<Vec<usize>>::words(pages, 1) * size_of::<usize>();
         assert!(bytes(1 << 20) * 2000 <= (1 << 20) * 4096);
         assert!(bytes(1 << 16) * 1000 <= (1 << 16) * 512);
     }

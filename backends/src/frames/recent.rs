@@ -1,0 +1,95 @@
+//! A buddy that keeps the block of each small order that was freed last as it is: the next one of that order needs no split, and
+//! no join was made for it.
+
+use super::{Buddy, Words};
+use forebay::{Order, Pages, Pfn};
+
+/// Orders of which a block is kept. Larger ones would cost blocks of the largest orders.
+const KEPT: usize = 7;
+
+/// See the module.
+///
+/// # Invariant
+/// A block that is kept is free, and in none of the buddy's trees.
+#[derive(Debug)]
+pub(crate) struct Recent<W> {
+    buddy: Buddy<W>,
+    /// First frames.
+    kept: [usize; KEPT],
+    /// A bit for each order of which one is kept.
+    orders: usize,
+}
+
+impl<W: Words> Recent<W> {
+    pub(crate) const fn new(buddy: Buddy<W>) -> Self {
+        Recent { buddy, kept: [0; KEPT], orders: 0 }
+    }
+
+    /// The buddy without the blocks that are kept: how much there is, not what.
+    pub(crate) fn buddy(&mut self) -> &mut Buddy<W> {
+        &mut self.buddy
+    }
+
+    pub(crate) fn into_words(self) -> W {
+        self.buddy.into_words()
+    }
+
+    /// Takes a block. O(orders). Where there is none, there may be one after a [`join`](Recent::join).
+    #[inline(never)] // the caller has little to save then
+    pub(crate) fn take(&mut self, order: Order) -> Option<Pfn> {
+        let n = usize::from(order.get());
+        if let Some(pfn) = self.kept.get(n).filter(|_| self.orders >> n & 1 != 0) {
+            self.orders ^= 1 << n;
+            self.buddy.took(1 << n);
+            return Some(Pfn(*pfn));
+        }
+        if !self.buddy.has(order) {
+            return None;
+        }
+        self.buddy.take(order)
+    }
+
+    /// Frees a block of this range, none of whose frames is free. O(orders).
+    #[inline]
+    pub(crate) fn put(&mut self, pfn: Pfn, order: Order) {
+        let n = usize::from(order.get());
+        match self.kept.get_mut(n) {
+            Some(kept) if self.orders >> n & 1 == 0 => {
+                *kept = pfn.0;
+                self.orders |= 1 << n;
+                self.buddy.free += 1 << n;
+            }
+            _ => self.buddy.put(pfn, order),
+        }
+    }
+
+    /// Joins one of the blocks that are kept with its buddies. Returns whether there was one. O(orders).
+    pub(crate) fn join(&mut self) -> bool {
+        if self.orders == 0 {
+            return false;
+        }
+        let n = self.orders.trailing_zeros();
+        if let (Some(pfn), Some(order)) = (self.kept.get(n as usize), Order::new(n as u8)) {
+            self.orders ^= 1 << n;
+            self.buddy.free -= 1 << n; // `put` counts it again
+            self.buddy.put(Pfn(*pfn), order);
+        }
+        true
+    }
+
+    /// Whether there is a block of that order. `None`: one may be kept in parts, so [`join`](Recent::join) and ask again.
+    pub(crate) fn has(&self, order: Order) -> Option<bool> {
+        let here = self.buddy.has(order) || self.orders >> order.get() != 0;
+        if here || self.orders == 0 { Some(here) } else { None }
+    }
+
+    /// The largest order of which there is a block, after all that is kept is joined.
+    pub(crate) fn largest(&self) -> Option<Order> {
+        self.buddy.largest()
+    }
+
+    /// All free pages.
+    pub(crate) fn free(&self) -> Pages {
+        self.buddy.free()
+    }
+}
