@@ -13,18 +13,21 @@ use std::{fs, io};
 /// Those of the system.
 pub fn write(folder: &Path, command: &str, facts: &[(&str, String)], rows: &[Row]) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    let (mut summary, mut sections) = (String::new(), String::new());
+    let (mut summary, mut sections, mut columns) = (String::new(), String::new(), vec![]);
     for group in Group::all(rows) {
         let picture = format!("{}.svg", file_name(&group.title()));
         fs::write(folder.join(&picture), cost_picture(&group))?;
         sections += &cost_section(&group, &picture);
+        if group.columns != columns {
+            columns.clone_from(&group.columns);
+            summary += &format!("\n| | {} |\n|{}\n", columns.join(" | "), " --- |".repeat(columns.len() + 1));
+        }
         summary += &cost_summary(&group);
     }
     for shares in Shares::all(rows) {
         let picture = format!("{}.svg", file_name(shares.workload));
         fs::write(folder.join(&picture), share_picture(&shares))?;
         sections += &share_section(&shares, &picture);
-        summary += &share_summary(&shares);
     }
     let mut page =
         format!("# forebay beside other allocators\n\nMade by `{command}`.\n\n| | |\n| --- | --- |\n");
@@ -32,7 +35,8 @@ pub fn write(folder: &Path, command: &str, facts: &[(&str, String)], rows: &[Row
         let _ = writeln!(page, "| {name} | {fact} |");
     }
     page += ABOUT;
-    page += "\n## Who is best\n\n| group | | best | forebay against the best other | forebay-source against it |\n| --- | --- | --- | --- | --- |\n";
+    page += "\n## Who is best\n\nOf `forebay` the ratio to the best other one: of the time, and of the instructions if they were counted. Where another one is \
+             better in either, it is named. Below each plot there is more of this, and for W5 and W9 too.\n";
     page += &summary;
     page += &sections;
     fs::write(folder.join("index.md"), page)
@@ -76,35 +80,72 @@ fn best<'r>(rows: &[(&'r str, &'r CostRow)], of: impl Fn(&CostRow) -> Option<f64
     known.min_by(|(_, one), (_, other)| one.total_cmp(other))
 }
 
-/// A line for each column: the best one, and ratios of time and, if they were counted, of instructions.
+/// Ratios of one allocator to the best other one, of time and of instructions, with those who are better.
+struct Against<'r> {
+    time: Option<(f64, &'r str)>,
+    instructions: Option<(f64, &'r str)>,
+}
+
+impl<'r> Against<'r> {
+    fn new(who: &str, all: &[(&'r str, &'r CostRow)]) -> Against<'r> {
+        let others: Vec<_> = all.iter().copied().filter(|(name, _)| !is_ours(name)).collect();
+        let own: Vec<_> = all.iter().copied().filter(|(name, _)| *name == who).collect();
+        let ratio = |of: &dyn Fn(&CostRow) -> Option<f64>| {
+            let (other, least) = best(&others, of)?;
+            Some((best(&own, of)?.1 / least, other))
+        };
+        Against { time: ratio(&|row| Some(row.ns_per_op)), instructions: ratio(&|row| row.instructions) }
+    }
+
+    /// In a sentence.
+    fn long(&self) -> String {
+        let time = self.time.map(|(ratio, _)| format!("{} × the time", times(ratio)));
+        let counted = self.instructions.map(|(ratio, _)| format!("{} × the instructions", times(ratio)));
+        joined(time, counted)
+    }
+
+    /// In a cell.
+    fn short(&self) -> String {
+        let part = |(ratio, other): (f64, &str)| match ratio {
+            ratio if ratio > 1.0 => format!("**{}** ({other})", times(ratio)),
+            ratio => times(ratio),
+        };
+        joined(self.time.map(part), self.instructions.map(part))
+    }
+}
+
+fn joined(time: Option<String>, counted: Option<String>) -> String {
+    let parts: Vec<String> = time.into_iter().chain(counted).collect();
+    if parts.is_empty() { "–".into() } else { parts.join(", ") }
+}
+
+/// Two digits behind the point, or more if there would be nothing.
+fn times(ratio: f64) -> String {
+    if ratio < 0.1 { format!("{ratio:.4}") } else { format!("{ratio:.2}") }
+}
+
+/// The group in one line.
 fn cost_summary(group: &Group) -> String {
-    let mut lines = String::new();
+    let cells: Vec<String> =
+        (0..group.columns.len()).map(|n| Against::new("forebay", &column(group, n)).short()).collect();
+    format!("| {} | {} |\n", group.title(), cells.join(" | "))
+}
+
+/// A line for each column: the best one of all, and ratios.
+fn cost_details(group: &Group) -> String {
+    let mut lines = String::from(
+        "\n| | best | forebay against the best other | forebay-source against it |\n| --- | --- | --- | --- |\n",
+    );
     for (n, label) in group.columns.iter().enumerate() {
         let all = column(group, n);
-        let others: Vec<_> = all.iter().copied().filter(|(who, _)| !is_ours(who)).collect();
-        let time = |row: &CostRow| Some(row.ns_per_op);
-        let instructions = |row: &CostRow| row.instructions;
-        let Some((winner, least)) = best(&all, time) else { continue };
+        let Some((winner, least)) = best(&all, |row| Some(row.ns_per_op)) else { continue };
         let mut winners = format!("{winner}, {} ns", number(least));
-        if let Some((winner, least)) = best(&all, instructions) {
+        if let Some((winner, least)) = best(&all, |row| row.instructions) {
             let _ = write!(winners, "; {winner}, {} instructions", number(least));
         }
-        let ratio = |who: &str| {
-            let own: Vec<_> = all.iter().copied().filter(|(name, _)| *name == who).collect();
-            let of = |of: &dyn Fn(&CostRow) -> Option<f64>| Some(best(&own, of)?.1 / best(&others, of)?.1);
-            match (of(&time), of(&instructions)) {
-                (Some(time), Some(count)) => format!("{time:.2} × the time, {count:.2} × the instructions"),
-                (Some(time), None) => format!("{time:.2} × the time"),
-                _ => "–".into(),
-            }
-        };
-        let title = group.title();
-        let _ = writeln!(
-            lines,
-            "| {title} | {label} | {winners} | {} | {} |",
-            ratio("forebay"),
-            ratio("forebay-source")
-        );
+        let against = |who: &str| Against::new(who, &all).long();
+        let (pool, source) = (against("forebay"), against("forebay-source"));
+        let _ = writeln!(lines, "| {label} | {winners} | {pool} | {source} |");
     }
     lines
 }
@@ -142,7 +183,7 @@ fn cost_section(group: &Group, picture: &str) -> String {
     for (note, whos) in group.notes() {
         let _ = writeln!(text, "\n{}: {note}.", whos.join(", "));
     }
-    text
+    text + &cost_details(group)
 }
 
 fn cell(row: &CostRow) -> String {
@@ -150,8 +191,11 @@ fn cell(row: &CostRow) -> String {
     row.instructions.map_or(time.clone(), |count| format!("{time}; {}", number(count)))
 }
 
-fn share_summary(shares: &Shares) -> String {
-    let mut lines = String::new();
+/// A line for each order: the best one, and how many points forebay is above the best other one.
+fn share_details(shares: &Shares) -> String {
+    let mut lines = String::from(
+        "\n| | best | forebay against the best other | forebay-source against it |\n| --- | --- | --- | --- |\n",
+    );
     for (n, order) in shares.columns.iter().enumerate() {
         let all: Vec<(&str, f64)> =
             shares.lines.iter().filter_map(|(who, cells)| Some((*who, cells.get(n)?.percent))).collect();
@@ -168,13 +212,8 @@ fn share_summary(shares: &Shares) -> String {
                 _ => "–".into(),
             }
         };
-        let _ = writeln!(
-            lines,
-            "| {} | order {order} | {winner}, {percent:.2} % | {} | {} |",
-            shares.workload,
-            points("forebay"),
-            points("forebay-source")
-        );
+        let (pool, source) = (points("forebay"), points("forebay-source"));
+        let _ = writeln!(lines, "| order {order} | {winner}, {percent:.2} % | {pool} | {source} |");
     }
     lines
 }
@@ -210,6 +249,7 @@ fn share_section(shares: &Shares, picture: &str) -> String {
         let _ = writeln!(text, " {} |", cells.first().map_or(0, |row| row.failed));
     }
     let seeds: Vec<String> = shares.seeds().iter().map(u64::to_string).collect();
+    text += &share_details(shares);
     let _ = writeln!(text, "\nMeans over the traces of the seeds {}.", seeds.join(", "));
     text
 }
@@ -261,8 +301,9 @@ mod tests {
         write(&folder, "a command", &[("date", "today".into())], &rows).unwrap();
         let page = fs::read_to_string(folder.join("index.md")).unwrap();
         for line in [
-            "| W1+1, 1 thread, locked | order 3 | fast, 20.0 ns; forebay, 100 instructions | 1.50 × the time, 0.50 × the instructions | 10.00 × the time, 4.50 × the instructions |",
-            "| W5 | order 9 | forebay-source, 33.50 % | -1.00 points | +2.50 points |",
+            "| W1+1, 1 thread, locked | **1.50** (fast), 0.50 |",
+            "| order 3 | fast, 20.0 ns; forebay, 100 instructions | 1.50 × the time, 0.50 × the instructions | 10.00 × the time, 4.50 × the instructions |",
+            "| order 9 | forebay-source, 33.50 % | -1.00 points | +2.50 points |",
             "| slow | 90.0 / 180; 300 |",
             "| fast | 31.00 | 7 |",
             "| date | today |",

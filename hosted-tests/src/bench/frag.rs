@@ -33,12 +33,12 @@ pub fn w5(subjects: &[Subject], scale: &Scale, seeds: &[u64], progress: &mut Pro
     let pages = scale.pages();
     let subjects: Vec<Subject> =
         subjects.iter().filter(|one| one.kind == Kind::Pages && one.locked).copied().collect();
+    // A fresh one for each trace, so that a figure depends on its seed only.
     let worker = || {
-        let mut tenants: Vec<_> =
-            subjects.iter().map(|subject| (subject.who, (subject.make)(scale.arena))).collect();
-        move |seed| {
+        |seed| {
             let trace = Mix::new(pages, steps(pages, scale), seed);
-            tenants.iter_mut().map(|(who, tenant)| (*who, tenant.mix(&trace, pages))).collect()
+            let run = |subject: &Subject| (subject.who, (subject.make)(scale.arena).mix(&trace, pages));
+            subjects.iter().map(run).collect()
         }
     };
     rows("W5", seeds, on_all_cores("W5", seeds, progress, worker))
@@ -49,12 +49,14 @@ pub fn w9(scale: &Scale, seeds: &[u64], progress: &mut Progress) -> Vec<ShareRow
     let bytes = scale.arena.min(W9_MOST);
     let pages = bytes / PAGE;
     let worker = || {
-        let home = Home::new(Source::new(bytes), Store::new(StoreId::DEFAULT));
+        // Of the store all is free again after each trace, and where it keeps contents makes no difference.
+        let store = Store::new(StoreId::DEFAULT);
         let words = memory::words(Store::metadata_words(bytes));
-        home.store().init(arena(bytes), words).expect("fresh memory, and metadata for it");
+        store.init(arena(bytes), words).expect("fresh memory, and metadata for it");
         move |seed| {
             let trace = Mix::new(pages, steps(pages, scale), seed);
-            METHODS.map(|(who, how)| (who, evicted(&home, &trace, pages, how))).to_vec()
+            let run = |(who, how)| (who, evicted(&Home::new(Source::new(bytes), &store), &trace, pages, how));
+            METHODS.map(run).to_vec()
         }
     };
     rows("W9", seeds, on_all_cores("W9", seeds, progress, worker))
@@ -64,7 +66,7 @@ const METHODS: [(&str, Evict); 3] =
     [("forebay-transfer", Evict::TRANSFER), ("forebay-copy", Evict::COPY), ("forebay-split", Evict::SPLIT)];
 
 type Store = Region<NoopRawMutex, UnzeroedBlock, PAGE, TRANSFERS>;
-type Home = Forebay<Source<NoopRawMutex>, Store>;
+type Home<'s> = Forebay<Source<NoopRawMutex>, &'s Store>;
 
 /// Blocks that wait to be written out, at most.
 const TRANSFERS: usize = 256;
@@ -74,8 +76,8 @@ fn steps(pages: usize, scale: &Scale) -> usize {
 }
 
 /// What is left in large blocks once half of all pages left by that method. At the end all buffers are dropped.
-fn evicted(home: &Home, trace: &Mix, pages: usize, how: Evict) -> Mixed {
-    let mut places: Vec<Option<Buffer<&Home>>> = Vec::new();
+fn evicted(home: &Home<'_>, trace: &Mix, pages: usize, how: Evict) -> Mixed {
+    let mut places: Vec<Option<Buffer<&Home<'_>>>> = Vec::new();
     places.resize_with(trace.places(), || None);
     let mut failed = 0;
     let mut held = 0;
@@ -93,7 +95,7 @@ fn evicted(home: &Home, trace: &Mix, pages: usize, how: Evict) -> Mixed {
             Step::Free(at) => held -= places[at].take().map_or(0, |buffer| pages_of(&buffer)),
         }
     }
-    let buffers: Vec<Buffer<&Home>> = places.into_iter().flatten().collect();
+    let buffers: Vec<Buffer<&Home<'_>>> = places.into_iter().flatten().collect();
     while held > pages / 2 {
         // As many as the store's table has room for: a block has a page at least.
         let most = Pages::new((held - pages / 2).min(TRANSFERS));
@@ -108,12 +110,12 @@ fn evicted(home: &Home, trace: &Mix, pages: usize, how: Evict) -> Mixed {
     Mixed { failed, percent }
 }
 
-fn pages_of(buffer: &Buffer<&Home>) -> usize {
+fn pages_of(buffer: &Buffer<&Home<'_>>) -> usize {
     buffer.residency().map_or(0, |residency| residency.resident.get())
 }
 
 /// Pages in blocks of that order that the source has.
-fn obtainable(home: &Home, order: Order) -> usize {
+fn obtainable(home: &Home<'_>, order: Order) -> usize {
     let source = home.platform();
     let request = AllocRequest::new(order);
     let all: Vec<_> =

@@ -95,7 +95,7 @@ impl Scale {
     /// How much is timed.
     pub fn pace(&self) -> Pace {
         match self.quick {
-            false => Pace { rounds: 8, warm_up: 1, batches: 200, ops: 32, bulk: 32 },
+            false => Pace { rounds: 16, warm_up: 1, batches: 200, ops: 32, bulk: 32 },
             true => Pace { rounds: 2, warm_up: 1, batches: 20, ops: 32, bulk: 32 },
         }
     }
