@@ -48,7 +48,8 @@ const ABOUT: &str = "
 - W1: half of the arena is held; a block is allocated and freed. W1+1: one block more is held, so that nothing is split. W2: half
   of the arena is allocated, then freed in shuffled order. W3: a random block is freed and another allocated. W4: W3 on one thread,
   and on two that are pinned; only batches count during which both ran. W5: a mix of orders at 90 %, then random blocks are freed
-  down to half. W9: the same where a reclaim evicts down to half, in an arena of 256 MiB at most. evict: buffers leave memory, an operation is a
+  down to half. W9: the same where a reclaim evicts down to half, in an arena of 256 MiB at
+  most; no rival evicts, and as buffers leave as a whole, each method frees the same pages. evict: buffers leave memory, an operation is a
   block; a transfer copies nothing, its copying is `write-out`.
 - All run in one process, in turns, on the same traces. Times are means of 32 operations (fewer for large blocks); the median and
   the 99th percentile are of these means. The loop around is in the times, for all alike, and not in the instructions.
@@ -199,10 +200,9 @@ fn share_details(shares: &Shares) -> String {
     for (n, order) in shares.columns.iter().enumerate() {
         let all: Vec<(&str, f64)> =
             shares.lines.iter().filter_map(|(who, cells)| Some((*who, cells.get(n)?.percent))).collect();
-        let Some((winner, percent)) = all.iter().copied().max_by(|(_, one), (_, two)| one.total_cmp(two))
-        else {
-            continue;
-        };
+        let Some(percent) = all.iter().map(|(_, percent)| *percent).reduce(f64::max) else { continue };
+        let winners = all.iter().filter(|(_, own)| *own == percent).map(|(who, _)| *who);
+        let winner = winners.collect::<Vec<_>>().join(" and ");
         let others = all.iter().filter(|(who, _)| !is_ours(who)).map(|(_, percent)| *percent);
         let other = others.reduce(f64::max);
         let points = |who: &str| {
@@ -296,6 +296,7 @@ mod tests {
             share("forebay", 30.0),
             share("forebay-source", 33.5),
             share("fast", 31.0),
+            share("as good", 33.5),
         ];
         let folder = std::env::temp_dir().join(format!("forebay-page-{}", std::process::id()));
         write(&folder, "a command", &[("date", "today".into())], &rows).unwrap();
@@ -303,7 +304,7 @@ mod tests {
         for line in [
             "| W1+1, 1 thread, locked | **1.50** (fast), 0.50 |",
             "| order 3 | fast, 20.0 ns; forebay, 100 instructions | 1.50 × the time, 0.50 × the instructions | 10.00 × the time, 4.50 × the instructions |",
-            "| order 9 | forebay-source, 33.50 % | -1.00 points | +2.50 points |",
+            "| order 9 | forebay-source and as good, 33.50 % | -3.50 points | +0.00 points |",
             "| slow | 90.0 / 180; 300 |",
             "| fast | 31.00 | 7 |",
             "| date | today |",
