@@ -125,10 +125,18 @@ fn times(ratio: f64) -> String {
     if ratio < 0.1 { format!("{ratio:.4}") } else { format!("{ratio:.2}") }
 }
 
+/// Those that have no row in a column, in words: a ratio without the best one would be too good.
+fn missing(group: &Group, column: usize) -> String {
+    let has_none = |cells: &[Option<&CostRow>]| cells.get(column).copied().flatten().is_none();
+    let names: Vec<&str> =
+        group.lines.iter().filter(|(_, cells)| has_none(cells)).map(|(who, _)| *who).collect();
+    if names.is_empty() { String::new() } else { format!("; not measured: {}", names.join(", ")) }
+}
+
 /// The group in one line.
 fn cost_summary(group: &Group) -> String {
-    let cells: Vec<String> =
-        (0..group.columns.len()).map(|n| Against::new("forebay", &column(group, n)).short()).collect();
+    let cell = |n| Against::new("forebay", &column(group, n)).short() + &missing(group, n);
+    let cells: Vec<String> = (0..group.columns.len()).map(cell).collect();
     format!("| {} | {} |\n", group.title(), cells.join(" | "))
 }
 
@@ -144,6 +152,7 @@ fn cost_details(group: &Group) -> String {
         if let Some((winner, least)) = best(&all, |row| row.instructions) {
             let _ = write!(winners, "; {winner}, {} instructions", number(least));
         }
+        winners += &missing(group, n);
         let against = |who: &str| Against::new(who, &all).long();
         let (pool, source) = (against("forebay"), against("forebay-source"));
         let _ = writeln!(lines, "| {label} | {winners} | {pool} | {source} |");
@@ -274,6 +283,11 @@ mod tests {
         })
     }
 
+    fn row_of(workload: &str, who: &str, order: u8) -> Row {
+        let Row::Cost(row) = row(who, 10.0, None) else { unreachable!() };
+        Row::Cost(CostRow { workload: workload.into(), order, ..row })
+    }
+
     fn share(who: &str, percent: f64) -> Row {
         Row::Share(ShareRow {
             workload: "W5".into(),
@@ -293,6 +307,9 @@ mod tests {
             row("forebay-source", 200.0, Some(900.0)),
             row("fast", 20.0, Some(200.0)),
             row("slow", 90.0, Some(300.0)),
+            row_of("W4", "forebay", 3),
+            row_of("W4", "slow", 3),
+            row_of("W4", "slow", 6),
             share("forebay", 30.0),
             share("forebay-source", 33.5),
             share("fast", 31.0),
@@ -306,6 +323,7 @@ mod tests {
             "| order 3 | fast, 20.0 ns; forebay, 100 instructions | 1.50 × the time, 0.50 × the instructions | 10.00 × the time, 4.50 × the instructions |",
             "| order 9 | forebay-source and as good, 33.50 % | -3.50 points | +0.00 points |",
             "| slow | 90.0 / 180; 300 |",
+            "| W4, 1 thread, locked | 1.00 | –; not measured: forebay |",
             "| fast | 31.00 | 7 |",
             "| date | today |",
             "Made by `a command`.",
