@@ -1,5 +1,6 @@
 //! The command line, and the progress bar.
 
+use super::bench::{Bench, Measured};
 use super::files::Input;
 use super::options::Options;
 use super::plan::{Plan, PlanOptions, plan};
@@ -60,6 +61,14 @@ enum Command {
         #[command(flatten)]
         form: Form,
     },
+    /// Measure forebay by itself; `hosted-tests/rivals` measures it beside other allocators
+    #[command(after_help = DONE)]
+    Bench {
+        #[command(subcommand)]
+        bench: Bench,
+        #[command(flatten)]
+        form: ArrayForm,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -77,6 +86,17 @@ struct Form {
     #[arg(long)]
     json: bool,
 }
+
+/// How rows are printed.
+#[derive(Args, Clone, Copy, Debug)]
+struct ArrayForm {
+    /// Print one JSON array of rows instead of a table
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+const DONE: &str =
+    "Exit status: 0 if all was measured, 2 if nothing was, 3 if all was but the report could not be written.";
 
 const EXIT: &str = "Exit status: 0 if every byte came back and nothing leaked, 1 if not, 2 if nothing was compared, \
                     3 if all is good but the report could not be written.";
@@ -107,6 +127,10 @@ pub fn main() -> ExitCode {
             }
             tell(&report, form)
         }
+        Some(Command::Bench { bench, form }) => match bench.run() {
+            Ok(measured) => tell(&measured, Form { json: form.json }),
+            Err(e) => refuse(&e),
+        },
         None => travel(&Input::Repository, &cli.choices),
     }
 }
@@ -185,6 +209,18 @@ impl Figures for ReplayReport {
     }
     fn table(&self) -> String {
         ReplayReport::table(self)
+    }
+}
+
+impl Figures for Measured {
+    fn is_good(&self) -> bool {
+        true
+    }
+    fn json(&self) -> io::Result<String> {
+        Ok(self.0.clone())
+    }
+    fn table(&self) -> String {
+        self.1.clone()
     }
 }
 

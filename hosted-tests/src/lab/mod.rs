@@ -32,11 +32,13 @@
 //! | [`plan`](mod@plan) | how much memory a trace needs for a hit rate |
 //! | [`replay`](mod@replay) | a trace on a real pool and store |
 //! | `replay_table` | its figures as a table, and the verdict |
+//! | [`bench`] | the subcommands of `lab bench`; what they do is in [`bench`](mod@crate::bench) |
 //! | [`cli`] | the command line, and the progress bar |
 //!
 //! Each uses only those above it. For Unix: it tells FIFOs, sockets and devices from files.
 
 pub mod bad;
+pub mod bench;
 pub mod cli;
 pub mod curve;
 pub mod files;
@@ -53,7 +55,7 @@ pub mod roundtrip;
 pub mod run;
 pub mod shape;
 pub mod system;
-mod table;
+pub(crate) mod table;
 pub mod text;
 pub mod trace;
 

@@ -12,7 +12,7 @@ fn row(name: &'static str, value: String, meaning: impl Into<String>) -> Row {
 }
 
 /// A table in the lab's style, with this header.
-pub(super) fn framed<const N: usize>(header: [&str; N]) -> Table {
+pub(crate) fn framed<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
     table
         .load_style(presets::UTF8_FULL_CONDENSED)

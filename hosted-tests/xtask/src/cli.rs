@@ -4,8 +4,8 @@ use crate::failure::{Failure, Result};
 use crate::firmware::target::{Name, Target};
 use crate::tsan::What;
 use crate::{
-    counts, firmware, fuzz, gate, msrv, mutants, panic_free, picture, place, process, rules, setup, sizes,
-    surface, traces, tsan,
+    counts, firmware, fuzz, gate, msrv, mutants, panic_free, picture, place, process, rivals, rules, setup,
+    sizes, surface, traces, tsan,
 };
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
@@ -50,6 +50,8 @@ enum Command {
     /// Builds and tests the two published packages with the oldest compiler that they promise to work with
     #[command(after_help = STATUS)]
     Msrv,
+    /// Measures forebay beside other allocators; builds them first, which takes some minutes
+    Rivals(Rivals),
     /// Counts the public surface of core: names, what can be called, methods of each trait
     Surface(Surface),
     /// Prints all tests with the rules that they guard, or what was lost since another such table
@@ -131,6 +133,14 @@ struct Fuzz {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = STATUS)]
+struct Rivals {
+    /// Of the program, such as `-- --workload W1 --instructions`; `--quick` if left out. `-- --help` lists them
+    #[arg(last = true, value_name = "OPTION")]
+    options: Vec<String>,
+}
+
+#[derive(Args, Debug)]
 struct Surface {
     /// Lists all names and all that can be called, too
     #[arg(long)]
@@ -197,6 +207,7 @@ fn run(command: Command) -> Result {
         Command::Tsan(Tsan { arguments, .. }) => tsan::main(&What::These(arguments)),
         Command::Fuzz(Fuzz { target, seconds, seed }) => fuzz::main(&fuzz::Wish { target, seconds, seed }),
         Command::Msrv => msrv::main(),
+        Command::Rivals(Rivals { options }) => rivals::main(&options),
         Command::Surface(wish) => print_surface(&wish),
         Command::Rules(Rules { against }) => rules::main(against.as_deref()),
         Command::Mutants(Mutants { count, seed, names }) => {

@@ -7,6 +7,7 @@
 //! | `failure` `tally` `place` `process` `tools` | how a command ends, where files are, how programs run, what must be installed |
 //! | `firmware` | builds an image for a small machine, reads it, boots it |
 //! | `counts` `sizes` `panic_free` | what is measured on such images |
+//! | `rivals` | forebay beside other allocators |
 //! | `tsan` `fuzz` `msrv` | other compilers and sanitizers |
 //! | `sources` `rules` [`surface`] | what can be read from the sources |
 //! | `mutants` | breaks core and backends on purpose |
@@ -28,6 +29,8 @@ mod firmware;
 mod counts;
 mod panic_free;
 mod sizes;
+
+mod rivals;
 
 mod fuzz;
 mod msrv;

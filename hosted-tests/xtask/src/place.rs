@@ -14,6 +14,11 @@ pub(crate) fn firmware() -> PathBuf {
     root().join("hosted-tests/firmware")
 }
 
+/// The package of the rivals. It stands outside the workspace.
+pub(crate) fn rivals() -> PathBuf {
+    root().join("hosted-tests/rivals")
+}
+
 /// The package of the fuzz targets. It stands outside the workspace.
 pub(crate) fn fuzz() -> PathBuf {
     root().join("fuzz")

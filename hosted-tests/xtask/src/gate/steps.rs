@@ -70,6 +70,7 @@ fn lint() -> Result {
         "fmt --check --manifest-path fuzz/Cargo.toml",
         "fmt --check --manifest-path hosted-tests/firmware/Cargo.toml",
         "fmt --check --manifest-path hosted-tests/firmware/decode/Cargo.toml",
+        "fmt --check --manifest-path hosted-tests/rivals/Cargo.toml",
     ])?;
     let images = "clippy -q --release --target x86_64-unknown-linux-gnu -- -D warnings";
     run(cargo_with(images)

@@ -1,0 +1,58 @@
+//! The benches: the same workloads for forebay (`lab bench`) and for other allocators beside it (`hosted-tests/rivals`).
+//!
+//! All that is compared runs in one process, in turns, on the same seeded traces. A duration is the mean of a batch of operations;
+//! the median and the 99th percentile are of these means. An operation costs the same loop for all, which is included in durations
+//! and not in instructions.
+//!
+//! | id | what it does, in an arena of 4 KiB pages |
+//! | --- | --- |
+//! | `W1` | half of the arena is held in blocks of one order; allocate a block and free it, again and again |
+//! | `W1+1` | the same with one more block held, so that no block is split or joined |
+//! | `W2-alloc`, `W2-free` | allocate half of the arena; free it in shuffled order |
+//! | `W3` | half is held; free a random block and allocate another |
+//! | `W4` | W3 on one thread, and on two at once, each with a quarter of the arena |
+//! | `W5` | a mix of orders at 90 %, then half of the arena is free: how much of that is blocks of order 9 and 10 |
+//! | `W9` | the same where half left by eviction |
+//! | `evict-*`, `write-out` | buffers leave memory, beside a loop of `memcpy` |
+//! | `reclaim`, `purge` | one page of very many buffers |
+//!
+//! | | |
+//! | --- | --- |
+//! | [`rng`] | the seeded generator |
+//! | [`row`] | what is printed |
+//! | [`options`] | what may be chosen |
+//! | [`progress`] | the progress bar |
+//! | [`arena`](mod@arena) | memory |
+//! | [`subject`] | an allocator, and what it holds |
+//! | [`forebay`] | forebay as such an allocator |
+//! | [`meter`] | durations of batches |
+//! | [`window`] | instructions of batches, by callgrind |
+//! | [`speed`] | W1 to W3 |
+//! | [`threads`] | W4 |
+//! | [`mix`] | the traces of W5 |
+//! | [`frag`] | W5 and W9 |
+//! | [`evict`] | evictions beside `memcpy` |
+//! | [`reclaim`] | reclaims among very many buffers |
+//! | [`table`] | the rows as a table |
+//!
+//! Each uses only those above it.
+
+pub mod arena;
+pub mod evict;
+pub mod forebay;
+pub mod frag;
+pub mod meter;
+pub mod mix;
+pub mod options;
+pub mod progress;
+pub mod reclaim;
+pub mod rng;
+pub mod row;
+pub mod speed;
+pub mod subject;
+pub mod table;
+pub mod threads;
+pub mod window;
+
+/// Bytes of a page.
+pub const PAGE: usize = 4096;

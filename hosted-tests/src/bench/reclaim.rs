@@ -1,0 +1,132 @@
+//! Reclaims of one page among very many buffers, which are a slice, or have an index.
+
+use super::arena::arena;
+use super::meter::{Durations, Key};
+use super::progress::Progress;
+use super::row::CostRow;
+use crate::memory;
+use clap::Args;
+use forebay::reclaim::EvictionIndex;
+use forebay::sync::NoopRawMutex;
+use forebay::{Buffer, Context, Evict, Forebay, Order, Pages, Slot, StoreId, buffer::Slots, stats::Evicted};
+use forebay_backends::{Ram, RamRegion};
+use std::time::Instant;
+
+/// Small pages: so many of them are no small memory.
+const PAGE: usize = 256;
+/// Blocks that wait to be written out, at most.
+const TRANSFERS: usize = 256;
+
+type Near = Ram<NoopRawMutex, PAGE, 1>;
+type Far = RamRegion<NoopRawMutex, PAGE, TRANSFERS>;
+type World = Forebay<Near, Far>;
+
+/// What may be chosen.
+#[derive(Clone, Debug, Args)]
+pub struct ReclaimOptions {
+    /// How many buffers there are, each with one page; 200 at least
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', value_parser = parse_buffers,
+          default_value = "1000,100000,1000000")]
+    pub buffers: Vec<usize>,
+
+    /// Much less of everything: some seconds, and figures of little worth
+    #[arg(long)]
+    pub quick: bool,
+}
+
+/// Reclaims of a round: each moves one page, and none is written out.
+const RECLAIMS: usize = 200;
+
+fn parse_buffers(text: &str) -> Result<usize, String> {
+    match text.trim().parse() {
+        Ok(count @ RECLAIMS..=10_000_000) => Ok(count),
+        _ => Err("write numbers of buffers from 200 to 10000000, such as 1000,100000".into()),
+    }
+}
+
+/// `reclaim` moves one of many pages that are alike; `purge` drops the one page that is not needed, among as many that are.
+pub fn run(options: &ReclaimOptions, progress: &mut Progress) -> Vec<CostRow> {
+    let rounds = if options.quick { 2 } else { 8 };
+    progress.begin("reclaim", 2 * options.buffers.len() * (rounds + 1));
+    let mut rows = vec![];
+    for count in &options.buffers {
+        let bytes = (count * PAGE).next_multiple_of(super::arena::LARGEST);
+        let home = World::new(Near::new(), Far::new(StoreId::DEFAULT));
+        let words = memory::words(Near::metadata_words(bytes));
+        home.platform().add(arena(bytes), words).expect("fresh memory, and metadata for it");
+        let room = 2 * TRANSFERS * PAGE;
+        let words = memory::words(Far::metadata_words(room));
+        home.store().init(memory::leak(room, 0), words).expect("fresh memory, and metadata for it");
+
+        let mut durations = Durations::default();
+        let plain: Vec<Buffer<&World>> = (0..*count).map(|_| Buffer::new(&home, Order::PAGE)).collect();
+        let reclaim = |how| home.reclaim(plain.as_slice(), Pages::new(1), how, Context::THREAD).evicted;
+        measure(&plain, &reclaim, "slice", rounds, &mut durations, progress);
+        drop(plain);
+
+        let words = vec![0; EvictionIndex::<NoopRawMutex>::words(*count)];
+        let index = EvictionIndex::<NoopRawMutex, _>::new(words);
+        let make = |number| {
+            let slots = index.indexed(number, [Slot::EMPTY]).expect("an entry for each");
+            Buffer::with_slots(&home, slots, Order::PAGE)
+        };
+        let indexed: Vec<_> = (0..*count).map(make).collect();
+        let reclaim =
+            |how| home.reclaim(index.candidates(&indexed), Pages::new(1), how, Context::THREAD).evicted;
+        measure(&indexed, &reclaim, "index", rounds, &mut durations, progress);
+        drop(indexed);
+
+        rows.extend(durations.rows().into_iter().map(|row| CostRow { buffers: Some(*count), ..row }));
+    }
+    progress.end();
+    rows
+}
+
+/// Both workloads on one kind of list, of which `one` reclaims a page.
+fn measure<T: Slots<Platform = Near>>(
+    buffers: &[Buffer<&World, T>],
+    one: &dyn Fn(Evict) -> Evicted,
+    who: &str,
+    rounds: usize,
+    durations: &mut Durations,
+    progress: &Progress,
+) {
+    let key = |workload: &str| Key {
+        workload: workload.into(),
+        order: 0,
+        threads: 1,
+        locked: false,
+        who: who.into(),
+    };
+    let (moves, purges) = (key("reclaim"), key("purge"));
+    for round in 0..=rounds {
+        for buffer in buffers {
+            buffer.write().expect("there is memory for all of them").write_at(0, &[1]);
+        }
+        // All of them were used just now: a whole round of the clock is for that, and is no part of what is measured.
+        assert_eq!(one(Evict::TRANSFER).transferred, Pages::new(1));
+        for _ in 1..RECLAIMS {
+            let begin = Instant::now();
+            let evicted = one(Evict::TRANSFER);
+            let ns = begin.elapsed().as_nanos() as f64;
+            assert_eq!(evicted.transferred, Pages::new(1));
+            if round > 0 {
+                durations.add(&moves, ns);
+            }
+        }
+        for n in 0..RECLAIMS {
+            let buffer = &buffers[n * (buffers.len() / RECLAIMS)];
+            buffer.write().expect("its own page is there").write_at(0, &[2]);
+            buffer.set_purgeable(true).expect("no guard is alive");
+            let begin = Instant::now();
+            let evicted = one(Evict::PURGE);
+            let ns = begin.elapsed().as_nanos() as f64;
+            assert_eq!(evicted.purged, Pages::new(1));
+            buffer.set_purgeable(false).expect("no guard is alive");
+            if round > 0 {
+                durations.add(&purges, ns);
+            }
+        }
+        progress.step();
+    }
+}

@@ -1,0 +1,130 @@
+//! The subcommands of `lab bench`.
+
+use crate::bench::meter::{Meter, Stopwatch};
+use crate::bench::options::{Scale, Traces, Workload};
+use crate::bench::progress::Progress;
+use crate::bench::row::{Row, json};
+use crate::bench::subject::Subject;
+use crate::bench::table::table;
+use crate::bench::window::{self, Count, WindowError, Windows};
+use crate::bench::{evict, forebay, frag, reclaim, reclaim::ReclaimOptions, speed, threads};
+use clap::{Args, Subcommand};
+
+/// What is measured.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Bench {
+    /// Allocations and frees of a pool: W1 to W4
+    Pool(SpeedOptions),
+    /// The same of the source alone
+    Source(SpeedOptions),
+    /// How much of the free memory a mix of orders leaves in large blocks: W5, and W9 after evictions
+    Frag(FragOptions),
+    /// Evictions into a store of RAM by each method, and writing out, beside memcpy; an operation is a block
+    Evict(Scale),
+    /// Reclaims of one page among very many buffers: of one that is like all, and of the one that is not needed
+    Reclaim(ReclaimOptions),
+}
+
+/// Of what is timed.
+#[derive(Clone, Debug, Args)]
+pub struct SpeedOptions {
+    #[command(flatten)]
+    scale: Scale,
+
+    /// Also count instructions, with valgrind: a minute or two
+    #[arg(long)]
+    instructions: bool,
+
+    /// Only runs what is counted, and says what it was; for a process under valgrind
+    #[arg(long, hide = true)]
+    windows: bool,
+}
+
+/// Of what fragments.
+#[derive(Clone, Debug, Args)]
+pub struct FragOptions {
+    #[command(flatten)]
+    scale: Scale,
+    #[command(flatten)]
+    traces: Traces,
+}
+
+const POOL: [Subject; 2] = [forebay::POOL, forebay::POOL_UNLOCKED];
+const SOURCE: [Subject; 2] = [forebay::SOURCE, forebay::SOURCE_UNLOCKED];
+
+/// What a bench prints.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Measured(pub String, pub String);
+
+impl Bench {
+    /// Measures; gives all of it as JSON, and as a table.
+    ///
+    /// # Errors
+    /// [`WindowError`].
+    pub fn run(&self) -> Result<Measured, WindowError> {
+        let mut progress = Progress::default();
+        let rows = match self {
+            Bench::Pool(options) if options.windows => return Ok(options.windows(&POOL)),
+            Bench::Source(options) if options.windows => return Ok(options.windows(&SOURCE)),
+            Bench::Pool(options) => options.rows("pool", &POOL, &mut progress)?,
+            Bench::Source(options) => options.rows("source", &SOURCE, &mut progress)?,
+            Bench::Frag(FragOptions { scale, traces }) => {
+                let seeds = traces.seeds(scale);
+                let w5 = frag::w5(&[forebay::POOL, forebay::SOURCE], scale, &seeds, &mut progress);
+                let w9 = frag::w9(scale, &seeds, &mut progress);
+                w5.into_iter().chain(w9).map(Row::Share).collect()
+            }
+            Bench::Evict(scale) => {
+                let mut watch = Stopwatch::new(scale.pace());
+                evict::run(scale, &mut watch.durations, &mut progress);
+                watch.durations.rows().into_iter().map(Row::Cost).collect()
+            }
+            Bench::Reclaim(options) => {
+                reclaim::run(options, &mut progress).into_iter().map(Row::Cost).collect()
+            }
+        };
+        Ok(Measured(json(&rows).unwrap_or_default(), table(&rows)))
+    }
+}
+
+impl SpeedOptions {
+    fn rows(
+        &self,
+        bench: &str,
+        subjects: &[Subject],
+        progress: &mut Progress,
+    ) -> Result<Vec<Row>, WindowError> {
+        let counts = self.counts(bench, progress)?;
+        let mut watch = Stopwatch::new(self.scale.pace());
+        self.speed(subjects, &mut watch, progress);
+        threads::run(subjects, &self.scale, &mut watch.durations, progress);
+        let mut rows: Vec<Row> = watch.durations.rows().into_iter().map(Row::Cost).collect();
+        window::enter(&counts, &mut rows);
+        Ok(rows)
+    }
+
+    /// Before anything is timed: it fails at once if valgrind is missing. Empty if it is not wanted.
+    fn counts(&self, bench: &str, progress: &mut Progress) -> Result<Vec<Count>, WindowError> {
+        if !self.instructions {
+            return Ok(vec![]);
+        }
+        progress.begin("instructions", 1);
+        let mut arguments = vec!["bench".into(), bench.into(), "--windows".into()];
+        arguments.extend(self.scale.arguments());
+        let counts = window::count(&arguments);
+        progress.end();
+        counts
+    }
+
+    fn speed(&self, subjects: &[Subject], meter: &mut dyn Meter, progress: &mut Progress) {
+        speed::run(subjects, &Workload::SPEED, &self.scale, meter, progress);
+    }
+
+    fn windows(&self, subjects: &[Subject]) -> Measured {
+        let subjects = [&[Subject::NOTHING], subjects].concat();
+        let mut windows = Windows::default();
+        self.speed(&subjects, &mut windows, &mut Progress::default());
+        let text = windows.json();
+        Measured(text.clone(), text)
+    }
+}
