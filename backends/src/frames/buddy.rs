@@ -8,7 +8,7 @@
 use super::Words;
 use super::directory::Directory;
 use super::pieces::{self, NotNoted};
-use super::tree::{self, CHUNK, TOP, Tree};
+use super::tree::{self, CHUNK, TOP, Taken, Tree};
 use core::ops::Range;
 use forebay::{Order, Pages, Pfn};
 
@@ -28,6 +28,23 @@ pub(crate) struct Buddy<W> {
     pub(super) free: usize,
     pub(super) lowest: usize,
     pieces: usize,
+}
+
+/// Blocks of one order that were taken together: their first frames.
+pub(crate) struct Run {
+    first: usize,
+    order: usize,
+    bits: usize,
+}
+
+impl Iterator for Run {
+    type Item = Pfn;
+
+    fn next(&mut self) -> Option<Pfn> {
+        let bit = self.bits.trailing_zeros() as usize;
+        self.bits &= self.bits.checked_sub(1)?;
+        Some(Pfn(self.first.wrapping_add(bit << self.order)))
+    }
 }
 
 /// The alignment of the first chunk, for a range of so many pages: no block of the range is larger.
@@ -140,6 +157,25 @@ impl<W: Words> Buddy<W> {
         Some(Pfn(self.base + chunk * CHUNK + page))
     }
 
+    /// Takes several blocks of one order, at the cost of one: up to `count`, a power of two below the bits of a word, at least one.
+    /// As [`take`](Buddy::take).
+    #[inline(never)]
+    pub(crate) fn take_several(&mut self, order: Order, count: usize) -> Option<Run> {
+        let n = usize::from(order.get());
+        let list = self.directory.tightest(n)?;
+        let words = self.words.as_mut();
+        let chunk = self.directory.lowest(words, list)?;
+        let tree = tree_of(words, chunk)?;
+        let taken = tree::take_several(tree, n, list, count);
+        let now = tree::largest(tree);
+        if now <= list {
+            self.directory.relist(words, chunk, list + 1, now);
+        }
+        let Taken { bits, first } = taken?;
+        self.took((bits.count_ones() as usize) << n);
+        Some(Run { first: (self.base + chunk * CHUNK).wrapping_add(first), order: n, bits })
+    }
+
     /// Pages are not free any more.
     #[inline]
     pub(super) fn took(&mut self, pages: usize) {
@@ -246,6 +282,23 @@ mod tests {
             true
         }
 
+        fn take_several(&mut self, order: Order, count: usize) -> bool {
+            let run = loop {
+                match self.buddy.take_several(order, count) {
+                    None if self.buddy.has(order) => {}
+                    run => break run,
+                }
+            };
+            let pages: Vec<_> = run.into_iter().flatten().map(|pfn| pfn.0).collect();
+            assert!(pages.len() <= count && pages.is_sorted());
+            for pfn in &pages {
+                assert_eq!(pfn % order.pages().get(), 0);
+                self.set(*pfn, order, false);
+                self.held.push((*pfn, order));
+            }
+            !pages.is_empty()
+        }
+
         fn put(&mut self, n: usize) {
             let (pfn, order) = self.held.swap_remove(n);
             self.set(pfn, order, true);
@@ -290,7 +343,10 @@ mod tests {
                 if random.below(2) == 0 {
                     let has = m.has(k);
                     assert_eq!(m.buddy.has(order(k)), has);
-                    assert_eq!(m.take(order(k)), has, "order {k}");
+                    let count = 1 << random.below(BITS.ilog2() as usize);
+                    let is_one = k > 5 || random.below(3) == 0;
+                    let taken = if is_one { m.take(order(k)) } else { m.take_several(order(k), count) };
+                    assert_eq!(taken, has, "order {k}");
                 } else if !m.held.is_empty() {
                     let n = random.below(m.held.len());
                     m.put(n);

@@ -75,6 +75,52 @@ pub(super) fn take(tree: &mut Tree, order: usize, most: usize) -> Option<usize> 
     Some((node - start(order)) << order)
 }
 
+/// Several blocks of one order whose bits are in one word.
+pub(super) struct Taken {
+    /// A bit for each block.
+    pub(super) bits: usize,
+    /// The page of the block of the lowest bit of the word: perhaps none, so sums with it wrap.
+    pub(super) first: usize,
+}
+
+/// Takes several blocks at the cost of one: up to `count`, a power of two below `BITS`, but at least one. Those that are free as such
+/// are taken first; else a larger block is split no further than needed. As [`take`].
+#[inline]
+pub(super) fn take_several(tree: &mut Tree, order: usize, most: usize, count: usize) -> Option<Taken> {
+    let found = if most == TOP { start(TOP) } else { best(tree, order)? };
+    let is_far = HAS_STEPS && found >= start(order + STEP + 1);
+    let (word, bits);
+    if found >= start(order + 1) {
+        let mut larger = 0;
+        while found >= start(order + larger + 1) && 2 << larger <= count {
+            larger += 1;
+        }
+        if is_far {
+            let part = split(tree, found, order + STEP);
+            flip(tree, part / BITS, 1 << (part % BITS));
+            (word, bits) = (0, 0);
+        } else {
+            let part = split(tree, found, order + larger);
+            let first = start(order) + ((part - start(order + larger)) << larger);
+            (word, bits) = (first / BITS, usize::MAX >> (BITS - (1 << larger)) << (first % BITS));
+        }
+    } else {
+        word = found / BITS;
+        let end = (start(order + 1) - word * BITS).min(BITS);
+        let all = tree[place(word)] & usize::MAX >> (BITS - end) & usize::MAX << (found % BITS);
+        let mut rest = all;
+        for _ in 0..count {
+            rest &= rest.wrapping_sub(1);
+        }
+        bits = all ^ rest;
+        flip(tree, word, bits);
+    }
+    if found >= start(most) && !has_from(tree, most) {
+        tree[0] = largest_below(tree, most);
+    }
+    if is_far { None } else { Some(Taken { bits, first: (word * BITS).wrapping_sub(start(order)) << order }) }
+}
+
 /// Frees a block, given by its first page in the chunk. Joins it with its buddies.
 #[inline]
 pub(super) fn put(tree: &mut Tree, page: usize, order: usize) {

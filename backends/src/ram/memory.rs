@@ -120,6 +120,34 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> Ranges<L, PAGE, N> {
         }
     }
 
+    /// Takes a block, and fills places of `more` with others that are found with it. As [`take`](Ranges::take).
+    pub(crate) fn take_more(
+        &self,
+        which: &Which,
+        order: Order,
+        more: &mut [Option<RamBlock<PAGE>>],
+    ) -> Option<RamBlock<PAGE>> {
+        // A power of two, and no more than the bits of half a word.
+        let count = 1 << (more.len() + 1).ilog2().min(usize::BITS.ilog2() - 1);
+        if count == 1 || usize::from(order.get()) > 5 {
+            return self.take(which, order);
+        }
+        loop {
+            let found =
+                self.each(which, |m| Some((m.free.buddy().take_several(order, count)?, m.span.clone())));
+            if let Some((run, span)) = found {
+                // SAFETY: the frames were free, so by the invariant of `Memory` nothing else owns them, and they were added.
+                let mut blocks = run.map(|pfn| unsafe { span.block_at(pfn, order) });
+                let first = blocks.next();
+                more.iter_mut().zip(blocks).for_each(|(place, block)| *place = Some(block));
+                return first;
+            }
+            if !self.may_find(which, order) {
+                return None;
+            }
+        }
+    }
+
     /// Whether another try may find a block: there is one, which was split so far, or a kept one was joined just now.
     #[cold]
     fn may_find(&self, which: &Which, order: Order) -> bool {

@@ -227,6 +227,16 @@ impl<L: RawMutex, const PAGE: usize, const RANGES: usize, const LOBBY: usize> Fr
         self.0.take(&Self::in_zones(request.zones), request.order).ok_or(AllocError::Exhausted)
     }
 
+    /// Up to 16, of orders up to 5: what lies in one word of the metadata.
+    fn allocate_more(
+        &self,
+        request: AllocRequest,
+        more: &mut [Option<RamBlock<PAGE>>],
+        _: Context,
+    ) -> Result<RamBlock<PAGE>, AllocError> {
+        self.0.take_more(&Self::in_zones(request.zones), request.order, more).ok_or(AllocError::Exhausted)
+    }
+
     /// All of it is known. O(ranges).
     fn supply(&self, request: &AllocRequest) -> Supply {
         self.0.supply(&Self::in_zones(request.zones), request.order)

@@ -38,16 +38,16 @@ struct Lists<P: Platform, const LISTS: usize, const DEPTH: usize> {
 /// One list.
 ///
 /// # Invariant
-/// Its blocks, the oldest first, and the reserved places are at most `DEPTH` together.
+/// `most` and the reserved places are `DEPTH`, and there are at most `most` blocks, the oldest first.
 struct List<P: Platform, const DEPTH: usize> {
     blocks: Vec<BlockOf<P>, DEPTH>,
-    reserved: usize,
+    most: usize,
     hits: u32,
     misses: u32,
 }
 
 impl<P: Platform, const DEPTH: usize> List<P, DEPTH> {
-    const EMPTY: Self = List { blocks: Vec::new(), reserved: 0, hits: 0, misses: 0 };
+    const EMPTY: Self = List { blocks: Vec::new(), most: DEPTH, hits: 0, misses: 0 };
 }
 
 impl<P: Platform, const LISTS: usize, const DEPTH: usize> FreeListArray<P, LISTS, DEPTH> {
@@ -92,7 +92,7 @@ impl<P: Platform, const LISTS: usize, const DEPTH: usize> FreeLists<P::Block, P:
         self.lists.lock(|all| {
             let (list, room) = (all.lists.get_mut(list.number), all.room.checked_sub(pages));
             let (Some(list), Some(room)) = (list, room) else { return Err(block) };
-            if list.blocks.len() + list.reserved >= DEPTH {
+            if list.blocks.len() >= list.most {
                 return Err(block);
             }
             list.blocks.push(block)?;
@@ -106,20 +106,30 @@ impl<P: Platform, const LISTS: usize, const DEPTH: usize> FreeLists<P::Block, P:
         self.with(list, |list, _| {
             let mut block = list.blocks.pop()?;
             list.blocks.iter_mut().rev().for_each(|place| mem::swap(place, &mut block));
-            list.reserved += 1;
+            list.most -= 1;
             Some(block)
         })?
     }
 
-    fn unreserve(&self, list: FreeListId, block: Option<BlockOf<P>>) {
+    fn unreserve(&self, list: FreeListId, block: Option<BlockOf<P>>) -> Result<(), Option<BlockOf<P>>> {
         let pages = list.order.pages().get();
-        self.with(list, |list, room| {
-            list.reserved = list.reserved.saturating_sub(1);
-            // There is a place, by the invariant; without a reservation the block would be dropped, and leaked.
-            if block.is_none_or(|block| list.blocks.push(block).is_err()) {
-                *room = room.saturating_add(pages);
+        self.lists.lock(|all| {
+            let Some(list) = all.lists.get_mut(list.number).filter(|list| list.most < DEPTH) else {
+                return Err(block);
+            };
+            if let Some(block) = block {
+                list.blocks.push(block).map_err(Some)?; // there is a place, by the invariant
+            } else {
+                all.room += pages; // at most the limit, by the invariant
             }
-        });
+            list.most += 1;
+            Ok(())
+        })
+    }
+
+    /// Half of what it may have, and no more than 64 pages.
+    fn batch(&self, list: FreeListId) -> usize {
+        (64 >> list.order.get()).clamp(1, (DEPTH / 2).max(1))
     }
 
     fn counts(&self, list: FreeListId) -> Option<FreeListCounts> {

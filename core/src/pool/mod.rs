@@ -5,11 +5,13 @@
 //! order, mode and zone.
 
 mod array;
+mod per_core;
 mod trim;
 
 #[doc(no_inline)]
 pub use crate::port::PooledBlock;
 pub use array::FreeListArray;
+pub use per_core::{CurrentCore, OfCore, PerCore};
 pub(crate) use trim::BATCH;
 
 use crate::frame::{AllocError, AllocRequest, Context, Mode, ModeRefused, Order, Pages, Refused, Zones};
@@ -85,8 +87,59 @@ impl<P: Platform> Pool<P> {
         mode: P::Mode,
         cx: Context,
     ) -> Result<PooledBlock<P::Block, P::Mode>, AllocError> {
+        self.take_as(request, mode, Fill::Zeros, cx)
+    }
+
+    /// As [`take`](Pool::take), without zeroing: its bytes are what its last user left. For a caller that writes all of it before anything
+    /// reads it.
+    ///
+    /// # Errors
+    /// [`AllocError`]; nothing changed.
+    ///
+    /// # Context
+    /// O(1) where a block is ready. Interrupt-safe if the raw mutex is.
+    #[inline]
+    pub fn take_unzeroed(
+        &self,
+        request: AllocRequest,
+        mode: P::Mode,
+        cx: Context,
+    ) -> Result<PooledBlock<P::Block, P::Mode>, AllocError> {
+        self.take_as(request, mode, Fill::Arbitrary, cx)
+    }
+
+    #[inline]
+    fn take_as(
+        &self,
+        request: AllocRequest,
+        mode: P::Mode,
+        fill: Fill,
+        cx: Context,
+    ) -> Result<BlockOf<P>, AllocError> {
         let request = request.within(request.zones.difference(P::Source::LOBBY)); // that is for buffers
-        let filled = self.take_filled(request, mode, Fill::Zeros, cx);
+        let zones = request.zones.intersection(self.platform.caching().zones_for(mode));
+        match self.find_ready(request.order, zones, mode, cx) {
+            Some(mut block) if block.is_in(mode) => {
+                if fill == Fill::Zeros {
+                    block.block.zero();
+                }
+                Ok(block)
+            }
+            found => self.take_slowly(found, request, mode, fill, cx),
+        }
+    }
+
+    /// A block that was found in another mode, or a fresh one.
+    #[inline(never)] // so that the way to a list is short
+    fn take_slowly(
+        &self,
+        found: Option<BlockOf<P>>,
+        request: AllocRequest,
+        mode: P::Mode,
+        fill: Fill,
+        cx: Context,
+    ) -> Result<BlockOf<P>, AllocError> {
+        let filled = self.fill(found, request, mode, fill, cx);
         let mut block = filled.map_err(|why| self.never_or(why, request, mode, request.order.pages()))?;
         let mut pending = PendingFlush::NONE;
         match pending.set_mode(&self.platform, &mut block, mode, cx) {
@@ -151,9 +204,23 @@ impl<P: Platform> Pool<P> {
         cx: Context,
     ) -> Result<BlockOf<P>, AllocError> {
         let zones = request.zones.intersection(self.platform.caching().zones_for(mode));
-        let (mut block, zeroed) = match self.find_ready(request.order, zones, mode, cx) {
+        let found = self.find_ready(request.order, zones, mode, cx);
+        self.fill(found, request, mode, fill, cx)
+    }
+
+    /// What was found, or a fresh block.
+    fn fill(
+        &self,
+        found: Option<BlockOf<P>>,
+        request: AllocRequest,
+        mode: P::Mode,
+        fill: Fill,
+        cx: Context,
+    ) -> Result<BlockOf<P>, AllocError> {
+        let zones = request.zones.intersection(self.platform.caching().zones_for(mode));
+        let (mut block, zeroed) = match found {
             Some(block) => (block, false),
-            None => self.find_fresh(request.within(zones), cx)?,
+            None => self.find_fresh(request.within(zones), mode, cx)?,
         };
         if fill == Fill::Zeros && !zeroed {
             block.block.zero();
@@ -162,6 +229,7 @@ impl<P: Platform> Pool<P> {
     }
 
     /// A block from the lists.
+    #[inline]
     fn find_ready(&self, order: Order, zones: Zones, mode: P::Mode, cx: Context) -> Option<BlockOf<P>> {
         if !P::Lists::ENABLED {
             return None;
@@ -180,9 +248,22 @@ impl<P: Platform> Pool<P> {
 
     /// A block from the source, and whether it is all zeros.
     #[inline(never)] // so that the way to a list is short
-    fn find_fresh(&self, request: AllocRequest, cx: Context) -> Result<(BlockOf<P>, bool), AllocError> {
+    fn find_fresh(
+        &self,
+        request: AllocRequest,
+        mode: P::Mode,
+        cx: Context,
+    ) -> Result<(BlockOf<P>, bool), AllocError> {
         let source = self.platform.source();
-        let block = source.allocate(request, cx)?;
+        let block = if P::Lists::BATCH > 1 {
+            match self.fetch(request, mode, cx) {
+                Ok(block) => block,
+                // Another core's list may have one.
+                Err(why) => return self.find_kept(request, mode).map(|block| (block, false)).ok_or(why),
+            }
+        } else {
+            source.allocate(request, cx)?
+        };
         // A block of another size would cover the slots behind its own, or leave a hole there.
         if block.order() == request.order && request.zones.contains(Zones::of(source.zone(&block))) {
             let zeroed = source.is_zeroed(&block);
@@ -190,6 +271,43 @@ impl<P: Platform> Pool<P> {
         }
         source.free(block);
         Err(AllocError::Exhausted)
+    }
+
+    /// A block from the source, and more of them for its list.
+    fn fetch(&self, request: AllocRequest, mode: P::Mode, cx: Context) -> Result<P::Block, AllocError> {
+        const MOST: usize = 16;
+        let (source, lists) = (self.platform.source(), self.platform.lists());
+        // Fresh blocks are in the mode of their source, and what lies in a lobby is not pooled.
+        let fits = mode.index() == P::Mode::CACHED.index()
+            && self.platform.caching().pools(mode)
+            && request.zones.intersection(P::Source::LOBBY).is_empty();
+        let list = if fits { self.list(request.order, mode, 0) } else { None };
+        let most = list.map_or(0, |list| lists.batch(list).min(P::Lists::BATCH).saturating_sub(1).min(MOST));
+        let mut more = [const { None }; MOST];
+        let block = source.allocate_more(request, more.get_mut(..most).unwrap_or_default(), cx)?;
+        for block in more.into_iter().flatten() {
+            // All as if they had been freed now.
+            let _ = self.put(PooledBlock::cached(block), cx); // in this mode it is never refused
+        }
+        Ok(block)
+    }
+
+    /// A block of such a list that [`FreeLists::take`] does not give.
+    #[cold]
+    fn find_kept(&self, request: AllocRequest, mode: P::Mode) -> Option<BlockOf<P>> {
+        let lists = self.platform.lists();
+        for zone in 0..P::Source::ZONES {
+            let list = if request.zones.contains(Zones::of(zone)) {
+                self.list(request.order, mode, zone)
+            } else {
+                None
+            };
+            if let Some((list, block)) = list.and_then(|list| Some((list, lists.take_reserved(list)?))) {
+                let _ = lists.unreserve(list, None); // it was reserved
+                return Some(block);
+            }
+        }
+        None
     }
 
     /// Puts a block into its free list; or returns it to the source if the list is full, a limit is reached, or blocks like

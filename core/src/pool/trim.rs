@@ -20,7 +20,7 @@ struct Batch<'p, P: Platform> {
 impl<P: Platform> Drop for Batch<'_, P> {
     fn drop(&mut self) {
         for (list, block) in self.blocks.iter_mut() {
-            self.pool.platform().lists().unreserve(*list, block.take());
+            let _ = self.pool.platform().lists().unreserve(*list, block.take()); // it was reserved
         }
     }
 }
@@ -68,7 +68,7 @@ impl<P: Platform> Pool<P> {
             let Some((_, slot)) = batch.blocks.last_mut() else { break };
             if pending.set_mode_in(slot, platform, P::Mode::CACHED, cx).is_err() {
                 if let Some((list, block)) = batch.blocks.pop() {
-                    platform.lists().unreserve(list, block);
+                    let _ = platform.lists().unreserve(list, block); // it was reserved
                 }
             } else {
                 staged += list.order.pages();

@@ -130,6 +130,9 @@ pub trait FreeLists<B, M> {
     /// Whether there are any: without, the code for them is not linked.
     const ENABLED: bool = true;
 
+    /// The largest [`batch`](FreeLists::batch): up to 17. Where it is 1, as by default, the code for batches is not linked.
+    const BATCH: usize = 1;
+
     /// A block from that list.
     fn take(&self, list: FreeListId) -> Option<PooledBlock<B, M>>;
 
@@ -144,7 +147,21 @@ pub trait FreeLists<B, M> {
     fn take_reserved(&self, list: FreeListId) -> Option<PooledBlock<B, M>>;
 
     /// Ends a reservation: with the block, if its mode could not be changed, or without.
-    fn unreserve(&self, list: FreeListId, block: Option<PooledBlock<B, M>>);
+    ///
+    /// # Errors
+    /// What was handed in, if that list has no reservation.
+    fn unreserve(
+        &self,
+        list: FreeListId,
+        block: Option<PooledBlock<B, M>>,
+    ) -> Result<(), Option<PooledBlock<B, M>>>;
+
+    /// How many blocks a pool fetches at a time when that list is empty, at most [`BATCH`](FreeLists::BATCH). By default it is one, so the
+    /// list gets only what was put.
+    fn batch(&self, list: FreeListId) -> usize {
+        let _ = list;
+        1
+    }
 
     /// What is in that list, and how it was used. `None` if there is no such list.
     fn counts(&self, list: FreeListId) -> Option<FreeListCounts>;
@@ -174,7 +191,13 @@ impl<B, M> FreeLists<B, M> for () {
     fn take_reserved(&self, _: FreeListId) -> Option<PooledBlock<B, M>> {
         None
     }
-    fn unreserve(&self, _: FreeListId, _: Option<PooledBlock<B, M>>) {}
+    fn unreserve(
+        &self,
+        _: FreeListId,
+        block: Option<PooledBlock<B, M>>,
+    ) -> Result<(), Option<PooledBlock<B, M>>> {
+        Err(block)
+    }
     fn counts(&self, _: FreeListId) -> Option<FreeListCounts> {
         None
     }
@@ -182,6 +205,7 @@ impl<B, M> FreeLists<B, M> for () {
 
 impl<B, M, L: FreeLists<B, M> + ?Sized> FreeLists<B, M> for &L {
     const ENABLED: bool = L::ENABLED;
+    const BATCH: usize = L::BATCH;
     fn take(&self, list: FreeListId) -> Option<PooledBlock<B, M>> {
         (**self).take(list)
     }
@@ -191,8 +215,15 @@ impl<B, M, L: FreeLists<B, M> + ?Sized> FreeLists<B, M> for &L {
     fn take_reserved(&self, list: FreeListId) -> Option<PooledBlock<B, M>> {
         (**self).take_reserved(list)
     }
-    fn unreserve(&self, list: FreeListId, block: Option<PooledBlock<B, M>>) {
-        (**self).unreserve(list, block);
+    fn unreserve(
+        &self,
+        list: FreeListId,
+        block: Option<PooledBlock<B, M>>,
+    ) -> Result<(), Option<PooledBlock<B, M>>> {
+        (**self).unreserve(list, block)
+    }
+    fn batch(&self, list: FreeListId) -> usize {
+        (**self).batch(list)
     }
     fn counts(&self, list: FreeListId) -> Option<FreeListCounts> {
         (**self).counts(list)

@@ -69,6 +69,21 @@ pub trait FrameSource {
     /// [`AllocError`]. After [`Exhausted`](AllocError::Exhausted) the caller may try a smaller order.
     fn allocate(&self, request: AllocRequest, cx: Context) -> Result<Self::Block, AllocError>;
 
+    /// As [`allocate`](FrameSource::allocate), and fills places of `more` with further blocks of the same request, as many as cost little
+    /// more than one: for a free list that is empty. By default it is one block.
+    ///
+    /// # Errors
+    /// As `allocate`; `more` is as before.
+    fn allocate_more(
+        &self,
+        request: AllocRequest,
+        more: &mut [Option<Self::Block>],
+        cx: Context,
+    ) -> Result<Self::Block, AllocError> {
+        let _ = more;
+        self.allocate(request, cx)
+    }
+
     /// Takes back a block, or a part of one, that [`allocate`](FrameSource::allocate) gave; in the mode `CACHED`. Must not
     /// fail and must not block: interrupts call it.
     fn free(&self, block: Self::Block);
@@ -124,6 +139,14 @@ macro_rules! source_behind {
             const LOBBY: Zones = S::LOBBY;
             fn allocate(&self, request: AllocRequest, cx: Context) -> Result<S::Block, AllocError> {
                 (**self).allocate(request, cx)
+            }
+            fn allocate_more(
+                &self,
+                request: AllocRequest,
+                more: &mut [Option<S::Block>],
+                cx: Context,
+            ) -> Result<S::Block, AllocError> {
+                (**self).allocate_more(request, more, cx)
             }
             fn free(&self, block: S::Block) {
                 (**self).free(block);

@@ -190,10 +190,10 @@ where
         }
         for block in reserved {
             if give_up {
-                b.lists.unreserve(PAGES, None);
+                assert!(b.lists.unreserve(PAGES, None).is_ok());
                 b.free(block);
             } else {
-                b.lists.unreserve(PAGES, Some(block));
+                assert!(b.lists.unreserve(PAGES, Some(block)).is_ok());
             }
         }
         assert_eq!(b.ready(PAGES), if give_up { 0 } else { kept.len() });
@@ -221,7 +221,7 @@ where
     // What a trim takes is no use of the list.
     assert!(b.lists.put(PAGES, b.block(0, mode)).is_ok());
     let block = b.lists.take_reserved(PAGES).expect("it was put");
-    b.lists.unreserve(PAGES, None);
+    assert!(b.lists.unreserve(PAGES, None).is_ok());
     b.free(block);
     assert_eq!(b.counts(PAGES), now);
 }

@@ -462,8 +462,8 @@ impl<P: Platform> FreeLists<P::Block, P::Mode> for Lists<P> {
     fn take_reserved(&self, list: FreeListId) -> Option<Pooled<P>> {
         each!(self, lists => lists.take_reserved(list))
     }
-    fn unreserve(&self, list: FreeListId, block: Option<Pooled<P>>) {
-        each!(self, lists => lists.unreserve(list, block));
+    fn unreserve(&self, list: FreeListId, block: Option<Pooled<P>>) -> Result<(), Option<Pooled<P>>> {
+        each!(self, lists => lists.unreserve(list, block))
     }
     fn counts(&self, list: FreeListId) -> Option<FreeListCounts> {
         each!(self, lists => FreeLists::<P::Block, P::Mode>::counts(lists, list))

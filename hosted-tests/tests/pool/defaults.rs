@@ -192,7 +192,8 @@ fn free_lists_of_nothing() {
     let Err(block) = FreeLists::put(&(), id, block) else { panic!("it is kept") };
     assert!(FreeLists::<Block, ()>::take(&(), id).is_none());
     assert!(FreeLists::<Block, ()>::take_reserved(&(), id).is_none());
-    FreeLists::<Block, ()>::unreserve(&(), id, None);
+    assert!(FreeLists::<Block, ()>::unreserve(&(), id, None).is_err());
+    assert_eq!(FreeLists::<Block, ()>::batch(&(), id), 1);
     assert_eq!(
         (pool.lists().count(), pool.ready(Zones::ALL), pool.to_string().lines().count()),
         (0, NONE, 1)

@@ -93,9 +93,9 @@ fn against_the_model<const DEPTH: usize>(limit: usize, ops: &[Op]) -> Result<(),
                 model.reserved[n] -= 1;
                 if stays {
                     model.lists[n].push_back(block.pfn());
-                    lists.unreserve(id(n), Some(block));
+                    assert!(lists.unreserve(id(n), Some(block)).is_ok());
                 } else {
-                    lists.unreserve(id(n), None);
+                    assert!(lists.unreserve(id(n), None).is_ok());
                     pool.put(block, CX).unwrap();
                 }
             }
@@ -109,7 +109,7 @@ fn against_the_model<const DEPTH: usize>(limit: usize, ops: &[Op]) -> Result<(),
         prop_assert_eq!(near.unused(), pages(64 - all), "each block is in one place");
     }
     for (n, block) in out {
-        lists.unreserve(id(n), Some(block));
+        assert!(lists.unreserve(id(n), Some(block)).is_ok());
     }
     for n in 0..2 {
         while let Some(block) = lists.take(id(n)) {

@@ -7,6 +7,7 @@ mod defaults;
 mod kinds_of_buffers;
 mod lists;
 mod locks;
+mod per_core;
 mod pointers;
 mod pool;
 mod pool_kinds;

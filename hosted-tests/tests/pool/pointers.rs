@@ -25,6 +25,15 @@ impl FrameSource for Odd {
         self.say("allocate");
         Err(AllocError::Failed)
     }
+    fn allocate_more(
+        &self,
+        _: AllocRequest,
+        _: &mut [Option<Plain>],
+        _: Context,
+    ) -> Result<Plain, AllocError> {
+        self.say("allocate_more");
+        Err(AllocError::Limit)
+    }
     fn free(&self, _: Plain) {
         self.say("free");
     }
@@ -147,8 +156,17 @@ impl FreeLists<Plain, Caching> for Odd {
         self.say("take_reserved");
         None
     }
-    fn unreserve(&self, _: FreeListId, _: Option<PooledBlock<Plain, Caching>>) {
+    fn unreserve(
+        &self,
+        _: FreeListId,
+        _: Option<PooledBlock<Plain, Caching>>,
+    ) -> Result<(), Option<PooledBlock<Plain, Caching>>> {
         self.say("unreserve");
+        Ok(())
+    }
+    fn batch(&self, _: FreeListId) -> usize {
+        self.say("batch");
+        3
     }
     fn counts(&self, _: FreeListId) -> Option<FreeListCounts> {
         self.say("counts");
@@ -208,12 +226,13 @@ impl BackingStore<Plain> for Odd {
 fn of_a_source<S: FrameSource<Block = Plain>>(source: &S) -> usize {
     assert_eq!((S::MAX_ORDER, S::ZONES), (order(3), 4));
     assert_eq!(source.allocate(AllocRequest::new(order(0)), CX).err(), Some(AllocError::Failed));
+    assert_eq!(source.allocate_more(AllocRequest::new(order(0)), &mut [], CX).err(), Some(AllocError::Limit));
     source.free(plain(1));
     assert!(source.join(plain(1), plain(1)).is_ok());
     assert_eq!(source.supply(&AllocRequest::new(order(0))).free, Some(pages(5)));
     let block = &plain(1);
     assert_eq!((source.zone(block), source.is_zeroed(block), source.is_poolable(block)), (3, true, false));
-    7
+    8
 }
 
 fn of_caching<C: CachingControl<Plain, Mode = Caching>>(port: &C) -> usize {
@@ -255,9 +274,10 @@ fn of_lists<L: FreeLists<Plain, Caching>>(port: &L) -> usize {
     const { assert!(L::ENABLED) }
     assert!(port.take(id).is_none() && port.take_reserved(id).is_none());
     assert!(port.put(id, block).is_ok());
-    port.unreserve(id, None);
+    assert!(port.unreserve(id, None).is_ok());
+    assert_eq!(port.batch(id), 3);
     assert_eq!(port.counts(id), Some(FreeListCounts::default()));
-    5
+    6
 }
 
 fn of_a_store<S: BackingStore<Plain>>(store: &S) -> usize {
