@@ -1,105 +1,83 @@
-//! forebay as an allocator of page blocks: a pool in front of `Ram`, and `Ram` alone. By its public interface only.
-//!
-//! No rival zeroes what it gives. So that the same is compared, blocks here are of a type of which `zero` does nothing.
+//! forebay as an allocator of page blocks: a pool with free lists for each core in front of `Ram`, and `Ram` alone. By its public
+//! interface only. No rival zeroes what it gives, so the pool does not either.
 
 use super::PAGE;
 use super::arena::arena;
 use super::subject::{Held, Kind, PageAllocator, Subject};
+use super::threads;
 use crate::memory;
-use forebay::pool::{FreeListArray, Pool, PooledBlock};
-use forebay::port::{Supply, WithLists};
+use forebay::pool::{CurrentCore, FreeListArray, OfCore, PerCore, Pool, PooledBlock};
+use forebay::port::WithLists;
 use forebay::sync::{NoopRawMutex, RawMutex, SpinRawMutex};
-use forebay::{AllocError, AllocRequest, Context, FrameSource, Order, OwnedBlock, Pages, Pfn, Zones};
+use forebay::{AllocRequest, Context, FrameSource, Order, Pages, Zones};
 use forebay_backends::{Ram, RamBlock};
 use std::fmt;
 
 const CX: Context = Context::THREAD;
 
-/// A block that a pool gives as it is.
-#[derive(Debug)]
-pub struct UnzeroedBlock(RamBlock<PAGE>);
+/// The source.
+pub(super) type Source<L> = Ram<L, PAGE, 1>;
 
-impl OwnedBlock for UnzeroedBlock {
-    const PAGE: usize = PAGE;
-    fn pfn(&self) -> Pfn {
-        self.0.pfn()
-    }
-    fn order(&self) -> Order {
-        self.0.order()
-    }
-    fn split(self) -> Result<(Self, Self), Self> {
-        let halves = self.0.split().map_err(UnzeroedBlock)?;
-        Ok((UnzeroedBlock(halves.0), UnzeroedBlock(halves.1)))
-    }
-    fn read_at(&self, at: usize, to: &mut [u8]) -> usize {
-        self.0.read_at(at, to)
-    }
-    fn write_at(&mut self, at: usize, from: &[u8]) -> usize {
-        self.0.write_at(at, from)
-    }
-    /// Does nothing.
-    fn zero(&mut self) {}
+/// A source with so many bytes, which are leaked.
+pub(super) fn source<L: RawMutex>(bytes: usize) -> Source<L> {
+    let ram = Ram::new();
+    let words = memory::words(Source::<L>::metadata_words(bytes));
+    ram.add(arena(bytes), words).expect("fresh memory, and metadata for it");
+    ram
 }
 
-/// `Ram` whose blocks are not zeroed.
+/// `Ram` alone.
 #[derive(Debug)]
-pub struct Source<L: RawMutex>(Ram<L, PAGE, 1>);
+pub struct Alone<L: RawMutex>(Source<L>);
 
-impl<L: RawMutex> Source<L> {
-    /// A source with so many bytes, which are leaked.
+impl<L: RawMutex> Alone<L> {
+    /// A source with so many bytes.
     ///
     /// # Panics
     /// If there is no memory.
     pub fn new(bytes: usize) -> Self {
-        let ram = Ram::new();
-        let words = memory::words(Ram::<L, PAGE, 1>::metadata_words(bytes));
-        ram.add(arena(bytes), words).expect("fresh memory, and metadata for it");
-        Source(ram)
+        Alone(source(bytes))
     }
 }
 
-impl<L: RawMutex> FrameSource for Source<L> {
-    type Block = UnzeroedBlock;
-    type RawMutex = L;
-    fn allocate(&self, request: AllocRequest, cx: Context) -> Result<UnzeroedBlock, AllocError> {
-        self.0.allocate(request, cx).map(UnzeroedBlock)
+impl<L: RawMutex> PageAllocator for Alone<L> {
+    type Block = RamBlock<PAGE>;
+    fn allocate(&self, order: Order) -> Option<RamBlock<PAGE>> {
+        self.0.allocate(AllocRequest::new(order), CX).ok()
     }
-    fn free(&self, block: UnzeroedBlock) {
-        self.0.free(block.0);
-    }
-    fn supply(&self, request: &AllocRequest) -> Supply {
-        self.0.supply(request)
+    fn free(&self, block: RamBlock<PAGE>, _: Order) {
+        self.0.free(block);
     }
 }
 
-impl<L: RawMutex> PageAllocator for Source<L> {
-    type Block = UnzeroedBlock;
-    fn allocate(&self, order: Order) -> Option<UnzeroedBlock> {
-        FrameSource::allocate(self, AllocRequest::new(order), CX).ok()
-    }
-    fn free(&self, block: UnzeroedBlock, _: Order) {
-        FrameSource::free(self, block);
+/// The core of a thread of the bench.
+struct Here;
+
+impl CurrentCore for Here {
+    fn current() -> usize {
+        threads::core()
     }
 }
 
-/// A list for each order, of up to 32 blocks.
-type Lists<L> = FreeListArray<Source<L>, 11, 32>;
+/// For each core a list for each order, of up to 32 blocks.
+type Lists<L> = PerCore<FreeListArray<Source<L>, 11, 32>, Here, { threads::MOST }>;
 
 /// A pool in front of a source.
 pub struct Pooled<L: RawMutex>(Pool<WithLists<Source<L>, Lists<L>>>);
 
 impl<L: RawMutex> Pooled<L> {
-    /// So many bytes. The lists keep a 64th of them at most, and four blocks of the largest order at least.
+    /// So many bytes. The lists of a core keep a 64th of them at most, and four blocks of the largest order at least.
     pub fn new(bytes: usize) -> Self {
         let most = Pages::new((bytes / PAGE / 64).max(4 << 10));
-        Pooled(Pool::new(WithLists(Source::new(bytes), Lists::with_limit(most))))
+        let lists = [(); threads::MOST].map(|()| OfCore(FreeListArray::with_limit(most)));
+        Pooled(Pool::new(WithLists(source(bytes), PerCore::new(lists))))
     }
 }
 
 impl<L: RawMutex> PageAllocator for Pooled<L> {
-    type Block = PooledBlock<UnzeroedBlock, ()>;
+    type Block = PooledBlock<RamBlock<PAGE>, ()>;
     fn allocate(&self, order: Order) -> Option<Self::Block> {
-        self.0.take(AllocRequest::new(order), (), CX).ok()
+        self.0.take_unzeroed(AllocRequest::new(order), (), CX).ok()
     }
     /// The only mode is the one that no platform refuses.
     fn free(&self, block: Self::Block, _: Order) {
@@ -138,14 +116,14 @@ pub const SOURCE: Subject = Subject {
     who: "forebay-source",
     locked: true,
     kind: Kind::Pages,
-    make: |bytes| Box::new(Held::new(Source::<SpinRawMutex>::new(bytes))),
-    share: Some(|bytes| Box::new(Source::<SpinRawMutex>::new(bytes))),
+    make: |bytes| Box::new(Held::new(Alone::<SpinRawMutex>::new(bytes))),
+    share: Some(|bytes| Box::new(Alone::<SpinRawMutex>::new(bytes))),
 };
 
 /// The source for one thread.
 pub const SOURCE_UNLOCKED: Subject = Subject {
     locked: false,
-    make: |bytes| Box::new(Held::new(Source::<NoopRawMutex>::new(bytes))),
+    make: |bytes| Box::new(Held::new(Alone::<NoopRawMutex>::new(bytes))),
     share: None,
     ..SOURCE
 };

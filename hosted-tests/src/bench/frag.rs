@@ -3,7 +3,7 @@
 
 use super::PAGE;
 use super::arena::arena;
-use super::forebay::{Source, UnzeroedBlock};
+use super::forebay::{Source, source};
 use super::mix::{Mix, Mixed, Step};
 use super::options::Scale;
 use super::progress::Progress;
@@ -14,7 +14,7 @@ use forebay::sync::NoopRawMutex;
 use forebay::{
     AllocRequest, Buffer, Context, Evict, Forebay, FrameSource, Order, Pages, ReclaimTarget, StoreId,
 };
-use forebay_backends::Region;
+use forebay_backends::{RamBlock, Region};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -55,7 +55,7 @@ pub fn w9(scale: &Scale, seeds: &[u64], progress: &mut Progress) -> Vec<ShareRow
         store.init(arena(bytes), words).expect("fresh memory, and metadata for it");
         move |seed| {
             let trace = Mix::new(pages, steps(pages, scale), seed);
-            let run = |(who, how)| (who, evicted(&Home::new(Source::new(bytes), &store), &trace, pages, how));
+            let run = |(who, how)| (who, evicted(&Home::new(source(bytes), &store), &trace, pages, how));
             METHODS.map(run).to_vec()
         }
     };
@@ -65,7 +65,7 @@ pub fn w9(scale: &Scale, seeds: &[u64], progress: &mut Progress) -> Vec<ShareRow
 const METHODS: [(&str, Evict); 3] =
     [("forebay-transfer", Evict::TRANSFER), ("forebay-copy", Evict::COPY), ("forebay-split", Evict::SPLIT)];
 
-type Store = Region<NoopRawMutex, UnzeroedBlock, PAGE, TRANSFERS>;
+type Store = Region<NoopRawMutex, RamBlock<PAGE>, PAGE, TRANSFERS>;
 type Home<'s> = Forebay<Source<NoopRawMutex>, &'s Store>;
 
 /// Blocks that wait to be written out, at most.

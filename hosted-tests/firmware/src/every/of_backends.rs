@@ -37,6 +37,7 @@ fn ram() {
     keep([Plain::largest_free as At, Plain::lowest_unused as At]);
     keep([Plain::unused as At, Plain::total as At]);
     keep([<Plain as FrameSource>::allocate as At, <Plain as FrameSource>::free as At]);
+    keep([<Plain as FrameSource>::allocate_more as At]);
     keep([<Plain as FrameSource>::join as At, <Plain as FrameSource>::supply as At]);
     type Get = fn(&'static Plain, BufferId, (), Iter<'static, Block>, Context) -> Option<&'static [u8]>;
     type GetMut =

@@ -164,7 +164,7 @@ fn pool<P: Platform>() {
     let lists: fn(&Pool<P>) = |pool| each(Pool::lists(pool));
     keep([Pool::<P>::new as At, Pool::<P>::take as At, Pool::<P>::put as At, Pool::<P>::trim as At]);
     keep([Pool::<P>::ready as At, lists as At, drop_in_place::<Pool<P>> as At]);
-    keep([PooledBlock::<P::Block, P::Mode>::write_at as At]);
+    keep([Pool::<P>::take_unzeroed as At, PooledBlock::<P::Block, P::Mode>::write_at as At]);
     keep([<PooledBlock<P::Block, P::Mode> as Deref>::deref as At]);
 }
 
@@ -176,6 +176,24 @@ fn free_lists<P: Platform, const N: usize>() {
     keep([<Array<P, N> as FreeLists<P::Block, P::Mode>>::take_reserved as At]);
     keep([<Array<P, N> as FreeLists<P::Block, P::Mode>>::unreserve as At]);
     keep([<Array<P, N> as FreeLists<P::Block, P::Mode>>::counts as At]);
+    keep([<Array<P, N> as FreeLists<P::Block, P::Mode>>::batch as At]);
+    type Cores<P, const N: usize> = PerCore<Array<P, N>, Hart, 2>;
+    keep([Cores::<P, N>::new as At, Hart::current as At]);
+    keep([<Cores<P, N> as FreeLists<P::Block, P::Mode>>::take as At]);
+    keep([<Cores<P, N> as FreeLists<P::Block, P::Mode>>::put as At]);
+    keep([<Cores<P, N> as FreeLists<P::Block, P::Mode>>::take_reserved as At]);
+    keep([<Cores<P, N> as FreeLists<P::Block, P::Mode>>::unreserve as At]);
+    keep([<Cores<P, N> as FreeLists<P::Block, P::Mode>>::batch as At]);
+    keep([<Cores<P, N> as FreeLists<P::Block, P::Mode>>::counts as At]);
+}
+
+/// The only core.
+struct Hart;
+
+impl CurrentCore for Hart {
+    fn current() -> usize {
+        0
+    }
 }
 
 /// One slice of several blocks: functions with a parameter whose type can't be named there.
@@ -196,7 +214,7 @@ where
     keep([<&P::Source as FrameSource>::allocate as At, <&P::Source as FrameSource>::free as At]);
     keep([<&P::Source as FrameSource>::join as At, <&P::Source as FrameSource>::supply as At]);
     keep([<&P::Source as FrameSource>::zone as At, <&P::Source as FrameSource>::is_zeroed as At]);
-    keep([<&P::Source as FrameSource>::is_poolable as At]);
+    keep([<&P::Source as FrameSource>::is_poolable as At, <&P::Source as FrameSource>::allocate_more as At]);
 
     keep([<&P::Caching as CachingControl<P::Block>>::set_mode as At]);
     keep([<&P::Caching as CachingControl<P::Block>>::flush as At]);
@@ -224,6 +242,7 @@ where
     keep([<&P::Lists as FreeLists<P::Block, P::Mode>>::take_reserved as At]);
     keep([<&P::Lists as FreeLists<P::Block, P::Mode>>::unreserve as At]);
     keep([<&P::Lists as FreeLists<P::Block, P::Mode>>::counts as At]);
+    keep([<&P::Lists as FreeLists<P::Block, P::Mode>>::batch as At]);
 }
 
 /// What the traits provide, and what `()` does as a port.
@@ -231,6 +250,7 @@ fn provided() {
     type Heap = HeapSource<NoopRawMutex, PAGE>;
     keep([<Heap as FrameSource>::join as At, <Card as FrameSource>::supply as At]);
     keep([<Plain as FrameSource>::zone as At, <Plain as FrameSource>::is_zeroed as At]);
+    keep([<Card as FrameSource>::allocate_more as At]);
     keep([<Plain as FrameSource>::is_poolable as At, <AllPorts<Card> as Deref>::deref as At]);
     keep([<() as CachingControl<Block>>::set_mode as At, <() as CachingControl<Block>>::flush as At]);
     keep([<() as CachingControl<Block>>::zones_for as At, <() as CachingControl<Block>>::pools as At]);
@@ -243,7 +263,7 @@ fn provided() {
     keep([view as At, view_mut as At]);
     keep([<() as FreeLists<Block, ()>>::take as At, <() as FreeLists<Block, ()>>::put as At]);
     keep([<() as FreeLists<Block, ()>>::take_reserved as At, <() as FreeLists<Block, ()>>::unreserve as At]);
-    keep([<() as FreeLists<Block, ()>>::counts as At]);
+    keep([<() as FreeLists<Block, ()>>::counts as At, <() as FreeLists<Block, ()>>::batch as At]);
     keep([<Null as BackingStore<Block>>::capabilities as At, <Null as BackingStore<Block>>::room_of as At]);
     keep([<Null as BackingStore<Block>>::rooms as At]);
     keep([<NoSpace as BackingStore<Block>>::space as At]);
