@@ -158,6 +158,11 @@ impl<L: RawMutex, const PAGE: usize, const RANGES: usize, const LOBBY: usize> Ra
         self.0.iter().map(RamRange::free).sum()
     }
 
+    /// Whether a block of that order is free. O(ranges).
+    pub(crate) fn has(&self, order: Order) -> bool {
+        self.0.iter().any(|range| range.has(order))
+    }
+
     /// Pages of the largest free block. O(ranges).
     pub fn largest_free(&self) -> Pages {
         self.0.iter().map(RamRange::largest).max().unwrap_or(Pages::ZERO)

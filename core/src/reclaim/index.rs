@@ -202,24 +202,8 @@ impl<E: Evictable, R: RawMutex, W: AsRef<[usize]> + AsMut<[usize]>> Candidates
     fn find_candidate(&self, class: Class, range: Range<usize>) -> Option<usize> {
         self.index.find(class, range)
     }
-    fn evict_next(
-        &self,
-        mut range: Range<usize>,
-        looks: &mut usize,
-        request: &EvictRequest,
-        sum: &mut Evicted,
-    ) -> (usize, bool) {
-        while *looks > 0 {
-            let Some(at) = self.find_candidate(request.class(), range.clone()) else {
-                return (range.end, false);
-            };
-            *looks -= 1;
-            if self.buffers.get(at).is_some_and(|buffer| buffer.evict_or_skip(request, sum)) {
-                return (at, true);
-            }
-            range.start = at + 1;
-        }
-        (range.start, false)
+    fn evict_at(&self, at: usize, request: &EvictRequest, sum: &mut Evicted) -> bool {
+        self.buffers.evict_at(at, request, sum)
     }
     fn candidate_hands(&self) -> Option<&Hands> {
         Some(&self.index.hands)

@@ -3,7 +3,9 @@
 mod candidates;
 mod index;
 mod run;
+mod scan;
 mod target;
+mod transfer;
 
 pub use candidates::{Candidates, Clock};
 pub use index::{EvictionIndex, IndexFull, Indexed, IndexedCandidates};

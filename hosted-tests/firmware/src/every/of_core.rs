@@ -290,20 +290,20 @@ type Several = (Many, (Many, [Any; 4]), Many);
 /// A list of candidates.
 fn candidates() {
     keep([<[Any] as Candidates>::candidate_count as At, <[Any] as Candidates>::find_candidate as At]);
-    keep([<[Any] as Candidates>::evict_next as At, <[Any] as Candidates>::candidate_hands as At]);
+    keep([<[Any] as Candidates>::evict_at as At, <[Any] as Candidates>::candidate_hands as At]);
     keep([Clock::<Many>::new as At]);
 }
 
 /// Lists of lists, and with a hand of their own.
 fn more_candidates() {
-    keep([<[Any; 4] as Candidates>::evict_next as At]);
+    keep([<[Any; 4] as Candidates>::evict_at as At]);
     keep([<&[Any] as Candidates>::candidate_count as At, <&[Any] as Candidates>::find_candidate as At]);
-    keep([<&[Any] as Candidates>::evict_next as At, <&[Any] as Candidates>::candidate_hands as At]);
+    keep([<&[Any] as Candidates>::evict_at as At, <&[Any] as Candidates>::candidate_hands as At]);
     keep([<Several as Candidates>::candidate_count as At, <Several as Candidates>::find_candidate as At]);
-    keep([<Several as Candidates>::evict_next as At, <Several as Candidates>::candidate_hands as At]);
+    keep([<Several as Candidates>::evict_at as At, <Several as Candidates>::candidate_hands as At]);
     keep([<Clock<Several> as Candidates>::candidate_count as At]);
     keep([<Clock<Several> as Candidates>::find_candidate as At]);
-    keep([<Clock<Several> as Candidates>::evict_next as At]);
+    keep([<Clock<Several> as Candidates>::evict_at as At]);
     keep([<Clock<Several> as Candidates>::candidate_hands as At]);
 }
 
@@ -343,7 +343,7 @@ fn index_in<P: Platform + 'static, W: AsRef<[usize]> + AsMut<[usize]> + 'static>
     keep([EvictionIndex::<P::RawMutex, W>::candidates::<Any> as At]);
     keep([<IndexedCandidates<Any, P::RawMutex, W> as Candidates>::candidate_count as At]);
     keep([<IndexedCandidates<Any, P::RawMutex, W> as Candidates>::find_candidate as At]);
-    keep([<IndexedCandidates<Any, P::RawMutex, W> as Candidates>::evict_next as At]);
+    keep([<IndexedCandidates<Any, P::RawMutex, W> as Candidates>::evict_at as At]);
     keep([<IndexedCandidates<Any, P::RawMutex, W> as Candidates>::candidate_hands as At]);
     keep([<Indexed<[Slot<P>; 4], P::RawMutex, W> as Slots>::slots as At]);
     keep([<Indexed<[Slot<P>; 4], P::RawMutex, W> as Slots>::side_tables as At]);
