@@ -59,6 +59,7 @@ fn measure(many: usize, resident: usize) {
 
 /// One thing only, in the window.
 fn counted<C: Candidates, T: Slots<Platform = Fast>>(mut many: Many<C, T>, what: &str, rounds: usize) {
+    (0..rounds).for_each(|_| many.use_one(&mut |f| f())); // until the hand was once round
     for _ in 0..rounds {
         match what {
             "purge" => many.purge_one(&mut |f| window(f)),

@@ -17,6 +17,8 @@ type Home = RamForebay<SpinRawMutex, PAGE, 64>;
 type Fast = Ram<SpinRawMutex, PAGE>;
 type One<T> = Buffer<&'static Home, T>;
 type Index = EvictionIndex<SpinRawMutex, &'static mut [usize]>;
+/// Slots of a buffer that is not indexed.
+pub type PlainSlot = [Slot<Fast>; 1];
 /// Slots of a buffer that is indexed.
 pub type IndexedSlot =
     forebay::reclaim::Indexed<'static, [Slot<Fast>; 1], SpinRawMutex, &'static mut [usize]>;
@@ -42,7 +44,7 @@ pub fn window(f: &mut dyn FnMut()) {
 }
 
 /// So many buffers, with fast memory for `resident` of them, over a slice.
-pub fn over_a_slice(many: usize, resident: usize) -> Many<&'static [One<[Slot<Fast>; 1]>], [Slot<Fast>; 1]> {
+pub fn over_a_slice(many: usize, resident: usize) -> Many<&'static [One<PlainSlot>], PlainSlot> {
     let home = home(resident, many);
     let buffers: Vec<_> = (0..many).map(|_| Buffer::new(home, Order::PAGE)).collect();
     let buffers: &[_] = buffers.leak();

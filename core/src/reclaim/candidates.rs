@@ -39,6 +39,12 @@ pub trait Candidates: Sealed {
     #[doc(hidden)]
     fn evict_at(&self, at: usize, request: &EvictRequest, sum: &mut Evicted) -> bool;
 
+    /// Whether clean blocks leave first, of buffers that were not used lately.
+    #[doc(hidden)]
+    fn clean_first(&self) -> bool {
+        true
+    }
+
     /// The hands that belong to this list; the forebay's, if it has none.
     #[doc(hidden)]
     fn candidate_hands(&self) -> Option<&Hands> {
@@ -85,6 +91,10 @@ macro_rules! list_behind {
             fn evict_at(&self, at: usize, request: &EvictRequest, sum: &mut Evicted) -> bool {
                 let $this = self;
                 $to.evict_at(at, request, sum)
+            }
+            fn clean_first(&self) -> bool {
+                let $this = self;
+                $to.clean_first()
             }
             fn candidate_hands(&self) -> Option<&Hands> {
                 let $this = self;

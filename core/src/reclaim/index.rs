@@ -22,7 +22,10 @@ const TAKEN: usize = LISTS.len();
 /// The number of all lists.
 const ALL: usize = LISTS.len() + 1;
 
-/// Words of each level above that one word of the highest stands for, and that word.
+/// How many more words of the highest level are looked at in one lock section.
+const HIGHEST_AT_ONCE: usize = 3;
+
+/// A word of the highest level, and those of the levels below that it stands for.
 const GROUP: usize = 1 + BITS + BITS * BITS;
 
 /// Says of each of many buffers whether a reclaim may want it: four bits each, in words of the caller. A reclaim over a slice
@@ -46,6 +49,8 @@ struct Lists<W> {
     /// A count for each list; then the levels, the highest first: a bit for each word of the level below, and of the lowest a bit
     /// for each entry. The lists' words for the same entries lie side by side.
     words: W,
+    /// Where the levels are in the words. None is, before the first buffer is indexed.
+    levels: Levels,
 }
 
 impl<R: RawMutex> EvictionIndex<R> {
@@ -61,12 +66,12 @@ impl<R: RawMutex> EvictionIndex<R> {
 type Levels = [(usize, usize); 3];
 
 impl<W: AsRef<[usize]> + AsMut<[usize]>> Lists<W> {
-    fn levels(&self) -> Levels {
+    fn find_levels(&mut self) {
         let rows = (self.words.as_ref().len() / ALL).saturating_sub(1);
         let highest = rows.div_ceil(GROUP);
         let above = (rows - highest).div_ceil(BITS + 1);
         let lowest = rows - highest - above;
-        [(1 + highest + above, lowest), (1 + highest, above), (1, highest)]
+        self.levels = [(1 + highest + above, lowest), (1 + highest, above), (1, highest)];
     }
 
     fn word(&self, list: usize, row: usize) -> usize {
@@ -80,7 +85,7 @@ impl<W: AsRef<[usize]> + AsMut<[usize]>> Lists<W> {
     /// Sets a bit of the lowest level to `is_in`, if it is not so, and what follows from it.
     fn put(&mut self, list: usize, entry: usize, is_in: bool) {
         let (mut at, mut bit) = (entry, is_in);
-        for (level, (first, _)) in self.levels().into_iter().enumerate() {
+        for (level, (first, _)) in self.levels.into_iter().enumerate() {
             let Some(word) = self.word_mut(list, first + at / BITS) else { return };
             let mask = 1 << (at % BITS);
             if (*word & mask != 0) == bit {
@@ -101,12 +106,13 @@ impl<W: AsRef<[usize]> + AsMut<[usize]>> Lists<W> {
         }
     }
 
-    /// Looks for a bit of a list at or behind bit `at` of a level: in its word, then in one word of each level above.
+    /// Looks for a bit of a list at or behind bit `at` of a level: in its word, then in one word of each level above, and in some
+    /// of the highest.
     fn look(&self, list: usize, level: usize, mut at: usize) -> Look {
         if self.word(list, 0) == 0 {
             return Look::Nothing;
         }
-        for (level, (first, words)) in self.levels().into_iter().enumerate().skip(level) {
+        for (level, (first, words)) in self.levels.into_iter().enumerate().skip(level) {
             if at / BITS >= words {
                 return Look::Nothing;
             }
@@ -117,7 +123,14 @@ impl<W: AsRef<[usize]> + AsMut<[usize]>> Lists<W> {
             }
             at += 1;
         }
-        Look::Highest { at: at * BITS }
+        let (first, words) = self.levels[2];
+        for word in (at..words).take(HIGHEST_AT_ONCE) {
+            let bits = self.word(list, first + word);
+            if bits != 0 {
+                return Look::Bits { level: 2, word, bits };
+            }
+        }
+        Look::Highest { at: (at + HIGHEST_AT_ONCE) * BITS }
     }
 }
 
@@ -139,7 +152,7 @@ enum Look {
 impl<R: RawMutex, W> EvictionIndex<R, W> {
     /// In these words, which must be zero: an array, or `&mut [usize]`. (Their `AsRef` is called under the lock.)
     pub const fn new(words: W) -> Self {
-        EvictionIndex { lists: Mutex::new(Lists { words }), hands: Hands::new() }
+        EvictionIndex { lists: Mutex::new(Lists { words, levels: [(0, 0); 3] }), hands: Hands::new() }
     }
 }
 
@@ -153,7 +166,8 @@ impl<R: RawMutex, W: AsRef<[usize]> + AsMut<[usize]>> EvictionIndex<R, W> {
     /// O(1).
     pub fn indexed<T>(&self, number: usize, slots: T) -> Result<Indexed<'_, T, R, W>, Refused<T, IndexFull>> {
         let taken = self.lists.lock(|l| {
-            let [(first, words), ..] = l.levels();
+            l.find_levels();
+            let [(first, words), ..] = l.levels;
             if number / BITS >= words {
                 return Err(IndexFull::PastTheEnd);
             }
@@ -313,6 +327,9 @@ impl<T: Slots, R: RawMutex, W: AsRef<[usize]> + AsMut<[usize]>> Slots for Indexe
     fn class_changed(&self, class: Class) {
         self.entry.index.note(self.entry.number, class);
         self.slots.class_changed(class);
+    }
+    fn accessed(&self) {
+        self.slots.accessed();
     }
 }
 impl<T: OneSlot, R: RawMutex, W: AsRef<[usize]> + AsMut<[usize]>> OneSlot for Indexed<'_, T, R, W> {}

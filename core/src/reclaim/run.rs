@@ -221,7 +221,7 @@ impl<'f, P: Platform, S: BackingStore<P::Block>> Run<'f, P, S> {
             let mut scan = self.begin(Phase::Purge);
             self.scan(&mut scan, Phase::Purge, self.missing(), least, Backlog::Passed);
         }
-        if self.how != Evict::PURGE {
+        if self.how != Evict::PURGE && self.over.clean_first() {
             let mut scan = self.begin(Phase::Clean);
             self.scan(&mut scan, Phase::Clean, self.missing(), least, Backlog::Passed);
         }

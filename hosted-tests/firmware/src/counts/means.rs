@@ -151,9 +151,7 @@ fn transferred(out: &mut dyn Write) -> Option<()> {
         tiles.iter().for_each(|tile| drop(tile.write()));
         for time in 0..4 {
             let cost = if time == 0 { &mut used } else { &mut idle };
-            cost.of_several(|| {
-                FIRMWARE.transfer(black_box(&tiles), WAITING * home::PAGE) / home::PAGE
-            });
+            cost.of_several(|| FIRMWARE.transfer(black_box(&tiles), WAITING * home::PAGE) / home::PAGE);
             FIRMWARE.write_out(usize::MAX);
         }
     }
