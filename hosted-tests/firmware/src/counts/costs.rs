@@ -5,6 +5,7 @@
 #![no_main]
 
 #[path = "../app.rs"]
+#[expect(dead_code, reason = "only its tick is measured")]
 mod app;
 mod bare;
 mod checks;

@@ -28,8 +28,6 @@ const TIMES: usize = 1000;
 pub struct Ticks {
     /// One of the tiles is resident, and was not used since the last tick.
     pub idle: Cost,
-    /// The same, and it was used.
-    pub used: Cost,
     /// No tile is resident: other blocks have all of SRAM.
     pub nothing: Cost,
 }
@@ -60,5 +58,5 @@ pub fn run(out: &mut dyn Write) -> Option<Ticks> {
     row(out, format_args!("{what} one of 64 tiles is resident and idle"), &idle)?;
     row(out, format_args!("{what} one of 64 tiles is resident and was used"), &used)?;
     row(out, format_args!("{what} none of 64 tiles is resident"), &nothing)?;
-    Some(Ticks { idle, used, nothing })
+    Some(Ticks { idle, nothing })
 }
