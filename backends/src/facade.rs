@@ -6,7 +6,7 @@ use core::fmt;
 use core::ops::Deref;
 use forebay::{
     AccessError, AllocError, AllocRequest, AsForebay, BackingStore, Buffer, Candidates, Context, Evict,
-    Forebay, FrameSource, Order, Pages, Refused, Report, StoreId,
+    Forebay, FrameSource, Order, Pages, Refused, StoreId,
     buffer::{ReadGuard, Slots, WriteGuard},
     port::Supply,
     sync::RawMutex,
@@ -301,9 +301,9 @@ where
     }
 
     /// Whether there is room for a buffer of `bytes` bytes now: what a water mark asks, since free bytes in smaller blocks help none.
-    /// O(1). [`Ram::largest_free`] says for which sizes there is. In a lobby, new contents need room in the slow RAM too.
+    /// O(`RANGES`). [`Ram::largest_free`] says for which sizes there is. In a lobby, new contents need room in the slow RAM too.
     pub fn has_room(&self, bytes: usize) -> bool {
-        self.platform().supply(&AllocRequest::new(order_for::<PAGE>(bytes))).ready == Some(true)
+        self.platform().has(order_for::<PAGE>(bytes))
     }
 
     /// How many buffers of `bytes` bytes the fast RAM holds at a time, given its alignment. O(1).
@@ -381,12 +381,12 @@ where
     }
 
     /// Transfers about `bytes` bytes of idle buffers to the slow RAM: O(1) each, copies nothing, frees nothing yet.
-    /// [`write_out`](RamForebay::write_out) does that.
+    /// [`write_out`](RamForebay::write_out) does that. Returns how many bytes left.
     ///
     /// # Context
-    /// Fit for an interrupt if the lock is.
-    pub fn transfer<C: Candidates>(&self, buffers: C, bytes: usize) -> Report {
-        self.reclaim(buffers, Pages::new(bytes.div_ceil(PAGE)), Evict::TRANSFER, Context::INTERRUPT)
+    /// Fit for an interrupt if the lock is; as [`Forebay::transfer`].
+    pub fn transfer<C: Candidates>(&self, buffers: C, bytes: usize) -> usize {
+        self.0.transfer(buffers, Pages::new(bytes.div_ceil(PAGE))).get() * PAGE
     }
 
     /// Writes out up to `bytes` bytes of transferred blocks to the slow RAM, with the CPU, and frees the blocks that are done.

@@ -1,146 +1,80 @@
 //! What a reclaim of one page costs among many buffers: over a slice, and over the same with an index.
 //!
 //!     cargo run --release -p hosted-tests --example reclaim_costs [BUFFERS]
+//!     cargo run --release -p hosted-tests --example reclaim_costs BUFFERS slice|index evict|purge ROUNDS
 //!
-//! One process, both in turn, by the same random sequence; medians. Each time a buffer is used, for which a page has to leave.
+//! The first: nanoseconds, in one process, both in turn, by the same random sequence; medians. The second does one thing in the
+//! window that callgrind counts; `cargo xtask reclaims` runs it.
 
 use forebay::buffer::Slots;
-use forebay::reclaim::{Candidates, EvictionIndex, IndexFull};
-use forebay::{Buffer, Context, Evict, Order, Outcome, Pages, Slot, sync::SpinRawMutex};
-use forebay_backends::{Ram, RamForebay};
-use hosted_tests::memory::{leak, words};
-use std::error::Error;
-use std::hint::black_box;
+use forebay::reclaim::Candidates;
+use forebay::sync::SpinRawMutex;
+use forebay_backends::Ram;
+use hosted_tests::many::{Many, over_a_slice, over_an_index, window};
+use std::cell::Cell;
 use std::time::Instant;
 
-const PAGE: usize = 256;
+type Fast = Ram<SpinRawMutex, 256>;
+
 const ROUNDS: usize = 401;
-const CX: Context = Context::THREAD;
-
-type Home = RamForebay<SpinRawMutex, PAGE, 64>;
-type Fast = Ram<SpinRawMutex, PAGE>;
-type One<T = [Slot<Fast>; 1]> = Buffer<&'static Home, T>;
-
-/// Pages of fast RAM, and pages behind it.
-fn home(fast: usize, slow: usize) -> Result<&'static Home, Box<dyn Error>> {
-    let home: &Home = Box::leak(Box::new(Home::new()));
-    let meta = words(Home::metadata_words(fast * PAGE));
-    home.init(leak(fast * PAGE, 0), leak(slow * PAGE, 0), meta)?;
-    Ok(home)
-}
-
-/// Buffers, and how they are walked.
-struct Side<'b, C, T: Slots<Platform = Fast>> {
-    home: &'static Home,
-    candidates: C,
-    buffers: &'b [One<T>],
-}
-
-impl<C: Candidates, T: Slots<Platform = Fast>> Side<'_, C, T> {
-    fn reclaim(&self, how: Evict) {
-        let report = self.home.reclaim(&self.candidates, Pages::new(1), how, CX);
-        assert_eq!(report.outcome, Outcome::Reached, "{report}");
-    }
-
-    /// Uses one, and says how long it took to make room for it, if there was none.
-    fn turn(&self, n: usize) -> Option<f64> {
-        let buffer = &self.buffers[n];
-        if buffer.read().is_ok() {
-            return None;
-        }
-        let start = Instant::now();
-        self.reclaim(Evict::COPY);
-        let nanos = start.elapsed().as_nanos() as f64;
-        assert!(buffer.write().is_ok());
-        Some(nanos)
-    }
-
-    /// How long it takes to find the one that is not needed.
-    fn purge(&self, n: usize) -> Result<f64, Box<dyn Error>> {
-        let buffer = &self.buffers[n];
-        while buffer.write().is_err() {
-            self.reclaim(Evict::COPY);
-        }
-        let _ = buffer.set_purgeable(true)?;
-        let start = Instant::now();
-        self.reclaim(Evict::PURGE);
-        let nanos = start.elapsed().as_nanos() as f64;
-        let _ = buffer.set_purgeable(false)?;
-        Ok(nanos)
-    }
-
-    /// How long a guard takes of what is resident.
-    fn guard(&self, n: usize) -> Result<f64, Box<dyn Error>> {
-        let buffer = &self.buffers[n];
-        while buffer.read().is_err() {
-            self.reclaim(Evict::COPY);
-        }
-        let start = Instant::now();
-        for _ in 0..1000 {
-            drop(black_box(buffer.read()?));
-        }
-        Ok(start.elapsed().as_nanos() as f64 / 1000.0)
-    }
-}
+const GUARDS: usize = 1000;
 
 fn median(samples: &mut [f64]) -> f64 {
     samples.sort_by(f64::total_cmp);
     samples.get(samples.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// A number below `n`.
-fn random(seed: &mut u64, n: usize) -> usize {
-    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    (*seed >> 33) as usize % n
+/// How long each of these takes in nanoseconds, once.
+fn timed<C: Candidates, T: Slots<Platform = Fast>>(many: &mut Many<C, T>) -> [f64; 3] {
+    let nanos = Cell::new(0.0);
+    let mut measure = |f: &mut dyn FnMut()| {
+        let start = Instant::now();
+        f();
+        nanos.set(start.elapsed().as_nanos() as f64);
+    };
+    many.use_one(&mut measure);
+    let evict = nanos.get();
+    many.purge_one(&mut measure);
+    let purge = nanos.get();
+    many.guards(GUARDS, &mut measure);
+    [evict, purge, nanos.get() / GUARDS as f64]
 }
 
-fn measure(many: usize, resident: usize) -> Result<(), Box<dyn Error>> {
-    let (plain_home, indexed_home) = (home(resident, many)?, home(resident, many)?);
-    let index = EvictionIndex::<SpinRawMutex, _>::new(words(EvictionIndex::<SpinRawMutex>::words(many)));
-    let plain: Vec<One> = (0..many).map(|_| Buffer::new(plain_home, Order::PAGE)).collect();
-    let indexed = |n| {
-        let slots = index.indexed(n, [Slot::EMPTY]).map_err(|refused| refused.why)?;
-        Ok(Buffer::with_slots(indexed_home, slots, Order::PAGE))
-    };
-    let indexed: Vec<_> = (0..many).map(indexed).collect::<Result<_, IndexFull>>()?;
-    let plain = Side { home: plain_home, candidates: &plain, buffers: &plain };
-    let indexed = Side { home: indexed_home, candidates: index.candidates(&indexed), buffers: &indexed };
-
-    let mut seed = 1;
-    let (mut evict, mut purge, mut guard) = ([vec![], vec![]], [vec![], vec![]], [vec![], vec![]]);
-    for n in 0..resident {
-        let n = n * (many / resident);
-        drop((plain.buffers[n].write()?, indexed.buffers[n].write()?));
-    }
-    while evict[0].len() < ROUNDS {
-        let n = random(&mut seed, many);
-        evict[0].extend(plain.turn(n));
-        evict[1].extend(indexed.turn(n));
-    }
+fn measure(many: usize, resident: usize) {
+    let (mut plain, mut indexed) = (over_a_slice(many, resident), over_an_index(many, resident));
+    let mut samples: [[Vec<f64>; 2]; 3] = Default::default();
     for _ in 0..ROUNDS {
-        let n = random(&mut seed, many);
-        purge[0].push(plain.purge(n)?);
-        purge[1].push(indexed.purge(n)?);
-        guard[0].push(plain.guard(n)?);
-        guard[1].push(indexed.guard(n)?);
+        for (side, figures) in [timed(&mut plain), timed(&mut indexed)].into_iter().enumerate() {
+            samples.iter_mut().zip(figures).for_each(|(samples, nanos)| samples[side].push(nanos));
+        }
     }
     println!("{many} buffers, {resident} resident; nanoseconds, medians of {ROUNDS}");
     println!("{:36}{:>12}{:>12}{:>12}", "", "slice", "index", "ratio");
-    for (what, [plain, indexed]) in [
-        ("reclaim one page, by copying", &mut evict),
-        ("purge the one that is not needed", &mut purge),
-        ("take and drop a guard", &mut guard),
-    ] {
+    let names = ["reclaim one page, by copying", "purge the one that is not needed", "take and drop a guard"];
+    for (what, [plain, indexed]) in names.into_iter().zip(&mut samples) {
         let (plain, indexed) = (median(plain), median(indexed));
         println!("{what:36}{plain:>12.0}{indexed:>12.0}{:>12.4}", indexed / plain);
     }
-    Ok(())
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let many = std::env::args().nth(1).map_or(Ok(1_000_000), |n| n.parse())?;
-    for resident in [many / 4, many / 100] {
-        measure(many, resident.max(1))?;
+/// One thing only, in the window.
+fn counted<C: Candidates, T: Slots<Platform = Fast>>(mut many: Many<C, T>, what: &str, rounds: usize) {
+    (0..rounds).for_each(|_| many.use_one(&mut |f| f())); // until the hand was once round
+    for _ in 0..rounds {
+        match what {
+            "purge" => many.purge_one(&mut |f| window(f)),
+            _ => many.use_one(&mut |f| window(f)),
+        }
     }
-    Ok(())
+}
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let number = |at: usize| words.get(at).and_then(|word| word.parse().ok());
+    let many = number(0).unwrap_or(1_000_000);
+    match (words.get(1).map(String::as_str), words.get(2), number(3)) {
+        (Some("slice"), Some(what), Some(rounds)) => counted(over_a_slice(many, many / 100), what, rounds),
+        (Some("index"), Some(what), Some(rounds)) => counted(over_an_index(many, many / 100), what, rounds),
+        _ => [many / 4, many / 100].into_iter().for_each(|resident| measure(many, resident.max(1))),
+    }
 }

@@ -7,6 +7,7 @@ pub mod conformance;
 pub mod fuzzing;
 pub mod kit;
 pub mod lab;
+pub mod many;
 pub mod memory;
 #[cfg(target_os = "linux")]
 pub mod pages;

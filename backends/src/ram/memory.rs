@@ -234,6 +234,24 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> Ranges<L, PAGE, N> {
         sum
     }
 
+    /// Whether a block of that order is free. Joins as [`take`](Ranges::take).
+    pub(crate) fn has(&self, which: &Which, order: Order) -> bool {
+        loop {
+            let (mut here, mut is_sure) = (false, true);
+            self.each(which, |m| -> Option<()> {
+                match m.free.has(order) {
+                    Some(has) => here |= has,
+                    None => is_sure = false,
+                }
+                None
+            });
+            if here || is_sure {
+                return here;
+            }
+            self.join_one(which);
+        }
+    }
+
     /// What there is for blocks of that order. Joins as [`take`](Ranges::take).
     pub(crate) fn supply(&self, which: &Which, order: Order) -> Supply {
         loop {

@@ -192,6 +192,11 @@ impl<L: RawMutex, const PAGE: usize, const RANGES: usize, const LOBBY: usize> Ra
         self.0.free(&(0..RANGES))
     }
 
+    /// Whether a block of that order is free. O(ranges).
+    pub(crate) fn has(&self, order: Order) -> bool {
+        self.0.has(&(0..RANGES), order)
+    }
+
     /// Pages of the largest free block. O(ranges).
     pub fn largest_free(&self) -> Pages {
         self.0.largest(&(0..RANGES))

@@ -29,6 +29,10 @@ pub trait Evictable: sealed::Sealed {
     #[doc(hidden)]
     fn evict_or_skip(&self, request: &EvictRequest, sum: &mut Evicted) -> bool;
 
+    /// The same, whether the buffer was used or not: a policy selected it.
+    #[doc(hidden)]
+    fn evict_selected(&self, request: &EvictRequest, sum: &mut Evicted) -> bool;
+
     /// What the buffer may have to give. One load.
     #[doc(hidden)]
     fn class(&self) -> Class;
@@ -43,6 +47,9 @@ macro_rules! evictable_behind {
         impl<E: Evictable + ?Sized> Evictable for $pointer {
             fn evict_or_skip(&self, request: &EvictRequest, sum: &mut Evicted) -> bool {
                 (**self).evict_or_skip(request, sum)
+            }
+            fn evict_selected(&self, request: &EvictRequest, sum: &mut Evicted) -> bool {
+                (**self).evict_selected(request, sum)
             }
             fn class(&self) -> Class {
                 (**self).class()
@@ -73,6 +80,11 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Evictable for Buffer<H, T> {
             self.cell.set_reference(Reference::Refused);
         }
         true
+    }
+
+    fn evict_selected(&self, request: &EvictRequest, sum: &mut Evicted) -> bool {
+        self.cell.set_reference(Reference::Idle);
+        self.evict_or_skip(request, sum)
     }
 
     fn class(&self) -> Class {

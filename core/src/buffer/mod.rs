@@ -26,7 +26,7 @@ pub use side_tables::{Addressed, Charged, OneSlot, Slots, TooShort};
 pub(crate) use side_tables::{Sealed, SideTables};
 pub use slot::Slot;
 
-use crate::buffer::cell::{Entered, Held, Owner, SharedCell};
+use crate::buffer::cell::{Entered, Held, Owner, Reference, SharedCell};
 use crate::buffer::contents::{Changing, Contents, EmptySlots, Marks};
 use crate::buffer::slot::span_at;
 use crate::forebay::{Forebay, Home};
@@ -180,8 +180,12 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     /// [`AccessError`]. What was restored before the error stays resident; the next call goes on from there.
     pub fn read_in(&self, cx: Context) -> Result<ReadGuard<'_, H, T>, AccessError> {
         let reader = match self.cell.enter()? {
-            Entered::Reader(reader) => reader,
+            Entered::Reader(reader) => {
+                reader.slots.accessed();
+                reader
+            }
             Entered::Held(mut held) => {
+                held.slots.accessed();
                 self.make_ready(&mut held, cx)?;
                 held.downgrade()
             }
@@ -196,10 +200,21 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     /// [`AccessError`], as for reading. In a lobby, new contents need room in the store too: [`StoreError::Full`](crate::StoreError::Full).
     pub fn write_in(&self, cx: Context) -> Result<WriteGuard<'_, H, T>, AccessError> {
         let mut held = self.cell.hold()?;
+        held.slots.accessed();
         self.make_ready(&mut held, cx)?;
         self.drop_copies(&mut held, Copies::All);
         held.marks.remove(Marks::PURGED); // it has contents again
         Ok(Guard::new(self, held))
+    }
+
+    /// Says that the buffer was used without a guard, as an MMU's accessed bit or a device tells: it has a second chance, and a
+    /// policy that [follows](crate::reclaim::Follow) it hears of it. For what is not resident it changes nothing that matters.
+    ///
+    /// # Context
+    /// O(1), also in an interrupt. A buffer that is held exclusively is in use anyway.
+    pub fn touch(&self) {
+        let _ = self.cell.inspect(|contents| contents.slots.accessed());
+        self.cell.set_reference(Reference::Used);
     }
 
     /// Brings back about `budget` pages of what is stored, without holding the buffer; empty slots stay empty. It stops at the

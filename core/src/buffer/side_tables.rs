@@ -45,6 +45,10 @@ pub trait Slots: Sealed {
         let _ = class;
     }
 
+    /// A guard is about to be taken, or the buffer was touched. Called under the buffer's shared or exclusive use.
+    #[doc(hidden)]
+    fn accessed(&self) {}
+
     /// The address of each slot for a device, if the buffer keeps them; else none.
     #[doc(hidden)]
     fn addresses(&self) -> &[Option<DmaAddr>] {
@@ -171,6 +175,9 @@ impl<T: Slots> Slots for Addressed<'_, T> {
     fn class_changed(&self, class: Class) {
         self.slots.class_changed(class);
     }
+    fn accessed(&self) {
+        self.slots.accessed();
+    }
 }
 impl<T: OneSlot> OneSlot for Addressed<'_, T> {}
 
@@ -217,6 +224,9 @@ impl<T: Slots> Slots for Charged<'_, T> {
     }
     fn class_changed(&self, class: Class) {
         self.slots.class_changed(class);
+    }
+    fn accessed(&self) {
+        self.slots.accessed();
     }
 }
 impl<T: OneSlot> OneSlot for Charged<'_, T> {}

@@ -11,6 +11,7 @@
 //! | [`Accounting`] | with [`WithAccounting`] | who pays for contents |
 //! | [`LinearMap`] | with [`WithLinear`] | several blocks as one slice |
 //! | [`FreeLists`] | with [`WithLists`] | blocks that wait for their next user |
+//! | [`EvictionPolicy`] | with [`ByPolicy`](crate::reclaim::ByPolicy) | which buffer leaves next |
 //!
 //! `unsafe` is needed for none of them. A source without adapters is a complete [`Platform`].
 //!
@@ -39,6 +40,7 @@ mod hooks;
 mod linear;
 mod lists;
 mod platform;
+mod policy;
 mod rooms;
 mod source;
 mod store;
@@ -55,6 +57,7 @@ pub use lists::{FreeListCounts, FreeListId, FreeLists, PooledBlock};
 pub use platform::{
     AllPorts, Platform, WithAccounting, WithCaching, WithDma, WithHooks, WithLinear, WithLists,
 };
+pub use policy::{EvictionPolicy, Selected};
 pub use rooms::Rooms;
 pub use source::{FrameSource, Supply};
 pub use store::{BackingStore, Capabilities, Settled, Space, StoreError};

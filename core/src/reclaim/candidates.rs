@@ -34,16 +34,16 @@ pub trait Candidates: Sealed {
     #[doc(hidden)]
     fn find_candidate(&self, class: Class, range: Range<usize>) -> Option<usize>;
 
-    /// Looks at up to `looks` candidates in the range until one is not skipped: `sum`, which is zero, says what it did. Returns
-    /// its index and true; else where the walk ended, and false.
+    /// Asks the candidate at that place, if it is not skipped. Returns whether it was held for that; then `sum`, which is zero,
+    /// says what it did.
     #[doc(hidden)]
-    fn evict_next(
-        &self,
-        range: Range<usize>,
-        looks: &mut usize,
-        request: &EvictRequest,
-        sum: &mut Evicted,
-    ) -> (usize, bool);
+    fn evict_at(&self, at: usize, request: &EvictRequest, sum: &mut Evicted) -> bool;
+
+    /// Whether clean blocks leave first, of buffers that were not used lately.
+    #[doc(hidden)]
+    fn clean_first(&self) -> bool {
+        true
+    }
 
     /// The hands that belong to this list; the forebay's, if it has none.
     #[doc(hidden)]
@@ -59,27 +59,17 @@ impl<E: Evictable> Candidates for [E] {
     }
     /// One load for each buffer without such a class.
     fn find_candidate(&self, class: Class, range: Range<usize>) -> Option<usize> {
-        let found = self.get(range.clone())?.iter().position(|buffer| buffer.class().contains(class));
-        found.map(|n| range.start + n)
-    }
-    fn evict_next(
-        &self,
-        mut range: Range<usize>,
-        looks: &mut usize,
-        request: &EvictRequest,
-        sum: &mut Evicted,
-    ) -> (usize, bool) {
-        while *looks > 0 {
-            let Some(at) = self.find_candidate(request.class(), range.clone()) else {
-                return (range.end, false);
-            };
-            *looks -= 1;
-            if self.get(at).is_some_and(|buffer| buffer.evict_or_skip(request, sum)) {
-                return (at, true);
+        let mut rest = self.get(range.clone())?;
+        while let [first, behind @ ..] = rest {
+            if first.class().contains(class) {
+                return Some(range.end - rest.len());
             }
-            range.start = at + 1;
+            rest = behind;
         }
-        (range.start, false)
+        None
+    }
+    fn evict_at(&self, at: usize, request: &EvictRequest, sum: &mut Evicted) -> bool {
+        self.get(at).is_some_and(|buffer| buffer.evict_or_skip(request, sum))
     }
 }
 
@@ -98,15 +88,13 @@ macro_rules! list_behind {
                 let $this = self;
                 $to.find_candidate(class, range)
             }
-            fn evict_next(
-                &self,
-                range: Range<usize>,
-                looks: &mut usize,
-                request: &EvictRequest,
-                sum: &mut Evicted,
-            ) -> (usize, bool) {
+            fn evict_at(&self, at: usize, request: &EvictRequest, sum: &mut Evicted) -> bool {
                 let $this = self;
-                $to.evict_next(range, looks, request, sum)
+                $to.evict_at(at, request, sum)
+            }
+            fn clean_first(&self) -> bool {
+                let $this = self;
+                $to.clean_first()
             }
             fn candidate_hands(&self) -> Option<&Hands> {
                 let $this = self;
@@ -144,27 +132,16 @@ macro_rules! tuple {
                 let _ = before;
                 None
             }
-            fn evict_next(
-                &self,
-                range: Range<usize>,
-                looks: &mut usize,
-                request: &EvictRequest,
-                sum: &mut Evicted,
-            ) -> (usize, bool) {
-                let before = 0_usize;
+            fn evict_at(&self, at: usize, request: &EvictRequest, sum: &mut Evicted) -> bool {
                 $(
                     let len = self.$n.candidate_count();
-                    let (start, end) = (range.start.max(before), range.end.min(before.saturating_add(len)));
-                    if start < end {
-                        let (at, tried) = self.$n.evict_next(start - before..end - before, looks, request, sum);
-                        if tried || *looks == 0 {
-                            return (before + at, tried);
-                        }
+                    if at < len {
+                        return self.$n.evict_at(at, request, sum);
                     }
-                    let before = before.saturating_add(len);
+                    let at = at - len;
                 )*
-                let _ = before;
-                (range.end, false)
+                let _ = at;
+                false
             }
         }
     };

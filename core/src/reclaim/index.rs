@@ -22,8 +22,11 @@ const TAKEN: usize = LISTS.len();
 /// The number of all lists.
 const ALL: usize = LISTS.len() + 1;
 
-/// How many words of a summary are looked at in one lock section.
-const WORDS_AT_ONCE: usize = 2;
+/// How many more words of the highest level are looked at in one lock section.
+const HIGHEST_AT_ONCE: usize = 3;
+
+/// A word of the highest level, and those of the levels below that it stands for.
+const GROUP: usize = 1 + BITS + BITS * BITS;
 
 /// Says of each of many buffers whether a reclaim may want it: four bits each, in words of the caller. A reclaim over a slice
 /// looks at every buffer, which is right for some hundreds. With an index it finds those with something to give, among a
@@ -40,74 +43,108 @@ pub struct EvictionIndex<R, W = [usize; 0]> {
     hands: Hands,
 }
 
+/// # Invariants
+/// A bit of a higher level is set exactly if its word of the level below is not zero. A count is that of the entries in its list.
 struct Lists<W> {
-    /// Entries, a bit each; and behind them a summary, a bit for each word. The lists' words for the same entries lie side by
-    /// side.
-    ///
-    /// # Invariant
-    /// A bit of the summary is set exactly if its word is not zero.
+    /// A count for each list; then the levels, the highest first: a bit for each word of the level below, and of the lowest a bit
+    /// for each entry. The lists' words for the same entries lie side by side.
     words: W,
+    /// Where the levels are in the words. None is, before the first buffer is indexed.
+    levels: Levels,
 }
 
 impl<R: RawMutex> EvictionIndex<R> {
     /// The length of `words` for an index of `entries` buffers.
     pub const fn words(entries: usize) -> usize {
         let words = entries.div_ceil(BITS);
-        ALL * (words + words.div_ceil(BITS))
+        let above = words.div_ceil(BITS);
+        ALL * (1 + above.div_ceil(BITS) + above + words)
     }
 }
 
+/// Where the levels are, the lowest first: the row of the first word of each, and how many there are.
+type Levels = [(usize, usize); 3];
+
 impl<W: AsRef<[usize]> + AsMut<[usize]>> Lists<W> {
-    /// The number of words of entries in each list.
-    fn len(&self) -> usize {
-        let all = self.words.as_ref().len() / ALL;
-        (all / (BITS + 1)).saturating_mul(BITS) + (all % (BITS + 1)).saturating_sub(1)
+    fn find_levels(&mut self) {
+        let rows = (self.words.as_ref().len() / ALL).saturating_sub(1);
+        let highest = rows.div_ceil(GROUP);
+        let above = (rows - highest).div_ceil(BITS + 1);
+        let lowest = rows - highest - above;
+        self.levels = [(1 + highest + above, lowest), (1 + highest, above), (1, highest)];
     }
 
-    fn word(&self, list: usize, n: usize) -> usize {
-        self.words.as_ref().get(ALL * n + list).copied().unwrap_or_default()
+    fn word(&self, list: usize, row: usize) -> usize {
+        self.words.as_ref().get(ALL * row + list).copied().unwrap_or_default()
     }
 
-    /// Sets the bits of word `n` that are in `mask` to `bits`. Returns the word.
-    fn put(&mut self, list: usize, n: usize, mask: usize, bits: usize) -> usize {
-        let Some(word) = self.words.as_mut().get_mut(ALL * n + list) else { return 0 };
-        *word = *word & !mask | bits;
-        *word
+    fn word_mut(&mut self, list: usize, row: usize) -> Option<&mut usize> {
+        self.words.as_mut().get_mut(ALL * row + list)
     }
 
-    /// Looks for an entry of a list at or behind `from`: in its word, then in the next few words of the summary.
-    fn look(&self, list: usize, from: usize) -> Look {
-        let (n, len) = (from / BITS, self.len());
-        if n >= len {
+    /// Sets a bit of the lowest level to `is_in`, if it is not so, and what follows from it.
+    fn put(&mut self, list: usize, entry: usize, is_in: bool) {
+        let (mut at, mut bit) = (entry, is_in);
+        for (level, (first, _)) in self.levels.into_iter().enumerate() {
+            let Some(word) = self.word_mut(list, first + at / BITS) else { return };
+            let mask = 1 << (at % BITS);
+            if (*word & mask != 0) == bit {
+                return; // as it was, and so is all above
+            }
+            *word ^= mask;
+            (at, bit) = (at / BITS, *word != 0);
+            if level == 0 {
+                self.count(list, is_in);
+            }
+        }
+    }
+
+    /// Counts an entry that came or went.
+    fn count(&mut self, list: usize, is_in: bool) {
+        if let Some(count) = self.word_mut(list, 0) {
+            *count = if is_in { *count + 1 } else { *count - 1 };
+        }
+    }
+
+    /// Looks for a bit of a list at or behind bit `at` of a level: in its word, then in one word of each level above, and in some
+    /// of the highest.
+    fn look(&self, list: usize, level: usize, mut at: usize) -> Look {
+        if self.word(list, 0) == 0 {
             return Look::Nothing;
         }
-        let word = self.word(list, n) & (usize::MAX << (from % BITS));
-        if word != 0 {
-            return Look::Entries { word: n, entries: word };
-        }
-        let (mut of, mut first) = ((n + 1) / BITS, (n + 1) % BITS);
-        for _ in 0..WORDS_AT_ONCE {
-            let words = self.word(list, len + of) & (usize::MAX << first);
-            if words != 0 {
-                return Look::Words { of, words };
+        for (level, (first, words)) in self.levels.into_iter().enumerate().skip(level) {
+            if at / BITS >= words {
+                return Look::Nothing;
             }
-            (of, first) = (of + 1, 0);
+            let bits = self.word(list, first + at / BITS) & (usize::MAX << (at % BITS));
+            at /= BITS;
+            if bits != 0 {
+                return Look::Bits { level, word: at, bits };
+            }
+            at += 1;
         }
-        if of * BITS < len { Look::Words { of, words: 1 } } else { Look::Nothing }
+        let (first, words) = self.levels[2];
+        for word in (at..words).take(HIGHEST_AT_ONCE) {
+            let bits = self.word(list, first + word);
+            if bits != 0 {
+                return Look::Bits { level: 2, word, bits };
+            }
+        }
+        Look::Highest { at: (at + HIGHEST_AT_ONCE) * BITS }
     }
 }
 
 /// What a look found. Bits are counted outside of the lock.
 enum Look {
-    /// Entries, by their bits in that word.
-    Entries {
+    /// In this word of a level, the bits that are meant.
+    Bits {
+        level: usize,
         word: usize,
-        entries: usize,
+        bits: usize,
     },
-    /// Words to go on with, by their bits in word `of` of the summary: with the first of them.
-    Words {
-        of: usize,
-        words: usize,
+    /// Nothing so far: goes on with that bit of the highest level.
+    Highest {
+        at: usize,
     },
     Nothing,
 }
@@ -115,7 +152,7 @@ enum Look {
 impl<R: RawMutex, W> EvictionIndex<R, W> {
     /// In these words, which must be zero: an array, or `&mut [usize]`. (Their `AsRef` is called under the lock.)
     pub const fn new(words: W) -> Self {
-        EvictionIndex { lists: Mutex::new(Lists { words }), hands: Hands::new() }
+        EvictionIndex { lists: Mutex::new(Lists { words, levels: [(0, 0); 3] }), hands: Hands::new() }
     }
 }
 
@@ -128,15 +165,16 @@ impl<R: RawMutex, W: AsRef<[usize]> + AsMut<[usize]>> EvictionIndex<R, W> {
     /// # Context
     /// O(1).
     pub fn indexed<T>(&self, number: usize, slots: T) -> Result<Indexed<'_, T, R, W>, Refused<T, IndexFull>> {
-        let (n, bit) = (number / BITS, 1 << (number % BITS));
         let taken = self.lists.lock(|l| {
-            if n >= l.len() {
+            l.find_levels();
+            let [(first, words), ..] = l.levels;
+            if number / BITS >= words {
                 return Err(IndexFull::PastTheEnd);
             }
-            if l.word(TAKEN, n) & bit != 0 {
+            if l.word(TAKEN, first + number / BITS) & 1 << (number % BITS) != 0 {
                 return Err(IndexFull::Taken);
             }
-            l.put(TAKEN, n, bit, bit);
+            l.put(TAKEN, number, true);
             Ok(Entry { index: self, number })
         });
         match taken {
@@ -153,36 +191,34 @@ impl<R: RawMutex, W: AsRef<[usize]> + AsMut<[usize]>> EvictionIndex<R, W> {
     /// What the buffer with that number is from now on; list by list, as nothing else changes that entry. O(1).
     fn note(&self, number: usize, class: Class) {
         for (list, member) in LISTS.into_iter().enumerate() {
-            self.lists.lock(|l| {
-                let (n, len) = (number / BITS, l.len());
-                let (bit, summary) = (1 << (number % BITS), 1 << (n % BITS));
-                let word = l.put(list, n, bit, if class.contains(member) { bit } else { 0 });
-                l.put(list, len + n / BITS, summary, if word != 0 { summary } else { 0 });
-            });
+            self.lists.lock(|l| l.put(list, number, class.contains(member)));
         }
     }
 
     /// The entry is free again.
     fn leave(&self, number: usize) {
         self.note(number, Class::empty());
-        self.lists.lock(|l| l.put(TAKEN, number / BITS, 1 << (number % BITS), 0));
+        self.lists.lock(|l| l.put(TAKEN, number, false));
     }
 
-    /// The first entry of that class in the range. O(entries between / word size²), a lock section for every few words.
+    /// The first entry of that class in the range. One lock section if the list is empty; else a few, and one for each word of
+    /// the highest level between.
     fn find(&self, class: Class, range: Range<usize>) -> Option<usize> {
         let list = LISTS.iter().position(|list| class.contains(*list))?;
-        let mut at = range.start;
-        while at < range.end {
-            match self.lists.lock(|l| l.look(list, at)) {
-                Look::Entries { word, entries } => {
-                    let found = word * BITS + entries.trailing_zeros() as usize;
-                    return Some(found).filter(|found| *found < range.end);
+        let (mut level, mut at) = (0, range.start);
+        loop {
+            match self.lists.lock(|l| l.look(list, level, at)) {
+                Look::Bits { level: found, word, bits } => {
+                    at = word * BITS + bits.trailing_zeros() as usize;
+                    if found == 0 {
+                        return Some(at).filter(|at| *at < range.end);
+                    }
+                    (level, at) = (found - 1, at * BITS);
                 }
-                Look::Words { of, words } => at = (of * BITS + words.trailing_zeros() as usize) * BITS,
+                Look::Highest { at: next } => (level, at) = (2, next),
                 Look::Nothing => return None,
             }
         }
-        None
     }
 }
 
@@ -202,24 +238,8 @@ impl<E: Evictable, R: RawMutex, W: AsRef<[usize]> + AsMut<[usize]>> Candidates
     fn find_candidate(&self, class: Class, range: Range<usize>) -> Option<usize> {
         self.index.find(class, range)
     }
-    fn evict_next(
-        &self,
-        mut range: Range<usize>,
-        looks: &mut usize,
-        request: &EvictRequest,
-        sum: &mut Evicted,
-    ) -> (usize, bool) {
-        while *looks > 0 {
-            let Some(at) = self.find_candidate(request.class(), range.clone()) else {
-                return (range.end, false);
-            };
-            *looks -= 1;
-            if self.buffers.get(at).is_some_and(|buffer| buffer.evict_or_skip(request, sum)) {
-                return (at, true);
-            }
-            range.start = at + 1;
-        }
-        (range.start, false)
+    fn evict_at(&self, at: usize, request: &EvictRequest, sum: &mut Evicted) -> bool {
+        self.buffers.evict_at(at, request, sum)
     }
     fn candidate_hands(&self) -> Option<&Hands> {
         Some(&self.index.hands)
@@ -307,6 +327,9 @@ impl<T: Slots, R: RawMutex, W: AsRef<[usize]> + AsMut<[usize]>> Slots for Indexe
     fn class_changed(&self, class: Class) {
         self.entry.index.note(self.entry.number, class);
         self.slots.class_changed(class);
+    }
+    fn accessed(&self) {
+        self.slots.accessed();
     }
 }
 impl<T: OneSlot, R: RawMutex, W: AsRef<[usize]> + AsMut<[usize]>> OneSlot for Indexed<'_, T, R, W> {}

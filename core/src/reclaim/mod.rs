@@ -1,12 +1,18 @@
 //! Many buffers: memory for others, which buffers are looked at, and which leave. Uses every folder.
 
 mod candidates;
+mod follow;
 mod index;
 mod run;
+mod s3_fifo;
+mod scan;
 mod target;
+mod transfer;
 
 pub use candidates::{Candidates, Clock};
+pub use follow::{ByPolicy, Follow};
 pub use index::{EvictionIndex, IndexFull, Indexed, IndexedCandidates};
+pub use s3_fifo::{Link, S3Fifo};
 pub use target::ReclaimTarget;
 
 use crate::forebay::Forebay;

@@ -5,9 +5,10 @@ use crate::forebay::{Forebay, Hands};
 use crate::frame::{AllocRequest, Context, Evict, Order, Pages, Zones};
 use crate::port::{BackingStore, FrameSource, OwnedBlock, Platform, Settled, Supply};
 use crate::reclaim::candidates::Candidates;
+use crate::reclaim::scan::Scan;
 use crate::reclaim::target::{Measure, ReclaimTarget};
 use crate::stats::{self, Event, Evicted, Outcome, Report};
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::AtomicUsize;
 
 /// How many candidates the clean phase looks at: those that were used lately stay, and cost time.
 const CLEAN_LOOKS: usize = 32;
@@ -19,21 +20,6 @@ enum Backlog {
     Passed,
     /// It ends: the store is settled, and another scan follows.
     Ends,
-}
-
-/// How far a phase has come in its rounds over the candidates.
-struct Scan {
-    phase: Phase,
-    /// How many candidates were passed, since the beginning of all scans with this hand.
-    at: usize,
-    /// How many candidates are left.
-    left: usize,
-}
-
-impl Scan {
-    fn pass(&mut self, candidates: usize) {
-        (self.at, self.left) = (self.at.wrapping_add(candidates), self.left - candidates);
-    }
 }
 
 /// One call of `reclaim`.
@@ -103,7 +89,7 @@ impl<'f, P: Platform, S: BackingStore<P::Block>> Run<'f, P, S> {
                     // Until the goal left its buffers.
                     self.cheap_phases(Order::PAGE);
                     let mut scan = self.begin(Phase::Evict);
-                    self.scan(&mut scan, self.missing(), Order::PAGE, Backlog::Passed);
+                    self.scan(&mut scan, Phase::Evict, self.missing(), Order::PAGE, Backlog::Passed);
                     self.settle(Pages::ZERO);
                     self.ended()
                 }
@@ -146,7 +132,7 @@ impl<'f, P: Platform, S: BackingStore<P::Block>> Run<'f, P, S> {
             }
             let short = self.missing() - if stuck { Pages::ZERO } else { pending };
             let moved = self.report.evicted.moved();
-            backlog = self.scan(&mut scan, short.min(most - moved), Order::PAGE, Backlog::Ends);
+            backlog = self.scan(&mut scan, Phase::Evict, short.min(most - moved), Order::PAGE, Backlog::Ends);
             goes_on = settled || self.report.evicted.moved() > moved || backlog == Backlog::Ends;
         }
         self.ended()
@@ -202,7 +188,7 @@ impl<'f, P: Platform, S: BackingStore<P::Block>> Run<'f, P, S> {
             let moved = self.report.evicted.moved();
             // What can't be settled now may be such a block.
             let waits = if settled { moved } else { moved.max(self.report.settled.pending) };
-            self.scan(&mut scan, order.pages() - waits, order, Backlog::Passed);
+            self.scan(&mut scan, Phase::Evict, order.pages() - waits, order, Backlog::Passed);
             let moves = self.report.evicted.moved();
             if moves == moved && !(settled && moves > Pages::ZERO) {
                 return;
@@ -233,11 +219,11 @@ impl<'f, P: Platform, S: BackingStore<P::Block>> Run<'f, P, S> {
     fn cheap_phases(&mut self, least: Order) {
         if self.how.contains(Evict::PURGE) {
             let mut scan = self.begin(Phase::Purge);
-            self.scan(&mut scan, self.missing(), least, Backlog::Passed);
+            self.scan(&mut scan, Phase::Purge, self.missing(), least, Backlog::Passed);
         }
-        if self.how != Evict::PURGE {
+        if self.how != Evict::PURGE && self.over.clean_first() {
             let mut scan = self.begin(Phase::Clean);
-            self.scan(&mut scan, self.missing(), least, Backlog::Passed);
+            self.scan(&mut scan, Phase::Clean, self.missing(), least, Backlog::Passed);
         }
     }
 
@@ -249,8 +235,9 @@ impl<'f, P: Platform, S: BackingStore<P::Block>> Run<'f, P, S> {
             (Phase::Evict, _) | (_, Evict::PURGE) => 2,
             _ => 1,
         };
-        let left = self.over.candidate_count().saturating_mul(rounds);
-        Scan { phase, at: self.hand(phase).load(Relaxed), left }
+        let count = self.over.candidate_count();
+        let left = count.saturating_mul(rounds);
+        Scan::begin(self.hand(phase), count, left)
     }
 
     fn hand(&self, phase: Phase) -> &'f AtomicUsize {
@@ -271,39 +258,41 @@ impl<'f, P: Platform, S: BackingStore<P::Block>> Run<'f, P, S> {
 
     /// Goes on with a scan until `budget` pages left, or it is over. Returns whether a backlog ended it; after another backlog
     /// it goes on without transfers. The hand stays at the last candidate, which may have more to give.
-    fn scan(&mut self, scan: &mut Scan, budget: Pages, least: Order, backlog: Backlog) -> Backlog {
-        let phase = scan.phase;
+    fn scan(
+        &mut self,
+        scan: &mut Scan,
+        phase: Phase,
+        budget: Pages,
+        least: Order,
+        backlog: Backlog,
+    ) -> Backlog {
         let how = if phase == Phase::Clean { Evict::empty() } else { self.methods };
         let after_backlog = self.methods != self.how;
         let (cx, zones) = (self.cx, self.target.zones);
         let mut request = EvictRequest { budget, how, cx, phase, least, zones, after_backlog };
-        let len = self.over.candidate_count();
         let mut looks = if phase == Phase::Clean { CLEAN_LOOKS } else { usize::MAX };
         let from_store = self.report.evicted.purged_from_store;
         let mut ended = Backlog::Passed;
-        while scan.left > 0 && looks > 0 && request.budget > Pages::ZERO {
-            let start = scan.at.checked_rem(len).unwrap_or(0);
-            let end = len.min(start.saturating_add(scan.left));
+        while looks > 0 && request.budget > Pages::ZERO {
+            let Some(at) = scan.find(self.over, request.class()) else { break };
+            looks -= 1;
             let mut evicted = Evicted::default();
-            let (at, tried) = self.over.evict_next(start..end, &mut looks, &request, &mut evicted);
-            scan.pass(at - start);
-            if !tried {
-                continue;
-            }
-            request.budget -= evicted.moved();
-            self.report.evicted += evicted;
-            if evicted.backlogs > 0 {
-                (request.how, request.after_backlog) = (self.without_transfers(), true);
-                if backlog == Backlog::Ends && (request.how - Evict::PURGE).is_empty() {
-                    ended = Backlog::Ends;
-                    break;
+            if self.over.evict_at(at, &request, &mut evicted) {
+                request.budget -= evicted.moved();
+                self.report.evicted += evicted;
+                if evicted.backlogs > 0 {
+                    (request.how, request.after_backlog) = (self.without_transfers(), true);
+                    if backlog == Backlog::Ends && (request.how - Evict::PURGE).is_empty() {
+                        ended = Backlog::Ends;
+                        break;
+                    }
                 }
             }
             if request.budget > Pages::ZERO {
                 scan.pass(1);
             }
         }
-        self.hand(phase).store(scan.at, Relaxed);
+        scan.end(self.hand(phase));
         let from_store = self.report.evicted.purged_from_store - from_store;
         if from_store > Pages::ZERO && self.target.measure == Measure::Freed {
             self.count_fetched(from_store);

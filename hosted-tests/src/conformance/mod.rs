@@ -6,6 +6,7 @@
 //! | `CachingControl` | [`platform::modes`], given the modes |
 //! | `FreeLists` | [`lists::suite`] |
 //! | `BackingStore` | [`store::suite`], [`store::threads`] |
+//! | `EvictionPolicy` | [`policy::suite`] |
 //! | `RawMutex`, and the `Mutex` over it | [`lock::suite`] |
 //!
 //! A suite knows nothing of what it tests but the port: it is led by what the implementation says that it can do.
@@ -15,6 +16,7 @@ pub mod lists;
 pub mod lock;
 pub mod other;
 pub mod platform;
+pub mod policy;
 pub mod store;
 
 use forebay::{Order, OwnedBlock};

@@ -4,6 +4,7 @@ use super::bench::{Bench, Measured};
 use super::files::Input;
 use super::options::Options;
 use super::plan::{Plan, PlanOptions, plan};
+use super::policies::{Policies, PoliciesOptions, policies};
 use super::replay::{ReplayOptions, ReplayReport, replay};
 use super::report::Report;
 use super::roundtrip::{LabError, roundtrip};
@@ -48,6 +49,16 @@ enum Command {
         trace: PathBuf,
         #[command(flatten)]
         options: PlanOptions,
+        #[command(flatten)]
+        form: Form,
+    },
+    /// Compare which pages leave: hit rates of both policies of forebay on real buffers, of exact LRU, of ARC and of the ideal
+    #[command(after_help = FORMAT)]
+    Policies {
+        /// The trace; - for standard input
+        trace: PathBuf,
+        #[command(flatten)]
+        options: PoliciesOptions,
         #[command(flatten)]
         form: Form,
     },
@@ -116,6 +127,13 @@ pub fn main() -> ExitCode {
             Ok(trace) => tell(&plan(&trace, &options), form),
             Err(e) => refuse(&e),
         },
+        Some(Command::Policies { trace, options, form }) => {
+            match Trace::load(&trace).map(|trace| policies(&trace, &options)) {
+                Ok(Ok(told)) => tell(&told, form),
+                Ok(Err(e)) => refuse(&e),
+                Err(e) => refuse(&e),
+            }
+        }
         Some(Command::Replay { trace, options, form }) => {
             let report = match Trace::load(&trace).map(|trace| replay(&trace, &options)) {
                 Ok(Ok(report)) => report,
@@ -197,6 +215,18 @@ impl Figures for Plan {
     }
     fn table(&self) -> String {
         Plan::table(self)
+    }
+}
+
+impl Figures for Policies {
+    fn is_good(&self) -> bool {
+        self.good
+    }
+    fn json(&self) -> io::Result<String> {
+        Ok(Policies::json(self)?)
+    }
+    fn table(&self) -> String {
+        Policies::table(self)
     }
 }
 

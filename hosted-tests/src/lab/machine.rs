@@ -7,8 +7,11 @@ use super::text::count;
 use crate::world::Counts;
 use crate::{Contents, Watched, World};
 use forebay::{
-    AccessError, AllocError, BackingStore, Buffer, Context, Evict, Forebay, Order, Pages, Slot, StoreError,
-    port::{AllPorts, Settled},
+    AccessError, AllocError, BackingStore, Buffer, Context, Evict, Evictable, Forebay, Order, Pages, Slot,
+    StoreError,
+    buffer::Slots,
+    port::{AllPorts, EvictionPolicy, Settled},
+    reclaim::ByPolicy,
     stats::{Evicted, RefusalReason, Stats},
 };
 use std::cell::Cell;
@@ -17,7 +20,8 @@ use std::fmt;
 /// Pieces of a block that are written out before one is given up as stuck.
 const STEPS: usize = 64;
 
-type Source<'w, T> = AllPorts<Watched<'w, &'w <T as Parts>::Source>>;
+/// The source, with the oracle around it.
+pub type Source<'w, T> = AllPorts<Watched<'w, &'w <T as Parts>::Source>>;
 type Store<'w, T> = Watched<'w, Bad<<T as Parts>::Store<'w>>>;
 
 /// A slot of a chunk.
@@ -125,11 +129,16 @@ pub struct Figures {
     pub peak_write_out: Pages,
 }
 
+/// A buffer with such slots.
+pub type Of<'h, 'w, T, Q> = Buffer<&'h Joined<'w, T>, Q>;
+
 /// A forebay in use.
 pub struct Machine<'h, 'w, T: Parts> {
     rig: &'w Rig<T>,
     home: &'h Joined<'w, T>,
     how: Evict,
+    /// Which buffers leave; by a clock if `None`.
+    policy: Option<&'h dyn EvictionPolicy>,
     /// How much is evicted at once, at least.
     ahead: Pages,
     /// How much room is asked for, at most: three quarters of the frames.
@@ -146,6 +155,7 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
             rig,
             home,
             how: evict.methods(),
+            policy: None,
             ahead: Pages::new(frames.get() / 8),
             most: frames - Pages::new(frames.get() / 4),
             peak_extra: Cell::new(Pages::ZERO),
@@ -156,6 +166,11 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
     /// The same, but for what must leave at once: nothing goes ahead of that.
     pub fn page_by_page(self) -> Self {
         Machine { ahead: Pages::ZERO, ..self }
+    }
+
+    /// The same, and this policy, which follows the buffers, says which leave.
+    pub fn by_policy(self, policy: Option<&'h dyn EvictionPolicy>) -> Self {
+        Machine { policy, ..self }
     }
 
     /// What stands behind the buffers.
@@ -176,12 +191,12 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
     ///
     /// # Panics
     /// If there is no such buffer.
-    pub fn open<'c, G>(
+    pub fn open<'c, Q: Slots<Platform = Source<'w, T>>, G>(
         &self,
-        all: &'c [Chunk<'h, 'w, T>],
+        all: &'c [Of<'h, 'w, T, Q>],
         which: usize,
         first: Pages,
-        guard: impl Fn(&'c Chunk<'h, 'w, T>) -> Result<G, AccessError>,
+        guard: impl Fn(&'c Of<'h, 'w, T, Q>) -> Result<G, AccessError>,
     ) -> Result<G, OpenError> {
         const TRIES: usize = 16;
         let one = &all[which];
@@ -218,7 +233,7 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
 
     /// Frees memory until the buffers may have `need` more. Evicting comes in batches, which costs nothing where
     /// blocks are transferred; writing out, where that is what frees them, only as far as it must.
-    fn make_room(&self, all: &[Chunk<'h, 'w, T>], need: Pages) -> Result<(), RoomError> {
+    fn make_room<E: Evictable>(&self, all: &[E], need: Pages) -> Result<(), RoomError> {
         let parts = self.parts();
         loop {
             let missing = need - parts.unused();
@@ -256,7 +271,7 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
     }
 
     /// Evicts and, as every reclaim ends with that, settles once; writes nothing out.
-    fn reclaim(&self, all: &[Chunk<'h, 'w, T>], want: Pages) -> Evicted {
+    fn reclaim<E: Evictable>(&self, all: &[E], want: Pages) -> Evicted {
         // Each transferred block takes an entry of the store's table, and has a page at least: asking for no more
         // pages than there are entries is never refused for want of one.
         let want = match self.how.contains(Evict::TRANSFER) {
@@ -264,9 +279,12 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
             false => want,
         };
         self.rig.world.begin_shrink();
-        let evicted = self.home.reclaim(all, want, self.how, Context::THREAD).evicted;
+        let report = match self.policy {
+            Some(policy) => self.home.reclaim(ByPolicy::new(all, policy), want, self.how, Context::THREAD),
+            None => self.home.reclaim(all, want, self.how, Context::THREAD),
+        };
         self.peak_extra.set(self.peak_extra.get().max(self.rig.world.peak_extra()));
-        evicted
+        report.evicted
     }
 
     /// Writes out about `want` pages of what was transferred; returns how many frames that freed. It may end inside a

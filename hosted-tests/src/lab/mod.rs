@@ -29,14 +29,17 @@
 //! | [`trace`] | the format of traces |
 //! | [`curve`] | the hit rate of exact LRU for every size of memory |
 //! | [`policy`] | exact LRU and the ideal, with one size |
+//! | [`arc`] | ARC, with one size |
 //! | [`plan`](mod@plan) | how much memory a trace needs for a hit rate |
 //! | [`replay`](mod@replay) | a trace on a real pool and store |
 //! | `replay_table` | its figures as a table, and the verdict |
+//! | [`policies`](mod@policies) | hit rates of all policies side by side |
 //! | [`bench`] | the subcommands of `lab bench`; what they do is in [`bench`](mod@crate::bench) |
 //! | [`cli`] | the command line, and the progress bar |
 //!
 //! Each uses only those above it. For Unix: it tells FIFOs, sockets and devices from files.
 
+pub mod arc;
 pub mod bad;
 pub mod bench;
 pub mod cli;
@@ -47,6 +50,7 @@ pub mod options;
 pub mod output;
 pub mod parts;
 pub mod plan;
+pub mod policies;
 pub mod policy;
 pub mod replay;
 mod replay_table;
@@ -62,9 +66,10 @@ pub mod trace;
 pub use bad::Sabotage;
 pub use files::{Input, InputError, Skipped};
 pub use machine::RoomError;
-pub use options::{EvictKind, Options, OptionsError, PAGE, SizeError, StoreKind, parse_size};
+pub use options::{EvictKind, Options, OptionsError, PAGE, PolicyKind, SizeError, StoreKind, parse_size};
 pub use output::OutputError;
 pub use plan::{Plan, PlanOptions, plan};
+pub use policies::{Policies, PoliciesOptions, policies};
 pub use replay::{ReplayOptions, ReplayReport, replay};
 pub use report::Report;
 pub use roundtrip::{LabError, roundtrip};

@@ -56,6 +56,17 @@ impl EvictKind {
     }
 }
 
+/// Which buffers leave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PolicyKind {
+    /// A second-chance clock: what a plain list of buffers has.
+    #[default]
+    Clock,
+    /// S3-FIFO with one bit for each buffer.
+    S3Fifo,
+}
+
 /// What may be chosen. The last three are for tests and have no flag.
 #[derive(Clone, Debug, Args)]
 pub struct Options {

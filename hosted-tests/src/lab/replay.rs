@@ -4,8 +4,8 @@
 //! write changes them. A page's first access puts its contents in: in the trace they were there before.
 
 use super::bad::Sabotage;
-use super::machine::{Chunk, ChunkSlot, Figures, Machine, OpenError, Rig, RoomError};
-use super::options::{EvictKind, PAGE, StoreKind, parse_share};
+use super::machine::{Chunk, ChunkSlot, Figures, Machine, Of, OpenError, Rig, RoomError, Source};
+use super::options::{EvictKind, PAGE, PolicyKind, StoreKind, parse_share};
 #[cfg(target_os = "linux")]
 use super::parts::{ArenaParts, CopiesParts};
 use super::parts::{Parts, RamParts};
@@ -13,7 +13,11 @@ use super::policy::{Outcome, Policy, simulate};
 use super::shape::{MachineError, Shape};
 use super::trace::{Access, Touch, Trace};
 use clap::Args;
-use forebay::{AccessError, Buffer, Pages, Slot};
+use forebay::buffer::Slots;
+use forebay::port::EvictionPolicy;
+use forebay::reclaim::{Follow, Link, S3Fifo};
+use forebay::sync::NoopRawMutex;
+use forebay::{AccessError, Buffer, Order, Pages, Slot};
 use serde::Serialize;
 use std::fmt;
 use std::time::Instant;
@@ -28,6 +32,10 @@ pub struct ReplayOptions {
     /// How contents leave: transfer the block, copy it whole, or split it and copy page by page
     #[arg(long, value_enum, default_value_t = EvictKind::Copy)]
     pub evict: EvictKind,
+
+    /// Which buffers leave
+    #[arg(long, value_enum, default_value_t)]
+    pub policy: PolicyKind,
 
     /// Memory for the buffers, in pages of 4 KiB
     #[arg(long, value_name = "PAGES", conflicts_with = "share", value_parser = parse_pages)]
@@ -47,6 +55,7 @@ impl Default for ReplayOptions {
         ReplayOptions {
             store: StoreKind::Ram,
             evict: EvictKind::Copy,
+            policy: PolicyKind::Clock,
             memory: None,
             share: 0.25,
             sabotage: Sabotage::None,
@@ -85,6 +94,8 @@ pub struct ReplayReport {
     pub store: StoreKind,
     /// How they left.
     pub evict: EvictKind,
+    /// Which ones left.
+    pub policy: PolicyKind,
     /// What forebay made of it, as seen from outside and by its own counts.
     pub forebay: Outcome,
     /// What exact LRU makes of it with the same memory.
@@ -244,6 +255,7 @@ fn over<T: Parts>(trace: &Trace, options: &ReplayOptions) -> Result<ReplayReport
         page_bytes: PAGE,
         store: options.store,
         evict: options.evict,
+        policy: options.policy,
         forebay: Outcome::default(),
         lru: simulate(trace, memory, Policy::Lru),
         ideal: simulate(trace, memory, Policy::Ideal),
@@ -259,26 +271,34 @@ fn over<T: Parts>(trace: &Trace, options: &ReplayOptions) -> Result<ReplayReport
         seconds: 0.0,
     };
     let joined = rig.join(options.sabotage);
+    let policy = S3Fifo::<NoopRawMutex, _>::new(vec![Link::NONE; shape.data]);
+    let policy: &dyn EvictionPolicy = &policy;
     let machine = Machine::new(&rig, &joined, options.evict).page_by_page();
     let mut slots: Vec<ChunkSlot<'_, T>> = (0..shape.data).map(|_| Slot::EMPTY).collect();
-    let run = Run {
-        buffers: slots.chunks_mut(1).map(|slot| machine.chunk(slot)).collect(),
-        versions: vec![0; trace.pages()],
-        found: vec![0; PAGE],
-        expected: vec![0; PAGE],
-        machine: &machine,
-        report: &mut report,
+    let slots = slots.chunks_mut(1);
+    let machine = match options.policy {
+        PolicyKind::Clock => {
+            let buffers = slots.map(|slot| machine.chunk(slot)).collect();
+            Run::new(&machine, buffers, &mut report).go(trace.accesses());
+            machine
+        }
+        PolicyKind::S3Fifo => {
+            let machine = machine.by_policy(Some(policy));
+            let follow = |(n, slot)| Buffer::with_slots(&joined, Follow::new(slot, policy, n), Order::PAGE);
+            let buffers = slots.enumerate().map(follow).collect();
+            Run::new(&machine, buffers, &mut report).go(trace.accesses());
+            machine
+        }
     };
-    run.go(trace.accesses());
     report.leaked_pages = machine.leaked().get();
     Ok(report)
 }
 
 /// A replay under way.
-struct Run<'r, 'h, 'w, T: Parts> {
+struct Run<'r, 'h, 'w, T: Parts, Q: Slots<Platform = Source<'w, T>>> {
     machine: &'r Machine<'h, 'w, T>,
     /// One for each page.
-    buffers: Vec<Chunk<'h, 'w, T>>,
+    buffers: Vec<Of<'h, 'w, T, Q>>,
     /// How often each page was written: 0 if it was not touched yet.
     versions: Vec<u32>,
     /// A page, as its buffer has it.
@@ -288,7 +308,16 @@ struct Run<'r, 'h, 'w, T: Parts> {
     report: &'r mut ReplayReport,
 }
 
-impl<'h, 'w, T: Parts> Run<'_, 'h, 'w, T> {
+impl<'r, 'h, 'w, T: Parts, Q: Slots<Platform = Source<'w, T>>> Run<'r, 'h, 'w, T, Q> {
+    fn new(
+        machine: &'r Machine<'h, 'w, T>,
+        buffers: Vec<Of<'h, 'w, T, Q>>,
+        report: &'r mut ReplayReport,
+    ) -> Self {
+        let versions = vec![0; buffers.len()];
+        Run { machine, buffers, versions, found: vec![0; PAGE], expected: vec![0; PAGE], report }
+    }
+
     /// All of it. The buffers are dropped at the end.
     fn go(mut self, accesses: &[Access]) {
         let started = Instant::now();

@@ -27,6 +27,7 @@ const OF_BACKENDS: [&str; 9] = [
 
 /// What it does not call, and why.
 const LEFT_OUT: &[(&str, &str)] = &[
+    ("Buffer::touch", "no buffer here is followed by a policy: `reclaim/policy.rs`"),
     ("Faulty::calls", "for sweeps: how many calls there were"),
     ("Faulty::fail_with", "a failing call has one error here"),
     ("Job::to", "where `copy` writes to"),
@@ -41,6 +42,12 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("Region::lowest_space", "regions are used by several runs: `liveness/starve.rs`"),
     ("Region::lost", "no engine here loses a job"),
     ("pool::Pool::new", "a forebay makes it"),
+    ("port::EvictionPolicy::accessed", "a policy has a suite and a model: `reclaim/policy.rs`"),
+    ("port::EvictionPolicy::add", "a policy has a suite and a model: `reclaim/policy.rs`"),
+    ("port::EvictionPolicy::select", "a policy has a suite and a model: `reclaim/policy.rs`"),
+    ("reclaim::ByPolicy::new", "a policy has a suite and a model: `reclaim/policy.rs`"),
+    ("reclaim::Follow::new", "a policy has a suite and a model: `reclaim/policy.rs`"),
+    ("reclaim::S3Fifo::new", "a policy has a suite and a model: `reclaim/policy.rs`"),
     ("shmem::Builder::create", "`create_as` makes arenas of other pages too"),
     ("shmem::Builder::create_over", "it needs a file of the caller"),
     ("sync::Mutex::lock", "a source has one inside"),

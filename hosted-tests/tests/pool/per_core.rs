@@ -2,7 +2,7 @@
 
 use forebay::pool::{CurrentCore, FreeListArray, OfCore, PerCore, Pool};
 use forebay::port::{FreeLists, WithLists};
-use forebay::{AllocError, AllocRequest, Context, FrameSource, OwnedBlock, Pages, Zones, sync::SpinRawMutex};
+use forebay::{AllocError, AllocRequest, Context, OwnedBlock, Pages, Zones, sync::SpinRawMutex};
 use forebay_backends::{Ram, RamBlock};
 use hosted_tests::conformance::{content, order};
 use hosted_tests::memory::{leak, words};

@@ -432,3 +432,58 @@ fn a_million_entries() {
     drop(buffers);
     all_returned(&world, &near, &far);
 }
+
+/// Words that count how often they are looked at: a load each.
+struct Counted<'c>(Vec<usize>, &'c AtomicU32);
+
+impl AsRef<[usize]> for Counted<'_> {
+    fn as_ref(&self) -> &[usize] {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        &self.0
+    }
+}
+
+impl AsMut<[usize]> for Counted<'_> {
+    fn as_mut(&mut self) -> &mut [usize] {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        &mut self.0
+    }
+}
+
+/// Rule: what a reclaim of one page, and the purge of the one that is not needed, look at does not grow with the number of
+/// buffers: at a million at most 1.3 times as many words as at a thousand, but for those of the highest level.
+#[test]
+fn a_million_cost_what_a_thousand_do() {
+    let looks = [1000, 100_000, 1_000_000].map(|many: usize| {
+        let (world, near, far) = (World::new(Contents::Compared), near(64), far(128));
+        let (home, loads) = (&forebay(&near, &far, &world), AtomicU32::new(0));
+        let words = vec![0; EvictionIndex::<SpinRawMutex>::words(many)];
+        let index = EvictionIndex::<SpinRawMutex, _>::new(Counted(words, &loads));
+        let members: Vec<usize> = (0..10).map(|n| n * many / 10 + n).collect();
+        let new =
+            |n: &usize| Buffer::with_slots(home, index.indexed(*n, [Slot::EMPTY]).unwrap(), Order::PAGE);
+        let buffers: Vec<_> = members.iter().map(new).collect();
+        let stone = stone(home);
+        let mut all: Vec<&dyn Evictable> = vec![&stone; many];
+        members.iter().zip(&buffers).for_each(|(n, buffer)| all[*n] = buffer);
+        buffers.iter().for_each(|buffer| fill(buffer, 5));
+        let reclaim = |how| {
+            let before = loads.load(Ordering::Relaxed);
+            let report = home.reclaim(index.candidates(&all), pages(1), how, CX);
+            assert_eq!(report.evicted.moved(), pages(1));
+            loads.load(Ordering::Relaxed) - before
+        };
+        reclaim(Evict::COPY); // once round: all were used
+        assert_eq!(buffers[4].set_purgeable(true), Ok(true));
+        let purge = reclaim(Evict::PURGE);
+        let evict: u32 = (0..8).map(|_| reclaim(Evict::COPY)).sum();
+        (0..10).filter(|n| *n != 4).for_each(|n| check(&buffers[n], 5));
+        drop(all);
+        drop(buffers);
+        all_returned(&world, &near, &far);
+        [evict, purge]
+    });
+    let [few, _, many] = looks;
+    assert!(many.iter().zip(few).all(|(many, few)| 10 * many <= 13 * few + 80), "{looks:?}");
+    assert!(looks.iter().flatten().all(|looks| *looks < 400), "{looks:?}");
+}

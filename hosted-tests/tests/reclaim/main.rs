@@ -7,12 +7,14 @@ mod keep_free;
 mod never;
 mod nothing;
 mod passes;
+mod policy;
 mod reclaim;
 mod reclaim_ends;
 mod refusals;
 mod registration;
 mod target_block;
 mod targets;
+mod transfer;
 mod zones;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

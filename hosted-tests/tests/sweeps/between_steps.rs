@@ -157,7 +157,7 @@ fn two_initialise_a_forebay_at_once() {
             assert_eq!((home.platform().total().get() - pieces) * PAGE, mine.0 + others.0);
             let tile = home.buffer::<PAGE>();
             tile.write().expect("there is memory").fill(step as u8);
-            assert_eq!(home.transfer([&tile], PAGE).evicted.transferred, Pages::new(1));
+            assert_eq!(home.transfer([&tile], PAGE), PAGE);
             assert_eq!(home.write_out(PAGE), PAGE);
             assert!(tile.read().expect("it is stored").iter().all(|byte| *byte == step as u8));
             came

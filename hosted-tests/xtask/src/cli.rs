@@ -4,8 +4,8 @@ use crate::failure::{Failure, Result};
 use crate::firmware::target::{Name, Target};
 use crate::tsan::What;
 use crate::{
-    counts, firmware, fuzz, gate, msrv, mutants, panic_free, picture, place, process, rivals, rules, setup,
-    sizes, surface, traces, tsan,
+    counts, firmware, fuzz, gate, msrv, mutants, panic_free, picture, place, process, reclaims, rivals,
+    rules, setup, sizes, surface, traces, tsan,
 };
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
@@ -38,6 +38,9 @@ enum Command {
     /// Measures text and static memory on thumbv7em, and says which limits are kept
     #[command(after_help = STATUS)]
     Sizes,
+    /// Counts with callgrind what a reclaim of one page costs among many buffers, over a slice and over an index
+    #[command(after_help = STATUS)]
+    Reclaims,
     /// Links every public function, which fails if one may panic
     #[command(after_help = STATUS)]
     PanicFree(PanicFree),
@@ -213,6 +216,7 @@ fn run(command: Command) -> Result {
         Command::Mutants(Mutants { count, seed, names }) => {
             mutants::main(&mutants::Wish { count, seed, names })
         }
+        Command::Reclaims => reclaims::main(),
         Command::Traces(Traces { folder }) => traces::main(folder.as_deref()),
         Command::Picture => picture::main(),
     }

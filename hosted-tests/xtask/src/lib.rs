@@ -11,6 +11,7 @@
 //! | `tsan` `fuzz` `msrv` | other compilers and sanitizers |
 //! | `sources` `rules` [`surface`] | what can be read from the sources |
 //! | `mutants` | breaks core and backends on purpose |
+//! | `reclaims` | counts what a reclaim costs among many buffers |
 //! | `traces` | records what programs do |
 //! | `picture` | draws the picture of the README |
 //! | `setup` `gate` | installs everything, runs everything |
@@ -38,6 +39,7 @@ mod tsan;
 
 mod sources;
 
+mod reclaims;
 mod rules;
 pub mod surface;
 

@@ -4,12 +4,16 @@
 #![no_std]
 #![no_main]
 
+#[path = "../app.rs"]
+#[expect(dead_code, reason = "only its tick is measured")]
+mod app;
 mod bare;
 mod checks;
 mod cost;
 mod home;
 mod means;
 mod spin;
+mod tick;
 mod usual;
 
 use bare::Console;
@@ -20,6 +24,8 @@ use critical_section::RawRestoreState;
 
 const MOST_FOR_TRANSFER: u32 = 400;
 const MOST_FOR_TAKE_AND_PUT: u32 = 120;
+const MOST_FOR_A_TICK: u32 = 1_300;
+const MOST_FOR_A_TICK_WITH_NOTHING_TO_DO: u32 = 1_500;
 
 /// Interrupts of the one core are masked.
 struct Masked;
@@ -62,6 +68,14 @@ fn counted(out: &mut Console) -> Option<bool> {
         both <= MOST_FOR_TAKE_AND_PUT,
         format_args!("take and put: {both} of {MOST_FOR_TAKE_AND_PUT} instructions"),
     );
+    let ticks = tick::run(out)?;
+    for (what, cost, limit) in [
+        ("a tick that transfers a tile", &ticks.idle, MOST_FOR_A_TICK),
+        ("a tick with nothing to do", &ticks.nothing, MOST_FOR_A_TICK_WITH_NOTHING_TO_DO),
+    ] {
+        let most = cost.most;
+        all &= check(out, most <= limit, format_args!("{what}: {most} of {limit} instructions"));
+    }
     let most = found.transfer.as_flattened().iter().map(|cost| cost.most).max()?;
     let text = format_args!("a transfer: {most} of {MOST_FOR_TRANSFER} instructions at most");
     all &= check(out, most <= MOST_FOR_TRANSFER, text);

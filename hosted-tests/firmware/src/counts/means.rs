@@ -58,7 +58,7 @@ pub fn run(out: &mut dyn Write) -> Option<Found> {
     Some(Found { take, put, transfer: by_order(|m| m.transfer), evict: by_order(|m| m.evict) })
 }
 
-fn row(out: &mut dyn Write, what: fmt::Arguments, cost: &Cost) -> Option<()> {
+pub fn row(out: &mut dyn Write, what: fmt::Arguments, cost: &Cost) -> Option<()> {
     writeln!(out, "| {what} | {cost} |").ok()
 }
 
@@ -151,9 +151,7 @@ fn transferred(out: &mut dyn Write) -> Option<()> {
         tiles.iter().for_each(|tile| drop(tile.write()));
         for time in 0..4 {
             let cost = if time == 0 { &mut used } else { &mut idle };
-            cost.of_several(|| {
-                FIRMWARE.transfer(black_box(&tiles), WAITING * home::PAGE).evicted.transferred.get()
-            });
+            cost.of_several(|| FIRMWARE.transfer(black_box(&tiles), WAITING * home::PAGE) / home::PAGE);
             FIRMWARE.write_out(usize::MAX);
         }
     }

@@ -29,6 +29,7 @@ pub fn everything() {
     slots::<Listed>();
     candidates();
     index::<Listed>();
+    policy::<Listed>();
 }
 
 /// The same for more shapes, on the machine with everything, and of stores that are not known: other code comes of it.
@@ -48,6 +49,7 @@ pub fn again() {
     slots::<Full>();
     more_candidates();
     index::<Full>();
+    policy::<Full>();
     buffer::<Full, Tiers, Indexed<Addressed<&mut [Slot<Full>]>, <Full as Platform>::RawMutex, [usize; 16]>>();
 }
 
@@ -300,6 +302,7 @@ fn forebay<P: Platform, S: BackingStore<P::Block>>() {
     keep([Forebay::<P, S>::store as At, Forebay::<P, S>::stats as At, Forebay::<P, S>::settle as At]);
     keep([Forebay::<P, S>::free_settled as At, <Forebay<P, S> as AsForebay>::as_forebay as At]);
     keep([reclaim::<P, S> as At, keep_free::<P, S> as At, or_reclaim::<P, S> as At]);
+    keep([Forebay::<P, S>::transfer::<Many> as At]);
     keep([<&Forebay<P, S> as Home>::forebay as At]);
 }
 
@@ -310,20 +313,22 @@ type Several = (Many, (Many, [Any; 4]), Many);
 /// A list of candidates.
 fn candidates() {
     keep([<[Any] as Candidates>::candidate_count as At, <[Any] as Candidates>::find_candidate as At]);
-    keep([<[Any] as Candidates>::evict_next as At, <[Any] as Candidates>::candidate_hands as At]);
-    keep([Clock::<Many>::new as At]);
+    keep([<[Any] as Candidates>::evict_at as At, <[Any] as Candidates>::candidate_hands as At]);
+    keep([Clock::<Many>::new as At, <[Any] as Candidates>::clean_first as At]);
 }
 
 /// Lists of lists, and with a hand of their own.
 fn more_candidates() {
-    keep([<[Any; 4] as Candidates>::evict_next as At]);
+    keep([<[Any; 4] as Candidates>::evict_at as At]);
     keep([<&[Any] as Candidates>::candidate_count as At, <&[Any] as Candidates>::find_candidate as At]);
-    keep([<&[Any] as Candidates>::evict_next as At, <&[Any] as Candidates>::candidate_hands as At]);
+    keep([<&[Any] as Candidates>::evict_at as At, <&[Any] as Candidates>::candidate_hands as At]);
     keep([<Several as Candidates>::candidate_count as At, <Several as Candidates>::find_candidate as At]);
-    keep([<Several as Candidates>::evict_next as At, <Several as Candidates>::candidate_hands as At]);
+    keep([<Several as Candidates>::evict_at as At, <Several as Candidates>::candidate_hands as At]);
+    keep([<&[Any] as Candidates>::clean_first as At, <Several as Candidates>::clean_first as At]);
+    keep([<Clock<Several> as Candidates>::clean_first as At]);
     keep([<Clock<Several> as Candidates>::candidate_count as At]);
     keep([<Clock<Several> as Candidates>::find_candidate as At]);
-    keep([<Clock<Several> as Candidates>::evict_next as At]);
+    keep([<Clock<Several> as Candidates>::evict_at as At]);
     keep([<Clock<Several> as Candidates>::candidate_hands as At]);
 }
 
@@ -363,12 +368,30 @@ fn index_in<P: Platform + 'static, W: AsRef<[usize]> + AsMut<[usize]> + 'static>
     keep([EvictionIndex::<P::RawMutex, W>::candidates::<Any> as At]);
     keep([<IndexedCandidates<Any, P::RawMutex, W> as Candidates>::candidate_count as At]);
     keep([<IndexedCandidates<Any, P::RawMutex, W> as Candidates>::find_candidate as At]);
-    keep([<IndexedCandidates<Any, P::RawMutex, W> as Candidates>::evict_next as At]);
+    keep([<IndexedCandidates<Any, P::RawMutex, W> as Candidates>::evict_at as At]);
     keep([<IndexedCandidates<Any, P::RawMutex, W> as Candidates>::candidate_hands as At]);
     keep([<Indexed<[Slot<P>; 4], P::RawMutex, W> as Slots>::slots as At]);
     keep([<Indexed<[Slot<P>; 4], P::RawMutex, W> as Slots>::side_tables as At]);
     keep([<Indexed<[Slot<P>; 4], P::RawMutex, W> as Slots>::addresses as At]);
     keep([<Indexed<[Slot<P>; 4], P::RawMutex, W> as Slots>::class_changed as At]);
+    keep([<Indexed<[Slot<P>; 4], P::RawMutex, W> as Slots>::accessed as At]);
+}
+
+/// A policy, what it follows, and a list in its order.
+fn policy<P: Platform + 'static>() {
+    type Queues<P> = S3Fifo<<P as Platform>::RawMutex, &'static mut [Link]>;
+    type Tracked<P> = Follow<'static, [Slot<P>; 4], dyn EvictionPolicy>;
+    type Ordered = ByPolicy<'static, Any, dyn EvictionPolicy>;
+    keep([Queues::<P>::new as At, Follow::<[Slot<P>; 4], dyn EvictionPolicy>::new as At]);
+    keep([<Queues<P> as EvictionPolicy>::add as At, <Queues<P> as EvictionPolicy>::remove as At]);
+    keep([<Queues<P> as EvictionPolicy>::accessed as At, <Queues<P> as EvictionPolicy>::select as At]);
+    keep([<Tracked<P> as Slots>::class_changed as At, <Tracked<P> as Slots>::accessed as At]);
+    keep([<Tracked<P> as Slots>::slots as At, <Tracked<P> as Slots>::side_tables as At]);
+    keep([<Tracked<P> as Slots>::addresses as At, <Ordered as Candidates>::clean_first as At]);
+    keep([<&Queues<P> as EvictionPolicy>::add as At, <&Queues<P> as EvictionPolicy>::remove as At]);
+    keep([<&Queues<P> as EvictionPolicy>::accessed as At, <&Queues<P> as EvictionPolicy>::select as At]);
+    keep([ByPolicy::<Any, dyn EvictionPolicy>::new as At, <Ordered as Candidates>::find_candidate as At]);
+    keep([<Ordered as Candidates>::evict_at as At, <Ordered as Candidates>::candidate_count as At]);
 }
 
 type Of<P, S> = &'static Forebay<P, S>;
@@ -381,12 +404,14 @@ fn buffer<P: Platform + 'static, S: BackingStore<P::Block> + 'static, T: Slots<P
     keep([Buffer::<Of<P, S>, T>::write as At, Buffer::<Of<P, S>, T>::write_in as At]);
     keep([Buffer::<Of<P, S>, T>::restore as At, Buffer::<Of<P, S>, T>::populate as At]);
     keep([Buffer::<Of<P, S>, T>::evict as At, Buffer::<Of<P, S>, T>::evict_mut as At]);
+    keep([Buffer::<Of<P, S>, T>::touch as At, <Buffer<Of<P, S>, T> as Evictable>::evict_selected as At]);
     keep([Buffer::<Of<P, S>, T>::set_purgeable as At, Buffer::<Of<P, S>, T>::purge as At]);
     keep([Buffer::<Of<P, S>, T>::discard_copies as At, Buffer::<Of<P, S>, T>::attach_stored as At]);
     keep([<Buffer<Of<P, S>, T> as Evictable>::evict_or_skip as At]);
     keep([<Buffer<Of<P, S>, T> as Evictable>::class as At, drop_in_place::<Buffer<Of<P, S>, T>> as At]);
     keep([<&Buffer<Of<P, S>, T> as Evictable>::evict_or_skip as At]);
     keep([<&Buffer<Of<P, S>, T> as Evictable>::class as At]);
+    keep([<&Buffer<Of<P, S>, T> as Evictable>::evict_selected as At]);
 
     type Read<P, S, T> = Guard<'static, Of<P, S>, T, Shared>;
     let blocks: fn(&Read<P, S, T>) = |guard| each(Guard::blocks(guard));
@@ -431,9 +456,10 @@ fn slots<P: Platform + 'static>() {
     keep([<Paid<P> as Slots>::addresses as At, <Paid<P> as Slots>::class_changed as At]);
     keep([<[Slot<P>; 4] as Slots>::slots as At, <[Slot<P>; 4] as Slots>::side_tables as At]);
     keep([<[Slot<P>; 4] as Slots>::slots_mut as At, <[Slot<P>; 4] as Slots>::addresses as At]);
-    keep([<[Slot<P>; 4] as Slots>::class_changed as At]);
+    keep([<[Slot<P>; 4] as Slots>::class_changed as At, <[Slot<P>; 4] as Slots>::accessed as At]);
+    keep([<Near<P> as Slots>::accessed as At, <Paid<P> as Slots>::accessed as At]);
     keep([<&mut [Slot<P>; 4] as Slots>::slots as At, <Lent<P> as Slots>::side_tables as At]);
     keep([<&mut [Slot<P>] as Slots>::slots as At, <&mut [Slot<P>] as Slots>::side_tables as At]);
     keep([<&mut [Slot<P>] as Slots>::slots_mut as At, <&mut [Slot<P>] as Slots>::addresses as At]);
-    keep([<&mut [Slot<P>] as Slots>::class_changed as At]);
+    keep([<&mut [Slot<P>] as Slots>::class_changed as At, <&mut [Slot<P>] as Slots>::accessed as At]);
 }

@@ -23,14 +23,8 @@ impl Candidates for Mine {
     fn find_candidate(&self, _: Class, _: std::ops::Range<usize>) -> Option<usize> {
         Some(0)
     }
-    fn evict_next(
-        &self,
-        range: std::ops::Range<usize>,
-        _: &mut usize,
-        _: &EvictRequest,
-        _: &mut Evicted,
-    ) -> (usize, bool) {
-        (range.end, false)
+    fn evict_at(&self, _: usize, _: &EvictRequest, _: &mut Evicted) -> bool {
+        false
     }
 }
 

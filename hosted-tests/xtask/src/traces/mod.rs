@@ -4,13 +4,17 @@
 //! format is described in `hosted-tests/src/lab/trace.rs`. A trace has page numbers and nothing else.
 
 mod calls;
+mod memory;
 
 use crate::failure::{Failure, OrFailed, Result};
 use crate::place;
 use crate::process::{output, program, run, typed};
 use crate::tools;
 use calls::Pages;
+use memory::Memory;
+use std::fmt::Display;
 use std::fs::{self, File};
+use std::io::BufReader;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
@@ -50,6 +54,9 @@ select count(*) from (select dir, max(bytes) from file group by dir);
 delete from file where id in (select id from ask where i % 8 = 3);
 ";
 
+/// Lines that are sorted and counted.
+const LINES: usize = 6_000;
+
 /// A program with the whole of iostream in it.
 const WORDS: &str = "\
 #include <iostream>
@@ -62,9 +69,15 @@ int main() {
 }
 ";
 
-/// Writes `database.trace` and `linker.trace` into a folder; into the repository if none is named.
+/// Writes the traces into a folder; into the repository if none is named.
 pub(crate) fn main(to: Option<&Path>) -> Result {
-    for (tool, package) in [("strace", "strace"), ("sqlite3", "sqlite3"), ("g++", "g++")] {
+    for (tool, package) in [
+        ("strace", "strace"),
+        ("sqlite3", "sqlite3"),
+        ("g++", "g++"),
+        ("valgrind", "valgrind"),
+        ("mawk", "mawk"),
+    ] {
         if !tools::on_path(tool) {
             let hint =
                 format!("missing: {tool}; on Debian: apt-get install -y --no-install-recommends {package}");
@@ -75,8 +88,9 @@ pub(crate) fn main(to: Option<&Path>) -> Result {
     fs::create_dir_all(&to).or_failed(to.display())?;
     let work = place::target().join(format!("traces-{}", process::id()));
     fs::create_dir_all(&work).or_failed(work.display())?;
-    let end =
-        database(&work, &to.join("database.trace")).and_then(|()| linker(&work, &to.join("linker.trace")));
+    let end = database(&work, &to.join("database.trace"))
+        .and_then(|()| linker(&work, &to.join("linker.trace")))
+        .and_then(|()| in_memory(&work, &to));
     let _ = fs::remove_dir_all(work);
     end
 }
@@ -102,7 +116,7 @@ fn recorded(work: &Path, words: &str, input: Stdio, only: fn(&str) -> bool) -> R
     Ok(Pages::of(&String::from_utf8_lossy(&calls), only))
 }
 
-fn written(trace: &Path, head: &[String], pages: &Pages) -> Result {
+fn written(trace: &Path, head: &[String], pages: &dyn Display) -> Result {
     let head: String = head.iter().map(|line| format!("# {line}\n")).collect();
     fs::write(trace, format!("{head}{pages}\n")).or_failed(trace.display())?;
     println!("{}", trace.display());
@@ -171,4 +185,42 @@ fn linker(work: &Path, trace: &Path) -> Result {
         ),
         "and the C library: all reads of objects and archives, all writes of the program. Pages of 4 KiB.".to_owned(),
     ], &pages)
+}
+
+/// Two programs in their memory: one sorts lines, one counts words in a table.
+fn in_memory(work: &Path, to: &Path) -> Result {
+    let lines: String = (0..LINES).map(|n| format!("{} line {n}\n", n * 7919 % 30_011)).collect();
+    fs::write(work.join("lines"), lines).or_failed("lines")?;
+    let count = [
+        "mawk",
+        "{n[$1 \" \" $3]++; s += n[$3 \" \" $1]} END {for (k in n) t += length(k); print s, t}",
+        "lines",
+    ];
+    let sort = ["sort", "--parallel=1", "-S", "1M", "lines"];
+    for (name, words, what) in
+        [("sort", &sort[..], "sorting lines"), ("words", &count[..], "counting words in a table")]
+    {
+        let memory = seen(work, words)?;
+        let program = words.first().copied().unwrap_or_default();
+        let head = [
+            format!(
+                "`{program}` {what}: {LINES} of them. Its memory, as valgrind's lackey sees it, without what a TLB of 32"
+            ),
+            "entries knows; the beginning. Pages of 4 KiB.".to_owned(),
+        ];
+        written(&to.join(format!("{name}.trace")), &head, &memory)?;
+    }
+    Ok(())
+}
+
+/// The beginning of a program's accesses to its memory.
+fn seen(work: &Path, words: &[&str]) -> Result<Memory> {
+    let mut lackey = tool(work, "valgrind --tool=lackey --trace-mem=yes");
+    lackey.args(words).stdout(Stdio::null()).stderr(Stdio::piped());
+    let what = typed(&lackey);
+    let mut child = lackey.spawn().or_failed(&what)?;
+    let memory = child.stderr.take().map(|said| Memory::of(BufReader::new(said))).unwrap_or_default();
+    let _ = child.kill(); // it may go on, and nobody listens
+    child.wait().or_failed(&what)?;
+    Ok(memory)
 }
