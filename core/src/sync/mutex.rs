@@ -8,7 +8,7 @@ use core::fmt;
 /// A value behind a [`RawMutex`]. Sources and stores keep their state in one.
 ///
 /// # Invariants
-/// `entered` is true exactly while a closure runs on `value`.
+/// `entered` is true exactly while a closure runs on `value`, unless the raw mutex is exclusive by itself.
 pub struct Mutex<R, T: ?Sized> {
     raw: R,
     entered: Cell<bool>,
@@ -39,6 +39,10 @@ impl<R: RawMutex, T: ?Sized> Mutex<R, T> {
     /// `SpinRawMutex` without [`IrqGuard::CORE`](crate::sync::IrqGuard::CORE) hangs.
     pub fn lock<U>(&self, f: impl FnOnce(&mut T) -> U) -> U {
         self.raw.lock(|| {
+            if R::IS_EXCLUSIVE {
+                // SAFETY: `RawMutex::lock` keeps every other context out, and by `IS_EXCLUSIVE` this one is not inside already.
+                return f(unsafe { &mut *self.value.get() });
+            }
             if self.entered.replace(true) {
                 entered_twice()
             }

@@ -24,10 +24,15 @@ use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 /// # Safety
 /// While `f` runs, no other thread, core or interrupt runs a closure of the same mutex, and `f` sees everything that
 /// earlier closures wrote. The same context may enter twice: an implementation need not exclude that, as
-/// [`Mutex::lock`](crate::sync::Mutex::lock) notices it. One that hangs instead should panic, if it knows who holds it.
+/// [`Mutex::lock`](crate::sync::Mutex::lock) notices it, unless [`IS_EXCLUSIVE`](RawMutex::IS_EXCLUSIVE) says that it does. One that
+/// hangs instead should panic, if it knows who holds it.
 pub unsafe trait RawMutex {
     /// An unlocked mutex.
     const INIT: Self;
+
+    /// Whether no context enters it twice: it hangs or panics instead. Then [`Mutex::lock`](crate::sync::Mutex::lock) does not check it.
+    const IS_EXCLUSIVE: bool = false;
+
     /// Runs `f` alone.
     fn lock<R>(&self, f: impl FnOnce() -> R) -> R;
 }
@@ -95,10 +100,12 @@ impl<G> defmt::Format for SpinRawMutex<G> {
 }
 
 #[cfg(feature = "spin")]
-// SAFETY: the mutex admits one at a time, and locking synchronises with the last unlock. The owner only ends a hang.
+// SAFETY: the mutex admits one at a time, also of the same context, which hangs; and locking synchronises with the last unlock. The
+// owner only ends a hang.
 unsafe impl<G: IrqGuard> RawMutex for SpinRawMutex<G> {
     const INIT: Self =
         SpinRawMutex { lock: spin::mutex::SpinMutex::new(()), owner: AtomicU8::new(0), guard: PhantomData };
+    const IS_EXCLUSIVE: bool = true;
     fn lock<R>(&self, f: impl FnOnce() -> R) -> R {
         G::with(|| {
             let Some(core) = G::CORE else {
