@@ -148,8 +148,8 @@ impl<W: Words> Buddy<W> {
         if !tree::HAS_STEPS {
             page?;
         }
-        let now = tree::largest(tree);
-        if now <= list {
+        let now = tree::list(tree);
+        if now != list + 1 {
             self.directory.relist(words, chunk, list + 1, now);
         }
         let page = page?;
@@ -167,8 +167,8 @@ impl<W: Words> Buddy<W> {
         let chunk = self.directory.lowest(words, list)?;
         let tree = tree_of(words, chunk)?;
         let taken = tree::take_several(tree, n, list, count);
-        let now = tree::largest(tree);
-        if now <= list {
+        let now = tree::list(tree);
+        if now != list + 1 {
             self.directory.relist(words, chunk, list + 1, now);
         }
         let Taken { bits, first } = taken?;
@@ -204,14 +204,14 @@ impl<W: Words> Buddy<W> {
         let at = pfn.wrapping_sub(self.base);
         let (words, chunk) = (self.words.as_mut(), at / CHUNK);
         let Some(tree) = tree_of(words, chunk) else { return };
-        let was = tree::largest(tree);
+        let was = tree::list(tree);
         if order < TOP {
             tree::put(tree, at % CHUNK, order);
         } else {
             tree::fill(tree);
         }
-        let now = tree::largest(tree);
-        if now > was {
+        let now = tree::list(tree);
+        if now != was {
             self.directory.relist(words, chunk, was, now);
         }
         self.free += 1 << order;
@@ -313,16 +313,21 @@ mod tests {
                 (0..=TOP).rev().find(|order| is_whole(*order))
             });
             let largest: Vec<_> = chunks.collect();
-            for list in 0..=TOP {
-                let of = |chunk: &usize| largest[*chunk] == Some(list);
-                let found = (0..largest.len()).find(of);
-                let words = &self.buddy.words;
-                assert_eq!(self.buddy.directory.tightest(list) == Some(list), found.is_some(), "list {list}");
-                if found.is_some() {
-                    assert_eq!(self.buddy.directory.lowest(words, list), found);
-                    assert_eq!(self.buddy.directory.highest(words, list), (0..largest.len()).rev().find(of));
-                }
+            let (words, directory) = (&self.buddy.words, &self.buddy.directory);
+            let list = |chunk: usize| words[chunk * tree::WORDS].checked_sub(1);
+            for (chunk, largest) in largest.iter().enumerate() {
+                assert_eq!(list(chunk).map(tree::order_of), *largest, "chunk {chunk}");
             }
+            for list_number in 0..tree::LISTS {
+                let of = |chunk: &usize| list(*chunk) == Some(list_number);
+                let ends = ((0..largest.len()).find(of), (0..largest.len()).rev().find(of));
+                let found = (directory.lowest(words, list_number), directory.highest(words, list_number));
+                assert!(
+                    found == ends || ends.0.is_none() && !directory.has(list_number),
+                    "list {list_number}"
+                );
+            }
+            assert_eq!(directory.largest(), largest.iter().flatten().copied().max());
             assert_eq!(self.buddy.free, self.free.iter().filter(|free| **free).count());
         }
     }
@@ -386,10 +391,19 @@ mod tests {
         let mut take = |k| m.buddy.take_now(order(k)).map(|pfn| pfn.0);
         assert_eq!(take(10), Some(3 * CHUNK));
         assert_eq!(take(0), Some(0));
-        assert_eq!(take(9), Some(512), "the rest of the lowest chunk");
-        assert_eq!(take(9), Some(CHUNK));
-        assert_eq!(take(3), Some(8), "the tightest chunk that has one");
+        assert_eq!(take(9), Some(CHUNK), "a chunk for large blocks");
+        assert_eq!(take(3), Some(8), "not of that");
+        assert_eq!(take(9), Some(CHUNK + 512));
         assert_eq!(take(10), Some(2 * CHUNK));
         assert_eq!(take(10), None);
+        assert_eq!(take(9), Some(512), "nothing else is left");
+        let mut m = Model::new(0..2 * CHUNK);
+        let mut take = |k| m.buddy.take_now(order(k)).map(|pfn| pfn.0);
+        assert_eq!((take(8), take(9)), (Some(0), Some(512)));
+        assert_eq!((take(10), take(0)), (Some(CHUNK), Some(256)), "a small one of the last large one");
+        m.buddy.put(Pfn(0), order(8));
+        m.buddy.put(Pfn(256), order(0));
+        m.buddy.put(Pfn(512), order(9));
+        assert_eq!(m.buddy.take_now(order(10)), Some(Pfn(0)), "whole again");
     }
 }

@@ -35,16 +35,13 @@ impl<W: Words> Recent<W> {
     }
 
     /// Takes a block. O(orders). Where there is none, there may be one after a [`join`](Recent::join).
-    #[inline(never)] // the caller has little to save then
+    #[inline]
     pub(crate) fn take(&mut self, order: Order) -> Option<Pfn> {
         let n = usize::from(order.get());
         if let Some(pfn) = self.kept.get(n).filter(|_| self.orders >> n & 1 != 0) {
             self.orders ^= 1 << n;
             self.buddy.took(1 << n);
             return Some(Pfn(*pfn));
-        }
-        if !self.buddy.has(order) {
-            return None;
         }
         self.buddy.take(order)
     }

@@ -19,7 +19,7 @@ pub(super) const WORDS: usize = 1 + SUMMARY + NODES;
 /// The first node of the last word.
 const LAST: usize = 2 * CHUNK - BITS;
 
-/// A tree in words of the caller: the largest order that is free plus one (0 if nothing is), the summary, the bits.
+/// A tree in words of the caller: the number of its list plus one (0 if nothing is free), the summary, the bits.
 pub(super) type Tree = [usize; WORDS];
 
 /// Where the bits of a word of nodes are.
@@ -37,9 +37,27 @@ const fn start(order: usize) -> usize {
     2 * CHUNK - ((2 * CHUNK) >> order)
 }
 
-/// The largest order that is free, plus one; 0 if nothing is.
-pub(super) const fn largest(tree: &Tree) -> usize {
+/// The smallest of the large orders. Their blocks are in chunks of their own, as long as there are whole chunks.
+pub(super) const LARGE: usize = 8;
+/// Lists: one for each order, by the largest free block of a chunk; and behind them those of chunks that are for large blocks.
+pub(super) const LISTS: usize = ORDERS + TOP - LARGE;
+
+/// The list of a chunk, plus one; 0 if nothing is free.
+#[inline]
+pub(super) const fn list(tree: &Tree) -> usize {
     tree[0]
+}
+
+/// The order of the largest free block of a chunk in a list.
+#[inline]
+pub(super) const fn order_of(list: usize) -> usize {
+    if list > TOP { list - (ORDERS - LARGE) } else { list }
+}
+
+/// The list, plus one, of a chunk for large blocks, of the largest order plus one that is free in it.
+#[inline]
+const fn for_large(largest: usize) -> usize {
+    if largest > LARGE && largest <= TOP { largest + ORDERS - LARGE } else { largest }
 }
 
 /// All of the chunk is free.
@@ -49,30 +67,59 @@ pub(super) fn fill(tree: &mut Tree) {
 }
 
 /// By how many orders a block is split in one step, so that the step is short where cores are slow.
-const STEP: usize = if BITS < 64 { 4 } else { TOP };
+const STEP: usize = if BITS < 64 { 3 } else { TOP };
 /// Whether a call may end without a block though there is one.
 pub(super) const HAS_STEPS: bool = STEP < TOP;
 
-/// Takes the lowest block among the smallest that are large enough, of a tree whose largest block has the order `most`. Returns its
-/// first page in the chunk. `None`: a much larger one was split, and nothing was taken.
+/// Takes the lowest block among the smallest that are large enough, of a tree that is in that list. Returns its first page in the
+/// chunk. `None`: a much larger one was split, and nothing was taken.
 #[inline]
-pub(super) fn take(tree: &mut Tree, order: usize, most: usize) -> Option<usize> {
+pub(super) fn take(tree: &mut Tree, order: usize, list: usize) -> Option<usize> {
     // Nothing else is free in a chunk that is free as a whole.
-    let found = if most == TOP { start(TOP) } else { best(tree, order)? };
+    let found = if list == TOP { start(TOP) } else { best(tree, order)? };
     let is_far = HAS_STEPS && found >= start(order + STEP + 1);
     let to = if is_far { order + STEP } else { order };
     let node = split(tree, found, to);
-    if most == TOP {
-        tree[0] = if order < TOP { TOP } else { 0 };
-    } else if found >= start(most) && !has_from(tree, most) {
-        // Of a block that was split, the upper half is the largest now.
-        tree[0] = if order < most { most } else { largest_below(tree, most) };
-    }
+    took(tree, to, list, found);
     if is_far {
         flip(tree, node / BITS, 1 << (node % BITS));
         return None;
     }
     Some((node - start(order)) << order)
+}
+
+/// A block of the order `part` was taken, of the free block `found` of a chunk in that list.
+#[inline]
+fn took(tree: &mut Tree, part: usize, list: usize, found: usize) {
+    if list == TOP {
+        tree[0] = if part < LARGE {
+            TOP
+        } else if part < TOP {
+            for_large(TOP)
+        } else {
+            0
+        };
+    } else if list < TOP {
+        if found >= start(list) && !has_from(tree, list) {
+            // Of a block that was split, the upper half is the largest now.
+            tree[0] = if part < list { list } else { largest_below(tree, list) };
+        }
+    } else {
+        took_of_large(tree, part, order_of(list));
+    }
+}
+
+/// The same of a chunk for large blocks: with a small one it is for others.
+#[inline]
+fn took_of_large(tree: &mut Tree, part: usize, most: usize) {
+    let largest = if has_from(tree, most) {
+        most + 1
+    } else if part < most {
+        most
+    } else {
+        largest_below(tree, most)
+    };
+    tree[0] = if part >= LARGE { for_large(largest) } else { largest };
 }
 
 /// Several blocks of one order whose bits are in one word.
@@ -86,22 +133,23 @@ pub(super) struct Taken {
 /// Takes several blocks at the cost of one: up to `count`, a power of two below `BITS`, but at least one. Those that are free as such
 /// are taken first; else a larger block is split no further than needed. As [`take`].
 #[inline]
-pub(super) fn take_several(tree: &mut Tree, order: usize, most: usize, count: usize) -> Option<Taken> {
-    let found = if most == TOP { start(TOP) } else { best(tree, order)? };
+pub(super) fn take_several(tree: &mut Tree, order: usize, list: usize, count: usize) -> Option<Taken> {
+    let found = if list == TOP { start(TOP) } else { best(tree, order)? };
     let is_far = HAS_STEPS && found >= start(order + STEP + 1);
     let (word, bits);
+    let mut part = order;
     if found >= start(order + 1) {
         let mut larger = 0;
         while found >= start(order + larger + 1) && 2 << larger <= count {
             larger += 1;
         }
+        part = if is_far { order + STEP } else { order + larger };
+        let node = split(tree, found, part);
         if is_far {
-            let part = split(tree, found, order + STEP);
-            flip(tree, part / BITS, 1 << (part % BITS));
+            flip(tree, node / BITS, 1 << (node % BITS));
             (word, bits) = (0, 0);
         } else {
-            let part = split(tree, found, order + larger);
-            let first = start(order) + ((part - start(order + larger)) << larger);
+            let first = start(order) + ((node - start(part)) << larger);
             (word, bits) = (first / BITS, usize::MAX >> (BITS - (1 << larger)) << (first % BITS));
         }
     } else {
@@ -115,9 +163,7 @@ pub(super) fn take_several(tree: &mut Tree, order: usize, most: usize, count: us
         bits = all ^ rest;
         flip(tree, word, bits);
     }
-    if found >= start(most) && !has_from(tree, most) {
-        tree[0] = largest_below(tree, most);
-    }
+    took(tree, part, list, found);
     if is_far { None } else { Some(Taken { bits, first: (word * BITS).wrapping_sub(start(order)) << order }) }
 }
 
@@ -125,7 +171,9 @@ pub(super) fn take_several(tree: &mut Tree, order: usize, most: usize, count: us
 #[inline]
 pub(super) fn put(tree: &mut Tree, page: usize, order: usize) {
     let joined = join(tree, start(order) + (page >> order), order);
-    tree[0] = tree[0].max(joined + 1);
+    let is_large = tree[0] > ORDERS || (tree[0] == 0 && order >= LARGE);
+    let now = if is_large { for_large(joined + 1) } else { joined + 1 };
+    tree[0] = if joined < TOP { tree[0].max(now) } else { now };
 }
 
 /// The order of the free block that a page is in.
