@@ -2,8 +2,8 @@
 //!
 //! Memory is divided into chunks of 1,024 pages, each with a [tree](super::tree) of what is free in it. A chunk with free blocks is
 //! in one [list](super::directory), that of the largest of them. A block is taken from the chunk whose largest block is smallest, the
-//! lowest such chunk, so that large blocks stay whole; a block of the largest order from the highest chunk that is whole. So a call
-//! costs the same however much memory there is.
+//! lowest such chunk, so that large blocks stay whole. Blocks of large orders are in chunks of their own, as long as there are whole
+//! chunks. So a call costs the same however much memory there is.
 
 use super::Words;
 use super::directory::Directory;
@@ -138,11 +138,7 @@ impl<W: Words> Buddy<W> {
         let order = usize::from(order.get());
         let list = self.directory.tightest(order)?;
         let words = self.words.as_mut();
-        let chunk = if order < TOP {
-            self.directory.lowest(words, list)?
-        } else {
-            self.directory.highest(words, list)?
-        };
+        let chunk = self.directory.lowest(words, list)?;
         let tree = tree_of(words, chunk)?;
         let page = tree::take(tree, order, list);
         if !tree::HAS_STEPS {
@@ -383,20 +379,18 @@ mod tests {
         }
     }
 
-    /// Rule: a block of the largest order is of the highest chunk that is whole, a smaller one of the tightest chunk, the lowest of
-    /// those.
+    /// Rule: a large block is of a chunk for large blocks, or of a whole one; a smaller one of the tightest of the other chunks, the
+    /// lowest of those.
     #[test]
     fn blocks_are_where_they_spare_large_ones() {
         let mut m = Model::new(0..4 * CHUNK);
         let mut take = |k| m.buddy.take_now(order(k)).map(|pfn| pfn.0);
-        assert_eq!(take(10), Some(3 * CHUNK));
-        assert_eq!(take(0), Some(0));
-        assert_eq!(take(9), Some(CHUNK), "a chunk for large blocks");
-        assert_eq!(take(3), Some(8), "not of that");
-        assert_eq!(take(9), Some(CHUNK + 512));
-        assert_eq!(take(10), Some(2 * CHUNK));
-        assert_eq!(take(10), None);
-        assert_eq!(take(9), Some(512), "nothing else is left");
+        assert_eq!((take(10), take(0)), (Some(0), Some(CHUNK)));
+        assert_eq!(take(9), Some(2 * CHUNK), "a chunk for large blocks");
+        assert_eq!(take(3), Some(CHUNK + 8), "not of that");
+        assert_eq!(take(9), Some(2 * CHUNK + 512));
+        assert_eq!((take(10), take(10)), (Some(3 * CHUNK), None));
+        assert_eq!(take(9), Some(CHUNK + 512), "nothing else is left");
         let mut m = Model::new(0..2 * CHUNK);
         let mut take = |k| m.buddy.take_now(order(k)).map(|pfn| pfn.0);
         assert_eq!((take(8), take(9)), (Some(0), Some(512)));

@@ -44,7 +44,6 @@ impl Directory {
     }
 
     /// Of lists that have blocks of a large order, those that are spared least.
-    #[inline]
     const fn for_large(&self, some: usize, order: usize) -> usize {
         let large = self.some & usize::MAX << (order + ORDERS - LARGE);
         if large != 0 {
@@ -73,16 +72,6 @@ impl Directory {
             word = word * BITS + words.get(self.sums + word * LISTS + list)?.trailing_zeros() as usize;
         }
         Some(word * BITS + words.get(self.at + word * LISTS + list)?.trailing_zeros() as usize)
-    }
-
-    /// The highest chunk of a list.
-    #[inline]
-    pub(super) fn highest(&self, words: &[usize], list: usize) -> Option<usize> {
-        let mut word = self.tops.get(list)?.checked_ilog2()? as usize;
-        if self.sums > 0 {
-            word = word * BITS + words.get(self.sums + word * LISTS + list)?.checked_ilog2()? as usize;
-        }
-        Some(word * BITS + words.get(self.at + word * LISTS + list)?.checked_ilog2()? as usize)
     }
 
     /// A chunk moves from one list into another. `0` is no list, and `n` that of order `n - 1`.

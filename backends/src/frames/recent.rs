@@ -35,7 +35,7 @@ impl<W: Words> Recent<W> {
     }
 
     /// Takes a block. O(orders). Where there is none, there may be one after a [`join`](Recent::join).
-    #[inline]
+    #[inline(never)] // the caller has little to save then
     pub(crate) fn take(&mut self, order: Order) -> Option<Pfn> {
         let n = usize::from(order.get());
         if let Some(pfn) = self.kept.get(n).filter(|_| self.orders >> n & 1 != 0) {

@@ -91,35 +91,17 @@ pub(super) fn take(tree: &mut Tree, order: usize, list: usize) -> Option<usize> 
 /// A block of the order `part` was taken, of the free block `found` of a chunk in that list.
 #[inline]
 fn took(tree: &mut Tree, part: usize, list: usize, found: usize) {
-    if list == TOP {
-        tree[0] = if part < LARGE {
-            TOP
-        } else if part < TOP {
-            for_large(TOP)
-        } else {
-            0
-        };
-    } else if list < TOP {
-        if found >= start(list) && !has_from(tree, list) {
-            // Of a block that was split, the upper half is the largest now.
-            tree[0] = if part < list { list } else { largest_below(tree, list) };
+    let most = order_of(list);
+    let is_large = part >= LARGE && list >= TOP;
+    if list != TOP && (found < start(most) || has_from(tree, most)) {
+        if list > TOP && !is_large {
+            tree[0] = most + 1; // with a small block it is for others
         }
-    } else {
-        took_of_large(tree, part, order_of(list));
+        return;
     }
-}
-
-/// The same of a chunk for large blocks: with a small one it is for others.
-#[inline]
-fn took_of_large(tree: &mut Tree, part: usize, most: usize) {
-    let largest = if has_from(tree, most) {
-        most + 1
-    } else if part < most {
-        most
-    } else {
-        largest_below(tree, most)
-    };
-    tree[0] = if part >= LARGE { for_large(largest) } else { largest };
+    // Of a block that was split, the upper half is the largest now.
+    let largest = if part < most { most } else { largest_below(tree, most) };
+    tree[0] = if is_large { for_large(largest) } else { largest };
 }
 
 /// Several blocks of one order whose bits are in one word.

@@ -24,6 +24,7 @@ use critical_section::RawRestoreState;
 
 const MOST_FOR_TRANSFER: u32 = 400;
 const MOST_FOR_TAKE_AND_PUT: u32 = 120;
+const MOST_FOR_ALLOCATE_AND_FREE: u32 = 130;
 const MOST_FOR_A_TICK: u32 = 1_300;
 const MOST_FOR_A_TICK_WITH_NOTHING_TO_DO: u32 = 1_500;
 
@@ -62,12 +63,13 @@ fn counted(out: &mut Console) -> Option<bool> {
     home::init()?;
     let found = means::run(out)?;
 
-    let both = found.take.mean() + found.put.mean();
-    all &= check(
-        out,
-        both <= MOST_FOR_TAKE_AND_PUT,
-        format_args!("take and put: {both} of {MOST_FOR_TAKE_AND_PUT} instructions"),
-    );
+    for (what, one, other, limit) in [
+        ("take and put", &found.take, &found.put, MOST_FOR_TAKE_AND_PUT),
+        ("allocate and free", &found.allocate, &found.free, MOST_FOR_ALLOCATE_AND_FREE),
+    ] {
+        let both = one.mean() + other.mean();
+        all &= check(out, both <= limit, format_args!("{what}: {both} of {limit} instructions"));
+    }
     let ticks = tick::run(out)?;
     for (what, cost, limit) in [
         ("a tick that transfers a tile", &ticks.idle, MOST_FOR_A_TICK),

@@ -18,6 +18,9 @@ const TIMES: usize = 1000;
 pub struct Found {
     pub take: Cost,
     pub put: Cost,
+    /// Of the source.
+    pub allocate: Cost,
+    pub free: Cost,
     /// By order: in a fresh region, and in one that is in pieces, but for the room that it has ready from before.
     pub transfer: [[Cost; 11]; 2],
     pub evict: [[Cost; 11]; 2],
@@ -27,7 +30,7 @@ pub fn run(out: &mut dyn Write) -> Option<Found> {
     let home = USUAL;
     writeln!(out, "| operation | mean | least | most | times |").ok()?;
     writeln!(out, "| --- | --- | --- | --- | --- |").ok()?;
-    let [take, put] = free_lists(out)?;
+    let [[take, put], [allocate, free]] = free_lists(out)?;
     let fresh = transfers(home);
     let mut kept = [const { None }; 8192];
     let page = source(home).allocate(AllocRequest::new(Order::PAGE), Context::THREAD).ok()?;
@@ -55,15 +58,22 @@ pub fn run(out: &mut dyn Write) -> Option<Found> {
     }
     guards(out, home)?;
     let by_order = |f: fn(&Moved) -> Cost| [fresh.each_ref().map(f), in_pieces.each_ref().map(f)];
-    Some(Found { take, put, transfer: by_order(|m| m.transfer), evict: by_order(|m| m.evict) })
+    Some(Found {
+        take,
+        put,
+        allocate,
+        free,
+        transfer: by_order(|m| m.transfer),
+        evict: by_order(|m| m.evict),
+    })
 }
 
 pub fn row(out: &mut dyn Write, what: fmt::Arguments, cost: &Cost) -> Option<()> {
     writeln!(out, "| {what} | {cost} |").ok()
 }
 
-/// `Pool::take` and `Pool::put`. Returns what they cost without zeroing, where a block is ready.
-fn free_lists(out: &mut dyn Write) -> Option<[Cost; 2]> {
+/// `Pool::take` and `Pool::put`. Returns what they cost without zeroing, where a block is ready; and what the source costs.
+fn free_lists(out: &mut dyn Write) -> Option<[[Cost; 2]; 2]> {
     let cx = Context::THREAD;
     let unzeroed = ready(&UNZEROED)?;
     let zeroed = ready(USUAL.pool())?;
@@ -72,6 +82,14 @@ fn free_lists(out: &mut dyn Write) -> Option<[Cost; 2]> {
         row(out, format_args!("`Pool::take` from a free list, {how}"), take)?;
         row(out, format_args!("`Pool::put` to a free list, {how}"), put)?;
     }
+    let (mut allocate, mut free) = (Cost::new(), Cost::new());
+    for _ in 0..TIMES {
+        let request = black_box(AllocRequest::new(Order::PAGE));
+        let block = allocate.of(|| source(USUAL).allocate(request, cx)).ok()?;
+        free.of(|| source(USUAL).free(block));
+    }
+    row(out, format_args!("`Ram::allocate`, order 0"), &allocate)?;
+    row(out, format_args!("`Ram::free`, order 0"), &free)?;
     for order in [0, 3, 10].into_iter().filter_map(Order::new) {
         let (mut take, mut put) = (Cost::new(), Cost::new());
         for _ in 0..TIMES {
@@ -86,7 +104,7 @@ fn free_lists(out: &mut dyn Write) -> Option<[Cost; 2]> {
         )?;
         row(out, format_args!("`Pool::put` to the source, order {}", order.get()), &put)?;
     }
-    Some(unzeroed)
+    Some([unzeroed, [allocate, free]])
 }
 
 /// To take a page from a free list, and to put it back.
