@@ -178,13 +178,15 @@ impl<L: RawMutex, const PAGE: usize, const RANGES: usize, const LOBBY: usize> Ra
     }
 
     /// The ranges in these zones.
-    fn in_zones(zones: Zones) -> Which {
-        if LOBBY == 0 {
-            return Self::OTHERS;
-        }
+    const fn in_zones(zones: Zones) -> Which {
         let first = if zones.contains(Zones::of(0)) { 0 } else { Self::OTHERS.end };
         let end = if zones.contains(Zones::of(1)) { RANGES } else { Self::OTHERS.end };
         first..end
+    }
+
+    /// The same for an allocation, which asks for zone 0 where there is no other one.
+    const fn may_have(zones: Zones) -> Which {
+        if LOBBY == 0 { Self::OTHERS } else { Self::in_zones(zones) }
     }
 
     /// Pages that are free.
@@ -229,7 +231,7 @@ impl<L: RawMutex, const PAGE: usize, const RANGES: usize, const LOBBY: usize> Fr
 
     #[inline]
     fn allocate(&self, request: AllocRequest, _: Context) -> Result<RamBlock<PAGE>, AllocError> {
-        self.0.take(&Self::in_zones(request.zones), request.order).ok_or(AllocError::Exhausted)
+        self.0.take(&Self::may_have(request.zones), request.order).ok_or(AllocError::Exhausted)
     }
 
     /// Up to 16, of orders up to 5: what lies in one word of the metadata.
@@ -239,7 +241,7 @@ impl<L: RawMutex, const PAGE: usize, const RANGES: usize, const LOBBY: usize> Fr
         more: &mut [Option<RamBlock<PAGE>>],
         _: Context,
     ) -> Result<RamBlock<PAGE>, AllocError> {
-        self.0.take_more(&Self::in_zones(request.zones), request.order, more).ok_or(AllocError::Exhausted)
+        self.0.take_more(&Self::may_have(request.zones), request.order, more).ok_or(AllocError::Exhausted)
     }
 
     /// All of it is known. O(ranges).

@@ -118,7 +118,7 @@ fn two_give_memory_at_once() {
         assert_eq!(add(1).is_err(), came > 0);
         came
     });
-    swept.at_least(15);
+    swept.at_least(2);
 }
 
 /// Rule: where two initialise one `RamForebay` at once, it has the slow RAM of one of them, and a range that it does not use
@@ -162,7 +162,7 @@ fn two_initialise_a_forebay_at_once() {
             assert!(tile.read().expect("it is stored").iter().all(|byte| *byte == step as u8));
             came
         });
-        swept.at_least(10);
+        swept.at_least(6);
     }
 }
 

@@ -10,6 +10,9 @@ impl Evictable for Mine {
     fn evict_or_skip(&self, _: &EvictRequest, _: &mut Evicted) -> bool {
         false
     }
+    fn evict_selected(&self, _: &EvictRequest, _: &mut Evicted) -> bool {
+        false
+    }
     fn class(&self) -> Class {
         Class::RESIDENT
     }
