@@ -254,21 +254,13 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> Ranges<L, PAGE, N> {
 
     /// What there is for blocks of that order. Joins as [`take`](Ranges::take).
     pub(crate) fn supply(&self, which: &Which, order: Order) -> Supply {
-        loop {
-            let (mut free, mut ever, mut is_ready, mut is_sure) = (Pages::ZERO, Pages::ZERO, false, true);
-            self.each(which, |m| -> Option<()> {
-                free += m.free.free();
-                ever += m.free.buddy().pages_in(order);
-                let has = m.free.has(order);
-                is_ready |= has == Some(true);
-                is_sure &= has.is_some();
-                None
-            });
-            if is_ready || is_sure {
-                return Supply { free: Some(free), ready: Some(is_ready), ever: Some(ever) };
-            }
-            self.join_one(which);
-        }
+        let (mut free, mut ever) = (Pages::ZERO, Pages::ZERO);
+        self.each(which, |m| -> Option<()> {
+            free += m.free.free();
+            ever += m.free.buddy().pages_in(order);
+            None
+        });
+        Supply { free: Some(free), ready: Some(self.has(which, order)), ever: Some(ever) }
     }
 
     /// Pages of the largest free block.
