@@ -34,7 +34,7 @@
 //! | [`replay`](mod@replay) | a trace on a real pool and store |
 //! | `replay_table` | its figures as a table, and the verdict |
 //! | [`policies`](mod@policies) | hit rates of all policies side by side |
-//! | [`bench`] | the subcommands of `lab bench`; what they do is in [`bench`](mod@crate::bench) |
+//! | [`bench`](mod@bench) | the subcommands of `lab bench`; what they do is in [`bench`](mod@crate::bench) |
 //! | [`cli`] | the command line, and the progress bar |
 //!
 //! Each uses only those above it. For Unix: it tells FIFOs, sockets and devices from files.
