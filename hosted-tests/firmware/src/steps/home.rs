@@ -39,8 +39,9 @@ pub static HOME: Forebay<Machine, Store> = Forebay::new(
 );
 pub static TILES: [Tile; TILE_COUNT] = [const { Tile::new(&HOME, TILE) }; TILE_COUNT];
 
-/// Two pieces are never more than the whole; each needs a few words of its own.
-const META_WORDS: usize = PIECES * Fast::metadata_words(FAST_BYTES) + Slow::metadata_words(SLOW_BYTES);
+/// Two pieces are never more than the whole; each needs words of its own. The smallest machine has one.
+const META_WORDS: usize = if FAST_BYTES > 8 * 1024 { PIECES } else { 1 } * Fast::metadata_words(FAST_BYTES)
+    + Slow::metadata_words(SLOW_BYTES);
 static META: ConstStaticCell<[usize; META_WORDS]> = ConstStaticCell::new([0; META_WORDS]);
 
 /// Gives the forebay its memory. Returns the usable bytes of the fast pieces, and of the slow one.
