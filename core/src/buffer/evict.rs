@@ -33,6 +33,11 @@ pub trait Evictable: sealed::Sealed {
     #[doc(hidden)]
     fn evict_selected(&self, request: &EvictRequest, sum: &mut Evicted) -> bool;
 
+    /// As [`evict_or_skip`](Evictable::evict_or_skip) about `pages` pages, only by transfer, for an interrupt. A method of its own:
+    /// a program that evicts only by this links no other way out.
+    #[doc(hidden)]
+    fn transfer_or_skip(&self, pages: Pages, sum: &mut Evicted) -> bool;
+
     /// What the buffer may have to give. One load.
     #[doc(hidden)]
     fn class(&self) -> Class;
@@ -51,6 +56,9 @@ macro_rules! evictable_behind {
             fn evict_selected(&self, request: &EvictRequest, sum: &mut Evicted) -> bool {
                 (**self).evict_selected(request, sum)
             }
+            fn transfer_or_skip(&self, pages: Pages, sum: &mut Evicted) -> bool {
+                (**self).transfer_or_skip(pages, sum)
+            }
             fn class(&self) -> Class {
                 (**self).class()
             }
@@ -65,21 +73,12 @@ evictable_behind!(#[cfg(feature = "alloc")] alloc::boxed::Box<E>);
 impl<H: Home, T: Slots<Platform = H::Platform>> sealed::Sealed for Buffer<H, T> {}
 impl<H: Home, T: Slots<Platform = H::Platform>> Evictable for Buffer<H, T> {
     fn evict_or_skip(&self, request: &EvictRequest, sum: &mut Evicted) -> bool {
-        if request.skips(self.cell.class(), self.cell.reference()) {
-            if request.phase != Phase::Clean {
-                self.cell.set_reference(Reference::Idle);
-            }
-            return false;
-        }
-        let Some(mut held) = self.cell.hold_quietly() else { return false };
-        self.evict_held(&mut held, request, sum);
-        // After a backlog the store may still take a transfer, once it is settled.
-        let by_platform = matches!(sum.why, Some(RefusalReason::Hook | RefusalReason::Mode(_)));
-        let refused = sum.why.is_some() && sum.backlogs == 0 && (by_platform || !request.after_backlog);
-        if refused {
-            self.cell.set_reference(Reference::Refused);
-        }
-        true
+        self.unless_used(request, sum, |contents, sum| self.evict_held(contents, request, sum))
+    }
+
+    fn transfer_or_skip(&self, pages: Pages, sum: &mut Evicted) -> bool {
+        let request = &EvictRequest::transfer(pages);
+        self.unless_used(request, sum, |contents, sum| self.transfer_held(contents, pages, sum))
     }
 
     fn evict_selected(&self, request: &EvictRequest, sum: &mut Evicted) -> bool {
@@ -182,17 +181,60 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     /// Blocks that share one flush.
     const BATCH: usize = if T::ONE { 1 } else { BATCH };
 
+    /// Has `evict` evict the contents, unless the buffer is in use or the request skips it. Returns whether it did.
+    #[inline]
+    fn unless_used(
+        &self,
+        request: &EvictRequest,
+        sum: &mut Evicted,
+        evict: impl FnOnce(&mut Contents<T>, &mut Evicted),
+    ) -> bool {
+        if request.skips(self.cell.class(), self.cell.reference()) {
+            if request.phase != Phase::Clean {
+                self.cell.set_reference(Reference::Idle);
+            }
+            return false;
+        }
+        let Some(mut held) = self.cell.hold_quietly() else { return false };
+        evict(&mut held, sum);
+        // After a backlog the store may still take a transfer, once it is settled.
+        let by_platform = matches!(sum.why, Some(RefusalReason::Hook | RefusalReason::Mode(_)));
+        let refused = sum.why.is_some() && sum.backlogs == 0 && (by_platform || !request.after_backlog);
+        if refused {
+            self.cell.set_reference(Reference::Refused);
+        }
+        true
+    }
+
     /// Evicts block after block until the budget is reached or another context wants the buffer. If nothing was evicted, nothing
     /// changed.
     #[inline(never)] // so that it is short to skip a buffer
     pub(super) fn evict_held(&self, contents: &mut Contents<T>, request: &EvictRequest, sum: &mut Evicted) {
-        let purges = request.how.contains(Evict::PURGE) && contents.marks.may_be_purged();
+        self.evict_by::<{ Evict::ANY.bits() }>(contents, request, sum);
+    }
+
+    /// The same, only by transfer, for an interrupt.
+    #[inline(never)]
+    fn transfer_held(&self, contents: &mut Contents<T>, pages: Pages, sum: &mut Evicted) {
+        self.evict_by::<{ Evict::TRANSFER.bits() }>(contents, &EvictRequest::transfer(pages), sum);
+    }
+
+    /// Evicts by the methods of the request, which are among `MOST`: a way that no caller of a program asks for is not linked.
+    #[inline(always)]
+    fn evict_by<const MOST: u16>(
+        &self,
+        contents: &mut Contents<T>,
+        request: &EvictRequest,
+        sum: &mut Evicted,
+    ) {
+        let most = Evict::from_bits_truncate(MOST);
+        let purges = (request.how & most).contains(Evict::PURGE) && contents.marks.may_be_purged();
         let moves = request.phase != Phase::Purge && contents.marks.contains(Marks::BLOCKS);
         if request.budget == Pages::ZERO || !(purges || moves) {
             return;
         }
         let EvictRequest { budget, cx, least, zones, .. } = *request;
-        let methods = (request.how - Evict::PURGE) & possible(self.forebay().store(), cx);
+        let methods = (request.how & most - Evict::PURGE) & possible(self.forebay().store(), cx);
         let mut eviction = Eviction::<H> {
             forebay: self.forebay(),
             methods,
@@ -211,6 +253,8 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         } else if methods.is_empty() && !contents.marks.contains(Marks::CLEAN) {
             let why = eviction.why_none;
             eviction.skip(Class::RESIDENT, why);
+        } else if Self::ONE_BLOCK {
+            self.evict_block::<MOST>(contents, &mut eviction);
         } else {
             self.evict_blocks(contents, &mut eviction);
         }
@@ -255,7 +299,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             'batch: for staged in &batch {
                 let (mut at, mut last) = (staged.slot, staged.slot);
                 while at < staged.end {
-                    self.write_back(changing.0, at, eviction);
+                    self.write_back::<{ Evict::ANY.bits() }>(changing.0, at, eviction);
                     cursor.skip(last, at);
                     if eviction.is_over(changing.0.marks) || self.cell.is_wanted() {
                         changing.0.next = at;

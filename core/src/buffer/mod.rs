@@ -7,6 +7,7 @@ mod evict;
 mod guard;
 mod lobby;
 mod mapping;
+mod one_block;
 mod purge;
 mod request;
 mod restore;

@@ -28,6 +28,10 @@ pub trait Slots: Sealed {
     #[doc(hidden)]
     const ONE: bool = false;
 
+    /// Whether there is exactly one slot, and no side table of addresses or charges.
+    #[doc(hidden)]
+    const PLAIN: bool = false;
+
     #[doc(hidden)]
     fn slots(&self) -> &[Slot<Self::Platform>];
 
@@ -92,6 +96,7 @@ macro_rules! slots_behind {
         impl<P: Platform, $($generic)*> Slots for $place {
             type Platform = P;
             const ONE: bool = $one;
+            const PLAIN: bool = $one;
             fn slots(&self) -> &[Slot<P>] {
                 &self[..]
             }

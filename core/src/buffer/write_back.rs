@@ -6,7 +6,7 @@ use crate::buffer::restore::Kept;
 use crate::buffer::slot::slots_of;
 use crate::buffer::{Buffer, Class, Slot, Slots};
 use crate::forebay::Home;
-use crate::frame::{Evict, Order};
+use crate::frame::{Charge, Evict, Order};
 use crate::pool::BlockOf;
 use crate::port::{BackingStore, FrameSource, OwnedBlock, PooledBlock, StoreError};
 use crate::stats::RefusalReason;
@@ -15,8 +15,13 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     /// Writes back the block in slot `i`, which is cached and unmapped. A clean one goes to the source. Any other is
     /// transferred; else copied whole; else copied in parts, of which the first goes to the source and the rest stays for the
     /// next call. One in the lobby goes into its own room. A refused block is in its slot again, unchanged.
-    pub(super) fn write_back(&self, contents: &mut Contents<T>, i: usize, eviction: &mut Eviction<'_, H>) {
-        let (forebay, store, unit) = (eviction.forebay, eviction.forebay.store(), self.unit);
+    pub(super) fn write_back<const MOST: u16>(
+        &self,
+        contents: &mut Contents<T>,
+        i: usize,
+        eviction: &mut Eviction<'_, H>,
+    ) {
+        let forebay = eviction.forebay;
         let stale = Self::is_stale(contents);
         let tables = contents.slots.side_tables();
         let payer = tables.charges.get(i).copied().flatten();
@@ -26,50 +31,82 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             let why = eviction.why_none; // after a backlog of a neighbour: it is not tried
             return eviction.skip(Class::RESIDENT, why);
         }
-        let Some(pooled) = slot.block.take_if(|block| block.is_cached()) else { return };
-        let mut block = pooled.block;
-        let (pfn, order) = (block.pfn(), block.order());
+        let Some(PooledBlock { block, .. }) = slot.block.take_if(|block| block.is_cached()) else { return };
         if clean {
+            let pages = block.order().pages();
             forebay.source().free(block);
-            return eviction.count(order.pages(), |sum| sum.clean += order.pages());
+            return eviction.count(pages, |sum| sum.clean += pages);
         }
         if !Self::LOBBY.is_empty() {
             if let Some(room) = slot.copy.take() {
                 return self.write_into_room(contents, i, room, block, eviction);
             }
         }
-        let mut why = eviction.why_none.unwrap_or(RefusalReason::NotPermitted);
-
-        // 1. Transfer it.
+        let (mut block, mut why) = (block, eviction.why_none.unwrap_or(RefusalReason::NotPermitted));
         if eviction.methods.contains(Evict::TRANSFER) {
-            let back = match store.transfer(block, payer) {
-                Ok(handle) if handle.order() == order => {
-                    slot.copy = Some(handle);
-                    return eviction.count(order.pages(), |sum| sum.transferred += order.pages());
-                }
-                // A handle for something else: the store has to give the block back.
-                Ok(other) => {
-                    why = RefusalReason::Store(StoreError::Io);
-                    store.discard(other).unwrap_or_default()
-                }
-                Err(refused) => {
-                    why = RefusalReason::Store(refused.why);
-                    eviction.note_backlog(refused.why);
-                    Some(refused.item)
-                }
-            };
-            match back {
-                Some(same) if (same.pfn(), same.order()) == (pfn, order) => block = same,
-                other => {
-                    other.into_iter().for_each(|other| forebay.source().free(other));
-                    return eviction.lose();
-                }
+            match self.transfer_block(slot, block, payer, eviction) {
+                Ok(()) => return,
+                Err((None, _)) => return eviction.lose(),
+                Err((Some(back), refused)) => (block, why) = (back, RefusalReason::Store(refused)),
             }
         }
+        if Evict::from_bits_truncate(MOST).intersects(Evict::COPY | Evict::SPLIT) {
+            return self.copy_block(contents.slots.slots_mut(), i, (block, payer), why, eviction);
+        }
+        eviction.refuse(block.order().pages(), why);
+        slot.block = Some(PooledBlock::cached(block));
+    }
 
-        // 2. Copy it whole; 3. copy as much of it as the store takes.
-        let may_split = eviction.methods.contains(Evict::SPLIT);
-        let mut size = match (eviction.methods.contains(Evict::COPY), may_split) {
+    /// Gives the block of a slot to the store.
+    ///
+    /// # Errors
+    /// The same block and why. No block: the contents are lost.
+    fn transfer_block(
+        &self,
+        slot: &mut Slot<H::Platform>,
+        block: H::Block,
+        payer: Option<Charge>,
+        eviction: &mut Eviction<'_, H>,
+    ) -> Result<(), (Option<H::Block>, StoreError)> {
+        let forebay = eviction.forebay;
+        let (pfn, order) = (block.pfn(), block.order());
+        let (back, why) = match forebay.store().transfer(block, payer) {
+            Ok(handle) if handle.order() == order => {
+                slot.copy = Some(handle);
+                eviction.count(order.pages(), |sum| sum.transferred += order.pages());
+                return Ok(());
+            }
+            // A handle for something else: the store has to give the block back.
+            Ok(other) => (forebay.store().discard(other).unwrap_or_default(), StoreError::Io),
+            Err(refused) => {
+                eviction.note_backlog(refused.why);
+                (Some(refused.item), refused.why)
+            }
+        };
+        match back {
+            Some(same) if (same.pfn(), same.order()) == (pfn, order) => Err((Some(same), why)),
+            other => {
+                other.into_iter().for_each(|other| forebay.source().free(other));
+                Err((None, why))
+            }
+        }
+    }
+
+    /// Copies the block of slot `i` whole, or as much of it as the store takes; `why` if no method copies it. A refused block is in
+    /// its slot again.
+    fn copy_block(
+        &self,
+        slots: &mut [Slot<H::Platform>],
+        i: usize,
+        (block, payer): (H::Block, Option<Charge>),
+        mut why: RefusalReason,
+        eviction: &mut Eviction<'_, H>,
+    ) {
+        let (forebay, store, unit) = (eviction.forebay, eviction.forebay.store(), self.unit);
+        let order = block.order();
+        let may_split = !Self::ONE_BLOCK && eviction.methods.contains(Evict::SPLIT);
+        let mut size = match (eviction.methods.contains(Evict::COPY), eviction.methods.contains(Evict::SPLIT))
+        {
             (true, _) => Some(order),
             (false, true) => Some(unit.min(order)),
             (false, false) => None,
@@ -94,7 +131,6 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             }
         }
         let Some(PooledBlock { block, .. }) = kept.block.take() else { return };
-        let slots = contents.slots.slots_mut();
         let refused = match copy {
             Some(handle) => match self.cut(slots, i, block, handle.order()) {
                 Ok((part, splits)) => {
@@ -136,7 +172,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     ) -> Result<(H::Block, usize), H::Block> {
         let mut splits = 0;
         let mut part = block;
-        while slots.len() > 1 && part.order() > order {
+        while !Self::ONE_BLOCK && slots.len() > 1 && part.order() > order {
             match part.split() {
                 Ok((lower, upper)) => {
                     let behind = i + slots_of(upper.order(), self.unit);

@@ -2,6 +2,7 @@
 
 use crate::buffer::{Class, EvictRequest, Evictable};
 use crate::forebay::Hands;
+use crate::frame::Pages;
 use crate::stats::Evicted;
 use core::fmt;
 use core::ops::Range;
@@ -39,6 +40,12 @@ pub trait Candidates: Sealed {
     #[doc(hidden)]
     fn evict_at(&self, at: usize, request: &EvictRequest, sum: &mut Evicted) -> bool;
 
+    /// The same, only by transfer, for an interrupt.
+    #[doc(hidden)]
+    fn transfer_at(&self, at: usize, pages: Pages, sum: &mut Evicted) -> bool {
+        self.evict_at(at, &EvictRequest::transfer(pages), sum)
+    }
+
     /// Whether clean blocks leave first, of buffers that were not used lately.
     #[doc(hidden)]
     fn clean_first(&self) -> bool {
@@ -71,6 +78,9 @@ impl<E: Evictable> Candidates for [E] {
     fn evict_at(&self, at: usize, request: &EvictRequest, sum: &mut Evicted) -> bool {
         self.get(at).is_some_and(|buffer| buffer.evict_or_skip(request, sum))
     }
+    fn transfer_at(&self, at: usize, pages: Pages, sum: &mut Evicted) -> bool {
+        self.get(at).is_some_and(|buffer| buffer.transfer_or_skip(pages, sum))
+    }
 }
 
 /// Passes everything on to another list.
@@ -91,6 +101,10 @@ macro_rules! list_behind {
             fn evict_at(&self, at: usize, request: &EvictRequest, sum: &mut Evicted) -> bool {
                 let $this = self;
                 $to.evict_at(at, request, sum)
+            }
+            fn transfer_at(&self, at: usize, pages: Pages, sum: &mut Evicted) -> bool {
+                let $this = self;
+                $to.transfer_at(at, pages, sum)
             }
             fn clean_first(&self) -> bool {
                 let $this = self;
@@ -137,6 +151,17 @@ macro_rules! tuple {
                     let len = self.$n.candidate_count();
                     if at < len {
                         return self.$n.evict_at(at, request, sum);
+                    }
+                    let at = at - len;
+                )*
+                let _ = at;
+                false
+            }
+            fn transfer_at(&self, at: usize, pages: Pages, sum: &mut Evicted) -> bool {
+                $(
+                    let len = self.$n.candidate_count();
+                    if at < len {
+                        return self.$n.transfer_at(at, pages, sum);
                     }
                     let at = at - len;
                 )*

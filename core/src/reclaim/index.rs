@@ -4,7 +4,7 @@ use crate::buffer::{
     Class, EvictRequest, Evictable, OneSlot, Sealed as SlotsSealed, SideTables, Slot, Slots,
 };
 use crate::forebay::Hands;
-use crate::frame::{DmaAddr, Refused};
+use crate::frame::{DmaAddr, Pages, Refused};
 use crate::reclaim::candidates::{Candidates, Sealed};
 use crate::stats::Evicted;
 use crate::sync::{Mutex, RawMutex};
@@ -241,6 +241,9 @@ impl<E: Evictable, R: RawMutex, W: AsRef<[usize]> + AsMut<[usize]>> Candidates
     fn evict_at(&self, at: usize, request: &EvictRequest, sum: &mut Evicted) -> bool {
         self.buffers.evict_at(at, request, sum)
     }
+    fn transfer_at(&self, at: usize, pages: Pages, sum: &mut Evicted) -> bool {
+        self.buffers.transfer_at(at, pages, sum)
+    }
     fn candidate_hands(&self) -> Option<&Hands> {
         Some(&self.index.hands)
     }
@@ -315,6 +318,7 @@ impl<T: Slots, R: RawMutex, W: AsRef<[usize]> + AsMut<[usize]>> SlotsSealed for 
 impl<T: Slots, R: RawMutex, W: AsRef<[usize]> + AsMut<[usize]>> Slots for Indexed<'_, T, R, W> {
     type Platform = T::Platform;
     const ONE: bool = T::ONE;
+    const PLAIN: bool = T::PLAIN;
     fn slots(&self) -> &[Slot<T::Platform>] {
         self.slots.slots()
     }

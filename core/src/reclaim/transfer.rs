@@ -1,8 +1,8 @@
 //! One pass by transfer: what an interrupt does. Short, and linked without the rest of a reclaim.
 
-use crate::buffer::{Class, EvictRequest};
+use crate::buffer::Class;
 use crate::forebay::Forebay;
-use crate::frame::{Context, Evict, Pages};
+use crate::frame::Pages;
 use crate::port::{BackingStore, Platform};
 use crate::reclaim::candidates::Candidates;
 use crate::reclaim::scan::Scan;
@@ -25,17 +25,15 @@ impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
             return pages;
         }
         let mut moved = Pages::ZERO;
-        let mut request = EvictRequest::new(pages, Evict::TRANSFER, Context::INTERRUPT);
         let hand = &candidates.candidate_hands().unwrap_or(&self.hands).evict;
         let len = candidates.candidate_count();
         let mut scan = Scan::begin(hand, len, len);
         let mut skipped = false;
         while let Some(at) = scan.find(&candidates, Class::RESIDENT) {
             let mut evicted = Evicted::default();
-            if candidates.evict_at(at, &request, &mut evicted) {
+            if candidates.transfer_at(at, pages - moved, &mut evicted) {
                 moved += evicted.transferred + evicted.clean;
-                request.budget = pages - moved;
-                if evicted.backlogs > 0 || request.budget == Pages::ZERO {
+                if evicted.backlogs > 0 || moved >= pages {
                     break; // the hand stays here: this one may have more to give
                 }
             } else if !skipped {
