@@ -95,8 +95,9 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
         (0..room.order().pages().get()).all(|n| {
             let Some(sum) = sum::<C, B>(block, first.saturating_add(n * PAGE)) else { return false };
             self.books.lock(|books| {
-                let right = is_right(&mut books.memory, page, sum as usize);
-                page = if room.is_straight() { page + 1 } else { books.memory.link(page) };
+                let Some(memory) = &mut books.memory else { return false };
+                let right = is_right(memory, page, sum as usize);
+                page = if room.is_straight() { page + 1 } else { memory.link(page) };
                 right
             })
         })

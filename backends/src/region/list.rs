@@ -1,105 +1,97 @@
 //! Entries in lists over one array of links: which are free, and which wait, oldest first.
 
-const NONE: u16 = u16::MAX;
-
+/// The neighbours of an entry that waits, as the number of the entry plus one. Zero is the end of the list.
 #[derive(Clone, Copy)]
 struct Link {
     before: u16,
     after: u16,
 }
 
-#[derive(Clone, Copy)]
-struct Ends {
-    first: u16,
-    last: u16,
-}
+const NO_LINK: Link = Link { before: 0, after: 0 };
 
-/// Which entries are free, which wait, and which are in no list. Everything but the constructor is O(1).
+/// Which entries are free, which wait, and which are in no list. Everything is O(1). All zeros at first, so a static lies in `.bss`.
 ///
 /// # Invariants
 /// An entry is in at most one list.
 pub(crate) struct Lists<const N: usize> {
     links: [Link; N],
+    /// The entry that waits longest is behind it, the last one before it.
+    ends: Link,
+    /// The free entries that were in use: the first, from which `after` leads to the others.
     free: u16,
-    waiting: Ends,
+    /// The entries that were ever in use are those below.
+    used: u16,
 }
 
 impl<const N: usize> Lists<N> {
     /// All free.
     pub(crate) const fn new() -> Self {
-        const { assert!(N < NONE as usize, "at most 65,534 transferred blocks") }
-        let mut links = [Link { before: NONE, after: NONE }; N];
-        let mut i = 0;
-        while i + 1 < N {
-            links[i].after = i as u16 + 1;
-            i += 1;
-        }
-        let free = if N > 0 { 0 } else { NONE };
-        Lists { links, free, waiting: Ends { first: NONE, last: NONE } }
+        const { assert!(N < u16::MAX as usize, "at most 65,534 transferred blocks") }
+        Lists { links: [NO_LINK; N], ends: NO_LINK, free: 0, used: 0 }
     }
 
-    /// A free entry; it is in no list then.
+    /// A free entry, which stays free.
+    pub(crate) fn first_free(&self) -> Option<usize> {
+        let unused = usize::from(self.used);
+        match self.free {
+            0 if unused < N => Some(unused),
+            0 => None,
+            number => Some(usize::from(number) - 1),
+        }
+    }
+
+    /// The first free entry; it is in no list then.
     pub(crate) fn take_free(&mut self) -> Option<usize> {
-        let entry = usize::from(self.free);
-        self.free = self.links.get(entry)?.after;
+        let entry = self.first_free()?;
+        if self.free == 0 {
+            self.used += 1;
+        } else {
+            self.free = self.link(self.free).after;
+        }
         Some(entry)
     }
 
     /// Frees an entry of no list.
     pub(crate) fn put_free(&mut self, entry: usize) {
-        if let Some(link) = self.links.get_mut(entry) {
-            link.after = self.free;
-            self.free = entry as u16;
-        }
+        let number = entry as u16 + 1;
+        self.link(number).after = self.free;
+        self.free = number;
     }
 
     /// The entry that waits longest; it is in no list then.
     pub(crate) fn take_waiting(&mut self) -> Option<usize> {
-        let first = usize::from(self.waiting.first);
-        if first >= N {
-            return None;
-        }
+        let first = usize::from(self.ends.after).checked_sub(1)?;
         self.leave_waiting(first);
         Some(first)
     }
 
     /// Puts an entry of no list behind the waiting ones.
     pub(crate) fn wait_last(&mut self, entry: usize) {
-        let Ends { last, .. } = self.waiting;
-        let Some(link) = self.links.get_mut(entry) else { return };
-        *link = Link { before: last, after: NONE };
-        let number = entry as u16;
-        match self.links.get_mut(usize::from(last)) {
-            Some(before) => before.after = number,
-            None => self.waiting.first = number,
-        }
-        self.waiting.last = number;
+        self.wait_between(self.ends.before, entry, 0);
     }
 
     /// Puts an entry of no list before the waiting ones.
     pub(crate) fn wait_first(&mut self, entry: usize) {
-        let Ends { first, .. } = self.waiting;
-        let Some(link) = self.links.get_mut(entry) else { return };
-        *link = Link { before: NONE, after: first };
-        let number = entry as u16;
-        match self.links.get_mut(usize::from(first)) {
-            Some(after) => after.before = number,
-            None => self.waiting.last = number,
-        }
-        self.waiting.first = number;
+        self.wait_between(0, entry, self.ends.after);
     }
 
     /// Removes a waiting entry from its list.
     pub(crate) fn leave_waiting(&mut self, entry: usize) {
-        let Some(&Link { before, after }) = self.links.get(entry) else { return };
-        match self.links.get_mut(usize::from(before)) {
-            Some(link) => link.after = after,
-            None => self.waiting.first = after,
-        }
-        match self.links.get_mut(usize::from(after)) {
-            Some(link) => link.before = before,
-            None => self.waiting.last = before,
-        }
+        let Link { before, after } = *self.link(entry as u16 + 1);
+        self.link(before).after = after;
+        self.link(after).before = before;
+    }
+
+    fn wait_between(&mut self, before: u16, entry: usize, after: u16) {
+        let number = entry as u16 + 1;
+        *self.link(number) = Link { before, after };
+        self.link(before).after = number;
+        self.link(after).before = number;
+    }
+
+    /// The link of an entry; for zero, the ends.
+    fn link(&mut self, number: u16) -> &mut Link {
+        self.links.get_mut(usize::from(number).wrapping_sub(1)).unwrap_or(&mut self.ends)
     }
 }
 
@@ -120,6 +112,7 @@ mod tests {
         assert_eq!(l.take_waiting(), Some(2));
         l.wait_first(2);
         assert_eq!([l.take_waiting(), l.take_waiting(), l.take_waiting()], [Some(2), Some(1), None]);
+        assert_eq!((l.first_free(), l.first_free()), (Some(0), Some(0)));
         assert_eq!([l.take_free(), l.take_free(), l.take_free()], [Some(0), Some(3), None]);
         l.wait_last(3);
         assert_eq!([l.take_waiting(), l.take_waiting()], [Some(3), None]);

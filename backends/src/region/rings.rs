@@ -5,8 +5,10 @@
 //!
 //! Free pages are a stack of *extents*: pages that lie one behind the other. Where the first extent is long enough, room is
 //! cut off it, and is *straight*. Otherwise only the head is taken; the other pages are promised by count, and taken one at a
-//! time when bytes arrive for them. Either way it is O(1).
+//! time when bytes arrive for them. Either way it is O(1). The words of the pages do not describe the first extent: pages that
+//! are taken from it and come back to it touch no link.
 
+use bitflags::bitflags;
 use forebay::{Order, StoreError};
 
 /// The words of the caller, one for each page.
@@ -37,20 +39,45 @@ pub(super) struct Walk {
     /// The number of pages in the ring before the run, and in it.
     pub(super) before: u16,
     pub(super) run: u16,
-    pub(super) order: Order,
-    /// All pages of the ring are taken. Without it, those that are taken end with the run.
-    full: bool,
-    pub(super) straight: bool,
+    shape: Shape,
+}
+
+bitflags! {
+    /// The order of a ring and how its pages lie, in one word.
+    #[derive(Clone, Copy, Debug)]
+    struct Shape: u32 {
+        const ORDER = 15;
+        /// All pages of the ring are taken. Without it, those that are taken end with the run.
+        const FULL = 16;
+        /// The pages lie one behind the other, in order.
+        const STRAIGHT = 32;
+    }
 }
 
 impl Walk {
+    pub(super) fn order(&self) -> Order {
+        Order::new((self.shape & Shape::ORDER).bits() as u8).unwrap_or(Order::MAX) // four bits are an order
+    }
+
+    pub(super) fn is_straight(&self) -> bool {
+        self.shape.contains(Shape::STRAIGHT)
+    }
+
+    fn is_full(&self) -> bool {
+        self.shape.contains(Shape::FULL)
+    }
+
+    fn pages(&self) -> usize {
+        self.order().pages().get()
+    }
+
     /// The last page of the run.
     fn last(&self, page: usize) -> usize {
         page + usize::from(self.run) - 1
     }
 
     fn taken(&self) -> usize {
-        if self.full { self.order.pages().get() } else { usize::from(self.before) + usize::from(self.run) }
+        if self.is_full() { self.pages() } else { usize::from(self.before) + usize::from(self.run) }
     }
 }
 
@@ -79,10 +106,14 @@ pub(super) enum Left {
 /// 2. Free pages are `space` and those that are promised to rings, so what was promised is there.
 /// 3. Of each ring that is lent there is one `Walk`.
 /// 4. Only the word of a head has an order, so a forged number is found out.
+/// 5. Without a first extent there is no other.
 pub(super) struct Rings {
     words: Words,
-    /// The first page of the first free extent.
+    /// The first page of the first free extent, and its length; zero without one.
     top: usize,
+    length: usize,
+    /// The first page of the extent behind it. Its word and the words of those behind it have their lengths.
+    below: usize,
     /// Free pages that are promised to no ring.
     space: usize,
     /// The least that `space` ever was.
@@ -90,19 +121,11 @@ pub(super) struct Rings {
 }
 
 impl Rings {
-    pub(super) const fn empty() -> Self {
-        Rings { words: &mut [], top: NONE, space: 0, lowest: 0 }
-    }
-
     /// All pages are free. Linear.
     pub(super) fn new(words: Words) -> Self {
         words.fill(0);
         let pages = words.len();
-        let mut rings = Rings { words, top: NONE, space: pages, lowest: pages };
-        if pages > 0 {
-            rings.push(0, pages, NONE);
-        }
-        rings
+        Rings { words, top: 0, length: pages, below: NONE, space: pages, lowest: pages }
     }
 
     /// Pages that a new ring may have.
@@ -115,20 +138,22 @@ impl Rings {
         self.lowest
     }
 
-    /// Room for `2^order` pages, lent: the head now, the others when they are needed. The walk is at the head.
-    pub(super) fn reserve(&mut self, order: Order) -> Result<Walk, StoreError> {
+    /// Room for `2^order` pages, lent: the head now, the others when they are needed. The walk is at the head. `None`: there is not
+    /// so much room.
+    #[inline(always)] // a transfer is short
+    pub(super) fn reserve(&mut self, order: Order) -> Option<Walk> {
         let pages = order.pages().get();
         if pages > self.space || order > Order::TEN {
-            return Err(if self.space == 0 { StoreError::Full } else { StoreError::TooLarge });
+            return None;
         }
         self.space -= pages;
         self.lowest = self.lowest.min(self.space);
         let head = self.top;
-        let length = self.extent(head);
-        let run = if length >= pages { pages } else { 1 };
-        self.cut_off(length, run);
+        let (run, full) = if self.length >= pages { (pages, Shape::FULL) } else { (1, Shape::empty()) };
+        self.cut_off(run);
         self.set(head, head | head_bits(order) | LENT);
-        Ok(Walk { head, before: 0, run: run as u16, order, full: run == pages, straight: true })
+        let shape = shape(order) | full | Shape::STRAIGHT;
+        Some(Walk { head, before: 0, run: run as u16, shape })
     }
 
     /// Lends a ring of that order. The walk is at the head.
@@ -145,7 +170,10 @@ impl Rings {
         self.set(head, keeps | LENT);
         let (full, straight) = (word & FULL != 0, word & STRAIGHT != 0);
         let run = if full && straight { order.pages().get() as u16 } else { 1 };
-        Ok(Walk { head, before: 0, run, order, full, straight })
+        let mut shape = shape(order);
+        shape.set(Shape::FULL, full);
+        shape.set(Shape::STRAIGHT, straight);
+        Ok(Walk { head, before: 0, run, shape })
     }
 
     /// Whether complete contents of that order begin there; `Busy` while they are lent.
@@ -161,18 +189,18 @@ impl Rings {
     /// page of the run.
     pub(super) fn advance(&mut self, at: &mut Walk, page: usize) -> usize {
         let behind = at.before + at.run;
-        if usize::from(behind) >= at.order.pages().get() {
+        if usize::from(behind) >= at.pages() {
             return page;
         }
         let last = at.last(page);
         let mut next = self.link(last);
-        if !at.full {
+        if !at.is_full() {
             next = self.top;
-            self.cut_off(self.extent(next), 1);
+            self.cut_off(1);
             self.set_link(last, next);
             self.set(next, at.head);
-            at.straight &= next == last + 1;
-            at.full = usize::from(behind) + 1 == at.order.pages().get();
+            at.shape.set(Shape::STRAIGHT, at.is_straight() && next == last + 1);
+            at.shape.set(Shape::FULL, usize::from(behind) + 1 == at.pages());
         }
         (at.before, at.run) = (behind, 1);
         next
@@ -182,42 +210,42 @@ impl Rings {
     pub(super) fn give_back(&mut self, at: Walk, page: usize, left: Left) {
         let Some(&word) = self.words.get(at.head) else { return };
         let (second, more) = (self.link(at.head), at.taken() - 1);
-        if !at.full && more > 0 {
-            if at.straight {
-                self.push(at.head + 1, more, self.top);
+        if !at.is_full() && more > 0 {
+            if at.is_straight() {
+                self.push(at.head + 1, more);
             } else {
-                self.set_link(at.last(page), self.top);
-                self.top = second;
+                self.push_chain(second, at.last(page));
             }
         }
         let flags = match left {
             Left::Same => word & VALID,
-            Left::Stored if at.full => VALID,
+            Left::Stored if at.is_full() => VALID,
             Left::Stored | Left::Reserved => 0,
         };
-        let full = if at.full { FULL } else { 0 };
-        let straight = if at.straight || !at.full { STRAIGHT } else { 0 };
-        let link = if at.full { second } else { at.head };
-        self.set(at.head, link | head_bits(at.order) | flags | full | straight);
+        let full = if at.is_full() { FULL } else { 0 };
+        let straight = if at.is_straight() || !at.is_full() { STRAIGHT } else { 0 };
+        let link = if at.is_full() { second } else { at.head };
+        self.set(at.head, link | head_bits(at.order()) | flags | full | straight);
     }
 
     /// Frees a lent ring, all pages at once. If they lie in order, they stay so.
-    pub(super) fn release(&mut self, at: Walk) {
-        self.space += at.order.pages().get();
-        if at.straight {
-            return self.push(at.head, at.taken(), self.top);
-        }
+    pub(super) fn release(&mut self, at: &Walk) {
+        self.space += at.pages();
         let second = self.link(at.head);
-        self.set(at.head, self.top); // the walk from the second page on ends with the head
-        self.top = second;
+        self.set(at.head, 0); // it has no order any more
+        if at.is_straight() {
+            self.push(at.head, at.taken());
+        } else {
+            self.push_chain(second, at.head); // the walk from the second page on ends with the head
+        }
     }
 
     /// Cuts a lent ring of stored contents into two, stored and not lent. Unless they lie in order, `middle` is the last page of the
     /// lower half, `last` of the upper. Returns the head of the upper half.
     pub(super) fn cut(&mut self, at: Walk, half: Order, middle: usize, last: usize) -> usize {
-        let straight = if at.straight { STRAIGHT } else { 0 };
+        let straight = if at.is_straight() { STRAIGHT } else { 0 };
         let flags = head_bits(half) | FULL | VALID | straight;
-        if at.straight {
+        if at.is_straight() {
             let upper = at.head + half.pages().get();
             self.set(at.head, at.head | flags);
             self.set(upper, upper | flags);
@@ -242,32 +270,59 @@ impl Rings {
         word.copied().ok_or(StoreError::NotStored)
     }
 
-    /// The length of the free extent that begins there.
-    fn extent(&self, page: usize) -> usize {
-        match self.words.get(page) {
-            Some(word) if word & MANY != 0 => self.words.get(page + 1).map_or(1, |length| *length),
+    /// Takes pages off the front of the first free extent, which has that many.
+    #[inline(always)]
+    fn cut_off(&mut self, pages: usize) {
+        self.top += pages;
+        self.length -= pages;
+        if self.length == 0 {
+            self.pop();
+        }
+    }
+
+    /// The extent behind the first one is the first.
+    #[inline(never)]
+    fn pop(&mut self) {
+        self.top = self.below;
+        let word = self.words.get(self.top).copied();
+        self.below = self.link(self.top);
+        self.length = match word {
+            Some(word) if word & MANY != 0 => self.words.get(self.top + 1).map_or(1, |length| *length),
             Some(_) => 1,
             None => 0,
-        }
+        };
     }
 
-    /// Takes pages off the front of the first free extent, which has `length` pages, that many or more.
-    fn cut_off(&mut self, length: usize, pages: usize) {
-        let (page, next) = (self.top, self.link(self.top));
-        if length > pages {
-            self.push(page + pages, length - pages, next);
+    /// Makes pages that lie one behind the other free: a part of the first extent, if they lie before it, else a new first one.
+    fn push(&mut self, page: usize, pages: usize) {
+        if self.length > 0 && page + pages == self.top {
+            self.length += pages;
         } else {
-            self.top = next;
-        }
-    }
-
-    /// Makes pages that lie one behind the other the first free extent, in front of another one.
-    fn push(&mut self, page: usize, pages: usize, next: usize) {
-        self.set(page, next | if pages > 1 { MANY } else { 0 });
-        if pages > 1 {
-            self.set(page + 1, pages);
+            self.put_down();
+            self.length = pages;
         }
         self.top = page;
+    }
+
+    /// Makes the pages from one to another free, which are linked in any order.
+    fn push_chain(&mut self, first: usize, last: usize) {
+        self.put_down();
+        self.set(last, self.below);
+        self.below = first;
+        self.pop();
+    }
+
+    /// The first extent is described by the words of its pages, as the others. The caller makes another one the first.
+    fn put_down(&mut self) {
+        if self.length == 0 {
+            return;
+        }
+        let many = if self.length > 1 { MANY } else { 0 };
+        self.set(self.top, self.below | many);
+        if self.length > 1 {
+            self.set(self.top + 1, self.length);
+        }
+        self.below = self.top;
     }
 
     fn set_link(&mut self, page: usize, to: usize) {
@@ -281,6 +336,10 @@ impl Rings {
             *word = to;
         }
     }
+}
+
+fn shape(order: Order) -> Shape {
+    Shape::from_bits_retain(u32::from(order.get()))
 }
 
 const fn head_bits(order: Order) -> usize {

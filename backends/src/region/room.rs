@@ -36,7 +36,7 @@ unsafe impl<const PAGE: usize> Sync for Room<PAGE> {}
 
 impl<const PAGE: usize> Room<PAGE> {
     pub(super) fn order(&self) -> Order {
-        self.walk.order
+        self.walk.order()
     }
 
     /// The number of its first page: what a handle names.
@@ -46,12 +46,12 @@ impl<const PAGE: usize> Room<PAGE> {
 
     /// Whether its pages lie one behind the other, in order.
     pub(super) fn is_straight(&self) -> bool {
-        self.walk.straight
+        self.walk.is_straight()
     }
 
     /// The size in bytes of all of it.
     pub(super) fn len(&self) -> usize {
-        PAGE << self.walk.order.get()
+        PAGE << self.walk.order().get()
     }
 
     /// The bytes of the contents that lie in the run.
@@ -79,14 +79,14 @@ impl<const PAGE: usize> Room<PAGE> {
 
 impl<const PAGE: usize> fmt::Debug for Room<PAGE> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "page {}+{:?}", self.walk.head, self.walk.order)
+        write!(f, "page {}+{:?}", self.walk.head, self.walk.order())
     }
 }
 
 /// Memory by the page.
 ///
 /// # Invariants
-/// `base` is the first of as many pages as `rings` has, all in one `&'static mut [u8]`. (Without pages it dangles.) Only a
+/// `base` is the first of as many pages as `rings` has, all in one `&'static mut [u8]`. Only a
 /// [`Room`] reaches their bytes, and each ring that is lent has one.
 pub(super) struct Memory<const PAGE: usize> {
     base: NonNull<u8>,
@@ -100,10 +100,6 @@ pub(super) struct Memory<const PAGE: usize> {
 unsafe impl<const PAGE: usize> Send for Memory<PAGE> {}
 
 impl<const PAGE: usize> Memory<PAGE> {
-    pub(super) const fn empty() -> Self {
-        Memory { base: NonNull::dangling(), rings: Rings::empty(), pages: 0, sums: &mut [] }
-    }
-
     /// Whole pages, all free. The first words, one for each page, are for the rings, the others for checksums. Linear in the words.
     pub(super) fn new(memory: &'static mut [u8], words: Words) -> Self {
         let pages = words.len().min(memory.len() / PAGE);
@@ -132,9 +128,11 @@ impl<const PAGE: usize> Memory<PAGE> {
         (first..first + self.pages * PAGE).contains(&room.at.addr().get())
     }
 
-    /// New room, without contents.
-    pub(super) fn reserve(&mut self, order: Order) -> Result<Room<PAGE>, StoreError> {
-        self.rings.reserve(order).map(|walk| self.room(walk))
+    /// New room, without contents. `None`: there is not so much.
+    #[inline(always)] // a transfer is short
+    pub(super) fn reserve(&mut self, order: Order) -> Option<Room<PAGE>> {
+        let walk = self.rings.reserve(order)?;
+        Some(self.room(walk))
     }
 
     /// The room of that order whose head is there.
@@ -166,7 +164,7 @@ impl<const PAGE: usize> Memory<PAGE> {
 
     /// Frees a room.
     pub(super) fn release(&mut self, room: Room<PAGE>) {
-        self.rings.release(room.walk);
+        self.rings.release(&room.walk);
     }
 
     /// Cuts a room with contents into two: see [`Rings::cut`].

@@ -10,9 +10,9 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
 {
     fn reserve(&self, order: Order) -> Result<Handle, StoreError> {
         let head = self.books.lock(|books| {
-            let room = books.memory.reserve(order)?;
+            let room = books.reserve(order)?;
             let head = room.head();
-            books.memory.give_back(room, Left::Reserved);
+            books.give_back(room, Left::Reserved);
             Ok(head)
         })?;
         self.handle(head, order, N).ok_or(StoreError::Full) // `check` sees to it that there is one
@@ -32,7 +32,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
                 if books.table.free() == 0 {
                     return Err(Refused { item: block, why: StoreError::Backlog });
                 }
-                match books.memory.lend(place.head, order, Wanted::Room) {
+                match books.lend(place.head, order, Wanted::Room) {
                     Ok(to) => books.adopt(block, to, |head, entry| self.handle(head, order, entry)),
                     Err(why) => Err(Refused { item: block, why }),
                 }
@@ -49,15 +49,14 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
         if place.order != block.order() {
             return Err(StoreError::NotStored);
         }
-        let room = self.books.lock(|books| books.memory.lend(place.head, place.order, Wanted::Room))?;
+        let room = self.books.lock(|books| books.lend(place.head, place.order, Wanted::Room))?;
         self.fill(Lent::new(self, room, AtEnd::Stays(Left::Reserved)), block)
     }
 
     fn take_back_from(&self, handle: Handle, _: Context) -> Result<(Handle, B), Refused<Handle, StoreError>> {
-        let block = self.place(&handle).and_then(|place| {
-            self.books
-                .lock(|books| books.take_back(place, |memory, room| memory.give_back(room, Left::Reserved)))
-        });
+        let block = self
+            .place(&handle)
+            .and_then(|place| self.books.lock(|books| books.take_back(place, AtEnd::Stays(Left::Reserved))));
         match block {
             Ok(block) => Ok((handle, block)),
             Err(why) => Err(Refused { item: handle, why }),

@@ -3,7 +3,7 @@
 use super::checksum::Checksum;
 use super::rings::{Left, Wanted};
 use super::room::{Memory, Room, with_words_behind};
-use super::table::{Asked, StoredAt, Table, Transferred, Waiting};
+use super::table::{Asked, StoredAt, Table, Transferred};
 use crate::ram::{MemoryError, MemoryRefused, RamBlock};
 use core::fmt;
 use core::marker::PhantomData;
@@ -50,7 +50,8 @@ pub struct Region<L, B, const PAGE: usize, const N: usize, C = ()> {
 
 /// Everything behind the lock.
 pub(super) struct Books<B, const PAGE: usize, const N: usize> {
-    pub(super) memory: Memory<PAGE>,
+    /// None before it was added.
+    pub(super) memory: Option<Memory<PAGE>>,
     pub(super) table: Table<B, PAGE, N>,
     /// Pages of blocks that were with an engine that was reset.
     pub(super) lost: Pages,
@@ -71,8 +72,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
     /// A region without memory.
     pub const fn new(id: StoreId) -> Self {
         const { assert!(B::PAGE == PAGE, "the region's pages are as large as the blocks'") }
-        let memory = Memory::empty();
-        let books = Books { memory, table: Table::new(), lost: Pages::ZERO, claimed: Claimed::No };
+        let books = Books { memory: None, table: Table::new(), lost: Pages::ZERO, claimed: Claimed::No };
         Region { books: Mutex::new(books), id, checksum: PhantomData }
     }
 
@@ -168,19 +168,19 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
     fn add(&self, pages: &'static mut [u8], words: &'static mut [usize]) -> usize {
         let memory = Memory::new(pages, words);
         let bytes = memory.pages() * PAGE;
-        self.books.lock(|books| books.memory = memory);
+        self.books.lock(|books| books.memory = Some(memory));
         bytes
     }
 
     /// All pages.
     pub fn total(&self) -> Pages {
-        Pages::new(self.books.lock(|books| books.memory.pages()))
+        Pages::new(self.books.lock(|books| books.memory.as_ref().map_or(0, Memory::pages)))
     }
 
     /// The least that was ever free: room that was never needed. (The largest free room is what
     /// [`space`](BackingStore::space) says: room can't be fragmented.)
     pub fn lowest_space(&self) -> Pages {
-        Pages::new(self.books.lock(|books| books.memory.lowest_space()))
+        Pages::new(self.books.lock(|books| books.memory.as_ref().map_or(0, Memory::lowest_space)))
     }
 
     /// Pages that were transferred and are not written out yet.
@@ -191,7 +191,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
     /// Moves a room on to the run with byte `at`, which lies in the present run or at its end.
     pub(super) fn reach(&self, room: &mut Room<PAGE>, at: usize) {
         if at >= room.reach().end {
-            self.books.lock(|books| books.memory.advance(room));
+            self.books.lock(|books| books.memory.as_mut().map(|memory| memory.advance(room)));
         }
     }
 
@@ -241,7 +241,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
                 let is_out = books.table.is_out(place.entry, place.head);
                 return Err(if is_out { StoreError::Busy } else { StoreError::WrongKind });
             }
-            books.memory.lend(place.head, place.order, Wanted::Contents)
+            books.lend(place.head, place.order, Wanted::Contents)
         })?;
         Ok(Lent::new(self, room, at_end))
     }
@@ -264,51 +264,105 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Books<B, PAGE, N> {
         to: Room<PAGE>,
         handle: impl FnOnce(usize, usize) -> Option<Handle>,
     ) -> Result<Handle, Refused<B, StoreError>> {
-        let entry = self.table.take_free();
-        match entry.map(|entry| (entry, handle(to.head(), entry))) {
-            Some((entry, Some(handle))) => {
-                self.table.adopt(entry, Waiting { from, to, at: 0 });
+        match self.table.first_free().and_then(|entry| handle(to.head(), entry)) {
+            Some(handle) => {
+                self.table.adopt(from, to);
                 Ok(handle)
             }
-            other => {
-                other.into_iter().for_each(|(entry, _)| self.table.put_free(entry)); // `check` sees to the handle
-                self.memory.release(to);
-                Err(Refused { item: from, why: StoreError::Backlog })
+            None => {
+                self.release(to);
+                Err(Refused { item: from, why: StoreError::Backlog }) // `check` sees to the handle
             }
         }
     }
 
-    /// The transferred block of that place; `after` says what becomes of its room.
-    pub(super) fn take_back(
-        &mut self,
-        place: StoredAt,
-        after: impl FnOnce(&mut Memory<PAGE>, Room<PAGE>),
-    ) -> Result<B, StoreError> {
-        match self.table.take_adopted(place, Asked::Back) {
-            Transferred::Back(Waiting { from, to, .. }) => {
-                after(&mut self.memory, to);
-                Ok(from)
+    /// Takes the transferred block of that place, or notes what is asked of it. `room` says what becomes of its room.
+    pub(super) fn take(&mut self, place: StoredAt, what: Asked, room: AtEnd) -> Transferred<B> {
+        match self.table.take_adopted(place, what) {
+            Transferred::Back((from, to)) => {
+                self.end(to, room);
+                Transferred::Back(from)
             }
+            Transferred::Out => Transferred::Out,
+            Transferred::Not => Transferred::Not,
+        }
+    }
+
+    /// The transferred block of that place. `room` says what becomes of its room.
+    pub(super) fn take_back(&mut self, place: StoredAt, room: AtEnd) -> Result<B, StoreError> {
+        match self.take(place, Asked::Back, room) {
+            Transferred::Back(block) => Ok(block),
             Transferred::Out => Err(StoreError::Busy),
-            Transferred::Not => {
-                self.memory.is_stored(place.head, place.order).and(Err(StoreError::WrongKind))
-            }
+            Transferred::Not => self.is_stored(place).and(Err(StoreError::WrongKind)),
         }
     }
 
     fn discard(&mut self, place: StoredAt) -> Result<Option<B>, StoreError> {
-        match self.table.take_adopted(place, Asked::Drop) {
-            Transferred::Back(Waiting { from, to, .. }) => {
-                self.memory.release(to);
-                Ok(Some(from))
-            }
+        match self.take(place, Asked::Drop, AtEnd::Free) {
+            Transferred::Back(block) => Ok(Some(block)),
             Transferred::Out => Ok(None), // it is freed when the engine is done with it
             Transferred::Not => {
-                let room = self.memory.lend(place.head, place.order, Wanted::Room)?;
-                self.memory.release(room);
+                let room = self.lend(place.head, place.order, Wanted::Room)?;
+                self.release(room);
                 Ok(None)
             }
         }
+    }
+
+    /// Takes back a room that is no longer in use.
+    fn end(&mut self, room: Room<PAGE>, at_end: AtEnd) {
+        match at_end {
+            AtEnd::Stays(left) => self.give_back(room, left),
+            AtEnd::Free => self.release(room),
+        }
+    }
+
+    /// New room, without contents.
+    #[inline(never)] // only a transfer has to be short
+    pub(super) fn reserve(&mut self, order: Order) -> Result<Room<PAGE>, StoreError> {
+        let memory = self.memory.as_mut().ok_or(StoreError::Full)?;
+        let is_full = memory.space() == 0;
+        memory.reserve(order).ok_or(if is_full { StoreError::Full } else { StoreError::TooLarge })
+    }
+
+    /// Whether complete contents lie there; `Busy` while they are lent.
+    fn is_stored(&self, place: StoredAt) -> Result<(), StoreError> {
+        let memory = self.memory.as_ref().ok_or(StoreError::NotStored)?;
+        memory.is_stored(place.head, place.order)
+    }
+
+    /// The room of that order whose head is there.
+    pub(super) fn lend(
+        &mut self,
+        head: usize,
+        order: Order,
+        wanted: Wanted,
+    ) -> Result<Room<PAGE>, StoreError> {
+        self.memory.as_mut().ok_or(StoreError::NotStored)?.lend(head, order, wanted)
+    }
+
+    /// Takes a room back and keeps it.
+    pub(super) fn give_back(&mut self, room: Room<PAGE>, left: Left) {
+        if let Some(memory) = &mut self.memory {
+            memory.give_back(room, left);
+        }
+    }
+
+    /// Frees a room.
+    pub(super) fn release(&mut self, room: Room<PAGE>) {
+        if let Some(memory) = &mut self.memory {
+            memory.release(room);
+        }
+    }
+
+    /// Whether this memory made that room.
+    pub(super) fn made(&self, room: &Room<PAGE>) -> bool {
+        self.memory.as_ref().is_some_and(|memory| memory.made(room))
+    }
+
+    /// The page behind one.
+    pub(super) fn link(&self, page: usize) -> usize {
+        self.memory.as_ref().map_or(page, |memory| memory.link(page))
     }
 }
 
@@ -326,7 +380,8 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
     }
 
     fn space(&self) -> Space {
-        let (pages, transfers) = self.books.lock(|books| (books.memory.space(), books.table.free()));
+        let (pages, transfers) =
+            self.books.lock(|books| (books.memory.as_ref().map_or(0, Memory::space), books.table.free()));
         Space { pages: Pages::new(pages), transfers }
     }
 
@@ -338,18 +393,17 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
         let order = block.order();
         // Room is reserved now, so that writing out can't fail for lack of it.
         self.books.lock(|books| {
-            let to = match books.memory.reserve(order) {
-                Ok(to) => to,
-                Err(_) => return Err(Refused { item: block, why: StoreError::Full }), // transfers don't split
+            let Some(to) = books.memory.as_mut().and_then(|memory| memory.reserve(order)) else {
+                return Err(Refused { item: block, why: StoreError::Full }); // transfers don't split
             };
             books.adopt(block, to, |head, entry| self.handle(head, order, entry))
         })
     }
 
     fn take_back(&self, handle: Handle, _: Context) -> Result<B, Refused<Handle, StoreError>> {
-        let block = self.place(&handle).and_then(|place| {
-            self.books.lock(|books| books.take_back(place, |memory, room| memory.release(room)))
-        });
+        let block = self
+            .place(&handle)
+            .and_then(|place| self.books.lock(|books| books.take_back(place, AtEnd::Free)));
         block.map_err(|why| Refused { item: handle, why })
     }
 
@@ -360,7 +414,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
         if order > block.order() {
             return Err(StoreError::TooLarge);
         }
-        let room = self.books.lock(|books| books.memory.reserve(order))?;
+        let room = self.books.lock(|books| books.reserve(order))?;
         let handle = self.handle(room.head(), order, N);
         self.fill(Lent::new(self, room, AtEnd::Free), block)?;
         handle.ok_or(StoreError::Full) // `check` sees to it that there is one
@@ -390,13 +444,12 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
         let Some((half, room)) = half.and_then(|half| Some((half, lent.room.take()?))) else {
             return Err(Refused { item: handle, why: StoreError::TooLarge });
         };
-        let behind =
-            |page, steps| (0..steps).fold(page, |page, _| self.books.lock(|books| books.memory.link(page)));
+        let behind = |page, steps| (0..steps).fold(page, |page, _| self.books.lock(|books| books.link(page)));
         let (head, steps) = (room.head(), if room.is_straight() { 0 } else { half.pages().get() });
         let middle = behind(head, steps.saturating_sub(1));
         let last = behind(middle, steps);
-        let upper = self.books.lock(|books| books.memory.cut(room, half, middle, last));
-        let both = self.handle(head, half, N).zip(self.handle(upper, half, N));
+        let upper = self.books.lock(|books| Some(books.memory.as_mut()?.cut(room, half, middle, last)));
+        let both = upper.and_then(|upper| self.handle(head, half, N).zip(self.handle(upper, half, N)));
         both.ok_or(Refused { item: handle, why: StoreError::Io }) // every page has a number
     }
 
@@ -454,10 +507,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
 {
     fn drop(&mut self) {
         let Some(room) = self.room.take() else { return };
-        self.region.books.lock(|books| match self.at_end {
-            AtEnd::Stays(left) => books.memory.give_back(room, left),
-            AtEnd::Free => books.memory.release(room),
-        });
+        self.region.books.lock(|books| books.end(room, self.at_end));
     }
 }
 

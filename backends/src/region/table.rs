@@ -7,38 +7,41 @@
 
 use super::list::Lists;
 use super::room::Room;
-use core::mem::replace;
+use core::ops::Range;
 use forebay::{Order, OwnedBlock, Pages};
 
-/// A transferred block that waits: where it will go, and how much of it is copied already.
-pub(super) struct Waiting<B, const PAGE: usize> {
-    pub(super) from: B,
-    pub(super) to: Room<PAGE>,
+/// A place for a transferred block. All zeros at first.
+///
+/// # Invariants
+/// An entry that waits has a block and its room; one that is free or in flight has neither.
+struct Entry<B, const PAGE: usize> {
+    state: State,
+    /// What was asked of the block while it was in flight.
+    asked: Asked,
+    order: Order,
+    /// The first page of its room.
+    head: usize,
+    from: Option<B>,
+    to: Option<Room<PAGE>>,
     /// Bytes copied so far.
-    pub(super) at: usize,
+    at: usize,
 }
 
-enum Entry<B, const PAGE: usize> {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
     /// In the list of free entries, or taken by a call.
     Free,
-    /// In the list of waiting entries.
-    Waiting(Waiting<B, PAGE>),
-    /// As `Waiting`, but a recall failed while it was in flight: the next write-out skips it once.
-    Wanted(Waiting<B, PAGE>),
-    /// In flight: with the engine, or being copied by the CPU.
-    Out { head: usize, order: Order, asked: Asked, by: By },
+    /// In the list of waiting entries. If it was recalled in flight, the next write-out skips it once.
+    Waiting,
+    /// In flight: with the engine.
+    ByEngine,
+    /// In flight: being copied by the CPU.
+    ByCpu,
 }
 
-impl<B, const PAGE: usize> Entry<B, PAGE> {
-    /// Whether it has the transferred block of that room, and the block is not discarded.
-    fn is_at(&self, at: StoredAt) -> bool {
-        match self {
-            Entry::Waiting(w) | Entry::Wanted(w) => w.to.head() == at.head && w.to.order() == at.order,
-            Entry::Out { head, order, asked, .. } => {
-                *head == at.head && *order == at.order && *asked != Asked::Drop
-            }
-            Entry::Free => false,
-        }
+impl State {
+    fn is_out(self) -> bool {
+        matches!(self, State::ByEngine | State::ByCpu)
     }
 }
 
@@ -61,7 +64,8 @@ pub(super) enum Asked {
 
 /// What may be written out next.
 pub(super) enum Next<B, const PAGE: usize> {
-    Out(usize, Waiting<B, PAGE>),
+    /// The entry, the block, its room, and how many bytes are copied already.
+    Out(usize, B, Room<PAGE>, usize),
     /// The oldest block was recalled, and is still here: it stays this time, so that it can be taken back.
     PassedOver,
     Nothing,
@@ -76,9 +80,9 @@ pub(super) struct StoredAt {
 }
 
 /// What is under a handle, for a call that takes the block.
-pub(super) enum Transferred<B, const PAGE: usize> {
-    /// This block; its entry is free.
-    Back(Waiting<B, PAGE>),
+pub(super) enum Transferred<T> {
+    /// This one; its entry is free.
+    Back(T),
     /// It is in flight, and was told.
     Out,
     Not,
@@ -88,14 +92,23 @@ pub(super) struct Table<B, const PAGE: usize, const N: usize> {
     entries: [Entry<B, PAGE>; N],
     lists: Lists<N>,
     pending: Pages,
-    /// Entries that are free.
-    free: usize,
+    /// Entries that are in use.
+    used: usize,
 }
 
 impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
+    const UNUSED: Entry<B, PAGE> = Entry {
+        state: State::Free,
+        asked: Asked::Nothing,
+        order: Order::PAGE,
+        head: 0,
+        from: None,
+        to: None,
+        at: 0,
+    };
+
     pub(super) const fn new() -> Self {
-        let entries = [const { Entry::Free }; N];
-        Table { entries, lists: Lists::new(), pending: Pages::ZERO, free: N }
+        Table { entries: [Self::UNUSED; N], lists: Lists::new(), pending: Pages::ZERO, used: 0 }
     }
 
     /// Transferred, and not written out yet.
@@ -105,43 +118,48 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
 
     /// Entries that are free.
     pub(super) fn free(&self) -> usize {
-        self.free
+        N - self.used
     }
 
-    /// A free entry; it is the caller's then.
-    pub(super) fn take_free(&mut self) -> Option<usize> {
-        let entry = self.lists.take_free()?;
-        self.free -= 1;
-        Some(entry)
+    /// The entry that [`adopt`](Table::adopt) uses next.
+    pub(super) fn first_free(&self) -> Option<usize> {
+        self.lists.first_free()
     }
 
-    /// Frees an entry that was taken.
-    pub(super) fn put_free(&mut self, entry: usize) {
-        self.lists.put_free(entry);
-        self.free += 1;
-    }
-
-    /// Puts a block into an entry that was taken: it waits.
-    pub(super) fn adopt(&mut self, entry: usize, waiting: Waiting<B, PAGE>) {
-        self.pending += waiting.to.order().pages();
-        self.set(entry, Entry::Waiting(waiting));
+    /// Puts a block into the first free entry, if there is one: it waits to be written out to that room.
+    pub(super) fn adopt(&mut self, from: B, to: Room<PAGE>) {
+        let Some(entry) = self.lists.take_free() else { return };
+        let Some(place) = self.entries.get_mut(entry) else { return };
+        let (head, order) = (to.head(), to.order());
+        (place.state, place.asked) = (State::Waiting, Asked::Nothing);
+        (place.head, place.order, place.at) = (head, order, 0);
+        (place.from, place.to) = (Some(from), Some(to));
+        self.pending += order.pages();
+        self.used += 1;
         self.lists.wait_last(entry);
     }
 
+    /// The entry with the transferred block of that place, unless the block is discarded.
+    fn find(&mut self, at: StoredAt) -> Option<&mut Entry<B, PAGE>> {
+        let place = self.entries.get_mut(at.entry)?;
+        let same = place.head == at.head && place.order == at.order;
+        (same && place.state != State::Free && place.asked != Asked::Drop).then_some(place)
+    }
+
     /// Whether a transferred block is there: one that is not discarded.
-    pub(super) fn is_transferred(&self, at: StoredAt) -> bool {
-        self.entries.get(at.entry).is_some_and(|entry| entry.is_at(at))
+    pub(super) fn is_transferred(&mut self, at: StoredAt) -> bool {
+        self.find(at).is_some()
     }
 
     /// Whether a block is in flight whose room begins there.
     pub(super) fn is_out(&self, entry: usize, room: usize) -> bool {
-        matches!(self.entries.get(entry), Some(Entry::Out { head, .. }) if *head == room)
+        self.entries.get(entry).is_some_and(|place| place.state.is_out() && place.head == room)
     }
 
     /// The engine lost what it had: frees the entry, if its block was with the engine. Returns the pages of the block.
     pub(super) fn lose(&mut self, entry: usize) -> Pages {
         match self.entries.get(entry) {
-            Some(Entry::Out { order, by: By::Engine, .. }) => {
+            Some(Entry { state: State::ByEngine, order, .. }) => {
                 let pages = order.pages();
                 self.leave(entry);
                 pages
@@ -151,22 +169,19 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
     }
 
     /// Takes the transferred block that is there; or notes what is asked of one that is in flight.
-    pub(super) fn take_adopted(&mut self, at: StoredAt, what: Asked) -> Transferred<B, PAGE> {
-        let Some(place) = self.entries.get_mut(at.entry).filter(|entry| entry.is_at(at)) else {
-            return Transferred::Not;
-        };
-        if let Entry::Out { asked, .. } = place {
-            *asked = what;
-            return Transferred::Out;
-        }
-        match replace(place, Entry::Free) {
-            Entry::Waiting(waiting) | Entry::Wanted(waiting) => {
+    #[inline(always)] // it has one caller, which keeps block and room where they are
+    pub(super) fn take_adopted(&mut self, at: StoredAt, what: Asked) -> Transferred<(B, Room<PAGE>)> {
+        let Some(place) = self.find(at) else { return Transferred::Not };
+        match (place.from.take(), place.to.take()) {
+            (Some(from), Some(to)) => {
                 self.lists.leave_waiting(at.entry);
-                self.pending -= at.order.pages();
-                self.put_free(at.entry);
-                Transferred::Back(waiting)
+                self.leave(at.entry);
+                Transferred::Back((from, to))
             }
-            Entry::Free | Entry::Out { .. } => Transferred::Not, // not reached
+            _ => {
+                place.asked = what;
+                Transferred::Out
+            }
         }
     }
 
@@ -174,57 +189,46 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
     pub(super) fn send_out(&mut self, by: By) -> Next<B, PAGE> {
         let Some(entry) = self.lists.take_waiting() else { return Next::Nothing };
         let Some(place) = self.entries.get_mut(entry) else { return Next::Nothing };
-        match replace(place, Entry::Free) {
-            Entry::Waiting(waiting) => {
-                let (head, order) = (waiting.to.head(), waiting.to.order());
-                *place = Entry::Out { head, order, asked: Asked::Nothing, by };
-                Next::Out(entry, waiting)
+        if place.asked == Asked::Back {
+            place.asked = Asked::Nothing;
+            self.lists.wait_last(entry);
+            return Next::PassedOver;
+        }
+        match (place.from.take(), place.to.take()) {
+            (Some(from), Some(to)) => {
+                place.state = match by {
+                    By::Engine => State::ByEngine,
+                    By::Cpu => State::ByCpu,
+                };
+                Next::Out(entry, from, to, place.at)
             }
-            Entry::Wanted(waiting) => {
-                *place = Entry::Waiting(waiting);
-                self.lists.wait_last(entry);
-                Next::PassedOver
-            }
-            other => {
-                *place = other; // not reached: what is in the list waits
-                Next::Nothing
-            }
+            _ => Next::Nothing, // not reached: what is in the list waits
         }
     }
 
-    /// The block in flight that an entry has is copied to its end, or was discarded: the entry is free. Returns what was asked.
-    pub(super) fn leave(&mut self, entry: usize) -> Asked {
-        let Some(Entry::Out { order, asked, .. }) = self.entries.get(entry) else { return Asked::Nothing };
-        let (order, asked) = (*order, *asked);
-        self.set(entry, Entry::Free);
-        self.pending -= order.pages();
-        self.put_free(entry);
-        asked
+    /// An entry whose block is gone is free.
+    pub(super) fn leave(&mut self, entry: usize) {
+        let Some(place) = self.entries.get_mut(entry) else { return };
+        place.state = State::Free;
+        self.pending -= place.order.pages();
+        self.used -= 1;
+        self.lists.put_free(entry);
     }
 
     /// What was asked of the block in flight that an entry has.
     pub(super) fn asked(&self, entry: usize) -> Asked {
-        match self.entries.get(entry) {
-            Some(Entry::Out { asked, .. }) => *asked,
-            _ => Asked::Nothing,
-        }
+        self.entries.get(entry).map_or(Asked::Nothing, |place| place.asked)
     }
 
-    /// A block in flight was copied only in part, from byte `began` on: it waits again.
-    pub(super) fn wait_again(&mut self, entry: usize, waiting: Waiting<B, PAGE>, began: usize) {
-        let (asked, moved) = (self.asked(entry), waiting.at > began);
-        let wanted = asked == Asked::Back;
-        self.set(entry, if wanted { Entry::Wanted(waiting) } else { Entry::Waiting(waiting) });
-        if moved && !wanted {
-            self.lists.wait_first(entry);
-        } else {
+    /// A block in flight waits again: this part of it was copied, and more is left.
+    pub(super) fn wait_again(&mut self, entry: usize, from: B, to: Room<PAGE>, at: Range<usize>) {
+        let Some(place) = self.entries.get_mut(entry) else { return };
+        (place.state, place.at) = (State::Waiting, at.end);
+        (place.from, place.to) = (Some(from), Some(to));
+        if place.asked == Asked::Back || at.is_empty() {
             self.lists.wait_last(entry);
-        }
-    }
-
-    fn set(&mut self, entry: usize, to: Entry<B, PAGE>) {
-        if let Some(place) = self.entries.get_mut(entry) {
-            *place = to;
+        } else {
+            self.lists.wait_first(entry);
         }
     }
 }

@@ -3,8 +3,9 @@
 use super::checksum::Checksum;
 use super::engine::{CopyEngine, Job};
 use super::rings::Left;
+use super::room::Room;
 use super::store::Region;
-use super::table::{Asked, By, Next, Waiting};
+use super::table::{Asked, By, Next};
 use core::task::Poll;
 use forebay::{OwnedBlock, Pages, sync::RawMutex};
 
@@ -45,7 +46,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
             Poll::Ready(None) => {}
         }
         match self.books.lock(|books| books.table.send_out(By::Engine)) {
-            Next::Out(entry, waiting) => engine.start(self.piece(entry, waiting, max_bytes)),
+            Next::Out(entry, from, to, at) => engine.start(self.piece(entry, from, to, at, max_bytes)),
             Next::PassedOver => return Poll::Pending,
             Next::Nothing => return Poll::Ready(Ok(())),
         }
@@ -71,7 +72,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
         if !C::KEPT {
             return self.take_in(job, owner).map(|_| ());
         }
-        if !self.books.lock(|books| books.memory.made(&job.to)) {
+        if !self.books.lock(|books| books.made(&job.to)) {
             return Err(job);
         }
         let job = self.with_hand(job, owner, |job| self.sum_up(job));
@@ -117,7 +118,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
         let (waiting, mut stuck) = (self.books.lock(|books| N - books.table.free()), 0);
         while done.bytes < max_bytes {
             let job = match self.books.lock(|books| books.table.send_out(By::Cpu)) {
-                Next::Out(entry, waiting) => self.piece(entry, waiting, max_bytes - done.bytes),
+                Next::Out(entry, from, to, at) => self.piece(entry, from, to, at, max_bytes - done.bytes),
                 Next::PassedOver => continue, // at most once for each that was asked for before
                 Next::Nothing => break,
             };
@@ -167,7 +168,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
 
     fn take_in(&self, job: Job<B, PAGE>, owner: &mut dyn FnMut(B)) -> Result<Came, Job<B, PAGE>> {
         let (from, came) = self.books.lock(|books| {
-            if !books.memory.made(&job.to) {
+            if !books.made(&job.to) {
                 return Err(job);
             }
             let Job { from, to, at, len, entry } = job;
@@ -179,15 +180,15 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
                 } else {
                     books.lost -= to.order().pages(); // it was given up for lost
                 }
-                books.memory.release(to);
+                books.release(to);
                 return Ok((Some(from), Came::Unwanted));
             }
             if end < to.len() {
-                books.table.wait_again(entry, Waiting { from, to, at: end }, at);
+                books.table.wait_again(entry, from, to, at..end);
                 return Ok((None, if asked == Asked::Back { Came::Wanted } else { Came::Unwanted }));
             }
             books.table.leave(entry);
-            books.memory.give_back(to, Left::Stored);
+            books.give_back(to, Left::Stored);
             Ok((Some(from), Came::Unwanted))
         })?;
         from.into_iter().for_each(owner); // last, as it may panic
@@ -195,8 +196,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
     }
 
     /// The next part of a block in flight. It ends where the pages behind it lie elsewhere.
-    fn piece(&self, entry: usize, waiting: Waiting<B, PAGE>, max_bytes: usize) -> Job<B, PAGE> {
-        let Waiting { from, mut to, at } = waiting;
+    fn piece(&self, entry: usize, from: B, mut to: Room<PAGE>, at: usize, max_bytes: usize) -> Job<B, PAGE> {
         self.reach(&mut to, at);
         let len = max_bytes.max(1).min(to.reach().end - at);
         Job { from, to, at, len, entry }

@@ -60,14 +60,14 @@ impl World {
 
     /// Writes all of a lent ring and keeps it, or a part, and gives it up in one of three ways.
     fn fill(&mut self, mut at: Walk) {
-        let (order, pages) = (at.order, at.order.pages().get());
+        let (order, pages) = (at.order(), at.pages().get());
         self.stamps += 10_000;
         let stamp = self.stamps;
         match self.random(4) {
             0 => {
                 let part = 1 + self.random(pages);
                 self.write(&mut at, part, stamp);
-                self.rings.release(at);
+                self.rings.release(&at);
             }
             1 => {
                 let part = 1 + self.random(pages);
@@ -120,7 +120,7 @@ fn random_operations_beside_a_plain_model() {
                         let order = Order::new(world.random(5) as u8).unwrap();
                         let fits = order.pages().get() <= world.rings.space();
                         let walk = world.rings.reserve(order);
-                        assert_eq!(walk.is_ok(), fits);
+                        assert_eq!(walk.is_some(), fits);
                         walk.into_iter().for_each(|walk| world.fill(walk));
                     }
                     4 if n > 0 => {
@@ -142,8 +142,8 @@ fn random_operations_beside_a_plain_model() {
                         let at = world.rings.lend(stored.head, stored.order, Wanted::Contents).unwrap();
                         let size = half.pages().get();
                         let behind = |from, steps| (0..steps).fold(from, |page, _| world.rings.link(page));
-                        let middle = behind(at.head, if at.straight { 0 } else { size - 1 });
-                        let last = behind(middle, if at.straight { 0 } else { size });
+                        let middle = behind(at.head, if at.is_straight() { 0 } else { size - 1 });
+                        let last = behind(middle, if at.is_straight() { 0 } else { size });
                         let upper = world.rings.cut(at, half, middle, last);
                         world.stored.push(Stored { head: stored.head, order: half, stamp: Some(stamp) });
                         world.stored.push(Stored { head: upper, order: half, stamp: Some(stamp + size) });
@@ -153,7 +153,7 @@ fn random_operations_beside_a_plain_model() {
                         let stored = world.stored.swap_remove(one);
                         world.check(&stored);
                         let walk = world.rings.lend(stored.head, stored.order, Wanted::Room).unwrap();
-                        world.rings.release(walk);
+                        world.rings.release(&walk);
                         assert!(world.rings.lend(stored.head, stored.order, Wanted::Room).is_err());
                     }
                     _ => {}
@@ -172,8 +172,8 @@ fn one_size_stays_in_order() {
     let order = Order::new(2).unwrap();
     for _ in 0..1_000 {
         if world.random(2) == 0 {
-            let Ok(walk) = world.rings.reserve(order) else { continue };
-            assert!(walk.straight && usize::from(walk.run) == 4, "{walk:?}");
+            let Some(walk) = world.rings.reserve(order) else { continue };
+            assert!(walk.is_straight() && usize::from(walk.run) == 4, "{walk:?}");
             world.stored.push(Stored { head: walk.head, order, stamp: None });
             let head = walk.head;
             world.rings.give_back(walk, head, Left::Stored);
@@ -181,7 +181,7 @@ fn one_size_stays_in_order() {
             let one = world.random(world.stored.len());
             let stored = world.stored.swap_remove(one);
             let walk = world.rings.lend(stored.head, order, Wanted::Room).unwrap();
-            world.rings.release(walk);
+            world.rings.release(&walk);
         }
     }
 }
