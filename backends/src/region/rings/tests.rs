@@ -60,7 +60,7 @@ impl World {
 
     /// Writes all of a lent ring and keeps it, or a part, and gives it up in one of three ways.
     fn fill(&mut self, mut at: Walk) {
-        let (order, pages) = (at.order(), at.pages().get());
+        let (order, pages) = (at.order(), at.pages());
         self.stamps += 10_000;
         let stamp = self.stamps;
         match self.random(4) {
