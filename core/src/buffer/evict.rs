@@ -233,6 +233,9 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         if request.budget == Pages::ZERO || !(purges || moves) {
             return;
         }
+        if Self::ONE_BLOCK && !purges {
+            return self.evict_one::<MOST>(contents, request, sum);
+        }
         let EvictRequest { budget, cx, least, zones, .. } = *request;
         let methods = (request.how & most - Evict::PURGE) & possible(self.forebay().store(), cx);
         let mut eviction = Eviction::<H> {
@@ -253,8 +256,6 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         } else if methods.is_empty() && !contents.marks.contains(Marks::CLEAN) {
             let why = eviction.why_none;
             eviction.skip(Class::RESIDENT, why);
-        } else if Self::ONE_BLOCK {
-            self.evict_block::<MOST>(contents, &mut eviction);
         } else {
             self.evict_blocks(contents, &mut eviction);
         }
@@ -265,7 +266,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     }
 
     /// Why none of the methods of a request is possible. `None` if that is no refusal.
-    fn why_none(&self, request: &EvictRequest) -> Option<RefusalReason> {
+    pub(super) fn why_none(&self, request: &EvictRequest) -> Option<RefusalReason> {
         let how = request.how - Evict::PURGE;
         if request.phase == Phase::Clean {
             None
@@ -299,7 +300,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             'batch: for staged in &batch {
                 let (mut at, mut last) = (staged.slot, staged.slot);
                 while at < staged.end {
-                    self.write_back::<{ Evict::ANY.bits() }>(changing.0, at, eviction);
+                    self.write_back(changing.0, at, eviction);
                     cursor.skip(last, at);
                     if eviction.is_over(changing.0.marks) || self.cell.is_wanted() {
                         changing.0.next = at;

@@ -253,9 +253,11 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     /// while anything moves. (TTM's `ttm_pool_backup`, which can't go on once it stopped.)
     pub fn evict(&self, budget: Pages, how: Evict, cx: Context) -> Result<Evicted, Busy> {
         let mut held = self.cell.hold()?;
-        let mut sum = Evicted::default();
-        self.evict_held(&mut held, &EvictRequest::new(budget, how, cx), &mut sum);
-        Ok(sum)
+        let mut evicted = Ok(Evicted::default());
+        if let Ok(sum) = &mut evicted {
+            self.evict_held(&mut held, &EvictRequest::new(budget, how, cx), sum); // in its place: it is not copied
+        }
+        evicted
     }
 
     /// For an owner: as [`evict`](Buffer::evict), and can't be busy. With a guard alive this does not compile.

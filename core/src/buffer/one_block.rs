@@ -1,54 +1,396 @@
 //! The short ways out and back of a buffer of one block. Constants of the types choose them, so a program links them or the walks
-//! over slots.
+//! over slots. They do the same: a walk over one slot.
 
-use crate::buffer::contents::{Changing, Contents, Marks};
-use crate::buffer::evict::Eviction;
-use crate::buffer::{Buffer, ModeOf, Slot, Slots};
+use crate::buffer::contents::{Changing, Contents, EmptySlots, Marks};
+use crate::buffer::evict::possible;
+use crate::buffer::restore::Kept;
+use crate::buffer::{Buffer, Copies, EvictRequest, ModeOf, Slot, Slots};
 use crate::forebay::Home;
-use crate::frame::{Mode, Pages};
-use crate::port::{EvictHooks, Platform};
-use crate::stats::RefusalReason;
+use crate::frame::{AllocError, AllocRequest, Context, Evict, Mode, Pages, Zones};
+use crate::pool::{BlockOf, Fill};
+use crate::port::{
+    BackingStore, Capabilities, EvictHooks, FrameSource, OwnedBlock, Platform, PooledBlock, StoreError,
+};
+use crate::stats::{self, AccessError, Event, Evicted, RefusalReason, Restored};
+
+/// What became of the block.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// It was not tried.
+    None,
+    Transferred,
+    Copied,
+    Clean,
+    /// It was tried, and stays.
+    Refused,
+    Lost,
+}
+
+/// What an eviction of one block did.
+#[derive(Clone, Copy)]
+pub(super) struct Left {
+    way: Way,
+    /// The store refused a transfer before it is settled.
+    backlog: bool,
+    /// Why it stays.
+    why: Option<RefusalReason>,
+}
+
+impl Left {
+    const fn by(way: Way) -> Left {
+        Left { way, backlog: false, why: None }
+    }
+
+    const fn stays(way: Way, why: RefusalReason) -> Left {
+        Left { way, backlog: false, why: Some(why) }
+    }
+
+    /// Adds what was done with the pages of the block.
+    fn add_to(self, sum: &mut Evicted, pages: Pages) {
+        let count = match self.way {
+            Way::None | Way::Lost => return,
+            Way::Transferred => &mut sum.transferred,
+            Way::Copied => &mut sum.copied,
+            Way::Clean => &mut sum.clean,
+            Way::Refused => &mut sum.refused,
+        };
+        *count += pages;
+        sum.backlogs = sum.backlogs.saturating_add(usize::from(self.backlog));
+    }
+}
+
+/// How contents came back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Came {
+    /// They were there, or there are none.
+    Nothing,
+    TakenBack,
+    Loaded,
+    Populated,
+}
+
+impl Came {
+    fn add_to(self, sum: &mut Restored, pages: Pages) {
+        let count = match self {
+            Came::Nothing => return,
+            Came::TakenBack => &mut sum.taken_back,
+            Came::Loaded => &mut sum.loaded,
+            Came::Populated => &mut sum.populated,
+        };
+        *count += pages;
+    }
+}
 
 impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     /// Whether it has one block, which is always cached and never mapped for a device, charged, or in a lobby.
     pub(super) const ONE_BLOCK: bool = T::PLAIN && <ModeOf<T> as Mode>::COUNT == 1 && Self::LOBBY.is_empty();
 
-    /// As [`evict_blocks`](Buffer::evict_blocks), of one block.
-    #[inline]
-    pub(super) fn evict_block<const MOST: u16>(
+    /// Evicts the block by the methods of the request, which are among `MOST`, if it has the zone and the order that are meant.
+    #[inline(always)]
+    pub(super) fn evict_one<const MOST: u16>(
         &self,
         contents: &mut Contents<T>,
-        eviction: &mut Eviction<'_, H>,
+        request: &EvictRequest,
+        sum: &mut Evicted,
     ) {
-        if !eviction.is_about(contents.slots.slots(), self.unit) {
+        if self.unit < request.least || !self.is_in(contents, request.zones) {
             return;
         }
+        let left = self.move_out::<MOST>(contents, request);
+        self.count_left(left, request.cx, sum);
+    }
+
+    fn is_in(&self, contents: &Contents<T>, zones: Zones) -> bool {
+        let source = self.forebay().source();
+        let is_in = |block: &H::Block| zones.contains(Zones::of(source.zone(block)));
+        zones == Zones::ALL
+            || contents
+                .slots
+                .slots()
+                .first()
+                .is_some_and(|slot| slot.block.as_ref().is_some_and(|b| is_in(b)))
+    }
+
+    /// The way out.
+    #[inline]
+    fn move_out<const MOST: u16>(&self, contents: &mut Contents<T>, request: &EvictRequest) -> Left {
+        let (forebay, cx) = (self.forebay(), request.cx);
+        let methods = Evict::from_bits_truncate(MOST) & request.how & possible(forebay.store(), cx);
+        match contents.slots.slots().first() {
+            Some(Slot { block: Some(_), copy }) => {
+                if copy.is_none() && methods.is_empty() {
+                    return Left { why: self.why_none(request), ..Left::by(Way::None) };
+                }
+            }
+            _ => {
+                contents.marks.remove(Marks::BLOCKS | Marks::CLEAN);
+                return Left::by(Way::None);
+            }
+        }
         let was_mapped = !contents.marks.contains(Marks::UNMAPPED);
-        if self.before_evict(contents, eviction.cx).is_err() {
-            return eviction.refuse(Pages::ZERO, RefusalReason::Hook);
+        if self.before_evict(contents, cx).is_err() {
+            return Left::stays(Way::None, RefusalReason::Hook);
         }
         let ready = contents.marks & Marks::READY;
         contents.marks.remove(Marks::READY);
         let changing = Changing::new(contents);
-        self.write_back::<MOST>(changing.0, 0, eviction);
+        let left = match changing.0.slots.slots_mut().first_mut() {
+            Some(slot) => self.move_block::<MOST>(slot, methods, cx),
+            None => Left::by(Way::None), // not reached: it has a block
+        };
         changing.done();
-        if eviction.lost {
-            contents.marks.insert(Marks::LOST);
-        }
-        match contents.slots.slots().first() {
-            Some(Slot { block: Some(_), .. }) => {
-                if was_mapped && self.platform().hooks().after_restore(self.id(), eviction.cx).is_ok() {
+        match left.way {
+            Way::None | Way::Refused => {
+                if was_mapped && self.platform().hooks().after_restore(self.id(), cx).is_ok() {
                     contents.marks.remove(Marks::UNMAPPED);
                     contents.marks.insert(ready); // nothing happened
                 }
+                return left;
             }
-            Some(Slot { copy: Some(_), .. }) => {
-                let transferred = eviction.sum.transferred > Pages::ZERO;
-                contents.marks.remove(Marks::BLOCKS | Marks::CLEAN);
-                contents.marks.insert(Marks::STORED);
-                contents.marks.set(Marks::TRANSFERRED, transferred);
-            }
-            _ => contents.marks.remove(Marks::BLOCKS | Marks::CLEAN),
+            Way::Lost => contents.marks.insert(Marks::LOST),
+            Way::Transferred => contents.marks.insert(Marks::STORED | Marks::TRANSFERRED),
+            Way::Copied | Way::Clean => contents.marks.insert(Marks::STORED),
         }
+        contents.marks.remove(Marks::BLOCKS | Marks::CLEAN);
+        left
+    }
+
+    /// Gives the block of the slot away. One that is refused is in the slot again.
+    #[inline]
+    fn move_block<const MOST: u16>(&self, slot: &mut Slot<H::Platform>, methods: Evict, cx: Context) -> Left {
+        let Some(PooledBlock { block, .. }) = slot.block.take() else { return Left::by(Way::None) };
+        if slot.copy.is_some() {
+            self.forebay().source().free(block);
+            return Left::by(Way::Clean);
+        }
+        let (mut block, mut left) = (block, Left::stays(Way::Refused, RefusalReason::NotPermitted));
+        if methods.contains(Evict::TRANSFER) {
+            match self.hand_over(block, None) {
+                Ok(handle) => {
+                    slot.copy = Some(handle);
+                    return Left::by(Way::Transferred);
+                }
+                Err((None, _)) => return Left::stays(Way::Lost, RefusalReason::Store(StoreError::Io)),
+                Err((Some(back), why)) => {
+                    block = back;
+                    left.why = Some(RefusalReason::Store(why));
+                    left.backlog = why == StoreError::Backlog;
+                }
+            }
+        }
+        slot.block = Some(PooledBlock::cached(block));
+        let copies = Evict::COPY | Evict::SPLIT;
+        if Evict::from_bits_truncate(MOST).intersects(copies) && methods.intersects(copies) {
+            match self.copy_out(slot, methods, cx) {
+                Ok(()) => return Left { way: Way::Copied, why: None, ..left },
+                Err(why) => left.why = Some(why),
+            }
+        }
+        left
+    }
+
+    /// Copies the block of the slot to the store, and returns it to the source.
+    ///
+    /// # Errors
+    /// It is in the slot again.
+    fn copy_out(
+        &self,
+        slot: &mut Slot<H::Platform>,
+        methods: Evict,
+        cx: Context,
+    ) -> Result<(), RefusalReason> {
+        let forebay = self.forebay();
+        let mut kept = Kept::<H> { forebay, cx, block: slot.block.take() };
+        let Some(block) = &kept.block else { return Ok(()) }; // not reached: it was put there
+        let why = match forebay.store().save(block, self.unit, None, cx) {
+            Ok(handle) if handle.order() == self.unit => {
+                slot.copy = Some(handle);
+                kept.block.take().into_iter().for_each(|block| forebay.source().free(block.block));
+                return Ok(());
+            }
+            Ok(useless) => {
+                let why = match (useless.order() < self.unit, methods.contains(Evict::SPLIT)) {
+                    (true, true) => RefusalReason::Unsplittable,
+                    (true, false) => RefusalReason::Store(StoreError::TooLarge),
+                    (false, _) => RefusalReason::Store(StoreError::Io),
+                };
+                forebay.discard(useless);
+                why
+            }
+            Err(why) => RefusalReason::Store(why),
+        };
+        slot.block = kept.block.take();
+        Err(why)
+    }
+
+    /// Counts what an eviction did, for the caller and for the forebay.
+    fn count_left(&self, left: Left, cx: Context, sum: &mut Evicted) {
+        let pages = self.unit.pages();
+        left.add_to(sum, pages);
+        sum.why = left.why;
+        let moved = matches!(left.way, Way::Transferred | Way::Copied | Way::Clean);
+        let in_interrupt = if moved && !cx.contains(Context::MAY_BLOCK) { pages } else { Pages::ZERO };
+        self.forebay().count(|stats| {
+            left.add_to(&mut stats.evicted, pages);
+            stats.in_interrupts += in_interrupt;
+            if let Some(why) = left.why {
+                stats.refusals.add(why);
+            }
+        });
+        stats::send(Event::Evicted(self.id(), *sum));
+        if left.way == Way::Lost {
+            stats::send(Event::Lost(self.id()));
+        }
+    }
+
+    /// The way back; `empty` says whether empty slots get zeros. Counts it.
+    ///
+    /// # Errors
+    /// The contents are as before.
+    #[inline(never)]
+    pub(super) fn bring_in(
+        &self,
+        contents: &mut Contents<T>,
+        empty: EmptySlots,
+        cx: Context,
+    ) -> Result<Came, AccessError> {
+        if contents.marks.contains(Marks::LOST) {
+            return Err(AccessError::Lost);
+        }
+        let came = self.move_in(contents, empty, cx);
+        let pages = self.unit.pages();
+        match came {
+            Ok(came) if came != Came::Nothing => {
+                contents.marks.insert(Marks::BLOCKS);
+                let in_interrupt = if cx.contains(Context::MAY_BLOCK) { Pages::ZERO } else { pages };
+                self.forebay().count(|stats| {
+                    came.add_to(&mut stats.restored, pages);
+                    stats.in_interrupts += in_interrupt;
+                });
+            }
+            Err(AccessError::Alloc(why)) => {
+                let request = AllocRequest::new(self.unit).within(self.zones);
+                let why = self.forebay().pool().never_or(why, request, self.mode, pages);
+                self.platform().hooks().allocation_failed(self.id(), why);
+                return Err(why.into());
+            }
+            Err(AccessError::Lost) => {
+                contents.marks.insert(Marks::LOST);
+                stats::send(Event::Lost(self.id()));
+            }
+            _ => {}
+        }
+        stats::send(Event::Restored(self.id(), self.restored(came)));
+        came
+    }
+
+    /// The same as a sum.
+    pub(super) fn restored(&self, came: Result<Came, AccessError>) -> Restored {
+        let mut sum = Restored::default();
+        match came {
+            Ok(came) => came.add_to(&mut sum, self.unit.pages()),
+            Err(why) => sum.fail(why),
+        }
+        sum
+    }
+
+    #[inline]
+    fn move_in(
+        &self,
+        contents: &mut Contents<T>,
+        empty: EmptySlots,
+        cx: Context,
+    ) -> Result<Came, AccessError> {
+        let (has_block, has_copy) = contents
+            .slots
+            .slots()
+            .first()
+            .map_or((true, false), |slot| (slot.block.is_some(), slot.copy.is_some()));
+        match (has_block, has_copy) {
+            (true, _) => Ok(Came::Nothing),
+            (false, true) => {
+                if contents.marks.contains(Marks::TRANSFERRED) {
+                    let came = self.take_back_one(contents, cx)?;
+                    if came != Came::Nothing {
+                        return Ok(came);
+                    }
+                }
+                self.load_one(contents, cx)?;
+                Ok(Came::Loaded)
+            }
+            (false, false) if empty == EmptySlots::Leave => Ok(Came::Nothing),
+            (false, false) => {
+                let block = self.fresh(Fill::Zeros, cx)?;
+                if let Some(slot) = contents.slots.slots_mut().first_mut() {
+                    slot.block = Some(block);
+                }
+                Ok(Came::Populated)
+            }
+        }
+    }
+    /// The same block, if the store still has it.
+    #[inline]
+    fn take_back_one(&self, contents: &mut Contents<T>, cx: Context) -> Result<Came, AccessError> {
+        let forebay = self.forebay();
+        let changing = Changing::new(contents);
+        let Some(slot) = changing.0.slots.slots_mut().first_mut() else { return Ok(Came::Nothing) };
+        let Some(handle) = slot.copy.take() else { return Ok(Came::Nothing) }; // not reached: it is stored
+        let came = match forebay.store().take_back(handle, cx) {
+            Ok(block) if block.order() == self.unit => {
+                slot.block = Some(PooledBlock::cached(block));
+                Ok(Came::TakenBack)
+            }
+            Ok(other) => {
+                forebay.source().free(other);
+                Err(AccessError::Lost)
+            }
+            Err(refused) if refused.item.order() != self.unit => {
+                forebay.discard(refused.item);
+                Err(AccessError::Lost)
+            }
+            Err(refused) => {
+                slot.copy = Some(refused.item);
+                match refused.why {
+                    StoreError::WrongKind | StoreError::Unsupported => Ok(Came::Nothing), // only a copy is left
+                    StoreError::NotStored => Err(AccessError::Lost), // with an engine, perhaps
+                    why => Err(why.into()),
+                }
+            }
+        };
+        changing.done();
+        match came {
+            Ok(Came::TakenBack) => contents.marks.remove(Marks::TRANSFERRED | Marks::STORED),
+            Ok(_) => contents.marks.remove(Marks::TRANSFERRED),
+            Err(_) => {}
+        }
+        came
+    }
+
+    /// A copy in a fresh block. The store's copy is kept while it has room.
+    fn load_one(&self, contents: &mut Contents<T>, cx: Context) -> Result<(), AccessError> {
+        if !cx.contains(Context::MAY_BLOCK) {
+            return Err(AccessError::Context);
+        }
+        let (forebay, store) = (self.forebay(), self.forebay().store());
+        let loads_all = store.capabilities().contains(Capabilities::LOADS_ALL);
+        let fresh = self.fresh(if loads_all { Fill::Arbitrary } else { Fill::Zeros }, cx)?;
+        let mut fresh = Kept::<H> { forebay, cx, block: Some(fresh) };
+        let Some(slot) = contents.slots.slots_mut().first_mut() else { return Ok(()) };
+        let Some((copy, block)) = slot.copy.as_ref().zip(fresh.block.as_mut()) else { return Ok(()) };
+        store.load(copy, &mut block.block, Pages::ZERO, cx)?;
+        let takes_room = store.room_of(copy) > Pages::ZERO;
+        slot.block = fresh.block.take();
+        contents.marks.remove(Marks::STORED);
+        contents.marks.insert(Marks::BLOCKS | Marks::CLEAN);
+        if takes_room && store.space().pages < self.unit.pages() {
+            self.drop_copies(contents, Copies::All);
+        }
+        Ok(())
+    }
+
+    /// A block for the slot.
+    fn fresh(&self, fill: Fill, cx: Context) -> Result<BlockOf<H::Platform>, AllocError> {
+        let request = AllocRequest::new(self.unit).within(self.zones);
+        self.forebay().pool().take_up_to(self.unit, request, self.mode, fill, cx)
     }
 }

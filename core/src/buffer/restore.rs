@@ -1,6 +1,7 @@
 //! The way back: the same block where the store still has it, else a copy into a fresh one.
 
 use crate::buffer::contents::{Changing, Contents, Cursor, EmptySlots, Marks};
+use crate::buffer::one_block::Came;
 use crate::buffer::slot::{slots_of, span_at};
 use crate::buffer::{Buffer, ModeOf, SideTables, Slot, Slots};
 use crate::forebay::{Forebay, Home};
@@ -18,11 +19,15 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         if contents.marks.contains(Marks::READY) {
             return Ok(());
         }
-        if let Some(why) = self.restore_held(contents, EmptySlots::Populate, Pages::MAX, cx).why {
-            return Err(why);
+        if Self::ONE_BLOCK {
+            self.bring_in(contents, EmptySlots::Populate, cx)?;
+        } else {
+            if let Some(why) = self.restore_held(contents, EmptySlots::Populate, Pages::MAX, cx).why {
+                return Err(why);
+            }
+            self.apply_mode(contents, cx)?;
+            self.map_all(contents, cx)?;
         }
-        self.apply_mode(contents, cx)?;
-        self.map_all(contents, cx)?;
         if contents.marks.contains(Marks::UNMAPPED) {
             self.platform().hooks().after_restore(self.id(), cx)?;
             contents.marks.remove(Marks::UNMAPPED);
@@ -38,6 +43,11 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             Ok(held) => held,
             Err(busy) => return Restored { why: Some(busy.into()), ..Restored::default() },
         };
+        if Self::ONE_BLOCK {
+            let empty = if budget == Pages::ZERO { None } else { Some(empty) };
+            return self
+                .restored(empty.map_or(Ok(Came::Nothing), |empty| self.bring_in(&mut held, empty, cx)));
+        }
         let mut sum = self.restore_held(&mut held, empty, budget, cx);
         let ended = sum.why.is_none() && sum.total() < budget && !held.marks.contains(Marks::READY);
         if ended && cx.contains(Context::MAY_BLOCK) {

@@ -8,19 +8,14 @@ use crate::buffer::{Buffer, Class, Slot, Slots};
 use crate::forebay::Home;
 use crate::frame::{Charge, Evict, Order};
 use crate::pool::BlockOf;
-use crate::port::{BackingStore, FrameSource, OwnedBlock, PooledBlock, StoreError};
+use crate::port::{BackingStore, FrameSource, Handle, OwnedBlock, PooledBlock, StoreError};
 use crate::stats::RefusalReason;
 
 impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     /// Writes back the block in slot `i`, which is cached and unmapped. A clean one goes to the source. Any other is
     /// transferred; else copied whole; else copied in parts, of which the first goes to the source and the rest stays for the
     /// next call. One in the lobby goes into its own room. A refused block is in its slot again, unchanged.
-    pub(super) fn write_back<const MOST: u16>(
-        &self,
-        contents: &mut Contents<T>,
-        i: usize,
-        eviction: &mut Eviction<'_, H>,
-    ) {
+    pub(super) fn write_back(&self, contents: &mut Contents<T>, i: usize, eviction: &mut Eviction<'_, H>) {
         let forebay = eviction.forebay;
         let stale = Self::is_stale(contents);
         let tables = contents.slots.side_tables();
@@ -44,44 +39,39 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         }
         let (mut block, mut why) = (block, eviction.why_none.unwrap_or(RefusalReason::NotPermitted));
         if eviction.methods.contains(Evict::TRANSFER) {
-            match self.transfer_block(slot, block, payer, eviction) {
-                Ok(()) => return,
+            let order = block.order();
+            match self.hand_over(block, payer) {
+                Ok(handle) => {
+                    slot.copy = Some(handle);
+                    return eviction.count(order.pages(), |sum| sum.transferred += order.pages());
+                }
                 Err((None, _)) => return eviction.lose(),
-                Err((Some(back), refused)) => (block, why) = (back, RefusalReason::Store(refused)),
+                Err((Some(back), refused)) => {
+                    (block, why) = (back, RefusalReason::Store(refused));
+                    eviction.note_backlog(refused);
+                }
             }
         }
-        if Evict::from_bits_truncate(MOST).intersects(Evict::COPY | Evict::SPLIT) {
-            return self.copy_block(contents.slots.slots_mut(), i, (block, payer), why, eviction);
-        }
-        eviction.refuse(block.order().pages(), why);
-        slot.block = Some(PooledBlock::cached(block));
+        self.copy_block(contents.slots.slots_mut(), i, (block, payer), why, eviction);
     }
 
-    /// Gives the block of a slot to the store.
+    /// Gives a block to the store.
     ///
     /// # Errors
     /// The same block and why. No block: the contents are lost.
-    fn transfer_block(
+    #[inline]
+    pub(super) fn hand_over(
         &self,
-        slot: &mut Slot<H::Platform>,
         block: H::Block,
         payer: Option<Charge>,
-        eviction: &mut Eviction<'_, H>,
-    ) -> Result<(), (Option<H::Block>, StoreError)> {
-        let forebay = eviction.forebay;
+    ) -> Result<Handle, (Option<H::Block>, StoreError)> {
+        let forebay = self.forebay();
         let (pfn, order) = (block.pfn(), block.order());
         let (back, why) = match forebay.store().transfer(block, payer) {
-            Ok(handle) if handle.order() == order => {
-                slot.copy = Some(handle);
-                eviction.count(order.pages(), |sum| sum.transferred += order.pages());
-                return Ok(());
-            }
+            Ok(handle) if handle.order() == order => return Ok(handle),
             // A handle for something else: the store has to give the block back.
             Ok(other) => (forebay.store().discard(other).unwrap_or_default(), StoreError::Io),
-            Err(refused) => {
-                eviction.note_backlog(refused.why);
-                (Some(refused.item), refused.why)
-            }
+            Err(refused) => (Some(refused.item), refused.why),
         };
         match back {
             Some(same) if (same.pfn(), same.order()) == (pfn, order) => Err((Some(same), why)),
@@ -172,7 +162,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     ) -> Result<(H::Block, usize), H::Block> {
         let mut splits = 0;
         let mut part = block;
-        while !Self::ONE_BLOCK && slots.len() > 1 && part.order() > order {
+        while slots.len() > 1 && part.order() > order {
             match part.split() {
                 Ok((lower, upper)) => {
                     let behind = i + slots_of(upper.order(), self.unit);
