@@ -4,7 +4,7 @@ use crate::buffer::cell::Reference;
 use crate::buffer::contents::{Changing, Contents, Cursor, Marks};
 use crate::buffer::mapping::{Mapped, unmap_at};
 use crate::buffer::slot::{slots_of, span_at};
-use crate::buffer::{Buffer, Class, EvictRequest, ModeOf, Phase, SideTables, Slot, Slots};
+use crate::buffer::{Buffer, Class, EvictRequest, HeldOf, ModeOf, Phase, SideTables, Slot, Slots};
 use crate::forebay::{Forebay, Home};
 use crate::frame::{Context, Evict, Mode, Order, Pages, Zones};
 use crate::pool::BATCH;
@@ -33,14 +33,23 @@ pub trait Evictable: sealed::Sealed {
     #[doc(hidden)]
     fn evict_selected(&self, request: &EvictRequest, sum: &mut Evicted) -> bool;
 
-    /// As [`evict_or_skip`](Evictable::evict_or_skip) about `pages` pages, only by transfer, for an interrupt. A method of its own:
-    /// a program that evicts only by this links no other way out.
+    /// As [`evict_or_skip`](Evictable::evict_or_skip) about `pages` pages, only by transfer, for an interrupt. `None` if it was
+    /// skipped. A method of its own: a program that evicts only by this links no other way out.
     #[doc(hidden)]
-    fn transfer_or_skip(&self, pages: Pages, sum: &mut Evicted) -> bool;
+    fn transfer_or_skip(&self, pages: Pages) -> Option<Moved>;
 
     /// What the buffer may have to give. One load.
     #[doc(hidden)]
     fn class(&self) -> Class;
+}
+
+/// What one buffer did in a pass by transfer.
+#[derive(Clone, Copy, Debug)]
+pub struct Moved {
+    /// Pages that left, transferred or clean.
+    pub(crate) pages: Pages,
+    /// The store refused one before it is settled.
+    pub(crate) backlog: bool,
 }
 
 /// Implements [`Evictable`] for a pointer.
@@ -56,8 +65,8 @@ macro_rules! evictable_behind {
             fn evict_selected(&self, request: &EvictRequest, sum: &mut Evicted) -> bool {
                 (**self).evict_selected(request, sum)
             }
-            fn transfer_or_skip(&self, pages: Pages, sum: &mut Evicted) -> bool {
-                (**self).transfer_or_skip(pages, sum)
+            fn transfer_or_skip(&self, pages: Pages) -> Option<Moved> {
+                (**self).transfer_or_skip(pages)
             }
             fn class(&self) -> Class {
                 (**self).class()
@@ -73,12 +82,29 @@ evictable_behind!(#[cfg(feature = "alloc")] alloc::boxed::Box<E>);
 impl<H: Home, T: Slots<Platform = H::Platform>> sealed::Sealed for Buffer<H, T> {}
 impl<H: Home, T: Slots<Platform = H::Platform>> Evictable for Buffer<H, T> {
     fn evict_or_skip(&self, request: &EvictRequest, sum: &mut Evicted) -> bool {
-        self.unless_used(request, sum, |contents, sum| self.evict_held(contents, request, sum))
+        let Some(mut held) = self.hold_for(request) else { return false };
+        self.evict_held(&mut held, request, sum);
+        // After a backlog the store may still take a transfer, once it is settled.
+        let by_platform = matches!(sum.why, Some(RefusalReason::Hook | RefusalReason::Mode(_)));
+        if sum.why.is_some() && sum.backlogs == 0 && (by_platform || !request.after_backlog) {
+            self.cell.set_reference(Reference::Refused);
+        }
+        true
     }
 
-    fn transfer_or_skip(&self, pages: Pages, sum: &mut Evicted) -> bool {
-        let request = &EvictRequest::transfer(pages);
-        self.unless_used(request, sum, |contents, sum| self.transfer_held(contents, pages, sum))
+    fn transfer_or_skip(&self, pages: Pages) -> Option<Moved> {
+        let request = EvictRequest::new(pages, Evict::TRANSFER, Context::INTERRUPT);
+        if !Self::ONE_BLOCK {
+            let mut sum = Evicted::default();
+            let held = self.evict_or_skip(&request, &mut sum);
+            return held.then(|| Moved { pages: sum.moved(), backlog: sum.backlogs > 0 });
+        }
+        let mut held = self.hold_for(&request)?;
+        let (moved, refused) = self.transfer_one(&mut held);
+        if refused && !moved.backlog {
+            self.cell.set_reference(Reference::Refused);
+        }
+        Some(moved)
     }
 
     fn evict_selected(&self, request: &EvictRequest, sum: &mut Evicted) -> bool {
@@ -181,63 +207,32 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     /// Blocks that share one flush.
     const BATCH: usize = if T::ONE { 1 } else { BATCH };
 
-    /// Has `evict` evict the contents, unless the buffer is in use or the request skips it. Returns whether it did.
+    /// Holds the buffer for an eviction, unless it is in use or the request skips it.
     #[inline]
-    fn unless_used(
-        &self,
-        request: &EvictRequest,
-        sum: &mut Evicted,
-        evict: impl FnOnce(&mut Contents<T>, &mut Evicted),
-    ) -> bool {
+    fn hold_for(&self, request: &EvictRequest) -> Option<HeldOf<'_, H, T>> {
         if request.skips(self.cell.class(), self.cell.reference()) {
             if request.phase != Phase::Clean {
                 self.cell.set_reference(Reference::Idle);
             }
-            return false;
+            return None;
         }
-        let Some(mut held) = self.cell.hold_quietly() else { return false };
-        evict(&mut held, sum);
-        // After a backlog the store may still take a transfer, once it is settled.
-        let by_platform = matches!(sum.why, Some(RefusalReason::Hook | RefusalReason::Mode(_)));
-        let refused = sum.why.is_some() && sum.backlogs == 0 && (by_platform || !request.after_backlog);
-        if refused {
-            self.cell.set_reference(Reference::Refused);
-        }
-        true
+        self.cell.hold_quietly()
     }
 
     /// Evicts block after block until the budget is reached or another context wants the buffer. If nothing was evicted, nothing
     /// changed.
     #[inline(never)] // so that it is short to skip a buffer
     pub(super) fn evict_held(&self, contents: &mut Contents<T>, request: &EvictRequest, sum: &mut Evicted) {
-        self.evict_by::<{ Evict::ANY.bits() }>(contents, request, sum);
-    }
-
-    /// The same, only by transfer, for an interrupt.
-    #[inline(never)]
-    fn transfer_held(&self, contents: &mut Contents<T>, pages: Pages, sum: &mut Evicted) {
-        self.evict_by::<{ Evict::TRANSFER.bits() }>(contents, &EvictRequest::transfer(pages), sum);
-    }
-
-    /// Evicts by the methods of the request, which are among `MOST`: a way that no caller of a program asks for is not linked.
-    #[inline(always)]
-    fn evict_by<const MOST: u16>(
-        &self,
-        contents: &mut Contents<T>,
-        request: &EvictRequest,
-        sum: &mut Evicted,
-    ) {
-        let most = Evict::from_bits_truncate(MOST);
-        let purges = (request.how & most).contains(Evict::PURGE) && contents.marks.may_be_purged();
+        let purges = request.how.contains(Evict::PURGE) && contents.marks.may_be_purged();
         let moves = request.phase != Phase::Purge && contents.marks.contains(Marks::BLOCKS);
         if request.budget == Pages::ZERO || !(purges || moves) {
             return;
         }
         if Self::ONE_BLOCK && !purges {
-            return self.evict_one::<MOST>(contents, request, sum);
+            return self.evict_one(contents, request, sum);
         }
         let EvictRequest { budget, cx, least, zones, .. } = *request;
-        let methods = (request.how & most - Evict::PURGE) & possible(self.forebay().store(), cx);
+        let methods = (request.how - Evict::PURGE) & possible(self.forebay().store(), cx);
         let mut eviction = Eviction::<H> {
             forebay: self.forebay(),
             methods,
@@ -266,16 +261,20 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     }
 
     /// Why none of the methods of a request is possible. `None` if that is no refusal.
-    pub(super) fn why_none(&self, request: &EvictRequest) -> Option<RefusalReason> {
-        let how = request.how - Evict::PURGE;
-        if request.phase == Phase::Clean {
-            None
-        } else if how.is_empty() {
-            Some(RefusalReason::NotPermitted)
+    fn why_none(&self, request: &EvictRequest) -> Option<RefusalReason> {
+        (request.phase != Phase::Clean).then(|| self.why_no_method(request.how))
+    }
+
+    /// Why none of these methods is possible.
+    #[cold]
+    pub(super) fn why_no_method(&self, how: Evict) -> RefusalReason {
+        let how = how - Evict::PURGE;
+        if how.is_empty() {
+            RefusalReason::NotPermitted
         } else if (how & possible(self.forebay().store(), Context::THREAD)).is_empty() {
-            Some(RefusalReason::Store(StoreError::Unsupported))
+            RefusalReason::Store(StoreError::Unsupported)
         } else {
-            Some(RefusalReason::Store(StoreError::Context))
+            RefusalReason::Store(StoreError::Context)
         }
     }
 

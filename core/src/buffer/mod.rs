@@ -17,6 +17,8 @@ mod write_back;
 
 pub use attach::AttachError;
 pub use evict::Evictable;
+#[doc(hidden)]
+pub use evict::Moved;
 pub(crate) use evict::possible;
 pub use guard::{Access, Exclusive, Guard, ReadGuard, Shared, WriteGuard};
 #[doc(hidden)]
@@ -253,11 +255,17 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     /// while anything moves. (TTM's `ttm_pool_backup`, which can't go on once it stopped.)
     pub fn evict(&self, budget: Pages, how: Evict, cx: Context) -> Result<Evicted, Busy> {
         let mut held = self.cell.hold()?;
-        let mut evicted = Ok(Evicted::default());
-        if let Ok(sum) = &mut evicted {
-            self.evict_held(&mut held, &EvictRequest::new(budget, how, cx), sum); // in its place: it is not copied
+        let goes = budget > Pages::ZERO && held.marks.contains(Marks::BLOCKS);
+        if Self::ONE_BLOCK && !how.contains(Evict::PURGE) {
+            return if goes {
+                Ok(self.evicted(self.evict_alone(&mut held, how, cx)))
+            } else {
+                Ok(Evicted::NONE)
+            };
         }
-        evicted
+        let mut sum = Evicted::default();
+        self.evict_held(&mut held, &EvictRequest::new(budget, how, cx), &mut sum);
+        Ok(sum)
     }
 
     /// For an owner: as [`evict`](Buffer::evict), and can't be busy. With a guard alive this does not compile.

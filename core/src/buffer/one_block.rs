@@ -2,9 +2,9 @@
 //! over slots. They do the same: a walk over one slot.
 
 use crate::buffer::contents::{Changing, Contents, EmptySlots, Marks};
-use crate::buffer::evict::possible;
+use crate::buffer::evict::{Moved, possible};
 use crate::buffer::restore::Kept;
-use crate::buffer::{Buffer, Copies, EvictRequest, ModeOf, Slot, Slots};
+use crate::buffer::{Buffer, Copies, EvictRequest, ModeOf, Phase, Slot, Slots};
 use crate::forebay::Home;
 use crate::frame::{AllocError, AllocRequest, Context, Evict, Mode, Pages, Zones};
 use crate::pool::{BlockOf, Fill};
@@ -13,11 +13,17 @@ use crate::port::{
 };
 use crate::stats::{self, AccessError, Event, Evicted, RefusalReason, Restored};
 
+/// The methods that a caller may ask for, known to the compiler: it leaves out the code of the others.
+const ANY: u16 = Evict::ANY.bits();
+const TRANSFER: u16 = Evict::TRANSFER.bits();
+
 /// What became of the block.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
     /// It was not tried.
     None,
+    /// It was not tried, since no method is permitted or possible.
+    NoMethod,
     Transferred,
     Copied,
     Clean,
@@ -45,10 +51,14 @@ impl Left {
         Left { way, backlog: false, why: Some(why) }
     }
 
+    fn moved(self) -> bool {
+        matches!(self.way, Way::Transferred | Way::Copied | Way::Clean)
+    }
+
     /// Adds what was done with the pages of the block.
     fn add_to(self, sum: &mut Evicted, pages: Pages) {
         let count = match self.way {
-            Way::None | Way::Lost => return,
+            Way::None | Way::NoMethod | Way::Lost => return,
             Way::Transferred => &mut sum.transferred,
             Way::Copied => &mut sum.copied,
             Way::Clean => &mut sum.clean,
@@ -85,19 +95,49 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     /// Whether it has one block, which is always cached and never mapped for a device, charged, or in a lobby.
     pub(super) const ONE_BLOCK: bool = T::PLAIN && <ModeOf<T> as Mode>::COUNT == 1 && Self::LOBBY.is_empty();
 
-    /// Evicts the block by the methods of the request, which are among `MOST`, if it has the zone and the order that are meant.
-    #[inline(always)]
-    pub(super) fn evict_one<const MOST: u16>(
-        &self,
-        contents: &mut Contents<T>,
-        request: &EvictRequest,
-        sum: &mut Evicted,
-    ) {
+    /// Evicts the block, if it has the zone and the order that are meant.
+    pub(super) fn evict_one(&self, contents: &mut Contents<T>, request: &EvictRequest, sum: &mut Evicted) {
         if self.unit < request.least || !self.is_in(contents, request.zones) {
             return;
         }
-        let left = self.move_out::<MOST>(contents, request);
-        self.count_left(left, request.cx, sum);
+        let mut left = self.move_out::<ANY>(contents, request.how, request.cx);
+        if left.way == Way::NoMethod && request.phase == Phase::Clean {
+            left.why = None; // only what is clean is wanted
+        }
+        self.count_left(left, request.cx);
+        left.add_to(sum, self.unit.pages());
+        sum.why = left.why;
+    }
+
+    /// Evicts the block, whether it was used lately or not.
+    #[inline(never)]
+    pub(super) fn evict_alone(&self, contents: &mut Contents<T>, how: Evict, cx: Context) -> Left {
+        let left = self.move_out::<ANY>(contents, how, cx);
+        self.count_left(left, cx);
+        left
+    }
+
+    /// Evicts the block only by transfer, in an interrupt. Also returns whether it was refused.
+    #[inline(never)] // so that it is short to skip a buffer
+    pub(super) fn transfer_one(&self, contents: &mut Contents<T>) -> (Moved, bool) {
+        let left = self.move_out::<TRANSFER>(contents, Evict::TRANSFER, Context::INTERRUPT);
+        self.count_left(left, Context::INTERRUPT);
+        let pages = if left.moved() { self.unit.pages() } else { Pages::ZERO };
+        (Moved { pages, backlog: left.backlog }, left.why.is_some())
+    }
+
+    /// The same as a sum. Each count is set by itself, which takes less than to copy a sum.
+    pub(super) fn evicted(&self, left: Left) -> Evicted {
+        let pages = |way| if left.way == way { self.unit.pages() } else { Pages::ZERO };
+        Evicted {
+            transferred: pages(Way::Transferred),
+            copied: pages(Way::Copied),
+            clean: pages(Way::Clean),
+            refused: pages(Way::Refused),
+            backlogs: usize::from(left.backlog),
+            why: left.why,
+            ..Evicted::NONE
+        }
     }
 
     fn is_in(&self, contents: &Contents<T>, zones: Zones) -> bool {
@@ -113,13 +153,13 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
 
     /// The way out.
     #[inline]
-    fn move_out<const MOST: u16>(&self, contents: &mut Contents<T>, request: &EvictRequest) -> Left {
-        let (forebay, cx) = (self.forebay(), request.cx);
-        let methods = Evict::from_bits_truncate(MOST) & request.how & possible(forebay.store(), cx);
+    fn move_out<const MOST: u16>(&self, contents: &mut Contents<T>, how: Evict, cx: Context) -> Left {
+        let how = Evict::from_bits_truncate(MOST) & how;
+        let methods = how & possible(self.forebay().store(), cx);
         match contents.slots.slots().first() {
             Some(Slot { block: Some(_), copy }) => {
                 if copy.is_none() && methods.is_empty() {
-                    return Left { why: self.why_none(request), ..Left::by(Way::None) };
+                    return Left::stays(Way::NoMethod, self.why_no_method(how));
                 }
             }
             _ => {
@@ -140,7 +180,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         };
         changing.done();
         match left.way {
-            Way::None | Way::Refused => {
+            Way::None | Way::NoMethod | Way::Refused => {
                 if was_mapped && self.platform().hooks().after_restore(self.id(), cx).is_ok() {
                     contents.marks.remove(Marks::UNMAPPED);
                     contents.marks.insert(ready); // nothing happened
@@ -223,13 +263,10 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         Err(why)
     }
 
-    /// Counts what an eviction did, for the caller and for the forebay.
-    fn count_left(&self, left: Left, cx: Context, sum: &mut Evicted) {
+    /// Counts what an eviction did.
+    fn count_left(&self, left: Left, cx: Context) {
         let pages = self.unit.pages();
-        left.add_to(sum, pages);
-        sum.why = left.why;
-        let moved = matches!(left.way, Way::Transferred | Way::Copied | Way::Clean);
-        let in_interrupt = if moved && !cx.contains(Context::MAY_BLOCK) { pages } else { Pages::ZERO };
+        let in_interrupt = if left.moved() && !cx.contains(Context::MAY_BLOCK) { pages } else { Pages::ZERO };
         self.forebay().count(|stats| {
             left.add_to(&mut stats.evicted, pages);
             stats.in_interrupts += in_interrupt;
@@ -237,7 +274,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
                 stats.refusals.add(why);
             }
         });
-        stats::send(Event::Evicted(self.id(), *sum));
+        stats::send(Event::Evicted(self.id(), self.evicted(left)));
         if left.way == Way::Lost {
             stats::send(Event::Lost(self.id()));
         }

@@ -66,11 +66,6 @@ impl EvictRequest {
         EvictRequest { budget, how, cx, phase, least: Order::PAGE, zones: Zones::ALL, after_backlog: false }
     }
 
-    /// What an interrupt asks: about `pages` pages, only by transfer.
-    pub(crate) const fn transfer(pages: Pages) -> EvictRequest {
-        EvictRequest::new(pages, Evict::TRANSFER, Context::INTERRUPT)
-    }
-
     /// Whether a buffer is skipped, as it was used or refused since the last look. Purging pays no regard to use, unless the
     /// buffer was purged before and is resident again.
     pub(crate) fn skips(&self, class: Class, reference: Reference) -> bool {

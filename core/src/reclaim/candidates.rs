@@ -1,8 +1,8 @@
 //! What a reclaim walks over: slices and arrays of buffers, tuples of those, and lists with a hand of their own.
 
-use crate::buffer::{Class, EvictRequest, Evictable};
+use crate::buffer::{Class, EvictRequest, Evictable, Moved};
 use crate::forebay::Hands;
-use crate::frame::Pages;
+use crate::frame::{Context, Evict, Pages};
 use crate::stats::Evicted;
 use core::fmt;
 use core::ops::Range;
@@ -42,8 +42,11 @@ pub trait Candidates: Sealed {
 
     /// The same, only by transfer, for an interrupt.
     #[doc(hidden)]
-    fn transfer_at(&self, at: usize, pages: Pages, sum: &mut Evicted) -> bool {
-        self.evict_at(at, &EvictRequest::transfer(pages), sum)
+    fn transfer_at(&self, at: usize, pages: Pages) -> Option<Moved> {
+        let (request, mut sum) =
+            (EvictRequest::new(pages, Evict::TRANSFER, Context::INTERRUPT), Evicted::default());
+        let held = self.evict_at(at, &request, &mut sum);
+        held.then(|| Moved { pages: sum.moved(), backlog: sum.backlogs > 0 })
     }
 
     /// Whether clean blocks leave first, of buffers that were not used lately.
@@ -78,8 +81,8 @@ impl<E: Evictable> Candidates for [E] {
     fn evict_at(&self, at: usize, request: &EvictRequest, sum: &mut Evicted) -> bool {
         self.get(at).is_some_and(|buffer| buffer.evict_or_skip(request, sum))
     }
-    fn transfer_at(&self, at: usize, pages: Pages, sum: &mut Evicted) -> bool {
-        self.get(at).is_some_and(|buffer| buffer.transfer_or_skip(pages, sum))
+    fn transfer_at(&self, at: usize, pages: Pages) -> Option<Moved> {
+        self.get(at)?.transfer_or_skip(pages)
     }
 }
 
@@ -102,9 +105,9 @@ macro_rules! list_behind {
                 let $this = self;
                 $to.evict_at(at, request, sum)
             }
-            fn transfer_at(&self, at: usize, pages: Pages, sum: &mut Evicted) -> bool {
+            fn transfer_at(&self, at: usize, pages: Pages) -> Option<Moved> {
                 let $this = self;
-                $to.transfer_at(at, pages, sum)
+                $to.transfer_at(at, pages)
             }
             fn clean_first(&self) -> bool {
                 let $this = self;
@@ -157,16 +160,16 @@ macro_rules! tuple {
                 let _ = at;
                 false
             }
-            fn transfer_at(&self, at: usize, pages: Pages, sum: &mut Evicted) -> bool {
+            fn transfer_at(&self, at: usize, pages: Pages) -> Option<Moved> {
                 $(
                     let len = self.$n.candidate_count();
                     if at < len {
-                        return self.$n.transfer_at(at, pages, sum);
+                        return self.$n.transfer_at(at, pages);
                     }
                     let at = at - len;
                 )*
                 let _ = at;
-                false
+                None
             }
         }
     };

@@ -1,7 +1,7 @@
 //! An index of many buffers: a reclaim finds those with something to give without looking at the others.
 
 use crate::buffer::{
-    Class, EvictRequest, Evictable, OneSlot, Sealed as SlotsSealed, SideTables, Slot, Slots,
+    Class, EvictRequest, Evictable, Moved, OneSlot, Sealed as SlotsSealed, SideTables, Slot, Slots,
 };
 use crate::forebay::Hands;
 use crate::frame::{DmaAddr, Pages, Refused};
@@ -241,8 +241,8 @@ impl<E: Evictable, R: RawMutex, W: AsRef<[usize]> + AsMut<[usize]>> Candidates
     fn evict_at(&self, at: usize, request: &EvictRequest, sum: &mut Evicted) -> bool {
         self.buffers.evict_at(at, request, sum)
     }
-    fn transfer_at(&self, at: usize, pages: Pages, sum: &mut Evicted) -> bool {
-        self.buffers.transfer_at(at, pages, sum)
+    fn transfer_at(&self, at: usize, pages: Pages) -> Option<Moved> {
+        self.buffers.transfer_at(at, pages)
     }
     fn candidate_hands(&self) -> Option<&Hands> {
         Some(&self.index.hands)

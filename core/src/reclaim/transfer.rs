@@ -6,7 +6,6 @@ use crate::frame::Pages;
 use crate::port::{BackingStore, Platform};
 use crate::reclaim::candidates::Candidates;
 use crate::reclaim::scan::Scan;
-use crate::stats::Evicted;
 
 impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
     /// Transfers idle buffers to the store until `pages` left, or nothing more can be done. Returns how many left: transferred,
@@ -30,10 +29,9 @@ impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
         let mut scan = Scan::begin(hand, len, len);
         let mut skipped = false;
         while let Some(at) = scan.find(&candidates, Class::RESIDENT) {
-            let mut evicted = Evicted::default();
-            if candidates.transfer_at(at, pages - moved, &mut evicted) {
-                moved += evicted.transferred + evicted.clean;
-                if evicted.backlogs > 0 || moved >= pages {
+            if let Some(did) = candidates.transfer_at(at, pages - moved) {
+                moved += did.pages;
+                if did.backlog || moved >= pages {
                     break; // the hand stays here: this one may have more to give
                 }
             } else if !skipped {
