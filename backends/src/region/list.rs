@@ -30,24 +30,19 @@ impl<const N: usize> Lists<N> {
         Lists { links: [NO_LINK; N], ends: NO_LINK, free: 0, used: 0 }
     }
 
-    /// A free entry, which stays free.
-    pub(crate) fn first_free(&self) -> Option<usize> {
-        let unused = usize::from(self.used);
-        match self.free {
-            0 if unused < N => Some(unused),
-            0 => None,
-            number => Some(usize::from(number) - 1),
-        }
-    }
-
-    /// The first free entry; it is in no list then.
+    /// A free entry; it is in no list then.
     pub(crate) fn take_free(&mut self) -> Option<usize> {
-        let entry = self.first_free()?;
-        if self.free == 0 {
-            self.used += 1;
-        } else {
-            self.free = self.link(self.free).after;
-        }
+        let entry = match usize::from(self.free).checked_sub(1) {
+            Some(entry) => {
+                self.free = self.link(self.free).after;
+                entry
+            }
+            None if usize::from(self.used) < N => {
+                self.used += 1;
+                usize::from(self.used) - 1
+            }
+            None => return None,
+        };
         Some(entry)
     }
 
@@ -112,7 +107,6 @@ mod tests {
         assert_eq!(l.take_waiting(), Some(2));
         l.wait_first(2);
         assert_eq!([l.take_waiting(), l.take_waiting(), l.take_waiting()], [Some(2), Some(1), None]);
-        assert_eq!((l.first_free(), l.first_free()), (Some(0), Some(0)));
         assert_eq!([l.take_free(), l.take_free(), l.take_free()], [Some(0), Some(3), None]);
         l.wait_last(3);
         assert_eq!([l.take_waiting(), l.take_waiting()], [Some(3), None]);

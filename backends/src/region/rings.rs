@@ -99,6 +99,8 @@ pub(super) enum Left {
     Stored,
     /// Room without contents.
     Reserved,
+    /// Nothing: it is freed.
+    Nothing,
 }
 
 /// # Invariants
@@ -138,14 +140,16 @@ impl Rings {
         self.lowest
     }
 
-    /// Room for `2^order` pages, lent: the head now, the others when they are needed. The walk is at the head. `None`: there is not
-    /// so much room.
+    /// Whether there is room for `2^order` pages.
+    pub(super) fn fits(&self, order: Order) -> bool {
+        order.pages().get() <= self.space && order <= Order::TEN
+    }
+
+    /// Room for `2^order` pages, which [fit](Rings::fits), lent: the head now, the others when they are needed. The walk is at the
+    /// head.
     #[inline(always)] // a transfer is short
-    pub(super) fn reserve(&mut self, order: Order) -> Option<Walk> {
+    pub(super) fn reserve(&mut self, order: Order) -> Walk {
         let pages = order.pages().get();
-        if pages > self.space || order > Order::TEN {
-            return None;
-        }
         self.space -= pages;
         self.lowest = self.lowest.min(self.space);
         let head = self.top;
@@ -153,7 +157,7 @@ impl Rings {
         self.cut_off(run);
         self.set(head, head | head_bits(order) | LENT);
         let shape = shape(order) | full | Shape::STRAIGHT;
-        Some(Walk { head, before: 0, run: run as u16, shape })
+        Walk { head, before: 0, run: run as u16, shape }
     }
 
     /// Lends a ring of that order. The walk is at the head.
@@ -206,8 +210,18 @@ impl Rings {
         next
     }
 
-    /// A lent ring is not lent any more. One that is not full keeps its head, and what is behind it is promised again.
-    pub(super) fn give_back(&mut self, at: Walk, page: usize, left: Left) {
+    /// A lent ring is not lent any more.
+    #[inline]
+    pub(super) fn give_back(&mut self, at: &Walk, page: usize, left: Left) {
+        match left {
+            Left::Nothing => self.release(at),
+            left => self.keep(at, page, left),
+        }
+    }
+
+    /// One that is not full keeps its head, and what is behind it is promised again.
+    #[inline(never)] // to free it is short
+    fn keep(&mut self, at: &Walk, page: usize, left: Left) {
         let Some(&word) = self.words.get(at.head) else { return };
         let (second, more) = (self.link(at.head), at.taken() - 1);
         if !at.is_full() && more > 0 {
@@ -220,7 +234,7 @@ impl Rings {
         let flags = match left {
             Left::Same => word & VALID,
             Left::Stored if at.is_full() => VALID,
-            Left::Stored | Left::Reserved => 0,
+            Left::Stored | Left::Reserved | Left::Nothing => 0,
         };
         let full = if at.is_full() { FULL } else { 0 };
         let straight = if at.is_straight() || !at.is_full() { STRAIGHT } else { 0 };
@@ -229,7 +243,7 @@ impl Rings {
     }
 
     /// Frees a lent ring, all pages at once. If they lie in order, they stay so.
-    pub(super) fn release(&mut self, at: &Walk) {
+    fn release(&mut self, at: &Walk) {
         self.space += at.pages();
         let second = self.link(at.head);
         self.set(at.head, 0); // it has no order any more

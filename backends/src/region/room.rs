@@ -128,11 +128,16 @@ impl<const PAGE: usize> Memory<PAGE> {
         (first..first + self.pages * PAGE).contains(&room.at.addr().get())
     }
 
-    /// New room, without contents. `None`: there is not so much.
+    /// Whether there is room for `2^order` pages.
+    pub(super) fn fits(&self, order: Order) -> bool {
+        self.rings.fits(order)
+    }
+
+    /// New room, without contents, which [fits](Memory::fits).
     #[inline(always)] // a transfer is short
-    pub(super) fn reserve(&mut self, order: Order) -> Option<Room<PAGE>> {
-        let walk = self.rings.reserve(order)?;
-        Some(self.room(walk))
+    pub(super) fn reserve(&mut self, order: Order) -> Room<PAGE> {
+        let walk = self.rings.reserve(order);
+        self.room(walk)
     }
 
     /// The room of that order whose head is there.
@@ -157,14 +162,9 @@ impl<const PAGE: usize> Memory<PAGE> {
         room.at = self.address(next);
     }
 
-    /// Takes a room back and keeps it.
+    /// Takes back a room that is no longer in use, and keeps it or frees it.
     pub(super) fn give_back(&mut self, room: Room<PAGE>, left: Left) {
-        self.rings.give_back(room.walk, self.page(&room), left);
-    }
-
-    /// Frees a room.
-    pub(super) fn release(&mut self, room: Room<PAGE>) {
-        self.rings.release(&room.walk);
+        self.rings.give_back(&room.walk, self.page(&room), left);
     }
 
     /// Cuts a room with contents into two: see [`Rings::cut`].

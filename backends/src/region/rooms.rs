@@ -2,7 +2,7 @@
 
 use super::checksum::Checksum;
 use super::rings::{Left, Wanted};
-use super::store::{AtEnd, Lent, Region};
+use super::store::{Lent, Region};
 use forebay::{Context, Handle, Order, OwnedBlock, Refused, StoreError, port::Rooms, sync::RawMutex};
 
 impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum> Rooms<B>
@@ -29,12 +29,15 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
         let result = match place {
             Err(why) => Err(Refused { item: block, why }),
             Ok(place) => self.books.lock(|books| {
-                if books.table.free() == 0 {
+                let Some(entry) = books.table.take_free() else {
                     return Err(Refused { item: block, why: StoreError::Backlog });
-                }
+                };
                 match books.lend(place.head, order, Wanted::Room) {
-                    Ok(to) => books.adopt(block, to, |head, entry| self.handle(head, order, entry)),
-                    Err(why) => Err(Refused { item: block, why }),
+                    Ok(to) => books.adopt(entry, block, to, |head, entry| self.handle(head, order, entry)),
+                    Err(why) => {
+                        books.table.put_free(entry);
+                        Err(Refused { item: block, why })
+                    }
                 }
             }),
         };
@@ -50,13 +53,13 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
             return Err(StoreError::NotStored);
         }
         let room = self.books.lock(|books| books.lend(place.head, place.order, Wanted::Room))?;
-        self.fill(Lent::new(self, room, AtEnd::Stays(Left::Reserved)), block)
+        self.fill(Lent::new(self, room, Left::Reserved), block)
     }
 
     fn take_back_from(&self, handle: Handle, _: Context) -> Result<(Handle, B), Refused<Handle, StoreError>> {
         let block = self
             .place(&handle)
-            .and_then(|place| self.books.lock(|books| books.take_back(place, AtEnd::Stays(Left::Reserved))));
+            .and_then(|place| self.books.lock(|books| books.take_back(place, Left::Reserved)));
         match block {
             Ok(block) => Ok((handle, block)),
             Err(why) => Err(Refused { item: handle, why }),

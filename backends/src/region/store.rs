@@ -216,7 +216,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
         if !all {
             return Err(StoreError::Io); // a block that gave less than it has: nothing of it is kept
         }
-        lent.at_end = AtEnd::Stays(Left::Stored);
+        lent.at_end = Left::Stored;
         Ok(())
     }
 
@@ -230,15 +230,15 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
             return Err(StoreError::WrongStore);
         }
         let (head, entry) = (handle.value() / (N + 1), handle.value() % (N + 1));
-        Ok(StoredAt { entry, head, order: handle.order() })
+        Ok(StoredAt { head, entry: entry as u16, order: handle.order() }) // `Lists` has a number of 16 bits for each
     }
 
     /// Lends what is stored under a handle.
-    fn lend(&self, handle: &Handle, at_end: AtEnd) -> Result<Lent<'_, L, B, PAGE, N, C>, StoreError> {
+    fn lend(&self, handle: &Handle, at_end: Left) -> Result<Lent<'_, L, B, PAGE, N, C>, StoreError> {
         let place = self.place(handle)?;
         let room = self.books.lock(|books| {
             if books.table.is_transferred(place) {
-                let is_out = books.table.is_out(place.entry, place.head);
+                let is_out = books.table.is_out(place.entry.into(), place.head);
                 return Err(if is_out { StoreError::Busy } else { StoreError::WrongKind });
             }
             books.lend(place.head, place.order, Wanted::Contents)
@@ -257,30 +257,28 @@ fn whole_pages<const PAGE: usize>(memory: &[u8]) -> usize {
 }
 
 impl<B: OwnedBlock, const PAGE: usize, const N: usize> Books<B, PAGE, N> {
-    /// A block waits to be written out to that room. If it can't, the room is free.
+    /// A block waits in that entry, to be written out to that room.
     pub(super) fn adopt(
         &mut self,
+        entry: usize,
         from: B,
         to: Room<PAGE>,
         handle: impl FnOnce(usize, usize) -> Option<Handle>,
     ) -> Result<Handle, Refused<B, StoreError>> {
-        match self.table.first_free().and_then(|entry| handle(to.head(), entry)) {
+        match handle(to.head(), entry) {
             Some(handle) => {
-                self.table.adopt(from, to);
+                self.table.adopt(entry, from, to);
                 Ok(handle)
             }
-            None => {
-                self.release(to);
-                Err(Refused { item: from, why: StoreError::Backlog }) // `check` sees to the handle
-            }
+            None => Err(Refused { item: from, why: StoreError::Full }), // not reached: `check` sees to it that there is one
         }
     }
 
     /// Takes the transferred block of that place, or notes what is asked of it. `room` says what becomes of its room.
-    pub(super) fn take(&mut self, place: StoredAt, what: Asked, room: AtEnd) -> Transferred<B> {
+    pub(super) fn take(&mut self, place: StoredAt, what: Asked, room: Left) -> Transferred<B> {
         match self.table.take_adopted(place, what) {
             Transferred::Back((from, to)) => {
-                self.end(to, room);
+                self.give_back(to, room);
                 Transferred::Back(from)
             }
             Transferred::Out => Transferred::Out,
@@ -289,7 +287,7 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Books<B, PAGE, N> {
     }
 
     /// The transferred block of that place. `room` says what becomes of its room.
-    pub(super) fn take_back(&mut self, place: StoredAt, room: AtEnd) -> Result<B, StoreError> {
+    pub(super) fn take_back(&mut self, place: StoredAt, room: Left) -> Result<B, StoreError> {
         match self.take(place, Asked::Back, room) {
             Transferred::Back(block) => Ok(block),
             Transferred::Out => Err(StoreError::Busy),
@@ -298,22 +296,14 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Books<B, PAGE, N> {
     }
 
     fn discard(&mut self, place: StoredAt) -> Result<Option<B>, StoreError> {
-        match self.take(place, Asked::Drop, AtEnd::Free) {
+        match self.take(place, Asked::Drop, Left::Nothing) {
             Transferred::Back(block) => Ok(Some(block)),
             Transferred::Out => Ok(None), // it is freed when the engine is done with it
             Transferred::Not => {
                 let room = self.lend(place.head, place.order, Wanted::Room)?;
-                self.release(room);
+                self.give_back(room, Left::Nothing);
                 Ok(None)
             }
-        }
-    }
-
-    /// Takes back a room that is no longer in use.
-    fn end(&mut self, room: Room<PAGE>, at_end: AtEnd) {
-        match at_end {
-            AtEnd::Stays(left) => self.give_back(room, left),
-            AtEnd::Free => self.release(room),
         }
     }
 
@@ -321,8 +311,11 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Books<B, PAGE, N> {
     #[inline(never)] // only a transfer has to be short
     pub(super) fn reserve(&mut self, order: Order) -> Result<Room<PAGE>, StoreError> {
         let memory = self.memory.as_mut().ok_or(StoreError::Full)?;
-        let is_full = memory.space() == 0;
-        memory.reserve(order).ok_or(if is_full { StoreError::Full } else { StoreError::TooLarge })
+        match memory.fits(order) {
+            true => Ok(memory.reserve(order)),
+            false if memory.space() == 0 => Err(StoreError::Full),
+            false => Err(StoreError::TooLarge),
+        }
     }
 
     /// Whether complete contents lie there; `Busy` while they are lent.
@@ -341,17 +334,10 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Books<B, PAGE, N> {
         self.memory.as_mut().ok_or(StoreError::NotStored)?.lend(head, order, wanted)
     }
 
-    /// Takes a room back and keeps it.
+    /// Takes back a room that is no longer in use, and keeps it or frees it.
     pub(super) fn give_back(&mut self, room: Room<PAGE>, left: Left) {
         if let Some(memory) = &mut self.memory {
             memory.give_back(room, left);
-        }
-    }
-
-    /// Frees a room.
-    pub(super) fn release(&mut self, room: Room<PAGE>) {
-        if let Some(memory) = &mut self.memory {
-            memory.release(room);
         }
     }
 
@@ -393,17 +379,21 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
         let order = block.order();
         // Room is reserved now, so that writing out can't fail for lack of it.
         self.books.lock(|books| {
-            let Some(to) = books.memory.as_mut().and_then(|memory| memory.reserve(order)) else {
+            let Some(memory) = books.memory.as_mut().filter(|memory| memory.fits(order)) else {
                 return Err(Refused { item: block, why: StoreError::Full }); // transfers don't split
             };
-            books.adopt(block, to, |head, entry| self.handle(head, order, entry))
+            let Some(entry) = books.table.take_free() else {
+                return Err(Refused { item: block, why: StoreError::Backlog });
+            };
+            let to = memory.reserve(order);
+            books.adopt(entry, block, to, |head, entry| self.handle(head, order, entry))
         })
     }
 
     fn take_back(&self, handle: Handle, _: Context) -> Result<B, Refused<Handle, StoreError>> {
         let block = self
             .place(&handle)
-            .and_then(|place| self.books.lock(|books| books.take_back(place, AtEnd::Free)));
+            .and_then(|place| self.books.lock(|books| books.take_back(place, Left::Nothing)));
         block.map_err(|why| Refused { item: handle, why })
     }
 
@@ -416,7 +406,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
         }
         let room = self.books.lock(|books| books.reserve(order))?;
         let handle = self.handle(room.head(), order, N);
-        self.fill(Lent::new(self, room, AtEnd::Free), block)?;
+        self.fill(Lent::new(self, room, Left::Nothing), block)?;
         handle.ok_or(StoreError::Full) // `check` sees to it that there is one
     }
 
@@ -424,7 +414,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
         if !cx.contains(Context::MAY_BLOCK) {
             return Err(StoreError::Context);
         }
-        let mut lent = self.lend(handle, AtEnd::Stays(Left::Same))?;
+        let mut lent = self.lend(handle, Left::Same)?;
         let first = at.get().saturating_mul(PAGE);
         let copy = |at, from: &mut [u8]| block.write_at(first.saturating_add(at), from);
         let all = lent.room.as_mut().is_some_and(|room| self.copy_all(room, copy));
@@ -436,7 +426,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
     }
 
     fn split(&self, handle: Handle) -> Result<(Handle, Handle), Refused<Handle, StoreError>> {
-        let mut lent = match self.lend(&handle, AtEnd::Stays(Left::Same)) {
+        let mut lent = match self.lend(&handle, Left::Same) {
             Ok(lent) => lent,
             Err(why) => return Err(Refused { item: handle, why }),
         };
@@ -484,20 +474,13 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
 pub(super) struct Lent<'r, L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum> {
     region: &'r Region<L, B, PAGE, N, C>,
     room: Option<Room<PAGE>>,
-    at_end: AtEnd,
-}
-
-/// What becomes of room that was in use.
-#[derive(Clone, Copy)]
-pub(super) enum AtEnd {
-    Stays(Left),
-    Free,
+    at_end: Left,
 }
 
 impl<'r, L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
     Lent<'r, L, B, PAGE, N, C>
 {
-    pub(super) fn new(region: &'r Region<L, B, PAGE, N, C>, room: Room<PAGE>, at_end: AtEnd) -> Self {
+    pub(super) fn new(region: &'r Region<L, B, PAGE, N, C>, room: Room<PAGE>, at_end: Left) -> Self {
         Lent { region, room: Some(room), at_end }
     }
 }
@@ -507,7 +490,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
 {
     fn drop(&mut self) {
         let Some(room) = self.room.take() else { return };
-        self.region.books.lock(|books| books.end(room, self.at_end));
+        self.region.books.lock(|books| books.give_back(room, self.at_end));
     }
 }
 

@@ -74,8 +74,8 @@ pub(super) enum Next<B, const PAGE: usize> {
 /// The entry and the room that a handle names.
 #[derive(Clone, Copy)]
 pub(super) struct StoredAt {
-    pub(super) entry: usize,
     pub(super) head: usize,
+    pub(super) entry: u16,
     pub(super) order: Order,
 }
 
@@ -121,27 +121,33 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         N - self.used
     }
 
-    /// The entry that [`adopt`](Table::adopt) uses next.
-    pub(super) fn first_free(&self) -> Option<usize> {
-        self.lists.first_free()
+    /// A free entry; it is the caller's then.
+    pub(super) fn take_free(&mut self) -> Option<usize> {
+        let entry = self.lists.take_free()?;
+        self.used += 1;
+        Some(entry)
     }
 
-    /// Puts a block into the first free entry, if there is one: it waits to be written out to that room.
-    pub(super) fn adopt(&mut self, from: B, to: Room<PAGE>) {
-        let Some(entry) = self.lists.take_free() else { return };
+    /// Frees an entry that was taken.
+    pub(super) fn put_free(&mut self, entry: usize) {
+        self.lists.put_free(entry);
+        self.used -= 1;
+    }
+
+    /// Puts a block into an entry that was taken: it waits to be written out to that room.
+    pub(super) fn adopt(&mut self, entry: usize, from: B, to: Room<PAGE>) {
         let Some(place) = self.entries.get_mut(entry) else { return };
         let (head, order) = (to.head(), to.order());
         (place.state, place.asked) = (State::Waiting, Asked::Nothing);
         (place.head, place.order, place.at) = (head, order, 0);
         (place.from, place.to) = (Some(from), Some(to));
         self.pending += order.pages();
-        self.used += 1;
         self.lists.wait_last(entry);
     }
 
     /// The entry with the transferred block of that place, unless the block is discarded.
     fn find(&mut self, at: StoredAt) -> Option<&mut Entry<B, PAGE>> {
-        let place = self.entries.get_mut(at.entry)?;
+        let place = self.entries.get_mut(usize::from(at.entry))?;
         let same = place.head == at.head && place.order == at.order;
         (same && place.state != State::Free && place.asked != Asked::Drop).then_some(place)
     }
@@ -174,8 +180,8 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         let Some(place) = self.find(at) else { return Transferred::Not };
         match (place.from.take(), place.to.take()) {
             (Some(from), Some(to)) => {
-                self.lists.leave_waiting(at.entry);
-                self.leave(at.entry);
+                self.lists.leave_waiting(at.entry.into());
+                self.leave(at.entry.into());
                 Transferred::Back((from, to))
             }
             _ => {
@@ -211,8 +217,7 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         let Some(place) = self.entries.get_mut(entry) else { return };
         place.state = State::Free;
         self.pending -= place.order.pages();
-        self.used -= 1;
-        self.lists.put_free(entry);
+        self.put_free(entry);
     }
 
     /// What was asked of the block in flight that an entry has.

@@ -180,7 +180,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
                 } else {
                     books.lost -= to.order().pages(); // it was given up for lost
                 }
-                books.release(to);
+                books.give_back(to, Left::Nothing);
                 return Ok((Some(from), Came::Unwanted));
             }
             if end < to.len() {

@@ -83,7 +83,11 @@ impl<H: Home, T: Slots<Platform = H::Platform>> sealed::Sealed for Buffer<H, T> 
 impl<H: Home, T: Slots<Platform = H::Platform>> Evictable for Buffer<H, T> {
     fn evict_or_skip(&self, request: &EvictRequest, sum: &mut Evicted) -> bool {
         let Some(mut held) = self.hold_for(request) else { return false };
-        self.evict_held(&mut held, request, sum);
+        if Self::ONE_BLOCK {
+            self.evict_one(&mut held, request, sum);
+        } else {
+            self.evict_held(&mut held, request, sum);
+        }
         // After a backlog the store may still take a transfer, once it is settled.
         let by_platform = matches!(sum.why, Some(RefusalReason::Hook | RefusalReason::Mode(_)));
         if sum.why.is_some() && sum.backlogs == 0 && (by_platform || !request.after_backlog) {
@@ -228,9 +232,6 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         if request.budget == Pages::ZERO || !(purges || moves) {
             return;
         }
-        if Self::ONE_BLOCK && !purges {
-            return self.evict_one(contents, request, sum);
-        }
         let EvictRequest { budget, cx, least, zones, .. } = *request;
         let methods = (request.how - Evict::PURGE) & possible(self.forebay().store(), cx);
         let mut eviction = Eviction::<H> {
@@ -246,8 +247,8 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             disturbed: false,
             lost: false,
         };
-        if purges {
-            self.purge_held(contents, &mut eviction);
+        if purges || Self::ONE_BLOCK {
+            self.purge_held(contents, &mut eviction); // one block moves by the short way
         } else if methods.is_empty() && !contents.marks.contains(Marks::CLEAN) {
             let why = eviction.why_none;
             eviction.skip(Class::RESIDENT, why);

@@ -263,8 +263,12 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
                 Ok(Evicted::NONE)
             };
         }
-        let mut sum = Evicted::default();
-        self.evict_held(&mut held, &EvictRequest::new(budget, how, cx), &mut sum);
+        let (request, mut sum) = (EvictRequest::new(budget, how, cx), Evicted::default());
+        if Self::ONE_BLOCK {
+            self.evict_one(&mut held, &request, &mut sum);
+        } else {
+            self.evict_held(&mut held, &request, &mut sum);
+        }
         Ok(sum)
     }
 

@@ -95,9 +95,18 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     /// Whether it has one block, which is always cached and never mapped for a device, charged, or in a lobby.
     pub(super) const ONE_BLOCK: bool = T::PLAIN && <ModeOf<T> as Mode>::COUNT == 1 && Self::LOBBY.is_empty();
 
-    /// Evicts the block, if it has the zone and the order that are meant.
+    /// As [`evict_held`](Buffer::evict_held).
+    #[inline(never)] // so that it is short to skip a buffer
     pub(super) fn evict_one(&self, contents: &mut Contents<T>, request: &EvictRequest, sum: &mut Evicted) {
-        if self.unit < request.least || !self.is_in(contents, request.zones) {
+        if request.how.contains(Evict::PURGE) && contents.marks.may_be_purged() {
+            return self.evict_held(contents, request, sum);
+        }
+        let moves = request.phase != Phase::Purge && contents.marks.contains(Marks::BLOCKS);
+        if !moves
+            || request.budget == Pages::ZERO
+            || self.unit < request.least
+            || !self.is_in(contents, request.zones)
+        {
             return;
         }
         let mut left = self.move_out::<ANY>(contents, request.how, request.cx);
@@ -205,7 +214,8 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         }
         let (mut block, mut left) = (block, Left::stays(Way::Refused, RefusalReason::NotPermitted));
         if methods.contains(Evict::TRANSFER) {
-            match self.hand_over(block, None) {
+            let (pfn, order) = (block.pfn(), block.order());
+            match self.transferred(self.forebay().store().transfer(block, None), (pfn, order)) {
                 Ok(handle) => {
                     slot.copy = Some(handle);
                     return Left::by(Way::Transferred);
@@ -233,6 +243,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     ///
     /// # Errors
     /// It is in the slot again.
+    #[inline(never)] // a transfer is short
     fn copy_out(
         &self,
         slot: &mut Slot<H::Platform>,
@@ -356,6 +367,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
                 Ok(Came::Loaded)
             }
             (false, false) if empty == EmptySlots::Leave => Ok(Came::Nothing),
+            (false, false) if !cx.contains(Context::MAY_BLOCK) => Err(AccessError::Context),
             (false, false) => {
                 let block = self.fresh(Fill::Zeros, cx)?;
                 if let Some(slot) = contents.slots.slots_mut().first_mut() {

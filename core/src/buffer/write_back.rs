@@ -6,7 +6,7 @@ use crate::buffer::restore::Kept;
 use crate::buffer::slot::slots_of;
 use crate::buffer::{Buffer, Class, Slot, Slots};
 use crate::forebay::Home;
-use crate::frame::{Charge, Evict, Order};
+use crate::frame::{Charge, Evict, Order, Pfn, Refused};
 use crate::pool::BlockOf;
 use crate::port::{BackingStore, FrameSource, Handle, OwnedBlock, PooledBlock, StoreError};
 use crate::stats::RefusalReason;
@@ -39,8 +39,8 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         }
         let (mut block, mut why) = (block, eviction.why_none.unwrap_or(RefusalReason::NotPermitted));
         if eviction.methods.contains(Evict::TRANSFER) {
-            let order = block.order();
-            match self.hand_over(block, payer) {
+            let (pfn, order) = (block.pfn(), block.order());
+            match self.transferred(forebay.store().transfer(block, payer), (pfn, order)) {
                 Ok(handle) => {
                     slot.copy = Some(handle);
                     return eviction.count(order.pages(), |sum| sum.transferred += order.pages());
@@ -55,19 +55,18 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         self.copy_block(contents.slots.slots_mut(), i, (block, payer), why, eviction);
     }
 
-    /// Gives a block to the store.
+    /// What a transfer of a block of this frame and order came to.
     ///
     /// # Errors
     /// The same block and why. No block: the contents are lost.
     #[inline]
-    pub(super) fn hand_over(
+    pub(super) fn transferred(
         &self,
-        block: H::Block,
-        payer: Option<Charge>,
+        said: Result<Handle, Refused<H::Block, StoreError>>,
+        (pfn, order): (Pfn, Order),
     ) -> Result<Handle, (Option<H::Block>, StoreError)> {
         let forebay = self.forebay();
-        let (pfn, order) = (block.pfn(), block.order());
-        let (back, why) = match forebay.store().transfer(block, payer) {
+        let (back, why) = match said {
             Ok(handle) if handle.order() == order => return Ok(handle),
             // A handle for something else: the store has to give the block back.
             Ok(other) => (forebay.store().discard(other).unwrap_or_default(), StoreError::Io),

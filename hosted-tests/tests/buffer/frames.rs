@@ -73,6 +73,6 @@ fn the_way_to_the_store_is_short() {
     let own = &own[1..=reclaim]; // the first is the store's
     println!("{} functions of forebay from reclaim to transfer:", own.len());
     own.iter().rev().for_each(|name| println!("    {name}"));
-    assert!(own[0].ends_with("::write_back") && own.len() <= 8, "{own:#?}");
+    assert!(own[0].ends_with("::move_block") && own.len() <= 8, "{own:#?}");
     check(&buffers[0], 1);
 }

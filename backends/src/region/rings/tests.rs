@@ -67,19 +67,19 @@ impl World {
             0 => {
                 let part = 1 + self.random(pages);
                 self.write(&mut at, part, stamp);
-                self.rings.release(&at);
+                self.rings.give_back(&at, at.head, Left::Nothing);
             }
             1 => {
                 let part = 1 + self.random(pages);
                 let page = self.write(&mut at, part, stamp);
                 let head = at.head;
-                self.rings.give_back(at, page, Left::Reserved);
+                self.rings.give_back(&at, page, Left::Reserved);
                 self.stored.push(Stored { head, order, stamp: None });
             }
             _ => {
                 let page = self.write(&mut at, pages, stamp);
                 let head = at.head;
-                self.rings.give_back(at, page, Left::Stored);
+                self.rings.give_back(&at, page, Left::Stored);
                 self.stored.push(Stored { head, order, stamp: Some(stamp) });
             }
         }
@@ -101,7 +101,7 @@ impl World {
         assert_eq!(self.rings.is_stored(head, order), Err(StoreError::Busy));
         let (pages, page) = self.walk(&mut at, order.pages().get());
         assert!(pages.iter().enumerate().all(|(n, page)| self.pages[*page] == stamp + n), "other bytes");
-        self.rings.give_back(at, page, Left::Same);
+        self.rings.give_back(&at, page, Left::Same);
     }
 }
 
@@ -119,9 +119,11 @@ fn random_operations_beside_a_plain_model() {
                     0..4 => {
                         let order = Order::new(world.random(5) as u8).unwrap();
                         let fits = order.pages().get() <= world.rings.space();
-                        let walk = world.rings.reserve(order);
-                        assert_eq!(walk.is_some(), fits);
-                        walk.into_iter().for_each(|walk| world.fill(walk));
+                        assert_eq!(world.rings.fits(order), fits);
+                        if fits {
+                            let walk = world.rings.reserve(order);
+                            world.fill(walk);
+                        }
                     }
                     4 if n > 0 => {
                         // Written over, where it is.
@@ -153,7 +155,7 @@ fn random_operations_beside_a_plain_model() {
                         let stored = world.stored.swap_remove(one);
                         world.check(&stored);
                         let walk = world.rings.lend(stored.head, stored.order, Wanted::Room).unwrap();
-                        world.rings.release(&walk);
+                        world.rings.give_back(&walk, walk.head, Left::Nothing);
                         assert!(world.rings.lend(stored.head, stored.order, Wanted::Room).is_err());
                     }
                     _ => {}
@@ -172,16 +174,19 @@ fn one_size_stays_in_order() {
     let order = Order::new(2).unwrap();
     for _ in 0..1_000 {
         if world.random(2) == 0 {
-            let Some(walk) = world.rings.reserve(order) else { continue };
+            if !world.rings.fits(order) {
+                continue;
+            }
+            let walk = world.rings.reserve(order);
             assert!(walk.is_straight() && usize::from(walk.run) == 4, "{walk:?}");
             world.stored.push(Stored { head: walk.head, order, stamp: None });
             let head = walk.head;
-            world.rings.give_back(walk, head, Left::Stored);
+            world.rings.give_back(&walk, head, Left::Stored);
         } else if !world.stored.is_empty() {
             let one = world.random(world.stored.len());
             let stored = world.stored.swap_remove(one);
             let walk = world.rings.lend(stored.head, order, Wanted::Room).unwrap();
-            world.rings.release(&walk);
+            world.rings.give_back(&walk, walk.head, Left::Nothing);
         }
     }
 }
