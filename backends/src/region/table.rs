@@ -7,6 +7,7 @@
 
 use super::list::Lists;
 use super::room::Room;
+use core::mem::replace;
 use core::ops::Range;
 use forebay::{Order, OwnedBlock, Pages};
 
@@ -19,12 +20,17 @@ struct Entry<B, const PAGE: usize> {
     /// What was asked of the block while it was in flight.
     asked: Asked,
     order: Order,
-    /// The first page of its room.
-    head: usize,
     from: Option<B>,
     to: Option<Room<PAGE>>,
-    /// Bytes copied so far.
+    /// Bytes copied so far. In flight, when the job knows them: the first page of its room.
     at: usize,
+}
+
+impl<B, const PAGE: usize> Entry<B, PAGE> {
+    /// The first page of its room.
+    fn head(&self) -> usize {
+        self.to.as_ref().map_or(self.at, Room::head)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -97,15 +103,8 @@ pub(super) struct Table<B, const PAGE: usize, const N: usize> {
 }
 
 impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
-    const UNUSED: Entry<B, PAGE> = Entry {
-        state: State::Free,
-        asked: Asked::Nothing,
-        order: Order::PAGE,
-        head: 0,
-        from: None,
-        to: None,
-        at: 0,
-    };
+    const UNUSED: Entry<B, PAGE> =
+        Entry { state: State::Free, asked: Asked::Nothing, order: Order::PAGE, from: None, to: None, at: 0 };
 
     pub(super) const fn new() -> Self {
         Table { entries: [Self::UNUSED; N], lists: Lists::new(), pending: Pages::ZERO, used: 0 }
@@ -137,9 +136,9 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
     /// Puts a block into an entry that was taken: it waits to be written out to that room.
     pub(super) fn adopt(&mut self, entry: usize, from: B, to: Room<PAGE>) {
         let Some(place) = self.entries.get_mut(entry) else { return };
-        let (head, order) = (to.head(), to.order());
+        let order = to.order();
         (place.state, place.asked) = (State::Waiting, Asked::Nothing);
-        (place.head, place.order, place.at) = (head, order, 0);
+        (place.order, place.at) = (order, 0);
         (place.from, place.to) = (Some(from), Some(to));
         self.pending += order.pages();
         self.lists.wait_last(entry);
@@ -148,7 +147,7 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
     /// The entry with the transferred block of that place, unless the block is discarded.
     fn find(&mut self, at: StoredAt) -> Option<&mut Entry<B, PAGE>> {
         let place = self.entries.get_mut(usize::from(at.entry))?;
-        let same = place.head == at.head && place.order == at.order;
+        let same = place.head() == at.head && place.order == at.order;
         (same && place.state != State::Free && place.asked != Asked::Drop).then_some(place)
     }
 
@@ -159,7 +158,7 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
 
     /// Whether a block is in flight whose room begins there.
     pub(super) fn is_out(&self, entry: usize, room: usize) -> bool {
-        self.entries.get(entry).is_some_and(|place| place.state.is_out() && place.head == room)
+        self.entries.get(entry).is_some_and(|place| place.state.is_out() && place.head() == room)
     }
 
     /// The engine lost what it had: frees the entry, if its block was with the engine. Returns the pages of the block.
@@ -206,7 +205,8 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
                     By::Engine => State::ByEngine,
                     By::Cpu => State::ByCpu,
                 };
-                Next::Out(entry, from, to, place.at)
+                let at = replace(&mut place.at, to.head());
+                Next::Out(entry, from, to, at)
             }
             _ => Next::Nothing, // not reached: what is in the list waits
         }

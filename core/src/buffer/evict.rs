@@ -45,6 +45,7 @@ pub trait Evictable: sealed::Sealed {
 
 /// What one buffer did in a pass by transfer.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Moved {
     /// Pages that left, transferred or clean.
     pub(crate) pages: Pages,

@@ -93,7 +93,8 @@ impl Came {
 
 impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     /// Whether it has one block, which is always cached and never mapped for a device, charged, or in a lobby.
-    pub(super) const ONE_BLOCK: bool = T::PLAIN && <ModeOf<T> as Mode>::COUNT == 1 && Self::LOBBY.is_empty();
+    pub(super) const ONE_BLOCK: bool =
+        T::BARE_SLOT && <ModeOf<T> as Mode>::COUNT == 1 && Self::LOBBY.is_empty();
 
     /// As [`evict_held`](Buffer::evict_held).
     #[inline(never)] // so that it is short to skip a buffer
@@ -231,7 +232,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         slot.block = Some(PooledBlock::cached(block));
         let copies = Evict::COPY | Evict::SPLIT;
         if Evict::from_bits_truncate(MOST).intersects(copies) && methods.intersects(copies) {
-            match self.copy_out(slot, methods, cx) {
+            match self.save_block(slot, methods, cx) {
                 Ok(()) => return Left { way: Way::Copied, why: None, ..left },
                 Err(why) => left.why = Some(why),
             }
@@ -244,7 +245,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     /// # Errors
     /// It is in the slot again.
     #[inline(never)] // a transfer is short
-    fn copy_out(
+    fn save_block(
         &self,
         slot: &mut Slot<H::Platform>,
         methods: Evict,

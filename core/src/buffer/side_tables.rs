@@ -30,7 +30,7 @@ pub trait Slots: Sealed {
 
     /// Whether there is exactly one slot, and no side table of addresses or charges.
     #[doc(hidden)]
-    const PLAIN: bool = false;
+    const BARE_SLOT: bool = false;
 
     #[doc(hidden)]
     fn slots(&self) -> &[Slot<Self::Platform>];
@@ -96,7 +96,7 @@ macro_rules! slots_behind {
         impl<P: Platform, $($generic)*> Slots for $place {
             type Platform = P;
             const ONE: bool = $one;
-            const PLAIN: bool = $one;
+            const BARE_SLOT: bool = $one;
             fn slots(&self) -> &[Slot<P>] {
                 &self[..]
             }

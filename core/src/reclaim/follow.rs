@@ -31,7 +31,7 @@ impl<T: Slots, P: EvictionPolicy + ?Sized> SlotsSealed for Follow<'_, T, P> {}
 impl<T: Slots, P: EvictionPolicy + ?Sized> Slots for Follow<'_, T, P> {
     type Platform = T::Platform;
     const ONE: bool = T::ONE;
-    const PLAIN: bool = T::PLAIN;
+    const BARE_SLOT: bool = T::BARE_SLOT;
     fn slots(&self) -> &[Slot<T::Platform>] {
         self.slots.slots()
     }

@@ -318,7 +318,7 @@ impl<T: Slots, R: RawMutex, W: AsRef<[usize]> + AsMut<[usize]>> SlotsSealed for 
 impl<T: Slots, R: RawMutex, W: AsRef<[usize]> + AsMut<[usize]>> Slots for Indexed<'_, T, R, W> {
     type Platform = T::Platform;
     const ONE: bool = T::ONE;
-    const PLAIN: bool = T::PLAIN;
+    const BARE_SLOT: bool = T::BARE_SLOT;
     fn slots(&self) -> &[Slot<T::Platform>] {
         self.slots.slots()
     }

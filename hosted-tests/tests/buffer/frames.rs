@@ -56,23 +56,29 @@ fn of_forebay(names: &[String]) -> Vec<&str> {
     own
 }
 
-/// Rule: from `reclaim` to the function that calls `transfer` there are at most eight functions.
+/// Rule: from `reclaim` to the function that calls `transfer` there are at most eight functions, by the way of one block and by that
+/// of several.
 #[test]
 fn the_way_to_the_store_is_short() {
     let store = Traces { inner: far(16), seen: RefCell::default() };
     let home = Forebay::new(near(16), store);
-    let buffers = [Buffer::new(&home, order(1))];
-    fill(&buffers[0], 1);
-    let report = home.reclaim(&buffers, pages(2), Evict::TRANSFER, Context::INTERRUPT);
-    assert_eq!(report.evicted.transferred, pages(2));
-    let seen = home.store().seen.take();
-    let [trace] = &seen[..] else { panic!("one buffer, one transfer: {}", seen.len()) };
-    let all = names(trace);
-    let own = of_forebay(&all);
-    let reclaim = own.iter().position(|name| name.ends_with("::reclaim")).expect("it is on the stack");
-    let own = &own[1..=reclaim]; // the first is the store's
-    println!("{} functions of forebay from reclaim to transfer:", own.len());
-    own.iter().rev().for_each(|name| println!("    {name}"));
-    assert!(own[0].ends_with("::move_block") && own.len() <= 8, "{own:#?}");
-    check(&buffers[0], 1);
+    let one = Buffer::new(&home, order(1));
+    let several = Buffer::<_, [_; 2]>::inline(&home, order(0));
+    fill(&one, 1);
+    fill(&several, 2);
+    for (buffer, last) in [(&one as &dyn Evictable, "::move_block"), (&several, "::write_back")] {
+        let report = home.reclaim(&[buffer], pages(2), Evict::TRANSFER, Context::INTERRUPT);
+        assert_eq!(report.evicted.transferred, pages(2));
+        let seen = home.store().seen.take();
+        let [trace] = &seen[..] else { panic!("one block, one transfer: {}", seen.len()) };
+        let all = names(trace);
+        let own = of_forebay(&all);
+        let reclaim = own.iter().position(|name| name.ends_with("::reclaim")).expect("it is on the stack");
+        let own = &own[1..=reclaim]; // the first is the store's
+        println!("{} functions of forebay from reclaim to transfer:", own.len());
+        own.iter().rev().for_each(|name| println!("    {name}"));
+        assert!(own[0].ends_with(last) && own.len() <= 8, "{own:#?}");
+    }
+    check(&one, 1);
+    check(&several, 2);
 }

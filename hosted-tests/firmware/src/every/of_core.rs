@@ -315,11 +315,14 @@ fn candidates() {
     keep([<[Any] as Candidates>::candidate_count as At, <[Any] as Candidates>::find_candidate as At]);
     keep([<[Any] as Candidates>::evict_at as At, <[Any] as Candidates>::candidate_hands as At]);
     keep([Clock::<Many>::new as At, <[Any] as Candidates>::clean_first as At]);
+    keep([<[Any] as Candidates>::transfer_at as At]);
 }
 
 /// Lists of lists, and with a hand of their own.
 fn more_candidates() {
-    keep([<[Any; 4] as Candidates>::evict_at as At]);
+    keep([<[Any; 4] as Candidates>::evict_at as At, <[Any; 4] as Candidates>::transfer_at as At]);
+    keep([<&[Any] as Candidates>::transfer_at as At, <Several as Candidates>::transfer_at as At]);
+    keep([<Clock<Several> as Candidates>::transfer_at as At]);
     keep([<&[Any] as Candidates>::candidate_count as At, <&[Any] as Candidates>::find_candidate as At]);
     keep([<&[Any] as Candidates>::evict_at as At, <&[Any] as Candidates>::candidate_hands as At]);
     keep([<Several as Candidates>::candidate_count as At, <Several as Candidates>::find_candidate as At]);
@@ -369,6 +372,7 @@ fn index_in<P: Platform + 'static, W: AsRef<[usize]> + AsMut<[usize]> + 'static>
     keep([<IndexedCandidates<Any, P::RawMutex, W> as Candidates>::candidate_count as At]);
     keep([<IndexedCandidates<Any, P::RawMutex, W> as Candidates>::find_candidate as At]);
     keep([<IndexedCandidates<Any, P::RawMutex, W> as Candidates>::evict_at as At]);
+    keep([<IndexedCandidates<Any, P::RawMutex, W> as Candidates>::transfer_at as At]);
     keep([<IndexedCandidates<Any, P::RawMutex, W> as Candidates>::candidate_hands as At]);
     keep([<Indexed<[Slot<P>; 4], P::RawMutex, W> as Slots>::slots as At]);
     keep([<Indexed<[Slot<P>; 4], P::RawMutex, W> as Slots>::side_tables as At]);
@@ -392,6 +396,7 @@ fn policy<P: Platform + 'static>() {
     keep([<&Queues<P> as EvictionPolicy>::accessed as At, <&Queues<P> as EvictionPolicy>::select as At]);
     keep([ByPolicy::<Any, dyn EvictionPolicy>::new as At, <Ordered as Candidates>::find_candidate as At]);
     keep([<Ordered as Candidates>::evict_at as At, <Ordered as Candidates>::candidate_count as At]);
+    keep([<Ordered as Candidates>::transfer_at as At]);
 }
 
 type Of<P, S> = &'static Forebay<P, S>;
@@ -411,6 +416,8 @@ fn buffer<P: Platform + 'static, S: BackingStore<P::Block> + 'static, T: Slots<P
     keep([<Buffer<Of<P, S>, T> as Evictable>::class as At, drop_in_place::<Buffer<Of<P, S>, T>> as At]);
     keep([<&Buffer<Of<P, S>, T> as Evictable>::evict_or_skip as At]);
     keep([<&Buffer<Of<P, S>, T> as Evictable>::class as At]);
+    keep([<Buffer<Of<P, S>, T> as Evictable>::transfer_or_skip as At]);
+    keep([<&Buffer<Of<P, S>, T> as Evictable>::transfer_or_skip as At]);
     keep([<&Buffer<Of<P, S>, T> as Evictable>::evict_selected as At]);
 
     type Read<P, S, T> = Guard<'static, Of<P, S>, T, Shared>;
