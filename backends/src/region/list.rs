@@ -48,9 +48,9 @@ impl<const N: usize> Lists<N> {
 
     /// Frees an entry of no list.
     pub(crate) fn put_free(&mut self, entry: usize) {
-        let number = entry as u16 + 1;
-        self.link(number).after = self.free;
-        self.free = number;
+        let Some(link) = self.links.get_mut(entry) else { return };
+        link.after = self.free;
+        self.free = entry as u16 + 1;
     }
 
     /// The entry that waits longest; it is in no list then.
@@ -72,14 +72,15 @@ impl<const N: usize> Lists<N> {
 
     /// Removes a waiting entry from its list.
     pub(crate) fn leave_waiting(&mut self, entry: usize) {
-        let Link { before, after } = *self.link(entry as u16 + 1);
+        let Some(&Link { before, after }) = self.links.get(entry) else { return };
         self.link(before).after = after;
         self.link(after).before = before;
     }
 
     fn wait_between(&mut self, before: u16, entry: usize, after: u16) {
+        let Some(link) = self.links.get_mut(entry) else { return };
+        *link = Link { before, after };
         let number = entry as u16 + 1;
-        *self.link(number) = Link { before, after };
         self.link(before).after = number;
         self.link(after).before = number;
     }

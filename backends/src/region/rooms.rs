@@ -3,6 +3,7 @@
 use super::checksum::Checksum;
 use super::rings::{Left, Wanted};
 use super::store::{Lent, Region};
+use super::table::StoredAt;
 use forebay::{Context, Handle, Order, OwnedBlock, Refused, StoreError, port::Rooms, sync::RawMutex};
 
 impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum> Rooms<B>
@@ -20,7 +21,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
 
     fn transfer_into(&self, room: Handle, block: B) -> Result<Handle, Refused<(Handle, B), StoreError>> {
         let order = block.order();
-        let place = match self.place(&room) {
+        let place = match self.check_id(&room).map(|()| StoredAt::of(&room, N)) {
             Ok(_) if N == 0 => Err(StoreError::Unsupported),
             Ok(place) if place.order == order => Ok(place),
             Ok(_) => Err(StoreError::NotStored),
@@ -48,7 +49,8 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
         if !cx.contains(Context::MAY_BLOCK) {
             return Err(StoreError::Context);
         }
-        let place = self.place(room)?;
+        self.check_id(room)?;
+        let place = StoredAt::of(room, N);
         if place.order != block.order() {
             return Err(StoreError::NotStored);
         }
@@ -58,8 +60,8 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
 
     fn take_back_from(&self, handle: Handle, _: Context) -> Result<(Handle, B), Refused<Handle, StoreError>> {
         let block = self
-            .place(&handle)
-            .and_then(|place| self.books.lock(|books| books.take_back(place, Left::Reserved)));
+            .check_id(&handle)
+            .and_then(|()| self.books.lock(|books| books.take_back(&handle, Left::Reserved)));
         match block {
             Ok(block) => Ok((handle, block)),
             Err(why) => Err(Refused { item: handle, why }),

@@ -224,21 +224,18 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
         Handle::new(self.id, order, head * (N + 1) + entry)
     }
 
-    /// Splits the value of a handle.
-    pub(super) fn place(&self, handle: &Handle) -> Result<StoredAt, StoreError> {
-        if handle.store() != self.id {
-            return Err(StoreError::WrongStore);
-        }
-        let (head, entry) = (handle.value() / (N + 1), handle.value() % (N + 1));
-        Ok(StoredAt { head, entry: entry as u16, order: handle.order() }) // `Lists` has a number of 16 bits for each
+    /// Whether a handle is one of this store.
+    pub(super) fn check_id(&self, handle: &Handle) -> Result<(), StoreError> {
+        if handle.store() == self.id { Ok(()) } else { Err(StoreError::WrongStore) }
     }
 
     /// Lends what is stored under a handle.
     fn lend(&self, handle: &Handle, at_end: Left) -> Result<Lent<'_, L, B, PAGE, N, C>, StoreError> {
-        let place = self.place(handle)?;
+        self.check_id(handle)?;
+        let place = StoredAt::of(handle, N);
         let room = self.books.lock(|books| {
             if books.table.is_transferred(place) {
-                let is_out = books.table.is_out(place.entry.into(), place.head);
+                let is_out = books.table.is_out(place.entry, place.head);
                 return Err(if is_out { StoreError::Busy } else { StoreError::WrongKind });
             }
             books.lend(place.head, place.order, Wanted::Contents)
@@ -275,32 +272,31 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Books<B, PAGE, N> {
     }
 
     /// Takes the transferred block of that place, or notes what is asked of it. `room` says what becomes of its room.
-    pub(super) fn take(&mut self, place: StoredAt, what: Asked, room: Left) -> Transferred<B> {
-        match self.table.take_adopted(place, what) {
-            Transferred::Back((from, to)) => {
-                self.give_back(to, room);
-                Transferred::Back(from)
+    pub(super) fn take(&mut self, handle: &Handle, what: Asked, room: Left) -> Transferred<B> {
+        let memory = &mut self.memory;
+        self.table.take_adopted(StoredAt::of(handle, N), what, |to| {
+            if let Some(memory) = memory {
+                memory.give_back(to, room);
             }
-            Transferred::Out => Transferred::Out,
-            Transferred::Not => Transferred::Not,
-        }
+        })
     }
 
     /// The transferred block of that place. `room` says what becomes of its room.
-    pub(super) fn take_back(&mut self, place: StoredAt, room: Left) -> Result<B, StoreError> {
-        match self.take(place, Asked::Back, room) {
+    pub(super) fn take_back(&mut self, handle: &Handle, room: Left) -> Result<B, StoreError> {
+        match self.take(handle, Asked::Back, room) {
             Transferred::Back(block) => Ok(block),
             Transferred::Out => Err(StoreError::Busy),
-            Transferred::Not => self.is_stored(place).and(Err(StoreError::WrongKind)),
+            Transferred::Not => self.is_stored(StoredAt::of(handle, N)).and(Err(StoreError::WrongKind)),
         }
     }
 
-    fn discard(&mut self, place: StoredAt) -> Result<Option<B>, StoreError> {
-        match self.take(place, Asked::Drop, Left::Nothing) {
+    fn discard(&mut self, handle: &Handle) -> Result<Option<B>, StoreError> {
+        match self.take(handle, Asked::Drop, Left::Nothing) {
             Transferred::Back(block) => Ok(Some(block)),
             Transferred::Out => Ok(None), // it is freed when the engine is done with it
             Transferred::Not => {
-                let room = self.lend(place.head, place.order, Wanted::Room)?;
+                let StoredAt { head, order, .. } = StoredAt::of(handle, N);
+                let room = self.lend(head, order, Wanted::Room)?;
                 self.give_back(room, Left::Nothing);
                 Ok(None)
             }
@@ -392,8 +388,8 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
 
     fn take_back(&self, handle: Handle, _: Context) -> Result<B, Refused<Handle, StoreError>> {
         let block = self
-            .place(&handle)
-            .and_then(|place| self.books.lock(|books| books.take_back(place, Left::Nothing)));
+            .check_id(&handle)
+            .and_then(|()| self.books.lock(|books| books.take_back(&handle, Left::Nothing)));
         block.map_err(|why| Refused { item: handle, why })
     }
 
@@ -448,7 +444,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
     }
 
     fn discard(&self, handle: Handle) -> Result<Option<B>, Refused<Handle, StoreError>> {
-        let block = self.place(&handle).and_then(|place| self.books.lock(|books| books.discard(place)));
+        let block = self.check_id(&handle).and_then(|()| self.books.lock(|books| books.discard(&handle)));
         block.map_err(|why| Refused { item: handle, why })
     }
 

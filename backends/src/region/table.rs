@@ -9,7 +9,7 @@ use super::list::Lists;
 use super::room::Room;
 use core::mem::replace;
 use core::ops::Range;
-use forebay::{Order, OwnedBlock, Pages};
+use forebay::{Handle, Order, OwnedBlock, Pages};
 
 /// A place for a transferred block. All zeros at first.
 ///
@@ -80,15 +80,22 @@ pub(super) enum Next<B, const PAGE: usize> {
 /// The entry and the room that a handle names.
 #[derive(Clone, Copy)]
 pub(super) struct StoredAt {
+    pub(super) entry: usize,
     pub(super) head: usize,
-    pub(super) entry: u16,
     pub(super) order: Order,
 }
 
+impl StoredAt {
+    /// Splits the value of a handle of a region with `n` entries.
+    pub(super) fn of(handle: &Handle, n: usize) -> Self {
+        StoredAt { entry: handle.value() % (n + 1), head: handle.value() / (n + 1), order: handle.order() }
+    }
+}
+
 /// What is under a handle, for a call that takes the block.
-pub(super) enum Transferred<T> {
+pub(super) enum Transferred<B> {
     /// This one; its entry is free.
-    Back(T),
+    Back(B),
     /// It is in flight, and was told.
     Out,
     Not,
@@ -145,8 +152,9 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
     }
 
     /// The entry with the transferred block of that place, unless the block is discarded.
+    #[inline(always)] // to take it is short
     fn find(&mut self, at: StoredAt) -> Option<&mut Entry<B, PAGE>> {
-        let place = self.entries.get_mut(usize::from(at.entry))?;
+        let place = self.entries.get_mut(at.entry)?;
         let same = place.head() == at.head && place.order == at.order;
         (same && place.state != State::Free && place.asked != Asked::Drop).then_some(place)
     }
@@ -173,21 +181,25 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         }
     }
 
-    /// Takes the transferred block that is there; or notes what is asked of one that is in flight.
-    #[inline(always)] // it has one caller, which keeps block and room where they are
-    pub(super) fn take_adopted(&mut self, at: StoredAt, what: Asked) -> Transferred<(B, Room<PAGE>)> {
+    /// Takes the transferred block that is there, or notes what is asked of one that is in flight. Its room goes to `give_back`.
+    #[inline(always)] // it has one caller
+    pub(super) fn take_adopted(
+        &mut self,
+        at: StoredAt,
+        what: Asked,
+        give_back: impl FnOnce(Room<PAGE>),
+    ) -> Transferred<B> {
         let Some(place) = self.find(at) else { return Transferred::Not };
-        match (place.from.take(), place.to.take()) {
-            (Some(from), Some(to)) => {
-                self.lists.leave_waiting(at.entry.into());
-                self.leave(at.entry.into());
-                Transferred::Back((from, to))
-            }
-            _ => {
-                place.asked = what;
-                Transferred::Out
-            }
+        let Some(from) = place.from.take() else {
+            place.asked = what;
+            return Transferred::Out;
+        };
+        if let Some(room) = place.to.take() {
+            give_back(room);
         }
+        self.lists.leave_waiting(at.entry);
+        self.leave(at.entry);
+        Transferred::Back(from)
     }
 
     /// Sends out the block that waits longest. One that was recalled without success goes to the end instead, once.

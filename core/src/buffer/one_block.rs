@@ -56,6 +56,7 @@ impl Left {
     }
 
     /// Adds what was done with the pages of the block.
+    #[inline(always)] // it is three additions, once the way is known
     fn add_to(self, sum: &mut Evicted, pages: Pages) {
         let count = match self.way {
             Way::None | Way::NoMethod | Way::Lost => return,
@@ -115,12 +116,11 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             left.why = None; // only what is clean is wanted
         }
         self.count_left(left, request.cx);
-        left.add_to(sum, self.unit.pages());
-        sum.why = left.why;
+        *sum = self.evicted(left);
     }
 
     /// Evicts the block, whether it was used lately or not.
-    #[inline(never)]
+    #[inline(always)] // it has one caller
     pub(super) fn evict_alone(&self, contents: &mut Contents<T>, how: Evict, cx: Context) -> Left {
         let left = self.move_out::<ANY>(contents, how, cx);
         self.count_left(left, cx);
@@ -276,6 +276,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     }
 
     /// Counts what an eviction did.
+    #[inline(always)]
     fn count_left(&self, left: Left, cx: Context) {
         let pages = self.unit.pages();
         let in_interrupt = if left.moved() && !cx.contains(Context::MAY_BLOCK) { pages } else { Pages::ZERO };
@@ -335,12 +336,13 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
 
     /// The same as a sum.
     pub(super) fn restored(&self, came: Result<Came, AccessError>) -> Restored {
-        let mut sum = Restored::default();
-        match came {
-            Ok(came) => came.add_to(&mut sum, self.unit.pages()),
-            Err(why) => sum.fail(why),
+        let pages = |way| if came == Ok(way) { self.unit.pages() } else { Pages::ZERO };
+        Restored {
+            taken_back: pages(Came::TakenBack),
+            loaded: pages(Came::Loaded),
+            populated: pages(Came::Populated),
+            why: came.err(),
         }
-        sum
     }
 
     #[inline]
@@ -417,6 +419,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     }
 
     /// A copy in a fresh block. The store's copy is kept while it has room.
+    #[inline(never)] // to take back is short
     fn load_one(&self, contents: &mut Contents<T>, cx: Context) -> Result<(), AccessError> {
         if !cx.contains(Context::MAY_BLOCK) {
             return Err(AccessError::Context);
@@ -439,6 +442,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     }
 
     /// A block for the slot.
+    #[inline(never)]
     fn fresh(&self, fill: Fill, cx: Context) -> Result<BlockOf<H::Platform>, AllocError> {
         let request = AllocRequest::new(self.unit).within(self.zones);
         self.forebay().pool().take_up_to(self.unit, request, self.mode, fill, cx)
