@@ -245,12 +245,11 @@ impl Rings {
     /// Frees a lent ring, all pages at once. If they lie in order, they stay so.
     fn release(&mut self, at: &Walk) {
         self.space += at.pages();
-        let second = self.link(at.head);
-        self.set(at.head, 0); // it has no order any more
         if at.is_straight() {
+            self.set(at.head, 0); // it has no order any more
             self.push(at.head, at.taken());
         } else {
-            self.push_chain(second, at.head); // the walk from the second page on ends with the head
+            self.push_chain(self.link(at.head), at.head); // the walk from the second page on ends with the head
         }
     }
 
@@ -310,15 +309,23 @@ impl Rings {
     /// Makes pages that lie one behind the other free: a part of the first extent, if they lie before it, else a new first one.
     fn push(&mut self, page: usize, pages: usize) {
         if self.length > 0 && page + pages == self.top {
+            self.top = page;
             self.length += pages;
         } else {
-            self.put_down();
-            self.length = pages;
+            self.push_apart(page, pages);
         }
+    }
+
+    /// Makes pages that lie one behind the other the first free extent.
+    #[inline(never)]
+    fn push_apart(&mut self, page: usize, pages: usize) {
+        self.put_down();
         self.top = page;
+        self.length = pages;
     }
 
     /// Makes the pages from one to another free, which are linked in any order.
+    #[inline(never)]
     fn push_chain(&mut self, first: usize, last: usize) {
         self.put_down();
         self.set(last, self.below);

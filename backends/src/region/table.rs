@@ -197,8 +197,10 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Table<B, PAGE, N> {
         if let Some(room) = place.to.take() {
             give_back(room);
         }
+        place.state = State::Free;
+        self.pending -= at.order.pages();
         self.lists.leave_waiting(at.entry);
-        self.leave(at.entry);
+        self.put_free(at.entry);
         Transferred::Back(from)
     }
 

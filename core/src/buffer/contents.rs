@@ -46,18 +46,14 @@ impl Marks {
         self.contains(Marks::PURGEABLE) && self.intersects(contents)
     }
 
-    /// What a reclaim may want of such a buffer: the marks of that name, as far as they mean something.
+    /// What a reclaim may want of such a buffer: the marks of that name. Contents that are lost are never ready.
     fn class(self) -> Class {
         let mut class = Class::from_bits_truncate(self.bits() as u8);
-        if self.contains(Marks::LOST) {
-            class.remove(Class::READY);
+        let purge = Class::PURGEABLE | Class::PURGED;
+        if class.intersects(purge) && !self.may_be_purged() {
+            class.remove(purge);
         }
-        if !self.contains(Marks::BLOCKS) {
-            class.remove(Class::CLEAN);
-        }
-        if !self.may_be_purged() {
-            class.remove(Class::PURGEABLE | Class::PURGED);
-        }
+        debug_assert!(!(self.contains(Marks::LOST) && class.contains(Class::READY)));
         class
     }
 }

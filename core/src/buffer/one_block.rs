@@ -311,7 +311,6 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         let pages = self.unit.pages();
         match came {
             Ok(came) if came != Came::Nothing => {
-                contents.marks.insert(Marks::BLOCKS);
                 let in_interrupt = if cx.contains(Context::MAY_BLOCK) { Pages::ZERO } else { pages };
                 self.forebay().count(|stats| {
                     came.add_to(&mut stats.restored, pages);
@@ -336,12 +335,16 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
 
     /// The same as a sum.
     pub(super) fn restored(&self, came: Result<Came, AccessError>) -> Restored {
-        let pages = |way| if came == Ok(way) { self.unit.pages() } else { Pages::ZERO };
+        let (came, why) = match came {
+            Ok(came) => (came, None),
+            Err(why) => (Came::Nothing, Some(why)),
+        };
+        let pages = |way| if came == way { self.unit.pages() } else { Pages::ZERO };
         Restored {
             taken_back: pages(Came::TakenBack),
             loaded: pages(Came::Loaded),
             populated: pages(Came::Populated),
-            why: came.err(),
+            why,
         }
     }
 
@@ -376,6 +379,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
                 if let Some(slot) = contents.slots.slots_mut().first_mut() {
                     slot.block = Some(block);
                 }
+                contents.marks.insert(Marks::BLOCKS);
                 Ok(Came::Populated)
             }
         }
@@ -411,7 +415,10 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         };
         changing.done();
         match came {
-            Ok(Came::TakenBack) => contents.marks.remove(Marks::TRANSFERRED | Marks::STORED),
+            Ok(Came::TakenBack) => {
+                contents.marks.remove(Marks::TRANSFERRED | Marks::STORED);
+                contents.marks.insert(Marks::BLOCKS);
+            }
             Ok(_) => contents.marks.remove(Marks::TRANSFERRED),
             Err(_) => {}
         }
