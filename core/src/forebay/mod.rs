@@ -43,7 +43,7 @@ impl Hands {
 impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
     /// Joins a platform and a store.
     pub const fn new(platform: P, store: S) -> Self {
-        Forebay { store, hands: Hands::new(), stats: Mutex::new(Stats::NONE), pool: Pool::new(platform) }
+        Forebay { store, hands: Hands::new(), stats: Mutex::new(Stats::ZEROS), pool: Pool::new(platform) }
     }
 
     /// [`BackingStore::settle`]; the blocks that it frees are returned to the source.

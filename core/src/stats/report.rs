@@ -1,7 +1,7 @@
 //! What was done, in pages. No count stands for an error, and no error hides a count.
 
 use crate::frame::Pages;
-use crate::port::Settled;
+use crate::port::{Settled, StoreError};
 use crate::stats::{AccessError, RefusalReason, Refusals};
 use core::fmt;
 use core::ops::AddAssign;
@@ -215,5 +215,13 @@ impl Stats {
         held: Pages::ZERO,
         in_interrupts: Pages::ZERO,
         leaked: Pages::ZERO,
+    };
+
+    /// The counters of a new forebay. Their reasons are never read: they are values that are zeros in memory, so that a forebay
+    /// lies in `.bss` and takes no flash.
+    pub(crate) const ZEROS: Stats = Stats {
+        evicted: Evicted { why: Some(RefusalReason::Store(StoreError::Unsupported)), ..Evicted::NONE },
+        restored: Restored { why: Some(AccessError::Busy), ..Restored::NONE },
+        ..Stats::NONE
     };
 }

@@ -24,8 +24,11 @@ struct Limit {
     wanted: u64,
 }
 
-const WHOLE: Limit = Limit { most: 28_900, wanted: 12 * 1024 };
-const PROGRAM: Limit = Limit { most: 14_900, wanted: 6 * 1024 };
+const WHOLE: Limit = Limit { most: 27_600, wanted: 12 * 1024 };
+const PROGRAM: Limit = Limit { most: 11_100, wanted: 6 * 1024 };
+/// Static memory of the program that is not zero at first: 64 tiles, each of which names its forebay and its size. The rest is
+/// `.bss`, which takes no flash.
+const MOST_DATA: u64 = 64 * 36 + 16;
 
 pub(crate) fn main() -> Result {
     tools::need(&[&build::tools(TARGET)[..], &[Tool::Binutils]].concat())?;
@@ -73,6 +76,8 @@ fn measure(tally: &mut Tally) -> Result {
     let promised = program.value("promised_bytes")?;
     let kept = format!("program: {} bytes of static memory, {promised} promised", size.statics);
     tally.check(Verdict::equal(size.statics, promised), &kept);
+    let data = format!("program: {} of {MOST_DATA} bytes of static memory are not zero at first", size.data);
+    tally.check(Verdict::at_most(MOST_DATA, size.data), &data);
     for (name, image) in [("whole", &whole), ("program", &program)] {
         tally.check(Verdict::equal(image.panics()?.len() as u64, 0), &format!("{name}: no panics"));
     }

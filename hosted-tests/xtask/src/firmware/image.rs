@@ -21,6 +21,8 @@ pub(crate) struct Size {
     pub(crate) text: u64,
     /// `.data` and `.bss`.
     pub(crate) statics: u64,
+    /// `.data` alone, which flash holds too.
+    pub(crate) data: u64,
 }
 
 /// A line of `nm`.
@@ -74,7 +76,7 @@ impl Image {
         let last = said.lines().last().unwrap_or_default();
         let numbers: Vec<u64> = last.split_whitespace().map_while(|word| word.parse().ok()).collect();
         let [text, data, bss, ..] = numbers[..] else { return failed(format!("size said {said}")) };
-        Ok(Size { text, statics: data + bss })
+        Ok(Size { text, statics: data + bss, data })
     }
 
     /// The symbols of the panic machinery.
