@@ -189,24 +189,41 @@ impl Rings {
         }
     }
 
-    /// Moves on to the page behind the run, which is taken now if it was only promised. Does nothing at the end. Returns the first
-    /// page of the run.
+    /// Moves on to the pages behind the run, which are taken now if they were only promised: as many as lie one behind the other, eight
+    /// at most. Does nothing at the end. Returns the first page of the run.
     pub(super) fn advance(&mut self, at: &mut Walk, page: usize) -> usize {
-        let behind = at.before + at.run;
-        if usize::from(behind) >= at.pages() {
+        let (behind, last) = (at.before + at.run, at.last(page));
+        let left = at.pages().saturating_sub(behind.into());
+        if left == 0 {
             return page;
         }
-        let last = at.last(page);
-        let mut next = self.link(last);
-        if !at.is_full() {
-            next = self.top;
-            self.cut_off(1);
-            self.set_link(last, next);
-            self.set(next, at.head);
-            at.shape.set(Shape::STRAIGHT, at.is_straight() && next == last + 1);
-            at.shape.set(Shape::FULL, usize::from(behind) + 1 == at.pages());
+        let first = self.next_of(at, last);
+        let mut run = 1;
+        at.shape.set(Shape::STRAIGHT, at.is_straight() && (at.is_full() || first == last + 1));
+        while run < left.min(8) && self.follows(at, first + run - 1) {
+            self.next_of(at, first + run - 1);
+            run += 1;
         }
-        (at.before, at.run) = (behind, 1);
+        at.shape.set(Shape::FULL, at.is_full() || run == left);
+        (at.before, at.run) = (behind, run as u16);
+        first
+    }
+
+    /// Whether the page of the ring behind this one lies behind it, or is taken from there.
+    fn follows(&self, at: &Walk, last: usize) -> bool {
+        let next = if at.is_full() { self.link(last) } else { self.top };
+        next == last + 1
+    }
+
+    /// The page of the ring behind this one, which is the last of those that are taken if not all are.
+    fn next_of(&mut self, at: &Walk, last: usize) -> usize {
+        if at.is_full() {
+            return self.link(last);
+        }
+        let next = self.top;
+        self.cut_off(1);
+        self.set_link(last, next);
+        self.set(next, at.head);
         next
     }
 
@@ -306,14 +323,14 @@ impl Rings {
         };
     }
 
-    /// Makes pages that lie one behind the other free: a part of the first extent, if they lie before it, else a new first one.
+    /// Makes pages that lie one behind the other free: a part of the first extent, if they lie before or behind it, else a new first one.
     fn push(&mut self, page: usize, pages: usize) {
         if self.length > 0 && page + pages == self.top {
             self.top = page;
-            self.length += pages;
-        } else {
-            self.push_apart(page, pages);
+        } else if self.length == 0 || page != self.top + self.length {
+            return self.push_apart(page, pages);
         }
+        self.length += pages;
     }
 
     /// Makes pages that lie one behind the other the first free extent.
