@@ -108,7 +108,7 @@ pub(super) enum Left {
 /// 2. Free pages are `space` and those that are promised to rings, so what was promised is there.
 /// 3. Of each ring that is lent there is one `Walk`.
 /// 4. Only the word of a head has an order, so a forged number is found out.
-/// 5. Without a first extent there is no other.
+/// 5. Without a first extent there is no other, and `top` is behind all pages.
 pub(super) struct Rings {
     words: Words,
     /// The first page of the first free extent, and its length; zero without one.
@@ -127,7 +127,8 @@ impl Rings {
     pub(super) fn new(words: Words) -> Self {
         words.fill(0);
         let pages = words.len();
-        Rings { words, top: 0, length: pages, below: NONE, space: pages, lowest: pages }
+        let top = if pages > 0 { 0 } else { NONE };
+        Rings { words, top, length: pages, below: NONE, space: pages, lowest: pages }
     }
 
     /// Pages that a new ring may have.
@@ -191,40 +192,36 @@ impl Rings {
 
     /// Moves on to the pages behind the run, which are taken now if they were only promised: as many as lie one behind the other, eight
     /// at most. Does nothing at the end. Returns the first page of the run.
+    #[inline(never)]
     pub(super) fn advance(&mut self, at: &mut Walk, page: usize) -> usize {
         let (behind, last) = (at.before + at.run, at.last(page));
         let left = at.pages().saturating_sub(behind.into());
         if left == 0 {
             return page;
         }
-        let first = self.next_of(at, last);
-        let mut run = 1;
-        at.shape.set(Shape::STRAIGHT, at.is_straight() && (at.is_full() || first == last + 1));
-        while run < left.min(8) && self.follows(at, first + run - 1) {
-            self.next_of(at, first + run - 1);
+        let (mut last, mut first, mut run) = (last, page, 0);
+        while run < left.min(8) {
+            let next = if at.is_full() { self.link(last) } else { self.top };
+            if next != last + 1 {
+                if run > 0 {
+                    break;
+                }
+                at.shape.set(Shape::STRAIGHT, at.is_straight() && at.is_full());
+            }
+            if !at.is_full() {
+                self.cut_off(1);
+                self.set_link(last, next);
+                self.set(next, at.head);
+            }
+            if run == 0 {
+                first = next;
+            }
+            last = next;
             run += 1;
         }
         at.shape.set(Shape::FULL, at.is_full() || run == left);
         (at.before, at.run) = (behind, run as u16);
         first
-    }
-
-    /// Whether the page of the ring behind this one lies behind it, or is taken from there.
-    fn follows(&self, at: &Walk, last: usize) -> bool {
-        let next = if at.is_full() { self.link(last) } else { self.top };
-        next == last + 1
-    }
-
-    /// The page of the ring behind this one, which is the last of those that are taken if not all are.
-    fn next_of(&mut self, at: &Walk, last: usize) -> usize {
-        if at.is_full() {
-            return self.link(last);
-        }
-        let next = self.top;
-        self.cut_off(1);
-        self.set_link(last, next);
-        self.set(next, at.head);
-        next
     }
 
     /// A lent ring is not lent any more.
@@ -325,9 +322,9 @@ impl Rings {
 
     /// Makes pages that lie one behind the other free: a part of the first extent, if they lie before or behind it, else a new first one.
     fn push(&mut self, page: usize, pages: usize) {
-        if self.length > 0 && page + pages == self.top {
+        if page + pages == self.top {
             self.top = page;
-        } else if self.length == 0 || page != self.top + self.length {
+        } else if page != self.top + self.length {
             return self.push_apart(page, pages);
         }
         self.length += pages;

@@ -310,7 +310,8 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         let came = self.move_in(contents, empty, cx);
         let pages = self.unit.pages();
         match came {
-            Ok(came) if came != Came::Nothing => {
+            Ok(Came::Nothing) => {}
+            Ok(came) => {
                 let in_interrupt = if cx.contains(Context::MAY_BLOCK) { Pages::ZERO } else { pages };
                 self.forebay().count(|stats| {
                     came.add_to(&mut stats.restored, pages);
@@ -327,7 +328,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
                 contents.marks.insert(Marks::LOST);
                 stats::send(Event::Lost(self.id()));
             }
-            _ => {}
+            Err(_) => {}
         }
         stats::send(Event::Restored(self.id(), self.restored(came)));
         came

@@ -24,6 +24,7 @@ pub struct Found {
     /// By order: in a fresh region, and in one that is in pieces, but for the room that it has ready from before.
     pub transfer: [[Cost; 11]; 2],
     pub evict: [[Cost; 11]; 2],
+    pub restore: [[Cost; 11]; 2],
 }
 
 pub fn run(out: &mut dyn Write) -> Option<Found> {
@@ -65,6 +66,7 @@ pub fn run(out: &mut dyn Write) -> Option<Found> {
         free,
         transfer: by_order(|m| m.transfer),
         evict: by_order(|m| m.evict),
+        restore: by_order(|m| m.restore),
     })
 }
 

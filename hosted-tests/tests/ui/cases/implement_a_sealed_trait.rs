@@ -1,7 +1,7 @@
 //! What a reclaim evicts, and lists of it, are implemented by this crate only.
-use forebay::buffer::{Class, EvictRequest};
+use forebay::buffer::{Class, EvictRequest, Moved};
 use forebay::stats::Evicted;
-use forebay::{Candidates, Evictable};
+use forebay::{Candidates, Evictable, Pages};
 
 struct Mine;
 
@@ -12,6 +12,9 @@ impl Evictable for Mine {
     }
     fn evict_selected(&self, _: &EvictRequest, _: &mut Evicted) -> bool {
         false
+    }
+    fn transfer_or_skip(&self, _: Pages) -> Option<Moved> {
+        None
     }
     fn class(&self) -> Class {
         Class::RESIDENT
