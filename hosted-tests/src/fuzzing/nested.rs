@@ -122,7 +122,7 @@ fn why(error: AccessError) -> StoreError {
     match error {
         AccessError::Alloc(_) => StoreError::NoHeadroom,
         AccessError::Context => StoreError::Context,
-        error => panic!("a shelf says {error:?}"),
+        error => panic!("a buffer of the store says {error:?}"),
     }
 }
 
