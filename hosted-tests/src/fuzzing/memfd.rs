@@ -226,7 +226,7 @@ impl<'a> Inspector<'a> {
         if self.plant == Plant::ForgetsAnExport { source.offset(block) } else { source.export(block) }
     }
 
-    /// Whether so many pages more would be too many.
+    /// Whether `more` pages more would exceed the limit.
     pub(super) fn is_over(&self, more: Pages) -> bool {
         self.limit.is_some_and(|limit| self.arena.resident() + more > limit)
     }

@@ -457,7 +457,7 @@ impl Asked {
         (self.kind == Kind::Block).then(|| order(self.extra % 5))
     }
 
-    /// Pages that are wanted, of a machine that has so many free.
+    /// Pages that are wanted, of a machine with `free` free pages.
     pub(super) fn wanted(&self, free: Pages) -> Pages {
         match self.kind {
             Kind::Block => order(self.extra % 5).pages(),

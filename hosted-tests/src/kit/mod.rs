@@ -59,7 +59,7 @@ pub fn order(n: u8) -> Order {
     Order::new(n).unwrap()
 }
 
-/// So many pages.
+/// `n` pages.
 pub fn pages(n: usize) -> Pages {
     Pages::new(n)
 }

@@ -92,7 +92,7 @@ pub struct TwoZones {
 }
 
 impl TwoZones {
-    /// So many pages of each.
+    /// With `low` pages in the first zone, and `high` in the second.
     pub fn new(low: usize, high: usize) -> Self {
         let memory = memory::leak(low * PAGE, 0);
         let first = memory.as_ptr().addr() / PAGE;

@@ -177,7 +177,8 @@ fn no_more_is_written_out_than_that() {
     world.assert_empty();
 }
 
-/// Rule: in a shortage small blocks leave too, until so many are free; what comes of it is a block, or too little.
+/// Rule: in a shortage small blocks leave too, until the block's number of pages is free. Then the
+/// outcome is `Reached` or `Fragmented`.
 #[test]
 fn in_a_shortage_small_ones_leave() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(64));

@@ -214,7 +214,7 @@ fn drawn(per_mille: u16, seed: u32) -> Vec<bool> {
     failed
 }
 
-/// Rule: of a thousand calls about so many fail, the same ones for the same seed.
+/// Rule: the share of calls that fail is about `per_mille`; for the same seed the same calls fail.
 #[test]
 fn so_many_of_a_thousand_fail() {
     for (per_mille, range) in [(0, 0..=0), (100, 60..=140), (500, 430..=570), (1000, 1000..=1000)] {
