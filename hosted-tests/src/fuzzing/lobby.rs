@@ -35,7 +35,7 @@ struct Machine {
     tiered: bool,
 }
 
-/// One operation. Numbers are taken modulo what there is.
+/// One operation. A number is taken modulo the number of buffers, pages or the like.
 #[derive(Clone, Copy, Debug, Arbitrary)]
 enum Act {
     Read { buffer: u8, how: u8 },

@@ -196,7 +196,8 @@ pub(super) enum Depth {
     Eight,
 }
 
-/// One thing that is done. Numbers are taken modulo what there is. The bytes of an input choose by place, so the places
+/// One operation. A number is taken modulo the number of buffers, pages or the like. The bytes of an input choose by place, so the
+/// places
 /// stay as they are.
 #[derive(Clone, Debug, Arbitrary)]
 pub(super) enum Op {

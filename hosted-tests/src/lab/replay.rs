@@ -195,7 +195,7 @@ impl ReplayReport {
 enum ReplayError {
     /// There was no room for a page.
     Room(RoomError),
-    /// A page that was not touched before can't be had.
+    /// There is no memory for a page that was not touched before.
     New(AccessError),
 }
 

@@ -86,7 +86,7 @@ pub fn check_addresses(bytes: &[usize]) -> Result<(), MachineError> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum MachineError {
-    /// The computer has not so much memory.
+    /// The computer has less memory than that.
     NoMemory {
         /// What is needed.
         bytes: u64,

@@ -62,7 +62,7 @@ pub(crate) enum Joins {
     None,
 }
 
-/// Which splits fail, and what came of it; of this thread.
+/// Which splits fail, and the result; of this thread.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cuts {
     kth: Option<u32>,

@@ -31,7 +31,7 @@ enum Op {
     SetPurgeable(usize, bool),
     Discard(usize),
     Reclaim(usize, usize),
-    /// What no more is needed goes, and nothing else.
+    /// Purges what is not needed any more, and nothing else.
     ReclaimByPurging(usize),
     Trim(usize),
     Settle(usize),

@@ -32,7 +32,8 @@ pub fn everything() {
     policy::<Listed>();
 }
 
-/// The same for more shapes, on the machine with everything, and of stores that are not known: other code comes of it.
+/// The same for more shapes, on the machine with everything, and of stores whose type is not known: the compiler makes other code
+/// of them.
 pub fn again() {
     buffer::<Plain, Slow, &mut [Slot<Plain>]>();
     platform::<Full>();

@@ -48,7 +48,7 @@ impl Random {
         (x >> 16) as usize % n
     }
 
-    /// Each order as often as the others.
+    /// Each order with the same frequency.
     fn order(&self, most: Order) -> Order {
         order(self.below(usize::from(most.get()) + 1) as u8)
     }
