@@ -37,13 +37,13 @@ impl<C, T: Slots<Platform = Fast>> fmt::Debug for Many<C, T> {
     }
 }
 
-/// What callgrind counts, by the option `--toggle-collect='*many::window*'`, and nothing else of the process.
+/// With the option `--toggle-collect='*many::window*'` callgrind counts inside of this function, and nowhere else in the process.
 #[inline(never)]
 pub fn window(f: &mut dyn FnMut()) {
     f();
 }
 
-/// So many buffers, with fast memory for `resident` of them, over a slice.
+/// `many` buffers, with fast memory for `resident` of them. A reclaim is over a slice.
 pub fn over_a_slice(many: usize, resident: usize) -> Many<&'static [One<PlainSlot>], PlainSlot> {
     let home = home(resident, many);
     let buffers: Vec<_> = (0..many).map(|_| Buffer::new(home, Order::PAGE)).collect();
@@ -51,7 +51,7 @@ pub fn over_a_slice(many: usize, resident: usize) -> Many<&'static [One<PlainSlo
     Many::new(home, buffers, buffers, resident)
 }
 
-/// The same, over an index.
+/// The same. A reclaim is over an index.
 pub fn over_an_index(
     many: usize,
     resident: usize,
@@ -94,7 +94,7 @@ impl<C: Candidates, T: Slots<Platform = Fast>> Many<C, T> {
         assert_eq!(report.outcome, Outcome::Reached, "{report}");
     }
 
-    /// Uses a buffer that is not resident, for which a page has to leave by copying: in the window of `measure`.
+    /// Uses a buffer that is not resident. Before, a page of another buffer is evicted by copying: in the window of `measure`.
     pub fn use_one(&mut self, measure: &mut dyn FnMut(&mut dyn FnMut())) {
         loop {
             let buffer = &self.buffers[self.random()];
@@ -106,7 +106,7 @@ impl<C: Candidates, T: Slots<Platform = Fast>> Many<C, T> {
         }
     }
 
-    /// Says that one buffer is not needed, and has it purged: in the window of `measure`.
+    /// Marks one buffer as purgeable, and has a reclaim purge it: in the window of `measure`.
     ///
     /// # Panics
     /// If it is in use.
@@ -120,7 +120,7 @@ impl<C: Candidates, T: Slots<Platform = Fast>> Many<C, T> {
         let _ = buffer.set_purgeable(false).expect("it is not in use");
     }
 
-    /// Takes and drops a guard of a buffer that is resident, so many times: in the window of `measure`.
+    /// Takes and drops a guard of a resident buffer, `times` times: in the window of `measure`.
     pub fn guards(&mut self, times: usize, measure: &mut dyn FnMut(&mut dyn FnMut())) {
         let buffer = &self.buffers[self.random()];
         while buffer.read().is_err() {

@@ -28,12 +28,12 @@ pub struct Reused {
 }
 
 impl Reused {
-    /// So many bytes, aligned as [`leak`] aligns.
+    /// `bytes` bytes, aligned as [`leak`] aligns.
     pub fn new(bytes: usize) -> Self {
         Reused { start: leak(bytes, 0).as_mut_ptr(), bytes }
     }
 
-    /// The memory, as it was left.
+    /// The memory, with the bytes that its last user left in it.
     ///
     /// # Safety
     /// Nothing that was made from an earlier call's slice is used any more.

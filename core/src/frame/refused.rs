@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// The operation was refused. `item` is what was handed in, exactly as it was.
+/// The operation was refused. `item` is what was passed in, unchanged.
 ///
 /// There is no `From<Refused<..>>` for any error, on purpose: `?` can't drop a block. This is the contract of the
 /// in-kernel proposal's insertion, "on failure the caller retains ownership", as a type.

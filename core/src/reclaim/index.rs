@@ -13,29 +13,29 @@ use core::ops::Range;
 
 const BITS: usize = usize::BITS as usize;
 
-/// One bit for each entry in each of these.
+/// The lists of an index. An entry has one bit in each.
 const LISTS: [Class; 3] = [Class::RESIDENT, Class::CLEAN, Class::PURGEABLE];
 
-/// The list of the entries that a buffer has.
+/// One more list: of the entries that belong to a buffer.
 const TAKEN: usize = LISTS.len();
 
 /// The number of all lists.
 const ALL: usize = LISTS.len() + 1;
 
-/// How many more words of the highest level are looked at in one lock section.
+/// How many words of the highest level one lock section looks at, besides the first one.
 const HIGHEST_AT_ONCE: usize = 3;
 
-/// A word of the highest level, and those of the levels below that it stands for.
+/// The number of words for one word of the highest level: itself, and the words of both levels below it.
 const GROUP: usize = 1 + BITS + BITS * BITS;
 
-/// Says of each of many buffers whether a reclaim may want it: four bits each, in words of the caller. A reclaim over a slice
-/// looks at every buffer, which is right for some hundreds. With an index it finds those with something to give, among a
-/// million, by looking at words.
+/// Has four bits for each buffer, in words of the caller: they say whether a reclaim may want the buffer. A reclaim over a slice
+/// looks at every buffer, which is right for some hundreds. With an index it looks at words only, and finds the few buffers with
+/// something to give, also among a million.
 ///
-/// The words are an array, for a static, or a slice: [`words`](EvictionIndex::words) says how many. A buffer is indexed by what
-/// its slots are made of ([`indexed`](EvictionIndex::indexed)), under its index in the slice that is reclaimed. It keeps its
-/// bits true from then on, each time a holder leaves it and something changed. A dropped buffer is in no list. An entry has one
-/// buffer at a time. A buffer that is indexed under the number of another is not found reliably; nothing worse.
+/// The words are an array, for a static, or a slice: [`words`](EvictionIndex::words) says how many. The slots of a buffer are made
+/// by [`indexed`](EvictionIndex::indexed), with the index that the buffer has in the slice that is reclaimed. From then on the
+/// buffer updates its bits each time a holder leaves it and something changed. A dropped buffer is in no list. An entry belongs to
+/// one buffer at a time. If the number is not the buffer's index in the slice, a reclaim may not find it; nothing worse happens.
 ///
 /// The example in the crate `forebay-backends`, `examples/many_buffers.rs`, shows its use.
 pub struct EvictionIndex<R, W = [usize; 0]> {
@@ -46,10 +46,10 @@ pub struct EvictionIndex<R, W = [usize; 0]> {
 /// # Invariants
 /// A bit of a higher level is set exactly if its word of the level below is not zero. A count is that of the entries in its list.
 struct Lists<W> {
-    /// A count for each list; then the levels, the highest first: a bit for each word of the level below, and of the lowest a bit
-    /// for each entry. The lists' words for the same entries lie side by side.
+    /// A count for each list; then the levels, the highest first. A level has a bit for each word of the level below, the lowest
+    /// level a bit for each entry. The words of all lists for the same entries lie side by side.
     words: W,
-    /// Where the levels are in the words. None is, before the first buffer is indexed.
+    /// Where the levels are in the words. All are empty until the first buffer is indexed.
     levels: Levels,
 }
 
@@ -82,14 +82,14 @@ impl<W: AsRef<[usize]> + AsMut<[usize]>> Lists<W> {
         self.words.as_mut().get_mut(ALL * row + list)
     }
 
-    /// Sets a bit of the lowest level to `is_in`, if it is not so, and what follows from it.
+    /// Sets a bit of the lowest level to `is_in`. If that changes it, the levels above and the count change with it.
     fn put(&mut self, list: usize, entry: usize, is_in: bool) {
         let (mut at, mut bit) = (entry, is_in);
         for (level, (first, _)) in self.levels.into_iter().enumerate() {
             let Some(word) = self.word_mut(list, first + at / BITS) else { return };
             let mask = 1 << (at % BITS);
             if (*word & mask != 0) == bit {
-                return; // as it was, and so is all above
+                return; // the bit does not change, so no bit above does
             }
             *word ^= mask;
             (at, bit) = (at / BITS, *word != 0);
@@ -99,7 +99,7 @@ impl<W: AsRef<[usize]> + AsMut<[usize]>> Lists<W> {
         }
     }
 
-    /// Counts an entry that came or went.
+    /// Counts an entry that was added or removed.
     fn count(&mut self, list: usize, is_in: bool) {
         if let Some(count) = self.word_mut(list, 0) {
             *count = if is_in { *count + 1 } else { *count - 1 };
@@ -136,7 +136,7 @@ impl<W: AsRef<[usize]> + AsMut<[usize]>> Lists<W> {
 
 /// What a look found. Bits are counted outside of the lock.
 enum Look {
-    /// In this word of a level, the bits that are meant.
+    /// The bits in question of this word of a level.
     Bits {
         level: usize,
         word: usize,
@@ -150,7 +150,7 @@ enum Look {
 }
 
 impl<R: RawMutex, W> EvictionIndex<R, W> {
-    /// In these words, which must be zero: an array, or `&mut [usize]`. (Their `AsRef` is called under the lock.)
+    /// With these words, which must be zero: an array, or `&mut [usize]`. (Their `AsRef` is called under the lock.)
     pub const fn new(words: W) -> Self {
         EvictionIndex { lists: Mutex::new(Lists { words, levels: [(0, 0); 3] }), hands: Hands::new() }
     }
@@ -188,14 +188,14 @@ impl<R: RawMutex, W: AsRef<[usize]> + AsMut<[usize]>> EvictionIndex<R, W> {
         IndexedCandidates { buffers, index: self }
     }
 
-    /// What the buffer with that number is from now on; list by list, as nothing else changes that entry. O(1).
+    /// Stores the class of the buffer with that number: a lock section for each list, as nothing else changes that entry. O(1).
     fn note(&self, number: usize, class: Class) {
         for (list, member) in LISTS.into_iter().enumerate() {
             self.lists.lock(|l| l.put(list, number, class.contains(member)));
         }
     }
 
-    /// The entry is free again.
+    /// Frees the entry.
     fn leave(&self, number: usize) {
         self.note(number, Class::empty());
         self.lists.lock(|l| l.put(TAKEN, number, false));
@@ -222,7 +222,7 @@ impl<R: RawMutex, W: AsRef<[usize]> + AsMut<[usize]>> EvictionIndex<R, W> {
     }
 }
 
-/// A slice of buffers with an [`EvictionIndex`]: candidates of a reclaim, which costs what it finds.
+/// A slice of buffers with an [`EvictionIndex`]: candidates of a reclaim. Its cost depends on what it finds, not on the length.
 pub struct IndexedCandidates<'h, E, R, W> {
     buffers: &'h [E],
     index: &'h EvictionIndex<R, W>,
@@ -302,7 +302,7 @@ pub struct Indexed<'r, T, R: RawMutex, W: AsRef<[usize]> + AsMut<[usize]>> {
     entry: Entry<'r, R, W>,
 }
 
-/// An entry that a buffer has.
+/// An entry that belongs to a buffer.
 struct Entry<'r, R: RawMutex, W: AsRef<[usize]> + AsMut<[usize]>> {
     index: &'r EvictionIndex<R, W>,
     number: usize,

@@ -4,21 +4,22 @@ use crate::port::{EvictionPolicy, Selected};
 use crate::sync::{Mutex, RawMutex};
 use core::fmt;
 
-/// One in so many buffers is in the small queue before it is looked at.
+/// Victims come from the small queue if it has at least one tenth of the buffers in both queues. This is the divisor.
 const SMALL: usize = 10;
-/// So many buffers that are in permit one ghost.
+/// The number of ghosts is at most half of the buffers in both queues. This is the divisor.
 const GHOSTS: usize = 2;
 
-/// Three queues (S3-FIFO: Yang and others, "FIFO queues are all you need for cache eviction", SOSP 2023). A new buffer is in the
-/// *small* queue, a tenth of all. One that is not used again leaves from there, and is a *ghost*: if it comes back soon, it goes to
-/// the *main* queue, as does one that was used in the small queue. In the main queue one that was used goes round once more.
-/// So what is used once, by a walk over everything, costs the others a tenth of the memory.
+/// Three queues (S3-FIFO: Yang and others, "FIFO queues are all you need for cache eviction", SOSP 2023). A new buffer enters the
+/// *small* queue, which has about a tenth of the buffers. A buffer that was not used again is evicted from there, and its number is
+/// a *ghost*. If a ghost is resident again, it enters the *main* queue. A buffer that was used while in the small queue enters the
+/// main queue too. A buffer that was used while in the main queue moves to the newest end of it. So a walk over all buffers, which
+/// uses each of them once, takes about a tenth of the memory from the others.
 ///
-/// Other than there, a buffer has one bit for its use, and half as many ghosts as buffers are in: on the repository's traces that
-/// has more hits (`cargo run --release -- policies`).
+/// The paper has two bits for the use of a buffer, and more ghosts. Here it is one bit, and half as many ghosts as buffers in the
+/// queues: on the repository's traces that has more hits (`cargo run --release -- policies`).
 ///
-/// The memory is the caller's: a [`Link`] for each number, an array for a static, or a slice. A number past its end is never
-/// in, and its buffer is never selected.
+/// The memory is the caller's: a [`Link`] for each number, an array for a static, or a slice. A number past its end is in no queue,
+/// and its buffer is never selected.
 ///
 /// ```
 /// use forebay::reclaim::{ByPolicy, Follow, Link, S3Fifo};
@@ -33,7 +34,7 @@ const GHOSTS: usize = 2;
 /// ```
 pub struct S3Fifo<R, W>(Mutex<R, Queues<W>>);
 
-/// The memory that an [`S3Fifo`] needs for one buffer.
+/// The memory that an [`S3Fifo`] needs for one buffer: 12 bytes on machines of 32 and of 64 bits.
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Link {
@@ -43,23 +44,26 @@ pub struct Link {
     used: bool,
 }
 
+/// On some machines of 16 bits a `u32` is aligned to less than 4 bytes, and the link is shorter.
+const _: () = assert!(size_of::<Link>() == 12 || align_of::<u32>() < 4);
+
 impl Link {
-    /// Of a buffer that is not in. All zeros.
+    /// Of a buffer that is in no queue. All zeros.
     pub const NONE: Link = Link { older: 0, newer: 0, state: State::Out, used: false };
 }
 
-/// Where a buffer is.
+/// The queue of a buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum State {
     Out = 0,
     Small = 1,
     Main = 2,
-    /// It is not in.
+    /// It was evicted from the small queue.
     Ghost = 3,
 }
 
-/// The ends of a queue, and its length. Numbers are one more than those of buffers; 0 is none.
+/// The ends of a queue, and its length. A number here is the buffer's number plus one; 0 means that there is no buffer.
 #[derive(Clone, Copy)]
 struct Queue {
     oldest: u32,
@@ -68,14 +72,15 @@ struct Queue {
 }
 
 /// # Invariants
-/// Each queue is a list through the links of its buffers, which have its state, and of no others.
+/// Each queue is a list through the links of its buffers. These buffers, and no others, have the state of the queue.
 struct Queues<W> {
     links: W,
-    /// By state; nothing is in the first.
+    /// By state. The first one, of [`State::Out`], is always empty.
     queues: [Queue; 4],
-    /// The last victim. If it leaves, it was evicted.
+    /// The buffer that was selected last. If it is removed, it was evicted, and not dropped or purged.
     victim: u32,
-    /// How many were passed since something came or left. Once that is all of the main queue, the small one has its turn.
+    /// How many buffers were passed since the last one was added or removed. If that is the length of the main queue, the small
+    /// queue is next.
     passed: usize,
 }
 
@@ -108,7 +113,7 @@ impl<W: AsRef<[Link]> + AsMut<[Link]>> Queues<W> {
         }
     }
 
-    /// Out of where it is, to the newest of another queue, not used.
+    /// Moves a buffer to the newest end of a queue, and marks it as not used.
     fn put(&mut self, number: u32, to: State) {
         let Some(Link { older, newer, state, .. }) = self.link(number) else { return };
         if state != State::Out {
@@ -137,7 +142,7 @@ impl<W: AsRef<[Link]> + AsMut<[Link]>> Queues<W> {
         }
     }
 
-    /// How many buffers are in.
+    /// How many buffers are in the small and in the main queue.
     fn len(&self) -> usize {
         self.queue(State::Small).len + self.queue(State::Main).len
     }
@@ -194,7 +199,7 @@ impl<R: RawMutex, W> S3Fifo<R, W> {
 }
 
 impl<R: RawMutex, W: AsRef<[Link]> + AsMut<[Link]>> S3Fifo<R, W> {
-    /// The number inside. None is 0, which no link has.
+    /// The number plus one. 0, which no link has, if that is too large.
     fn inside(number: usize) -> u32 {
         number.checked_add(1).and_then(|number| u32::try_from(number).ok()).unwrap_or(0)
     }

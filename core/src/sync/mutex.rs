@@ -40,7 +40,8 @@ impl<R: RawMutex, T: ?Sized> Mutex<R, T> {
     pub fn lock<U>(&self, f: impl FnOnce(&mut T) -> U) -> U {
         self.raw.lock(|| {
             if R::IS_EXCLUSIVE {
-                // SAFETY: `RawMutex::lock` keeps every other context out, and by `IS_EXCLUSIVE` this one is not inside already.
+                // SAFETY: `RawMutex::lock` keeps every other context out. It promises with `IS_EXCLUSIVE` that this context is
+                // not inside already. So there is no other reference to the value.
                 return f(unsafe { &mut *self.value.get() });
             }
             if self.entered.replace(true) {

@@ -22,15 +22,20 @@ use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 /// | `ScopedRawMutex` | any raw mutex of `mutex-traits` |
 ///
 /// # Safety
-/// While `f` runs, no other thread, core or interrupt runs a closure of the same mutex, and `f` sees everything that
-/// earlier closures wrote. The same context may enter twice: an implementation need not exclude that, as
-/// [`Mutex::lock`](crate::sync::Mutex::lock) notices it, unless [`IS_EXCLUSIVE`](RawMutex::IS_EXCLUSIVE) says that it does. One that
-/// hangs instead should panic, if it knows who holds it.
+/// - While `f` runs, no other thread, core or interrupt runs a closure of the same mutex, and `f` sees everything that earlier
+///   closures wrote.
+/// - If [`IS_EXCLUSIVE`](RawMutex::IS_EXCLUSIVE) is true, the context that runs `f` does not run another closure of the same mutex
+///   before `f` ends: such a call of `lock` hangs or panics, and never runs its closure.
+///
+/// If `IS_EXCLUSIVE` is false, an implementation may let the same context enter twice:
+/// [`Mutex::lock`](crate::sync::Mutex::lock) notices it. An implementation that would hang should panic, if it knows who holds the
+/// mutex.
 pub unsafe trait RawMutex {
     /// An unlocked mutex.
     const INIT: Self;
 
-    /// Whether no context enters it twice: it hangs or panics instead. Then [`Mutex::lock`](crate::sync::Mutex::lock) does not check it.
+    /// Whether no context enters it twice: it hangs or panics instead. `true` is a part of the promise of this trait (see *Safety*):
+    /// [`Mutex::lock`](crate::sync::Mutex::lock) then gives out `&mut` to its value without a check.
     const IS_EXCLUSIVE: bool = false;
 
     /// Runs `f` alone.
@@ -100,8 +105,8 @@ impl<G> defmt::Format for SpinRawMutex<G> {
 }
 
 #[cfg(feature = "spin")]
-// SAFETY: the mutex admits one at a time, also of the same context, which hangs; and locking synchronises with the last unlock. The
-// owner only ends a hang.
+// SAFETY: 1. the mutex admits one closure at a time, and locking synchronises with the last unlock. 2. `IS_EXCLUSIVE`: it is locked
+// while the closure runs, so the same context, too, waits for it, for ever. With the owner the wait ends in a panic or in a loop.
 unsafe impl<G: IrqGuard> RawMutex for SpinRawMutex<G> {
     const INIT: Self =
         SpinRawMutex { lock: spin::mutex::SpinMutex::new(()), owner: AtomicU8::new(0), guard: PhantomData };

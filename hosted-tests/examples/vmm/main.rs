@@ -33,7 +33,7 @@ impl Pager {
         Ok(Pager { units: (0..units).map(unit).collect(), home })
     }
 
-    /// The guest touched a unit that is not mapped: it comes back as it was, and idle ones leave for it.
+    /// The guest touched a unit that is not mapped: the unit is restored with its contents, and idle units are evicted for it.
     fn fault(&self, n: usize) -> Result<WriteGuard<'_, Home>, AccessError> {
         let attempt = || self.units[n].write();
         self.home.or_reclaim(&self.units, AHEAD, Evict::TRANSFER, Context::THREAD, attempt)

@@ -1,4 +1,4 @@
-//! Rivals that give bytes: talc, rlsf, linked_list_allocator. A block is so many bytes, aligned to as many.
+//! Allocators of bytes: talc, rlsf, linked_list_allocator. A block here is a power of two of bytes, aligned to its own size.
 
 use crate::locks::{Around, Bare, Spin};
 use forebay::Order;
@@ -14,7 +14,7 @@ use talc::source::Manual;
 
 /// What the three have in common.
 trait Bytes {
-    /// With so many bytes, which are leaked.
+    /// A heap in this memory.
     fn new(memory: &'static mut [u8]) -> Self;
     fn get(&mut self, layout: Layout) -> Option<NonNull<u8>>;
     /// # Safety

@@ -1,4 +1,4 @@
-//! Memory for what is compared.
+//! Memory for the allocators that are compared.
 
 use super::PAGE;
 use crate::memory;
@@ -7,7 +7,7 @@ use forebay::Order;
 /// Bytes of the largest block.
 pub const LARGEST: usize = PAGE << Order::TEN.get();
 
-/// Zeroed memory for the largest blocks, which is leaked. What is never touched takes none.
+/// Zeroed memory, aligned for the largest blocks. It is leaked. Pages that are never touched take no memory of the system.
 ///
 /// # Panics
 /// If there is none.

@@ -18,10 +18,10 @@ type Home = Forebay<Near, Far>;
 /// Blocks that wait to be written out, at most.
 const TRANSFERS: usize = 256;
 
-/// Bytes of the buffers, at most: what is copied is far more than caches hold, and is touched before.
+/// Bytes of the buffers, at most: far more than the caches of the processor hold. Its pages are touched before.
 const MOST: usize = 64 << 20;
 
-/// A method, with what it is printed as.
+/// The methods, each with the name that is printed.
 const METHODS: [(&str, Evict); 3] =
     [("evict-transfer", Evict::TRANSFER), ("evict-copy", Evict::COPY), ("evict-split", Evict::SPLIT)];
 
@@ -62,7 +62,7 @@ pub fn run(scale: &Scale, durations: &mut Durations, progress: &mut Progress) {
     progress.end();
 }
 
-/// Memory that the system has given already.
+/// Memory whose pages were touched, so the system does not have to give them later.
 fn touched(bytes: usize) -> &'static mut [u8] {
     let memory = arena(bytes);
     memory.fill(1);
@@ -110,7 +110,7 @@ fn batch(blocks: usize) -> usize {
     (blocks / 8).clamp(1, 32)
 }
 
-/// Writes to all buffers, so that the store has nothing of them that is up to date.
+/// Writes to all buffers, so that no copy in the store is up to date.
 fn renew(buffers: &[Buffer<&Home>], round: usize) {
     for (n, buffer) in buffers.iter().enumerate() {
         let mut guard = buffer.write().expect("there is memory for all of them");
@@ -118,7 +118,7 @@ fn renew(buffers: &[Buffer<&Home>], round: usize) {
     }
 }
 
-/// Restores all buffers: they are what they were.
+/// Restores all buffers, and checks that they have the same bytes as before.
 fn check(buffers: &[Buffer<&Home>], round: usize) {
     for (n, buffer) in buffers.iter().enumerate() {
         let mut bytes = [0; 16];

@@ -1,5 +1,5 @@
 //! forebay as an allocator of page blocks: a pool with free lists for each core in front of `Ram`, and `Ram` alone. By its public
-//! interface only. No rival zeroes what it gives, so the pool does not either.
+//! interface only. No other allocator zeroes its blocks, so the pool does not either.
 
 use super::PAGE;
 use super::arena::arena;
@@ -18,7 +18,7 @@ const CX: Context = Context::THREAD;
 /// The source.
 pub(super) type Source<L> = Ram<L, PAGE, 1>;
 
-/// A source with so many bytes, which are leaked.
+/// A source with `bytes` bytes of memory, which is leaked.
 pub(super) fn source<L: RawMutex>(bytes: usize) -> Source<L> {
     let ram = Ram::new();
     let words = memory::words(Source::<L>::metadata_words(bytes));
@@ -31,7 +31,7 @@ pub(super) fn source<L: RawMutex>(bytes: usize) -> Source<L> {
 pub struct Alone<L: RawMutex>(Source<L>);
 
 impl<L: RawMutex> Alone<L> {
-    /// A source with so many bytes.
+    /// A source with `bytes` bytes of memory.
     ///
     /// # Panics
     /// If there is no memory.
@@ -66,7 +66,8 @@ type Lists<L> = PerCore<FreeListArray<Source<L>, 11, 32>, Here, { threads::MOST 
 pub struct Pooled<L: RawMutex>(Pool<WithLists<Source<L>, Lists<L>>>);
 
 impl<L: RawMutex> Pooled<L> {
-    /// So many bytes. The lists of a core keep a 64th of them at most, and four blocks of the largest order at least.
+    /// With `bytes` bytes of memory. The lists of a core may keep a 64th of it, or four blocks of the largest order if that is
+    /// more.
     pub fn new(bytes: usize) -> Self {
         let most = Pages::new((bytes / PAGE / 64).max(4 << 10));
         let lists = [(); threads::MOST].map(|()| OfCore(FreeListArray::with_limit(most)));

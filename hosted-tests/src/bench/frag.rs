@@ -22,13 +22,13 @@ use std::thread;
 /// Steps of a trace for each page of the arena: 2 Mi for a GiB.
 const STEPS: usize = 8;
 
-/// Bytes of the arena of W9, at most: its contents are really moved.
+/// Bytes of the arena of W9, at most. It is smaller, as the contents are really moved.
 const W9_MOST: usize = 256 << 20;
 
-/// What one allocator made of one trace.
+/// The result of one allocator with one trace.
 type Found = (&'static str, Mixed);
 
-/// W5 of all allocators for pages, by those that several threads may use; that makes no difference here.
+/// W5 of all allocators for pages, in the variant that several threads may use. The lock makes no difference here.
 pub fn w5(subjects: &[Subject], scale: &Scale, seeds: &[u64], progress: &mut Progress) -> Vec<ShareRow> {
     let pages = scale.pages();
     let subjects: Vec<Subject> =
@@ -44,12 +44,12 @@ pub fn w5(subjects: &[Subject], scale: &Scale, seeds: &[u64], progress: &mut Pro
     rows("W5", seeds, on_all_cores("W5", seeds, progress, worker))
 }
 
-/// W9: the same trace with buffers of forebay, of which a reclaim evicts until half of all pages are free; by each method.
+/// W9: the same trace with buffers of forebay. A reclaim evicts them until half of all pages are free; once for each method.
 pub fn w9(scale: &Scale, seeds: &[u64], progress: &mut Progress) -> Vec<ShareRow> {
     let bytes = scale.arena.min(W9_MOST);
     let pages = bytes / PAGE;
     let worker = || {
-        // Of the store all is free again after each trace, and where it keeps contents makes no difference.
+        // After each trace all of the store is free again. Where it keeps contents makes no difference.
         let store = Store::new(StoreId::DEFAULT);
         let words = memory::words(Store::metadata_words(bytes));
         store.init(arena(bytes), words).expect("fresh memory, and metadata for it");
@@ -75,7 +75,8 @@ fn steps(pages: usize, scale: &Scale) -> usize {
     pages * if scale.quick { 1 } else { STEPS }
 }
 
-/// What is left in large blocks once half of all pages left by that method. At the end all buffers are dropped.
+/// The share of free pages in large blocks, after buffers with half of all pages were evicted by that method. At the end all
+/// buffers are dropped.
 fn evicted(home: &Home<'_>, trace: &Mix, pages: usize, how: Evict) -> Mixed {
     let mut places: Vec<Option<Buffer<&Home<'_>>>> = Vec::new();
     places.resize_with(trace.places(), || None);
@@ -97,7 +98,7 @@ fn evicted(home: &Home<'_>, trace: &Mix, pages: usize, how: Evict) -> Mixed {
     }
     let buffers: Vec<Buffer<&Home<'_>>> = places.into_iter().flatten().collect();
     while held > pages / 2 {
-        // As many as the store's table has room for: a block has a page at least.
+        // No more pages than the store's table has room for: a block has at least one page.
         let most = Pages::new((held - pages / 2).min(TRANSFERS));
         let moved = home.reclaim(&buffers, ReclaimTarget::moved(most), how, Context::THREAD).evicted.moved();
         assert!(moved > Pages::ZERO, "the store has room for all");
@@ -125,7 +126,7 @@ fn obtainable(home: &Home<'_>, order: Order) -> usize {
     pages
 }
 
-/// Gives each seed to one of the workers, of which there is one for each core. In the order of the seeds.
+/// Gives each seed to one of the workers, of which there is one for each core. The results are in the order of the seeds.
 fn on_all_cores<W: FnMut(u64) -> Vec<Found>>(
     what: &str,
     seeds: &[u64],

@@ -23,9 +23,9 @@ pub struct Key {
 /// How much is done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pace {
-    /// All allocators in turn, so often.
+    /// How often all allocators have their turn.
     pub rounds: usize,
-    /// Rounds before, which do not count.
+    /// Rounds before that, which do not count.
     pub warm_up: usize,
     /// Batches of each workload in a round.
     pub batches: usize,
@@ -41,7 +41,7 @@ pub trait Meter {
     fn pace(&self) -> Pace;
     /// Whether the next batches count.
     fn counts_from_now(&mut self, round: usize);
-    /// Runs a batch of so many operations.
+    /// Runs a batch, which is `ops` operations.
     fn batch(&mut self, key: &Key, ops: usize, body: &mut dyn FnMut());
 }
 

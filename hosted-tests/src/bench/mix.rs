@@ -1,18 +1,19 @@
-//! Traces of blocks of all orders, as many small ones as large ones need: for W5. A trace does not depend on any allocator.
+//! Traces of allocations of all orders, for W5. Small blocks are frequent, large ones rare. A trace does not depend on any
+//! allocator.
 
 use super::rng::XorShift;
 use forebay::Order;
 
-/// A step of a trace. A place is a number that is used again once its block is freed.
+/// A step of a trace. A place is a number that stands for a block; it is used again once its block is freed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
-    /// A block for this place.
+    /// A block is allocated for this place.
     Allocate(usize, Order),
-    /// The block of this place is freed, if it was to be had.
+    /// The block of this place is freed, if its allocation did not fail.
     Free(usize),
 }
 
-/// What came of a trace.
+/// The result of a trace.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Mixed {
     /// Allocations that failed.
@@ -26,8 +27,8 @@ impl Mixed {
     pub const ORDERS: [Order; 2] = [Order::new(9).unwrap(), Order::TEN];
 }
 
-/// A trace: orders are drawn with P(k) = 2^-(k+1), 10 at most, and kept at nine tenths of all pages. At its end random blocks are
-/// freed, until half of all pages are free.
+/// A trace. The order of each block is random, with P(k) = 2^-(k+1), and 10 at most. Nine tenths of all pages stay allocated. At
+/// the end random blocks are freed, until half of all pages are free.
 #[derive(Debug)]
 pub struct Mix {
     /// The place, and the order plus one, or 0 to free it.
@@ -38,7 +39,7 @@ pub struct Mix {
 }
 
 impl Mix {
-    /// A trace of so many steps and the end. The same seed gives the same one.
+    /// A trace of `steps` steps, and of the frees at its end. The same seed gives the same trace.
     pub fn new(pages: usize, steps: usize, seed: u64) -> Mix {
         let mut mix = Mix { steps: Vec::with_capacity(steps + pages / 4), busy: 0, places: 0 };
         let mut rng = XorShift::new(seed);
@@ -106,7 +107,8 @@ fn draw(rng: &mut XorShift) -> Order {
 mod tests {
     use super::*;
 
-    /// Rule: a trace never holds more than nine tenths, frees only what it allocated, and ends at a half.
+    /// Rule: a trace never holds more than nine tenths of the pages, frees only what it allocated, and holds half of them at its
+    /// end.
     #[test]
     fn a_trace_is_kept_at_nine_tenths() {
         let pages = 16 << 10;

@@ -1,8 +1,8 @@
 //! The benches: the same workloads for forebay (`lab bench`) and for other allocators beside it (`hosted-tests/rivals`).
 //!
 //! All that is compared runs in one process, in turns, on the same seeded traces. A duration is the mean of a batch of operations;
-//! the median and the 99th percentile are of these means. An operation costs the same loop for all, which is included in durations
-//! and not in instructions.
+//! the median and the 99th percentile are of these means. The loop around an operation is the same for all allocators. Durations
+//! include it, instruction counts do not.
 //!
 //! | id | what it does, in an arena of 4 KiB pages |
 //! | --- | --- |
@@ -11,10 +11,10 @@
 //! | `W2-alloc`, `W2-free` | allocate half of the arena; free it in shuffled order |
 //! | `W3` | half is held; free a random block and allocate another |
 //! | `W4` | W3 on one thread, and on two at once, each with a quarter of the arena |
-//! | `W5` | a mix of orders at 90 %, then half of the arena is free: how much of that is blocks of order 9 and 10 |
-//! | `W9` | the same where half left by eviction |
+//! | `W5` | a mix of orders fills 90 %, then half of the arena is freed: how much of the free half is blocks of order 9 and 10 |
+//! | `W9` | the same, where evictions free half of the arena |
 //! | `evict-*`, `write-out` | buffers leave memory, beside a loop of `memcpy` |
-//! | `reclaim`, `purge` | one page of very many buffers |
+//! | `reclaim`, `purge` | a reclaim of one page, among very many buffers |
 //!
 //! | | |
 //! | --- | --- |

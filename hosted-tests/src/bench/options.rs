@@ -51,7 +51,7 @@ impl Workload {
         }
     }
 
-    /// Of what [`speed`](super::speed) runs.
+    /// The workloads that [`speed`](super::speed) runs.
     pub const SPEED: [Workload; 4] = [Workload::W1, Workload::W1PlusOne, Workload::W2, Workload::W3];
 }
 
@@ -82,7 +82,7 @@ impl Scale {
         self.arena / PAGE
     }
 
-    /// The options of another process that does the same.
+    /// The arguments for another process that does the same.
     pub fn arguments(&self) -> [String; 3] {
         let orders: Vec<String> = self.orders.iter().map(|order| order.get().to_string()).collect();
         [
@@ -116,7 +116,7 @@ impl Traces {
         (0..count as u64).map(|n| Self::FIRST.wrapping_add(scale.seed).wrapping_add(n)).collect()
     }
 
-    /// Far from the numbers that tests use.
+    /// Tests use other, small numbers.
     const FIRST: u64 = 0x0b5e_0000;
 }
 

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 pub struct Progress(Option<ProgressBar>);
 
 impl Progress {
-    /// So many steps of this begin.
+    /// A task with `steps` steps begins.
     pub fn begin(&mut self, what: &str, steps: usize) {
         self.end();
         let target = ProgressDrawTarget::stderr_with_hz(10);

@@ -12,7 +12,7 @@ use forebay::{Buffer, Context, Evict, Forebay, Order, Pages, Slot, StoreId, buff
 use forebay_backends::{Ram, RamRegion};
 use std::time::Instant;
 
-/// Small pages: so many of them are no small memory.
+/// Small pages: there are very many buffers, and each has one.
 const PAGE: usize = 256;
 /// Blocks that wait to be written out, at most.
 const TRANSFERS: usize = 256;
@@ -44,7 +44,8 @@ fn parse_buffers(text: &str) -> Result<usize, String> {
     }
 }
 
-/// `reclaim` moves one of many pages that are alike; `purge` drops the one page that is not needed, among as many that are.
+/// `reclaim` moves one page, of many buffers that are all in the same state. `purge` drops the one page that is not needed; all
+/// other buffers are needed.
 pub fn run(options: &ReclaimOptions, progress: &mut Progress) -> Vec<CostRow> {
     let rounds = if options.quick { 2 } else { 8 };
     progress.begin("reclaim", 2 * options.buffers.len() * (rounds + 1));
@@ -103,7 +104,7 @@ fn measure<T: Slots<Platform = Near>>(
         for buffer in buffers {
             buffer.write().expect("there is memory for all of them").write_at(0, &[1]);
         }
-        // All of them were used just now: a whole round of the clock is for that, and is no part of what is measured.
+        // All of them were used just now. The first round of the clock only clears that, and is not measured.
         assert_eq!(one(Evict::TRANSFER).transferred, Pages::new(1));
         for _ in 1..RECLAIMS {
             let begin = Instant::now();

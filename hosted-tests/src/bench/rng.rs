@@ -5,7 +5,7 @@
 pub struct XorShift(u64);
 
 impl XorShift {
-    /// A sequence of its own for each seed.
+    /// Each seed has a sequence of its own.
     pub fn new(seed: u64) -> XorShift {
         // Seeds are small numbers, often neighbours: one step of splitmix64 spreads them.
         let mut mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -27,7 +27,7 @@ impl XorShift {
         (((self.draw() >> 32) * end as u64) >> 32) as usize
     }
 
-    /// Any order of the items is as likely.
+    /// Shuffles the items: every order of them has the same probability.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for end in (1..items.len()).rev() {
             items.swap(end, self.below(end + 1));
@@ -39,7 +39,7 @@ impl XorShift {
 mod tests {
     use super::*;
 
-    /// Rule: a seed is a sequence, another seed another one, and a shuffle loses nothing.
+    /// Rule: the same seed gives the same sequence, another seed another one, and a shuffle loses no item.
     #[test]
     fn sequences() {
         let draw = |seed| {

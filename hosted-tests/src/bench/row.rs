@@ -15,7 +15,7 @@ pub struct CostRow {
     pub locked: bool,
     /// `forebay` (a pool in front of the source), `forebay-source` (the source alone), or the name of another one.
     pub who: String,
-    /// The median of all batches. Of W1 an operation is an allocation with its free.
+    /// The median of all batches. In W1 an operation is an allocation and the free of that block.
     pub ns_per_op: f64,
     /// The 99th percentile of all batches.
     pub p99_ns: f64,
@@ -38,12 +38,12 @@ pub struct ShareRow {
     pub order: u8,
     /// As in [`CostRow::who`].
     pub who: String,
-    /// Pages in such blocks that could be allocated, of all that were free, in per cent: the mean over the seeds. Before it is
-    /// counted, what is kept ready is returned to where it may be joined.
+    /// Free pages that could be allocated as such blocks, in per cent of all free pages: the mean over the seeds. Before they are
+    /// counted, blocks that an allocator keeps ready are returned, so that they may be joined.
     pub percent: f64,
     /// Allocations of the mix that failed: the sum over the seeds.
     pub failed: usize,
-    /// Each is a trace. None of them may be used in a test.
+    /// A trace for each seed. No test may use one of these seeds.
     pub seeds: Vec<u64>,
 }
 
@@ -69,7 +69,7 @@ pub fn json(rows: &[Row]) -> Result<String, serde_json::Error> {
 mod tests {
     use super::*;
 
-    /// Rule: a row is read again as it was written, and has the fields that the documentation promises.
+    /// Rule: a row that is written and read again is equal, and has the fields that the documentation promises.
     #[test]
     fn rows() {
         let cost = Row::Cost(CostRow {

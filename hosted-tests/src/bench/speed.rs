@@ -7,8 +7,8 @@ use super::rng::XorShift;
 use super::subject::{Kind, Subject, Tenant};
 use forebay::Order;
 
-/// Runs those workloads that are wanted on all allocators. Each gets an arena of its own once, and has all of it back after each
-/// round.
+/// Runs those workloads that are wanted on all allocators. Each allocator has an arena of its own for all rounds. After each round
+/// all of it is free.
 pub fn run(
     subjects: &[Subject],
     workloads: &[Workload],
@@ -32,7 +32,7 @@ pub fn run(
             meter.counts_from_now(round);
             let seed = scale.seed ^ (round as u64) << 32 ^ u64::from(order.get()) << 56;
             for n in 0..tenants.len() {
-                let n = (n + round) % subjects.len(); // another one is first each time
+                let n = (n + round) % subjects.len(); // in each round another allocator is the first
                 let (subject, tenant) = &mut tenants[n];
                 let life =
                     Life { subject, order: *order, pace, blocks: subject.kind.blocks(half), seed, meter };
@@ -115,7 +115,7 @@ impl Life<'_> {
     }
 }
 
-/// So many operations, in batches of `most`.
+/// The lengths of batches: `all` operations, at most `most` in each batch.
 fn batches(all: usize, most: usize) -> impl Iterator<Item = usize> {
     let most = most.min(all).max(1);
     (0..all).step_by(most).map(move |from| most.min(all - from))
@@ -125,7 +125,7 @@ fn batches(all: usize, most: usize) -> impl Iterator<Item = usize> {
 mod tests {
     use super::*;
 
-    /// Rule: batches are all of it, once.
+    /// Rule: batches have all operations, each once.
     #[test]
     fn all_batches() {
         for (all, most) in [(100, 32), (32, 32), (1, 32), (0, 32), (100, usize::MAX)] {

@@ -1,4 +1,4 @@
-//! An allocator of page blocks, and the blocks that a workload holds of it.
+//! An allocator of page blocks, and the blocks that a workload has allocated from it.
 
 use super::mix::{Mix, Mixed, Step};
 use super::rng::XorShift;
@@ -17,7 +17,7 @@ pub trait PageAllocator {
     /// Takes back a block of that order, which it gave.
     fn free(&self, block: Self::Block, order: Order);
 
-    /// Returns what it keeps ready to where it may be joined. By default nothing is kept.
+    /// Returns the blocks that it keeps ready, so that they may be joined. By default none are kept.
     fn flush(&self) {}
 }
 
@@ -34,7 +34,7 @@ impl<A: PageAllocator + ?Sized> PageAllocator for &A {
     }
 }
 
-/// Gives nothing of anything: what the loop of a workload costs by itself.
+/// Allocates nothing: it measures what the loop of a workload costs by itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Nothing;
 
@@ -46,31 +46,31 @@ impl PageAllocator for Nothing {
     fn free(&self, _: usize, _: Order) {}
 }
 
-/// The steps of the workloads, each a loop over one allocator. The calls of the allocator are static; only the loops are called
-/// by a table.
+/// The steps of the workloads. Each is a loop over one allocator. The allocator is called directly; only the loops are called
+/// through a table of functions.
 pub trait Tenant {
-    /// Room for so many blocks, so that no step allocates.
+    /// Makes room for `blocks` blocks in the list of held blocks, so that no step allocates from the system.
     fn reserve(&mut self, blocks: usize);
-    /// Holds so many blocks more.
+    /// Allocates `blocks` blocks more, and holds them.
     ///
     /// # Panics
-    /// If there are none. So do the other steps.
+    /// If there is no free block. The other steps panic then, too.
     fn fill(&mut self, order: Order, blocks: usize);
-    /// Allocates and frees, so many times.
+    /// Allocates a block and frees it, `times` times.
     fn pairs(&mut self, order: Order, times: usize);
     /// Frees a held block for each of these random numbers, and allocates another.
     fn replace(&mut self, order: Order, picks: &[u32]);
-    /// Brings the held blocks into another order.
+    /// Shuffles the held blocks.
     fn shuffle(&mut self, rng: &mut XorShift);
-    /// Frees so many held blocks, the last one first. Fewer, if there are not so many.
+    /// Frees `blocks` held blocks, the last one first; all of them if fewer are held.
     fn drain(&mut self, order: Order, blocks: usize);
-    /// Returns what is kept ready.
+    /// Has the allocator return the blocks that it keeps ready.
     fn flush(&mut self);
-    /// A whole trace of blocks of all orders, of `pages` pages; counts what is left in large ones. At the end all is free.
+    /// Runs a whole trace over `pages` pages, and counts the free pages in large blocks. At the end all is free.
     fn mix(&mut self, trace: &Mix, pages: usize) -> Mixed;
 }
 
-/// An allocator with the blocks that are held of it.
+/// An allocator, and the blocks that are held.
 pub struct Held<A: PageAllocator> {
     allocator: A,
     blocks: Vec<A::Block>,
@@ -86,7 +86,7 @@ impl<A: PageAllocator> Held<A> {
         self.allocator.allocate(order).expect("a workload holds less than there is")
     }
 
-    /// So many blocks of that order could be had, with what is kept ready.
+    /// How many blocks of that order could be allocated, blocks that are kept ready included.
     fn obtainable(&mut self, order: Order) -> usize {
         self.allocator.flush();
         while let Some(block) = self.allocator.allocate(order) {
@@ -158,7 +158,7 @@ impl<A: PageAllocator> Tenant for Held<A> {
             match step {
                 Step::Allocate(at, order) => {
                     let block = self.allocator.allocate(order).or_else(|| {
-                        self.allocator.flush(); // what is kept ready may be what is missing
+                        self.allocator.flush(); // a block that is kept ready may be the one that is missing
                         self.allocator.allocate(order)
                     });
                     match block {
@@ -194,7 +194,7 @@ impl<A: PageAllocator> fmt::Debug for Held<A> {
 
 /// An allocator that several threads use.
 pub trait Shared: Sync {
-    /// One of those who use it.
+    /// One of its users.
     fn tenant(&self) -> Box<dyn Tenant + '_>;
 }
 
@@ -209,8 +209,8 @@ impl<A: PageAllocator + Sync> Shared for A {
 pub enum Kind {
     /// Blocks of pages.
     Pages,
-    /// Bytes. It keeps its notes beside the blocks, so aligned blocks leave gaps, and some of its steps are linear in the blocks:
-    /// it holds few, and W2 is left out.
+    /// Bytes. Its metadata is beside each block, so aligned blocks leave gaps. Some of its operations are linear in the number of
+    /// blocks, so it holds few blocks, and W2 is left out.
     Bytes,
 }
 
@@ -218,7 +218,7 @@ impl Kind {
     /// Blocks that a heap of bytes holds, at most.
     pub const MOST: usize = 1024;
 
-    /// Blocks to hold where the others hold `half`.
+    /// How many blocks it holds where other allocators hold `half`.
     pub fn blocks(self, half: usize) -> usize {
         match self {
             Kind::Pages => half,
@@ -227,7 +227,7 @@ impl Kind {
     }
 }
 
-/// An allocator to be compared. It is made with so many bytes.
+/// An allocator to be compared.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject {
     /// Its name.
@@ -236,9 +236,9 @@ pub struct Subject {
     pub locked: bool,
     /// What it is made for.
     pub kind: Kind,
-    /// Makes one for a single thread.
+    /// Makes one for a single thread. The argument is the number of bytes of its memory.
     pub make: fn(usize) -> Box<dyn Tenant>,
-    /// Makes one for several. `None` if it can't be shared, or is left out there.
+    /// Makes one for several threads. `None` if it can't be shared, or is left out there.
     pub share: Option<fn(usize) -> Box<dyn Shared>>,
 }
 

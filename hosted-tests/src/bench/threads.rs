@@ -16,7 +16,7 @@ thread_local! {
     static CORE: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The number of this thread among those of a bench: 0 or 1. What a kernel's `current_cpu` would say.
+/// The number of this thread among those of a bench: 0 or 1. In a kernel that is the number of the current core.
 pub fn core() -> usize {
     CORE.get()
 }
@@ -54,10 +54,11 @@ pub fn has_two_cores() -> bool {
     thread::available_parallelism().is_ok_and(|cores| cores.get() >= MOST)
 }
 
-/// Begin and end of a batch.
+/// When a batch began, and when it ended.
 type Span = (Instant, Instant);
 
-/// How often all rounds are run at most, until half of them are good for each allocator. One without a good round has no row.
+/// How often all rounds are repeated at most, until half of them are good for each allocator. An allocator without a good round has
+/// no row.
 const ATTEMPTS: usize = 4;
 
 /// Runs W4 on all allocators that can be shared: with one thread, and with two if there are two cores.
@@ -89,8 +90,8 @@ pub fn run(subjects: &[Subject], scale: &Scale, durations: &mut Durations, progr
     progress.end();
 }
 
-/// All allocators with so many threads and one order. Each thread holds so many pages. For each allocator the good rounds: the
-/// nanoseconds of their batches.
+/// Runs all allocators with `threads` threads and blocks of one order. Each thread holds `pages` pages. Returns the good rounds of
+/// each allocator: the nanoseconds of their batches.
 fn at_once(
     shared: &[(&Subject, Box<dyn Shared>)],
     threads: usize,
@@ -122,7 +123,7 @@ fn at_once(
                 rounds.push(batches.collect());
             }
         }
-        gate.pass(); // each frees what it holds when no other one is timed
+        gate.pass(); // each thread frees its blocks while no other thread is timed
         for (tenant, (_, allocator)) in tenants.iter_mut().zip(shared) {
             tenant.drain(order, usize::MAX);
             gate.pass();
@@ -143,8 +144,8 @@ fn at_once(
     (0..shared.len()).map(good).collect()
 }
 
-/// Nanoseconds of those batches during which every other thread ran too: it ended one of its own in that time, or within some
-/// times as long before or after. (One that waits for a core ends none, however much time passes.)
+/// Nanoseconds of those batches during which every other thread ran too: it ended a batch of its own in that time, or a little
+/// before or after. (A thread that waits for a core ends no batch, however much time passes.)
 fn overlapping(threads: &[&[Span]]) -> Vec<f64> {
     let runs = |spans: &[Span], (from, to): Span| {
         let around = NEAR * (to - from);
@@ -162,7 +163,7 @@ fn overlapping(threads: &[&[Span]]) -> Vec<f64> {
 /// Where a lock is not fair, one thread may do several batches while another does one.
 const NEAR: u32 = 8;
 
-/// Lets threads pass together. It spins: a thread that sleeps is late.
+/// A barrier: all threads go on at the same time. It spins, as a thread that sleeps would wake up late.
 struct Gate {
     threads: usize,
     passed: AtomicUsize,
@@ -187,7 +188,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    /// Rule: a batch counts if all other threads ended one of theirs near it; alone, each counts.
+    /// Rule: a batch counts if every other thread ended one of its batches near it; with one thread each batch counts.
     #[test]
     fn overlaps() {
         let zero = Instant::now() + Duration::from_secs(1);
@@ -201,7 +202,7 @@ mod tests {
         assert!(overlapping(&[&one, &[]]).is_empty());
     }
 
-    /// Rule: no thread passes before all have come.
+    /// Rule: no thread passes the barrier before all have reached it.
     #[test]
     fn a_gate_waits_for_all() {
         let (gate, came) = (Gate::new(2), AtomicUsize::new(0));

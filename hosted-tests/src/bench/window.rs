@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::{env, fmt, fs, io};
 
-/// The function that is counted. Callgrind finds it by its name: nothing is inlined into it, and it into nothing.
+/// The function in which instructions are counted. Callgrind finds it by its name, so it is not inlined.
 #[inline(never)]
 fn counted_window(body: &mut dyn FnMut()) {
     body();
@@ -17,7 +17,7 @@ fn counted_window(body: &mut dyn FnMut()) {
 /// Where callgrind's option finds [`counted_window`], however its name is mangled.
 const WINDOW: &str = "*counted_window";
 
-/// Runs batches inside of the window. What they were is told to the process that reads the counts.
+/// Runs batches inside of the window. It prints which batches they were, for the process that reads the counts.
 #[derive(Debug, Default)]
 pub struct Windows {
     /// In the order of the windows.
@@ -25,7 +25,7 @@ pub struct Windows {
 }
 
 impl Windows {
-    /// What was seen, for [`count`] in the process above.
+    /// The batches that ran, for [`count`] in the parent process.
     pub fn json(&self) -> String {
         serde_json::to_string(&self.seen).unwrap_or_default()
     }
@@ -78,8 +78,8 @@ pub struct Count {
     pub per_op: f64,
 }
 
-/// Runs this program once more with these arguments under callgrind. It must run its batches in [`Windows`] and print, as JSON,
-/// what it saw.
+/// Runs this program once more with these arguments under callgrind. It must run its batches in [`Windows`], and print these as
+/// JSON.
 ///
 /// # Errors
 /// [`WindowError`].
@@ -149,7 +149,7 @@ fn of(counts: &[Count], row: &CostRow) -> Option<f64> {
 mod tests {
     use super::*;
 
-    /// Rule: a count is the sum of its dump, for one operation, without the loop.
+    /// Rule: a count is the sum of its dump, divided by the operations, without the loop.
     #[test]
     fn counts() {
         assert_eq!(total("version: 1\nevents: Ir\nsummary: 12345\n\nfn=(1)\n0 1\n"), Some(12345));

@@ -37,7 +37,7 @@ struct Copies {
 }
 
 impl CopyStore {
-    /// Room for so many pages.
+    /// A store with room for `pages` pages.
     pub fn new(id: StoreId, pages: usize, takes: Takes) -> Self {
         let state = Copies { free: Pages::new(pages), next: 0, stored: HashMap::new() };
         CopyStore { id, takes, io: false, state: Mutex::new(state) }
@@ -153,7 +153,7 @@ impl<B: OwnedBlock> BackingStore<B> for CopyStore {
     }
 }
 
-/// A store that only takes blocks, up to so many pages and blocks, and never settles. It splits them if they can be
+/// A store that only takes blocks, up to a number of pages and of blocks, and never settles. It splits those blocks that can be
 /// split.
 pub struct Attic<B> {
     id: StoreId,
@@ -167,7 +167,7 @@ struct Kept<B> {
 }
 
 impl<B: OwnedBlock> Attic<B> {
-    /// Room for so much.
+    /// A store with that space.
     pub fn new(id: StoreId, space: Space) -> Self {
         Attic { id, state: Mutex::new(Kept { space, next: 0, blocks: HashMap::new() }) }
     }

@@ -27,7 +27,7 @@ struct Bench<'a, P: Platform> {
     source: Watched<'a, P>,
     stranger: P,
     joins: Joins,
-    /// How many blocks of each order can be had at once.
+    /// How many blocks of each order can be allocated at the same time.
     capacity: Vec<usize>,
 }
 

@@ -366,7 +366,7 @@ impl<'b, P: Platform<Mode = Caching>, S: BackingStore<P::Block>> Maker<'b, P, S>
     }
 }
 
-/// So many bytes, another one every 61, so that no two pages are alike.
+/// `len` bytes. After each 61 the byte changes, so that no two pages are equal.
 pub(super) fn pattern(len: usize, byte: u8) -> Vec<u8> {
     let mut bytes = vec![0; len];
     for (part, n) in bytes.chunks_mut(61).zip((0..=u8::MAX).cycle()) {

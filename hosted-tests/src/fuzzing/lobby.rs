@@ -25,7 +25,7 @@ type Home<'w> = Forebay<Watched<'w, &'w Near>, Watched<'w, Store<'w>>>;
 /// Operations of one input at most.
 const OPERATIONS: usize = 200;
 
-/// Everything that stays as it is during a run.
+/// Everything that does not change during a run.
 #[derive(Clone, Debug, Arbitrary)]
 struct Machine {
     fast: u8,
@@ -35,7 +35,7 @@ struct Machine {
     tiered: bool,
 }
 
-/// One operation. Numbers are taken modulo what there is.
+/// One operation. A number is taken modulo the number of buffers, pages or the like.
 #[derive(Clone, Copy, Debug, Arbitrary)]
 enum Act {
     Read { buffer: u8, how: u8 },
@@ -59,24 +59,25 @@ pub fn lobby(data: &[u8]) {
     let _ = many_in_a_lobby(data, OPERATIONS);
 }
 
-/// As [`lobby`], with `most` operations. Returns how many accesses were refused for lack of memory, and how many made room.
+/// As [`lobby`], with `most` operations. Returns how many accesses were refused for lack of memory, how many made room, and how
+/// many pages left by [`Forebay::transfer`].
 ///
 /// # Panics
 /// As [`lobby`].
-pub fn many_in_a_lobby(data: &[u8], most: usize) -> [usize; 2] {
+pub fn many_in_a_lobby(data: &[u8], most: usize) -> [usize; 3] {
     let mut bytes = Unstructured::new(data);
-    let Ok(machine) = bytes.arbitrary::<Machine>() else { return [0; 2] };
+    let Ok(machine) = bytes.arbitrary::<Machine>() else { return [0; 3] };
     let mut acts: Vec<Act> = Vec::new();
     while !bytes.is_empty() && acts.len() < most {
         let Ok(act) = bytes.arbitrary() else { break };
         acts.push(act);
     }
-    let mut counts = [0; 2];
+    let mut counts = [0; 3];
     parts::with(|parts| counts = on(&machine, &acts, parts));
     counts
 }
 
-fn on(machine: &Machine, acts: &[Act], mut parts: Parts) -> [usize; 2] {
+fn on(machine: &Machine, acts: &[Act], mut parts: Parts) -> [usize; 3] {
     // The window needs a place at a multiple of its size.
     let (near, bytes) = (Near::new(), (2 * LOBBY + usize::from(machine.fast) % 12) * SMALL);
     let meta = parts.words(Near::metadata_words(bytes));
@@ -109,8 +110,16 @@ fn on(machine: &Machine, acts: &[Act], mut parts: Parts) -> [usize; 2] {
             .collect();
         let sizes = (0..10).map(|n| SMALL << (n % 4)).chain([LOBBY * SMALL; 6]);
         let models = sizes.map(|bytes| Model { bytes: vec![0; bytes], has: Has::Nothing }).collect();
-        let mut rig =
-            Rig { home: &home, world: &world, buffers, models, fails: false, refused: 0, exchanged: 0 };
+        let mut rig = Rig {
+            home: &home,
+            world: &world,
+            buffers,
+            models,
+            fails: false,
+            refused: 0,
+            exchanged: 0,
+            transferred: 0,
+        };
         let mut trail = Trail::new(machine, acts);
         for act in acts {
             rig.act(act);
@@ -118,7 +127,7 @@ fn on(machine: &Machine, acts: &[Act], mut parts: Parts) -> [usize; 2] {
             trail.at += 1;
         }
         rig.take_down();
-        [rig.refused, rig.exchanged]
+        [rig.refused, rig.exchanged, rig.transferred]
     };
     assert_eq!((world.stored(), world.rooms()), (Pages::ZERO, 0), "what has room, and no buffer");
     world.assert_empty();
@@ -151,6 +160,7 @@ struct Rig<'h, 'w> {
     fails: bool,
     refused: usize,
     exchanged: usize,
+    transferred: usize,
 }
 
 impl<'h> Rig<'h, '_> {
@@ -198,6 +208,11 @@ impl<'h> Rig<'h, '_> {
             }
             Act::DiscardCopies { buffer } => {
                 assert!(self.buffers[of(buffer)].discard_copies().is_ok(), "no guard is alive");
+            }
+            Act::Reclaim { wanted, freed: false, how, cx }
+                if (methods(how), context(cx)) == (Evict::TRANSFER, Context::INTERRUPT) =>
+            {
+                self.transfer(budget(wanted));
             }
             Act::Reclaim { wanted, freed, how, cx } => {
                 let target = if freed { ReclaimTarget::freed } else { ReclaimTarget::moved };
@@ -309,6 +324,25 @@ impl<'h> Rig<'h, '_> {
         } else {
             nothing_means_nothing(reclaim, &(target, how, cx));
         }
+    }
+
+    /// The pass of an interrupt. It does what it says, and no more than a block beyond what is wanted.
+    fn transfer(&mut self, wanted: Pages) {
+        let transfer = || {
+            let before = self.home.stats().evicted;
+            let moved = self.home.transfer(&self.buffers[..], wanted);
+            let after = self.home.stats().evicted;
+            assert_eq!(moved, after.moved() - before.moved(), "what left, as it is counted");
+            assert_eq!((after.copied, after.purged), (before.copied, before.purged), "it only transfers");
+            (moved, after.backlogs > before.backlogs)
+        };
+        let (moved, backlog) = transfer();
+        let most = wanted.get().saturating_add(LOBBY - 1);
+        assert!(moved.get() <= most && (wanted > Pages::ZERO || moved == Pages::ZERO), "{moved} of {wanted}");
+        if !self.fails && !backlog && moved == Pages::ZERO {
+            assert_eq!(transfer(), (moved, backlog), "nothing means nothing, with {wanted} wanted");
+        }
+        self.transferred += moved.get();
     }
 
     /// Reads every buffer once more: none is out of reach.

@@ -13,7 +13,7 @@ use std::cell::Cell;
 
 pub(super) type Memory = Arena<LARGE, NoopRawMutex>;
 
-/// A fault that reads maps so much around it that is in memory: the default of Linux.
+/// A fault by a read also maps the pages around it that are in memory, in a window of this size: the default of Linux.
 const FAULT_AROUND: usize = 64 << 10;
 
 /// Pages of every arena: not more than a few buffers want.
@@ -226,7 +226,7 @@ impl<'a> Inspector<'a> {
         if self.plant == Plant::ForgetsAnExport { source.offset(block) } else { source.export(block) }
     }
 
-    /// Whether so many pages more would be too many.
+    /// Whether `more` pages more would exceed the limit.
     pub(super) fn is_over(&self, more: Pages) -> bool {
         self.limit.is_some_and(|limit| self.arena.resident() + more > limit)
     }

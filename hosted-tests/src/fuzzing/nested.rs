@@ -122,7 +122,7 @@ fn why(error: AccessError) -> StoreError {
     match error {
         AccessError::Alloc(_) => StoreError::NoHeadroom,
         AccessError::Context => StoreError::Context,
-        error => panic!("a shelf says {error:?}"),
+        error => panic!("a buffer of the store says {error:?}"),
     }
 }
 
@@ -191,7 +191,7 @@ enum Level {
     Inner,
 }
 
-/// One operation. Numbers are taken modulo what there is.
+/// One operation. A number is taken modulo the number of buffers, pages or the like.
 #[derive(Clone, Copy, Debug, Arbitrary)]
 enum Act {
     Read { buffer: u8, cx: u8 },

@@ -196,7 +196,8 @@ pub(super) enum Depth {
     Eight,
 }
 
-/// One thing that is done. Numbers are taken modulo what there is. The bytes of an input choose by place, so the places
+/// One operation. A number is taken modulo the number of buffers, pages or the like. The bytes of an input choose by place, so the
+/// places
 /// stay as they are.
 #[derive(Clone, Debug, Arbitrary)]
 pub(super) enum Op {
@@ -457,7 +458,7 @@ impl Asked {
         (self.kind == Kind::Block).then(|| order(self.extra % 5))
     }
 
-    /// Pages that are wanted, of a machine that has so many free.
+    /// Pages that are wanted, of a machine with `free` free pages.
     pub(super) fn wanted(&self, free: Pages) -> Pages {
         match self.kind {
             Kind::Block => order(self.extra % 5).pages(),

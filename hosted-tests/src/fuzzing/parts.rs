@@ -31,7 +31,7 @@ impl Parts {
         mine
     }
 
-    /// So many words.
+    /// The next `count` words.
     pub(super) fn words(&mut self, count: usize) -> &'static mut [usize] {
         let (mine, rest) = take(&mut self.meta).split_at_mut(count);
         self.meta = rest;

@@ -244,7 +244,8 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         self.home.platform().source().free(block);
     }
 
-    /// Whether that error may be: `exclusive` was asked for in `cx`, when so many faults had been injected.
+    /// Whether that error is possible for a guard that was asked for, `exclusive` or not, in `cx`. `injected` is
+    /// the number of faults that had been injected before.
     pub(super) fn expect_pin(
         &self,
         error: AccessError,
@@ -313,7 +314,7 @@ impl<'h, 'w, S: Source, const PAGE: usize> Rig<'h, 'w, S, PAGE> {
         assert_eq!(self.world.frames_out(), self.leaked(), "frames that were never returned");
         if self.leaked() == Pages::ZERO {
             self.world.assert_empty();
-            assert_eq!(self.source.unused(), self.total, "the source is not as it was");
+            assert_eq!(self.source.unused(), self.total, "the source misses memory");
         }
         assert_eq!(self.world.stored(), Pages::ZERO);
     }

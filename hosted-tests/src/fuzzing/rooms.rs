@@ -1,4 +1,4 @@
-//! A region that must not refuse what there is room for.
+//! A region that must not refuse a block while it has room for it.
 
 use super::plants::Plant;
 use super::{Swap, TRANSFERS};

@@ -31,7 +31,8 @@ pub fn check<H: Home, T: Slots<Platform = H::Platform>>(buffer: &Buffer<H, T>, s
     assert!(bytes == pattern(seed, bytes.len()), "other bytes than were written");
 }
 
-/// What a buffer says that has so many pages in blocks, so many of them with copies, and so many only stored.
+/// The residency of a buffer that has `resident` pages in blocks, `clean` of them with copies, and `stored` pages only in the
+/// store.
 pub fn residency(resident: usize, clean: usize, stored: usize) -> Result<Residency, Busy> {
     let mut sum = Residency::default();
     (sum.resident, sum.clean, sum.stored) = (pages(resident), pages(clean), pages(stored));

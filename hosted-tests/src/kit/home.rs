@@ -4,8 +4,8 @@ use super::*;
 use crate::memory;
 use forebay_backends::*;
 
-/// A source of so many pages, from a multiple of 4096 on. As a platform it has no port but the source; with slices:
-/// [`with_slices`].
+/// A source of `pages` pages, which begin at a multiple of 4096 pages. As a platform it has no port but the source;
+/// [`with_slices`] adds one.
 pub fn near(pages: usize) -> Near {
     let ram = Near::new();
     let bytes = pages * PAGE;
@@ -18,7 +18,7 @@ pub fn with_slices(near: &Near) -> WithLinear<&Near, &Near> {
     WithLinear(near, near)
 }
 
-/// A region of so many pages, with id 0 and 16 transfers.
+/// A region of `pages` pages, with id 0 and 16 transfers.
 pub fn far(pages: usize) -> Far {
     far_with_id(pages, 0)
 }
@@ -28,7 +28,7 @@ pub fn far_with_id(pages: usize, id: u8) -> Far {
     region(pages, id)
 }
 
-/// The same with so many transfers.
+/// The same with `N` transfers.
 pub fn region<const N: usize>(pages: usize, id: u8) -> RamRegion<SpinRawMutex, PAGE, N> {
     let region = RamRegion::<SpinRawMutex, PAGE, N>::new(StoreId::new(id).unwrap());
     let bytes = pages * PAGE;
@@ -66,7 +66,7 @@ pub fn forebay<P: Platform, S: BackingStore<P::Block>>(
     Forebay::new(Watched::platform(platform, world), Watched::new(store, world))
 }
 
-/// A platform `P` with free lists for so many kinds (orders × modes × zones), each of so many blocks.
+/// A platform `P` with `LISTS` free lists (orders × modes × zones), each for `DEPTH` blocks.
 pub type Listed<P, const LISTS: usize, const DEPTH: usize> = WithLists<P, FreeListArray<P, LISTS, DEPTH>>;
 
 /// A platform with empty free lists, without a limit.

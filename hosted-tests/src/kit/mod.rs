@@ -59,14 +59,14 @@ pub fn order(n: u8) -> Order {
     Order::new(n).unwrap()
 }
 
-/// So many pages.
+/// `n` pages.
 pub fn pages(n: usize) -> Pages {
     Pages::new(n)
 }
 
 /// One request to one buffer, as a reclaim makes it.
 pub trait EvictIfIdle: Evictable {
-    /// What came of it; nothing if the buffer was skipped.
+    /// The result; nothing if the buffer was skipped.
     fn evict_if_idle(&self, request: &EvictRequest) -> Evicted {
         let mut sum = Evicted::default();
         self.evict_or_skip(request, &mut sum);

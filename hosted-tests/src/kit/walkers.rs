@@ -92,7 +92,7 @@ pub struct TwoZones {
 }
 
 impl TwoZones {
-    /// So many pages of each.
+    /// With `low` pages in the first zone, and `high` in the second.
     pub fn new(low: usize, high: usize) -> Self {
         let memory = memory::leak(low * PAGE, 0);
         let first = memory.as_ptr().addr() / PAGE;
@@ -139,13 +139,13 @@ impl FrameSource for TwoZones {
 /// What becomes of a settle.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Settling {
-    /// What comes of it in the store within.
+    /// The result of the store within.
     Honest,
     /// The medium fails; nothing is written out.
     Fails,
     /// The medium fails near the end of each block, so that all of it is written again the next time.
     FailsLate,
-    /// It says that it wrote, every time, and nothing comes of it.
+    /// It says that it wrote, every time, and did not.
     Lies,
 }
 

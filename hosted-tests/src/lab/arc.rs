@@ -1,5 +1,5 @@
-//! What ARC makes of a trace (Megiddo and Modha, FAST 2003): two LRU lists, of pages touched once and more often, and ghosts of
-//! both that say which should be longer.
+//! ARC (Megiddo and Modha, FAST 2003), simulated on a trace: an LRU list of pages that were touched once, another one of pages that
+//! were touched more often, and ghosts of both. The ghosts say which list should be longer.
 
 use super::trace::Trace;
 use std::collections::{BTreeMap, HashMap};
@@ -43,12 +43,12 @@ struct Arc {
     often: List,
     once_ghosts: List,
     often_ghosts: List,
-    /// Pages that `once` should have.
+    /// How many pages `once` should have.
     wanted: usize,
 }
 
 impl Arc {
-    /// One page leaves, and is a ghost.
+    /// Evicts a page, which is a ghost then.
     fn replace(&mut self, is_ghost_of_often: bool, now: usize) {
         let len = self.once.len();
         let from_once = len > 0 && (len > self.wanted || is_ghost_of_often && len == self.wanted);
@@ -100,7 +100,7 @@ impl Arc {
     }
 }
 
-/// Hits with so many pages of memory.
+/// The number of hits with `memory` pages of memory.
 pub fn hits(trace: &Trace, memory: usize) -> usize {
     let mut arc = Arc::default();
     let accesses = trace.accesses().iter().enumerate();
@@ -111,8 +111,8 @@ pub fn hits(trace: &Trace, memory: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// Rule: a page is a hit if it is in memory, which never has more than its room; a walk over everything does not take what
-    /// is used again and again, as it does from LRU.
+    /// Rule: a page is a hit if it is in memory, which never has more pages than its size; a walk over all pages does not evict
+    /// those that are used again and again, as it would with LRU.
     #[test]
     fn known_outcomes() {
         let of = |text: &str, memory| hits(&Trace::parse(text.as_bytes()).unwrap(), memory);

@@ -7,7 +7,7 @@ use forebay::{
 };
 use std::cell::{Cell, RefCell};
 
-/// What a [`Bad`] store does wrong. The victim is one thing that it accepts, after so many others.
+/// What a [`Bad`] store does wrong. The victim is one block or copy that it accepts, after a number of others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Sabotage {
     /// Nothing.

@@ -33,12 +33,12 @@ impl Curve {
         Curve { hits }
     }
 
-    /// Hits with so many pages of memory.
+    /// The number of hits with `memory` pages of memory.
     pub fn hits(&self, memory: usize) -> usize {
         self.hits[memory.min(self.hits.len() - 1)]
     }
 
-    /// The least memory, in pages, that has so many hits; `None` if no memory has.
+    /// The least memory, in pages, with which there are at least `hits` hits; `None` if no memory is enough.
     pub fn least(&self, hits: usize) -> Option<usize> {
         let memory = self.hits.partition_point(|has| *has < hits);
         (memory < self.hits.len()).then_some(memory)

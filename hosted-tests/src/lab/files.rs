@@ -147,7 +147,7 @@ impl fmt::Display for Skipped {
     }
 }
 
-/// A regular file, as it was when the tree was walked.
+/// A regular file, in the state that it had when the tree was walked.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// Below the root of the tree.
@@ -170,7 +170,7 @@ impl Stamp {
         Stamp { size: metadata.len(), modified: metadata.modified().ok() }
     }
 
-    /// Whether an open file is as it was then.
+    /// Whether an open file has not changed since then.
     pub fn is_still(&self, file: &File) -> bool {
         file.metadata().is_ok_and(|metadata| Stamp::of(&metadata) == *self)
     }
@@ -387,7 +387,7 @@ pub fn read_full(file: &mut impl io::Read, to: &mut [u8]) -> io::Result<usize> {
     Ok(done)
 }
 
-/// Whether a file ends here, and is as it was.
+/// Whether a file ends here, and has not changed.
 pub fn is_at_end(file: &mut File, stamp: Stamp) -> bool {
     stamp.is_still(file) && read_full(file, &mut [0]).is_ok_and(|n| n == 0)
 }

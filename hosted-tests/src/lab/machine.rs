@@ -231,8 +231,8 @@ impl<'h, 'w, T: Parts> Machine<'h, 'w, T> {
         }
     }
 
-    /// Frees memory until the buffers may have `need` more. Evicting comes in batches, which costs nothing where
-    /// blocks are transferred; writing out, where that is what frees them, only as far as it must.
+    /// Frees memory until the buffers may have `need` more. It evicts in batches, which costs nothing where blocks are transferred.
+    /// Where blocks are freed by writing them out, it writes out no more than it must.
     fn make_room<E: Evictable>(&self, all: &[E], need: Pages) -> Result<(), RoomError> {
         let parts = self.parts();
         loop {

@@ -24,7 +24,7 @@ pub struct PoliciesOptions {
 /// The hit rates of a trace.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Policies {
-    /// Every byte was as it was in each replay, and nothing leaked.
+    /// In each replay no byte was wrong, and nothing leaked.
     pub good: bool,
     /// For each size of memory.
     pub rows: Vec<HitRates>,
@@ -96,7 +96,7 @@ impl Policies {
             column.set_cell_alignment(CellAlignment::Right);
         }
         let verdict = match self.good {
-            true => "Good: every access found every byte as it was, nothing leaked.",
+            true => "Good: every access found the right bytes, nothing leaked.",
             false => "FAILED: a replay found other bytes, or leaked; `lab replay` says what.",
         };
         format!(

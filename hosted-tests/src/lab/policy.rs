@@ -43,7 +43,7 @@ impl Outcome {
     }
 }
 
-/// What a trace becomes with so many pages of memory. O(n log n) in its accesses.
+/// The result of a trace with `memory` pages of memory. O(n log n) in its accesses.
 ///
 /// # Panics
 /// Without memory.
@@ -86,8 +86,8 @@ pub fn simulate(trace: &Trace, memory: usize, policy: Policy) -> Outcome {
     outcome
 }
 
-/// The least memory, in pages, with which an ideal memory has so many hits. `enough` pages have them: those that exact LRU
-/// needs, say. More memory never has fewer, so a bisection finds it.
+/// The least memory, in pages, with which an ideal memory has at least `hits` hits. The caller knows that `enough` pages have them:
+/// exact LRU has, for example. More memory never has fewer hits, so a bisection finds the least.
 pub fn least_ideal(trace: &Trace, hits: usize, enough: usize) -> usize {
     let (mut low, mut high) = (1, enough);
     while low < high {
@@ -178,7 +178,7 @@ mod tests {
 
     proptest! {
         /// Rule: stack distances, the simulation and a plain list agree on LRU for every size; the ideal memory has the
-        /// most hits that any choice of victims can have; what is needed for so many hits is the least that has them.
+        /// most hits that any choice of victims can have; the memory that a number of hits needs is the least that has them.
         #[test]
         fn all_ways_agree(accesses in prop::collection::vec((0..9u8, any::<bool>()), 1..40)) {
             let trace = trace(&accesses);

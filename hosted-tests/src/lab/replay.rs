@@ -195,7 +195,7 @@ impl ReplayReport {
 enum ReplayError {
     /// There was no room for a page.
     Room(RoomError),
-    /// A page that was not touched before can't be had.
+    /// There is no memory for a page that was not touched before.
     New(AccessError),
 }
 
@@ -376,7 +376,7 @@ impl<'r, 'h, 'w, T: Parts, Q: Slots<Platform = Source<'w, T>>> Run<'r, 'h, 'w, T
     }
 }
 
-/// What a page holds after so many writes: zeros before the first, then bytes that repeat nowhere (splitmix64).
+/// The bytes of a page after `version` writes: zeros before the first write, then bytes that repeat nowhere (splitmix64).
 fn contents(page: u32, version: u32, to: &mut [u8]) {
     if version == 0 {
         return to.fill(0);

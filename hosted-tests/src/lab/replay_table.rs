@@ -87,7 +87,7 @@ impl ReplayReport {
 
     fn verdict(&self) -> String {
         if self.is_good() {
-            return "Good: every access found every byte as it was, nothing leaked.\n".into();
+            return "Good: every access found the right bytes, nothing leaked.\n".into();
         }
         let mut wrong: Vec<String> = self.failure.iter().cloned().collect();
         if let Some(first) = &self.first_mismatch {

@@ -27,11 +27,11 @@ pub enum Phase {
 
 /// Watches, or meddles with the files meanwhile. `()` does neither.
 pub trait Observer {
-    /// A phase begins, over so many bytes. The files are listed by then.
+    /// A phase begins, over `bytes` bytes. The files are listed before.
     fn begin(&mut self, phase: Phase, bytes: u64) {
         let _ = (phase, bytes);
     }
-    /// So many bytes more are done.
+    /// `bytes` bytes more are done.
     fn advance(&mut self, bytes: u64) {
         let _ = bytes;
     }
@@ -92,7 +92,7 @@ pub(super) struct Loaded {
     sums: Vec<u64>,
 }
 
-/// Pages for so many bytes.
+/// How many pages `bytes` bytes need.
 pub(super) fn pages(bytes: u64) -> usize {
     usize::try_from(bytes.div_ceil(PAGE as u64)).unwrap_or(usize::MAX)
 }
@@ -349,7 +349,7 @@ fn odd_size(file: &File, stamp: Stamp) -> NotLoaded {
     })
 }
 
-/// The lengths of the pieces of so many bytes, of at most `chunk` each.
+/// The lengths of the pieces of a file of `size` bytes: at most `chunk` each.
 fn pieces(size: u64, chunk: usize) -> impl Iterator<Item = usize> {
     let mut left = size;
     std::iter::from_fn(move || {

@@ -25,7 +25,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// For files of so many pages. `budget` is in bytes; a tenth of the files if `None`.
+    /// For files of `data` pages. `budget` is in bytes; a tenth of the files if `None`.
     pub fn new(data: usize, budget: Option<u64>, region: Option<usize>) -> Shape {
         let asked = budget.map_or(data / 10, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX) / PAGE);
         let budget = asked.max(1);
@@ -43,7 +43,7 @@ impl Shape {
         self.budget.min(self.data.max(1))
     }
 
-    /// Bytes for so many pages.
+    /// How many bytes these pages have.
     ///
     /// # Errors
     /// [`MachineError::NoMemory`]: more than a program can have.
@@ -56,7 +56,7 @@ impl Shape {
     }
 }
 
-/// That this computer has memory for so many pages, as far as it says; `more` bytes of it elsewhere.
+/// Checks that this computer has memory for these pages, as far as it says, and for `more` bytes besides.
 ///
 /// # Errors
 /// [`MachineError::NoMemory`].
@@ -86,14 +86,14 @@ pub fn check_addresses(bytes: &[usize]) -> Result<(), MachineError> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum MachineError {
-    /// The computer has not so much memory.
+    /// The computer has less memory than that.
     NoMemory {
         /// What is needed.
         bytes: u64,
         /// What there is, if that is known.
         available: Option<u64>,
     },
-    /// The computer may have it, but the system does not give this program so many bytes of addresses.
+    /// The computer may have the memory, but the system does not give this program a range of addresses of that length.
     Refused {
         /// What was asked for.
         bytes: u64,

@@ -50,8 +50,8 @@ fn what_is_only_read_is_never_saved() {
     world.assert_empty();
 }
 
-/// Rule: what was written goes to the store that takes it, and is its contents from then on. The flash stays as it was, for
-/// other buffers that begin with it.
+/// Rule: what was written goes to the store that takes it, and is its contents from then on. The flash does not
+/// change, for other buffers that begin with it.
 #[test]
 fn what_was_written_goes_elsewhere() {
     for how in METHODS {

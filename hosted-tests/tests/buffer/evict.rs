@@ -269,8 +269,8 @@ fn a_heap_block_is_never_split() {
     assert_eq!(near.free_bytes(), free);
 }
 
-/// Rule: a step without progress leaves the buffer exactly as it was, also where a block refuses only the
-/// second split of the several that the store's piece would need: its source joins the halves again.
+/// Rule: a step without progress does not change the buffer, also where a block refuses only the second split of the several
+/// that the store's piece would need: its source joins the halves again.
 #[test]
 fn a_split_that_is_refused_half_way_is_undone() {
     let (world, log) = (World::new(Contents::Compared), Log::default());
@@ -292,8 +292,8 @@ fn a_split_that_is_refused_half_way_is_undone() {
     assert_eq!(near.ram.unused(), near.ram.total());
 }
 
-/// Rule: a step without progress leaves the buffer exactly as it was: the same frames, in the same blocks,
-/// with the same bytes, nothing stored (B4).
+/// Rule: a step without progress does not change the buffer: the same frames, in the same blocks, with the same bytes,
+/// nothing stored (B4).
 #[test]
 fn a_refusal_changes_nothing() {
     let (world, log) = (World::new(Contents::Compared), Log::default());

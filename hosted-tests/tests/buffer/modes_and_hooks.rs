@@ -489,7 +489,7 @@ fn a_split_that_is_refused_leaves_every_block_in_its_mode() {
         assert!(evicted.refused == pages(8) || wanted, "the walk ends early only where the buffer is wanted");
         assert_eq!(buffer.residency(), residency(8, 0, 0));
         if joins {
-            assert_eq!(machine.in_mode(WC), 8, "as it was before, without a guard");
+            assert_eq!(machine.in_mode(WC), 8, "the mode of before, without a guard");
         }
         check(buffer, 8);
         assert_eq!(machine.in_mode(WC), 8, "a guard over cached blocks: {joins} {wanted}");

@@ -165,7 +165,7 @@ fn an_eviction_without_progress_changes_nothing() {
     let before = still.picture(&buffer);
     assert_eq!((before.blocks.len(), before.segments.len(), before.in_mode), (5, 5, SLOTS));
     machine.0.hooks();
-    // What was called meanwhile, and all is as it was.
+    // Which hooks were called meanwhile; nothing else has changed.
     let nothing = |how: Evict, cx: Context, hooks: &[&str], what: &str| {
         log.take();
         let evicted = buffer.evict(ALL, how, cx).unwrap();

@@ -15,7 +15,7 @@ fn allocated(events: &[Event]) -> Vec<u8> {
     events.iter().filter_map(of).collect()
 }
 
-/// Rule: a transferred block is taken back as it was: the same frames, without memory, without copying.
+/// Rule: a transferred block that is taken back is the same block: the same frames, without memory, without copying.
 #[test]
 fn taking_back_needs_no_memory() {
     let (world, near, far) = (World::new(Contents::Compared), near(8), far(16));
@@ -180,7 +180,7 @@ fn a_large_copy_comes_back_in_small_blocks() {
     all_returned(&world, &near, &far);
 }
 
-/// Rule: a step without progress leaves the buffer exactly as it was: where no frame is free, no handle is split.
+/// Rule: a step without progress does not change the buffer: where no frame is free, no handle is split.
 #[test]
 fn without_any_frame_no_copy_is_split() {
     let (world, log) = (World::new(Contents::Compared), Log::default());

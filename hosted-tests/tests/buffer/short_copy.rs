@@ -6,8 +6,8 @@ use hosted_tests::kit::*;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
-/// A medium with room for so many pages, written page by page. A copy that comes to its end keeps the largest power of two
-/// that it got.
+/// A medium with room for a number of pages, written page by page. A copy that reaches its end keeps the largest power of two of
+/// pages that it wrote.
 struct Medium {
     room: Cell<usize>,
     stored: RefCell<HashMap<usize, Vec<u8>>>,
@@ -78,7 +78,7 @@ impl BackingStore<RamBlock<PAGE>> for Medium {
 
 const SLOTS: usize = 16;
 
-/// Rule: wherever it stops, so many pages are stored and no more. The rest stays, as it was. What counts as copied is
+/// Rule: wherever it stops, the pages before are stored and no more. The rest stays, unchanged. What counts as copied is
 /// copied (B6). When there is room again, the rest leaves too.
 #[test]
 fn it_may_stop_after_any_page() {

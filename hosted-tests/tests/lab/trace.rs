@@ -108,7 +108,7 @@ fn bad_stores() {
 }
 
 /// Rule: the recorded traces are what they are said to be: small files of programs that write, and come back to what they
-/// touched. The ideal is better than LRU on both, so there is something to be had.
+/// touched. The ideal is better than LRU on both, so better policies are possible.
 #[test]
 fn the_recorded_traces() {
     for name in TRACES {
@@ -181,7 +181,7 @@ fn json(output: &Output) -> serde_json::Value {
 
 const CIRCLE: &str = "1-4 1-4 # a circle\nw1-4 1-4 1-4\n";
 
-/// Rule: `lab plan` says what each wanted hit rate needs, and which ones cannot be had.
+/// Rule: `lab plan` says what each wanted hit rate needs, and which ones are not possible.
 #[test]
 fn plans() {
     let o = lab(["plan", "-", "--hit-rate", "0.2,50%,0.9", "--page", "512", "--json"], CIRCLE);

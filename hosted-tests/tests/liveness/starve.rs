@@ -23,7 +23,7 @@ fn unit(n: usize) -> &'static Unit {
     all.into_iter().nth(n).expect("there are 88")
 }
 
-/// The timer, as in the README: room for the largest buffer, or so much on its way.
+/// The timer, as in the README: it keeps room for the largest buffer, pending blocks included.
 fn tick() {
     let most = 16 * PAGE;
     if !RAM.has_room(most) && RAM.pending() < most {

@@ -103,7 +103,7 @@ fn a_buffer_is_rounded_up() {
     assert_eq!(HOME.buffer::<PAGE>().read().unwrap().len(), PAGE);
     assert_eq!(HOME.buffer::<{ 3 * PAGE }>().read().unwrap().len(), 4 * PAGE);
     assert_eq!(HOME.buffer::<{ 4 * PAGE + 1 }>().read().unwrap().len(), 8 * PAGE);
-    // The largest order is to be written down, though not to be had here.
+    // A request for the largest order can be written, though there is no such block here.
     let largest = HOME.buffer::<{ PAGE << 10 }>();
     assert!(matches!(largest.read(), Err(AccessError::Alloc(_))));
     BYTE.purge(Context::THREAD).unwrap();

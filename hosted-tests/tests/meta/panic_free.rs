@@ -5,7 +5,8 @@
 //! sources, with the features `spin` and `critical-section`.
 //!
 //! A path in the image counts as the function that it names: `Type::function`, `<Type as Trait>::function`,
-//! `drop_in_place::<Type>` or `flags!(Type)`. The compiler warns of a function that is not used, so each one is compiled.
+//! `drop_in_place::<Type>` or `flags!(Type)`. In a generic function of the image, `<L as Trait>::function` counts for each type
+//! that a call of it gives for `L`. The compiler warns of a function that is not used, so each one is compiled.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -287,8 +288,49 @@ impl Aliases {
     }
 }
 
+/// A generic function of the image: for a type parameter, by its position, what is named of it.
+type Generic = BTreeMap<String, Vec<(usize, Function)>>;
+
+/// `L` of a generic function is every type that it is called with.
+const PARAMETER: &str = "L";
+
+fn generic(file: &syn::File) -> Generic {
+    let functions = file.items.iter().filter_map(|item| match item {
+        Item::Fn(it) => Some(it),
+        _ => None,
+    });
+    let of = |it: &syn::ItemFn| {
+        let at =
+            it.sig.generics.params.iter().position(
+                |param| matches!(param, syn::GenericParam::Type(param) if param.ident == PARAMETER),
+            )?;
+        let mut named =
+            Named { functions: BTreeSet::new(), aliases: &Aliases::default(), generic: &Generic::new() };
+        named.visit_item_fn(it);
+        let of_it = named.functions.into_iter().filter(|f| f.is_left_out(PARAMETER)).map(|f| (at, f));
+        Some((it.sig.ident.to_string(), of_it.collect()))
+    };
+    functions.filter_map(of).collect()
+}
+
 /// The functions that the image names.
-struct Named<'a>(BTreeSet<Function>, &'a Aliases);
+struct Named<'a> {
+    functions: BTreeSet<Function>,
+    aliases: &'a Aliases,
+    generic: &'a Generic,
+}
+
+impl Named<'_> {
+    /// A call of a generic function of the image.
+    fn call(&mut self, name: &str, arguments: &PathArguments) {
+        let PathArguments::AngleBracketed(args) = arguments else { return };
+        for (at, function) in self.generic.get(name).into_iter().flatten() {
+            let Some(GenericArgument::Type(ty)) = args.args.get(*at) else { continue };
+            let of = self.aliases.resolve(name_of(ty));
+            self.functions.insert(Function { of: Some(of), ..function.clone() });
+        }
+    }
+}
 
 impl<'ast> Visit<'ast> for Named<'_> {
     fn visit_expr_path(&mut self, expr: &'ast syn::ExprPath) {
@@ -297,22 +339,26 @@ impl<'ast> Visit<'ast> for Named<'_> {
         let function = match (&expr.qself, &segments[..]) {
             (Some(qself), segments) => {
                 let port = qself.position.checked_sub(1).and_then(|at| segments.get(at));
-                let of = self.1.resolve(name_of(&qself.ty));
+                let of = self.aliases.resolve(name_of(&qself.ty));
                 port.map(|port| Function::of_port(Some(&of), &port_of(port), &name))
             }
             // A destructor can't be named.
             (None, [.., last]) if name == "drop_in_place" => first_type(&last.arguments)
-                .map(|ty| Function::of_port(Some(&self.1.resolve(name_of(ty))), "Drop", "drop")),
-            (None, [.., of, _]) => Some(Function::of(&self.1.resolve(of.ident.to_string()), &name)),
+                .map(|ty| Function::of_port(Some(&self.aliases.resolve(name_of(ty))), "Drop", "drop")),
+            (None, [.., of, _]) => Some(Function::of(&self.aliases.resolve(of.ident.to_string()), &name)),
+            (None, [called]) => {
+                self.call(&name, &called.arguments);
+                None
+            }
             _ => None,
         };
-        self.0.extend(function);
+        self.functions.extend(function);
         visit::visit_expr_path(self, expr);
     }
 
     fn visit_macro(&mut self, mac: &'ast Macro) {
         if mac.path.is_ident("flags") {
-            self.0.insert(Function::of(&mac.tokens.to_string(), FLAGS));
+            self.functions.insert(Function::of(&mac.tokens.to_string(), FLAGS));
         }
     }
 }
@@ -328,8 +374,12 @@ fn the_image_names_every_public_function() {
     for file in ["backends/src/region", "backends/src/facade.rs", IMAGE].into_iter().flat_map(parsed) {
         aliases.visit_file(&file);
     }
-    let mut named = Named(BTreeSet::new(), &aliases);
-    parsed(IMAGE).iter().for_each(|file| named.visit_file(file));
+    let image_files = parsed(IMAGE);
+    let generic = image_files.iter().flat_map(generic).collect();
+    let mut named = Named { functions: BTreeSet::new(), aliases: &aliases, generic: &generic };
+    image_files.iter().for_each(|file| named.visit_file(file));
+    let mut named = named.functions;
+    named.retain(|function| !function.is_left_out(PARAMETER));
 
     for (name, times, ..) in MACROS {
         assert_eq!(
@@ -347,13 +397,13 @@ fn the_image_names_every_public_function() {
     let is_implemented = |f: &Function| [&core, &backends, &image].iter().any(|s| s.implemented.contains(f));
     let is_named = |function: &Function| match (function.of.as_deref(), &function.port) {
         // By a type that has none of its own.
-        (None | Some("_"), Some(_)) => named.0.iter().any(|other| {
+        (None | Some("_"), Some(_)) => named.iter().any(|other| {
             (&other.port, &other.name) == (&function.port, &function.name) && !is_implemented(other)
         }),
-        _ => named.0.contains(function),
+        _ => named.contains(function),
     };
     let public = core.public.iter().chain(&backends.public).filter(|f| !is_named(f));
-    let missing: BTreeSet<&Function> = public.chain(made.difference(&named.0)).collect();
+    let missing: BTreeSet<&Function> = public.chain(made.difference(&named)).collect();
     for (what, why) in LEFT_OUT {
         assert!(missing.iter().any(|f| f.is_left_out(what)), "nothing is left out for {what}: {why}");
     }

@@ -4,6 +4,7 @@ use forebay::{
     Caching, Context, Handle, Slot,
     frame::{Mode, ModeRefused},
     port::{CachingControl, WithCaching},
+    reclaim::{Follow, Link, S3Fifo},
     sync::SpinRawMutex,
 };
 use forebay_backends::{Ram, RamBlock, RamBuffer, RamRegion};
@@ -38,6 +39,14 @@ fn metadata() {
     let fast = bits(Ram::<SpinRawMutex, 512>::metadata_words(bytes));
     assert!((2 * pages..=pages * 23 / 10).contains(&fast), "{fast} bits for {pages} pages");
     assert_eq!(RamRegion::<SpinRawMutex, 512, 16>::metadata_words(bytes), pages);
+}
+
+/// Rule: a buffer that an `S3Fifo` follows has a link of 12 bytes, and two words more itself.
+#[test]
+fn followed_buffers() {
+    type Queues = S3Fifo<SpinRawMutex, &'static mut [Link]>;
+    assert_eq!(size_of::<Link>(), 12);
+    assert_eq!(size_of::<Follow<'_, [usize; 2], Queues>>(), size_of::<[usize; 2]>() + 2 * WORD);
 }
 
 /// Rule: a contiguous buffer is at most ten words, and a transferred block that waits costs the region seven.

@@ -13,7 +13,7 @@ fn machine<'p, 'w>(modal: &'p Modal<'w>) -> &'p Machine<&'w Near> {
     modal.inner().inner()
 }
 
-/// `DEPTH` blocks in each of so many lists.
+/// `LISTS` lists of `DEPTH` blocks each.
 type Lists<'p, 'w, const LISTS: usize, const DEPTH: usize> =
     WithLists<&'p Modal<'w>, FreeListArray<Modal<'w>, LISTS, DEPTH>>;
 
@@ -187,7 +187,7 @@ fn a_refused_mode_on_take_changes_nothing() {
     world.assert_empty();
 }
 
-/// Rule: a block that is neither kept nor returned comes back from `put` as it was: frames, mode and bytes.
+/// Rule: `put` returns a block that is neither kept nor returned to the source, with the same frames, mode and bytes.
 #[test]
 fn a_refused_put_returns_the_block() {
     let (world, log, near) = (World::new(Contents::Compared), Log::default(), near(8));

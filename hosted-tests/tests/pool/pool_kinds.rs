@@ -26,7 +26,7 @@ pub(crate) fn pages(n: usize) -> Pages {
     Pages::new(n)
 }
 
-/// So many pages, and their frame numbers.
+/// RAM of `pages` pages, and their frame numbers.
 pub(crate) fn ram(pages: usize) -> (Ram<SpinRawMutex, PAGE>, Range<usize>) {
     let memory = leak(pages * PAGE, 0);
     let first = memory.as_ptr().addr() / PAGE;
@@ -157,7 +157,7 @@ pub(crate) fn listed(machine: &Zoned) -> InLists<'_, 24, 2> {
     WithLists(modal(machine), FreeListArray::new())
 }
 
-/// The same with at most so many pages in all.
+/// The same with at most `limit` pages in all.
 fn limited(machine: &Zoned, limit: usize) -> InLists<'_, 24, 2> {
     WithLists(modal(machine), FreeListArray::with_limit(pages(limit)))
 }
@@ -326,7 +326,7 @@ fn the_limit_holds_for_all_zones() {
     assert_eq!((small.ready(Zones::ALL), after.0 + after.1), (pages(0), before.0 + before.1 + 8));
 }
 
-/// Rule: buffers use the pool as it was made: its limit, its lists; what they receive from it is zeros.
+/// Rule: buffers use the pool with the limit and the lists that it was made with; what they receive from it is zeros.
 #[test]
 fn buffers_use_the_pool_as_it_was_made() {
     let (machine, far) = (Zoned::new(64, 0x10), far(64));

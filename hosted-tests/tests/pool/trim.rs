@@ -15,7 +15,7 @@ const HIGH: u8 = 1;
 const MODES: [Caching; 3] = [Caching::WriteBack, Caching::WriteCombined, Caching::Uncached];
 const WC: Caching = Caching::WriteCombined;
 
-/// What the machine panics in, after so many calls of it.
+/// The function of the machine that panics, after a number of calls.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Panics {
     Never,
@@ -99,7 +99,7 @@ impl CachingControl<RamBlock<PAGE>> for Zoned {
 
 /// A machine with its modes, watched.
 type Watcher<'w> = WatchedPlatform<'w, WithCaching<&'w Zoned, &'w Zoned>>;
-/// So many lists of `DEPTH` blocks.
+/// `LISTS` lists of `DEPTH` blocks.
 type Lists<'w, const LISTS: usize, const DEPTH: usize> =
     WithLists<Watcher<'w>, FreeListArray<Watcher<'w>, LISTS, DEPTH>>;
 /// Orders 0 to 3, three modes, two zones.
@@ -116,7 +116,7 @@ fn pool<'w, const LISTS: usize, const DEPTH: usize>(
     Pool::new(WithLists(watcher(machine, world), FreeListArray::new()))
 }
 
-/// So many blocks of that kind into their list; their frames.
+/// Puts `n` blocks of that kind into their list. Returns their frames.
 #[track_caller]
 fn stock<P: Platform<Mode = Caching>>(
     pool: &Pool<P>,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 const TRANSFER: Evict = Evict::TRANSFER;
 
-/// So many pages leave, nothing is refused, and a second reclaim finds nothing.
+/// Checks that these pages leave, that nothing is refused, and that a second reclaim finds nothing.
 #[track_caller]
 fn all_leave<P: Platform, S: BackingStore<P::Block>>(
     home: &Forebay<P, S>,

@@ -8,7 +8,8 @@ use std::cell::{Cell, RefCell};
 const TRANSFER: Evict = Evict::TRANSFER;
 const EXHAUSTED: AccessError = AccessError::Alloc(AllocError::Exhausted);
 
-/// Rule: if so much is free nothing is done; else exactly what is missing is freed, to the block; then all is well again. A mark
+/// Rule: if that number of pages is free, nothing is done; else exactly what is missing is freed, to the block; then all is well
+/// again. A mark
 /// above all that there is evicts nothing.
 #[test]
 fn what_is_missing_and_no_more() {

@@ -182,7 +182,7 @@ fn clean_blocks_are_overshot_by_less_than_one() {
     all_returned(&world, &near, &far);
 }
 
-/// Rule: what one buffer gave is not asked of the next one again: of single pages exactly so many leave as are wanted.
+/// Rule: what one buffer gave is not asked of the next one again: of buffers of single pages no more leave than are wanted.
 #[test]
 fn single_pages_are_not_overshot() {
     let (world, near, far) = (World::new(Contents::Compared), near(32), far(64));

@@ -125,7 +125,7 @@ fn the_walk_is_bounded() {
     all_returned(&world, &near, &far);
 }
 
-/// Rule: at least what is wanted leaves, if there is so much, and less than one block more (B15: pages, not
+/// Rule: at least what is wanted leaves, if the buffers have it, and less than one block more (B15: pages, not
 /// blocks).
 #[test]
 fn what_is_wanted_is_overshot_by_less_than_a_block() {

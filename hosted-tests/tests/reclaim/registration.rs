@@ -28,7 +28,7 @@ struct Ground<L, Source: RawMutex, Store: RawMutex> {
 }
 
 impl<L: RawMutex, Source: RawMutex, Store: RawMutex> Ground<L, Source, Store> {
-    /// So many pages in the source, half as many again in the region.
+    /// With `pages` pages in the source, and half as many again in the region.
     fn new(pages: usize) -> Self {
         let near = Ram::new();
         let bytes = pages * PAGE;

@@ -177,7 +177,8 @@ fn no_more_is_written_out_than_that() {
     world.assert_empty();
 }
 
-/// Rule: in a shortage small blocks leave too, until so many are free; what comes of it is a block, or too little.
+/// Rule: in a shortage small blocks leave too, until the block's number of pages is free. Then the
+/// outcome is `Reached` or `Fragmented`.
 #[test]
 fn in_a_shortage_small_ones_leave() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(64));
@@ -186,7 +187,7 @@ fn in_a_shortage_small_ones_leave() {
     let report = home.reclaim(&small[..], ReclaimTarget::block(BIG), Evict::ANY, CX);
     assert_eq!(report.evicted.moved(), pages(8));
     assert!(matches!(report.outcome, Outcome::Reached | Outcome::Fragmented));
-    let guards: Vec<_> = small.iter().map(|t| t.read()).collect(); // eight of them are in use, and that's all there is
+    let guards: Vec<_> = small.iter().map(|t| t.read()).collect(); // the eight resident ones are in use
     let report = home.reclaim(&small[..], ReclaimTarget::block(BIG), Evict::ANY, CX);
     assert_eq!(told(&report), ([0, 0], Outcome::Nothing));
     drop(guards);
@@ -201,7 +202,7 @@ fn in_a_shortage_small_ones_leave() {
     all_returned(&world, &near, &far);
 }
 
-/// Rule: in an interrupt such a block is not yet to be had, and a second call takes no more.
+/// Rule: in an interrupt such a block is not free yet, and a second call evicts no more.
 #[test]
 fn in_an_interrupt_it_is_pending() {
     let (world, near, far) = (World::new(Contents::Compared), near(32), far(64));

@@ -165,7 +165,7 @@ fn writing_out_stops_inside_a_block() {
     assert_eq!(region.space().pages, region.total());
 }
 
-/// Rule: an engine gets pieces of at most so many bytes, one after the other, and one byte for a limit of 0.
+/// Rule: an engine gets pieces that are no longer than the limit, one after the other, and one byte for a limit of 0.
 #[test]
 fn an_engine_works_in_pieces() {
     let (source, region) = (source(), region::<4>(16));

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Copies {
     All,
-    /// So many bytes and no more.
+    /// This number of bytes and no more.
     Only(usize),
     Panics,
 }

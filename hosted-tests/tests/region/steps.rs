@@ -6,7 +6,7 @@ use forebay::sync::IrqGuard;
 type Interrupt = Box<dyn FnOnce()>;
 
 thread_local! {
-    /// So many more times a lock is given back before it comes.
+    /// How many more locks are released before the interrupt, and the interrupt.
     static NEXT: RefCell<Option<(usize, Interrupt)>> = const { RefCell::new(None) };
 }
 
@@ -41,7 +41,7 @@ fn small() -> &'static Small {
 }
 
 /// Writes out a block of that order, the first of two that wait or the only one, with a transfer of another after step `n`.
-/// Whether there are so many steps.
+/// Returns whether there is a step `n`.
 fn write_out_and_interrupt(region: &'static Small, source: &Source, order: Order, n: usize) -> bool {
     let other = block(source, order.get(), 3);
     let done: &'static Cell<bool> = Box::leak(Box::default());
@@ -60,7 +60,8 @@ fn write_out_and_interrupt(region: &'static Small, source: &Source, order: Order
     done.get()
 }
 
-/// Rule: `Backlog` says that so many blocks wait: not one less, from the moment on when one is not pending any more.
+/// Rule: a store says `Backlog` only while each of its entries has a pending block: as soon as one is not pending any more, it has
+/// room.
 #[test]
 fn an_entry_is_free_as_soon_as_its_block_is_not_pending() {
     for k in 0..3 {

@@ -62,7 +62,7 @@ pub(crate) enum Joins {
     None,
 }
 
-/// Which splits fail, and what came of it; of this thread.
+/// Which splits fail, and the result; of this thread.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cuts {
     kth: Option<u32>,
@@ -105,7 +105,7 @@ pub(crate) struct Ground {
 pub(crate) type Depot = Region<SpinRawMutex, Piece, PAGE, 16>;
 
 impl Ground {
-    /// So many pages are far away. Near are 64 of each kind.
+    /// With `far` pages in the region, and 64 near pages in each zone.
     pub(crate) fn new(far: usize) -> Ground {
         let zones = [64; 3].map(|pages| {
             let memory = memory::leak(pages * PAGE, 0);
@@ -132,7 +132,7 @@ impl Ground {
         self.zones.iter().map(|(near, _)| near.unused()).sum()
     }
 
-    /// Takes pages of that zone until so many are left, those of the highest numbers; they are in use elsewhere then.
+    /// Takes pages of that zone until `free` are left, those of the highest numbers. The others are in use elsewhere then.
     pub(crate) fn leave(&self, zone: u8, free: usize) -> Hogged<'_> {
         let (near, there) = (self.near(zone), self.near(zone).unused().get());
         Hogged { near, pages: leave(near, there - free..there) }

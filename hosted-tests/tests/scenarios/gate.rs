@@ -26,7 +26,7 @@ impl Bell {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// It rings after so many calls, until [`disarm`](Bell::disarm).
+    /// It rings after `left` calls, until [`disarm`](Bell::disarm).
     pub(crate) fn arm(&self, left: u32, rings: Sender<()>, done: Receiver<()>) {
         *self.lock() = Some(Ring { left, rings, done });
     }
@@ -58,13 +58,13 @@ impl Bell {
 /// What the region takes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
-    /// So many blocks or copies more; then it refuses each.
+    /// How many blocks or copies more it takes; then it refuses each.
     pub(crate) puts: u32,
     /// Why.
     pub(crate) why: StoreError,
     /// No copy above that order.
     pub(crate) largest: Order,
-    /// Of what is larger than that, the first so many pages only.
+    /// Of a larger copy it takes only the first pages, as many as a block of that order has.
     pub(crate) short: Order,
 }
 

@@ -65,7 +65,7 @@ impl<'r, 'w> Own<'r, 'w> {
         }
     }
 
-    /// Gives the n-th handle to a buffer; a refused one is in these hands again, as it was, and so is the buffer.
+    /// Gives the n-th handle to a buffer. A handle that is refused comes back, unchanged; the buffer is unchanged too.
     fn begin<T: Slots<Platform = Plat<'w>>>(
         &mut self,
         buffer: &Buf<'_, 'w, T>,
@@ -103,7 +103,7 @@ fn same_bytes(block: &Piece, seed: usize) {
     assert!(there == bytes(seed, there.len()), "other bytes than were written");
 }
 
-/// The block is refused for that reason, and comes back as it was.
+/// Checks that the block is refused for that reason, and comes back unchanged.
 #[track_caller]
 fn refused(
     block: Piece,
@@ -203,7 +203,7 @@ fn wrong_handles(rig: &Rig<'_>) -> Tried {
 
 /// Rule: a buffer that can't begin with a handle (there is something already, before it, in it or behind; it would lie askew,
 /// reach past the end, be less than the least or more than the largest block; it is of another store; a guard of the buffer
-/// is alive; its payer is at its limit) hands it back, and is as it was; where it fits it begins.
+/// is alive; its payer is at its limit) hands it back, and is unchanged; where it fits it begins.
 #[test]
 fn family_e_what_does_not_fit_is_handed_back() {
     let at_least = Calls { platform: 14, store: 8, ..Calls::default() };

@@ -16,7 +16,7 @@ struct Life {
     settled: Pages,
 }
 
-/// Whatever becomes of the one, the other is as it was, and may leave and come back.
+/// Whatever happens to the one buffer, the other one is unchanged, and can be evicted and restored.
 fn there_and_back(rig: &Rig<'_>, life: Life) -> Tried {
     let mut slots = slots(3);
     let other = rig.buffer(&mut slots[..]).with_zones(Zones::of(LOW)).with_mode(UC);

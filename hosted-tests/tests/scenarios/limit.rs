@@ -82,7 +82,7 @@ enum Op {
     Take(u8, usize, usize),
     Put(usize),
     Trim(usize),
-    /// From now on a platform call of a thousand fails so often.
+    /// From now on this number of a thousand platform calls fail.
     Faults(u16),
 }
 
@@ -123,7 +123,7 @@ proptest! {
 
     /// Rule: whatever is taken, put and trimmed, with whatever limit, and whatever fails: a list that has a block serves its
     /// taker, a block is put into its list exactly if there is room and the limit permits, a trim returns at least what is
-    /// wanted if there is so much and nothing failed, less than a block more, and says how much; and it always ends.
+    /// wanted if it is there and nothing failed, less than a block more, and says how much; and it always ends.
     #[test]
     fn family_i_a_pool_is_as_good_as_its_model(
         limit in prop::sample::select(vec![0, 1, 7, 8, 20, usize::MAX]),

@@ -17,7 +17,7 @@ const UNITS: [u8; BUFFERS] = [0, 1, 0];
 
 #[derive(Clone, Debug)]
 enum Op {
-    /// So many bytes from there on.
+    /// The buffer, the first byte, the number of bytes, the seed of their values.
     Write(usize, usize, usize, u8),
     Read(usize),
     Evict(usize, usize, usize),
@@ -31,13 +31,13 @@ enum Op {
     SetPurgeable(usize, bool),
     Discard(usize),
     Reclaim(usize, usize),
-    /// What no more is needed goes, and nothing else.
+    /// Purges what is not needed any more, and nothing else.
     ReclaimByPurging(usize),
     Trim(usize),
     Settle(usize),
-    /// All memory but so many pages is in use elsewhere, until the next time.
+    /// All memory but this number of pages is in use elsewhere, until the next operation of this kind.
     Hog(usize),
-    /// From now on of a thousand calls of platform and store so many fail.
+    /// From now on a part of the calls of platform and store fail, in thousandths: of the platform, of the store.
     Faults(u16, u16),
     /// All buffers end, and new ones begin.
     Drop,

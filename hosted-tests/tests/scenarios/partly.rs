@@ -207,7 +207,7 @@ fn family_d_short_within_a_block() {
     });
 }
 
-/// The store takes so much of a block, or no more than so much, as powers of two; and fails at one put.
+/// How much the store takes of a block, or takes at most, as powers of two; and which put fails.
 fn short_within(rig: &Rig<'_>, sizes: &[(u8, u8)], puts: &[u32]) -> Tried {
     for (short, largest) in sizes.iter().copied() {
         for fails_at in puts.iter().copied() {

@@ -30,7 +30,7 @@ pub(crate) enum Failure {
     Mode,
     Store(StoreError),
     Attach(AttachError),
-    /// Something else came of it than comes of it without faults.
+    /// The result is not that of a run without faults.
     Differs(String),
     /// A sweep stopped it, and it is to end there.
     Stopped,
@@ -308,7 +308,7 @@ pub(crate) struct Calls {
     pub(crate) joins: u32,
 }
 
-/// One run of a scenario on a new machine: first as `disturb` says, until `end`, which says what came of that and looks at the
+/// One run of a scenario on a new machine: first as `disturb` says, until `end`, which returns the result and looks at the
 /// outcome; then, on the same machine, without. After each the oracle is content, and everything is where it was.
 #[track_caller]
 pub(crate) fn run_twice<'w, R>(

@@ -174,7 +174,7 @@ impl Drop for Armed<'_, '_> {
     }
 }
 
-/// Does `act`; after so many calls an interrupt comes. How many calls are left still, if none came.
+/// Does `act`, with an interrupt after a number of calls. Returns how many calls were missing, if there was no interrupt.
 ///
 /// The interrupt is another thread, for which the call waits: as one would look to the code that it interrupts.
 pub(crate) fn interrupted<'w, T: Slots<Platform = Plat<'w>> + Send + Sync, R>(

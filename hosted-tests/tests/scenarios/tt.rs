@@ -5,8 +5,8 @@ use crate::rig::*;
 use crate::stops::*;
 use hosted_tests::kit::*;
 
-/// Rule: a new buffer of one page is as it was ordered, has nothing beside its slot, and took nothing; its first use gives it
-/// a page of zeros.
+/// Rule: a new buffer of one page has the properties that it was made with, has nothing beside its slot, and took no memory; its
+/// first use gives it a page of zeros.
 #[test]
 fn scenario_14_a_new_page() {
     each_call_fails(&Ground::new(16), Calls { platform: 5, ..Calls::default() }, a_new_page);
@@ -280,7 +280,7 @@ fn begun(rig: &Rig<'_>) -> Tried {
     Ok(())
 }
 
-/// Rule: where the platform has no memory the first use says so, and the buffer is as it was; with half of what it needs it
+/// Rule: where the platform has no memory the first use says so, and the buffer is unchanged; with half of what it needs it
 /// keeps that half, and goes on from there once there is more.
 #[test]
 fn scenario_23_no_memory() {

@@ -29,7 +29,7 @@ fn nothing_is_taken_at_first() {
 }
 
 /// Rule: copies are not blocks that are out, so the limit is not on them; what is full is full, and what is too large for
-/// the room that there is says so; a reader leaves everything as it was, but for what it brought in.
+/// the room that there is says so; a reader changes nothing, but for what it brought in.
 #[test]
 fn copies_and_their_room() {
     let arena = builder(2).limit(Pages::new(1)).create().expect("an arena");

@@ -62,7 +62,7 @@ fn what_is_on_its_way_is_not_nothing() {
     assert_eq!(reclaim().outcome, Outcome::Nothing);
 }
 
-/// Rule: for a block that is not to be had by evicting large ones, the second try takes what is missing, and no more.
+/// Rule: for a block that evictions of large blocks do not make free, the second try takes what is missing, and no more.
 #[test]
 fn a_block_costs_no_page_twice() {
     let arena = arena(3);

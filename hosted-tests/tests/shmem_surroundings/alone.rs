@@ -15,7 +15,7 @@ const SYSTEM_TESTS: &str = "FOREBAY_SYSTEM_TESTS";
 const CASE: &str = "FOREBAY_CASE";
 /// The directory of the control group that a child joins.
 const GROUP: &str = "FOREBAY_GROUP";
-/// The number of the ordinary user `nobody`.
+/// The number of an ordinary user without rights.
 const NOBODY: u32 = 65534;
 
 #[derive(Clone, Copy)]
@@ -35,7 +35,7 @@ pub(crate) enum Where {
     AsRoot,
     /// As a user without rights.
     AsUser,
-    /// In a control group that may have so many bytes. It changes the machine.
+    /// In a control group with this limit, in bytes. It changes the machine.
     InGroup(u64),
     /// With this word as the setting for huge pages, and no other test changes it meanwhile. It changes the machine, unless that
     /// is the setting anyway.

@@ -44,7 +44,7 @@ pub(crate) fn compare(block: &impl OwnedBlock, number: usize) {
     }
 }
 
-/// Plain memory, so many pages.
+/// Plain memory of `pages` pages.
 pub(crate) fn ram(pages: usize) -> Ram<SpinRawMutex, PAGE> {
     let ram = Ram::new();
     let words = memory::words(Ram::<SpinRawMutex, PAGE>::metadata_words(pages * PAGE));
@@ -78,7 +78,7 @@ impl Goods {
         Watched::new(&self.arena, &self.world)
     }
 
-    /// Blocks of so many bytes together, zeroed and then written. A block's number is that of its first page.
+    /// Blocks with `bytes` bytes in all, zeroed and then written. A block's number is that of its first page.
     #[track_caller]
     pub(crate) fn fill(&self, bytes: usize, order: Order) -> Vec<Block> {
         let count = bytes / PAGE / order.pages().get();

@@ -48,7 +48,7 @@ impl Guardian {
         self.process.id()
     }
 
-    /// Has it undo the change, and waits for its end. The error says what is not as it was.
+    /// Has it undo the change, and waits for its end. The error says what could not be undone.
     fn finish(&mut self) -> Result<(), String> {
         let mut said = String::new();
         let told = self.other_side.get_ref().shutdown(Shutdown::Write);
@@ -64,7 +64,7 @@ impl Guardian {
 impl Drop for Guardian {
     fn drop(&mut self) {
         if let Err(why) = self.finish() {
-            eprintln!("the machine is not as it was: {why}");
+            eprintln!("the change of the machine is not undone: {why}");
         }
     }
 }

@@ -32,7 +32,7 @@ fn owners(usage: Usage) -> Usage {
     usage
 }
 
-/// Rule: what the kernel says about memory is an error, with the handle in it, and everything stays as it was.
+/// Rule: what the kernel says about memory is an error, with the handle in it, and nothing changes.
 fn populate() {
     for why in [Errno::NOMEM, Errno::PERM, Errno::FAULT, Errno::HWPOISON, Errno::NOSYS] {
         let goods = Goods::usual();
@@ -154,7 +154,8 @@ fn drop_memory() {
     assert!(goods.in_memfd(at) == [0; PAGE], "the system has it back");
 }
 
-/// Rule: a chunk that could not be dropped is as it was before: what was unmapped is brought in with head-room, by who
+/// Rule: a chunk that could not be dropped is in the state of before: what was unmapped is brought in with head-room, by a caller
+/// that
 /// may wait for it.
 fn dropped_and_unmapped() {
     let goods = Goods::usual();

@@ -21,7 +21,7 @@ pub(crate) struct Setting {
 pub(crate) struct Changed(Guardian);
 
 impl Setting {
-    /// Waits for others. The error says why it can't be had.
+    /// Waits for others. The error says why it can't be acquired.
     pub(crate) fn of(file: &Path) -> Result<Setting, String> {
         let no = |why: std::io::Error| format!("{}: {why}", file.display());
         let lock = File::open(file).map_err(no)?.into();

@@ -41,7 +41,7 @@ pub(crate) fn hold(file: &Path) {
     let wait = || io::stdin().read(&mut [0]).expect("a pipe");
     wait();
     let _stays: Changed = changed;
-    assert!(env::var(END).is_ok_and(|end| end == "well"), "as it was told to");
+    assert!(env::var(END).is_ok_and(|end| end == "well"), "it was told to end well");
 }
 
 /// A setting and the process that holds it changed.

@@ -214,7 +214,7 @@ fn drawn(per_mille: u16, seed: u32) -> Vec<bool> {
     failed
 }
 
-/// Rule: of a thousand calls about so many fail, the same ones for the same seed.
+/// Rule: the share of calls that fail is about `per_mille`; for the same seed the same calls fail.
 #[test]
 fn so_many_of_a_thousand_fail() {
     for (per_mille, range) in [(0, 0..=0), (100, 60..=140), (500, 430..=570), (1000, 1000..=1000)] {
@@ -249,7 +249,7 @@ fn so_many_of_a_thousand_fail() {
     assert_eq!(first, run());
 }
 
-/// Rule: a trace has every call of a platform, with what came of it, in order.
+/// Rule: a trace has every call of a platform, with its result, in order.
 #[test]
 fn every_call_of_a_platform_is_traced() {
     let seen = RefCell::new(Vec::new());
@@ -316,7 +316,7 @@ fn every_call_of_a_platform_is_traced() {
     assert_eq!((at.get(), payer.0.get()), ((pfn.0 * PAGE) as u64, 10));
 }
 
-/// Rule: a trace has every call of a store, with what came of it, in order.
+/// Rule: a trace has every call of a store, with its result, in order.
 #[test]
 fn every_call_of_a_store_is_traced() {
     let seen = RefCell::new(Vec::new());

@@ -1,4 +1,4 @@
-//! Every call that may fail fails once: whatever comes of it, the oracle stays silent, every byte is there
+//! Every call that may fail fails once: whatever the result is, the oracle stays silent, every byte is there
 //! afterwards, and everything is in the source at the end (`ttm-semantics.md` §5.4 a, b, d and g; B6, B14).
 
 use forebay_backends::*;

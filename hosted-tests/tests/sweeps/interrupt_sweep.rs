@@ -35,7 +35,7 @@ fn script(saves: Saves) -> Script {
     }
 }
 
-/// One life of a buffer: some steps out, so much settled, so many steps back with little memory, and an end.
+/// One life of a buffer: steps of an eviction, a settle, steps of a restore with little memory, and an end.
 #[derive(Debug)]
 struct Life {
     how: Evict,
@@ -45,7 +45,7 @@ struct Life {
     end: End,
 }
 
-/// Stops the eviction after so many steps. Returns whether there was something to stop: the last step moved something, or there
+/// Stops the eviction after `out` steps. Returns whether there was something to stop: the last step moved something, or there
 /// was none.
 fn live(near: &Near, far: &Far, world: &World, life: &Life, out: u32) -> u32 {
     let machine = Machine::new(near);
@@ -113,7 +113,7 @@ fn live(near: &Near, far: &Far, world: &World, life: &Life, out: u32) -> u32 {
     u32::from(goes_on)
 }
 
-/// Stops at each step; there must be so many.
+/// Stops at each step. There must be `stops` stops.
 fn stop(how: Evict, saves: Saves, stops: u32) {
     let (near, far) = (near(16), far(32));
     for settled in [0, 1, 5, usize::MAX] {

@@ -257,7 +257,7 @@ fn what_moved_before_a_panic_is_counted() {
 }
 
 thread_local! {
-    /// So many more sections until one takes a guard and panics; 0 for never.
+    /// How many more sections there are until one takes a guard and panics; 0 for never.
     static COUNTDOWN: Cell<u32> = const { Cell::new(0) };
     static KEPT: RefCell<Option<ReadGuard<'static, &'static Home>>> = const { RefCell::new(None) };
 }

@@ -196,7 +196,7 @@ fn buffer<'h, 'm, 'w>(
 #[track_caller]
 fn panics(platform: &Panicky<'_>, f: impl FnOnce()) -> bool {
     let caught = catch_unwind(AssertUnwindSafe(f)).is_err();
-    assert_eq!(caught, platform.due.take().is_none(), "one call panics, if there are so many");
+    assert_eq!(caught, platform.due.take().is_none(), "one call panics, if that call is reached");
     caught
 }
 
@@ -222,7 +222,7 @@ fn assert_mapped<H: forebay::Home, T: Slots<Platform = H::Platform>>(world: &Wor
 
 const MODES: [Caching; 2] = [Caching::WriteBack, Caching::WriteCombined];
 
-/// How many of these calls there are if there are so many with several modes: none changes a mode where there is one.
+/// How many of these calls there are, if there are `calls` with several modes: with one mode no call changes a mode.
 fn in_mode(mode: Caching, port: Port, calls: u32) -> u32 {
     if mode == Caching::WriteBack && port == Port::SetMode { 0 } else { calls }
 }

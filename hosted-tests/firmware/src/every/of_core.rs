@@ -32,7 +32,8 @@ pub fn everything() {
     policy::<Listed>();
 }
 
-/// The same for more shapes, on the machine with everything, and of stores that are not known: other code comes of it.
+/// The same for more shapes, on the machine with everything, and of stores whose type is not known: the compiler makes other code
+/// of them.
 pub fn again() {
     buffer::<Plain, Slow, &mut [Slot<Plain>]>();
     platform::<Full>();
@@ -173,20 +174,17 @@ fn pool<P: Platform>() {
 fn free_lists<P: Platform, const N: usize>() {
     type Array<P, const N: usize> = FreeListArray<P, N, 2>;
     keep([Array::<P, N>::new as At, Array::<P, N>::with_limit as At]);
-    keep([<Array<P, N> as FreeLists<P::Block, P::Mode>>::take as At]);
-    keep([<Array<P, N> as FreeLists<P::Block, P::Mode>>::put as At]);
-    keep([<Array<P, N> as FreeLists<P::Block, P::Mode>>::take_reserved as At]);
-    keep([<Array<P, N> as FreeLists<P::Block, P::Mode>>::unreserve as At]);
-    keep([<Array<P, N> as FreeLists<P::Block, P::Mode>>::counts as At]);
-    keep([<Array<P, N> as FreeLists<P::Block, P::Mode>>::batch as At]);
+    lists::<P::Block, P::Mode, Array<P, N>>();
     type Cores<P, const N: usize> = PerCore<Array<P, N>, Hart, 2>;
     keep([Cores::<P, N>::new as At, Hart::current as At]);
-    keep([<Cores<P, N> as FreeLists<P::Block, P::Mode>>::take as At]);
-    keep([<Cores<P, N> as FreeLists<P::Block, P::Mode>>::put as At]);
-    keep([<Cores<P, N> as FreeLists<P::Block, P::Mode>>::take_reserved as At]);
-    keep([<Cores<P, N> as FreeLists<P::Block, P::Mode>>::unreserve as At]);
-    keep([<Cores<P, N> as FreeLists<P::Block, P::Mode>>::batch as At]);
-    keep([<Cores<P, N> as FreeLists<P::Block, P::Mode>>::counts as At]);
+    lists::<P::Block, P::Mode, Cores<P, N>>();
+}
+
+/// Those of free lists of any kind.
+fn lists<B: OwnedBlock, M: Mode, L: FreeLists<B, M>>() {
+    keep([<L as FreeLists<B, M>>::take as At, <L as FreeLists<B, M>>::put as At]);
+    keep([<L as FreeLists<B, M>>::take_reserved as At, <L as FreeLists<B, M>>::unreserve as At]);
+    keep([<L as FreeLists<B, M>>::counts as At, <L as FreeLists<B, M>>::batch as At]);
 }
 
 /// The only core.
@@ -239,12 +237,7 @@ where
         <&P::Linear as LinearMap<P::Block, P::Mode>>::contiguous_mut;
     keep([view as At, view_mut as At]);
 
-    keep([<&P::Lists as FreeLists<P::Block, P::Mode>>::take as At]);
-    keep([<&P::Lists as FreeLists<P::Block, P::Mode>>::put as At]);
-    keep([<&P::Lists as FreeLists<P::Block, P::Mode>>::take_reserved as At]);
-    keep([<&P::Lists as FreeLists<P::Block, P::Mode>>::unreserve as At]);
-    keep([<&P::Lists as FreeLists<P::Block, P::Mode>>::counts as At]);
-    keep([<&P::Lists as FreeLists<P::Block, P::Mode>>::batch as At]);
+    lists::<P::Block, P::Mode, &P::Lists>();
 }
 
 /// What the traits provide, and what `()` does as a port.
@@ -263,9 +256,7 @@ fn provided() {
     let view: View<(), Block, ()> = <() as LinearMap<Block, ()>>::contiguous;
     let view_mut: ViewMut<(), Block, ()> = <() as LinearMap<Block, ()>>::contiguous_mut;
     keep([view as At, view_mut as At]);
-    keep([<() as FreeLists<Block, ()>>::take as At, <() as FreeLists<Block, ()>>::put as At]);
-    keep([<() as FreeLists<Block, ()>>::take_reserved as At, <() as FreeLists<Block, ()>>::unreserve as At]);
-    keep([<() as FreeLists<Block, ()>>::counts as At, <() as FreeLists<Block, ()>>::batch as At]);
+    lists::<Block, (), ()>();
     keep([<Null as BackingStore<Block>>::capabilities as At, <Null as BackingStore<Block>>::room_of as At]);
     keep([<Null as BackingStore<Block>>::rooms as At]);
     keep([<NoSpace as BackingStore<Block>>::space as At]);

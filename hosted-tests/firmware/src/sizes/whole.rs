@@ -1,6 +1,6 @@
 //! Everything that core and the region over plain RAM can do, as one program calls it. Linked for its size, never run.
 //!
-//! **What is measured.** Each public function is called once, or more often where another type comes of it; the compiler
+//! **What is measured.** Each public function is called once, or more often where other types make other code of it; the compiler
 //! may put it where it is called, as it would in any program. One machine: plain RAM, a region, one caching mode, one lock;
 //! buffers of one block, which is what `RamForebay` has; and a pool with free lists. No text for people (`Display`,
 //! `Debug`), nothing of Linux, of flash, of tiers, of heaps. All arguments come from outside, so that nothing is known of

@@ -18,7 +18,7 @@ const PIECE: usize = TILE_BYTES / 2 + PAGE / 4;
 
 struct Controller {
     channel: Channel,
-    /// After so many bytes of a piece it fails, once.
+    /// It fails once, after this number of bytes of a piece.
     breaks_after: Option<usize>,
     /// Interrupts that arrived.
     completions: usize,
@@ -104,7 +104,7 @@ pub fn completions() -> usize {
     CONTROLLER.lock(|c| c.completions)
 }
 
-/// The next piece fails after so many bytes.
+/// The next piece fails after `bytes` bytes.
 pub fn break_after(bytes: usize) {
     CONTROLLER.lock(|c| c.breaks_after = Some(bytes));
 }

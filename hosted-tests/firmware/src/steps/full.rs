@@ -53,7 +53,7 @@ pub fn step(out: &mut dyn Write) -> Result<(), Failure> {
 /// One block more than may wait is refused, and leaves after the first was written out.
 fn backlog() -> Result<(), Failure> {
     let tiles = &TILES[..=WAITING];
-    check(home::fill(tiles, 6000)? == tiles.len(), "not even so many tiles fit")?;
+    check(home::fill(tiles, 6000)? == tiles.len(), "fewer tiles fit than may wait")?;
     let report = HOME.reclaim(tiles, Pages::MAX, Evict::TRANSFER, Context::INTERRUPT);
     let waiting = Pages::new(WAITING * TILE_PAGES.get());
     check(

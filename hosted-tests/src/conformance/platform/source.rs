@@ -37,7 +37,7 @@ pub fn threads<S: FrameSource<Block: Send> + Sync>(source: &S) {
     assert_eq!(capacity(source), before, "the source is not as at the start");
 }
 
-/// How many blocks of each order can be had at once; all are returned.
+/// How many blocks of each order can be allocated at the same time; all are returned.
 pub fn capacity<S: FrameSource>(source: &S) -> Vec<usize> {
     let count = |k| {
         let all: Vec<_> =
@@ -156,7 +156,7 @@ pub(super) fn an_empty_source_is_exhausted_and_gives_no_more<P: Platform>(b: &Be
         block.read_at(block.bytes() - 16, &mut last);
         assert!(first[..] == *stamp && last[..] == *stamp, "{:?} shares bytes with another", block.pfn());
     }
-    // One block is returned, and that is what can be had: no more.
+    // One block is returned: that one can be allocated again, and no other.
     if let Some((block, _)) = all.pop() {
         let (pfn, k) = (block.pfn(), block.order());
         b.source.free(block);

@@ -25,7 +25,7 @@ fn is_refused<P: FrameSource, S: BackingStore<P::Block>>(
     assert!(why == one || why == other, "{why:?} instead of {one:?}");
 }
 
-/// Nothing comes of any call with this handle but `expected`, and nothing changes.
+/// Checks that every call with this handle fails with `expected`, and changes nothing.
 #[track_caller]
 fn reaches_nothing<P: FrameSource, S: BackingStore<P::Block>>(
     b: &Bench<'_, P, S>,

@@ -59,7 +59,7 @@ impl Machine {
     }
 }
 
-/// One operation. Numbers are taken modulo what there is.
+/// One operation. A number is taken modulo the number of buffers, pages or the like.
 #[derive(Clone, Copy, Debug, Arbitrary)]
 pub(super) enum Act {
     Read {

@@ -79,7 +79,7 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Lines of so many bytes.
+    /// A cache with lines of `line` bytes.
     pub(super) fn new(line: usize, adversary: Adversary) -> Cache {
         assert!(line.is_power_of_two(), "a cache line of {line} bytes");
         Cache { line, lines: BTreeMap::new(), numbers: Vec::new(), adversary }

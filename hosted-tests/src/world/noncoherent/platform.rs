@@ -23,7 +23,7 @@ pub struct NonCoherent<P> {
 }
 
 impl<P> NonCoherent<P> {
-    /// With cache lines of so many bytes.
+    /// With cache lines of `line` bytes.
     pub fn new(inner: P, line: usize, adversary: Adversary) -> AllPorts<Self> {
         AllPorts(NonCoherent { inner, board: Arc::new(Board::new(line, adversary)) })
     }

@@ -67,7 +67,7 @@ struct Core {
     writers: Cell<u32>,
     depth: Cell<u32>,
     rng: RefCell<Rng>,
-    /// How often what was called, and what came of it.
+    /// How often each function was called, and the results.
     tally: RefCell<BTreeMap<String, u32>>,
 }
 

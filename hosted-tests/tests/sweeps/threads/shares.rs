@@ -48,7 +48,7 @@ impl Random {
         (x >> 16) as usize % n
     }
 
-    /// Each order as often as the others.
+    /// Each order with the same frequency.
     fn order(&self, most: Order) -> Order {
         order(self.below(usize::from(most.get()) + 1) as u8)
     }
@@ -76,7 +76,7 @@ fn whose(me: usize, n: usize) -> usize {
     (me << 40) | (n << 16)
 }
 
-/// A source of two pieces with so many units in all.
+/// A source of two pieces with `units` units in all.
 fn source<L: RawMutex>(units: usize, most: Order) -> Ram<L, PAGE, 2> {
     let ram = Ram::new();
     for units in [units / 2, units - units / 2] {
@@ -135,7 +135,7 @@ fn no_thread_is_refused_its_share_of_a_source() {
 
 type Shared<L> = RamRegion<L, PAGE, UNITS>;
 
-/// So many units; and one for each thread that may be about to make it ready for the next block, where the region keeps any ready.
+/// A region of `UNITS` units. Where it keeps units ready for the next block, it has one more for each thread that may be doing so.
 fn region<L: RawMutex>(most: Order) -> Shared<L> {
     let region = Shared::<L>::new(StoreId::DEFAULT);
     let units = if most == Order::PAGE { UNITS } else { UNITS + THREADS };

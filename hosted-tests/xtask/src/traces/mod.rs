@@ -220,7 +220,7 @@ fn seen(work: &Path, words: &[&str]) -> Result<Memory> {
     let what = typed(&lackey);
     let mut child = lackey.spawn().or_failed(&what)?;
     let memory = child.stderr.take().map(|said| Memory::of(BufReader::new(said))).unwrap_or_default();
-    let _ = child.kill(); // it may go on, and nobody listens
+    let _ = child.kill(); // it may still run, and nothing reads its output any more
     child.wait().or_failed(&what)?;
     Ok(memory)
 }
