@@ -4,8 +4,9 @@ use super::checksum::Checksum;
 use super::engine::{CopyEngine, Job};
 use super::rings::Left;
 use super::room::Room;
-use super::store::Region;
+use super::store::{Books, Region};
 use super::table::{Asked, By, Next};
+use core::ops::Range;
 use core::task::Poll;
 use forebay::{OwnedBlock, Pages, sync::RawMutex};
 
@@ -70,13 +71,13 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
     /// CPU reads all of it.
     pub fn finish(&self, job: Job<B, PAGE>, owner: &mut dyn FnMut(B)) -> Result<(), Job<B, PAGE>> {
         if !C::KEPT {
-            return self.take_in(job, owner).map(|_| ());
+            return self.take_in(job, owner);
         }
         if !self.books.lock(|books| books.made(&job.to)) {
             return Err(job);
         }
         let job = self.with_hand(job, owner, |job| self.sum_up(job));
-        job.map_or(Ok(()), |job| self.take_in(job, owner).map(|_| ()))
+        job.map_or(Ok(()), |job| self.take_in(job, owner))
     }
 
     /// For an engine that was reset and lost its jobs, or dropped one: gives up what it had. Call it when no engine is at work for
@@ -114,8 +115,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
     }
 
     pub(super) fn write_out_bytes(&self, max_bytes: usize, owner: &mut dyn FnMut(B)) -> Progress {
-        let mut done = Progress { bytes: 0, stuck: false };
-        let (waiting, mut stuck) = (self.books.lock(|books| N - books.table.free()), 0);
+        let (mut done, mut turns) = (Progress { bytes: 0, stuck: false }, 0);
         while done.bytes < max_bytes {
             let job = match self.books.lock(|books| books.table.send_out(By::Cpu)) {
                 Next::Out(entry, from, to, at) => self.piece(entry, from, to, at, max_bytes - done.bytes),
@@ -126,21 +126,14 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
                 job.copy();
                 self.sum_up(job);
             });
-            let Some(job) = job else { break };
-            let copied = job.len;
-            let wanted = matches!(self.take_in(job, owner), Ok(Came::Wanted));
-            done.bytes += copied;
-            if copied == 0 {
-                done.stuck = true; // it waits behind the others now
-                stuck += 1;
-                if stuck > waiting {
-                    break; // each has had its turn
-                }
-            } else {
-                stuck = 0;
-            }
-            if wanted {
-                break;
+            let Some(Job { from, to, at, len, entry }) = job else { break };
+            let (from, came) = self.books.lock(|books| books.written(entry, from, to, at..at + len));
+            from.into_iter().for_each(&mut *owner); // last, as it may panic
+            done.bytes += len;
+            turns = if len == 0 { turns + 1 } else { 0 };
+            done.stuck |= len == 0; // it waits behind the others now
+            if came == Came::Wanted || turns > N {
+                break; // or each has had its turn
             }
         }
         done
@@ -166,33 +159,25 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
         }
     }
 
-    fn take_in(&self, job: Job<B, PAGE>, owner: &mut dyn FnMut(B)) -> Result<Came, Job<B, PAGE>> {
-        let (from, came) = self.books.lock(|books| {
+    /// A job comes back: the block goes to `owner` if it is done.
+    ///
+    /// # Errors
+    /// The job, if it belongs to another region.
+    fn take_in(&self, job: Job<B, PAGE>, owner: &mut dyn FnMut(B)) -> Result<(), Job<B, PAGE>> {
+        let from = self.books.lock(|books| {
             if !books.made(&job.to) {
                 return Err(job);
             }
             let Job { from, to, at, len, entry } = job;
-            let is_out = books.table.is_out(entry, to.head());
-            let (end, asked) = (at + len, if is_out { books.table.asked(entry) } else { Asked::Drop });
-            if asked == Asked::Drop {
-                if is_out {
-                    books.table.leave(entry);
-                } else {
-                    books.lost -= to.order().pages(); // it was given up for lost
-                }
-                books.give_back(to, Left::Nothing);
-                return Ok((Some(from), Came::Unwanted));
+            if books.table.is_out(entry, to.head()) {
+                return Ok(books.written(entry, from, to, at..at + len).0);
             }
-            if end < to.len() {
-                books.table.wait_again(entry, from, to, at..end);
-                return Ok((None, if asked == Asked::Back { Came::Wanted } else { Came::Unwanted }));
-            }
-            books.table.leave(entry);
-            books.give_back(to, Left::Stored);
-            Ok((Some(from), Came::Unwanted))
+            books.lost -= to.order().pages(); // it was given up for lost
+            books.give_back(to, Left::Nothing);
+            Ok(Some(from))
         })?;
         from.into_iter().for_each(owner); // last, as it may panic
-        Ok(came)
+        Ok(())
     }
 
     /// The next part of a block in flight. It ends where the pages behind it lie elsewhere.
@@ -200,6 +185,20 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
         self.reach(&mut to, at);
         let len = max_bytes.max(1).min(to.reach().end - at);
         Job { from, to, at, len, entry }
+    }
+}
+
+impl<B: OwnedBlock, const PAGE: usize, const N: usize> Books<B, PAGE, N> {
+    /// A part of a block in flight was written to its room. Returns the block if it is done, or was discarded meanwhile.
+    fn written(&mut self, entry: usize, from: B, to: Room<PAGE>, part: Range<usize>) -> (Option<B>, Came) {
+        let asked = self.table.asked(entry);
+        if asked != Asked::Drop && part.end < to.len() {
+            self.table.wait_again(entry, from, to, part);
+            return (None, if asked == Asked::Back { Came::Wanted } else { Came::Unwanted });
+        }
+        self.table.leave(entry);
+        self.give_back(to, if asked == Asked::Drop { Left::Nothing } else { Left::Stored });
+        (Some(from), Came::Unwanted)
     }
 }
 
@@ -225,6 +224,7 @@ impl<L: RawMutex, B: OwnedBlock, const PAGE: usize, const N: usize, C: Checksum>
 }
 
 /// Whether a block was recalled while it was in flight.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Came {
     Wanted,
     Unwanted,
