@@ -15,6 +15,25 @@ pub fn leak(bytes: usize, skew: usize) -> &'static mut [u8] {
     &mut all[start..start + bytes]
 }
 
+/// Address space with zeroed memory behind it, of which only what is touched is taken; aligned to 4 MiB, leaked. It may be larger
+/// than the machine's memory.
+///
+/// # Panics
+/// If there is none.
+#[cfg(target_os = "linux")]
+pub fn address_space(bytes: usize) -> &'static mut [u8] {
+    const LARGEST: usize = 4 << 20;
+    let (protection, flags) =
+        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE);
+    // SAFETY: a new mapping, where nothing else is.
+    let start = unsafe { libc::mmap(std::ptr::null_mut(), bytes + LARGEST, protection, flags, -1, 0) };
+    assert_ne!(start, libc::MAP_FAILED, "{}", std::io::Error::last_os_error());
+    let start = start.cast::<u8>();
+    let skip = start.align_offset(LARGEST);
+    // SAFETY: the mapping has these bytes, which are zero at first, and it is never unmapped.
+    unsafe { std::slice::from_raw_parts_mut(start.add(skip), bytes) }
+}
+
 /// Metadata words; leaked.
 pub fn words(count: usize) -> &'static mut [usize] {
     vec![0; count].leak()

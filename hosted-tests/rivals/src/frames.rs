@@ -84,12 +84,23 @@ struct Frames<A>(A);
 
 impl<A: RegionInit> Frames<A> {
     fn new(allocator: A, bytes: usize) -> Self {
-        let memory = arena(bytes);
-        let at = memory.as_mut_ptr().expose_provenance();
-        // SAFETY: the memory is ours for ever, and nothing else uses it; no other thread knows the allocator yet.
-        unsafe { allocator.try_init_region(at, bytes) }.expect("whole pages");
+        init(&allocator, arena(bytes));
         Frames(allocator)
     }
+}
+
+/// Gives an allocator its memory.
+fn init(allocator: &impl RegionInit, memory: &'static mut [u8]) {
+    let (at, bytes) = (memory.as_mut_ptr().expose_provenance(), memory.len());
+    // SAFETY: the memory is the allocator's for ever, and nothing else uses it; no other thread knows the allocator yet.
+    unsafe { allocator.try_init_region(at, bytes) }.expect("whole pages");
+}
+
+/// A frame-alloc without memory; it gets this.
+pub fn added(memory: &'static mut [u8]) -> impl Sized {
+    let allocator = Summary::new(BASE);
+    init(&allocator, memory);
+    allocator
 }
 
 /// What differs: only the depot keeps something.

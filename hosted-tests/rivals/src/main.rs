@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release --manifest-path hosted-tests/rivals/Cargo.toml -- --help`
 
+mod add;
 mod frames;
 mod heaps;
 mod locks;
@@ -136,6 +137,9 @@ impl Cli {
         }
         if workloads.contains(&Workload::Evict) {
             evict::run(&self.scale, &mut watch.durations, &mut progress);
+        }
+        if workloads.contains(&Workload::Add) {
+            add::run(&self.scale, &mut watch.durations, &mut progress);
         }
         let mut rows: Vec<Row> = watch.durations.rows().into_iter().map(Row::Cost).collect();
         note_heaps(&mut rows, &subjects);

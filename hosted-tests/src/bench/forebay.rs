@@ -26,6 +26,17 @@ pub(super) fn source<L: RawMutex>(bytes: usize) -> Source<L> {
     ram
 }
 
+/// A source that gets this memory, and metadata for it.
+///
+/// # Panics
+/// If there is no memory for the metadata.
+pub fn added(memory: &'static mut [u8]) -> impl Sized {
+    let ram = Source::<SpinRawMutex>::new();
+    let words = memory::words(Source::<SpinRawMutex>::metadata_words(memory.len()));
+    ram.add(memory, words).expect("fresh memory, and metadata for it");
+    ram
+}
+
 /// `Ram` alone.
 #[derive(Debug)]
 pub struct Alone<L: RawMutex>(Source<L>);

@@ -34,6 +34,9 @@ pub enum Workload {
     /// Evictions beside memcpy
     #[value(name = "evict")]
     Evict,
+    /// Adding memory, as a machine does once
+    #[value(name = "add")]
+    Add,
 }
 
 impl Workload {
@@ -48,6 +51,7 @@ impl Workload {
             Workload::W5 => "W5",
             Workload::W9 => "W9",
             Workload::Evict => "evict",
+            Workload::Add => "add",
         }
     }
 
