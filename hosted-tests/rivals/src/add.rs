@@ -1,4 +1,4 @@
-//! Adding memory: what a machine does once, when it starts. Nobody touches the memory itself.
+//! Adding memory: what a machine does once, when it starts. The memory itself is not touched.
 
 use crate::frames;
 use hosted_tests::bench::forebay;
