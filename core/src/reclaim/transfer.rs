@@ -11,7 +11,7 @@ impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
     /// Transfers idle buffers to the store until `pages` left, or nothing more can be done. Returns how many left: transferred,
     /// or clean. The store frees what was transferred when it is [settled](Forebay::settle).
     ///
-    /// As [`reclaim`](Forebay::reclaim) with [`Evict::TRANSFER`] for [`ReclaimTarget::moved`](crate::ReclaimTarget::moved), in
+    /// As [`reclaim`](Forebay::reclaim) with [`Evict::TRANSFER`](crate::Evict::TRANSFER) for [`ReclaimTarget::moved`](crate::ReclaimTarget::moved), in
     /// one pass: clean blocks leave in the order of the walk, not before others; the pass ends at the first
     /// [`Backlog`](crate::StoreError::Backlog), and does not settle. A program that reclaims only by this has less code.
     ///
