@@ -385,7 +385,8 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             }
         }
     }
-    /// The same block, if the store still has it.
+
+    /// The same block, if the store still has it. `Nothing`: only a copy is left.
     #[inline]
     fn take_back_one(&self, contents: &mut Contents<T>, cx: Context) -> Result<Came, AccessError> {
         let forebay = self.forebay();
