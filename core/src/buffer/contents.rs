@@ -81,7 +81,7 @@ impl<T: Slots> Classify for Contents<T> {
     fn classify(&mut self) -> Class {
         let class = self.marks.class();
         let listed = class.difference(Class::READY);
-        if listed != self.told {
+        if T::IS_FOLLOWED && listed != self.told {
             self.slots.class_changed(listed);
             self.told = listed;
         }

@@ -305,7 +305,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
                     cursor.skip(last, at);
                     if eviction.is_over(changing.0.marks) || self.cell.is_wanted() {
                         changing.0.next = at;
-                        ended = Some(Ended::Early);
+                        ended = Some(if T::ONE { Ended::AllSeen } else { Ended::Early });
                         break 'batch;
                     }
                     last = at;

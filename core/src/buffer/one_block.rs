@@ -365,9 +365,10 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             (true, _) => Ok(Came::Nothing),
             (false, true) => {
                 if contents.marks.contains(Marks::TRANSFERRED) {
-                    let came = self.take_back_one(contents, cx)?;
-                    if came != Came::Nothing {
-                        return Ok(came);
+                    match self.take_back_one(contents, cx) {
+                        Ok(Came::Nothing) => {} // only a copy is left
+                        Err(why) if why != AccessError::Lost => return self.load_instead(contents, why, cx),
+                        came => return came,
                     }
                 }
                 self.load_one(contents, cx)?;
@@ -384,6 +385,17 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
                 Ok(Came::Populated)
             }
         }
+    }
+
+    /// What can't be taken back for this reason may be loaded.
+    #[cold]
+    fn load_instead(
+        &self,
+        contents: &mut Contents<T>,
+        why: AccessError,
+        cx: Context,
+    ) -> Result<Came, AccessError> {
+        self.load_one(contents, cx).map_or(Err(why), |()| Ok(Came::Loaded))
     }
 
     /// The same block, if the store still has it. `Nothing`: only a copy is left.

@@ -32,6 +32,10 @@ pub trait Slots: Sealed {
     #[doc(hidden)]
     const BARE_SLOT: bool = false;
 
+    /// Whether [`class_changed`](Slots::class_changed) tells anyone.
+    #[doc(hidden)]
+    const IS_FOLLOWED: bool = false;
+
     #[doc(hidden)]
     fn slots(&self) -> &[Slot<Self::Platform>];
 
@@ -168,6 +172,7 @@ impl<T: Slots> Sealed for Addressed<'_, T> {}
 impl<T: Slots> Slots for Addressed<'_, T> {
     type Platform = T::Platform;
     const ONE: bool = T::ONE;
+    const IS_FOLLOWED: bool = T::IS_FOLLOWED;
     fn slots(&self) -> &[Slot<T::Platform>] {
         self.slots.slots()
     }
@@ -218,6 +223,7 @@ impl<T: Slots> Sealed for Charged<'_, T> {}
 impl<T: Slots> Slots for Charged<'_, T> {
     type Platform = T::Platform;
     const ONE: bool = T::ONE;
+    const IS_FOLLOWED: bool = T::IS_FOLLOWED;
     fn slots(&self) -> &[Slot<T::Platform>] {
         self.slots.slots()
     }

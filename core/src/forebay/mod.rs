@@ -108,7 +108,8 @@ impl<P: Platform, S> Forebay<P, S> {
     pub fn stats(&self) -> Stats {
         let mut copy = Stats::NONE;
         self.count(|now| {
-            (copy.restored, copy.settled, copy.leaked) = (now.restored, now.settled, now.leaked);
+            copy.restored.add_counts(&now.restored);
+            (copy.settled, copy.leaked) = (now.settled, now.leaked);
             copy.in_interrupts = now.in_interrupts;
             (copy.pending, copy.reclaimable, copy.held) = (now.pending, now.reclaimable, now.held);
         });

@@ -32,6 +32,7 @@ impl<T: Slots, P: EvictionPolicy + ?Sized> Slots for Follow<'_, T, P> {
     type Platform = T::Platform;
     const ONE: bool = T::ONE;
     const BARE_SLOT: bool = T::BARE_SLOT;
+    const IS_FOLLOWED: bool = true;
     fn slots(&self) -> &[Slot<T::Platform>] {
         self.slots.slots()
     }

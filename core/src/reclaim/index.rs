@@ -319,6 +319,7 @@ impl<T: Slots, R: RawMutex, W: AsRef<[usize]> + AsMut<[usize]>> Slots for Indexe
     type Platform = T::Platform;
     const ONE: bool = T::ONE;
     const BARE_SLOT: bool = T::BARE_SLOT;
+    const IS_FOLLOWED: bool = true;
     fn slots(&self) -> &[Slot<T::Platform>] {
         self.slots.slots()
     }

@@ -20,6 +20,7 @@ mod restore;
 mod sections;
 mod short_copy;
 mod walk;
+mod ways;
 
 use forebay::stats::Restored;
 

@@ -517,6 +517,24 @@ fn the_error_of_taking_back_is_reported() {
     all_returned(&world, &near, &far);
 }
 
+/// Rule: contents that can't be taken back, and were written out, are loaded.
+#[test]
+fn what_is_written_out_is_loaded_if_it_cant_be_taken_back() {
+    let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
+    let store = Store::new(&far);
+    let home = &forebay(&near, &store, &world);
+    let tile = Buffer::new(home, order(2));
+    fill(&tile, 3);
+    tile.evict(ALL, Evict::TRANSFER, CX).unwrap();
+    home.settle(ALL, CX);
+    store.answer(Script { take_back: Some(StoreError::Unavailable), ..Script::default() });
+    assert_eq!(complete(tile.restore(ALL, CX)).loaded, pages(4));
+    check(&tile, 3);
+    drop(tile);
+    store.answer(Script::default());
+    all_returned(&world, &near, &far);
+}
+
 /// Rule: what fails stays stored, and the walk goes on: one busy slot keeps no other from coming back, whether by taking
 /// back or by loading. The next call restores the rest.
 #[test]
