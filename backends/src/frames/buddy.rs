@@ -8,7 +8,7 @@
 use super::Words;
 use super::directory::Directory;
 use super::pieces::{self, NotNoted};
-use super::tree::{self, CHUNK, TOP, Taken, Tree};
+use super::tree::{self, CHUNK, LARGE, TOP, Tree};
 use core::ops::Range;
 use forebay::{Order, Pages, Pfn};
 
@@ -43,7 +43,7 @@ impl Iterator for Run {
     fn next(&mut self) -> Option<Pfn> {
         let bit = self.bits.trailing_zeros() as usize;
         self.bits &= self.bits.checked_sub(1)?;
-        Some(Pfn(self.first.wrapping_add(bit << self.order)))
+        Some(Pfn(self.first + (bit << self.order)))
     }
 }
 
@@ -131,45 +131,46 @@ impl<W: Words> Buddy<W> {
         true
     }
 
-    /// Takes a block. O(orders). Nothing if there is none, and also if the smallest that is large enough is much larger: then that is
-    /// split. So, as long as there [is](Buddy::has) one, try again, under another lock: at most twice.
-    #[inline(never)] // so that what does without it is short
-    pub(crate) fn take(&mut self, order: Order) -> Option<Pfn> {
-        let order = usize::from(order.get());
-        let list = self.directory.tightest(order)?;
-        let words = self.words.as_mut();
-        let chunk = self.directory.lowest(words, list)?;
-        let tree = tree_of(words, chunk)?;
-        let page = tree::take(tree, order, list);
-        if !tree::HAS_STEPS {
-            page?;
-        }
-        let now = tree::list(tree);
-        if now != list + 1 {
-            self.directory.relist(words, chunk, list + 1, now);
-        }
-        let page = page?;
-        self.took(1 << order);
+    /// The chunk from which a block of that order is taken: of those whose largest block is smallest, the lowest. O(1).
+    #[inline]
+    pub(crate) fn find(&self, order: Order) -> Option<usize> {
+        let list = self.directory.tightest(order.get().into())?;
+        self.directory.lowest(self.words.as_ref(), list)
+    }
+
+    /// Takes a block from a chunk. O(orders). Nothing if the chunk has none, and also if the smallest that is large enough is much
+    /// larger: then that is split. So, as long as a chunk is [found](Buddy::find), try again, under another lock.
+    #[inline]
+    pub(crate) fn take(&mut self, chunk: usize, order: Order) -> Option<Pfn> {
+        let n = usize::from(order.get());
+        let page = self.change(chunk, |tree| tree::take(tree, n, n >= LARGE))?;
+        self.took(1 << n);
         Some(Pfn(self.base + chunk * CHUNK + page))
     }
 
     /// Takes several blocks of one order, at the cost of one: up to `count`, a power of two below the bits of a word, at least one.
     /// As [`take`](Buddy::take).
-    #[inline(never)]
-    pub(crate) fn take_several(&mut self, order: Order, count: usize) -> Option<Run> {
+    #[inline]
+    pub(crate) fn take_several(&mut self, chunk: usize, order: Order, count: usize) -> Option<Run> {
         let n = usize::from(order.get());
-        let list = self.directory.tightest(n)?;
-        let words = self.words.as_mut();
-        let chunk = self.directory.lowest(words, list)?;
-        let tree = tree_of(words, chunk)?;
-        let taken = tree::take_several(tree, n, list, count);
-        let now = tree::list(tree);
-        if now != list + 1 {
-            self.directory.relist(words, chunk, list + 1, now);
-        }
-        let Taken { bits, first } = taken?;
+        let (page, bits) = self.change(chunk, |tree| tree::take_several(tree, n, count))?;
         self.took((bits.count_ones() as usize) << n);
-        Some(Run { first: (self.base + chunk * CHUNK).wrapping_add(first), order: n, bits })
+        Some(Run { first: self.base + chunk * CHUNK + page, order: n, bits })
+    }
+
+    /// Changes what is free in a chunk, and moves it to the list where it belongs then.
+    #[inline]
+    pub(super) fn change<T>(&mut self, chunk: usize, f: impl FnOnce(&mut Tree) -> Option<T>) -> Option<T> {
+        let words = self.words.as_mut();
+        let tree: &mut Tree = words.get_mut(chunk * tree::WORDS..)?.first_chunk_mut()?;
+        let was = tree::list(tree);
+        let value = f(tree);
+        let now = tree::list(tree);
+        if now != was {
+            self.directory.change(words, chunk, was);
+            self.directory.change(words, chunk, now);
+        }
+        value
     }
 
     /// Pages are not free any more.
@@ -195,29 +196,12 @@ impl<W: Words> Buddy<W> {
         self.insert(pfn.0, usize::from(order.get()));
     }
 
-    #[inline(never)]
+    #[inline]
     fn insert(&mut self, pfn: usize, order: usize) {
         let at = pfn.wrapping_sub(self.base);
-        let (words, chunk) = (self.words.as_mut(), at / CHUNK);
-        let Some(tree) = tree_of(words, chunk) else { return };
-        let was = tree::list(tree);
-        if order < TOP {
-            tree::put(tree, at % CHUNK, order);
-        } else {
-            tree::fill(tree);
-        }
-        let now = tree::list(tree);
-        if now != was {
-            self.directory.relist(words, chunk, was, now);
-        }
+        self.change(at / CHUNK, |tree| Some(tree::put(tree, at % CHUNK, order)));
         self.free += 1 << order;
     }
-}
-
-/// The tree of a chunk.
-#[inline]
-pub(super) fn tree_of(words: &mut [usize], chunk: usize) -> Option<&mut Tree> {
-    words.get_mut(chunk * tree::WORDS..)?.first_chunk_mut()
 }
 
 #[cfg(test)]
@@ -280,9 +264,10 @@ mod tests {
 
         fn take_several(&mut self, order: Order, count: usize) -> bool {
             let run = loop {
-                match self.buddy.take_several(order, count) {
-                    None if self.buddy.has(order) => {}
-                    run => break run,
+                let Some(chunk) = self.buddy.find(order) else { break None };
+                let run = self.buddy.take_several(chunk, order, count);
+                if run.is_some() {
+                    break run;
                 }
             };
             let pages: Vec<_> = run.into_iter().flatten().map(|pfn| pfn.0).collect();
