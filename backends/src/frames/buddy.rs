@@ -138,12 +138,22 @@ impl<W: Words> Buddy<W> {
         self.directory.lowest(self.words.as_ref(), list)
     }
 
+    /// Takes a block. As [`take_from`](Buddy::take_from).
+    #[inline(never)] // so that what does without it is short
+    pub(crate) fn take(&mut self, order: Order) -> Option<Pfn> {
+        self.take_from(self.find(order)?, order)
+    }
+
     /// Takes a block from a chunk. O(orders). Nothing if the chunk has none, and also if the smallest that is large enough is much
     /// larger: then that is split. So, as long as a chunk is [found](Buddy::find), try again, under another lock.
-    #[inline]
-    pub(crate) fn take(&mut self, chunk: usize, order: Order) -> Option<Pfn> {
+    #[inline(always)]
+    pub(crate) fn take_from(&mut self, chunk: usize, order: Order) -> Option<Pfn> {
         let n = usize::from(order.get());
-        let page = self.change(chunk, |tree| tree::take(tree, n, n >= LARGE))?;
+        let tree = tree_of(self.words.as_mut(), chunk)?;
+        let was = tree::list(tree);
+        let (page, now) = (tree::take(tree, n, n >= LARGE), tree::list(tree));
+        self.relist(chunk, was, now);
+        let page = page?;
         self.took(1 << n);
         Some(Pfn(self.base + chunk * CHUNK + page))
     }
@@ -153,24 +163,22 @@ impl<W: Words> Buddy<W> {
     #[inline]
     pub(crate) fn take_several(&mut self, chunk: usize, order: Order, count: usize) -> Option<Run> {
         let n = usize::from(order.get());
-        let (page, bits) = self.change(chunk, |tree| tree::take_several(tree, n, count))?;
+        let tree = tree_of(self.words.as_mut(), chunk)?;
+        let was = tree::list(tree);
+        let (taken, now) = (tree::take_several(tree, n, count), tree::list(tree));
+        self.relist(chunk, was, now);
+        let (page, bits) = taken?;
         self.took((bits.count_ones() as usize) << n);
         Some(Run { first: self.base + chunk * CHUNK + page, order: n, bits })
     }
 
-    /// Changes what is free in a chunk, and moves it to the list where it belongs then.
-    #[inline]
-    pub(super) fn change<T>(&mut self, chunk: usize, f: impl FnOnce(&mut Tree) -> Option<T>) -> Option<T> {
-        let words = self.words.as_mut();
-        let tree: &mut Tree = words.get_mut(chunk * tree::WORDS..)?.first_chunk_mut()?;
-        let was = tree::list(tree);
-        let value = f(tree);
-        let now = tree::list(tree);
+    /// Moves a chunk from the list where it was to that where it belongs now.
+    #[inline(always)]
+    pub(super) fn relist(&mut self, chunk: usize, was: usize, now: usize) {
         if now != was {
-            self.directory.change(words, chunk, was);
-            self.directory.change(words, chunk, now);
+            self.directory.change(self.words.as_mut(), chunk, was);
+            self.directory.change(self.words.as_mut(), chunk, now);
         }
-        value
     }
 
     /// Pages are not free any more.
@@ -196,12 +204,22 @@ impl<W: Words> Buddy<W> {
         self.insert(pfn.0, usize::from(order.get()));
     }
 
-    #[inline]
+    #[inline(never)]
     fn insert(&mut self, pfn: usize, order: usize) {
         let at = pfn.wrapping_sub(self.base);
-        self.change(at / CHUNK, |tree| Some(tree::put(tree, at % CHUNK, order)));
+        let Some(tree) = tree_of(self.words.as_mut(), at / CHUNK) else { return };
+        let was = tree::list(tree);
+        tree::put(tree, at % CHUNK, order);
+        let now = tree::list(tree);
+        self.relist(at / CHUNK, was, now);
         self.free += 1 << order;
     }
+}
+
+/// The tree of a chunk.
+#[inline]
+pub(super) fn tree_of(words: &mut [usize], chunk: usize) -> Option<&mut Tree> {
+    words.get_mut(chunk * tree::WORDS..)?.first_chunk_mut()
 }
 
 #[cfg(test)]

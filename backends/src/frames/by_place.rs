@@ -1,19 +1,19 @@
 //! Free frames by their place: the free frames of a run are taken out and put back.
 
 use super::tree::{self, CHUNK};
-use super::{Buddy, Words};
+use super::{Buddy, Words, buddy};
 use core::ops::Range;
 use forebay::{Order, Pfn};
 
 impl<W: Words> Buddy<W> {
     /// Takes a block, in as many steps as that needs.
     pub(crate) fn take_now(&mut self, order: Order) -> Option<Pfn> {
-        loop {
-            let chunk = self.find(order)?;
-            if let Some(pfn) = self.take(chunk, order) {
+        while self.has(order) {
+            if let Some(pfn) = self.take(order) {
                 return Some(pfn);
             }
         }
+        None
     }
 
     /// Frees a run of frames, none of which is free, in the largest blocks that they make.
@@ -40,7 +40,7 @@ impl<W: Words> Buddy<W> {
     /// The frames of the free block that a frame is in.
     pub(crate) fn free_block(&mut self, pfn: usize) -> Option<Range<usize>> {
         let at = pfn.checked_sub(self.base)?;
-        let order = self.change(at / CHUNK, |tree| tree::free_block(tree, at % CHUNK))?;
+        let order = tree::free_block(buddy::tree_of(self.words.as_mut(), at / CHUNK)?, at % CHUNK)?;
         let first = self.base + (at >> order << order);
         Some(first..first + (1 << order))
     }
@@ -48,7 +48,11 @@ impl<W: Words> Buddy<W> {
     /// Takes a block that is free.
     fn remove(&mut self, block: &Range<usize>) {
         let (at, order) = (block.start - self.base, block.len().trailing_zeros() as usize);
-        self.change(at / CHUNK, |tree| Some(tree::remove(tree, at % CHUNK, order)));
+        let Some(tree) = buddy::tree_of(self.words.as_mut(), at / CHUNK) else { return };
+        let was = tree::list(tree);
+        tree::remove(tree, at % CHUNK, order);
+        let now = tree::list(tree);
+        self.relist(at / CHUNK, was, now);
         self.took(block.len());
     }
 }

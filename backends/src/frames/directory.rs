@@ -85,7 +85,8 @@ impl Directory {
     }
 
     /// A chunk enters or leaves a list: `0` is no list, and `n` that of order `n - 1`.
-    #[inline(never)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub(super) fn change(&mut self, words: &mut [usize], chunk: usize, list: usize) {
         let Some(list) = list.checked_sub(1) else { return };
         let at = self.at + list * self.len;

@@ -5,7 +5,7 @@
 //! node `n` is `n ^ 1`, the block of both is node `CHUNK + n / 2`, and the first set bit from the first node of an order on is the
 //! smallest block that is large enough, and of those the lowest. Summary words have a bit for each word of the tree that is not zero.
 
-use super::{BITS, ORDERS};
+use super::{BITS, ORDERS, SHORT_SECTIONS};
 
 /// The largest order.
 pub(super) const TOP: usize = ORDERS - 1;
@@ -61,8 +61,8 @@ const fn for_large(largest: usize) -> usize {
     if largest > LARGE && largest <= TOP { largest + ORDERS - LARGE } else { largest }
 }
 
-/// By how many orders a block is split in one step, so that the step is short where cores are slow.
-const STEP: usize = if BITS < 64 { 4 } else { TOP };
+/// By how many orders a block is split in one step.
+const STEP: usize = if SHORT_SECTIONS { 4 } else { TOP };
 
 /// The first page of a node.
 #[inline]
@@ -80,10 +80,13 @@ fn flip(tree: &mut Tree, word: usize, bits: usize) {
     }
 }
 
-/// The node of the smallest block that is large enough, and of those the lowest.
+/// The first free node from that one on, which is the first one of an order: the smallest block that is large enough, and of those the
+/// lowest.
 #[inline]
-fn best(tree: &Tree, order: usize) -> Option<usize> {
-    let first = start(order);
+fn best(tree: &Tree, first: usize) -> Option<usize> {
+    if tree[0] == ORDERS {
+        return Some(start(TOP)); // nothing else is free
+    }
     let mut word = first / BITS;
     let mut some = tree[summary(word)] & usize::MAX << (word % BITS);
     if SUMMARY > 1 && some == 0 && word < BITS {
@@ -122,33 +125,34 @@ fn relist(tree: &mut Tree, is_large: bool) {
 
 /// Takes the lowest block among the smallest that are large enough. Returns its first page in the chunk. `None`: a much larger one was
 /// split, and nothing was taken.
-#[inline]
+#[inline(always)]
 pub(super) fn take(tree: &mut Tree, order: usize, is_for_large: bool) -> Option<usize> {
-    let found = best(tree, order)?;
-    let (mut node, end, mut steps) = (found, start(order + 1), STEP);
+    let (first, list) = (start(order), tree[0]);
+    let end = first + (CHUNK >> order);
+    let found = best(tree, first)?;
+    let (mut node, mut steps) = (found, STEP);
     // First as far as the halves are in the last word, as the block is.
     let (word, mut bits) = (node / BITS, 1 << (node % BITS));
-    while node >= end && node >= LAST + BITS / 2 && steps > 0 {
+    while node >= end && node >= LAST + BITS / 2 && (STEP == TOP || steps > 0) {
         node = 2 * (node - CHUNK);
         bits |= 2 << (node % BITS);
         steps -= 1;
     }
     flip(tree, word, bits);
-    while node >= end && steps > 0 {
+    while node >= end && (STEP == TOP || steps > 0) {
         node = 2 * (node - CHUNK);
         // Nothing else of this order is free, or that would have been taken.
         tree[place(node / BITS)] = 2 << (node % BITS);
         tree[summary(node / BITS)] |= 1 << (node / BITS % BITS);
         steps -= 1;
     }
-    if node >= end {
+    if STEP < TOP && node >= end {
         flip(tree, node / BITS, 1 << (node % BITS));
     }
-    let list = tree[0];
     if list > ORDERS || found >= start(list - 1) {
         relist(tree, is_for_large && list > TOP);
     }
-    (node < end).then(|| page(node, order))
+    (STEP == TOP || node < end).then(|| (node - first) << order)
 }
 
 /// Takes several blocks at the cost of one, of an order up to 5: up to `count`, a power of two below `BITS`, but at least one. Those that
@@ -156,7 +160,7 @@ pub(super) fn take(tree: &mut Tree, order: usize, is_for_large: bool) -> Option<
 /// bit for each block, from that one on. As [`take`].
 #[inline]
 pub(super) fn take_several(tree: &mut Tree, order: usize, count: usize) -> Option<(usize, usize)> {
-    let node = best(tree, order)?;
+    let node = best(tree, start(order))?;
     let mut larger = 0;
     while node >= start(order + larger + 1) && 2 << larger <= count {
         larger += 1;
@@ -178,7 +182,7 @@ pub(super) fn take_several(tree: &mut Tree, order: usize, count: usize) -> Optio
 }
 
 /// Frees a block, given by its first page in the chunk. Joins it with its buddies.
-#[inline]
+#[inline(always)]
 pub(super) fn put(tree: &mut Tree, page: usize, order: usize) {
     let joined = join(tree, start(order) + (page >> order), order);
     let was = tree[0];

@@ -3,7 +3,7 @@
 
 use super::neighbours::Neighbours;
 use super::{MemoryError, MemoryRefused, RamBlock};
-use crate::frames::{Buddy, NotNoted, Recent};
+use crate::frames::{Buddy, NotNoted, Recent, SHORT_SECTIONS};
 use core::num::NonZeroUsize;
 use core::ops::Range;
 use core::ptr::NonNull;
@@ -105,19 +105,22 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> Ranges<L, PAGE, N> {
     /// Takes a block. O(ranges + orders).
     #[inline(never)] // so that the caller has it in a register
     pub(crate) fn take(&self, which: &Which, order: Order) -> Option<RamBlock<PAGE>> {
-        let kept = self.each(which, |m| {
-            let pfn = m.free.take_kept(order)?;
+        let block = self.each(which, |m| {
+            let pfn = match m.free.take_kept(order) {
+                None if !SHORT_SECTIONS => m.free.buddy().take(order)?,
+                kept => kept?,
+            };
             // SAFETY: the frames were free, so by the invariant of `Memory` nothing else owns them, and they were added.
             Some(unsafe { m.span.block_at(pfn, order) })
         });
-        if kept.is_some() { kept } else { self.take_other(which, order) }
+        if block.is_some() { block } else { self.take_other(which, order) }
     }
 
     /// Takes a block that is not kept.
     #[inline(never)] // so that the way to one that is kept is short
     fn take_other(&self, which: &Which, order: Order) -> Option<RamBlock<PAGE>> {
         self.take_found(which, order, |m, chunk| {
-            let pfn = m.free.buddy().take(chunk, order)?;
+            let pfn = m.free.buddy().take_from(chunk, order)?;
             // SAFETY: as above.
             Some(unsafe { m.span.block_at(pfn, order) })
         })
@@ -145,7 +148,7 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> Ranges<L, PAGE, N> {
         first
     }
 
-    /// Finds a chunk and, in another lock section, takes from it, until that gives something or there is none.
+    /// Finds a chunk and takes from it, until that gives something or there is none. Where cores are slow, these are two lock sections.
     #[inline]
     fn take_found<T>(
         &self,
@@ -154,15 +157,20 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> Ranges<L, PAGE, N> {
         mut take: impl FnMut(&mut Memory<PAGE>, usize) -> Option<T>,
     ) -> Option<T> {
         loop {
-            let found = self.each(which, |m| Some((m.span.frames.start, m.free.buddy().find(order)?)));
-            if let Some((start, chunk)) = found {
-                let taken =
-                    self.each(which, |m| if m.span.frames.start == start { take(m, chunk) } else { None });
-                if taken.is_some() {
-                    return taken;
+            let found = self.each(which, |m| {
+                let chunk = m.free.buddy().find(order)?;
+                Some(if SHORT_SECTIONS { Err((m.span.frames.start, chunk)) } else { Ok(take(m, chunk)) })
+            });
+            let taken = match found {
+                Some(Ok(taken)) => taken,
+                Some(Err((start, chunk))) => {
+                    self.each(which, |m| if m.span.frames.start == start { take(m, chunk) } else { None })
                 }
-            } else if !self.join_one(which) {
-                return None;
+                None if self.join_one(which) => None,
+                None => return None,
+            };
+            if taken.is_some() {
+                return taken;
             }
         }
     }
@@ -195,7 +203,16 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> Ranges<L, PAGE, N> {
     /// The block, if it lies in none of the ranges.
     pub(crate) fn put(&self, block: RamBlock<PAGE>) -> Result<(), RamBlock<PAGE>> {
         let (pfn, order) = (block.pfn(), block.order());
-        match self.each(&(0..N), |m| m.span.has(pfn, order).then(|| m.free.keep(pfn, order))) {
+        let put = self.each(&(0..N), |m| {
+            m.span.has(pfn, order).then(|| {
+                let kept = m.free.keep(pfn, order);
+                if !kept && !SHORT_SECTIONS {
+                    m.free.buddy().put(pfn, order);
+                }
+                kept || !SHORT_SECTIONS
+            })
+        });
+        match put {
             Some(true) => Ok(()),
             Some(false) => {
                 self.join_in(pfn, order);
