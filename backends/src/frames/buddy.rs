@@ -8,7 +8,7 @@
 use super::Words;
 use super::directory::Directory;
 use super::pieces::{self, NotNoted};
-use super::tree::{self, CHUNK, TOP, Taken, Tree};
+use super::tree::{self, CHUNK, LARGE, TOP, Tree};
 use core::ops::Range;
 use forebay::{Order, Pages, Pfn};
 
@@ -43,7 +43,7 @@ impl Iterator for Run {
     fn next(&mut self) -> Option<Pfn> {
         let bit = self.bits.trailing_zeros() as usize;
         self.bits &= self.bits.checked_sub(1)?;
-        Some(Pfn(self.first.wrapping_add(bit << self.order)))
+        Some(Pfn(self.first + (bit << self.order)))
     }
 }
 
@@ -131,45 +131,54 @@ impl<W: Words> Buddy<W> {
         true
     }
 
-    /// Takes a block. O(orders). Nothing if there is none, and also if the smallest that is large enough is much larger: then that is
-    /// split. So, as long as there [is](Buddy::has) one, try again, under another lock: at most twice.
+    /// The chunk from which a block of that order is taken: of those whose largest block is smallest, the lowest. O(1).
+    #[inline]
+    pub(crate) fn find(&self, order: Order) -> Option<usize> {
+        let list = self.directory.tightest(order.get().into())?;
+        self.directory.lowest(self.words.as_ref(), list)
+    }
+
+    /// Takes a block. As [`take_from`](Buddy::take_from).
     #[inline(never)] // so that what does without it is short
     pub(crate) fn take(&mut self, order: Order) -> Option<Pfn> {
-        let order = usize::from(order.get());
-        let list = self.directory.tightest(order)?;
-        let words = self.words.as_mut();
-        let chunk = self.directory.lowest(words, list)?;
-        let tree = tree_of(words, chunk)?;
-        let page = tree::take(tree, order, list);
-        if !tree::HAS_STEPS {
-            page?;
-        }
-        let now = tree::list(tree);
-        if now != list + 1 {
-            self.directory.relist(words, chunk, list + 1, now);
-        }
+        self.take_from(self.find(order)?, order)
+    }
+
+    /// Takes a block from a chunk. O(orders). Nothing if the chunk has none, and also if the smallest that is large enough is much
+    /// larger: then that is split. So, as long as a chunk is [found](Buddy::find), try again, under another lock.
+    #[inline(always)]
+    pub(crate) fn take_from(&mut self, chunk: usize, order: Order) -> Option<Pfn> {
+        let n = usize::from(order.get());
+        let tree = tree_of(self.words.as_mut(), chunk)?;
+        let was = tree::list(tree);
+        let (page, now) = (tree::take(tree, n, n >= LARGE), tree::list(tree));
+        self.relist(chunk, was, now);
         let page = page?;
-        self.took(1 << order);
+        self.took(1 << n);
         Some(Pfn(self.base + chunk * CHUNK + page))
     }
 
     /// Takes several blocks of one order, at the cost of one: up to `count`, a power of two below the bits of a word, at least one.
     /// As [`take`](Buddy::take).
-    #[inline(never)]
-    pub(crate) fn take_several(&mut self, order: Order, count: usize) -> Option<Run> {
+    #[inline]
+    pub(crate) fn take_several(&mut self, chunk: usize, order: Order, count: usize) -> Option<Run> {
         let n = usize::from(order.get());
-        let list = self.directory.tightest(n)?;
-        let words = self.words.as_mut();
-        let chunk = self.directory.lowest(words, list)?;
-        let tree = tree_of(words, chunk)?;
-        let taken = tree::take_several(tree, n, list, count);
-        let now = tree::list(tree);
-        if now != list + 1 {
-            self.directory.relist(words, chunk, list + 1, now);
-        }
-        let Taken { bits, first } = taken?;
+        let tree = tree_of(self.words.as_mut(), chunk)?;
+        let was = tree::list(tree);
+        let (taken, now) = (tree::take_several(tree, n, count), tree::list(tree));
+        self.relist(chunk, was, now);
+        let (page, bits) = taken?;
         self.took((bits.count_ones() as usize) << n);
-        Some(Run { first: (self.base + chunk * CHUNK).wrapping_add(first), order: n, bits })
+        Some(Run { first: self.base + chunk * CHUNK + page, order: n, bits })
+    }
+
+    /// Moves a chunk from the list where it was to that where it belongs now.
+    #[inline(always)]
+    pub(super) fn relist(&mut self, chunk: usize, was: usize, now: usize) {
+        if now != was {
+            self.directory.change(self.words.as_mut(), chunk, was);
+            self.directory.change(self.words.as_mut(), chunk, now);
+        }
     }
 
     /// Pages are not free any more.
@@ -198,18 +207,11 @@ impl<W: Words> Buddy<W> {
     #[inline(never)]
     fn insert(&mut self, pfn: usize, order: usize) {
         let at = pfn.wrapping_sub(self.base);
-        let (words, chunk) = (self.words.as_mut(), at / CHUNK);
-        let Some(tree) = tree_of(words, chunk) else { return };
+        let Some(tree) = tree_of(self.words.as_mut(), at / CHUNK) else { return };
         let was = tree::list(tree);
-        if order < TOP {
-            tree::put(tree, at % CHUNK, order);
-        } else {
-            tree::fill(tree);
-        }
+        tree::put(tree, at % CHUNK, order);
         let now = tree::list(tree);
-        if now != was {
-            self.directory.relist(words, chunk, was, now);
-        }
+        self.relist(at / CHUNK, was, now);
         self.free += 1 << order;
     }
 }
@@ -280,9 +282,10 @@ mod tests {
 
         fn take_several(&mut self, order: Order, count: usize) -> bool {
             let run = loop {
-                match self.buddy.take_several(order, count) {
-                    None if self.buddy.has(order) => {}
-                    run => break run,
+                let Some(chunk) = self.buddy.find(order) else { break None };
+                let run = self.buddy.take_several(chunk, order, count);
+                if run.is_some() {
+                    break run;
                 }
             };
             let pages: Vec<_> = run.into_iter().flatten().map(|pfn| pfn.0).collect();

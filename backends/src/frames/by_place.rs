@@ -40,23 +40,19 @@ impl<W: Words> Buddy<W> {
     /// The frames of the free block that a frame is in.
     pub(crate) fn free_block(&mut self, pfn: usize) -> Option<Range<usize>> {
         let at = pfn.checked_sub(self.base)?;
-        let tree = buddy::tree_of(self.words.as_mut(), at / CHUNK)?;
-        let order = tree::free_block(tree, at % CHUNK)?;
+        let order = tree::free_block(buddy::tree_of(self.words.as_mut(), at / CHUNK)?, at % CHUNK)?;
         let first = self.base + (at >> order << order);
         Some(first..first + (1 << order))
     }
 
     /// Takes a block that is free.
     fn remove(&mut self, block: &Range<usize>) {
-        let at = block.start - self.base;
-        let (words, chunk) = (self.words.as_mut(), at / CHUNK);
-        let Some(tree) = buddy::tree_of(words, chunk) else { return };
+        let (at, order) = (block.start - self.base, block.len().trailing_zeros() as usize);
+        let Some(tree) = buddy::tree_of(self.words.as_mut(), at / CHUNK) else { return };
         let was = tree::list(tree);
-        tree::remove(tree, at % CHUNK, block.len().trailing_zeros() as usize);
+        tree::remove(tree, at % CHUNK, order);
         let now = tree::list(tree);
-        if now != was {
-            self.directory.relist(words, chunk, was, now);
-        }
+        self.relist(at / CHUNK, was, now);
         self.took(block.len());
     }
 }

@@ -1,39 +1,48 @@
-//! Lists of chunks, by the largest block that is free in them: one list for each order, a bitmap of chunks.
+//! Lists of chunks, by the largest block that is free in them: one list for each order, a tree of bits.
 //!
-//! The words of all lists for the same chunks lie side by side. Above them lie summaries, a bit for each word that is not zero: one word
-//! for a list of up to `BITS` words, else words, and one word above.
+//! A list is a heap of words and, behind them, chunks. Word `n` has a bit for each of the nodes from `n * BITS + 1` on: whether a word is
+//! not zero, or whether a chunk is in the list. The chunks of the deepest level come first, so chunks are in order from left to right.
 
 use super::tree::{LARGE, LISTS, TOP, order_of};
 use super::{BITS, ORDERS};
 
-/// Where the lists are in the caller's words, and the top of each.
+/// Where the lists are in the caller's words.
 #[derive(Debug)]
 pub(super) struct Directory {
-    /// The first word of the lists.
+    /// Where the first list is.
     at: usize,
-    /// The first word of their summaries, if there are more than the tops. Else 0.
-    sums: usize,
-    /// For each list its last summary.
-    tops: [usize; LISTS],
+    /// Words of a list: the first node that is a chunk.
+    len: usize,
+    /// The number of chunks.
+    chunks: usize,
+    /// The node of chunk 0: the first one of the deepest level.
+    deepest: usize,
     /// The lists that have chunks.
     some: usize,
 }
 
+/// Words of a list.
+const fn len(chunks: usize) -> usize {
+    if chunks > 1 { (chunks - 1).div_ceil(BITS - 1) } else { 1 }
+}
+
 impl Directory {
-    /// Words for the lists of so many chunks.
+    /// Words for the lists of that many chunks.
     pub(super) const fn words(chunks: usize) -> usize {
-        let len = chunks.div_ceil(BITS);
-        LISTS * if len > BITS { len + len.div_ceil(BITS) } else { len }
+        LISTS * len(chunks)
     }
 
     /// No chunk is in a list. The words from `at` on are zero.
     pub(super) const fn new(at: usize, chunks: usize) -> Self {
-        let len = chunks.div_ceil(BITS);
-        Directory { at, sums: if len > BITS { at + LISTS * len } else { 0 }, tops: [0; LISTS], some: 0 }
+        let (len, mut deepest) = (len(chunks), 1);
+        while deepest * BITS + 1 < len + chunks {
+            deepest = deepest * BITS + 1;
+        }
+        Directory { at, len, chunks, deepest, some: 0 }
     }
 
-    /// The list whose chunks have a block of an order and are spared least. For a large order: chunks for large blocks, then whole ones,
-    /// then others. For a smaller one: other chunks, the tightest first, then whole ones, then those for large blocks.
+    /// The list from which a block of that order is taken. For a large order: chunks for large blocks, then whole ones, then others. For a
+    /// smaller one: other chunks, the tightest first, then whole ones, then those for large blocks.
     #[inline]
     pub(super) fn tightest(&self, order: usize) -> Option<usize> {
         let mut some = self.some & usize::MAX << (order % BITS);
@@ -43,7 +52,7 @@ impl Directory {
         (some != 0).then(|| some.trailing_zeros() as usize)
     }
 
-    /// Of lists that have blocks of a large order, those that are spared least.
+    /// Of lists that have blocks of a large order, those from which one is taken.
     const fn for_large(&self, some: usize, order: usize) -> usize {
         let large = self.some & usize::MAX << (order + ORDERS - LARGE);
         if large != 0 {
@@ -67,65 +76,34 @@ impl Directory {
     /// The lowest chunk of a list.
     #[inline]
     pub(super) fn lowest(&self, words: &[usize], list: usize) -> Option<usize> {
-        let mut word = (*self.tops.get(list)?).trailing_zeros() as usize;
-        if self.sums > 0 {
-            word = word * BITS + words.get(self.sums + word * LISTS + list)?.trailing_zeros() as usize;
+        let words = words.get(self.at + list * self.len..)?;
+        let mut node = 0;
+        while node < self.len {
+            node = node * BITS + 1 + words.get(node)?.trailing_zeros() as usize;
         }
-        Some(word * BITS + words.get(self.at + word * LISTS + list)?.trailing_zeros() as usize)
+        Some(if node < self.deepest { node + self.chunks } else { node } - self.deepest)
     }
 
-    /// A chunk moves from one list into another. `0` is no list, and `n` that of order `n - 1`.
-    #[inline]
-    pub(super) fn relist(&mut self, words: &mut [usize], chunk: usize, from: usize, to: usize) {
-        if from > 0 {
-            self.leave(words, chunk, from - 1);
+    /// A chunk enters or leaves a list: `0` is no list, and `n` that of order `n - 1`.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
+    pub(super) fn change(&mut self, words: &mut [usize], chunk: usize, list: usize) {
+        let Some(list) = list.checked_sub(1) else { return };
+        let at = self.at + list * self.len;
+        let mut node = chunk + self.deepest;
+        if node >= self.len + self.chunks {
+            node -= self.chunks;
         }
-        if to > 0 {
-            self.enter(words, chunk, to - 1);
-        }
-    }
-
-    #[inline]
-    fn enter(&mut self, words: &mut [usize], chunk: usize, list: usize) {
-        let mut word = chunk / BITS;
-        let (Some(bits), Some(top)) = (words.get_mut(self.at + word * LISTS + list), self.tops.get_mut(list))
-        else {
-            return;
-        };
-        *bits |= 1 << (chunk % BITS);
-        if self.sums > 0 {
-            let bit = 1 << (word % BITS);
-            word /= BITS;
-            let Some(sum) = words.get_mut(self.sums + word * LISTS + list) else { return };
-            *sum |= bit;
-        }
-        *top |= 1 << (word % BITS);
-        self.some |= 1 << list;
-    }
-
-    #[inline]
-    fn leave(&mut self, words: &mut [usize], chunk: usize, list: usize) {
-        let mut word = chunk / BITS;
-        let (Some(bits), Some(top)) = (words.get_mut(self.at + word * LISTS + list), self.tops.get_mut(list))
-        else {
-            return;
-        };
-        *bits &= !(1 << (chunk % BITS));
-        if *bits != 0 {
-            return;
-        }
-        if self.sums > 0 {
-            let bit = 1 << (word % BITS);
-            word /= BITS;
-            let Some(sum) = words.get_mut(self.sums + word * LISTS + list) else { return };
-            *sum &= !bit;
-            if *sum != 0 {
-                return;
+        while node > 0 {
+            let bit = 1 << ((node - 1) % BITS);
+            node = (node - 1) / BITS;
+            let Some(word) = words.get_mut(at + node) else { return };
+            let was = *word;
+            *word = was ^ bit;
+            if was != 0 && was != bit {
+                return; // what is above stays
             }
         }
-        *top &= !(1 << (word % BITS));
-        if *top == 0 {
-            self.some &= !(1 << list);
-        }
+        self.some ^= 1 << list;
     }
 }

@@ -30,6 +30,9 @@ impl<W: AsRef<[usize]> + AsMut<[usize]>> Words for W {}
 /// Bits of a word.
 const BITS: usize = usize::BITS as usize;
 
+/// Whether lock sections are short, and more of them: where cores are slow.
+pub(crate) const SHORT_SECTIONS: bool = BITS < 64;
+
 /// Orders 0 to 10.
 const ORDERS: usize = Order::TEN.get() as usize + 1;
 

@@ -34,29 +34,28 @@ impl<W: Words> Recent<W> {
         self.buddy.into_words()
     }
 
-    /// Takes a block. O(orders). Where there is none, there may be one after a [`join`](Recent::join).
-    #[inline(never)] // the caller has little to save then
-    pub(crate) fn take(&mut self, order: Order) -> Option<Pfn> {
+    /// Takes the block of that order that is kept.
+    #[inline]
+    pub(crate) fn take_kept(&mut self, order: Order) -> Option<Pfn> {
         let n = usize::from(order.get());
-        if let Some(pfn) = self.kept.get(n).filter(|_| self.orders >> n & 1 != 0) {
-            self.orders ^= 1 << n;
-            self.buddy.took(1 << n);
-            return Some(Pfn(*pfn));
-        }
-        self.buddy.take(order)
+        let pfn = *self.kept.get(n).filter(|_| self.orders >> n & 1 != 0)?;
+        self.orders ^= 1 << n;
+        self.buddy.took(1 << n);
+        Some(Pfn(pfn))
     }
 
-    /// Frees a block of this range, none of whose frames is free. O(orders).
+    /// Keeps a block of this range, none of whose frames is free, if there is place for one of its order. Returns whether there was.
     #[inline]
-    pub(crate) fn put(&mut self, pfn: Pfn, order: Order) {
+    pub(crate) fn keep(&mut self, pfn: Pfn, order: Order) -> bool {
         let n = usize::from(order.get());
         match self.kept.get_mut(n) {
             Some(kept) if self.orders >> n & 1 == 0 => {
                 *kept = pfn.0;
                 self.orders |= 1 << n;
                 self.buddy.free += 1 << n;
+                true
             }
-            _ => self.buddy.put(pfn, order),
+            _ => false,
         }
     }
 
@@ -74,10 +73,9 @@ impl<W: Words> Recent<W> {
         true
     }
 
-    /// Whether there is a block of that order. `None`: one may be kept in parts, so [`join`](Recent::join) and ask again.
-    pub(crate) fn has(&self, order: Order) -> Option<bool> {
-        let here = self.buddy.has(order) || self.orders >> order.get() != 0;
-        if here || self.orders == 0 { Some(here) } else { None }
+    /// Whether there is a block of that order, kept or not. One may be kept in parts, so [`join`](Recent::join) and ask again.
+    pub(crate) fn has(&self, order: Order) -> bool {
+        self.buddy.has(order) || self.orders >> order.get() != 0
     }
 
     /// The largest order of which there is a block, after all that is kept is joined.

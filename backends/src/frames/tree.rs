@@ -5,7 +5,7 @@
 //! node `n` is `n ^ 1`, the block of both is node `CHUNK + n / 2`, and the first set bit from the first node of an order on is the
 //! smallest block that is large enough, and of those the lowest. Summary words have a bit for each word of the tree that is not zero.
 
-use super::{BITS, ORDERS};
+use super::{BITS, ORDERS, SHORT_SECTIONS};
 
 /// The largest order.
 pub(super) const TOP: usize = ORDERS - 1;
@@ -16,6 +16,7 @@ const NODES: usize = 2 * CHUNK / BITS;
 const SUMMARY: usize = NODES.div_ceil(BITS);
 /// Words of a tree.
 pub(super) const WORDS: usize = 1 + SUMMARY + NODES;
+
 /// The first node of the last word.
 const LAST: usize = 2 * CHUNK - BITS;
 
@@ -29,7 +30,7 @@ const fn place(word: usize) -> usize {
 
 /// Where the summary of a word of nodes is.
 const fn summary(word: usize) -> usize {
-    1 + ((word / BITS) & (SUMMARY - 1))
+    1 + word / BITS % SUMMARY
 }
 
 /// The first node of an order.
@@ -60,102 +61,157 @@ const fn for_large(largest: usize) -> usize {
     if largest > LARGE && largest <= TOP { largest + ORDERS - LARGE } else { largest }
 }
 
-/// All of the chunk is free.
-pub(super) fn fill(tree: &mut Tree) {
-    flip(tree, NODES - 1, 1 << (BITS - 2));
-    tree[0] = TOP + 1;
+/// By how many orders a block is split in one step.
+const STEP: usize = if SHORT_SECTIONS { 4 } else { TOP };
+
+/// The first page of a node.
+#[inline]
+const fn page(node: usize, order: usize) -> usize {
+    (node - start(order)) << order
 }
 
-/// By how many orders a block is split in one step, so that the step is short where cores are slow.
-const STEP: usize = if BITS < 64 { 3 } else { TOP };
-/// Whether a call may end without a block though there is one.
-pub(super) const HAS_STEPS: bool = STEP < TOP;
-
-/// Takes the lowest block among the smallest that are large enough, of a tree that is in that list. Returns its first page in the
-/// chunk. `None`: a much larger one was split, and nothing was taken.
+/// Changes bits of a word, and its summary.
 #[inline]
-pub(super) fn take(tree: &mut Tree, order: usize, list: usize) -> Option<usize> {
-    // Nothing else is free in a chunk that is free as a whole.
-    let found = if list == TOP { start(TOP) } else { best(tree, order)? };
-    let is_far = HAS_STEPS && found >= start(order + STEP + 1);
-    let to = if is_far { order + STEP } else { order };
-    let node = split(tree, found, to);
-    took(tree, to, list, found);
-    if is_far {
-        flip(tree, node / BITS, 1 << (node % BITS));
-        return None;
+fn flip(tree: &mut Tree, word: usize, bits: usize) {
+    let was = tree[place(word)];
+    tree[place(word)] = was ^ bits;
+    if was == 0 || was == bits {
+        tree[summary(word)] ^= 1 << (word % BITS);
     }
-    Some((node - start(order)) << order)
 }
 
-/// A block of the order `part` was taken, of the free block `found` of a chunk in that list.
+/// The first free node from that one on, which is the first one of an order: the smallest block that is large enough, and of those the
+/// lowest.
 #[inline]
-fn took(tree: &mut Tree, part: usize, list: usize, found: usize) {
-    let most = order_of(list);
-    let is_large = part >= LARGE && list >= TOP;
-    if list != TOP && (found < start(most) || has_from(tree, most)) {
-        if list > TOP && !is_large {
-            tree[0] = most + 1; // with a small block it is for others
-        }
-        return;
+fn best(tree: &Tree, first: usize) -> Option<usize> {
+    if tree[0] == ORDERS {
+        return Some(start(TOP)); // nothing else is free
     }
-    // Of a block that was split, the upper half is the largest now.
-    let largest = if part < most { most } else { largest_below(tree, most) };
+    let mut word = first / BITS;
+    let mut some = tree[summary(word)] & usize::MAX << (word % BITS);
+    if SUMMARY > 1 && some == 0 && word < BITS {
+        (word, some) = (BITS, tree[SUMMARY]);
+    }
+    word = word / BITS * BITS + some.trailing_zeros() as usize;
+    // Only the last word has nodes of several orders.
+    let bits = tree[place(word)] & usize::MAX << (first % BITS);
+    (some != 0 && bits != 0).then(|| word * BITS + bits.trailing_zeros() as usize)
+}
+
+/// The largest order up to `most` that is free, plus one; 0 if there is none. Nothing larger is free.
+#[inline]
+fn largest(tree: &Tree, most: usize) -> usize {
+    // The bits of the last word are those of the orders from that one on; the upper half of them are from the next order on, half of those
+    // from the one after it, and so on. The last word of the summary is like that.
+    let in_last = ORDERS - BITS.ilog2() as usize;
+    let (bits, all, first) = match (tree[place(NODES - 1)], tree[SUMMARY]) {
+        (0, 0) => return usize::from(SUMMARY > 1 && tree[1] != 0),
+        (0, some) => (some, NODES.min(BITS), SUMMARY - 1),
+        (last, _) => (last, BITS, in_last),
+    };
+    let mut order = if first < in_last { most.min(in_last - 1) } else { most };
+    while bits >> (all - (all >> (order - first))) == 0 {
+        order -= 1;
+    }
+    order + 1
+}
+
+/// Notes the list of a chunk of which a block was taken, which is for large blocks or is not.
+#[inline]
+fn relist(tree: &mut Tree, is_large: bool) {
+    let largest = largest(tree, order_of(tree[0].saturating_sub(1)));
     tree[0] = if is_large { for_large(largest) } else { largest };
 }
 
-/// Several blocks of one order whose bits are in one word.
-pub(super) struct Taken {
-    /// A bit for each block.
-    pub(super) bits: usize,
-    /// The page of the block of the lowest bit of the word: perhaps none, so sums with it wrap.
-    pub(super) first: usize,
+/// Takes the lowest block among the smallest that are large enough. Returns its first page in the chunk. `None`: a much larger one was
+/// split, and nothing was taken.
+#[inline(always)]
+pub(super) fn take(tree: &mut Tree, order: usize, is_for_large: bool) -> Option<usize> {
+    let (first, list) = (start(order), tree[0]);
+    let end = first + (CHUNK >> order);
+    let found = best(tree, first)?;
+    let (mut node, mut steps) = (found, STEP);
+    // First as far as the halves are in the last word, as the block is.
+    let (word, mut bits) = (node / BITS, 1 << (node % BITS));
+    while node >= end && node >= LAST + BITS / 2 && (STEP == TOP || steps > 0) {
+        node = 2 * (node - CHUNK);
+        bits |= 2 << (node % BITS);
+        steps -= 1;
+    }
+    flip(tree, word, bits);
+    while node >= end && (STEP == TOP || steps > 0) {
+        node = 2 * (node - CHUNK);
+        // Nothing else of this order is free, or that would have been taken.
+        tree[place(node / BITS)] = 2 << (node % BITS);
+        tree[summary(node / BITS)] |= 1 << (node / BITS % BITS);
+        steps -= 1;
+    }
+    if STEP < TOP && node >= end {
+        flip(tree, node / BITS, 1 << (node % BITS));
+    }
+    if list > ORDERS || found >= start(list - 1) {
+        relist(tree, is_for_large && list > TOP);
+    }
+    (STEP == TOP || node < end).then(|| (node - first) << order)
 }
 
-/// Takes several blocks at the cost of one: up to `count`, a power of two below `BITS`, but at least one. Those that are free as such
-/// are taken first; else a larger block is split no further than needed. As [`take`].
+/// Takes several blocks at the cost of one, of an order up to 5: up to `count`, a power of two below `BITS`, but at least one. Those that
+/// are free as such are taken first; else a larger block is split no further than needed. Returns the first page of the first one, and a
+/// bit for each block, from that one on. As [`take`].
 #[inline]
-pub(super) fn take_several(tree: &mut Tree, order: usize, list: usize, count: usize) -> Option<Taken> {
-    let found = if list == TOP { start(TOP) } else { best(tree, order)? };
-    let is_far = HAS_STEPS && found >= start(order + STEP + 1);
-    let (word, bits);
-    let mut part = order;
-    if found >= start(order + 1) {
-        let mut larger = 0;
-        while found >= start(order + larger + 1) && 2 << larger <= count {
-            larger += 1;
-        }
-        part = if is_far { order + STEP } else { order + larger };
-        let node = split(tree, found, part);
-        if is_far {
-            flip(tree, node / BITS, 1 << (node % BITS));
-            (word, bits) = (0, 0);
-        } else {
-            let first = start(order) + ((node - start(part)) << larger);
-            (word, bits) = (first / BITS, usize::MAX >> (BITS - (1 << larger)) << (first % BITS));
-        }
-    } else {
-        word = found / BITS;
-        let end = (start(order + 1) - word * BITS).min(BITS);
-        let all = tree[place(word)] & usize::MAX >> (BITS - end) & usize::MAX << (found % BITS);
-        let mut rest = all;
-        for _ in 0..count {
-            rest &= rest.wrapping_sub(1);
-        }
-        bits = all ^ rest;
-        flip(tree, word, bits);
+pub(super) fn take_several(tree: &mut Tree, order: usize, count: usize) -> Option<(usize, usize)> {
+    let node = best(tree, start(order))?;
+    let mut larger = 0;
+    while node >= start(order + larger + 1) && 2 << larger <= count {
+        larger += 1;
     }
-    took(tree, part, list, found);
-    if is_far { None } else { Some(Taken { bits, first: (word * BITS).wrapping_sub(start(order)) << order }) }
+    if larger > 0 {
+        return Some((take(tree, order + larger, false)?, usize::MAX >> (BITS - (1 << larger))));
+    }
+    if node >= start(order + 1) {
+        return Some((take(tree, order, false)?, 1));
+    }
+    let all = (tree[place(node / BITS)] & usize::MAX >> BITS.saturating_sub(CHUNK >> order)) >> (node % BITS);
+    let mut rest = all;
+    for _ in 0..count {
+        rest &= rest.wrapping_sub(1);
+    }
+    flip(tree, node / BITS, (all ^ rest) << (node % BITS));
+    relist(tree, false);
+    Some((page(node, order), all ^ rest))
 }
 
 /// Frees a block, given by its first page in the chunk. Joins it with its buddies.
-#[inline]
+#[inline(always)]
 pub(super) fn put(tree: &mut Tree, page: usize, order: usize) {
     let joined = join(tree, start(order) + (page >> order), order);
-    let is_large = tree[0] > ORDERS || (tree[0] == 0 && order >= LARGE);
+    let was = tree[0];
+    let is_large = was > ORDERS || (was == 0 && order >= LARGE);
     let now = if is_large { for_large(joined + 1) } else { joined + 1 };
-    tree[0] = if joined < TOP { tree[0].max(now) } else { now };
+    tree[0] = if joined < TOP { was.max(now) } else { now };
+}
+
+/// Frees a node of that order, and joins it with its buddies as far as they are free. Returns the order that it has then.
+#[inline]
+fn join(tree: &mut Tree, mut node: usize, mut order: usize) -> usize {
+    while node < LAST {
+        let (word, buddy) = (node / BITS, 1 << ((node ^ 1) % BITS));
+        if tree[place(word)] & buddy == 0 {
+            flip(tree, word, 1 << (node % BITS));
+            return order;
+        }
+        flip(tree, word, buddy);
+        (node, order) = (CHUNK + node / 2, order + 1);
+    }
+    let was = tree[place(NODES - 1)];
+    let mut bits = was;
+    // The chunk has no buddy: that bit is never set.
+    while bits >> ((node ^ 1) % BITS) & 1 != 0 {
+        bits ^= 1 << ((node ^ 1) % BITS);
+        (node, order) = (CHUNK + node / 2, order + 1);
+    }
+    flip(tree, NODES - 1, was ^ bits ^ 1 << (node % BITS));
+    order
 }
 
 /// The order of the free block that a page is in.
@@ -172,117 +228,5 @@ pub(super) fn free_block(tree: &Tree, page: usize) -> Option<usize> {
 pub(super) fn remove(tree: &mut Tree, page: usize, order: usize) {
     let node = start(order) + (page >> order);
     flip(tree, node / BITS, 1 << (node % BITS));
-    if !has_from(tree, order) {
-        tree[0] = largest_below(tree, order);
-    }
-}
-
-/// Orders that have whole words.
-const WORDED: usize = TOP + 1 - BITS.ilog2() as usize;
-
-/// The largest order below `most` that is free, plus one; 0 if there is none. Nothing larger is free.
-fn largest_below(tree: &Tree, most: usize) -> usize {
-    let (last, sum) = (tree[place(NODES - 1)], tree[SUMMARY]);
-    let mut order = most;
-    if last != 0 {
-        while last >> (start(order) % BITS) == 0 {
-            order -= 1;
-        }
-        return order + 1;
-    }
-    if sum == 0 && tree[1] == 0 {
-        return 0;
-    }
-    order = order.min(WORDED);
-    while order > 1 && sum >> (start(order - 1) / BITS % BITS) == 0 {
-        order -= 1;
-    }
-    order
-}
-
-/// Whether a block of that order or above is free.
-#[inline]
-fn has_from(tree: &Tree, order: usize) -> bool {
-    let first = start(order);
-    if first >= LAST {
-        return tree[place(NODES - 1)] >> (first % BITS) != 0;
-    }
-    let word = first / BITS;
-    tree[summary(word)] >> (word % BITS) != 0 || (SUMMARY > 1 && word < BITS && tree[SUMMARY] != 0)
-}
-
-/// The node of the smallest block that is large enough, and of those the lowest.
-#[inline]
-fn best(tree: &Tree, order: usize) -> Option<usize> {
-    let first = start(order);
-    if first >= LAST {
-        let bits = tree[place(NODES - 1)] & usize::MAX << (first % BITS);
-        return (bits != 0).then(|| LAST + bits.trailing_zeros() as usize);
-    }
-    let from = first / BITS;
-    let (mut at, mut some) = (from / BITS, tree[summary(from)] & usize::MAX << (from % BITS));
-    if SUMMARY > 1 && some == 0 && at == 0 {
-        (at, some) = (1, tree[SUMMARY]);
-    }
-    if some == 0 {
-        return None;
-    }
-    let word = at * BITS + some.trailing_zeros() as usize;
-    Some(word * BITS + tree[place(word)].trailing_zeros() as usize)
-}
-
-/// Takes a free block, and splits it down to an order. Returns the node of the lowest part; the rest stays free.
-#[inline]
-fn split(tree: &mut Tree, mut node: usize, order: usize) -> usize {
-    let end = start(order + 1);
-    let (word, mut bits) = (node / BITS, 1 << (node % BITS));
-    // First as far as the halves are in the last word, as the block is.
-    while node >= end && node >= LAST + BITS / 2 {
-        node = 2 * (node - CHUNK);
-        bits |= 1 << ((node + 1) % BITS);
-    }
-    flip(tree, word, bits);
-    while node >= end {
-        node = 2 * (node - CHUNK);
-        // Nothing else of this order is free, or that would have been taken.
-        tree[place(node / BITS)] = 1 << ((node + 1) % BITS);
-        tree[summary(node / BITS)] |= 1 << (node / BITS % BITS);
-    }
-    node
-}
-
-/// Frees a block, and joins it with its buddies as far as they are free. Returns the order that it has then.
-#[inline]
-fn join(tree: &mut Tree, mut node: usize, mut order: usize) -> usize {
-    while node < LAST {
-        let bits = &mut tree[place(node / BITS)];
-        let buddy = 1 << ((node ^ 1) % BITS);
-        if *bits & buddy == 0 {
-            flip(tree, node / BITS, 1 << (node % BITS));
-            return order;
-        }
-        *bits ^= buddy;
-        if *bits == 0 {
-            tree[summary(node / BITS)] ^= 1 << (node / BITS % BITS);
-        }
-        (node, order) = (CHUNK + node / 2, order + 1);
-    }
-    let was = tree[place(NODES - 1)];
-    let mut bits = was;
-    while order < TOP && bits >> ((node ^ 1) % BITS) & 1 != 0 {
-        bits ^= 1 << ((node ^ 1) % BITS);
-        (node, order) = (CHUNK + node / 2, order + 1);
-    }
-    flip(tree, NODES - 1, was ^ bits ^ 1 << (node % BITS));
-    order
-}
-
-/// Changes bits of a word, and its summary.
-#[inline]
-fn flip(tree: &mut Tree, word: usize, bits: usize) {
-    let was = tree[place(word)];
-    tree[place(word)] = was ^ bits;
-    if was == 0 || was == bits {
-        tree[summary(word)] ^= 1 << (word % BITS);
-    }
+    relist(tree, tree[0] > ORDERS);
 }

@@ -3,7 +3,7 @@
 
 use super::neighbours::Neighbours;
 use super::{MemoryError, MemoryRefused, RamBlock};
-use crate::frames::{Buddy, NotNoted, Recent};
+use crate::frames::{Buddy, NotNoted, Recent, SHORT_SECTIONS};
 use core::num::NonZeroUsize;
 use core::ops::Range;
 use core::ptr::NonNull;
@@ -84,8 +84,8 @@ struct Memory<const PAGE: usize> {
     free: Recent<Lent>,
 }
 
-/// Up to `N` ranges of RAM behind one lock. Each operation is one lock section, but for one that finds nothing: then blocks that were
-/// freed lately are joined one by one, and it tries again.
+/// Up to `N` ranges of RAM behind one lock. Each operation is one lock section, and one more where no block is kept. One that finds
+/// nothing joins the blocks that were freed lately, one by one, and tries again.
 pub(crate) struct Ranges<L, const PAGE: usize, const N: usize>(Mutex<L, [Option<Memory<PAGE>>; N]>);
 
 /// Which of the ranges.
@@ -105,19 +105,25 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> Ranges<L, PAGE, N> {
     /// Takes a block. O(ranges + orders).
     #[inline(never)] // so that the caller has it in a register
     pub(crate) fn take(&self, which: &Which, order: Order) -> Option<RamBlock<PAGE>> {
-        loop {
-            let found = self.0.lock(|all| {
-                let memories = all.get_mut(which.clone())?.iter_mut().flatten();
-                memories.into_iter().find_map(|m| Some((m.free.take(order)?, m.span.clone())))
-            });
-            if let Some((pfn, span)) = found {
-                // SAFETY: the frames were free, so by the invariant of `Memory` nothing else owns them, and they were added.
-                return Some(unsafe { span.block_at(pfn, order) });
-            }
-            if !self.may_find(which, order) {
-                return None;
-            }
-        }
+        let block = self.each(which, |m| {
+            let pfn = match m.free.take_kept(order) {
+                None if !SHORT_SECTIONS => m.free.buddy().take(order)?,
+                kept => kept?,
+            };
+            // SAFETY: the frames were free, so by the invariant of `Memory` nothing else owns them, and they were added.
+            Some(unsafe { m.span.block_at(pfn, order) })
+        });
+        if block.is_some() { block } else { self.take_other(which, order) }
+    }
+
+    /// Takes a block that is not kept.
+    #[inline(never)] // so that the way to one that is kept is short
+    fn take_other(&self, which: &Which, order: Order) -> Option<RamBlock<PAGE>> {
+        self.take_found(which, order, |m, chunk| {
+            let pfn = m.free.buddy().take_from(chunk, order)?;
+            // SAFETY: as above.
+            Some(unsafe { m.span.block_at(pfn, order) })
+        })
     }
 
     /// Takes a block, and fills places of `more` with others that are found with it. As [`take`](Ranges::take).
@@ -132,32 +138,52 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> Ranges<L, PAGE, N> {
         if count == 1 || usize::from(order.get()) > 5 {
             return self.take(which, order);
         }
+        let (run, span) = self.take_found(which, order, |m, chunk| {
+            Some((m.free.buddy().take_several(chunk, order, count)?, m.span.clone()))
+        })?;
+        // SAFETY: as above.
+        let mut blocks = run.map(|pfn| unsafe { span.block_at(pfn, order) });
+        let first = blocks.next();
+        more.iter_mut().zip(blocks).for_each(|(place, block)| *place = Some(block));
+        first
+    }
+
+    /// Finds a chunk and takes from it, until that gives something or there is none. Where cores are slow, these are two lock sections.
+    #[inline]
+    fn take_found<T>(
+        &self,
+        which: &Which,
+        order: Order,
+        mut take: impl FnMut(&mut Memory<PAGE>, usize) -> Option<T>,
+    ) -> Option<T> {
         loop {
-            let found =
-                self.each(which, |m| Some((m.free.buddy().take_several(order, count)?, m.span.clone())));
-            if let Some((run, span)) = found {
-                // SAFETY: the frames were free, so by the invariant of `Memory` nothing else owns them, and they were added.
-                let mut blocks = run.map(|pfn| unsafe { span.block_at(pfn, order) });
-                let first = blocks.next();
-                more.iter_mut().zip(blocks).for_each(|(place, block)| *place = Some(block));
-                return first;
-            }
-            if !self.may_find(which, order) {
-                return None;
+            let found = self.each(which, |m| {
+                let chunk = m.free.buddy().find(order)?;
+                Some(if SHORT_SECTIONS { Err((m.span.frames.start, chunk)) } else { Ok(take(m, chunk)) })
+            });
+            let taken = match found {
+                Some(Ok(taken)) => taken,
+                Some(Err((start, chunk))) => {
+                    self.each(which, |m| if m.span.frames.start == start { take(m, chunk) } else { None })
+                }
+                None if self.join_one(which) => None,
+                None => return None,
+            };
+            if taken.is_some() {
+                return taken;
             }
         }
     }
 
-    /// Whether another try may find a block: there is one, which was split so far, or a kept one was joined just now.
-    #[cold]
-    fn may_find(&self, which: &Which, order: Order) -> bool {
-        self.each(which, |m| (m.free.buddy().has(order) || m.free.join()).then_some(())).is_some()
+    /// Joins one block that was freed lately with its buddies. Returns whether there was one.
+    #[inline(never)]
+    fn join_one(&self, which: &Which) -> bool {
+        self.any(which, |m| m.free.join())
     }
 
-    /// Joins one block that was freed lately with its buddies. Returns whether there was one.
-    #[cold]
-    fn join_one(&self, which: &Which) -> bool {
-        self.each(which, |m| m.free.join().then_some(())).is_some()
+    /// Whether that holds for one of the ranges, under one lock.
+    fn any(&self, which: &Which, f: impl Fn(&mut Memory<PAGE>) -> bool) -> bool {
+        self.each(which, |m| f(m).then_some(())).is_some()
     }
 
     /// The first value that is found in one of the ranges, under one lock.
@@ -177,14 +203,35 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> Ranges<L, PAGE, N> {
     /// The block, if it lies in none of the ranges.
     pub(crate) fn put(&self, block: RamBlock<PAGE>) -> Result<(), RamBlock<PAGE>> {
         let (pfn, order) = (block.pfn(), block.order());
-        let put = self.each(&(0..N), |m| m.span.has(pfn, order).then(|| m.free.put(pfn, order)));
-        put.ok_or(block)
+        let put = self.each(&(0..N), |m| {
+            m.span.has(pfn, order).then(|| {
+                let kept = m.free.keep(pfn, order);
+                if !kept && !SHORT_SECTIONS {
+                    m.free.buddy().put(pfn, order);
+                }
+                kept || !SHORT_SECTIONS
+            })
+        });
+        match put {
+            Some(true) => Ok(()),
+            Some(false) => {
+                self.join_in(pfn, order);
+                Ok(())
+            }
+            None => Err(block),
+        }
+    }
+
+    /// Joins a block of one of the ranges with its buddies.
+    #[inline(never)] // so that the way to keep one is short
+    fn join_in(&self, pfn: Pfn, order: Order) {
+        self.each(&(0..N), |m| m.span.has(pfn, order).then(|| m.free.buddy().put(pfn, order)));
     }
 
     /// Whether a block lies in one of these ranges.
     pub(crate) fn has_block(&self, which: &Which, block: &RamBlock<PAGE>) -> bool {
         let (pfn, order) = (block.pfn(), block.order());
-        self.each(which, |m| m.span.has(pfn, order).then_some(())).is_some()
+        self.any(which, |m| m.span.has(pfn, order))
     }
 
     /// Joins two halves, lower first.
@@ -236,20 +283,12 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> Ranges<L, PAGE, N> {
 
     /// Whether a block of that order is free. Joins as [`take`](Ranges::take).
     pub(crate) fn has(&self, which: &Which, order: Order) -> bool {
-        loop {
-            let (mut here, mut is_sure) = (false, true);
-            self.each(which, |m| -> Option<()> {
-                match m.free.has(order) {
-                    Some(has) => here |= has,
-                    None => is_sure = false,
-                }
-                None
-            });
-            if here || is_sure {
-                return here;
+        while !self.any(which, |m| m.free.has(order)) {
+            if !self.join_one(which) {
+                return false;
             }
-            self.join_one(which);
         }
+        true
     }
 
     /// What there is for blocks of that order. Joins as [`take`](Ranges::take).

@@ -28,7 +28,7 @@ pub type Firmware = RamForebay<CriticalSectionRawMutex, PAGE, WAITING>;
 
 /// Bytes of fast and of slow memory.
 pub const SIZES: [(usize, usize); 4] =
-    [(32 << 10, 1 << 20), (1 << 20, 1 << 20), (16 << 20, 16 << 20), (256 << 20, 128 << 20)];
+    [(32 << 10, 1 << 20), (1 << 20, 1 << 20), (16 << 20, 16 << 20), (640 << 20, 128 << 20)];
 pub static HOMES: [Home; SIZES.len()] =
     [const { Home::new(WithLists(Fast::new(), FreeListArray::new()), Slow::new(StoreId::DEFAULT)) };
         SIZES.len()];
