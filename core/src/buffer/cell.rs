@@ -131,7 +131,12 @@ impl<R: RawMutex, T, O> SharedCell<R, T, O> {
 impl<R: RawMutex, T: Classify, O: Owner> SharedCell<R, T, O> {
     /// Exclusive use. A refusal tells the present holder that it is wanted.
     pub(crate) fn hold(&self) -> Result<Held<'_, R, T, O>, Busy> {
-        let held = self.hold_as(Wish::Told).ok_or(Busy)?;
+        self.hold_as(Wish::Told).ok_or(Busy)
+    }
+
+    /// The same, and it counts as a use.
+    pub(crate) fn hold_to_use(&self) -> Result<Held<'_, R, T, O>, Busy> {
+        let held = self.hold()?;
         self.set_reference(Reference::Used);
         Ok(held)
     }

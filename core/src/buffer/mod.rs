@@ -202,7 +202,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     /// # Errors
     /// [`AccessError`], as for reading. In a lobby, new contents need room in the store too: [`StoreError::Full`](crate::StoreError::Full).
     pub fn write_in(&self, cx: Context) -> Result<WriteGuard<'_, H, T>, AccessError> {
-        let mut held = self.cell.hold()?;
+        let mut held = self.cell.hold_to_use()?;
         held.slots.accessed();
         self.make_ready(&mut held, cx)?;
         self.drop_copies(&mut held, Copies::All);

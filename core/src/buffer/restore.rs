@@ -39,7 +39,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
 
     /// Restores, and then populates if asked for, about `budget` pages.
     pub(super) fn restore_in_steps(&self, empty: EmptySlots, budget: Pages, cx: Context) -> Restored {
-        let mut held = match self.cell.hold() {
+        let mut held = match self.cell.hold_to_use() {
             Ok(held) => held,
             Err(busy) => return Restored { why: Some(busy.into()), ..Restored::default() },
         };

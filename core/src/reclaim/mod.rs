@@ -146,6 +146,7 @@ impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
         let request = AllocRequest::new(Order::PAGE).within(P::Source::LOBBY);
         let pages = self.source().supply(&request).ever.unwrap_or(Pages::MAX);
         let target = ReclaimTarget::moved(pages).within(P::Source::LOBBY);
+        let mut chances = 2; // an interrupt may use a buffer whenever it is looked at
         for _ in 0..=candidates.candidate_count() {
             let report = Run::new(self, candidates, target, how, cx).run();
             loop {
@@ -156,7 +157,10 @@ impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
                 }
             }
             if report.evicted.moved() == Pages::ZERO {
-                return;
+                chances -= 1;
+                if chances == 0 {
+                    return;
+                }
             }
         }
     }
