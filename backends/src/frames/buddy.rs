@@ -152,7 +152,7 @@ impl<W: Words> Buddy<W> {
         let tree = tree_of(self.words.as_mut(), chunk)?;
         let was = tree::list(tree);
         let (page, now) = (tree::take(tree, n, n >= LARGE), tree::list(tree));
-        self.relist(chunk, was, now);
+        self.directory.relist(self.words.as_mut(), chunk, was, now);
         let page = page?;
         self.took(1 << n);
         Some(Pfn(self.base + chunk * CHUNK + page))
@@ -166,19 +166,10 @@ impl<W: Words> Buddy<W> {
         let tree = tree_of(self.words.as_mut(), chunk)?;
         let was = tree::list(tree);
         let (taken, now) = (tree::take_several(tree, n, count), tree::list(tree));
-        self.relist(chunk, was, now);
+        self.directory.relist(self.words.as_mut(), chunk, was, now);
         let (page, bits) = taken?;
         self.took((bits.count_ones() as usize) << n);
         Some(Run { first: self.base + chunk * CHUNK + page, order: n, bits })
-    }
-
-    /// Moves a chunk from the list where it was to that where it belongs now.
-    #[inline(always)]
-    pub(super) fn relist(&mut self, chunk: usize, was: usize, now: usize) {
-        if now != was {
-            self.directory.change(self.words.as_mut(), chunk, was);
-            self.directory.change(self.words.as_mut(), chunk, now);
-        }
     }
 
     /// Pages are not free any more.
@@ -211,7 +202,7 @@ impl<W: Words> Buddy<W> {
         let was = tree::list(tree);
         tree::put(tree, at % CHUNK, order);
         let now = tree::list(tree);
-        self.relist(at / CHUNK, was, now);
+        self.directory.relist(self.words.as_mut(), at / CHUNK, was, now);
         self.free += 1 << order;
     }
 }

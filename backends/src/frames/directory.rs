@@ -84,16 +84,26 @@ impl Directory {
         Some(if node < self.deepest { node + self.chunks } else { node } - self.deepest)
     }
 
-    /// A chunk enters or leaves a list: `0` is no list, and `n` that of order `n - 1`.
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
-    pub(super) fn change(&mut self, words: &mut [usize], chunk: usize, list: usize) {
-        let Some(list) = list.checked_sub(1) else { return };
-        let at = self.at + list * self.len;
+    /// A chunk moves from one list into another. `0` is no list, and `n` that of order `n - 1`.
+    #[inline(always)]
+    pub(super) fn relist(&mut self, words: &mut [usize], chunk: usize, from: usize, to: usize) {
+        if from == to {
+            return;
+        }
         let mut node = chunk + self.deepest;
         if node >= self.len + self.chunks {
             node -= self.chunks;
         }
+        self.change(words, node, from);
+        self.change(words, node, to);
+    }
+
+    /// A chunk enters or leaves a list.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
+    fn change(&mut self, words: &mut [usize], mut node: usize, list: usize) {
+        let Some(list) = list.checked_sub(1) else { return };
+        let at = self.at + list * self.len;
         while node > 0 {
             let bit = 1 << ((node - 1) % BITS);
             node = (node - 1) / BITS;
