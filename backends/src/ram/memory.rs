@@ -157,15 +157,17 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> Ranges<L, PAGE, N> {
         mut take: impl FnMut(&mut Memory<PAGE>, usize) -> Option<T>,
     ) -> Option<T> {
         loop {
-            let found = self.each(which, |m| {
-                let chunk = m.free.buddy().find(order)?;
-                Some(if SHORT_SECTIONS { Err((m.span.frames.start, chunk)) } else { Ok(take(m, chunk)) })
+            let found = self.0.lock(|all| {
+                let mut ranges = all.get_mut(which.clone())?.iter_mut().zip(which.clone());
+                ranges.find_map(|(m, n)| {
+                    let m = m.as_mut()?;
+                    let chunk = m.free.buddy().find(order)?;
+                    Some(if SHORT_SECTIONS { Err((n, chunk)) } else { Ok(take(m, chunk)) })
+                })
             });
             let taken = match found {
                 Some(Ok(taken)) => taken,
-                Some(Err((start, chunk))) => {
-                    self.each(which, |m| if m.span.frames.start == start { take(m, chunk) } else { None })
-                }
+                Some(Err((n, chunk))) => self.0.lock(|all| take(all.get_mut(n)?.as_mut()?, chunk)),
                 None if self.join_one(which) => None,
                 None => return None,
             };
