@@ -176,7 +176,9 @@ impl<W: Words> Buddy<W> {
     #[inline]
     pub(super) fn took(&mut self, pages: usize) {
         self.free -= pages;
-        self.lowest = self.lowest.min(self.free);
+        if self.free < self.lowest {
+            self.lowest = self.free;
+        }
     }
 
     /// Whether there is a block of that order. O(1).
@@ -196,7 +198,7 @@ impl<W: Words> Buddy<W> {
     }
 
     #[inline(never)]
-    fn insert(&mut self, pfn: usize, order: usize) {
+    pub(super) fn insert(&mut self, pfn: usize, order: usize) {
         let at = pfn.wrapping_sub(self.base);
         let Some(tree) = tree_of(self.words.as_mut(), at / CHUNK) else { return };
         let was = tree::list(tree);
