@@ -94,25 +94,26 @@ impl Directory {
         if node >= self.len + self.chunks {
             node -= self.chunks;
         }
-        self.change(words, node, from);
-        self.change(words, node, to);
+        let (word, bit) = ((node - 1) / BITS, 1 << ((node - 1) % BITS));
+        self.change(words, from, word, bit);
+        self.change(words, to, word, bit);
     }
 
-    /// A chunk enters or leaves a list.
+    /// Changes a bit of a list, and those above as far as words become zero, or are zero no more.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
-    fn change(&mut self, words: &mut [usize], mut node: usize, list: usize) {
+    fn change(&mut self, words: &mut [usize], list: usize, mut node: usize, mut bit: usize) {
         let Some(list) = list.checked_sub(1) else { return };
         let at = self.at + list * self.len;
-        while node > 0 {
-            let bit = 1 << ((node - 1) % BITS);
-            node = (node - 1) / BITS;
+        loop {
             let Some(word) = words.get_mut(at + node) else { return };
             let was = *word;
             *word = was ^ bit;
             if was != 0 && was != bit {
-                return; // what is above stays
+                return;
             }
+            let Some(up) = node.checked_sub(1) else { break };
+            (node, bit) = (up / BITS, 1 << (up % BITS));
         }
         self.some ^= 1 << list;
     }
