@@ -152,7 +152,7 @@ impl<W: Words> Buddy<W> {
         let tree = tree_of(self.words.as_mut(), chunk)?;
         let was = tree::list(tree);
         let (page, now) = (tree::take(tree, n, n >= LARGE), tree::list(tree));
-        self.relist(chunk, was, now);
+        self.directory.relist(self.words.as_mut(), chunk, was, now);
         let page = page?;
         self.took(1 << n);
         Some(Pfn(self.base + chunk * CHUNK + page))
@@ -166,26 +166,19 @@ impl<W: Words> Buddy<W> {
         let tree = tree_of(self.words.as_mut(), chunk)?;
         let was = tree::list(tree);
         let (taken, now) = (tree::take_several(tree, n, count), tree::list(tree));
-        self.relist(chunk, was, now);
+        self.directory.relist(self.words.as_mut(), chunk, was, now);
         let (page, bits) = taken?;
         self.took((bits.count_ones() as usize) << n);
         Some(Run { first: self.base + chunk * CHUNK + page, order: n, bits })
-    }
-
-    /// Moves a chunk from the list where it was to that where it belongs now.
-    #[inline(always)]
-    pub(super) fn relist(&mut self, chunk: usize, was: usize, now: usize) {
-        if now != was {
-            self.directory.change(self.words.as_mut(), chunk, was);
-            self.directory.change(self.words.as_mut(), chunk, now);
-        }
     }
 
     /// Pages are not free any more.
     #[inline]
     pub(super) fn took(&mut self, pages: usize) {
         self.free -= pages;
-        self.lowest = self.lowest.min(self.free);
+        if self.free < self.lowest {
+            self.lowest = self.free;
+        }
     }
 
     /// Whether there is a block of that order. O(1).
@@ -205,13 +198,13 @@ impl<W: Words> Buddy<W> {
     }
 
     #[inline(never)]
-    fn insert(&mut self, pfn: usize, order: usize) {
+    pub(super) fn insert(&mut self, pfn: usize, order: usize) {
         let at = pfn.wrapping_sub(self.base);
         let Some(tree) = tree_of(self.words.as_mut(), at / CHUNK) else { return };
         let was = tree::list(tree);
         tree::put(tree, at % CHUNK, order);
         let now = tree::list(tree);
-        self.relist(at / CHUNK, was, now);
+        self.directory.relist(self.words.as_mut(), at / CHUNK, was, now);
         self.free += 1 << order;
     }
 }

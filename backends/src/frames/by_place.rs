@@ -52,7 +52,7 @@ impl<W: Words> Buddy<W> {
         let was = tree::list(tree);
         tree::remove(tree, at % CHUNK, order);
         let now = tree::list(tree);
-        self.relist(at / CHUNK, was, now);
+        self.directory.relist(self.words.as_mut(), at / CHUNK, was, now);
         self.took(block.len());
     }
 }

@@ -84,25 +84,36 @@ impl Directory {
         Some(if node < self.deepest { node + self.chunks } else { node } - self.deepest)
     }
 
-    /// A chunk enters or leaves a list: `0` is no list, and `n` that of order `n - 1`.
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
-    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
-    pub(super) fn change(&mut self, words: &mut [usize], chunk: usize, list: usize) {
-        let Some(list) = list.checked_sub(1) else { return };
-        let at = self.at + list * self.len;
+    /// A chunk moves from one list into another. `0` is no list, and `n` that of order `n - 1`.
+    #[inline(always)]
+    pub(super) fn relist(&mut self, words: &mut [usize], chunk: usize, from: usize, to: usize) {
+        if from == to {
+            return;
+        }
         let mut node = chunk + self.deepest;
         if node >= self.len + self.chunks {
             node -= self.chunks;
         }
-        while node > 0 {
-            let bit = 1 << ((node - 1) % BITS);
-            node = (node - 1) / BITS;
+        let (word, bit) = ((node - 1) / BITS, 1 << ((node - 1) % BITS));
+        self.change(words, from, word, bit);
+        self.change(words, to, word, bit);
+    }
+
+    /// Changes a bit of a list, and those above as far as words become zero, or are zero no more.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
+    fn change(&mut self, words: &mut [usize], list: usize, mut node: usize, mut bit: usize) {
+        let Some(list) = list.checked_sub(1) else { return };
+        let at = self.at + list * self.len;
+        loop {
             let Some(word) = words.get_mut(at + node) else { return };
             let was = *word;
             *word = was ^ bit;
             if was != 0 && was != bit {
-                return; // what is above stays
+                return;
             }
+            let Some(up) = node.checked_sub(1) else { break };
+            (node, bit) = (up / BITS, 1 << (up % BITS));
         }
         self.some ^= 1 << list;
     }

@@ -6,6 +6,8 @@ use forebay::{Order, Pages, Pfn};
 
 /// Orders of which a block is kept. Larger ones would cost blocks of the largest orders.
 const KEPT: usize = 7;
+/// Places for them: a power of two.
+const PLACES: usize = 8;
 
 /// See the module.
 ///
@@ -15,14 +17,14 @@ const KEPT: usize = 7;
 pub(crate) struct Recent<W> {
     buddy: Buddy<W>,
     /// First frames.
-    kept: [usize; KEPT],
+    kept: [usize; PLACES],
     /// A bit for each order of which one is kept.
     orders: usize,
 }
 
 impl<W: Words> Recent<W> {
     pub(crate) const fn new(buddy: Buddy<W>) -> Self {
-        Recent { buddy, kept: [0; KEPT], orders: 0 }
+        Recent { buddy, kept: [0; PLACES], orders: 0 }
     }
 
     /// The buddy without the blocks that are kept: how much there is, not what.
@@ -38,7 +40,10 @@ impl<W: Words> Recent<W> {
     #[inline]
     pub(crate) fn take_kept(&mut self, order: Order) -> Option<Pfn> {
         let n = usize::from(order.get());
-        let pfn = *self.kept.get(n).filter(|_| self.orders >> n & 1 != 0)?;
+        if self.orders >> n & 1 == 0 {
+            return None;
+        }
+        let pfn = self.kept[n % PLACES];
         self.orders ^= 1 << n;
         self.buddy.took(1 << n);
         Some(Pfn(pfn))
@@ -48,15 +53,13 @@ impl<W: Words> Recent<W> {
     #[inline]
     pub(crate) fn keep(&mut self, pfn: Pfn, order: Order) -> bool {
         let n = usize::from(order.get());
-        match self.kept.get_mut(n) {
-            Some(kept) if self.orders >> n & 1 == 0 => {
-                *kept = pfn.0;
-                self.orders |= 1 << n;
-                self.buddy.free += 1 << n;
-                true
-            }
-            _ => false,
+        let is_kept = n < KEPT && self.orders >> n & 1 == 0;
+        if is_kept {
+            self.orders |= 1 << n;
+            self.buddy.free += 1 << n;
+            self.kept[n % PLACES] = pfn.0;
         }
+        is_kept
     }
 
     /// Joins one of the blocks that are kept with its buddies. Returns whether there was one. O(orders).
@@ -64,12 +67,11 @@ impl<W: Words> Recent<W> {
         if self.orders == 0 {
             return false;
         }
-        let n = self.orders.trailing_zeros();
-        if let (Some(pfn), Some(order)) = (self.kept.get(n as usize), Order::new(n as u8)) {
-            self.orders ^= 1 << n;
-            self.buddy.free -= 1 << n; // `put` counts it again
-            self.buddy.put(Pfn(*pfn), order);
-        }
+        let n = self.orders.trailing_zeros() as usize;
+        let pfn = self.kept[n % PLACES];
+        self.orders ^= 1 << n;
+        self.buddy.free -= 1 << n; // `insert` counts it again
+        self.buddy.insert(pfn, n);
         true
     }
 

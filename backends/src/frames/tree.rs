@@ -61,8 +61,8 @@ const fn for_large(largest: usize) -> usize {
     if largest > LARGE && largest <= TOP { largest + ORDERS - LARGE } else { largest }
 }
 
-/// By how many orders a block is split in one step.
-const STEP: usize = if SHORT_SECTIONS { 4 } else { TOP };
+/// To which order a block of the last word is first split for one of a lower order, so that both steps are short.
+const HALF_WAY: usize = 3;
 
 /// The first page of a node.
 #[inline]
@@ -128,31 +128,29 @@ fn relist(tree: &mut Tree, is_large: bool) {
 #[inline(always)]
 pub(super) fn take(tree: &mut Tree, order: usize, is_for_large: bool) -> Option<usize> {
     let (first, list) = (start(order), tree[0]);
-    let end = first + (CHUNK >> order);
     let found = best(tree, first)?;
-    let (mut node, mut steps) = (found, STEP);
+    let is_far = SHORT_SECTIONS && found >= LAST && order < HALF_WAY;
+    let end = if is_far { start(HALF_WAY + 1) } else { first + (CHUNK >> order) };
     // First as far as the halves are in the last word, as the block is.
-    let (word, mut bits) = (node / BITS, 1 << (node % BITS));
-    while node >= end && node >= LAST + BITS / 2 && (STEP == TOP || steps > 0) {
+    let (mut node, mut bits) = (found, 1 << (found % BITS));
+    while node >= end && node >= LAST + BITS / 2 {
         node = 2 * (node - CHUNK);
         bits |= 2 << (node % BITS);
-        steps -= 1;
     }
-    flip(tree, word, bits);
-    while node >= end && (STEP == TOP || steps > 0) {
+    flip(tree, found / BITS, bits);
+    while node >= end {
         node = 2 * (node - CHUNK);
         // Nothing else of this order is free, or that would have been taken.
         tree[place(node / BITS)] = 2 << (node % BITS);
         tree[summary(node / BITS)] |= 1 << (node / BITS % BITS);
-        steps -= 1;
     }
-    if STEP < TOP && node >= end {
-        flip(tree, node / BITS, 1 << (node % BITS));
+    if is_far {
+        tree[place(node / BITS)] |= 1 << (node % BITS);
     }
     if list > ORDERS || found >= start(list - 1) {
         relist(tree, is_for_large && list > TOP);
     }
-    (STEP == TOP || node < end).then(|| (node - first) << order)
+    (!is_far).then(|| (node - first) << order)
 }
 
 /// Takes several blocks at the cost of one, of an order up to 5: up to `count`, a power of two below `BITS`, but at least one. Those that

@@ -45,9 +45,9 @@ impl<const PAGE: usize> Span<PAGE> {
         self.frames.start * PAGE..self.frames.end * PAGE
     }
 
-    /// Whether all of a block lies in it.
-    fn has(&self, pfn: Pfn, order: Order) -> bool {
-        pfn.0 >= self.frames.start && pfn.0 + order.pages().get() <= self.frames.end
+    /// Whether a block lies in it: then its first frame does.
+    fn has(&self, pfn: Pfn) -> bool {
+        self.frames.contains(&pfn.0)
     }
 
     /// The bytes of neighbours, if they lie in it.
@@ -157,15 +157,17 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> Ranges<L, PAGE, N> {
         mut take: impl FnMut(&mut Memory<PAGE>, usize) -> Option<T>,
     ) -> Option<T> {
         loop {
-            let found = self.each(which, |m| {
-                let chunk = m.free.buddy().find(order)?;
-                Some(if SHORT_SECTIONS { Err((m.span.frames.start, chunk)) } else { Ok(take(m, chunk)) })
+            let found = self.0.lock(|all| {
+                let mut ranges = all.get_mut(which.clone())?.iter_mut().zip(which.clone());
+                ranges.find_map(|(m, n)| {
+                    let m = m.as_mut()?;
+                    let chunk = m.free.buddy().find(order)?;
+                    Some(if SHORT_SECTIONS { Err((n, chunk)) } else { Ok(take(m, chunk)) })
+                })
             });
             let taken = match found {
                 Some(Ok(taken)) => taken,
-                Some(Err((start, chunk))) => {
-                    self.each(which, |m| if m.span.frames.start == start { take(m, chunk) } else { None })
-                }
+                Some(Err((n, chunk))) => self.0.lock(|all| take(all.get_mut(n)?.as_mut()?, chunk)),
                 None if self.join_one(which) => None,
                 None => return None,
             };
@@ -193,8 +195,8 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> Ranges<L, PAGE, N> {
 
     /// The span in which a block lies.
     fn span_of(&self, block: &RamBlock<PAGE>) -> Option<Span<PAGE>> {
-        let (pfn, order) = (block.pfn(), block.order());
-        self.each(&(0..N), |m| m.span.has(pfn, order).then(|| m.span.clone()))
+        let pfn = block.pfn();
+        self.each(&(0..N), |m| m.span.has(pfn).then(|| m.span.clone()))
     }
 
     /// Frees a block. O(ranges + orders).
@@ -204,7 +206,7 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> Ranges<L, PAGE, N> {
     pub(crate) fn put(&self, block: RamBlock<PAGE>) -> Result<(), RamBlock<PAGE>> {
         let (pfn, order) = (block.pfn(), block.order());
         let put = self.each(&(0..N), |m| {
-            m.span.has(pfn, order).then(|| {
+            m.span.has(pfn).then(|| {
                 let kept = m.free.keep(pfn, order);
                 if !kept && !SHORT_SECTIONS {
                     m.free.buddy().put(pfn, order);
@@ -225,13 +227,13 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> Ranges<L, PAGE, N> {
     /// Joins a block of one of the ranges with its buddies.
     #[inline(never)] // so that the way to keep one is short
     fn join_in(&self, pfn: Pfn, order: Order) {
-        self.each(&(0..N), |m| m.span.has(pfn, order).then(|| m.free.buddy().put(pfn, order)));
+        self.each(&(0..N), |m| m.span.has(pfn).then(|| m.free.buddy().put(pfn, order)));
     }
 
     /// Whether a block lies in one of these ranges.
     pub(crate) fn has_block(&self, which: &Which, block: &RamBlock<PAGE>) -> bool {
-        let (pfn, order) = (block.pfn(), block.order());
-        self.any(which, |m| m.span.has(pfn, order))
+        let pfn = block.pfn();
+        self.any(which, |m| m.span.has(pfn))
     }
 
     /// Joins two halves, lower first.
@@ -249,7 +251,7 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> Ranges<L, PAGE, N> {
         };
         let is_next = left.pfn().0 + order.pages().get() == right.pfn().0;
         let is_half = is_next && right.order() == order && left.pfn().0 % joined.pages().get() == 0;
-        if !is_half || joined > Order::TEN || !span.has(right.pfn(), order) {
+        if !is_half || joined > Order::TEN || !span.has(right.pfn()) {
             return Err((left, right));
         }
         // SAFETY: both halves belong to this span and are consumed; together they are `joined`, and aligned. (The pointer

@@ -116,16 +116,16 @@ impl<P: Platform> Pool<P> {
         fill: Fill,
         cx: Context,
     ) -> Result<BlockOf<P>, AllocError> {
-        let request = request.within(request.zones.difference(P::Source::LOBBY)); // that is for buffers
-        let zones = request.zones.intersection(self.platform.caching().zones_for(mode));
-        match self.find_ready(request.order, zones, mode, cx) {
+        let AllocRequest { order, zones, .. } = request;
+        let zones = zones.difference(P::Source::LOBBY); // that is for buffers
+        match self.find_ready(order, zones.intersection(self.platform.caching().zones_for(mode)), mode, cx) {
             Some(mut block) if block.is_in(mode) => {
                 if fill == Fill::Zeros {
                     block.block.zero();
                 }
                 Ok(block)
             }
-            found => self.take_slowly(found, request, mode, fill, cx),
+            found => self.take_slowly(found, &request.within(zones), mode, fill, cx),
         }
     }
 
@@ -134,11 +134,12 @@ impl<P: Platform> Pool<P> {
     fn take_slowly(
         &self,
         found: Option<BlockOf<P>>,
-        request: AllocRequest,
+        request: &AllocRequest,
         mode: P::Mode,
         fill: Fill,
         cx: Context,
     ) -> Result<BlockOf<P>, AllocError> {
+        let request = *request;
         let filled = self.fill(found, request, mode, fill, cx);
         let mut block = filled.map_err(|why| self.never_or(why, request, mode, request.order.pages()))?;
         let mut pending = PendingFlush::NONE;
