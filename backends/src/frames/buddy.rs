@@ -7,7 +7,7 @@
 
 use super::Words;
 use super::directory::Directory;
-use super::pieces::{self, NotNoted};
+use super::pieces::{self, PieceError};
 use super::tree::{self, CHUNK, LARGE, TOP, Tree};
 use core::ops::Range;
 use forebay::{Order, Pages, Pfn};
@@ -16,8 +16,8 @@ use forebay::{Order, Pages, Pfn};
 ///
 /// # Invariants
 /// 1. The bit of a block in the tree of its chunk is set if that very block is free; two free buddies below the largest order are one
-///    larger free block. 2. A chunk with free blocks is in the list of the largest of them, and no other chunk is in a list.
-/// 3. `free` is the number of free pages.
+///    larger free block. 2. A chunk with free blocks is in one list, of the largest of them: that of its order, or that of the chunks
+///    for large blocks, if the chunk is one. No other chunk is in a list. 3. `free` is the number of free pages.
 #[derive(Debug)]
 pub(crate) struct Buddy<W> {
     /// The trees, the lists, the pieces.
@@ -47,7 +47,7 @@ impl Iterator for Run {
     }
 }
 
-/// The alignment of the first chunk, for a range of so many pages: no block of the range is larger.
+/// The alignment of the first chunk, for a range of `pages` pages: no block of the range is larger.
 const fn alignment(pages: usize) -> usize {
     if pages < CHUNK { pages.next_power_of_two() } else { CHUNK }
 }
@@ -114,7 +114,7 @@ impl<W: Words> Buddy<W> {
     }
 
     /// Notes memory that will be [put](Buddy::put_next) in. It is one piece with what it touches.
-    pub(crate) fn note(&mut self, frames: Range<usize>) -> Result<(), NotNoted> {
+    pub(crate) fn note(&mut self, frames: Range<usize>) -> Result<(), PieceError> {
         let pages = frames.len();
         pieces::note(self.words.as_mut().get_mut(self.pieces..).unwrap_or_default(), frames)?;
         self.lowest += pages;

@@ -15,13 +15,16 @@ mod stored;
 mod tree;
 
 pub(crate) use buddy::Buddy;
-pub(crate) use pieces::NotNoted;
+pub(crate) use pieces::PieceError;
 pub(crate) use recent::Recent;
 #[cfg(all(feature = "shmem", target_os = "linux"))]
 pub(crate) use stored::StoredSet;
 
 use core::ops::Range;
 use forebay::Order;
+
+/// The largest order of which several blocks are taken at once: those in one word of bits.
+pub(crate) const SEVERAL: usize = 5;
 
 /// Where bits are kept: words of the caller, or a box of them.
 pub(crate) trait Words: AsRef<[usize]> + AsMut<[usize]> {}
@@ -30,7 +33,7 @@ impl<W: AsRef<[usize]> + AsMut<[usize]>> Words for W {}
 /// Bits of a word.
 const BITS: usize = usize::BITS as usize;
 
-/// Whether lock sections are short, and more of them: where cores are slow.
+/// Whether an operation is divided into more lock sections, so that each is short. On 32 bits it is: there interrupts wait for them.
 pub(crate) const SHORT_SECTIONS: bool = BITS < 64;
 
 /// Orders 0 to 10.

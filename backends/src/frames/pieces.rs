@@ -18,9 +18,9 @@ pub(super) fn all(words: &[usize]) -> impl Iterator<Item = Range<usize>> {
     words.chunks_exact(WORDS).filter_map(piece)
 }
 
-/// Why a piece is not noted.
+/// Why a piece was not noted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum NotNoted {
+pub(crate) enum PieceError {
     /// It shares a frame with another one.
     Overlap,
     /// There are no words for one more.
@@ -39,13 +39,13 @@ pub(super) fn first(words: &mut [usize], piece: &Range<usize>) {
 }
 
 /// Notes a piece, as one with those that it touches. Nothing changes if it is not noted.
-pub(super) fn note(words: &mut [usize], new: Range<usize>) -> Result<(), NotNoted> {
+pub(super) fn note(words: &mut [usize], new: Range<usize>) -> Result<(), PieceError> {
     if all(words).any(|piece| piece.start < new.end && new.start < piece.end) {
-        return Err(NotNoted::Overlap);
+        return Err(PieceError::Overlap);
     }
     let mut places = words.chunks_exact(WORDS).map(piece);
     if !places.any(|place| place.is_none_or(|piece| touch(&piece, &new))) {
-        return Err(NotNoted::Full);
+        return Err(PieceError::Full);
     }
     let mut joined = new.clone();
     for place in words.chunks_exact_mut(WORDS) {

@@ -153,7 +153,7 @@ pub(super) fn take(tree: &mut Tree, order: usize, is_for_large: bool) -> Option<
     (!is_far).then(|| (node - first) << order)
 }
 
-/// Takes several blocks at the cost of one, of an order up to 5: up to `count`, a power of two below `BITS`, but at least one. Those that
+/// Takes several blocks at the cost of one, of an order up to [`SEVERAL`](super::SEVERAL): up to `count`, a power of two below `BITS`, but at least one. Those that
 /// are free as such are taken first; else a larger block is split no further than needed. Returns the first page of the first one, and a
 /// bit for each block, from that one on. As [`take`].
 #[inline]

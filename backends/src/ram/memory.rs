@@ -3,7 +3,7 @@
 
 use super::neighbours::Neighbours;
 use super::{MemoryError, MemoryRefused, RamBlock};
-use crate::frames::{Buddy, NotNoted, Recent, SHORT_SECTIONS};
+use crate::frames::{Buddy, PieceError, Recent, SEVERAL, SHORT_SECTIONS};
 use core::num::NonZeroUsize;
 use core::ops::Range;
 use core::ptr::NonNull;
@@ -97,7 +97,7 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> Ranges<L, PAGE, N> {
         Ranges(Mutex::new([const { None }; N]))
     }
 
-    /// Words for `bytes` bytes of memory in so many pieces that do not touch.
+    /// Words for `bytes` bytes of memory in `pieces` pieces that do not touch.
     pub(crate) const fn words(bytes: usize, pieces: usize) -> usize {
         Buddy::<Lent>::words(bytes / PAGE, pieces)
     }
@@ -135,7 +135,7 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> Ranges<L, PAGE, N> {
     ) -> Option<RamBlock<PAGE>> {
         // A power of two, and no more than the bits of half a word.
         let count = 1 << (more.len() + 1).ilog2().min(usize::BITS.ilog2() - 1);
-        if count == 1 || usize::from(order.get()) > 5 {
+        if count == 1 || usize::from(order.get()) > SEVERAL {
             return self.take(which, order);
         }
         let (run, span) = self.take_found(which, order, |m, chunk| {
@@ -428,8 +428,8 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> Ranges<L, PAGE, N> {
                 while self.each(&which, |m| m.free.buddy().put_next(&mut frames).then_some(())).is_some() {}
                 return Ok(pages);
             }
-            Some(Err(NotNoted::Full)) => MemoryError::TooManyPieces,
-            Some(Err(NotNoted::Overlap)) => MemoryError::Overlap,
+            Some(Err(PieceError::Full)) => MemoryError::TooManyPieces,
+            Some(Err(PieceError::Overlap)) => MemoryError::Overlap,
             None => MemoryError::NoSpan,
         };
         Err(Refused { item: memory, why })

@@ -42,7 +42,7 @@ impl<L: RawMutex, const PAGE: usize, const RANGES: usize, const LOBBY: usize> Ra
         Ram(Ranges::new())
     }
 
-    /// Words of metadata for a range of `bytes` bytes: about 272 bytes for 1,024 pages, and for the rest of them.
+    /// Words of metadata for a range of `bytes` bytes: about 272 bytes for each 1,024 pages, begun ones included.
     pub const fn metadata_words(bytes: usize) -> usize {
         Self::span_words(bytes, 1) + 2 * Self::LOBBY_WORDS
     }

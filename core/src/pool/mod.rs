@@ -21,6 +21,9 @@ use crate::port::{
 use core::fmt;
 use core::sync::atomic::AtomicUsize;
 
+/// How many blocks a pool fetches at a time at most: one for the caller, and 16 for its list.
+pub(crate) const MOST_FETCHED: usize = 17;
+
 /// A block of a platform in some caching mode.
 pub(crate) type BlockOf<P> = PooledBlock<<P as Platform>::Block, <P as Platform>::Mode>;
 
@@ -90,14 +93,11 @@ impl<P: Platform> Pool<P> {
         self.take_as(request, mode, Fill::Zeros, cx)
     }
 
-    /// As [`take`](Pool::take), without zeroing: its bytes are what its last user left. For a caller that writes all of it before anything
-    /// reads it.
+    /// As [`take`](Pool::take), without zeroing: its bytes are what its last user left. The caller writes all of it before anything reads
+    /// it. O(1) where a block is ready.
     ///
     /// # Errors
-    /// [`AllocError`]; nothing changed.
-    ///
-    /// # Context
-    /// O(1) where a block is ready. Interrupt-safe if the raw mutex is.
+    /// As `take`.
     #[inline]
     pub fn take_unzeroed(
         &self,
@@ -276,16 +276,15 @@ impl<P: Platform> Pool<P> {
 
     /// A block from the source, and more of them for its list.
     fn fetch(&self, request: AllocRequest, mode: P::Mode, cx: Context) -> Result<P::Block, AllocError> {
-        const MOST: usize = 16;
         let (source, lists) = (self.platform.source(), self.platform.lists());
         // Fresh blocks are in the mode of their source, and what lies in a lobby is not pooled.
         let fits = mode.index() == P::Mode::CACHED.index()
             && self.platform.caching().pools(mode)
             && request.zones.intersection(P::Source::LOBBY).is_empty();
         let list = if fits { self.list(request.order, mode, 0) } else { None };
-        let most = list.map_or(0, |list| lists.batch(list).min(P::Lists::BATCH).saturating_sub(1).min(MOST));
-        let mut more = [const { None }; MOST];
-        let block = source.allocate_more(request, more.get_mut(..most).unwrap_or_default(), cx)?;
+        let most = list.map_or(1, |list| lists.batch(list).min(P::Lists::BATCH).clamp(1, MOST_FETCHED));
+        let mut more = [const { None }; MOST_FETCHED - 1];
+        let block = source.allocate_more(request, more.get_mut(..most - 1).unwrap_or_default(), cx)?;
         for block in more.into_iter().flatten() {
             // All as if they had been freed now.
             let _ = self.put(PooledBlock::cached(block), cx); // in this mode it is never refused

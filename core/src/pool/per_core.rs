@@ -1,5 +1,6 @@
 //! Free lists for each core.
 
+use crate::pool::MOST_FETCHED;
 use crate::port::{FreeListCounts, FreeListId, FreeLists, PooledBlock};
 use core::{fmt, marker::PhantomData};
 
@@ -55,7 +56,7 @@ impl<L, C: CurrentCore, const CORES: usize> PerCore<L, C, CORES> {
 
 impl<B, M, L: FreeLists<B, M>, C: CurrentCore, const CORES: usize> FreeLists<B, M> for PerCore<L, C, CORES> {
     const ENABLED: bool = L::ENABLED;
-    const BATCH: usize = 17;
+    const BATCH: usize = MOST_FETCHED;
 
     fn take(&self, list: FreeListId) -> Option<PooledBlock<B, M>> {
         self.own()?.take(list)

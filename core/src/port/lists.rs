@@ -130,7 +130,7 @@ pub trait FreeLists<B, M> {
     /// Whether there are any: without, the code for them is not linked.
     const ENABLED: bool = true;
 
-    /// The largest [`batch`](FreeLists::batch): up to 17. Where it is 1, as by default, the code for batches is not linked.
+    /// The largest [`batch`](FreeLists::batch). A pool fetches up to 17 blocks at a time. Where it is 1, as by default, the code for batches is not linked.
     const BATCH: usize = 1;
 
     /// A block from that list.

@@ -74,6 +74,9 @@ pub trait FrameSource {
     ///
     /// # Errors
     /// As `allocate`; `more` is as before.
+    ///
+    /// # Context
+    /// As `allocate`.
     fn allocate_more(
         &self,
         request: AllocRequest,

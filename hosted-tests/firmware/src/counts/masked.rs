@@ -14,7 +14,7 @@ mod spin;
 use bare::Console;
 use checks::check;
 
-/// The longest is an allocation that splits a large block.
+/// The longest is a `free` that joins blocks through all orders.
 const MOST_MASKED: u32 = 400;
 
 extern "C" fn rust_main() -> ! {
