@@ -30,7 +30,7 @@ const fn place(word: usize) -> usize {
 
 /// Where the summary of a word of nodes is.
 const fn summary(word: usize) -> usize {
-    1 + word / BITS % SUMMARY
+    1 + ((word / BITS) & (SUMMARY - 1))
 }
 
 /// The first node of an order.
