@@ -5,7 +5,7 @@
 //! lowest such chunk, so that large blocks stay whole. Blocks of large orders are in chunks of their own, as long as there are whole
 //! chunks. So a call costs the same however much memory there is.
 
-use super::Words;
+use super::{SHORT_SECTIONS, Words};
 use super::directory::Directory;
 use super::pieces::{self, PieceError};
 use super::tree::{self, CHUNK, LARGE, TOP, Tree};
@@ -83,8 +83,23 @@ impl<W: Words> Buddy<W> {
         buddy.lowest = frames.len();
         pieces::first(buddy.words.as_mut().get_mut(buddy.pieces..).unwrap_or_default(), frames);
         let mut rest = frames.clone();
-        while buddy.put_next(&mut rest) {}
+        while buddy.fill_next(&mut rest) || buddy.put_next(&mut rest) {}
         buddy
+    }
+
+    /// Frees the chunk with which `rest` begins, of which nothing is free, and takes it off there. Returns whether there was one. Small
+    /// machines have few chunks, and go without.
+    fn fill_next(&mut self, rest: &mut Range<usize>) -> bool {
+        let at = rest.start.wrapping_sub(self.base);
+        if SHORT_SECTIONS || at % CHUNK != 0 || rest.len() < CHUNK {
+            return false;
+        }
+        let Some(tree) = tree_of(self.words.as_mut(), at / CHUNK) else { return false };
+        tree::fill(tree);
+        self.directory.relist(self.words.as_mut(), at / CHUNK, 0, TOP + 1);
+        self.free += CHUNK;
+        rest.start += CHUNK;
+        true
     }
 
     /// The words.

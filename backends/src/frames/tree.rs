@@ -179,6 +179,13 @@ pub(super) fn take_several(tree: &mut Tree, order: usize, count: usize) -> Optio
     Some((page(node, order), all ^ rest))
 }
 
+/// Frees all of a chunk of which nothing is free.
+#[inline]
+pub(super) fn fill(tree: &mut Tree) {
+    flip(tree, NODES - 1, 1 << (start(TOP) % BITS));
+    tree[0] = ORDERS;
+}
+
 /// Frees a block, given by its first page in the chunk. Joins it with its buddies.
 #[inline(always)]
 pub(super) fn put(tree: &mut Tree, page: usize, order: usize) {
