@@ -28,7 +28,7 @@ const MOST_FOR_RESTORE: u32 = 340;
 /// What any of these costs more in a region in pieces.
 const MOST_FOR_PIECES: u32 = 40;
 const MOST_FOR_TAKE_AND_PUT: u32 = 120;
-const MOST_FOR_ALLOCATE_AND_FREE: u32 = 130;
+const MOST_FOR_ALLOCATE_AND_FREE: u32 = 90;
 const MOST_FOR_A_TICK: u32 = 1_300;
 const MOST_FOR_A_TICK_WITH_NOTHING_TO_DO: u32 = 1_500;
 
