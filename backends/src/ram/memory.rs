@@ -84,8 +84,8 @@ struct Memory<const PAGE: usize> {
     free: Recent<Lent>,
 }
 
-/// Up to `N` ranges of RAM behind one lock. Each operation is one lock section, and one more where no block is kept. One that finds
-/// nothing joins the blocks that were freed lately, one by one, and tries again.
+/// Up to `N` ranges of RAM behind one lock. Each operation is one lock section; with [`SHORT_SECTIONS`], one that needs the trees has
+/// more. One that finds nothing joins the blocks that were freed lately, one by one, and tries again.
 pub(crate) struct Ranges<L, const PAGE: usize, const N: usize>(Mutex<L, [Option<Memory<PAGE>>; N]>);
 
 /// Which of the ranges.
