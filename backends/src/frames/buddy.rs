@@ -5,10 +5,10 @@
 //! lowest such chunk, so that large blocks stay whole. Blocks of large orders are in chunks of their own, as long as there are whole
 //! chunks. So a call costs the same however much memory there is.
 
-use super::{SHORT_SECTIONS, Words};
 use super::directory::Directory;
 use super::pieces::{self, PieceError};
 use super::tree::{self, CHUNK, LARGE, TOP, Tree};
+use super::{SHORT_SECTIONS, Words};
 use core::ops::Range;
 use forebay::{Order, Pages, Pfn};
 

@@ -45,9 +45,9 @@ impl<const PAGE: usize> Span<PAGE> {
         self.frames.start * PAGE..self.frames.end * PAGE
     }
 
-    /// Whether a block lies in it: then its first frame does.
-    fn has(&self, pfn: Pfn) -> bool {
-        self.frames.contains(&pfn.0)
+    /// Whether all of a block lies in it.
+    fn has(&self, pfn: Pfn, order: Order) -> bool {
+        pfn.0 >= self.frames.start && pfn.0 + order.pages().get() <= self.frames.end
     }
 
     /// The bytes of neighbours, if they lie in it.
@@ -84,8 +84,8 @@ struct Memory<const PAGE: usize> {
     free: Recent<Lent>,
 }
 
-/// Up to `N` ranges of RAM behind one lock. Each operation is one lock section, and one more where no block is kept. One that finds
-/// nothing joins the blocks that were freed lately, one by one, and tries again.
+/// Up to `N` ranges of RAM behind one lock. Each operation is one lock section; with [`SHORT_SECTIONS`], one that needs the trees has
+/// more. One that finds nothing joins the blocks that were freed lately, one by one, and tries again.
 pub(crate) struct Ranges<L, const PAGE: usize, const N: usize>(Mutex<L, [Option<Memory<PAGE>>; N]>);
 
 /// Which of the ranges.
@@ -195,8 +195,8 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> Ranges<L, PAGE, N> {
 
     /// The span in which a block lies.
     fn span_of(&self, block: &RamBlock<PAGE>) -> Option<Span<PAGE>> {
-        let pfn = block.pfn();
-        self.each(&(0..N), |m| m.span.has(pfn).then(|| m.span.clone()))
+        let (pfn, order) = (block.pfn(), block.order());
+        self.each(&(0..N), |m| m.span.has(pfn, order).then(|| m.span.clone()))
     }
 
     /// Frees a block. O(ranges + orders).
@@ -206,7 +206,7 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> Ranges<L, PAGE, N> {
     pub(crate) fn put(&self, block: RamBlock<PAGE>) -> Result<(), RamBlock<PAGE>> {
         let (pfn, order) = (block.pfn(), block.order());
         let put = self.each(&(0..N), |m| {
-            m.span.has(pfn).then(|| {
+            m.span.has(pfn, order).then(|| {
                 let kept = m.free.keep(pfn, order);
                 if !kept && !SHORT_SECTIONS {
                     m.free.buddy().put(pfn, order);
@@ -227,13 +227,13 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> Ranges<L, PAGE, N> {
     /// Joins a block of one of the ranges with its buddies.
     #[inline(never)] // so that the way to keep one is short
     fn join_in(&self, pfn: Pfn, order: Order) {
-        self.each(&(0..N), |m| m.span.has(pfn).then(|| m.free.buddy().put(pfn, order)));
+        self.each(&(0..N), |m| m.span.has(pfn, order).then(|| m.free.buddy().put(pfn, order)));
     }
 
     /// Whether a block lies in one of these ranges.
     pub(crate) fn has_block(&self, which: &Which, block: &RamBlock<PAGE>) -> bool {
-        let pfn = block.pfn();
-        self.any(which, |m| m.span.has(pfn))
+        let (pfn, order) = (block.pfn(), block.order());
+        self.any(which, |m| m.span.has(pfn, order))
     }
 
     /// Joins two halves, lower first.
@@ -251,7 +251,7 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> Ranges<L, PAGE, N> {
         };
         let is_next = left.pfn().0 + order.pages().get() == right.pfn().0;
         let is_half = is_next && right.order() == order && left.pfn().0 % joined.pages().get() == 0;
-        if !is_half || joined > Order::TEN || !span.has(right.pfn()) {
+        if !is_half || joined > Order::TEN || !span.has(right.pfn(), order) {
             return Err((left, right));
         }
         // SAFETY: both halves belong to this span and are consumed; together they are `joined`, and aligned. (The pointer

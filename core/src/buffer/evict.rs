@@ -33,8 +33,8 @@ pub trait Evictable: sealed::Sealed {
     #[doc(hidden)]
     fn evict_selected(&self, request: &EvictRequest, sum: &mut Evicted) -> bool;
 
-    /// As [`evict_or_skip`](Evictable::evict_or_skip) about `pages` pages, only by transfer, for an interrupt. `None` if it was
-    /// skipped. A method of its own: a program that evicts only by this links no other way out.
+    /// As [`evict_or_skip`](Evictable::evict_or_skip) about `pages` pages, not zero, only by transfer, for an interrupt. `None` if it
+    /// was skipped. A method of its own: a program that evicts only by this links no other way out.
     #[doc(hidden)]
     fn transfer_or_skip(&self, pages: Pages) -> Option<Moved>;
 
@@ -250,6 +250,8 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         };
         if purges || Self::ONE_BLOCK {
             self.purge_held(contents, &mut eviction); // one block moves by the short way
+        } else if !eviction.is_about(contents.slots.slots(), self.unit) {
+            return; // nothing of it is meant
         } else if methods.is_empty() && !contents.marks.contains(Marks::CLEAN) {
             let why = eviction.why_none;
             eviction.skip(Class::RESIDENT, why);
@@ -282,9 +284,6 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
 
     /// The walk: batch after batch is made ready to leave, and written back.
     fn evict_blocks(&self, contents: &mut Contents<T>, eviction: &mut Eviction<'_, H>) {
-        if !eviction.is_about(contents.slots.slots(), self.unit) {
-            return;
-        }
         let was_mapped = !contents.marks.contains(Marks::UNMAPPED);
         if self.before_evict(contents, eviction.cx).is_err() {
             return eviction.refuse(Pages::ZERO, RefusalReason::Hook);

@@ -111,27 +111,23 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         {
             return;
         }
-        let mut left = self.move_out::<ANY>(contents, request.how, request.cx);
-        if left.way == Way::NoMethod && request.phase == Phase::Clean {
-            left.why = None; // only what is clean is wanted
+        let is_clean = contents.slots.slots().first().is_some_and(|slot| slot.copy.is_some());
+        if request.phase == Phase::Clean && !is_clean {
+            return;
         }
-        self.count_left(left, request.cx);
-        *sum = self.evicted(left);
+        *sum = self.evicted(self.move_out::<ANY>(contents, request.how, request.cx));
     }
 
     /// Evicts the block, whether it was used lately or not.
     #[inline(always)] // it has one caller
     pub(super) fn evict_alone(&self, contents: &mut Contents<T>, how: Evict, cx: Context) -> Left {
-        let left = self.move_out::<ANY>(contents, how, cx);
-        self.count_left(left, cx);
-        left
+        self.move_out::<ANY>(contents, how, cx)
     }
 
     /// Evicts the block only by transfer, in an interrupt. Also returns whether it was refused.
     #[inline(never)] // so that it is short to skip a buffer
     pub(super) fn transfer_one(&self, contents: &mut Contents<T>) -> (Moved, bool) {
         let left = self.move_out::<TRANSFER>(contents, Evict::TRANSFER, Context::INTERRUPT);
-        self.count_left(left, Context::INTERRUPT);
         let pages = if left.moved() { self.unit.pages() } else { Pages::ZERO };
         (Moved { pages, backlog: left.backlog }, left.why.is_some())
     }
@@ -161,7 +157,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
                 .is_some_and(|slot| slot.block.as_ref().is_some_and(|b| is_in(b)))
     }
 
-    /// The way out.
+    /// The way out. Counts it before a port is called again: a panic of that loses no count.
     #[inline]
     fn move_out<const MOST: u16>(&self, contents: &mut Contents<T>, how: Evict, cx: Context) -> Left {
         let how = Evict::from_bits_truncate(MOST) & how;
@@ -169,7 +165,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         match contents.slots.slots().first() {
             Some(Slot { block: Some(_), copy }) => {
                 if copy.is_none() && methods.is_empty() {
-                    return Left::stays(Way::NoMethod, self.why_no_method(how));
+                    return self.counted(Left::stays(Way::NoMethod, self.why_no_method(how)), cx);
                 }
             }
             _ => {
@@ -179,18 +175,19 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         }
         let was_mapped = !contents.marks.contains(Marks::UNMAPPED);
         if self.before_evict(contents, cx).is_err() {
-            return Left::stays(Way::None, RefusalReason::Hook);
+            return self.counted(Left::stays(Way::None, RefusalReason::Hook), cx);
         }
         let ready = contents.marks & Marks::READY;
         contents.marks.remove(Marks::READY);
         let changing = Changing::new(contents);
-        let left = match changing.0.slots.slots_mut().first_mut() {
+        let (left, copied) = match changing.0.slots.slots_mut().first_mut() {
             Some(slot) => self.move_block::<MOST>(slot, methods, cx),
-            None => Left::by(Way::None), // not reached: it has a block
+            None => (Left::by(Way::None), None), // not reached: it has a block
         };
         changing.done();
         match left.way {
             Way::None | Way::NoMethod | Way::Refused => {
+                self.counted(left, cx);
                 if was_mapped && self.platform().hooks().after_restore(self.id(), cx).is_ok() {
                     contents.marks.remove(Marks::UNMAPPED);
                     contents.marks.insert(ready); // nothing happened
@@ -202,16 +199,30 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             Way::Copied | Way::Clean => contents.marks.insert(Marks::STORED),
         }
         contents.marks.remove(Marks::BLOCKS | Marks::CLEAN);
+        self.count_left(left, cx);
+        copied.into_iter().for_each(|block| self.forebay().source().free(block.block));
         left
     }
 
-    /// Gives the block of the slot away. One that is refused is in the slot again.
+    /// Counts a refusal.
+    #[cold]
+    fn counted(&self, left: Left, cx: Context) -> Left {
+        self.count_left(left, cx);
+        left
+    }
+
+    /// Gives the block of the slot away. One that is refused is in the slot again. One that was copied is returned, for the source.
     #[inline]
-    fn move_block<const MOST: u16>(&self, slot: &mut Slot<H::Platform>, methods: Evict, cx: Context) -> Left {
-        let Some(PooledBlock { block, .. }) = slot.block.take() else { return Left::by(Way::None) };
+    fn move_block<const MOST: u16>(
+        &self,
+        slot: &mut Slot<H::Platform>,
+        methods: Evict,
+        cx: Context,
+    ) -> (Left, Option<BlockOf<H::Platform>>) {
+        let Some(PooledBlock { block, .. }) = slot.block.take() else { return (Left::by(Way::None), None) };
         if slot.copy.is_some() {
             self.forebay().source().free(block);
-            return Left::by(Way::Clean);
+            return (Left::by(Way::Clean), None);
         }
         let (mut block, mut left) = (block, Left::stays(Way::Refused, RefusalReason::NotPermitted));
         if methods.contains(Evict::TRANSFER) {
@@ -219,9 +230,11 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             match self.transferred(self.forebay().store().transfer(block, None), (pfn, order)) {
                 Ok(handle) => {
                     slot.copy = Some(handle);
-                    return Left::by(Way::Transferred);
+                    return (Left::by(Way::Transferred), None);
                 }
-                Err((None, _)) => return Left::stays(Way::Lost, RefusalReason::Store(StoreError::Io)),
+                Err((None, _)) => {
+                    return (Left::stays(Way::Lost, RefusalReason::Store(StoreError::Io)), None);
+                }
                 Err((Some(back), why)) => {
                     block = back;
                     left.why = Some(RefusalReason::Store(why));
@@ -233,14 +246,14 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         let copies = Evict::COPY | Evict::SPLIT;
         if Evict::from_bits_truncate(MOST).intersects(copies) && methods.intersects(copies) {
             match self.save_block(slot, methods, cx) {
-                Ok(()) => return Left { way: Way::Copied, why: None, ..left },
+                Ok(block) => return (Left { way: Way::Copied, why: None, ..left }, block),
                 Err(why) => left.why = Some(why),
             }
         }
-        left
+        (left, None)
     }
 
-    /// Copies the block of the slot to the store, and returns it to the source.
+    /// Copies the block of the slot to the store, and returns it.
     ///
     /// # Errors
     /// It is in the slot again.
@@ -250,15 +263,14 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         slot: &mut Slot<H::Platform>,
         methods: Evict,
         cx: Context,
-    ) -> Result<(), RefusalReason> {
+    ) -> Result<Option<BlockOf<H::Platform>>, RefusalReason> {
         let forebay = self.forebay();
         let mut kept = Kept::<H> { forebay, cx, block: slot.block.take() };
-        let Some(block) = &kept.block else { return Ok(()) }; // not reached: it was put there
+        let Some(block) = &kept.block else { return Ok(None) }; // not reached: it was put there
         let why = match forebay.store().save(block, self.unit, None, cx) {
             Ok(handle) if handle.order() == self.unit => {
                 slot.copy = Some(handle);
-                kept.block.take().into_iter().for_each(|block| forebay.source().free(block.block));
-                return Ok(());
+                return Ok(kept.block.take());
             }
             Ok(useless) => {
                 let why = match (useless.order() < self.unit, methods.contains(Evict::SPLIT)) {
@@ -310,7 +322,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         let came = self.move_in(contents, empty, cx);
         let pages = self.unit.pages();
         match came {
-            Ok(Came::Nothing) => {}
+            Ok(Came::Nothing | Came::Loaded) => {} // a load is counted before the store is asked for room
             Ok(came) => {
                 let in_interrupt = if cx.contains(Context::MAY_BLOCK) { Pages::ZERO } else { pages };
                 self.forebay().count(|stats| {
@@ -367,7 +379,9 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
                 if contents.marks.contains(Marks::TRANSFERRED) {
                     match self.take_back_one(contents, cx) {
                         Ok(Came::Nothing) => {} // only a copy is left
-                        Err(why) if why != AccessError::Lost => return self.load_instead(contents, why, cx),
+                        Err(why) if !matches!(why, AccessError::Lost | AccessError::Alloc(_)) => {
+                            return self.load_instead(contents, why, cx);
+                        }
                         came => return came,
                     }
                 }
@@ -456,6 +470,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         slot.block = fresh.block.take();
         contents.marks.remove(Marks::STORED);
         contents.marks.insert(Marks::BLOCKS | Marks::CLEAN);
+        self.forebay().count(|stats| stats.restored.loaded += self.unit.pages());
         if takes_room && store.space().pages < self.unit.pages() {
             self.drop_copies(contents, Copies::All);
         }

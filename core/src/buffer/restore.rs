@@ -44,7 +44,8 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             Err(busy) => return Restored { why: Some(busy.into()), ..Restored::default() },
         };
         if Self::ONE_BLOCK {
-            let empty = if budget == Pages::ZERO { None } else { Some(empty) };
+            let nothing = budget == Pages::ZERO && !held.marks.contains(Marks::LOST);
+            let empty = if nothing { None } else { Some(empty) };
             return self
                 .restored(empty.map_or(Ok(Came::Nothing), |empty| self.bring_in(&mut held, empty, cx)));
         }
@@ -82,7 +83,12 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         // Where there is no memory for the blocks themselves, there is none for copies: no copy is split for it.
         let no_memory = matches!(restoring.sum.why, Some(AccessError::Alloc(_)));
         if contents.marks.contains(Marks::STORED) && !no_memory {
+            // Where all of it is loaded, it is no error that it can't be taken back.
+            let not_taken_back = restoring.sum.why.take();
             self.load_all(contents, &mut restoring);
+            if restoring.sum.why.is_some() || contents.marks.contains(Marks::STORED) {
+                restoring.sum.why = not_taken_back.or(restoring.sum.why);
+            }
         }
         let whole = contents.marks & (Marks::READY | Marks::STORED);
         if empty == EmptySlots::Populate && whole.is_empty() && restoring.sum.why.is_none() {

@@ -57,13 +57,8 @@ impl<P: Platform, S: BackingStore<P::Block>> Forebay<P, S> {
     }
 
     pub(crate) fn settle_store(&self, budget: Pages, cx: Context) -> Settled {
-        let mut freed = Pages::ZERO;
-        let mut settled = self.store.settle(budget, cx, &mut |block| {
-            freed += block.order().pages();
-            self.source().free(block);
-        });
+        let mut settled = self.store.settle(budget, cx, &mut |block| self.free_settled(block));
         self.count(|s| {
-            s.settled += freed;
             if settled.pending == Pages::MAX {
                 let gone = s.restored.taken_back + s.evicted.purged_from_store + s.settled;
                 settled.pending = s.evicted.transferred - gone - settled.reclaimable; // the store does not count them
