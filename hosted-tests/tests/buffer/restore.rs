@@ -523,14 +523,18 @@ fn what_is_written_out_is_loaded_if_it_cant_be_taken_back() {
     let (world, near, far) = (World::new(Contents::Compared), near(16), far(32));
     let store = Store::new(&far);
     let home = &forebay(&near, &store, &world);
-    let tile = Buffer::new(home, order(2));
+    let (tile, tiles) = (Buffer::new(home, order(2)), Buffer::<_, [_; 2]>::inline(home, order(1)));
     fill(&tile, 3);
+    fill(&tiles, 4);
     tile.evict(ALL, Evict::TRANSFER, CX).unwrap();
+    tiles.evict(ALL, Evict::TRANSFER, CX).unwrap();
     home.settle(ALL, CX);
     store.answer(Script { take_back: Some(StoreError::Unavailable), ..Script::default() });
     assert_eq!(complete(tile.restore(ALL, CX)).loaded, pages(4));
+    assert_eq!(complete(tiles.restore(ALL, CX)).loaded, pages(4));
     check(&tile, 3);
-    drop(tile);
+    check(&tiles, 4);
+    drop((tile, tiles));
     store.answer(Script::default());
     all_returned(&world, &near, &far);
 }

@@ -28,9 +28,6 @@ impl Fate {
     }
 }
 
-/// What is stored can't be had in any way now.
-const OUT_OF_REACH: [StoreError; 3] = [StoreError::Busy, StoreError::Unavailable, StoreError::Limit];
-
 /// A region that refuses by fate, or gives something else than it was asked for.
 struct Fickle<'f>(Far, &'f Fate);
 
@@ -58,7 +55,7 @@ impl BackingStore<RamBlock<PAGE>> for Fickle<'_> {
         }
     }
     fn take_back(&self, handle: Handle, cx: Context) -> Result<RamBlock<PAGE>, Refused<Handle, StoreError>> {
-        match self.1.fails(1, &OUT_OF_REACH) {
+        match self.1.fails(1, &[StoreError::Busy, StoreError::Unavailable, StoreError::Limit]) {
             Some(why) => Err(Refused { item: handle, why }),
             None => self.0.take_back(handle, cx),
         }
@@ -84,7 +81,6 @@ impl BackingStore<RamBlock<PAGE>> for Fickle<'_> {
         at: Pages,
         cx: Context,
     ) -> Result<(), StoreError> {
-        self.1.fails(1, &OUT_OF_REACH).map_or(Ok(()), Err)?; // as to be taken back
         self.1.fails(3, &[StoreError::Io, StoreError::NoHeadroom]).map_or(Ok(()), Err)?;
         self.0.load(handle, block, at, cx)
     }
