@@ -180,14 +180,14 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         let ready = contents.marks & Marks::READY;
         contents.marks.remove(Marks::READY);
         let changing = Changing::new(contents);
-        let (left, copied) = match changing.0.slots.slots_mut().first_mut() {
+        let left = match changing.0.slots.slots_mut().first_mut() {
             Some(slot) => self.move_block::<MOST>(slot, methods, cx),
-            None => (Left::by(Way::None), None), // not reached: it has a block
+            None => Left::by(Way::None), // not reached: it has a block
         };
         changing.done();
         match left.way {
             Way::None | Way::NoMethod | Way::Refused => {
-                self.counted(left, cx);
+                let left = self.counted(left, cx);
                 if was_mapped && self.platform().hooks().after_restore(self.id(), cx).is_ok() {
                     contents.marks.remove(Marks::UNMAPPED);
                     contents.marks.insert(ready); // nothing happened
@@ -199,30 +199,26 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             Way::Copied | Way::Clean => contents.marks.insert(Marks::STORED),
         }
         contents.marks.remove(Marks::BLOCKS | Marks::CLEAN);
-        self.count_left(left, cx);
-        copied.into_iter().for_each(|block| self.forebay().source().free(block.block));
+        if left.way != Way::Copied {
+            self.count_left(left, cx); // that one is counted
+        }
         left
     }
 
-    /// Counts a refusal.
-    #[cold]
+    /// Counts what is not on the shortest way.
+    #[inline(never)]
     fn counted(&self, left: Left, cx: Context) -> Left {
         self.count_left(left, cx);
         left
     }
 
-    /// Gives the block of the slot away. One that is refused is in the slot again. One that was copied is returned, for the source.
+    /// Gives the block of the slot away. One that is refused is in the slot again.
     #[inline]
-    fn move_block<const MOST: u16>(
-        &self,
-        slot: &mut Slot<H::Platform>,
-        methods: Evict,
-        cx: Context,
-    ) -> (Left, Option<BlockOf<H::Platform>>) {
-        let Some(PooledBlock { block, .. }) = slot.block.take() else { return (Left::by(Way::None), None) };
+    fn move_block<const MOST: u16>(&self, slot: &mut Slot<H::Platform>, methods: Evict, cx: Context) -> Left {
+        let Some(PooledBlock { block, .. }) = slot.block.take() else { return Left::by(Way::None) };
         if slot.copy.is_some() {
             self.forebay().source().free(block);
-            return (Left::by(Way::Clean), None);
+            return Left::by(Way::Clean);
         }
         let (mut block, mut left) = (block, Left::stays(Way::Refused, RefusalReason::NotPermitted));
         if methods.contains(Evict::TRANSFER) {
@@ -230,11 +226,9 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             match self.transferred(self.forebay().store().transfer(block, None), (pfn, order)) {
                 Ok(handle) => {
                     slot.copy = Some(handle);
-                    return (Left::by(Way::Transferred), None);
+                    return Left::by(Way::Transferred);
                 }
-                Err((None, _)) => {
-                    return (Left::stays(Way::Lost, RefusalReason::Store(StoreError::Io)), None);
-                }
+                Err((None, _)) => return Left::stays(Way::Lost, RefusalReason::Store(StoreError::Io)),
                 Err((Some(back), why)) => {
                     block = back;
                     left.why = Some(RefusalReason::Store(why));
@@ -245,15 +239,16 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         slot.block = Some(PooledBlock::cached(block));
         let copies = Evict::COPY | Evict::SPLIT;
         if Evict::from_bits_truncate(MOST).intersects(copies) && methods.intersects(copies) {
-            match self.save_block(slot, methods, cx) {
-                Ok(block) => return (Left { way: Way::Copied, why: None, ..left }, block),
+            let copied = Left { way: Way::Copied, why: None, ..left };
+            match self.save_block(slot, methods, copied, cx) {
+                Ok(()) => return copied,
                 Err(why) => left.why = Some(why),
             }
         }
-        (left, None)
+        left
     }
 
-    /// Copies the block of the slot to the store, and returns it.
+    /// Copies the block of the slot to the store, counts that as `copied`, and returns the block to the source.
     ///
     /// # Errors
     /// It is in the slot again.
@@ -262,15 +257,18 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         &self,
         slot: &mut Slot<H::Platform>,
         methods: Evict,
+        copied: Left,
         cx: Context,
-    ) -> Result<Option<BlockOf<H::Platform>>, RefusalReason> {
+    ) -> Result<(), RefusalReason> {
         let forebay = self.forebay();
         let mut kept = Kept::<H> { forebay, cx, block: slot.block.take() };
-        let Some(block) = &kept.block else { return Ok(None) }; // not reached: it was put there
+        let Some(block) = &kept.block else { return Ok(()) }; // not reached: it was put there
         let why = match forebay.store().save(block, self.unit, None, cx) {
             Ok(handle) if handle.order() == self.unit => {
                 slot.copy = Some(handle);
-                return Ok(kept.block.take());
+                self.counted(copied, cx);
+                kept.block.take().into_iter().for_each(|block| forebay.source().free(block.block));
+                return Ok(());
             }
             Ok(useless) => {
                 let why = match (useless.order() < self.unit, methods.contains(Evict::SPLIT)) {

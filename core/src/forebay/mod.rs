@@ -115,6 +115,7 @@ impl<P: Platform, S> Forebay<P, S> {
         copy
     }
 
+    #[inline(always)] // what is counted is known where it is called
     pub(crate) fn count<R>(&self, f: impl FnOnce(&mut Stats) -> R) -> R {
         self.stats.lock(f)
     }
