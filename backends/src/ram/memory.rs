@@ -88,6 +88,14 @@ struct Memory<const PAGE: usize> {
 /// more. One that finds nothing joins the blocks that were freed lately, one by one, and tries again.
 pub(crate) struct Ranges<L, const PAGE: usize, const N: usize>(Mutex<L, [Option<Memory<PAGE>>; N]>);
 
+/// What a search found under one lock.
+enum Found<T> {
+    /// A chunk of that range, from which the next section takes.
+    Chunk(usize, usize),
+    /// What was taken in the same section; nothing if a block was only split.
+    Taken(Option<T>),
+}
+
 /// Which of the ranges.
 pub(crate) type Which = Range<usize>;
 
@@ -162,12 +170,12 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> Ranges<L, PAGE, N> {
                 ranges.find_map(|(m, n)| {
                     let m = m.as_mut()?;
                     let chunk = m.free.buddy().find(order)?;
-                    Some(if SHORT_SECTIONS { Err((n, chunk)) } else { Ok(take(m, chunk)) })
+                    Some(if SHORT_SECTIONS { Found::Chunk(n, chunk) } else { Found::Taken(take(m, chunk)) })
                 })
             });
             let taken = match found {
-                Some(Ok(taken)) => taken,
-                Some(Err((n, chunk))) => self.0.lock(|all| take(all.get_mut(n)?.as_mut()?, chunk)),
+                Some(Found::Taken(taken)) => taken,
+                Some(Found::Chunk(n, chunk)) => self.0.lock(|all| take(all.get_mut(n)?.as_mut()?, chunk)),
                 None if self.join_one(which) => None,
                 None => return None,
             };

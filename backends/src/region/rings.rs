@@ -4,9 +4,9 @@
 //! by its first page, its *head*.
 //!
 //! Free pages are a stack of *extents*: pages that lie one behind the other. Where the first extent is long enough, room is
-//! cut off it, and is *straight*. Otherwise only the head is taken; the other pages are promised by count, and taken one at a
-//! time when bytes arrive for them. Either way it is O(1). The words of the pages do not describe the first extent: pages that
-//! are taken from it and come back to it touch no link.
+//! cut off it, and is *straight*. Otherwise only the head is taken; the other pages are promised by count, and taken when
+//! bytes are written to them, up to eight at a time. Either way it is O(1). The words of the pages do not describe the first
+//! extent: pages that are taken from it and come back to it touch no link.
 
 use bitflags::bitflags;
 use forebay::{Order, StoreError};

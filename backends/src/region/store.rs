@@ -26,8 +26,8 @@ use forebay::{
 /// Since room is reserved at the transfer, writing out never fails for lack of it.
 ///
 /// **Room is a number of pages.** Contents may lie in pages anywhere, so the region can't be fragmented: what fits by count fits.
-/// Where pages lie in order, which is always so in a program with one size of buffers, contents are one piece; else each page is
-/// a part of a write-out of its own.
+/// Where pages lie in order, which is always so in a program with one size of buffers, contents are one piece; else up to
+/// eight pages that lie one behind the other are a part of a write-out of their own.
 ///
 /// | call | thread | interrupt | another core at once |
 /// | --- | --- | --- | --- |
@@ -41,7 +41,7 @@ use forebay::{
 /// For memory that may change its bytes, `C` is a [`Checksum`]: contents that come back wrong are [`StoreError::Io`] then. `()` has none.
 ///
 /// # Complexity
-/// O(1) but for copying, which takes a short lock section for each page; `split` is linear in the pages. Nothing is searched.
+/// O(1) but for copying, which takes a short lock section for each part that lies in order; `split` is linear in the pages. Nothing is searched.
 pub struct Region<L, B, const PAGE: usize, const N: usize, C = ()> {
     pub(super) books: Mutex<L, Books<B, PAGE, N>>,
     id: StoreId,
@@ -267,7 +267,8 @@ impl<B: OwnedBlock, const PAGE: usize, const N: usize> Books<B, PAGE, N> {
                 self.table.adopt(entry, from, to);
                 Ok(handle)
             }
-            None => Err(Refused { item: from, why: StoreError::Full }), // not reached: `check` sees to it that there is one
+            // Not reached: `check` sees to it that each page and entry has a number. Entry and room would stay in use.
+            None => Err(Refused { item: from, why: StoreError::Full }),
         }
     }
 

@@ -53,6 +53,13 @@ pub struct Moved {
     pub(crate) backlog: bool,
 }
 
+impl Moved {
+    /// That part of what an eviction by transfer did.
+    pub(crate) fn of(sum: &Evicted) -> Moved {
+        Moved { pages: sum.moved(), backlog: sum.backlogs > 0 }
+    }
+}
+
 /// Implements [`Evictable`] for a pointer.
 macro_rules! evictable_behind {
     ($(#[$attr:meta])* $pointer:ty) => {
@@ -102,7 +109,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Evictable for Buffer<H, T> {
         if !Self::ONE_BLOCK {
             let mut sum = Evicted::default();
             let held = self.evict_or_skip(&request, &mut sum);
-            return held.then(|| Moved { pages: sum.moved(), backlog: sum.backlogs > 0 });
+            return held.then(|| Moved::of(&sum));
         }
         let mut held = self.hold_for(&request)?;
         let (moved, refused) = self.transfer_one(&mut held);

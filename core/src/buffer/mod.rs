@@ -257,11 +257,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         let mut held = self.cell.hold()?;
         let goes = budget > Pages::ZERO && held.marks.contains(Marks::BLOCKS);
         if Self::ONE_BLOCK && !how.contains(Evict::PURGE) {
-            return if goes {
-                Ok(self.evicted(self.evict_alone(&mut held, how, cx)))
-            } else {
-                Ok(Evicted::NONE)
-            };
+            return Ok(if goes { self.evict_by(&mut held, how, cx) } else { Evicted::NONE });
         }
         let (request, mut sum) = (EvictRequest::new(budget, how, cx), Evicted::default());
         if Self::ONE_BLOCK {

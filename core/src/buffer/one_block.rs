@@ -1,5 +1,5 @@
 //! The short ways out and back of a buffer of one block. Constants of the types choose them, so a program links them or the walks
-//! over slots. They do the same: a walk over one slot.
+//! over slots. They do what a walk over one slot does.
 
 use crate::buffer::contents::{Changing, Contents, EmptySlots, Marks};
 use crate::buffer::evict::{Moved, possible};
@@ -19,11 +19,9 @@ const TRANSFER: u16 = Evict::TRANSFER.bits();
 
 /// What became of the block.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+enum WayOut {
     /// It was not tried.
     None,
-    /// It was not tried, since no method is permitted or possible.
-    NoMethod,
     Transferred,
     Copied,
     Clean,
@@ -34,36 +32,36 @@ pub(super) enum Way {
 
 /// What an eviction of one block did.
 #[derive(Clone, Copy)]
-pub(super) struct Left {
-    way: Way,
+struct OneEvicted {
+    way: WayOut,
     /// The store refused a transfer before it is settled.
     backlog: bool,
     /// Why it stays.
     why: Option<RefusalReason>,
 }
 
-impl Left {
-    const fn by(way: Way) -> Left {
-        Left { way, backlog: false, why: None }
+impl OneEvicted {
+    const fn by(way: WayOut) -> OneEvicted {
+        OneEvicted { way, backlog: false, why: None }
     }
 
-    const fn stays(way: Way, why: RefusalReason) -> Left {
-        Left { way, backlog: false, why: Some(why) }
+    const fn refused(way: WayOut, why: RefusalReason) -> OneEvicted {
+        OneEvicted { way, backlog: false, why: Some(why) }
     }
 
     fn moved(self) -> bool {
-        matches!(self.way, Way::Transferred | Way::Copied | Way::Clean)
+        matches!(self.way, WayOut::Transferred | WayOut::Copied | WayOut::Clean)
     }
 
     /// Adds what was done with the pages of the block.
     #[inline(always)] // it is three additions, once the way is known
     fn add_to(self, sum: &mut Evicted, pages: Pages) {
         let count = match self.way {
-            Way::None | Way::NoMethod | Way::Lost => return,
-            Way::Transferred => &mut sum.transferred,
-            Way::Copied => &mut sum.copied,
-            Way::Clean => &mut sum.clean,
-            Way::Refused => &mut sum.refused,
+            WayOut::None | WayOut::Lost => return,
+            WayOut::Transferred => &mut sum.transferred,
+            WayOut::Copied => &mut sum.copied,
+            WayOut::Clean => &mut sum.clean,
+            WayOut::Refused => &mut sum.refused,
         };
         *count += pages;
         sum.backlogs = sum.backlogs.saturating_add(usize::from(self.backlog));
@@ -72,7 +70,7 @@ impl Left {
 
 /// How contents came back.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Came {
+pub(super) enum WayBack {
     /// They were there, or there are none.
     Nothing,
     TakenBack,
@@ -80,13 +78,13 @@ pub(super) enum Came {
     Populated,
 }
 
-impl Came {
+impl WayBack {
     fn add_to(self, sum: &mut Restored, pages: Pages) {
         let count = match self {
-            Came::Nothing => return,
-            Came::TakenBack => &mut sum.taken_back,
-            Came::Loaded => &mut sum.loaded,
-            Came::Populated => &mut sum.populated,
+            WayBack::Nothing => return,
+            WayBack::TakenBack => &mut sum.taken_back,
+            WayBack::Loaded => &mut sum.loaded,
+            WayBack::Populated => &mut sum.populated,
         };
         *count += pages;
     }
@@ -115,33 +113,33 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         if request.phase == Phase::Clean && !is_clean {
             return;
         }
-        *sum = self.evicted(self.move_out::<ANY>(contents, request.how, request.cx));
+        *sum = self.evicted(self.evict_block::<ANY>(contents, request.how, request.cx));
     }
 
-    /// Evicts the block, whether it was used lately or not.
-    #[inline(always)] // it has one caller
-    pub(super) fn evict_alone(&self, contents: &mut Contents<T>, how: Evict, cx: Context) -> Left {
-        self.move_out::<ANY>(contents, how, cx)
+    /// Evicts the block, if there is one, by any of these methods.
+    #[inline]
+    pub(super) fn evict_by(&self, contents: &mut Contents<T>, how: Evict, cx: Context) -> Evicted {
+        self.evicted(self.evict_block::<ANY>(contents, how, cx))
     }
 
     /// Evicts the block only by transfer, in an interrupt. Also returns whether it was refused.
     #[inline(never)] // so that it is short to skip a buffer
     pub(super) fn transfer_one(&self, contents: &mut Contents<T>) -> (Moved, bool) {
-        let left = self.move_out::<TRANSFER>(contents, Evict::TRANSFER, Context::INTERRUPT);
-        let pages = if left.moved() { self.unit.pages() } else { Pages::ZERO };
-        (Moved { pages, backlog: left.backlog }, left.why.is_some())
+        let evicted = self.evict_block::<TRANSFER>(contents, Evict::TRANSFER, Context::INTERRUPT);
+        let pages = if evicted.moved() { self.unit.pages() } else { Pages::ZERO };
+        (Moved { pages, backlog: evicted.backlog }, evicted.why.is_some())
     }
 
     /// The same as a sum. Each count is set by itself, which takes less than to copy a sum.
-    pub(super) fn evicted(&self, left: Left) -> Evicted {
-        let pages = |way| if left.way == way { self.unit.pages() } else { Pages::ZERO };
+    fn evicted(&self, one: OneEvicted) -> Evicted {
+        let pages = |way| if one.way == way { self.unit.pages() } else { Pages::ZERO };
         Evicted {
-            transferred: pages(Way::Transferred),
-            copied: pages(Way::Copied),
-            clean: pages(Way::Clean),
-            refused: pages(Way::Refused),
-            backlogs: usize::from(left.backlog),
-            why: left.why,
+            transferred: pages(WayOut::Transferred),
+            copied: pages(WayOut::Copied),
+            clean: pages(WayOut::Clean),
+            refused: pages(WayOut::Refused),
+            backlogs: usize::from(one.backlog),
+            why: one.why,
             ..Evicted::NONE
         }
     }
@@ -157,118 +155,132 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
                 .is_some_and(|slot| slot.block.as_ref().is_some_and(|b| is_in(b)))
     }
 
-    /// The way out. Counts it before a port is called again: a panic of that loses no count.
+    /// The way out. It is counted before a port is called again, so that a panic of that loses no count.
     #[inline]
-    fn move_out<const MOST: u16>(&self, contents: &mut Contents<T>, how: Evict, cx: Context) -> Left {
-        let how = Evict::from_bits_truncate(MOST) & how;
+    fn evict_block<const MOST: u16>(
+        &self,
+        contents: &mut Contents<T>,
+        how: Evict,
+        cx: Context,
+    ) -> OneEvicted {
+        let was_mapped = !contents.marks.contains(Marks::UNMAPPED);
+        let ready = contents.marks & Marks::READY;
+        let evicted = match self.prepare(contents, Evict::from_bits_truncate(MOST) & how, cx) {
+            Err(refused) => refused,
+            Ok(methods) => {
+                contents.marks.remove(Marks::READY);
+                let changing = Changing::new(contents);
+                let evicted = match changing.0.slots.slots_mut().first_mut() {
+                    Some(slot) if slot.copy.is_some() => OneEvicted::by(WayOut::Clean),
+                    Some(slot) => self.write_back_one::<MOST>(slot, methods, cx),
+                    None => OneEvicted::by(WayOut::None), // not reached: it has a block
+                };
+                changing.done();
+                evicted
+            }
+        };
+        self.count_one(evicted, cx);
+        match evicted.way {
+            WayOut::None | WayOut::Refused => {
+                let hook_ran = was_mapped && contents.marks.contains(Marks::UNMAPPED);
+                if hook_ran && self.platform().hooks().after_restore(self.id(), cx).is_ok() {
+                    contents.marks.remove(Marks::UNMAPPED);
+                    contents.marks.insert(ready); // nothing happened
+                }
+                return evicted;
+            }
+            WayOut::Lost => contents.marks.insert(Marks::LOST),
+            WayOut::Transferred => contents.marks.insert(Marks::STORED | Marks::TRANSFERRED),
+            WayOut::Copied | WayOut::Clean => contents.marks.insert(Marks::STORED),
+        }
+        contents.marks.remove(Marks::BLOCKS | Marks::CLEAN);
+        if let Some(PooledBlock { block, .. }) =
+            contents.slots.slots_mut().first_mut().and_then(|slot| slot.block.take())
+        {
+            self.forebay().source().free(block); // the store has a copy
+        }
+        evicted
+    }
+
+    /// The methods that are possible, if there is a block and it may leave.
+    ///
+    /// # Errors
+    /// It stays.
+    #[inline]
+    fn prepare(&self, contents: &mut Contents<T>, how: Evict, cx: Context) -> Result<Evict, OneEvicted> {
         let methods = how & possible(self.forebay().store(), cx);
         match contents.slots.slots().first() {
             Some(Slot { block: Some(_), copy }) => {
                 if copy.is_none() && methods.is_empty() {
-                    return self.counted(Left::stays(Way::NoMethod, self.why_no_method(how)), cx);
+                    return Err(OneEvicted::refused(WayOut::None, self.why_no_method(how)));
                 }
             }
             _ => {
                 contents.marks.remove(Marks::BLOCKS | Marks::CLEAN);
-                return Left::by(Way::None);
+                return Err(OneEvicted::by(WayOut::None));
             }
         }
-        let was_mapped = !contents.marks.contains(Marks::UNMAPPED);
-        if self.before_evict(contents, cx).is_err() {
-            return self.counted(Left::stays(Way::None, RefusalReason::Hook), cx);
+        match self.before_evict(contents, cx) {
+            Ok(()) => Ok(methods),
+            Err(_) => Err(OneEvicted::refused(WayOut::None, RefusalReason::Hook)),
         }
-        let ready = contents.marks & Marks::READY;
-        contents.marks.remove(Marks::READY);
-        let changing = Changing::new(contents);
-        let left = match changing.0.slots.slots_mut().first_mut() {
-            Some(slot) => self.move_block::<MOST>(slot, methods, cx),
-            None => Left::by(Way::None), // not reached: it has a block
-        };
-        changing.done();
-        match left.way {
-            Way::None | Way::NoMethod | Way::Refused => {
-                let left = self.counted(left, cx);
-                if was_mapped && self.platform().hooks().after_restore(self.id(), cx).is_ok() {
-                    contents.marks.remove(Marks::UNMAPPED);
-                    contents.marks.insert(ready); // nothing happened
-                }
-                return left;
-            }
-            Way::Lost => contents.marks.insert(Marks::LOST),
-            Way::Transferred => contents.marks.insert(Marks::STORED | Marks::TRANSFERRED),
-            Way::Copied | Way::Clean => contents.marks.insert(Marks::STORED),
-        }
-        contents.marks.remove(Marks::BLOCKS | Marks::CLEAN);
-        if left.way != Way::Copied {
-            self.count_left(left, cx); // that one is counted
-        }
-        left
     }
 
-    /// Counts what is not on the shortest way.
-    #[inline(never)]
-    fn counted(&self, left: Left, cx: Context) -> Left {
-        self.count_left(left, cx);
-        left
-    }
-
-    /// Gives the block of the slot away. One that is refused is in the slot again.
+    /// Transfers the block of the slot, which has no copy; or copies it, and then it is still in its slot. So is one that is refused.
     #[inline]
-    fn move_block<const MOST: u16>(&self, slot: &mut Slot<H::Platform>, methods: Evict, cx: Context) -> Left {
-        let Some(PooledBlock { block, .. }) = slot.block.take() else { return Left::by(Way::None) };
-        if slot.copy.is_some() {
-            self.forebay().source().free(block);
-            return Left::by(Way::Clean);
-        }
-        let (mut block, mut left) = (block, Left::stays(Way::Refused, RefusalReason::NotPermitted));
+    fn write_back_one<const MOST: u16>(
+        &self,
+        slot: &mut Slot<H::Platform>,
+        methods: Evict,
+        cx: Context,
+    ) -> OneEvicted {
+        let mut evicted = OneEvicted::refused(WayOut::Refused, RefusalReason::NotPermitted);
         if methods.contains(Evict::TRANSFER) {
+            let Some(PooledBlock { block, .. }) = slot.block.take() else { return evicted };
             let (pfn, order) = (block.pfn(), block.order());
             match self.transferred(self.forebay().store().transfer(block, None), (pfn, order)) {
                 Ok(handle) => {
                     slot.copy = Some(handle);
-                    return Left::by(Way::Transferred);
+                    return OneEvicted::by(WayOut::Transferred);
                 }
-                Err((None, _)) => return Left::stays(Way::Lost, RefusalReason::Store(StoreError::Io)),
+                Err((None, _)) => {
+                    return OneEvicted::refused(WayOut::Lost, RefusalReason::Store(StoreError::Io));
+                }
                 Err((Some(back), why)) => {
-                    block = back;
-                    left.why = Some(RefusalReason::Store(why));
-                    left.backlog = why == StoreError::Backlog;
+                    slot.block = Some(PooledBlock::cached(back));
+                    evicted.why = Some(RefusalReason::Store(why));
+                    evicted.backlog = why == StoreError::Backlog;
                 }
             }
         }
-        slot.block = Some(PooledBlock::cached(block));
         let copies = Evict::COPY | Evict::SPLIT;
         if Evict::from_bits_truncate(MOST).intersects(copies) && methods.intersects(copies) {
-            let copied = Left { way: Way::Copied, why: None, ..left };
-            match self.save_block(slot, methods, copied, cx) {
-                Ok(()) => return copied,
-                Err(why) => left.why = Some(why),
+            evicted.why = self.save_block(slot, methods, cx).err();
+            if evicted.why.is_none() {
+                evicted.way = WayOut::Copied;
             }
         }
-        left
+        evicted
     }
 
-    /// Copies the block of the slot to the store, counts that as `copied`, and returns the block to the source.
+    /// Copies the block of the slot to the store. It stays in the slot, beside its copy if there is one.
     ///
     /// # Errors
-    /// It is in the slot again.
+    /// Why there is none.
     #[inline(never)] // a transfer is short
     fn save_block(
         &self,
         slot: &mut Slot<H::Platform>,
         methods: Evict,
-        copied: Left,
         cx: Context,
     ) -> Result<(), RefusalReason> {
         let forebay = self.forebay();
         let mut kept = Kept::<H> { forebay, cx, block: slot.block.take() };
-        let Some(block) = &kept.block else { return Ok(()) }; // not reached: it was put there
-        let why = match forebay.store().save(block, self.unit, None, cx) {
+        let Some(block) = &kept.block else { return Err(RefusalReason::NotPermitted) }; // not reached: it has one
+        let saved = match forebay.store().save(block, self.unit, None, cx) {
             Ok(handle) if handle.order() == self.unit => {
                 slot.copy = Some(handle);
-                self.counted(copied, cx);
-                kept.block.take().into_iter().for_each(|block| forebay.source().free(block.block));
-                return Ok(());
+                Ok(())
             }
             Ok(useless) => {
                 let why = match (useless.order() < self.unit, methods.contains(Evict::SPLIT)) {
@@ -277,28 +289,28 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
                     (false, _) => RefusalReason::Store(StoreError::Io),
                 };
                 forebay.discard(useless);
-                why
+                Err(why)
             }
-            Err(why) => RefusalReason::Store(why),
+            Err(why) => Err(RefusalReason::Store(why)),
         };
         slot.block = kept.block.take();
-        Err(why)
+        saved
     }
 
     /// Counts what an eviction did.
-    #[inline(always)]
-    fn count_left(&self, left: Left, cx: Context) {
+    #[inline(always)] // in one place, where the way is known
+    fn count_one(&self, one: OneEvicted, cx: Context) {
         let pages = self.unit.pages();
-        let in_interrupt = if left.moved() && !cx.contains(Context::MAY_BLOCK) { pages } else { Pages::ZERO };
+        let in_interrupt = if one.moved() && !cx.contains(Context::MAY_BLOCK) { pages } else { Pages::ZERO };
         self.forebay().count(|stats| {
-            left.add_to(&mut stats.evicted, pages);
+            one.add_to(&mut stats.evicted, pages);
             stats.in_interrupts += in_interrupt;
-            if let Some(why) = left.why {
+            if let Some(why) = one.why {
                 stats.refusals.add(why);
             }
         });
-        stats::send(Event::Evicted(self.id(), self.evicted(left)));
-        if left.way == Way::Lost {
+        stats::send(Event::Evicted(self.id(), self.evicted(one)));
+        if one.way == WayOut::Lost {
             stats::send(Event::Lost(self.id()));
         }
     }
@@ -308,23 +320,23 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     /// # Errors
     /// The contents are as before.
     #[inline(never)]
-    pub(super) fn bring_in(
+    pub(super) fn restore_one(
         &self,
         contents: &mut Contents<T>,
         empty: EmptySlots,
         cx: Context,
-    ) -> Result<Came, AccessError> {
+    ) -> Result<WayBack, AccessError> {
         if contents.marks.contains(Marks::LOST) {
             return Err(AccessError::Lost);
         }
-        let came = self.move_in(contents, empty, cx);
+        let restored = self.restore_block(contents, empty, cx);
         let pages = self.unit.pages();
-        match came {
-            Ok(Came::Nothing | Came::Loaded) => {} // a load is counted before the store is asked for room
-            Ok(came) => {
+        match restored {
+            Ok(WayBack::Nothing | WayBack::Loaded) => {} // a load is counted before the store is asked for room
+            Ok(by) => {
                 let in_interrupt = if cx.contains(Context::MAY_BLOCK) { Pages::ZERO } else { pages };
                 self.forebay().count(|stats| {
-                    came.add_to(&mut stats.restored, pages);
+                    by.add_to(&mut stats.restored, pages);
                     stats.in_interrupts += in_interrupt;
                 });
             }
@@ -340,53 +352,51 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             }
             Err(_) => {}
         }
-        stats::send(Event::Restored(self.id(), self.restored(came)));
-        came
+        stats::send(Event::Restored(self.id(), self.restored(restored)));
+        restored
     }
 
     /// The same as a sum.
-    pub(super) fn restored(&self, came: Result<Came, AccessError>) -> Restored {
-        let (came, why) = match came {
-            Ok(came) => (came, None),
-            Err(why) => (Came::Nothing, Some(why)),
+    pub(super) fn restored(&self, restored: Result<WayBack, AccessError>) -> Restored {
+        let (by, why) = match restored {
+            Ok(by) => (by, None),
+            Err(why) => (WayBack::Nothing, Some(why)),
         };
-        let pages = |way| if came == way { self.unit.pages() } else { Pages::ZERO };
+        let pages = |way| if by == way { self.unit.pages() } else { Pages::ZERO };
         Restored {
-            taken_back: pages(Came::TakenBack),
-            loaded: pages(Came::Loaded),
-            populated: pages(Came::Populated),
+            taken_back: pages(WayBack::TakenBack),
+            loaded: pages(WayBack::Loaded),
+            populated: pages(WayBack::Populated),
             why,
         }
     }
 
     #[inline]
-    fn move_in(
+    fn restore_block(
         &self,
         contents: &mut Contents<T>,
         empty: EmptySlots,
         cx: Context,
-    ) -> Result<Came, AccessError> {
+    ) -> Result<WayBack, AccessError> {
         let (has_block, has_copy) = contents
             .slots
             .slots()
             .first()
             .map_or((true, false), |slot| (slot.block.is_some(), slot.copy.is_some()));
         match (has_block, has_copy) {
-            (true, _) => Ok(Came::Nothing),
+            (true, _) => Ok(WayBack::Nothing),
             (false, true) => {
                 if contents.marks.contains(Marks::TRANSFERRED) {
                     match self.take_back_one(contents, cx) {
-                        Ok(Came::Nothing) => {} // only a copy is left
-                        Err(why) if !matches!(why, AccessError::Lost | AccessError::Alloc(_)) => {
-                            return self.load_instead(contents, why, cx);
-                        }
-                        came => return came,
+                        Ok(WayBack::Nothing) => {} // only a copy is left
+                        Err(why) => return self.load_instead(contents, why, cx),
+                        restored => return restored,
                     }
                 }
                 self.load_one(contents, cx)?;
-                Ok(Came::Loaded)
+                Ok(WayBack::Loaded)
             }
-            (false, false) if empty == EmptySlots::Leave => Ok(Came::Nothing),
+            (false, false) if empty == EmptySlots::Leave => Ok(WayBack::Nothing),
             (false, false) if !cx.contains(Context::MAY_BLOCK) => Err(AccessError::Context),
             (false, false) => {
                 let block = self.fresh(Fill::Zeros, cx)?;
@@ -394,33 +404,37 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
                     slot.block = Some(block);
                 }
                 contents.marks.insert(Marks::BLOCKS);
-                Ok(Came::Populated)
+                Ok(WayBack::Populated)
             }
         }
     }
 
-    /// What can't be taken back for this reason may be loaded.
+    /// What can't be taken back for this reason may be loaded. Where there is no memory for the block itself, there is none for a
+    /// copy.
     #[cold]
     fn load_instead(
         &self,
         contents: &mut Contents<T>,
         why: AccessError,
         cx: Context,
-    ) -> Result<Came, AccessError> {
-        self.load_one(contents, cx).map_or(Err(why), |()| Ok(Came::Loaded))
+    ) -> Result<WayBack, AccessError> {
+        match why {
+            AccessError::Lost | AccessError::Alloc(_) => Err(why),
+            why => self.load_one(contents, cx).map_or(Err(why), |()| Ok(WayBack::Loaded)),
+        }
     }
 
     /// The same block, if the store still has it. `Nothing`: only a copy is left.
     #[inline]
-    fn take_back_one(&self, contents: &mut Contents<T>, cx: Context) -> Result<Came, AccessError> {
+    fn take_back_one(&self, contents: &mut Contents<T>, cx: Context) -> Result<WayBack, AccessError> {
         let forebay = self.forebay();
         let changing = Changing::new(contents);
-        let Some(slot) = changing.0.slots.slots_mut().first_mut() else { return Ok(Came::Nothing) };
-        let Some(handle) = slot.copy.take() else { return Ok(Came::Nothing) }; // not reached: it is stored
-        let came = match forebay.store().take_back(handle, cx) {
+        let Some(slot) = changing.0.slots.slots_mut().first_mut() else { return Ok(WayBack::Nothing) };
+        let Some(handle) = slot.copy.take() else { return Ok(WayBack::Nothing) }; // not reached: it is stored
+        let restored = match forebay.store().take_back(handle, cx) {
             Ok(block) if block.order() == self.unit => {
                 slot.block = Some(PooledBlock::cached(block));
-                Ok(Came::TakenBack)
+                Ok(WayBack::TakenBack)
             }
             Ok(other) => {
                 forebay.source().free(other);
@@ -433,22 +447,22 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             Err(refused) => {
                 slot.copy = Some(refused.item);
                 match refused.why {
-                    StoreError::WrongKind | StoreError::Unsupported => Ok(Came::Nothing), // only a copy is left
+                    StoreError::WrongKind | StoreError::Unsupported => Ok(WayBack::Nothing), // only a copy is left
                     StoreError::NotStored => Err(AccessError::Lost), // with an engine, perhaps
                     why => Err(why.into()),
                 }
             }
         };
         changing.done();
-        match came {
-            Ok(Came::TakenBack) => {
+        match restored {
+            Ok(WayBack::TakenBack) => {
                 contents.marks.remove(Marks::TRANSFERRED | Marks::STORED);
                 contents.marks.insert(Marks::BLOCKS);
             }
             Ok(_) => contents.marks.remove(Marks::TRANSFERRED),
             Err(_) => {}
         }
-        came
+        restored
     }
 
     /// A copy in a fresh block. The store's copy is kept while it has room.

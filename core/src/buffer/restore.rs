@@ -1,7 +1,7 @@
 //! The way back: the same block where the store still has it, else a copy into a fresh one.
 
 use crate::buffer::contents::{Changing, Contents, Cursor, EmptySlots, Marks};
-use crate::buffer::one_block::Came;
+use crate::buffer::one_block::WayBack;
 use crate::buffer::slot::{slots_of, span_at};
 use crate::buffer::{Buffer, ModeOf, SideTables, Slot, Slots};
 use crate::forebay::{Forebay, Home};
@@ -20,7 +20,7 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
             return Ok(());
         }
         if Self::ONE_BLOCK {
-            self.bring_in(contents, EmptySlots::Populate, cx)?;
+            self.restore_one(contents, EmptySlots::Populate, cx)?;
         } else {
             if let Some(why) = self.restore_held(contents, EmptySlots::Populate, Pages::MAX, cx).why {
                 return Err(why);
@@ -46,8 +46,9 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         if Self::ONE_BLOCK {
             let nothing = budget == Pages::ZERO && !held.marks.contains(Marks::LOST);
             let empty = if nothing { None } else { Some(empty) };
-            return self
-                .restored(empty.map_or(Ok(Came::Nothing), |empty| self.bring_in(&mut held, empty, cx)));
+            return self.restored(
+                empty.map_or(Ok(WayBack::Nothing), |empty| self.restore_one(&mut held, empty, cx)),
+            );
         }
         let mut sum = self.restore_held(&mut held, empty, budget, cx);
         let ended = sum.why.is_none() && sum.total() < budget && !held.marks.contains(Marks::READY);

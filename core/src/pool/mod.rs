@@ -129,7 +129,8 @@ impl<P: Platform> Pool<P> {
         }
     }
 
-    /// A block that was found in another mode, or a fresh one.
+    /// A block that was found in another mode, or a fresh one. The request is passed by reference, so that the way to a list does not
+    /// copy it.
     #[inline(never)] // so that the way to a list is short
     fn take_slowly(
         &self,

@@ -46,7 +46,7 @@ pub trait Candidates: Sealed {
         let (request, mut sum) =
             (EvictRequest::new(pages, Evict::TRANSFER, Context::INTERRUPT), Evicted::default());
         let held = self.evict_at(at, &request, &mut sum);
-        held.then(|| Moved { pages: sum.moved(), backlog: sum.backlogs > 0 })
+        held.then(|| Moved::of(&sum))
     }
 
     /// Whether clean blocks leave first, of buffers that were not used lately.

@@ -4,6 +4,7 @@ use forebay_backends::*;
 use hosted_tests::kit::*;
 use hosted_tests::memory;
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 type Store<'w> = Scripted<&'w Far, RamBlock<PAGE>>;
 
@@ -446,4 +447,29 @@ fn an_eviction_gives_way() {
     }
     give_back(near, hogged);
     all_returned(world, near, far);
+}
+
+/// Rule: what an eviction did is counted before the next call of a port, so that a panic of that loses no count.
+#[test]
+fn a_panic_of_a_hook_loses_no_count() {
+    struct Panics;
+    impl EvictHooks<RamBlock<PAGE>> for Panics {
+        fn after_restore(&self, _: BufferId, _: Context) -> Result<(), Busy> {
+            panic!("the hook")
+        }
+    }
+    let far = far(32);
+    let store = Store::new(&far);
+    let home = Forebay::new(WithHooks(near(16), Panics), &store);
+    let (one, several) = (Buffer::new(&home, order(1)), Buffer::<_, [_; 2]>::inline(&home, order(0)));
+    fill(&one, 1);
+    fill(&several, 2);
+    store.answer(Script { transfer: Some(StoreError::Io), ..Script::default() });
+    for (n, buffer) in [(1, &one as &dyn Evictable), (2, &several)] {
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            home.reclaim([buffer], pages(2), Evict::TRANSFER, Context::INTERRUPT)
+        }));
+        assert!(ended.is_err(), "the hook panics");
+        assert_eq!(home.stats().evicted.refused, pages(2 * n));
+    }
 }

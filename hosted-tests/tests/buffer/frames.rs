@@ -66,7 +66,7 @@ fn the_way_to_the_store_is_short() {
     let several = Buffer::<_, [_; 2]>::inline(&home, order(0));
     fill(&one, 1);
     fill(&several, 2);
-    for (buffer, last) in [(&one as &dyn Evictable, "::move_block"), (&several, "::write_back")] {
+    for (buffer, last) in [(&one as &dyn Evictable, "::write_back_one"), (&several, "::write_back")] {
         let report = home.reclaim([buffer], pages(2), Evict::TRANSFER, Context::INTERRUPT);
         assert_eq!(report.evicted.transferred, pages(2));
         let seen = home.store().seen.take();

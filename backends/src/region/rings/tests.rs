@@ -85,6 +85,33 @@ impl World {
         }
     }
 
+    /// Whether no page but a head has an order, and each page is in one free extent or in one ring.
+    fn check_words(&self) {
+        let Rings { words, top, length, below, .. } = &self.rings;
+        let mut times = std::vec![0; words.len()];
+        let (mut page, mut length, mut next) = (*top, *length, *below);
+        while length > 0 {
+            times[page..page + length].iter_mut().for_each(|times| *times += 1);
+            (page, next) = (next, self.rings.link(next));
+            length = match words.get(page) {
+                Some(word) if word & MANY != 0 => words[page + 1],
+                Some(_) => 1,
+                None => 0,
+            };
+        }
+        for Stored { head, order, .. } in &self.stored {
+            let (word, mut page) = (words[*head], *head);
+            for n in 1..=if word & FULL != 0 { order.pages().get() } else { 1 } {
+                times[page] += 1;
+                page = if word & STRAIGHT != 0 { head + n } else { self.rings.link(page) };
+            }
+        }
+        assert!(times.iter().all(|times| *times == 1), "{times:?}");
+        let heads: Vec<_> = self.stored.iter().map(|stored| stored.head).collect();
+        let of_order = words.iter().enumerate().filter(|(_, word)| *word & ORDER != 0);
+        assert!(of_order.into_iter().all(|(page, _)| heads.contains(&page)), "an order, and no head");
+    }
+
     /// Whether contents are there and right, and no other number names them.
     fn check(&mut self, stored: &Stored) {
         let Stored { head, order, stamp } = *stored;
@@ -112,8 +139,11 @@ fn random_operations_beside_a_plain_model() {
     for (pages, seeds) in [(1, 20), (7, 60), (64, 60), (600, 20)] {
         for seed in 1..=seeds {
             let mut world = World::new(pages, seed * 0x9e37_79b9);
-            for _ in 0..2_000 {
+            for step in 0..2_000 {
                 assert_eq!(world.rings.space(), pages - world.used());
+                if step % 8 == 0 {
+                    world.check_words();
+                }
                 let n = world.stored.len();
                 match world.random(8) {
                     0..4 => {

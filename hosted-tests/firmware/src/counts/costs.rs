@@ -23,8 +23,8 @@ use cost::Cost;
 use critical_section::RawRestoreState;
 
 const MOST_FOR_TRANSFER: u32 = 190;
-const MOST_FOR_EVICT: u32 = 380;
-const MOST_FOR_RESTORE: u32 = 345;
+const MOST_FOR_EVICT: u32 = 360;
+const MOST_FOR_RESTORE: u32 = 340;
 /// What any of these costs more in a region in pieces.
 const MOST_FOR_PIECES: u32 = 40;
 const MOST_FOR_TAKE_AND_PUT: u32 = 120;
