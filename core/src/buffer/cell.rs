@@ -23,7 +23,7 @@ pub(crate) enum Reference {
     Idle = 0,
     /// Used since the last look: it has a second chance.
     Used = 1,
-    /// It refused an eviction: it is skipped once.
+    /// It refused an eviction: it is skipped once, unless all of it is stored and may be purged.
     Refused = 2,
 }
 

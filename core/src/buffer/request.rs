@@ -66,14 +66,15 @@ impl EvictRequest {
         EvictRequest { budget, how, cx, phase, least: Order::PAGE, zones: Zones::ALL, after_backlog: false }
     }
 
-    /// Whether a buffer is skipped, as it was used or refused since the last look. Purging pays no regard to use, unless the
-    /// buffer was purged before and is resident again.
+    /// Whether a buffer is skipped, as it was used or refused since the last look. A purge does not skip it, unless it has blocks,
+    /// and refused or was purged before: then a second round over the buffers with blocks comes back to it.
     pub(crate) fn skips(&self, class: Class, reference: Reference) -> bool {
-        match reference {
-            Reference::Idle => false,
-            Reference::Used => !self.purges(class) || class.contains(Class::PURGED | Class::RESIDENT),
-            Reference::Refused => true,
-        }
+        let spared = match reference {
+            Reference::Idle => return false,
+            Reference::Used => Class::PURGED | Class::RESIDENT,
+            Reference::Refused => Class::RESIDENT,
+        };
+        !self.purges(class) || class.contains(spared)
     }
 
     fn purges(&self, class: Class) -> bool {

@@ -93,9 +93,8 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     ) {
         let (forebay, store, unit) = (eviction.forebay, eviction.forebay.store(), self.unit);
         let order = block.order();
-        let may_split = !Self::ONE_BLOCK && eviction.methods.contains(Evict::SPLIT);
-        let mut size = match (eviction.methods.contains(Evict::COPY), eviction.methods.contains(Evict::SPLIT))
-        {
+        let may_split = eviction.methods.contains(Evict::SPLIT);
+        let mut size = match (eviction.methods.contains(Evict::COPY), may_split) {
             (true, _) => Some(order),
             (false, true) => Some(unit.min(order)),
             (false, false) => None,

@@ -99,12 +99,31 @@ fn what_is_stored_is_purged_at_once() {
         fill(&buffer, 1);
         let _ = buffer.set_purgeable(true).unwrap();
         assert_eq!(home.reclaim([&buffer], pages(1), how, CX).evicted.purged, pages(2));
-        drop(buffer.read().unwrap());
-        assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, pages(2)); // that is a use
+        drop(buffer.read().unwrap()); // a use
+        assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, pages(2));
         assert_eq!(buffer.residency(), residency(0, 0, 2));
         let report = nothing_is_nothing(|| home.reclaim([&buffer], pages(2), how, CX));
         assert_eq!((report.evicted.purged, report.outcome), (pages(2), Outcome::Reached), "{how:?}");
         assert_eq!((near.unused(), far.pending()), (near.total(), NONE));
+    }
+}
+
+/// Rule: the same for what refused to leave before its owner evicted it: nothing of it is left that could refuse again.
+#[test]
+fn what_refused_and_is_stored_now_is_purged_at_once() {
+    for how in [Evict::PURGE, Evict::ANY, Evict::TRANSFER | Evict::PURGE] {
+        let (near, far, hooks) = (near(16), far(32), Odd::default());
+        let home = &Forebay::new(WithHooks(&near, &hooks), &far);
+        let buffer = Buffer::new(home, order(1)).with_id(BufferId(1));
+        fill(&buffer, 1); // a use, so that it refuses in the second round
+        hooks.0.store(true, Relaxed);
+        let report = home.reclaim([&buffer], ReclaimTarget::moved(pages(2)), Evict::TRANSFER, CX);
+        assert_eq!((report.evicted.why, report.outcome), (Some(RefusalReason::Hook), Outcome::Nothing));
+        hooks.0.store(false, Relaxed);
+        assert_eq!(buffer.evict(ALL, Evict::TRANSFER, CX).unwrap().transferred, pages(2));
+        let _ = buffer.set_purgeable(true).unwrap();
+        let report = nothing_is_nothing(|| home.reclaim([&buffer], pages(2), how, CX));
+        assert_eq!((report.evicted.purged, report.outcome), (pages(2), Outcome::Reached), "{how:?}");
     }
 }
 
