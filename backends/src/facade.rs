@@ -12,7 +12,7 @@ use forebay::{
     sync::RawMutex,
 };
 
-type Fast<L, const PAGE: usize, const LOBBY: usize = 0, const RANGES: usize = 2> =
+type Fast<L, const PAGE: usize, const LOBBY: usize = 0, const RANGES: usize = 1> =
     Ram<L, PAGE, RANGES, LOBBY>;
 
 /// A buffer of a [`RamForebay`].
@@ -21,7 +21,7 @@ pub type RamBuffer<
     const PAGE: usize,
     const N: usize,
     const LOBBY: usize = 0,
-    const RANGES: usize = 2,
+    const RANGES: usize = 1,
     S = RamRegion<L, PAGE, N>,
 > = Buffer<&'static RamForebay<L, PAGE, N, LOBBY, RANGES, S>>;
 
@@ -36,7 +36,7 @@ pub type RamBuffer<
 /// [`write`](RamForebay::write), as long as no guard is alive in the lobby: when both memories are full, hold one guard at a time.
 /// There is room for `fast + slow - LOBBY` bytes of contents. New contents beyond that are refused with
 /// `AccessError::Store(StoreError::Full)`, also zeros that are only read, and even where [`has_room`](RamForebay::has_room) says
-/// yes: purge a buffer. Use 3 `RANGES` if the fast RAM is not aligned. Without a lobby (0), nothing is promised when both are full,
+/// yes: purge a buffer. It needs 2 `RANGES`, or 3 if the fast RAM is not aligned. Without a lobby (0), nothing is promised when both are full,
 /// and nothing is paid. [`Ram`] says where the lobby lies.
 ///
 /// `S` is the store, if it is not a plain region: one with a [`Checksum`](crate::Checksum), behind a [`Gate`](crate::Gate), or any that
@@ -75,7 +75,7 @@ pub struct RamForebay<
     const PAGE: usize,
     const N: usize,
     const LOBBY: usize = 0,
-    const RANGES: usize = 2,
+    const RANGES: usize = 1,
     S = RamRegion<L, PAGE, N>,
 >(Forebay<Fast<L, PAGE, LOBBY, RANGES>, S>);
 

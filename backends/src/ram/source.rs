@@ -27,7 +27,7 @@ use forebay::{
 /// Allocating and freeing: O(ranges + orders), whatever the size of the memory. The block of each order up to 6 that was freed last is
 /// kept as it is, and given out first: one lock section. On 32 bits, any other block takes a few short ones instead of a long one. Where
 /// nothing else is left, kept blocks are joined, a lock section for each.
-pub struct Ram<L, const PAGE: usize, const RANGES: usize = 2, const LOBBY: usize = 0>(
+pub struct Ram<L, const PAGE: usize, const RANGES: usize = 1, const LOBBY: usize = 0>(
     Ranges<L, PAGE, RANGES>,
 );
 

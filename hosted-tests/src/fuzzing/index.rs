@@ -18,7 +18,7 @@ const WORDS: usize = EvictionIndex::<NoopRawMutex>::words(ENTRIES);
 type Words = [usize; WORDS];
 
 /// A forebay without memory.
-pub(super) type Nowhere = Forebay<Ram<NoopRawMutex, SMALL>, Null>;
+pub(super) type Nowhere = Forebay<Ram<NoopRawMutex, SMALL, 2>, Null>;
 
 /// Where a buffer is: at both ends of a word, among the last; in the second of the two while its predecessor is still there.
 fn entries(buffer: usize) -> [usize; 2] {

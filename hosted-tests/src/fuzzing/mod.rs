@@ -125,12 +125,12 @@ fn on_memory<const PAGE: usize>(
 }
 
 /// Two odd pieces.
-fn ram<const PAGE: usize>(machine: &Machine, parts: &mut Parts) -> Ram<NoopRawMutex, PAGE> {
+fn ram<const PAGE: usize>(machine: &Machine, parts: &mut Parts) -> Ram<NoopRawMutex, PAGE, 2> {
     ram_of(&[machine.first_piece(), machine.second_piece()], machine.skew(), parts)
 }
 
 /// Pieces with these numbers of pages, which begin at odd places.
-fn ram_of<const PAGE: usize>(pieces: &[usize], skew: usize, parts: &mut Parts) -> Ram<NoopRawMutex, PAGE> {
+fn ram_of<const PAGE: usize>(pieces: &[usize], skew: usize, parts: &mut Parts) -> Ram<NoopRawMutex, PAGE, 2> {
     let ram = Ram::new();
     for pages in pieces {
         let bytes = pages * PAGE + skew;

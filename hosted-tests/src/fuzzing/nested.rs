@@ -23,7 +23,7 @@ use forebay_backends::{Ram, RamBlock};
 use std::array;
 use std::cell::Cell;
 
-type Memory = Ram<NoopRawMutex, SMALL>;
+type Memory = Ram<NoopRawMutex, SMALL, 2>;
 type Block = RamBlock<SMALL>;
 type Far = Swap<Block, SMALL>;
 /// The machine of the outer one, with free lists.

@@ -90,7 +90,7 @@ impl Source for Arena<LARGE, NoopRawMutex> {
     }
 }
 
-impl<const PAGE: usize> Source for Ram<NoopRawMutex, PAGE> {
+impl<const PAGE: usize> Source for Ram<NoopRawMutex, PAGE, 2> {
     fn unused(&self) -> Pages {
         self.unused()
     }
@@ -147,7 +147,7 @@ impl<const PAGE: usize> OwnedBlock for StubbornBlock<PAGE> {
 }
 
 /// A source of those.
-pub(super) struct Stubborn<const PAGE: usize>(pub(super) Ram<NoopRawMutex, PAGE>);
+pub(super) struct Stubborn<const PAGE: usize>(pub(super) Ram<NoopRawMutex, PAGE, 2>);
 
 impl<const PAGE: usize> FrameSource for Stubborn<PAGE> {
     type Block = StubbornBlock<PAGE>;

@@ -47,7 +47,7 @@ pub const METHODS: [Evict; 6] = [
 ];
 
 /// Plain RAM, where blocks come from.
-pub type Near = Ram<SpinRawMutex, PAGE>;
+pub type Near = Ram<SpinRawMutex, PAGE, 2>;
 /// The store: other RAM.
 pub type Far = RamRegion<SpinRawMutex, PAGE, 16>;
 

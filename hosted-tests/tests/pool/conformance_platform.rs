@@ -34,23 +34,27 @@ fn through_everything<S: FrameSource<Block: Send> + Sync>(source: &S, stranger: 
 }
 
 /// The same for RAM, which gives slices too.
-fn ram_through_everything<L: RawMutex + Sync, const PAGE: usize>(
-    ram: &Ram<L, PAGE>,
-    stranger: &Ram<L, PAGE>,
+fn ram_through_everything<L: RawMutex + Sync, const PAGE: usize, const RANGES: usize>(
+    ram: &Ram<L, PAGE, RANGES>,
+    stranger: &Ram<L, PAGE, RANGES>,
     joins: Joins,
 ) {
     through_everything(ram, stranger, joins);
     in_middleware(WithLinear(ram, ram), WithLinear(stranger, stranger), joins);
 }
 
-fn add<L: RawMutex, const PAGE: usize>(ram: &Ram<L, PAGE>, bytes: usize, skew: usize) {
-    let meta = words(Ram::<L, PAGE>::metadata_words(bytes));
+fn add<L: RawMutex, const PAGE: usize, const RANGES: usize>(
+    ram: &Ram<L, PAGE, RANGES>,
+    bytes: usize,
+    skew: usize,
+) {
+    let meta = words(Ram::<L, PAGE, RANGES>::metadata_words(bytes));
     let usable = ram.add(leak(bytes, skew), meta).expect("good memory");
     assert!(usable + 2 * PAGE > bytes);
 }
 
 /// Two pieces with ragged ends at odd addresses.
-fn odd<L: RawMutex, const PAGE: usize>(pages: usize) -> Ram<L, PAGE> {
+fn odd<L: RawMutex, const PAGE: usize>(pages: usize) -> Ram<L, PAGE, 2> {
     let ram = Ram::new();
     add(&ram, pages * PAGE, 7);
     add(&ram, pages / 2 * PAGE + PAGE / 2, 3 * PAGE + 1);
@@ -86,9 +90,9 @@ fn heap<const PAGE: usize>() {
 fn two_pieces_that_touch<const PAGE: usize>() {
     let ram = |skew| {
         let (low, high) = leak(40 * PAGE, skew).split_at_mut(17 * PAGE);
-        let ram = Ram::<SpinRawMutex, PAGE>::new();
+        let ram = Ram::<SpinRawMutex, PAGE, 2>::new();
         for piece in [low, high] {
-            let meta = words(Ram::<SpinRawMutex, PAGE>::metadata_words(piece.len()));
+            let meta = words(Ram::<SpinRawMutex, PAGE, 2>::metadata_words(piece.len()));
             ram.add(piece, meta).expect("good memory");
         }
         ram
@@ -143,7 +147,7 @@ at_every_page_size! { ram_in_one_piece ram_in_two_odd_pieces heap two_pieces_tha
 #[test]
 fn every_order_up_to_the_largest() {
     fn all<const PAGE: usize>(pages: usize) {
-        let ram = Ram::<SpinRawMutex, PAGE>::new();
+        let ram = Ram::<SpinRawMutex, PAGE, 2>::new();
         add(&ram, pages * PAGE, PAGE / 2);
         let small = odd::<SpinRawMutex, PAGE>(8);
         suite(&ram, &small, Joins::Always);

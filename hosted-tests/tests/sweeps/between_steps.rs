@@ -48,7 +48,7 @@ impl IrqGuard for Between {
 }
 
 type Raw = SpinRawMutex<Between>;
-type Source = Ram<Raw, PAGE>;
+type Source = Ram<Raw, PAGE, 2>;
 type Slow<B, const N: usize> = Region<Raw, B, PAGE, N>;
 
 /// Before step number `step` of what follows.
@@ -125,7 +125,7 @@ fn two_give_memory_at_once() {
 /// comes back whole; it works then.
 #[test]
 fn two_initialise_a_forebay_at_once() {
-    type Home = RamForebay<Raw, PAGE, 2>;
+    type Home = RamForebay<Raw, PAGE, 2, 0, 2>;
     // Fast RAM may be in two pieces.
     for pieces in [0, 1] {
         let swept = sweep("step of an init", |_, step| {

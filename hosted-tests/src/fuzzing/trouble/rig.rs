@@ -35,7 +35,7 @@ pub(super) struct Around<'r, 's> {
     pub(super) mode: Mode,
     pub(super) script: &'s Script,
     pub(super) world: &'s World,
-    pub(super) ram: &'s Ram<NoopRawMutex, SMALL>,
+    pub(super) ram: &'s Ram<NoopRawMutex, SMALL, 2>,
     pub(super) regions: &'r [Swap<Told<'s>, SMALL>],
     /// ROM, if it is in the store.
     pub(super) rom: Option<&'r Rom<'r, SMALL>>,

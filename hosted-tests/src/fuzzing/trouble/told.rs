@@ -130,12 +130,12 @@ impl OwnedBlock for Told<'_> {
 
 /// A machine with modes, two zones, and nothing to say about the rest.
 pub(super) struct Plain<'s> {
-    ram: &'s Ram<NoopRawMutex, SMALL>,
+    ram: &'s Ram<NoopRawMutex, SMALL, 2>,
     script: &'s Script,
 }
 
 impl<'s> Plain<'s> {
-    pub(super) const fn new(ram: &'s Ram<NoopRawMutex, SMALL>, script: &'s Script) -> Self {
+    pub(super) const fn new(ram: &'s Ram<NoopRawMutex, SMALL, 2>, script: &'s Script) -> Self {
         Plain { ram, script }
     }
 
