@@ -69,3 +69,24 @@ pub fn private_bytes() -> io::Result<usize> {
     let kib = rss.and_then(|text| text.split_whitespace().next()?.parse::<usize>().ok());
     kib.map(|kib| kib << 10).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
+
+/// How many bytes of a range are locked into memory, in all mappings that lie in it. A page that `n` mappings have counts `1 / n`.
+///
+/// # Errors
+/// There is no `/proc`.
+pub fn locked_bytes(range: NonNull<[u8]>) -> io::Result<usize> {
+    let text = std::fs::read_to_string("/proc/self/smaps")?;
+    let (first, mut inside, mut sum) = (range.cast::<u8>().addr().get(), false, 0);
+    for line in text.lines() {
+        if let Some((start, _)) = line.split_once('-').filter(|(start, _)| !start.contains(':')) {
+            if let Ok(start) = usize::from_str_radix(start, 16) {
+                inside = (first..first + range.len()).contains(&start);
+            }
+        }
+        if let Some(text) = line.strip_prefix("Locked:").filter(|_| inside) {
+            let kib = text.split_whitespace().next().and_then(|kib| kib.parse::<usize>().ok());
+            sum += kib.unwrap_or(0) << 10;
+        }
+    }
+    Ok(sum)
+}

@@ -8,6 +8,7 @@ use super::headroom::{Claim, Headroom};
 use super::host::HostReport;
 use super::ledger::{Ledger, Limit, Need, Resident};
 use super::lock::OsLock;
+use super::pin::Pin;
 use super::process::Process;
 use super::sys::{self, Mapping, Populate};
 use super::usage::Usage;
@@ -93,6 +94,8 @@ pub struct Arena<const PAGE: usize = 4096, L: RawMutex = OsLock> {
     pub(super) scan: Option<FolioScan>,
     pub(super) host: HostReport,
     pub(super) unmap: Unmap,
+    /// Of a pinned arena: what of `mapping` is locked.
+    pub(super) pin: Option<Pin>,
 }
 
 impl Arena {
@@ -214,7 +217,7 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
         Err(why)
     }
 
-    /// Populates the chunks of a reserved block, as far as needed.
+    /// Populates the chunks of a reserved block, as far as needed; in a pinned arena they are locked by that.
     ///
     /// # Errors
     /// `Context`, `NoHeadroom`, or `Io`. What was populated stays.
@@ -228,6 +231,7 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
                 Need::Memory => Populate::New,
                 Need::Mapping => Populate::Back,
             };
+            self.pin(&range)?;
             let _until_it_is_there = self.claim(&range, how).ok_or(StoreError::NoHeadroom)?;
             if let Err(why) = mapping.populate(range.clone(), how) {
                 self.ledger.lock(|l| l.touched(chunk));

@@ -6,6 +6,7 @@ use super::headroom::Headroom;
 use super::host::{Features, HostReport, HugePages};
 use super::ledger::Ledger;
 use super::lock::OsLock;
+use super::pin::Pin;
 use super::process::Process;
 use super::sys::{self, Huge, Mapping, Populate};
 use super::{Arena, Mapped};
@@ -42,11 +43,28 @@ pub struct Builder {
     chunk: Option<usize>,
     id: StoreId,
     unmap: Unmap,
+    pinning: Pinning,
+}
+
+/// Whether an arena is pinned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+enum Pinning {
+    None,
+    Pinned,
 }
 
 impl Builder {
     pub(super) const fn new(bytes: u64) -> Builder {
-        Builder { bytes, limit: None, mappings: 1, chunk: None, id: StoreId::DEFAULT, unmap: Unmap::Always }
+        Builder {
+            bytes,
+            limit: None,
+            mappings: 1,
+            chunk: None,
+            id: StoreId::DEFAULT,
+            unmap: Unmap::Always,
+            pinning: Pinning::None,
+        }
     }
 
     /// The most pages that blocks may have together: beyond it the answer is `Limit`, for a fresh block and for one that is taken
@@ -89,6 +107,18 @@ impl Builder {
     #[must_use]
     pub const fn unmap(mut self, when: Unmap) -> Builder {
         self.unmap = when;
+        self
+    }
+
+    /// Locks what belongs to the pool into RAM: Linux swaps out stored pages only, and idle blocks never, as in Linux's own TTM
+    /// pools. Without it, an idle block is swapped out as readily as a stored one.
+    ///
+    /// The process needs the right to lock as many bytes as the arena ever uses (`RLIMIT_MEMLOCK`, or `CAP_IPC_LOCK`): beyond it,
+    /// what needs a new chunk is refused with `NoHeadroom`. A chunk that has one page of the pool is locked as a whole. Only the first
+    /// mapping is locked: what other mappings touch is locked by it nevertheless, as long as it is resident there.
+    #[must_use]
+    pub const fn pinned(mut self) -> Builder {
+        self.pinning = Pinning::Pinned;
         self
     }
 
@@ -189,6 +219,10 @@ impl Builder {
         let bytes = mappings.iter().map(Mapping::bytes).min().unwrap_or(0) / chunk * chunk;
         let mut mappings = mappings.into_iter();
         let Some(mapping) = mappings.next() else { return Err(CreateError::Empty) };
+        let pin = match self.pinning {
+            Pinning::None => None,
+            Pinning::Pinned => Some(Pin::new(&mapping, chunk).map_err(CreateError::lock)?),
+        };
         let frames = mapping.base().addr().get() / PAGE;
         let frames = frames..frames + bytes / PAGE;
         let limit = self.limit.unwrap_or(Pages::MAX);
@@ -208,6 +242,7 @@ impl Builder {
             scan: FolioScan::open(),
             host,
             unmap: self.unmap,
+            pin,
         };
         Ok(arena.probed(contents))
     }
@@ -276,6 +311,8 @@ pub enum CreateError {
     },
     /// The kernel can't keep a mapping out of children and core dumps, or a filter forbids it.
     Advice(io::Error),
+    /// A pinned arena is not possible: the process may not lock memory, or the kernel is older than Linux 5.18.
+    Lock(io::Error),
     /// The kernel does not report forks.
     Fork(io::Error),
     /// The descriptor is not shmem, not writable, or too short.
@@ -299,6 +336,9 @@ impl CreateError {
     }
     fn advice(why: Errno) -> CreateError {
         CreateError::Advice(why.into())
+    }
+    fn lock(why: Errno) -> CreateError {
+        CreateError::Lock(why.into())
     }
     fn fork(why: Errno) -> CreateError {
         CreateError::Fork(why.into())
@@ -349,6 +389,13 @@ impl fmt::Display for CreateError {
                     "madvise: {why}: an arena needs MADV_DONTFORK and MADV_DONTDUMP; permit them (seccomp)"
                 )
             }
+            CreateError::Lock(why) => {
+                write!(
+                    f,
+                    "the arena can't be pinned ({why}): raise the limit on locked memory (ulimit -l) or give the process \
+                     CAP_IPC_LOCK; Linux 5.18 is needed; or leave out `pinned`"
+                )
+            }
             CreateError::Fork(why) => {
                 write!(
                     f,
@@ -377,6 +424,7 @@ impl std::error::Error for CreateError {
             | CreateError::Seal(why)
             | CreateError::Map { why, .. }
             | CreateError::Advice(why)
+            | CreateError::Lock(why)
             | CreateError::Fork(why)
             | CreateError::NotShmem(why) => Some(why),
             _ => None,
@@ -400,6 +448,7 @@ impl defmt::Format for CreateError {
                 defmt::write!(f, "Map({=usize} bytes, errno {=i32})", bytes, errno(why));
             }
             CreateError::Advice(why) => defmt::write!(f, "Advice(errno {=i32})", errno(why)),
+            CreateError::Lock(why) => defmt::write!(f, "Lock(errno {=i32})", errno(why)),
             CreateError::Fork(why) => defmt::write!(f, "Fork(errno {=i32})", errno(why)),
             CreateError::NotShmem(why) => defmt::write!(f, "NotShmem(errno {=i32})", errno(why)),
             CreateError::Misaligned { chunk } => defmt::write!(f, "Misaligned(chunk {=usize})", chunk),

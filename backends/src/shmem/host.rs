@@ -33,7 +33,7 @@ pub struct HostReport {
     /// Where memory may be swapped out to. Of the machine: a control group may be allowed less.
     pub swap: Swap,
     /// Bytes that the process may lock into memory (the soft `RLIMIT_MEMLOCK`); `None` if there is no limit, or it can't
-    /// be read. Not used: arenas are not pinned yet.
+    /// be read. A [pinned](super::Builder::pinned) arena needs as many as it ever uses.
     pub lockable: Option<u64>,
     /// The tightest memory limit of the control groups.
     pub group_limit: GroupLimit,
@@ -328,10 +328,10 @@ impl fmt::Display for HostReport {
         }?;
         match self.lockable {
             Some(bytes) => {
-                writeln!(f, "lockable memory: {}, not used: arenas are not pinned yet", Bytes(bytes))
+                writeln!(f, "lockable memory: {}; a pinned arena needs as much as it uses", Bytes(bytes))
             }
             None => {
-                writeln!(f, "lockable memory: no limit that can be seen, not used: arenas are not pinned yet")
+                writeln!(f, "lockable memory: no limit that can be seen; an arena may be pinned")
             }
         }?;
         match self.group_limit {

@@ -9,6 +9,7 @@
 //! | `headroom` `host` | how much more may be taken; what the machine offers |
 //! | `chunk` `ledger` `usage` | whose each page is, and what there is to do about each chunk: numbers only |
 //! | `block` | a page number becomes an address, and bytes *(unsafe)* |
+//! | `pin` | what keeps the pool's pages in RAM |
 //! | `arena` `store` `copies` | the source, the store for its own blocks, the store for others |
 //! | `builder` | how an arena is made |
 
@@ -24,6 +25,7 @@ mod headroom;
 mod host;
 mod ledger;
 mod lock;
+mod pin;
 mod process;
 mod store;
 mod sys;

@@ -122,9 +122,12 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
 
     fn unmap_everywhere(&self, chunks: &Range<usize>) -> Result<(), StoreError> {
         let range = self.bytes_of(chunks);
-        let mappings = core::iter::once(&self.mapping).chain(&self.aliases);
-        let mut results = mappings.map(|mapping| mapping.unmap(range.clone()).map_err(|_| StoreError::Io));
-        results.try_for_each(|result| result)
+        let first = match self.pin {
+            Some(_) => self.mapping.unmap_locked(range.clone()),
+            None => self.mapping.unmap(range.clone()),
+        };
+        let others = || self.aliases.iter().try_for_each(|mapping| mapping.unmap(range.clone()));
+        first.and_then(|()| others()).map_err(|_| StoreError::Io)
     }
 
     /// Gives the memory of dead chunks back. What fails is tried again by the next settle.

@@ -8,7 +8,8 @@ use core::ptr::{NonNull, null_mut};
 use rustix::fs::{FallocateFlags, MemfdFlags, OFlags, SealFlags};
 use rustix::io::{Errno, Result, retry_on_intr};
 use rustix::mm::{
-    Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap, mmap_anonymous, mprotect, munlock, munmap,
+    Advice, MapFlags, MlockFlags, MprotectFlags, ProtFlags, madvise, mlock_with, mmap, mmap_anonymous,
+    mprotect, munlock, munmap,
 };
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::vec::Vec;
@@ -154,9 +155,21 @@ impl Mapping {
     /// Removes a range from the page tables, also if the program locked it (`mlockall`); contents stay in the memfd.
     pub(crate) fn unmap(&self, range: Range<usize>) -> Result<()> {
         match self.advise(range.clone(), Advice::LinuxDontNeed) {
-            Err(Errno::INVAL) => self.advise(range, Advice::LinuxDontneedLocked), // since Linux 5.18
+            Err(Errno::INVAL) => self.unmap_locked(range),
             result => result,
         }
+    }
+
+    /// The same where it is known to be locked: unlocks its pages too, and the mapping stays locked. Since Linux 5.18.
+    pub(crate) fn unmap_locked(&self, range: Range<usize>) -> Result<()> {
+        self.advise(range, Advice::LinuxDontneedLocked)
+    }
+
+    /// Locks a range: its pages stay in RAM from the moment they are populated, which this call does not do.
+    pub(crate) fn lock(&self, range: Range<usize>) -> Result<()> {
+        let at = self.check(range.clone()).ok_or(Errno::INVAL)?;
+        // SAFETY: the range is in the mapping; locking changes no byte.
+        unsafe { mlock_with(at, range.len(), MlockFlags::ONFAULT) }
     }
 
     /// Whether the kernel can be asked to populate a range.

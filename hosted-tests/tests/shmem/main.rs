@@ -13,6 +13,7 @@ use std::ptr::NonNull;
 mod counts;
 mod gained;
 mod mirrored;
+mod pinned;
 mod pressure;
 mod sharing;
 mod threads;

@@ -1,10 +1,11 @@
 //! What the report says: no swap, locking, huge pages.
 
 use crate::alone::{Case, Where};
-use crate::common::{NONE, order, pages};
+use crate::common::{CX, NONE, order, pages};
 use crate::goods::{Goods, MIB, PAGE};
 use crate::setting::SHMEM_ENABLED;
-use forebay_backends::shmem::{Arena, Features, HugePageSetting, HugePages, Swap};
+use forebay::{AllocError, AllocRequest, FrameSource};
+use forebay_backends::shmem::{Arena, CreateError, Features, HugePageSetting, HugePages, Swap};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs::File;
 
@@ -36,22 +37,56 @@ fn without_swap() {
 }
 
 fn without_locking() {
-    may_lock(0, "lockable memory: 0 bytes, not used");
+    may_lock(0, "lockable memory: 0 bytes; a pinned arena needs as much as it uses");
+    let refused = Arena::builder(32 * MIB as u64).pinned().create().map(|arena| arena.is_pinned());
+    if !rustix::process::geteuid().is_root() {
+        let why = refused.expect_err("it may lock nothing");
+        assert!(matches!(why, CreateError::Lock(_)), "{why:?}");
+        assert!(why.to_string().contains("ulimit -l"), "{why}");
+    }
 }
 
 fn with_little_locking() {
-    may_lock(8 * MIB as u64, "lockable memory: 8 MiB, not used");
+    if !may_lock(8 * MIB as u64, "lockable memory: 8 MiB; a pinned arena needs as much as it uses") {
+        return;
+    }
+    pinned_within(8 * MIB);
 }
 
-/// Rule: nothing is locked, so an arena needs no right to; the report says how much there is.
-fn may_lock(bytes: u64, said: &str) {
+/// Rule: a pinned arena uses what the process may lock, not its address space; beyond it the answer is `NoHeadroom`, which ends when
+/// a chunk that is locked already is free.
+fn pinned_within(most: usize) {
+    let goods = Goods::new(Arena::builder(32 * MIB as u64).pinned().create().expect("it may lock a chunk"));
+    if rustix::process::geteuid().is_root() {
+        println!("left out: root may lock all");
+        return;
+    }
+    let blocks = goods.fill(most, order(9));
+    let request = AllocRequest::new(order(9));
+    assert_eq!(goods.arena.allocate(request, CX).err(), Some(AllocError::NoHeadroom));
+    let handles = goods.transfer_all(blocks);
+    assert_eq!(goods.settle().error, None);
+    assert_eq!(
+        goods.arena.allocate(request, CX).err(),
+        Some(AllocError::NoHeadroom),
+        "stored pages keep their place"
+    );
+    let blocks = goods.take_back(handles);
+    goods.check(&blocks);
+    goods.free(blocks);
+    goods.all_returned();
+}
+
+/// Rule: nothing is locked unless asked, so an arena needs no right to; the report says how much there is. Returns whether the process may
+/// have that limit.
+fn may_lock(bytes: u64, said: &str) -> bool {
     if !rustix::process::geteuid().is_root() {
         assert!(File::options().write(true).open(SHMEM_ENABLED).is_err());
     }
     let most = getrlimit(Resource::Memlock).maximum;
     if most.is_some_and(|most| most < bytes) {
         println!("left out: {bytes} bytes are more than the {most:?} that may be asked for");
-        return;
+        return false;
     }
     setrlimit(Resource::Memlock, Rlimit { current: Some(bytes), maximum: most }).expect("a lower limit");
     let goods = Goods::usual();
@@ -61,6 +96,7 @@ fn may_lock(bytes: u64, said: &str) {
     assert!(report.to_string().contains(said), "{report}");
     goods.round();
     goods.all_returned();
+    true
 }
 
 /// Rule: what is missing is named, with the file that an administrator may set.

@@ -139,7 +139,7 @@ fn a_line_for_each_item_and_what_a_lack_costs() {
         "page size: 4 KiB",
         "huge pages: ",
         "swap: ",
-        "lockable memory: 8 KiB, not used: arenas are not pinned yet",
+        "lockable memory: 8 KiB; a pinned arena needs as much as it uses",
     ];
     assert!(text.lines().zip(items).all(|(line, item)| line.starts_with(item)), "{text}");
     assert!(line(&around, "memory limit").contains("unknown;"));
