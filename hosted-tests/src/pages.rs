@@ -78,10 +78,9 @@ pub fn locked_bytes(range: NonNull<[u8]>) -> io::Result<usize> {
     let text = std::fs::read_to_string("/proc/self/smaps")?;
     let (first, mut inside, mut sum) = (range.cast::<u8>().addr().get(), false, 0);
     for line in text.lines() {
-        if let Some((start, _)) = line.split_once('-').filter(|(start, _)| !start.contains(':')) {
-            if let Ok(start) = usize::from_str_radix(start, 16) {
-                inside = (first..first + range.len()).contains(&start);
-            }
+        let start = line.split_once('-').and_then(|(start, _)| usize::from_str_radix(start, 16).ok());
+        if let Some(start) = start {
+            inside = (first..first + range.len()).contains(&start);
         }
         if let Some(text) = line.strip_prefix("Locked:").filter(|_| inside) {
             let kib = text.split_whitespace().next().and_then(|kib| kib.parse::<usize>().ok());

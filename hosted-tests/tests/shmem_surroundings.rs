@@ -40,6 +40,8 @@ mod locked;
 mod raw;
 #[path = "shmem_surroundings/report.rs"]
 mod report;
+#[path = "shmem_surroundings/restart.rs"]
+mod restart;
 #[path = "shmem_surroundings/setting.rs"]
 mod setting;
 #[path = "shmem_surroundings/undo.rs"]
@@ -57,6 +59,7 @@ fn cases() -> Vec<alone::Case> {
         full::CASES,
         in_group::CASES,
         forked::CASES,
+        restart::CASES,
         hidden::CASES,
         undone::CASES,
     ]

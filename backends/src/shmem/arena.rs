@@ -1,7 +1,7 @@
 //! The arena: one memfd, its mappings, and the owner of each page.
 
 use super::block::{ArenaBlock, Contents};
-use super::builder::{Builder, Unmap};
+use super::builder::{Builder, TakeBack, Unmap};
 use super::copies::Copies;
 use super::folio::FolioScan;
 use super::headroom::{Claim, Headroom};
@@ -94,6 +94,7 @@ pub struct Arena<const PAGE: usize = 4096, L: RawMutex = OsLock> {
     pub(super) scan: Option<FolioScan>,
     pub(super) host: HostReport,
     pub(super) unmap: Unmap,
+    pub(super) taking_back: TakeBack,
     /// Of a pinned arena: what of `mapping` is locked.
     pub(super) pin: Option<Pin>,
 }
@@ -184,6 +185,51 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
         Some(offset)
     }
 
+    /// Takes an [export](Arena::export) back: nothing reaches the block but its owner any more. Its pages are given out again once it is
+    /// freed. A write of a device that comes later is then a write to the bytes of another owner, so first make sure that the device
+    /// is done. Returns whether the block belongs to this arena.
+    pub fn unexport(&self, block: &ArenaBlock<PAGE>) -> bool {
+        let is_ours = self.knows(block);
+        if is_ours {
+            self.ledger.lock(|l| l.unexport(block.pfn(), block.order()));
+        }
+        is_ours
+    }
+
+    /// The block of that order at `offset` bytes from the start of the arena, populated as one of [`allocate`](FrameSource::allocate):
+    /// for memory whose place matters, such as that of a guest.
+    ///
+    /// # Errors
+    /// [`AllocError::Never`]: no such block lies there. [`Exhausted`](AllocError::Exhausted): a part of it is in use, or the chunk
+    /// can't be populated in this context. Others as for `allocate`.
+    ///
+    /// # Context
+    /// As `allocate`.
+    pub fn allocate_at(
+        &self,
+        offset: u64,
+        order: Order,
+        cx: Context,
+    ) -> Result<ArenaBlock<PAGE>, AllocError> {
+        if !self.is_here() {
+            return Err(AllocError::Unavailable);
+        }
+        let index = usize::try_from(offset / PAGE as u64).ok().filter(|_| offset % PAGE as u64 == 0);
+        let index = index.ok_or(AllocError::Never)?;
+        let pages = self.ledger.lock(|l| {
+            let pfn = l.pfn(index).ok_or(AllocError::Never)?;
+            l.reserve_at(pfn, order, Limit::Held)
+        })?;
+        self.populated(pages, cx)
+    }
+
+    /// Changes the [limit](Builder::limit). What is above a new one stays; nothing comes back before as much was transferred.
+    pub fn set_limit(&self, pages: Pages) {
+        if self.is_here() {
+            self.ledger.lock(|l| l.set_limit(pages));
+        }
+    }
+
     /// Whether this is the process that made it.
     pub(super) fn is_here(&self) -> bool {
         Process::is_here(self.process.bits())
@@ -207,6 +253,11 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
             return Err(AllocError::Unavailable);
         }
         let pages = self.ledger.lock(|l| l.reserve(order, limit))?;
+        self.populated(pages, cx)
+    }
+
+    /// The block of reserved pages. What can't be populated is free again.
+    fn populated(&self, pages: Resident, cx: Context) -> Result<ArenaBlock<PAGE>, AllocError> {
         let why = match self.populate_chunks(pages.pfn, pages.order, cx) {
             Ok(()) => return Ok(self.block(pages)),
             Err(StoreError::Context) => AllocError::Exhausted, // of what can be had without waiting

@@ -4,20 +4,17 @@ use super::block::Contents;
 use super::folio::{Folio, FolioScan};
 use super::headroom::Headroom;
 use super::host::{Features, HostReport, HugePages};
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Limit};
 use super::lock::OsLock;
 use super::pin::Pin;
 use super::process::Process;
 use super::sys::{self, Huge, Mapping, Populate};
-use super::{Arena, Mapped};
-use core::fmt;
+use super::{Arena, CreateError, Mapped};
 use core::ops::Range;
 use forebay::{
-    Handle, Pages, StoreId,
+    Handle, Order, Pages, StoreId,
     sync::{Mutex, RawMutex},
 };
-use rustix::io::Errno;
-use std::io;
 use std::os::fd::AsFd;
 use std::vec::Vec;
 
@@ -33,6 +30,19 @@ pub enum Unmap {
     WithSwap,
 }
 
+/// What taking back does about pages that were unmapped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum TakeBack {
+    /// It populates their chunk, so that a lack of memory is an error.
+    #[default]
+    Populate,
+    /// Nothing: the kernel maps each page when it is touched, and a lack of memory is a signal then. For a pager that never touches its
+    /// own mapping: it gives the pages to a guest. Taking back makes no system call, also where a chunk is not mapped, and so is
+    /// possible in every context. A settle leaves the chunk alone as long as it is resident.
+    OnTouch,
+}
+
 /// The settings of an arena.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -44,6 +54,7 @@ pub struct Builder {
     id: StoreId,
     unmap: Unmap,
     pinning: Pinning,
+    taking_back: TakeBack,
 }
 
 /// Whether an arena is pinned.
@@ -64,6 +75,7 @@ impl Builder {
             id: StoreId::DEFAULT,
             unmap: Unmap::Always,
             pinning: Pinning::None,
+            taking_back: TakeBack::Populate,
         }
     }
 
@@ -119,6 +131,13 @@ impl Builder {
     #[must_use]
     pub const fn pinned(mut self) -> Builder {
         self.pinning = Pinning::Pinned;
+        self
+    }
+
+    /// What taking back does about pages that were unmapped.
+    #[must_use]
+    pub const fn take_back(mut self, how: TakeBack) -> Builder {
+        self.taking_back = how;
         self
     }
 
@@ -199,6 +218,36 @@ impl Builder {
         self.finish(Made { memfd, offset, mappings, chunk, contents: Contents::Any, process, headroom, host })
     }
 
+    /// As [`create_over`](Builder::create_over), for a memfd whose contents stay: of a program that ended, for example. It is stored in
+    /// units of `2^order` pages; the handles come in their order, for [`Buffer::attach_stored`](forebay::Buffer::attach_stored) or
+    /// [`take_back`](forebay::BackingStore::take_back). A unit that was never written is zeros, and takes no memory before it is taken
+    /// back. Pages behind the last whole unit are free.
+    ///
+    /// Only what was in the memfd comes back: which unit was which, and copies that other stores had, is for the program to know.
+    ///
+    /// # Errors
+    /// [`CreateError`]; [`Empty`](CreateError::Empty) if there is not one unit.
+    pub fn adopt<const PAGE: usize, L: RawMutex>(
+        &self,
+        mapped: Mapped,
+        order: Order,
+    ) -> Result<(Arena<PAGE, L>, Vec<Handle>), CreateError> {
+        let arena = self.create_over::<PAGE, L>(mapped)?;
+        let units = arena.total().get() >> order.get();
+        let mut handles = Vec::new();
+        handles.try_reserve_exact(units).map_err(|_| CreateError::Metadata)?;
+        let store = |n: usize| {
+            arena.ledger.lock(|l| {
+                let pfn = l.pfn(n << order.get())?;
+                let pages = l.reserve_at(pfn, order, Limit::Ignored).ok()?;
+                l.chunks_of(pfn, order).for_each(|chunk| l.touched(chunk)); // the mappings may have entries
+                Handle::new(self.id, order, l.mark_stored(pages))
+            })
+        };
+        handles.extend((0..units).map_while(store));
+        if handles.is_empty() { Err(CreateError::Empty) } else { Ok((arena, handles)) }
+    }
+
     fn chunk_bytes<const PAGE: usize>(&self, host: &HostReport) -> Result<usize, CreateError> {
         let page = rustix::param::page_size();
         // Without huge pages: what one page of the lowest table maps, which is what a huge page would be.
@@ -242,6 +291,7 @@ impl Builder {
             scan: FolioScan::open(),
             host,
             unmap: self.unmap,
+            taking_back: self.taking_back,
             pin,
         };
         Ok(arena.probed(contents))
@@ -280,178 +330,5 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
         };
         self.host.features.set(Features::FOLIO_SCAN, kind.is_some());
         self
-    }
-}
-
-/// Why there is no arena. Nothing is left behind.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum CreateError {
-    /// No bytes, or no mapping.
-    Empty,
-    /// More bytes than there are addresses, or than handles can name.
-    TooLarge,
-    /// The chunk is no power of two, or smaller than a page.
-    Chunk {
-        /// The smallest chunk that is accepted, in bytes.
-        least: usize,
-    },
-    /// There is no memory for the metadata: eight bits a page.
-    Metadata,
-    /// `memfd_create` failed, or the memfd may not have this size.
-    Memfd(io::Error),
-    /// The memfd could not be sealed, so pages could be removed under the mapping.
-    Seal(io::Error),
-    /// It could not be mapped.
-    Map {
-        /// The bytes that could not be mapped.
-        bytes: usize,
-        /// The reason.
-        why: io::Error,
-    },
-    /// The kernel can't keep a mapping out of children and core dumps, or a filter forbids it.
-    Advice(io::Error),
-    /// A pinned arena is not possible: the process may not lock memory, or the kernel is older than Linux 5.18.
-    Lock(io::Error),
-    /// The kernel does not report forks.
-    Fork(io::Error),
-    /// The descriptor is not shmem, not writable, or too short.
-    NotShmem(io::Error),
-    /// A mapping, or its beginning in the memfd, is not aligned to a chunk.
-    Misaligned {
-        /// The alignment that is needed, in bytes.
-        chunk: usize,
-    },
-}
-
-impl CreateError {
-    fn memfd(why: Errno) -> CreateError {
-        CreateError::Memfd(why.into())
-    }
-    fn seal(why: Errno) -> CreateError {
-        CreateError::Seal(why.into())
-    }
-    fn map(bytes: usize, why: Errno) -> CreateError {
-        CreateError::Map { bytes, why: why.into() }
-    }
-    fn advice(why: Errno) -> CreateError {
-        CreateError::Advice(why.into())
-    }
-    fn lock(why: Errno) -> CreateError {
-        CreateError::Lock(why.into())
-    }
-    fn fork(why: Errno) -> CreateError {
-        CreateError::Fork(why.into())
-    }
-}
-
-impl fmt::Display for CreateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CreateError::Empty => {
-                f.write_str("an arena needs at least one byte and one mapping: give it more")
-            }
-            CreateError::TooLarge => f.write_str("more bytes than can be addressed: make the arena smaller"),
-            CreateError::Chunk { least } => {
-                write!(
-                    f,
-                    "a chunk is a power of two of at least {least} bytes: leave it out, or choose one like that"
-                )
-            }
-            CreateError::Metadata => f.write_str("no memory for the metadata: make the arena smaller"),
-            CreateError::Memfd(why) => write!(
-                f,
-                "memfd_create: {why}: raise the limit on descriptors (ulimit -n) or on the size of files (ulimit -f), \
-                 or permit memfd_create and ftruncate (seccomp)"
-            ),
-            CreateError::Seal(why) => {
-                write!(
-                    f,
-                    "the memfd can't be sealed ({why}): create it with MFD_ALLOW_SEALING, without F_SEAL_SEAL, \
-                     or permit fcntl (seccomp)"
-                )
-            }
-            CreateError::Map { bytes, why } if why.raw_os_error() == Some(Errno::AGAIN.raw_os_error()) => {
-                write!(
-                    f,
-                    "{bytes} bytes can't be mapped ({why}): the process locks all its memory (mlockall), so raise the limit on \
-                 locked memory (ulimit -l), or make the arena before"
-                )
-            }
-            CreateError::Map { bytes, why } => write!(
-                f,
-                "{bytes} bytes can't be mapped ({why}): raise the limit on addresses (ulimit -v), make the arena \
-                 smaller, or permit mmap (seccomp)"
-            ),
-            CreateError::Advice(why) => {
-                write!(
-                    f,
-                    "madvise: {why}: an arena needs MADV_DONTFORK and MADV_DONTDUMP; permit them (seccomp)"
-                )
-            }
-            CreateError::Lock(why) => {
-                write!(
-                    f,
-                    "the arena can't be pinned ({why}): raise the limit on locked memory (ulimit -l) or give the process \
-                     CAP_IPC_LOCK; Linux 5.18 is needed; or leave out `pinned`"
-                )
-            }
-            CreateError::Fork(why) => {
-                write!(
-                    f,
-                    "madvise: {why}: an arena needs MADV_WIPEONFORK, of Linux 4.14; permit it (seccomp)"
-                )
-            }
-            CreateError::NotShmem(why) => {
-                write!(
-                    f,
-                    "no writable memfd that is as long as its mapping ({why}): make it with memfd_create and ftruncate"
-                )
-            }
-            CreateError::Misaligned { chunk } => write!(
-                f,
-                "mappings and the offset in the memfd must be multiples of the chunk, {chunk} bytes: align them, or \
-                 choose smaller chunks"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for CreateError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            CreateError::Memfd(why)
-            | CreateError::Seal(why)
-            | CreateError::Map { why, .. }
-            | CreateError::Advice(why)
-            | CreateError::Lock(why)
-            | CreateError::Fork(why)
-            | CreateError::NotShmem(why) => Some(why),
-            _ => None,
-        }
-    }
-}
-
-/// Errors of the system by their numbers.
-#[cfg(feature = "defmt")]
-impl defmt::Format for CreateError {
-    fn format(&self, f: defmt::Formatter<'_>) {
-        let errno = |why: &io::Error| why.raw_os_error().unwrap_or(0);
-        match self {
-            CreateError::Empty => defmt::write!(f, "Empty"),
-            CreateError::TooLarge => defmt::write!(f, "TooLarge"),
-            CreateError::Chunk { least } => defmt::write!(f, "Chunk(least {=usize})", least),
-            CreateError::Metadata => defmt::write!(f, "Metadata"),
-            CreateError::Memfd(why) => defmt::write!(f, "Memfd(errno {=i32})", errno(why)),
-            CreateError::Seal(why) => defmt::write!(f, "Seal(errno {=i32})", errno(why)),
-            CreateError::Map { bytes, why } => {
-                defmt::write!(f, "Map({=usize} bytes, errno {=i32})", bytes, errno(why));
-            }
-            CreateError::Advice(why) => defmt::write!(f, "Advice(errno {=i32})", errno(why)),
-            CreateError::Lock(why) => defmt::write!(f, "Lock(errno {=i32})", errno(why)),
-            CreateError::Fork(why) => defmt::write!(f, "Fork(errno {=i32})", errno(why)),
-            CreateError::NotShmem(why) => defmt::write!(f, "NotShmem(errno {=i32})", errno(why)),
-            CreateError::Misaligned { chunk } => defmt::write!(f, "Misaligned(chunk {=usize})", chunk),
-        }
     }
 }

@@ -114,6 +114,10 @@ impl Ledger {
         self.limit
     }
 
+    pub(crate) fn set_limit(&mut self, limit: Pages) {
+        self.limit = limit;
+    }
+
     pub(crate) fn sums(&self) -> Sums {
         self.chunks.sums()
     }
@@ -149,9 +153,36 @@ impl Ledger {
             return Err(AllocError::Limit);
         }
         let pfn = self.free.take_now(order).ok_or(AllocError::Exhausted)?;
+        Ok(self.claim(pfn, order))
+    }
+
+    /// What was free is resident.
+    fn claim(&mut self, pfn: Pfn, order: Order) -> Resident {
         let contents = if self.take_stale(pfn, order) == 0 { Contents::Fresh } else { Contents::Any };
         self.count(pfn, order, Chunk::claim);
-        Ok(Resident { pfn, order, contents })
+        Resident { pfn, order, contents }
+    }
+
+    /// That very block becomes resident, if all of it is free. Its chunks still have to be populated.
+    pub(crate) fn reserve_at(
+        &mut self,
+        pfn: Pfn,
+        order: Order,
+        limit: Limit,
+    ) -> Result<Resident, AllocError> {
+        let frames = pfn.0..pfn.0 + order.pages().get();
+        if self.index(pfn, order).is_none() {
+            return Err(AllocError::Never);
+        }
+        if limit == Limit::Held && self.is_over(order.pages()) {
+            return Err(AllocError::Limit);
+        }
+        // Free buddies are one block, so these frames are all free only if they lie in one.
+        if self.free.free_block(frames.start).is_none_or(|block| block.end < frames.end) {
+            return Err(AllocError::Exhausted);
+        }
+        self.free.take_run(frames.start, frames.end);
+        Ok(self.claim(pfn, order))
     }
 
     /// Resident pages become free; exported ones are retired.
@@ -259,6 +290,12 @@ impl Ledger {
         runs::set(&mut self.exported, pages);
     }
 
+    /// These pages are not exported any more.
+    pub(crate) fn unexport(&mut self, pfn: Pfn, order: Order) {
+        let pages = self.pages(pfn, order);
+        runs::clear(&mut self.exported, pages);
+    }
+
     /// Whether a page of a block was ever exported.
     pub(crate) fn is_exported(&self, pfn: Pfn, order: Order) -> bool {
         self.index(pfn, order).is_some() && runs::any(&self.exported, self.pages(pfn, order))
@@ -289,6 +326,11 @@ impl Ledger {
                 c.mapping = Mapping::Unknown;
             }
         });
+    }
+
+    /// The next clean chunk, from `at` on: unmapped, with stored contents only.
+    pub(crate) fn clean(&self, at: usize) -> Option<usize> {
+        (at..self.chunks.count()).find(|n| self.chunks.get(*n).is_some_and(|c| c.state() == State::Clean))
     }
 
     /// The next chunks to unmap, from `at` on: they are being unmapped from now on.

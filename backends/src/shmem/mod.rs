@@ -9,15 +9,16 @@
 //! | `headroom` `host` | how much more may be taken; what the machine offers |
 //! | `chunk` `ledger` `usage` | whose each page is, and what there is to do about each chunk: numbers only |
 //! | `block` | a page number becomes an address, and bytes *(unsafe)* |
-//! | `pin` | what keeps the pool's pages in RAM |
+//! | `pin` `page_out` | what keeps the pool's pages in RAM, and what writes stored ones out at once |
 //! | `arena` `store` `copies` | the source, the store for its own blocks, the store for others |
-//! | `builder` | how an arena is made |
+//! | `builder` `create_error` | how an arena is made, and why it was not |
 
 mod arena;
 mod block;
 mod builder;
 mod chunk;
 mod copies;
+mod create_error;
 #[cfg(test)]
 mod fake;
 mod folio;
@@ -25,6 +26,7 @@ mod headroom;
 mod host;
 mod ledger;
 mod lock;
+mod page_out;
 mod pin;
 mod process;
 mod store;
@@ -33,8 +35,9 @@ mod usage;
 
 pub use arena::Arena;
 pub use block::ArenaBlock;
-pub use builder::{Builder, CreateError, Unmap};
+pub use builder::{Builder, TakeBack, Unmap};
 pub use copies::Copies;
+pub use create_error::CreateError;
 pub use folio::Folio;
 pub use headroom::GroupLimit;
 pub use host::{Features, HostReport, HugePageSetting, HugePages, Swap};

@@ -1,9 +1,9 @@
 //! The arena as the store for its own blocks.
 
 use super::chunk::Mapping;
-use super::ledger::{Limit, Wanted};
+use super::ledger::{Limit, Resident, Wanted};
 use super::sys::Populate;
-use super::{Arena, ArenaBlock, Swap, Unmap};
+use super::{Arena, ArenaBlock, Swap, TakeBack, Unmap};
 use core::ops::Range;
 use forebay::{
     BackingStore, Context, Handle, Order, OwnedBlock, Pages, Pfn, Refused, StoreError, StoreId,
@@ -120,6 +120,17 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
         self.mapping.populate(range, Populate::Back).map_err(|_| StoreError::Io)
     }
 
+    /// Makes a block that was taken back accessible, as the arena was told to.
+    fn bring_back(&self, pages: &Resident, cx: Context) -> Result<(), StoreError> {
+        match self.taking_back {
+            TakeBack::Populate => self.populate_chunks(pages.pfn, pages.order, cx),
+            TakeBack::OnTouch => {
+                self.ledger.lock(|l| l.chunks_of(pages.pfn, pages.order).for_each(|chunk| l.touched(chunk)));
+                Ok(())
+            }
+        }
+    }
+
     fn unmap_everywhere(&self, chunks: &Range<usize>) -> Result<(), StoreError> {
         let range = self.bytes_of(chunks);
         let first = match self.pin {
@@ -172,7 +183,7 @@ impl<const PAGE: usize, L: RawMutex> BackingStore<ArenaBlock<PAGE>> for Arena<PA
         self.mark_stored(block, self.id)
     }
 
-    /// Populates the whole chunk if it was unmapped; that needs the right to block.
+    /// Populates the whole chunk if it was unmapped; that needs the right to block. With [`TakeBack::OnTouch`] it makes no system call.
     fn take_back(
         &self,
         handle: Handle,
@@ -182,7 +193,7 @@ impl<const PAGE: usize, L: RawMutex> BackingStore<ArenaBlock<PAGE>> for Arena<PA
             .find(&handle, self.id)
             .and_then(|(pfn, order)| self.ledger.lock(|l| l.take_back(pfn, order, Limit::Held)));
         let why = match taken {
-            Ok(pages) => match self.populate_chunks(pages.pfn, pages.order, cx) {
+            Ok(pages) => match self.bring_back(&pages, cx) {
                 Ok(()) => return Ok(self.block(pages)),
                 Err(why) => {
                     self.ledger.lock(|l| l.mark_stored(pages));

@@ -203,20 +203,52 @@ impl Mapping {
 
     /// How many bytes of a range are in memory, so that populating it takes none for them. 0 if the kernel does not tell.
     pub(crate) fn in_memory(&self, range: Range<usize>) -> usize {
+        let (len, mut sum) = (range.len(), 0);
+        match self.each_run_in_memory(range, |run| {
+            sum += run.len();
+            Ok(())
+        }) {
+            Ok(()) => sum.min(len),
+            Err(_) => 0,
+        }
+    }
+
+    /// Writes out what of a range is in memory, and removes it from the page tables. The kernel may write out less, and does not say.
+    pub(crate) fn page_out(&self, range: Range<usize>) -> Result<()> {
+        // It only sees pages that the page tables have. What is swapped out already is left alone: populating would bring it back.
+        self.each_run_in_memory(range.clone(), |run| self.populate(run, Populate::Back))?;
+        let done = self.advise(range.clone(), Advice::LinuxPageOut);
+        self.unmap(range)?;
+        done
+    }
+
+    /// Calls `f` for each run of pages of a range that are in memory, mapped or not. A run does not reach over 512 pages.
+    fn each_run_in_memory(
+        &self,
+        range: Range<usize>,
+        mut f: impl FnMut(Range<usize>) -> Result<()>,
+    ) -> Result<()> {
         const PIECE: usize = 512;
         let page = rustix::param::page_size();
-        let mut sum = 0;
         for at in range.clone().step_by(PIECE * page) {
             let bytes = (range.end - at).min(PIECE * page);
             let mut pages = [0_u8; PIECE];
-            let Some(from) = self.check(at..at + bytes) else { return 0 };
+            let from = self.check(at..at + bytes).ok_or(Errno::INVAL)?;
             // SAFETY: `check` found the range in the mapping, and `pages` has a byte for each page of it.
             if unsafe { libc::mincore(from.cast(), bytes, pages.as_mut_ptr()) } != 0 {
-                return 0;
+                return Err(Errno::NOMEM);
             }
-            sum += pages.iter().take(bytes.div_ceil(page)).filter(|p| **p & 1 != 0).count() * page;
+            let mut first = at;
+            for run in pages.get(..bytes.div_ceil(page)).unwrap_or_default().chunk_by(|a, b| (a ^ b) & 1 == 0)
+            {
+                let end = first + run.len() * page;
+                if run.first().is_some_and(|page| page & 1 != 0) {
+                    f(first..end)?;
+                }
+                first = end;
+            }
         }
-        sum.min(range.len())
+        Ok(())
     }
 
     fn advise(&self, range: Range<usize>, advice: Advice) -> Result<()> {

@@ -34,13 +34,17 @@ const fn id(number: u8) -> StoreId {
 /// The arena that a machine describes.
 pub(super) fn arena(machine: &Machine) -> Memory {
     let chunk = (machine.memfd.chunk_pages() * LARGE).max(page_size());
-    let arena =
-        Arena::builder((PAGES * LARGE) as u64).chunk(chunk).mappings(2).id(OWN).unmap(machine.memfd.unmap());
-    let arena = match machine.memfd.limit() {
+    let kind = machine.memfd;
+    let arena = Arena::builder((PAGES * LARGE) as u64).chunk(chunk).mappings(2).id(OWN);
+    let arena = arena.unmap(kind.unmap()).take_back(kind.take_back());
+    let arena = match kind.limit() {
         Some(limit) => arena.limit(limit),
         None => arena,
     };
-    arena.create_as().unwrap_or_else(|why| panic!("no arena: {why}"))
+    let pinned = if kind.is_pinned() { arena.clone().pinned().create_as().ok() } else { None };
+    let made = pinned.map_or_else(|| arena.create_as(), Ok).unwrap_or_else(|why| panic!("no arena: {why}"));
+    assert!(kind.is_pinned() || !made.is_pinned());
+    made
 }
 
 /// An arena, as a store for blocks of type `B`.
@@ -199,6 +203,8 @@ impl<'a> Inspector<'a> {
             return;
         }
         self.reclaimable.set((is.reclaimable, tally.settles()));
+        let out = self.arena.page_out(Pages::new(1)).expect("there are addresses");
+        assert!(out <= is.reclaimable + is.held, "more left memory than could: {is}");
         let places = self.places(world, hooks, tally);
         let unmapped = if self.unmaps { self.unmappable(&places) } else { Pages::ZERO };
         assert_eq!(is.reclaimable, unmapped, "a settle left something to do: {is}");

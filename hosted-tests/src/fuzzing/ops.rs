@@ -2,7 +2,7 @@
 
 use arbitrary::Arbitrary;
 use forebay::{Caching, Context, Evict, Order, Pages, ReclaimTarget, Zones};
-use forebay_backends::shmem::Unmap;
+use forebay_backends::shmem::{TakeBack, Unmap};
 
 /// Where blocks come from.
 #[derive(Clone, Copy, Debug, Arbitrary)]
@@ -58,6 +58,16 @@ impl MemfdKind {
     /// Pages of a chunk.
     pub(super) fn chunk_pages(self) -> usize {
         [1, 2, 4, 16][usize::from(self.chunk) % 4]
+    }
+
+    /// Few are pinned: where the process may lock memory.
+    pub(super) fn is_pinned(self) -> bool {
+        (224..240).contains(&self.chunk)
+    }
+
+    /// What taking back does: mostly it populates.
+    pub(super) fn take_back(self) -> TakeBack {
+        if self.chunk < 240 { TakeBack::Populate } else { TakeBack::OnTouch }
     }
 
     /// The most pages that blocks may have.

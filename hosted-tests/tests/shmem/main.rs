@@ -14,6 +14,7 @@ mod counts;
 mod gained;
 mod mirrored;
 mod pinned;
+mod placing;
 mod pressure;
 mod sharing;
 mod threads;

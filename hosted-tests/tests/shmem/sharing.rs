@@ -153,7 +153,7 @@ fn what_others_wrote_is_zeroed() {
     assert!(content(&block).iter().all(|byte| *byte == 0), "old bytes");
 }
 
-fn memfd(bytes: u64, flags: libc::c_uint) -> OwnedFd {
+pub(crate) fn memfd(bytes: u64, flags: libc::c_uint) -> OwnedFd {
     // SAFETY: a name that ends with a zero; the descriptor is new, and nothing else has it.
     let fd = unsafe {
         let fd = libc::memfd_create(c"guest".as_ptr(), flags);
@@ -164,7 +164,7 @@ fn memfd(bytes: u64, flags: libc::c_uint) -> OwnedFd {
     fd
 }
 
-fn map(fd: &OwnedFd, offset: u64, bytes: usize, align: usize) -> NonNull<[u8]> {
+pub(crate) fn map(fd: &OwnedFd, offset: u64, bytes: usize, align: usize) -> NonNull<[u8]> {
     // SAFETY: addresses anywhere, and then a mapping over a part of just these. They are never unmapped.
     unsafe {
         let all = libc::mmap(
@@ -185,7 +185,12 @@ fn map(fd: &OwnedFd, offset: u64, bytes: usize, align: usize) -> NonNull<[u8]> {
     }
 }
 
-fn over(builder: &Builder, fd: OwnedFd, offset: u64, maps: &[NonNull<[u8]>]) -> Result<Arena, CreateError> {
+pub(crate) fn over(
+    builder: &Builder,
+    fd: OwnedFd,
+    offset: u64,
+    maps: &[NonNull<[u8]>],
+) -> Result<Arena, CreateError> {
     // SAFETY: shared mappings of that descriptor, which stay for ever, and to which there are no references.
     builder.create_over::<PAGE, OsLock>(unsafe { Mapped::new(fd, offset, maps) })
 }

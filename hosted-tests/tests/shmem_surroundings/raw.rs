@@ -1,10 +1,15 @@
 //! What a process can do to itself only by unsafe calls.
 #![allow(unsafe_code)]
 
+use forebay_backends::shmem::Mapped;
+use rustix::fs::MemfdFlags;
 use rustix::io::Result;
+use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous};
 use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
+use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::{NonNull, null_mut};
 
 /// Forks. The child runs `f` with its own copy of `value`, and ends; the parent keeps `value`, and learns how the child
 /// ended: 0 unless it panicked or was killed.
@@ -25,6 +30,32 @@ pub(crate) fn in_fork<T>(value: T, f: impl FnOnce(T)) -> (T, i32) {
             (value, status.exit_status().unwrap_or_else(|| 128 + status.terminating_signal().unwrap_or(0)))
         }
     }
+}
+
+/// A new memfd of that size. All of it is a hole.
+pub(crate) fn memfd(bytes: u64) -> OwnedFd {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let memfd = rustix::fs::memfd_create("restart", flags).expect("a descriptor");
+    rustix::fs::ftruncate(&memfd, bytes).expect("a size");
+    memfd
+}
+
+/// A mapping of a memfd from its start on, aligned to 4 MiB, which is never unmapped.
+///
+/// The caller has no other arena over it, nor blocks of one.
+pub(crate) fn window(memfd: &OwnedFd, bytes: usize) -> Mapped {
+    const ALIGN: usize = 4 << 20;
+    let access = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: addresses anywhere, and then a mapping over a part of just these.
+    let at = unsafe {
+        let all = mmap_anonymous(null_mut(), bytes + ALIGN, ProtFlags::empty(), MapFlags::PRIVATE)
+            .expect("addresses");
+        let at = all.byte_add(all.addr().next_multiple_of(ALIGN) - all.addr());
+        mmap(at, bytes, access, MapFlags::SHARED | MapFlags::FIXED, memfd, 0).expect("a mapping")
+    };
+    let at = NonNull::slice_from_raw_parts(NonNull::new(at.cast()).expect("not at 0"), bytes);
+    // SAFETY: shared and writable, of that memfd; it stays, there is no reference to it, and the caller promises the rest.
+    unsafe { Mapped::new(memfd.try_clone().expect("a descriptor"), 0, &[at]) }
 }
 
 /// This process sees mounts of its own from now on.
