@@ -116,9 +116,7 @@ fn contents_that_are_adopted() {
     let first = over(&builder(4), again(), 0, &windows).expect("an arena");
     let write = |n: u64| {
         let mut block = first.allocate_at(n * 8 * BLOCK, order(3), THREAD).expect("it is free");
-        let bytes = fill(&mut block, n + 1);
-        std::mem::forget(block);
-        bytes
+        fill(&mut block, n + 1)
     };
     let written = UNITS.map(write);
     std::mem::forget(first); // it ends as a process does that is killed: nothing is told
