@@ -33,6 +33,7 @@
 //! | [`frag`] | W5 and W9 |
 //! | [`evict`] | evictions beside `memcpy` |
 //! | [`reclaim`] | reclaims among very many buffers |
+//! | [`shmem`] | evictions, restores and drops of shmem beside copies |
 //! | [`table`] | the rows as a table |
 //!
 //! Each uses only those above it.
@@ -48,6 +49,8 @@ pub mod progress;
 pub mod reclaim;
 pub mod rng;
 pub mod row;
+#[cfg(target_os = "linux")]
+pub mod shmem;
 pub mod speed;
 pub mod subject;
 pub mod table;

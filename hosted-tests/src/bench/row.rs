@@ -47,7 +47,22 @@ pub struct ShareRow {
     pub seeds: Vec<u64>,
 }
 
-/// One or the other.
+/// What a block of shmem costs.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct BlockRow {
+    /// What is done with a block: see the table of `bench::shmem`.
+    pub case: String,
+    /// The machine's setting for huge pages of shmem, and whether the arena is pinned.
+    pub mode: String,
+    /// Bytes of a block.
+    pub block_bytes: usize,
+    /// The median of the rounds, of the processor's time.
+    pub ns_per_block: f64,
+    /// Beside a copy from warm memory to warm memory in the same run.
+    pub memcpy_ratio: f64,
+}
+
+/// One of them.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Row {
@@ -55,6 +70,8 @@ pub enum Row {
     Cost(CostRow),
     /// Of a workload that fragments.
     Share(ShareRow),
+    /// Of shmem.
+    Block(BlockRow),
 }
 
 /// All rows, on one line.

@@ -1,6 +1,6 @@
 //! Rows as tables for people: one table for each workload, a line for each allocator, a column for each order.
 
-use super::row::{CostRow, Row, ShareRow};
+use super::row::{BlockRow, CostRow, Row, ShareRow};
 use crate::lab::table::framed;
 use crate::lab::text::{count, group};
 use comfy_table::{CellAlignment, Table};
@@ -117,7 +117,33 @@ impl<'r> Shares<'r> {
 pub fn table(rows: &[Row]) -> String {
     let costs = Group::all(rows).into_iter().map(|group| cost_table(&group));
     let shares = Shares::all(rows).into_iter().map(|shares| share_table(&shares));
-    costs.chain(shares).collect::<Vec<_>>().join("\n")
+    let blocks = block_table(rows);
+    costs.chain(shares).chain(blocks).collect::<Vec<_>>().join("\n")
+}
+
+/// Blocks of shmem: a line for each case and mode, a column for each size.
+fn block_table(rows: &[Row]) -> Option<String> {
+    let rows: Vec<&BlockRow> = rows.iter().filter_map(block).collect();
+    let (mut columns, mut lines) = (vec![], Vec::<(&str, &str, Vec<&BlockRow>)>::new());
+    for row in rows {
+        if !columns.contains(&row.block_bytes) {
+            columns.push(row.block_bytes);
+        }
+        match lines.iter_mut().find(|(mode, case, _)| (*mode, *case) == (&row.mode, &row.case)) {
+            Some((.., cells)) => cells.push(row),
+            None => lines.push((&row.mode, &row.case, vec![row])),
+        }
+    }
+    let mut table = framed([""]);
+    let sizes = columns.iter().map(|bytes| format!("{} KiB", bytes >> 10));
+    table.set_header(["mode".to_owned(), "case".to_owned()].into_iter().chain(sizes));
+    for (mode, case, cells) in &lines {
+        let cells = cells.iter().map(|row| format!("{} ({})", number(row.ns_per_block), row.memcpy_ratio));
+        table.add_row([(*mode).to_owned(), (*case).to_owned()].into_iter().chain(cells));
+    }
+    align(&mut table, columns.len() + 1);
+    (!lines.is_empty())
+        .then(|| format!("shmem: ns a block of the thread's processor time (beside memcpy)\n{table}\n"))
 }
 
 fn cost_table(group: &Group) -> String {
@@ -170,14 +196,21 @@ pub fn number(value: f64) -> String {
 fn cost(row: &Row) -> Option<&CostRow> {
     match row {
         Row::Cost(row) => Some(row),
-        Row::Share(_) => None,
+        Row::Share(_) | Row::Block(_) => None,
     }
 }
 
 fn share(row: &Row) -> Option<&ShareRow> {
     match row {
         Row::Share(row) => Some(row),
-        Row::Cost(_) => None,
+        Row::Cost(_) | Row::Block(_) => None,
+    }
+}
+
+fn block(row: &Row) -> Option<&BlockRow> {
+    match row {
+        Row::Block(row) => Some(row),
+        Row::Cost(_) | Row::Share(_) => None,
     }
 }
 

@@ -4,11 +4,15 @@ use crate::bench::meter::{Meter, Stopwatch};
 use crate::bench::options::{Scale, Traces, Workload};
 use crate::bench::progress::Progress;
 use crate::bench::row::{Row, json};
+#[cfg(target_os = "linux")]
+use crate::bench::shmem::{self, Amount, Way};
 use crate::bench::subject::Subject;
 use crate::bench::table::table;
 use crate::bench::window::{self, Count, WindowError, Windows};
 use crate::bench::{evict, forebay, frag, reclaim, reclaim::ReclaimOptions, speed, threads};
 use clap::{Args, Subcommand};
+use std::fmt;
+use std::io;
 
 /// What is measured.
 #[derive(Clone, Debug, Subcommand)]
@@ -19,8 +23,14 @@ pub enum Bench {
     Source(SpeedOptions),
     /// How much of the free memory a mix of orders leaves in large blocks: W5, and W9 after evictions
     Frag(FragOptions),
-    /// Evictions into a store of RAM by each method, and writing out, beside memcpy; an operation is a block
+    /// Evictions into a store of RAM by each method, and writing out, beside memcpy; then of shmem. An operation is a block
     Evict(Scale),
+    /// Shmem: taking blocks back beside copying them back
+    #[cfg(target_os = "linux")]
+    Restore(ShmemOptions),
+    /// Shmem: dropping blocks beside punching holes
+    #[cfg(target_os = "linux")]
+    Drop(ShmemOptions),
     /// Reclaims of one page among very many buffers: of one that is like all, and of the one that is not needed
     Reclaim(ReclaimOptions),
 }
@@ -49,8 +59,48 @@ pub struct FragOptions {
     traces: Traces,
 }
 
+/// Of shmem.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct ShmemOptions {
+    /// Much less of everything: some seconds, and figures of little worth
+    #[arg(long)]
+    quick: bool,
+}
+
 const POOL: [Subject; 2] = [forebay::POOL, forebay::POOL_UNLOCKED];
 const SOURCE: [Subject; 2] = [forebay::SOURCE, forebay::SOURCE_UNLOCKED];
+
+/// Why a bench measured nothing.
+#[derive(Debug)]
+pub enum BenchError {
+    /// No instructions could be counted.
+    Window(WindowError),
+    /// The system refused something.
+    System(io::Error),
+}
+
+impl From<WindowError> for BenchError {
+    fn from(why: WindowError) -> Self {
+        BenchError::Window(why)
+    }
+}
+
+impl From<io::Error> for BenchError {
+    fn from(why: io::Error) -> Self {
+        BenchError::System(why)
+    }
+}
+
+impl fmt::Display for BenchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BenchError::Window(why) => why.fmt(f),
+            BenchError::System(why) => write!(f, "the system refused something that the bench needs: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for BenchError {}
 
 /// What a bench prints.
 #[derive(Clone, PartialEq, Debug)]
@@ -60,8 +110,8 @@ impl Bench {
     /// Measures; gives all of it as JSON, and as a table.
     ///
     /// # Errors
-    /// [`WindowError`].
-    pub fn run(&self) -> Result<Measured, WindowError> {
+    /// [`BenchError`].
+    pub fn run(&self) -> Result<Measured, BenchError> {
         let mut progress = Progress::default();
         let rows = match self {
             Bench::Pool(options) if options.windows => return Ok(options.windows(&POOL)),
@@ -77,14 +127,27 @@ impl Bench {
             Bench::Evict(scale) => {
                 let mut watch = Stopwatch::new(scale.pace());
                 evict::run(scale, &mut watch.durations, &mut progress);
-                watch.durations.rows().into_iter().map(Row::Cost).collect()
+                let mut rows: Vec<Row> = watch.durations.rows().into_iter().map(Row::Cost).collect();
+                #[cfg(target_os = "linux")]
+                rows.extend(shmem_rows(Way::Evict, ShmemOptions { quick: scale.quick }, &mut progress)?);
+                rows
             }
+            #[cfg(target_os = "linux")]
+            Bench::Restore(options) => shmem_rows(Way::Restore, *options, &mut progress)?,
+            #[cfg(target_os = "linux")]
+            Bench::Drop(options) => shmem_rows(Way::Drop, *options, &mut progress)?,
             Bench::Reclaim(options) => {
                 reclaim::run(options, &mut progress).into_iter().map(Row::Cost).collect()
             }
         };
         Ok(Measured(json(&rows).unwrap_or_default(), table(&rows)))
     }
+}
+
+#[cfg(target_os = "linux")]
+fn shmem_rows(way: Way, options: ShmemOptions, progress: &mut Progress) -> io::Result<Vec<Row>> {
+    let amount = if options.quick { Amount::QUICK } else { Amount::USUAL };
+    Ok(shmem::run(way, amount, progress)?.into_iter().map(Row::Block).collect())
 }
 
 impl SpeedOptions {
