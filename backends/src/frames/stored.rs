@@ -29,10 +29,10 @@ impl<W: Words> StoredSet<W> {
 
     /// The place of the mark of a block, if the block is aligned and inside of these frames.
     fn mark_of(frames: &Range<usize>, pfn: Pfn, order: Order) -> Option<Bit> {
-        if usize::from(order.get()) >= ORDERS || pfn.0 % order.pages().get() != 0 {
+        let (first, pages) = (pfn.0, order.pages().get());
+        if usize::from(order.get()) >= ORDERS || first & (pages - 1) != 0 {
             return None;
         }
-        let (first, pages) = (pfn.0, order.pages().get());
         let inside = first >= frames.start && first <= frames.end.checked_sub(pages)?;
         inside.then(|| Bit::new(2 * (first - frames.start) + pages - 1))
     }
@@ -54,11 +54,14 @@ impl<W: Words> StoredSet<W> {
         mark.is_set(self.words.as_ref())
     }
 
-    /// Marks a block, if the range has it.
-    pub(crate) fn mark(&mut self, pfn: Pfn, order: Order) {
-        if let Some(mark) = self.bit(pfn, order) {
+    /// Marks a block, if the range has it. Returns whether it has.
+    #[inline]
+    pub(crate) fn mark(&mut self, pfn: Pfn, order: Order) -> bool {
+        let mark = self.bit(pfn, order);
+        if let Some(mark) = mark {
             self.set(mark);
         }
+        mark.is_some()
     }
 
     /// Removes a mark. Returns whether there was one.

@@ -91,13 +91,11 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
-    /// Adds or subtracts what a chunk contributes.
-    fn count(&mut self, chunk: &Chunk, op: fn(usize, usize) -> usize) {
+    /// Adds or subtracts what a chunk in that state contributes.
+    #[inline]
+    fn count(&mut self, chunk: &Chunk, state: State, op: fn(usize, usize) -> usize) {
         self.resident = op(self.resident, chunk.resident as usize);
-        let stored = match chunk.state() {
-            State::Clean => &mut self.reclaimable,
-            _ => &mut self.pending,
-        };
+        let stored = if state == State::Clean { &mut self.reclaimable } else { &mut self.pending };
         *stored = op(*stored, chunk.stored as usize);
         self.stale = op(self.stale, chunk.stale as usize);
         if chunk.mapping != Mapping::Hole {
@@ -153,19 +151,23 @@ impl Chunks {
     }
 
     /// Changes a chunk, and everything that follows from it.
+    #[inline]
     pub(crate) fn change(&mut self, n: usize, f: impl FnOnce(&mut Chunk)) {
         let Some(chunk) = self.all.get_mut(n) else { return };
-        self.sums.count(chunk, usize::wrapping_sub);
+        let was = chunk.state();
+        self.sums.count(chunk, was, usize::wrapping_sub);
         f(chunk);
-        self.sums.count(chunk, usize::wrapping_add);
         let state = chunk.state();
-        for (marks, which) in [(&mut self.queued, State::Queued), (&mut self.dead, State::Dead)] {
-            let mark = bitmap::Bit::new(n);
-            if state == which {
-                mark.set(marks)
-            } else {
-                mark.clear(marks)
-            };
+        self.sums.count(chunk, state, usize::wrapping_add);
+        if state != was {
+            for (marks, which) in [(&mut self.queued, State::Queued), (&mut self.dead, State::Dead)] {
+                let mark = bitmap::Bit::new(n);
+                if state == which {
+                    mark.set(marks)
+                } else {
+                    mark.clear(marks)
+                };
+            }
         }
     }
 

@@ -8,13 +8,14 @@
 //! `proc_meminfo(5)`, `sysinfo(2)`.
 
 use super::sys;
+use rustix::time::{ClockId, clock_gettime};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::vec::Vec;
 
 /// The tightest memory limit of the control groups that the process is in.
@@ -45,12 +46,35 @@ pub(crate) struct Headroom {
     meminfo: Option<File>,
     /// Whether the machine has plenty; asked first.
     plenty: fn(u64) -> bool,
-    claimed: &'static AtomicUsize,
+    /// The time in milliseconds.
+    now: fn() -> u64,
+    claims: &'static Claims,
 }
 
-/// Bytes that threads of this process are about to take, in any arena. (What is claimed when the process is forked stays claimed in
-/// the child. That is little, and matters only in a group that is nearly full.)
-static CLAIMED: AtomicUsize = AtomicUsize::new(0);
+/// What threads of this process are about to take, in any arena. (What is claimed when the process is forked stays claimed in the
+/// child. That is little, and matters only in a group that is nearly full.)
+#[derive(Debug)]
+struct Claims {
+    /// Bytes of claims that exist.
+    bytes: AtomicUsize,
+    /// Bytes of a look that saw much more: they may be taken without another look.
+    credit: AtomicUsize,
+    /// The end of the credit, as `now` tells.
+    until: AtomicU64,
+}
+
+impl Claims {
+    const fn new() -> Claims {
+        Claims { bytes: AtomicUsize::new(0), credit: AtomicUsize::new(0), until: AtomicU64::new(0) }
+    }
+}
+
+static CLAIMS: Claims = Claims::new();
+
+/// Bytes that a look is good for, if it saw twice as much: what other processes take meanwhile is covered by the other half.
+const CREDIT: usize = 64 << 20;
+/// Milliseconds after which another look is needed.
+const CREDIT_LASTS: u64 = 10;
 
 /// Bytes that a thread is about to take, or has just taken: others leave them room as long as this exists.
 #[derive(Debug)]
@@ -63,7 +87,7 @@ pub(crate) struct Claim {
 impl Claim {
     /// Nothing is taken.
     pub(crate) fn none() -> Claim {
-        Claim { all: &CLAIMED, bytes: 0 }
+        Claim { all: &CLAIMS.bytes, bytes: 0 }
     }
 }
 
@@ -76,31 +100,45 @@ impl Drop for Claim {
 impl Headroom {
     /// Finds the groups of this process, and opens what [`allows`](Headroom::allows) reads. Allocates.
     pub(crate) fn probe() -> Headroom {
-        Headroom::find(Path::new("/"), plenty, &CLAIMED)
+        Headroom::find(Path::new("/"), plenty, milliseconds, &CLAIMS)
     }
 
     /// The same with the files below another root directory; the kernel itself is not asked.
     #[cfg(test)]
     pub(crate) fn under(root: &Path) -> Headroom {
-        Headroom::find(root, |_| false, std::boxed::Box::leak(std::boxed::Box::default()))
+        Headroom::find(root, |_| false, || 0, std::boxed::Box::leak(std::boxed::Box::new(Claims::new())))
     }
 
-    fn find(root: &Path, plenty: fn(u64) -> bool, claimed: &'static AtomicUsize) -> Headroom {
+    fn find(root: &Path, plenty: fn(u64) -> bool, now: fn() -> u64, claims: &'static Claims) -> Headroom {
         let open = |path| File::open(root.join(path)).ok();
         let (groups, own) = find_groups(root).unzip();
         let swappiness = own.flatten().or_else(|| open("proc/sys/vm/swappiness"));
-        Headroom { groups, swappiness, meminfo: open("proc/meminfo"), plenty, claimed }
+        Headroom { groups, swappiness, meminfo: open("proc/meminfo"), plenty, now, claims }
     }
 
     /// Whether `bytes` more may be taken, besides what others claim at the same time: of two that ask at once for the last bytes, at
     /// most one gets them. Hold the claim until they are taken.
     ///
+    /// Where a look shows much more, the next claims within some milliseconds need none.
+    ///
     /// # Context and complexity
-    /// As [`allows`](Headroom::allows).
+    /// As [`allows`](Headroom::allows), or O(1).
     pub(crate) fn claim(&self, bytes: usize) -> Option<Claim> {
-        let others = self.claimed.fetch_add(bytes, Relaxed);
-        let claim = Claim { all: self.claimed, bytes };
-        self.allows(others.saturating_add(bytes) as u64).then_some(claim)
+        let Claims { bytes: claimed, credit, until } = self.claims;
+        let now = (self.now)();
+        let others = claimed.fetch_add(bytes, Relaxed);
+        let claim = Claim { all: claimed, bytes };
+        let less = |left: usize| left.checked_sub(bytes);
+        if now < until.load(Relaxed) && credit.fetch_update(Relaxed, Relaxed, less).is_ok() {
+            return Some(claim);
+        }
+        let wanted = others.saturating_add(bytes);
+        if self.allows(wanted.saturating_add(2 * CREDIT) as u64) {
+            credit.store(CREDIT, Relaxed);
+            until.store(now + CREDIT_LASTS, Relaxed);
+            return Some(claim);
+        }
+        self.allows(wanted as u64).then_some(claim)
     }
 
     /// Whether `bytes` more may be taken: every group and the machine have them, free or reclaimable without ending a process. Adds
@@ -166,6 +204,12 @@ const RESERVE: u64 = 1 << 20;
 
 /// A limit of this many bytes or more is none. Version 1 has no word for it, and shows the largest number of whole pages.
 const UNLIMITED: u64 = if usize::BITS >= 64 { 1 << 62 } else { 1 << 42 };
+
+/// The time since some moment, to a few milliseconds: no system call.
+fn milliseconds() -> u64 {
+    let now = clock_gettime(ClockId::MonotonicCoarse);
+    (now.tv_sec as u64).wrapping_mul(1000).wrapping_add(now.tv_nsec as u64 / 1_000_000)
+}
 
 /// Whether the kernel says, in one call, that there is more than enough.
 fn plenty(bytes: u64) -> bool {

@@ -135,7 +135,8 @@ impl Ledger {
     /// The chunks of a block.
     pub(crate) fn chunks_of(&self, pfn: Pfn, order: Order) -> Range<usize> {
         let first = pfn.0 - self.frames.start;
-        first / self.per_chunk..(first + order.pages().get()).div_ceil(self.per_chunk)
+        let shift = self.per_chunk.trailing_zeros(); // a power of two, and so no division
+        first >> shift..((first + order.pages().get() - 1) >> shift) + 1
     }
 
     fn is_over(&self, more: Pages) -> bool {
@@ -194,13 +195,21 @@ impl Ledger {
 
     /// Resident pages become stored. Returns their number in the arena.
     pub(crate) fn mark_stored(&mut self, pages: Resident) -> usize {
-        let Resident { pfn, order, .. } = pages;
-        self.stored.mark(pfn, order);
-        self.count(pfn, order, |chunk, pages| {
-            chunk.resident -= pages;
-            chunk.stored += pages;
-        });
-        pfn.0 - self.frames.start
+        self.store(pages.pfn, pages.order);
+        pages.pfn.0 - self.frames.start
+    }
+
+    /// The same of pages of whatever memory. Returns whether they are of this arena; then they are resident no more.
+    #[inline]
+    pub(crate) fn store(&mut self, pfn: Pfn, order: Order) -> bool {
+        let is_ours = self.stored.mark(pfn, order);
+        if is_ours {
+            self.count(pfn, order, |chunk, pages| {
+                chunk.resident -= pages;
+                chunk.stored += pages;
+            });
+        }
+        is_ours
     }
 
     /// A stored block becomes resident. Its chunks still have to be populated.
@@ -342,16 +351,22 @@ impl Ledger {
         Some(run)
     }
 
-    /// A chunk was unmapped, or perhaps not (`Unknown`). Returns whether pages of it were given out meanwhile: then it has to be
-    /// populated again, and is being unmapped until [`end_again`](Ledger::end_again).
-    pub(crate) fn end_unmap(&mut self, chunk: usize, mapping: Mapping) -> Wanted {
-        let now = self.chunks.get(chunk).map(|c| (c.resident, c.mapping));
-        if now.is_some_and(|(resident, _)| resident > 0) {
-            return Wanted::Again;
+    /// Chunks, 64 at most, were unmapped, or perhaps not (`Unknown`). Returns a bit for each of which pages were given out meanwhile: it
+    /// has to be populated again, and is being unmapped until [`end_again`](Ledger::end_again).
+    pub(crate) fn end_unmap(&mut self, run: &Range<usize>, mapping: Mapping) -> u64 {
+        let mut again = 0;
+        for (n, chunk) in run.clone().enumerate() {
+            let Some((resident, was)) = self.chunks.get(chunk).map(|c| (c.resident, c.mapping)) else {
+                continue;
+            };
+            if resident > 0 {
+                again |= 1 << n;
+            } else {
+                let mapping = if was == Mapping::Raced { Mapping::Unknown } else { mapping };
+                self.chunks.change(chunk, |c| c.mapping = mapping);
+            }
         }
-        let raced = now.is_some_and(|(_, mapping)| mapping == Mapping::Raced);
-        self.chunks.change(chunk, |c| c.mapping = if raced { Mapping::Unknown } else { mapping });
-        Wanted::No
+        again
     }
 
     /// A chunk that was being unmapped was populated again, or perhaps not (`Unknown`).
@@ -472,13 +487,6 @@ impl Ledger {
         let first = self.frames.start + chunk * self.per_chunk;
         first..first + self.per_chunk
     }
-}
-
-/// Whether a chunk that was unmapped is needed after all.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Wanted {
-    Again,
-    No,
 }
 
 #[cfg(test)]

@@ -2,16 +2,23 @@
 #![allow(unsafe_code)]
 
 use forebay::sync::RawMutex;
+use std::hint::spin_loop;
 use std::ptr;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{
+    AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use std::thread;
+use std::time::Duration;
 
-/// The mutex of the standard library: a thread that finds it locked sleeps. The usual raw mutex of a hosted program.
+/// The usual raw mutex of a hosted program: one word, one atomic exchange for each section.
 ///
-/// It must not be shared with a signal handler. A thread that enters it twice panics, and says so.
+/// It is for sections that are short and make no system call, as those of an arena are. A thread that finds it locked tries again for
+/// a moment, then gives up its turn, and at last sleeps for some microseconds at a time: so it also goes on where the holder was
+/// preempted by a thread of higher priority. It must not be shared with a signal handler. A thread that enters it twice panics, and
+/// says so.
 #[derive(Debug)]
 pub struct OsLock {
-    lock: Mutex<()>,
     /// The thread that holds it. Zero: none.
     owner: AtomicUsize,
 }
@@ -21,26 +28,46 @@ std::thread_local! {
     static HERE: u8 = const { 0 };
 }
 
-// SAFETY: the mutex admits one at a time, and locking synchronises with the last unlock. The owner only ends a hang.
+// SAFETY: 1. only one thread at a time replaces zero by its number, which is not zero; it acquires what the last owner released. 2.
+// `IS_EXCLUSIVE`: a second call by the same thread finds its own number, and panics.
 unsafe impl RawMutex for OsLock {
-    const INIT: Self = OsLock { lock: Mutex::new(()), owner: AtomicUsize::new(0) };
+    const INIT: Self = OsLock { owner: AtomicUsize::new(0) };
+    const IS_EXCLUSIVE: bool = true;
     fn lock<R>(&self, f: impl FnOnce() -> R) -> R {
         let me = HERE.with(|here| ptr::from_ref(here).addr());
-        // Only this thread stores its number, and it clears it before it unlocks.
-        assert!(self.owner.load(Relaxed) != me, "a closure of `Mutex::lock` locked the same mutex again");
-        let _held = self.lock.lock().unwrap_or_else(PoisonError::into_inner); // it guards no data of its own
-        self.owner.store(me, Relaxed);
-        let _owner = ClearOwner(&self.owner);
+        if self.owner.compare_exchange(0, me, Acquire, Relaxed).is_err() {
+            self.wait(me);
+        }
+        let _owner = Unlock(&self.owner);
         f()
     }
 }
 
-/// Clears the owner before the lock is unlocked, also by a panic.
-struct ClearOwner<'l>(&'l AtomicUsize);
+impl OsLock {
+    /// Takes it as soon as it is free.
+    #[cold]
+    fn wait(&self, me: usize) {
+        for tries in 0_u32.. {
+            let owner = self.owner.load(Relaxed);
+            assert!(owner != me, "a closure of `Mutex::lock` locked the same mutex again");
+            if owner == 0 && self.owner.compare_exchange(0, me, Acquire, Relaxed).is_ok() {
+                return;
+            }
+            match tries {
+                ..100 => spin_loop(),
+                100..120 => thread::yield_now(),
+                _ => thread::sleep(Duration::from_micros(50)),
+            }
+        }
+    }
+}
 
-impl Drop for ClearOwner<'_> {
+/// Unlocks it, also by a panic.
+struct Unlock<'l>(&'l AtomicUsize);
+
+impl Drop for Unlock<'_> {
     fn drop(&mut self) {
-        self.0.store(0, Relaxed);
+        self.0.store(0, Release);
     }
 }
 

@@ -7,7 +7,7 @@
 //! | `process` `lock` | which process this is; the usual lock *(unsafe)* |
 //! | `sys` `folio` | system calls on a memfd and its mappings; what folios it got *(unsafe)* |
 //! | `headroom` `host` | how much more may be taken; what the machine offers |
-//! | `chunk` `ledger` `usage` | whose each page is, and what there is to do about each chunk: numbers only |
+//! | `chunk` `ledger` `step` `usage` | whose each page is, and what there is to do about each chunk: numbers only |
 //! | `block` | a page number becomes an address, and bytes *(unsafe)* |
 //! | `pin` `page_out` | what keeps the pool's pages in RAM, and what writes stored ones out at once |
 //! | `arena` `store` `copies` | the source, the store for its own blocks, the store for others |
@@ -29,6 +29,7 @@ mod lock;
 mod page_out;
 mod pin;
 mod process;
+mod step;
 mod store;
 mod sys;
 mod usage;

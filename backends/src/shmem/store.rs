@@ -1,7 +1,8 @@
 //! The arena as the store for its own blocks.
 
 use super::chunk::Mapping;
-use super::ledger::{Limit, Resident, Wanted};
+use super::ledger::{Limit, Resident};
+use super::step::{Step, Todo};
 use super::sys::Populate;
 use super::{Arena, ArenaBlock, Swap, TakeBack, Unmap};
 use core::ops::Range;
@@ -11,9 +12,6 @@ use forebay::{
     port::{Capabilities, Settled, Space, StoreIds},
     sync::RawMutex,
 };
-
-/// Chunks that are unmapped or punched by one call at most, so that no thread waits long for a lock of the kernel.
-const RUN: usize = 64;
 
 impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
     /// The stored block that a handle names.
@@ -45,13 +43,10 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
             return Err(Refused { item: block, why: StoreError::Unavailable });
         }
         let (pfn, order) = (block.pfn(), block.order());
-        let index = if block.is_here() { self.ledger.lock(|l| l.index(pfn, order)) } else { None };
-        match index.and_then(|index| Handle::new(id, order, index)) {
-            Some(handle) => {
-                self.ledger.lock(|l| l.mark_stored(block.into_resident()));
-                Ok(handle)
-            }
-            None => Err(Refused { item: block, why: StoreError::WrongStore }),
+        let index = pfn.0.wrapping_sub(self.mapping.base().addr().get() / PAGE);
+        match Handle::new(id, order, index) {
+            Some(handle) if block.is_here() && self.ledger.lock(|l| l.store(pfn, order)) => Ok(handle),
+            _ => Err(Refused { item: block, why: StoreError::WrongStore }),
         }
     }
 
@@ -70,47 +65,41 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
         handles.map_err(|why| Refused { item: handle, why })
     }
 
-    /// Unmaps stored chunks and punches dead ones, if `cx` permits; counts.
+    /// Unmaps stored chunks and punches dead ones, if `cx` permits; counts. What fails is tried again by the next one.
     pub(super) fn flush(&self, cx: Context) -> Settled {
         let mut settled = Settled::default();
         if !self.is_here() {
             settled.error = Some(StoreError::Unavailable);
             return settled;
         }
-        if cx.contains(Context::MAY_BLOCK) {
-            let unmapped = match (self.unmap, &self.host.swap) {
-                (Unmap::WithSwap, Swap::None) => Ok(()),
-                _ => self.unmap_queued(),
+        let todo = match (self.unmap, &self.host.swap) {
+            _ if !cx.contains(Context::MAY_BLOCK) => Todo::Nothing,
+            (Unmap::WithSwap, Swap::None) => Todo::Punch,
+            _ => Todo::UnmapAndPunch,
+        };
+        // One lock section for each step: it ends one, begins the next, or counts if there is none.
+        let mut result = Ok(());
+        let mut step = self.ledger.lock(|l| l.first_step(todo));
+        let sums = loop {
+            let done = match &step {
+                Step::Unmap(run) => self.unmap_everywhere(run),
+                Step::Punch(run) => self.punch(run).map_err(|_| StoreError::Io),
+                Step::None(sums) => break *sums,
             };
-            let punched = self.punch_dead();
-            settled.error = unmapped.and(punched).err();
-        }
-        let sums = self.ledger.lock(|l| l.sums());
+            let (again, next) = self.ledger.lock(|l| l.end_step(&step, done.map_err(|_| ())));
+            for chunk in again {
+                let again = self.bring_again(chunk);
+                let mapping = if again.is_ok() { Mapping::Mapped } else { Mapping::Unknown };
+                self.ledger.lock(|l| l.end_again(chunk, mapping));
+                result = result.and(again);
+            }
+            (result, step) = (result.and(done), next);
+        };
+        settled.error = result.err();
         settled.pending = Pages::new(sums.pending);
         settled.reclaimable = Pages::new(sums.reclaimable);
         settled.held = Pages::new(sums.stale);
         settled
-    }
-
-    /// Unmaps queued chunks from every mapping. What fails stays queued.
-    fn unmap_queued(&self) -> Result<(), StoreError> {
-        let (mut at, mut result) = (0, Ok(()));
-        while let Some(run) = self.ledger.lock(|l| l.begin_unmap(at, RUN)) {
-            at = run.end;
-            let done = self.unmap_everywhere(&run);
-            let mapping =
-                |done: Result<(), StoreError>, then| if done.is_ok() { then } else { Mapping::Unknown };
-            for chunk in run {
-                let unmapped = mapping(done, Mapping::Unmapped);
-                if self.ledger.lock(|l| l.end_unmap(chunk, unmapped)) == Wanted::Again {
-                    let again = self.bring_again(chunk);
-                    self.ledger.lock(|l| l.end_again(chunk, mapping(again, Mapping::Mapped)));
-                    result = result.and(again);
-                }
-            }
-            result = result.and(done);
-        }
-        result
     }
 
     /// A page of the chunk was given out while it was unmapped: populates it again. Its memory is resident, so this takes none.
@@ -139,22 +128,6 @@ impl<const PAGE: usize, L: RawMutex> Arena<PAGE, L> {
         };
         let others = || self.aliases.iter().try_for_each(|mapping| mapping.unmap(range.clone()));
         first.and_then(|()| others()).map_err(|_| StoreError::Io)
-    }
-
-    /// Gives the memory of dead chunks back. What fails is tried again by the next settle.
-    fn punch_dead(&self) -> Result<(), StoreError> {
-        let (mut at, mut result) = (0, Ok(()));
-        while let Some(run) = self.ledger.lock(|l| l.begin_punch(at, RUN)) {
-            at = run.end;
-            let done = self.punch(&run).map_err(|_| StoreError::Io);
-            for chunk in run {
-                // It may have been unmapped, or not: that is unknown now.
-                let mapping = if done.is_ok() { Mapping::Hole } else { Mapping::Unknown };
-                self.ledger.lock(|l| l.end_punch(chunk, mapping));
-            }
-            result = result.and(done);
-        }
-        result
     }
 }
 

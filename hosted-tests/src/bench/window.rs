@@ -177,7 +177,7 @@ mod tests {
         enter(&counts, &mut rows);
         let found = rows.map(|row| match row {
             Row::Cost(row) => row.instructions,
-            Row::Share(_) => None,
+            Row::Share(_) | Row::Block(_) => None,
         });
         assert_eq!(found, [Some(71.1), None, None]);
     }

@@ -47,7 +47,7 @@ fn unmap(l: &mut Ledger) {
     let mut at = 0;
     while let Some(run) = l.begin_unmap(at, 3) {
         at = run.end;
-        run.for_each(|chunk| assert_eq!(l.end_unmap(chunk, Mapping::Unmapped), Wanted::No));
+        assert_eq!(l.end_unmap(&run, Mapping::Unmapped), 0);
     }
 }
 
@@ -70,7 +70,7 @@ fn a_chunk_goes_round() {
     assert_eq!(state(&l, 0), State::Flushing);
     assert_eq!(l.begin_unmap(0, 9), None, "it is being unmapped");
     assert_eq!(l.sums().reclaimable, 0, "not before it is done");
-    assert_eq!(l.end_unmap(0, Mapping::Unmapped), Wanted::No);
+    assert_eq!(l.end_unmap(&(0..1), Mapping::Unmapped), 0);
     assert_eq!(state(&l, 0), State::Clean);
     assert_eq!((l.sums().pending, l.sums().reclaimable), (0, 8));
     let back = l.take_back(a.0, a.1, Limit::Held).expect("it is stored");
@@ -105,7 +105,7 @@ fn taking_back_during_a_flush() {
     assert_eq!(l.begin_unmap(0, 9), Some(0..1));
     let back = l.take_back(a.0, a.1, Limit::Held).expect("it is stored");
     assert_eq!(l.need(0), Need::Nothing, "the one who unmaps it sees to that");
-    assert_eq!(l.end_unmap(0, Mapping::Unmapped), Wanted::Again);
+    assert_eq!(l.end_unmap(&(0..1), Mapping::Unmapped), 1);
     assert_eq!((state(&l, 0), l.need(0)), (State::Open, Need::Nothing));
     l.end_again(0, Mapping::Mapped);
     assert_eq!((state(&l, 0), l.need(0)), (State::Open, Need::Nothing));
@@ -115,7 +115,7 @@ fn taking_back_during_a_flush() {
     let back = l.take_back(a.0, a.1, Limit::Held).expect("it is stored");
     mark_stored(&mut l, back);
     assert_eq!(state(&l, 0), State::Flushing);
-    assert_eq!(l.end_unmap(0, Mapping::Unmapped), Wanted::No);
+    assert_eq!(l.end_unmap(&(0..1), Mapping::Unmapped), 0);
     assert_eq!(
         (state(&l, 0), l.sums().reclaimable),
         (State::Queued, 0),
@@ -150,7 +150,7 @@ fn a_flush_is_disturbed_by_anybody() {
                 l.release(out);
             }
         }
-        assert_eq!(l.end_unmap(0, Mapping::Unmapped), Wanted::No);
+        assert_eq!(l.end_unmap(&(0..1), Mapping::Unmapped), 0);
         assert_eq!(state(&l, 0), if way == 0 { State::Clean } else { State::Queued }, "way {way}");
     }
 }
@@ -165,7 +165,7 @@ fn a_flush_that_fails_half_way() {
         let (a, b) = (mark_stored(&mut l, a), mark_stored(&mut l, b));
         assert_eq!(l.begin_unmap(0, 9), Some(0..1));
         let back = l.take_back(a.0, a.1, Limit::Held).expect("it is stored");
-        assert_eq!(l.end_unmap(0, first), Wanted::Again);
+        assert_eq!(l.end_unmap(&(0..1), first), 1);
         l.end_again(0, then);
         let need = if then == Mapping::Unknown { Need::Mapping } else { Need::Nothing };
         assert_eq!((state(&l, 0), l.need(0)), (State::Open, need));
@@ -197,7 +197,7 @@ fn what_fails_stays_queued() {
     let a = take(&mut l, 2);
     let a = mark_stored(&mut l, a);
     assert_eq!(l.begin_unmap(0, 9), Some(0..1));
-    assert_eq!(l.end_unmap(0, Mapping::Unknown), Wanted::No);
+    assert_eq!(l.end_unmap(&(0..1), Mapping::Unknown), 0);
     assert_eq!((state(&l, 0), l.sums().pending), (State::Queued, 4));
     assert!(l.discard(a.0, a.1));
     assert_eq!(l.begin_punch(0, 9), Some(0..1));

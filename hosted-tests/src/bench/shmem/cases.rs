@@ -237,8 +237,11 @@ impl Bench {
         if self.arena.is_pinned() { DONTNEED_LOCKED } else { libc::MADV_DONTNEED }
     }
 
+    /// Its pages are there, and used, as those of the arena.
     fn populate_bare(&mut self) -> io::Result<()> {
-        self.bare.advise(0..self.count * self.block, libc::MADV_POPULATE_WRITE)
+        self.bare.advise(0..self.count * self.block, libc::MADV_POPULATE_WRITE)?;
+        self.bare.bytes_mut().iter_mut().step_by(4096).for_each(|byte| *byte = 1);
+        Ok(())
     }
 
     /// From the file into warm memory.

@@ -96,7 +96,7 @@ impl Window {
         Ok(window)
     }
 
-    /// Its bytes. Nobody else writes them while the bench runs.
+    /// Its bytes. No other thread writes them while the bench runs.
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: by the invariant; the bench has one thread, and `bytes_mut` is exclusive.
         unsafe { std::slice::from_raw_parts(self.at, self.bytes) }
