@@ -161,7 +161,7 @@ pub fn punch(file: &File, range: Range<usize>) -> io::Result<()> {
 #[cfg(target_arch = "x86_64")]
 pub fn copy_past_caches(from: &[u8], to: &mut [u8]) {
     use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_sfence, _mm_stream_si128};
-    assert!(from.len() == to.len() && to.as_ptr().addr() % 16 == 0 && to.len() % 64 == 0);
+    assert!(from.len() == to.len() && to.as_ptr().addr().is_multiple_of(16) && to.len().is_multiple_of(64));
     for (from, to) in from.chunks_exact(64).zip(to.chunks_exact_mut(64)) {
         let (from, to) = (from.as_ptr().cast::<__m128i>(), to.as_mut_ptr().cast::<__m128i>());
         // SAFETY: SSE2 is a part of x86-64. Each chunk has four times 16 bytes, and `to` is aligned to 16 bytes.
