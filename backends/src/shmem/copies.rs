@@ -18,9 +18,11 @@ use forebay::{
 /// ([`StoreError::NoHeadroom`]); the arena's limit on resident pages does not apply. A settle unmaps the copies, so that the system
 /// can reclaim them; its counts are those of the whole arena.
 ///
-/// [`Arena::copies`] makes one. It is two words.
+/// [`Arena::copies`] makes one. It is three words.
 pub struct Copies<'a, const PAGE: usize, L: RawMutex> {
     arena: &'a Arena<PAGE, L>,
+    /// Settled too.
+    source: Option<&'a Arena<PAGE, L>>,
     id: StoreId,
 }
 
@@ -42,7 +44,15 @@ const PIECE: usize = 4096;
 
 impl<'a, const PAGE: usize, L: RawMutex> Copies<'a, PAGE, L> {
     pub(super) const fn new(arena: &'a Arena<PAGE, L>, id: StoreId) -> Self {
-        Copies { arena, id }
+        Copies { arena, source: None, id }
+    }
+
+    /// Settles another arena too, from which the blocks come: the memory of those that were copied and freed goes back to the system only
+    /// by that. Its [held](Settled::held) pages are counted, and its errors reported.
+    #[must_use]
+    pub const fn settling(mut self, source: &'a Arena<PAGE, L>) -> Self {
+        self.source = Some(source);
+        self
     }
 
     /// The arena with the copies.
@@ -171,6 +181,12 @@ impl<const PAGE: usize, L: RawMutex, B: OwnedBlock> BackingStore<B> for Copies<'
     }
 
     fn settle(&self, _: Pages, cx: Context, _: &mut dyn FnMut(B)) -> Settled {
-        self.arena.flush(cx)
+        let mut settled = self.arena.flush(cx);
+        if let Some(source) = self.source {
+            let of_source = source.flush(cx);
+            settled.held += of_source.held;
+            settled.error = settled.error.or(of_source.error);
+        }
+        settled
     }
 }

@@ -57,6 +57,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("shmem::Arena::set_limit", "a machine has one limit: `shmem/placing.rs`"),
     ("shmem::Arena::unexport", "what is shown stays shown: `shmem/placing.rs`"),
     ("shmem::Builder::adopt", "it needs a file of the caller"),
+    ("shmem::Copies::settling", "a harness has one arena: `shmem/counts.rs`"),
     ("shmem::Builder::create", "`create_as` makes arenas of other pages too"),
     ("shmem::Builder::create_over", "it needs a file of the caller"),
     ("sync::Mutex::lock", "a source has one inside"),

@@ -153,3 +153,33 @@ fn what_is_reclaimable_is_not_mapped() {
     assert!(ranges.iter().all(|range| !is_mapped(*range)), "reclaimable, and in a page table");
     arena.free(comes_back(&arena, handle, &bytes));
 }
+
+/// Rule: what was copied out of an arena and freed leaves memory by a settle of the store, if the store settles the source too.
+#[test]
+fn a_store_of_copies_settles_its_source() {
+    for settles in [false, true] {
+        let (source, to) = (arena(2), arena(4));
+        let copies = to.copies(StoreId::new(1).expect("a number"));
+        let copies = if settles { copies.settling(&source) } else { copies };
+        let home = Forebay::new(&source, copies);
+        let tiles: [_; 2] = std::array::from_fn(|_| Buffer::new(&home, order(4)));
+        for (n, tile) in tiles.iter().enumerate() {
+            tile.write().expect("there is room").write_at(0, &[n as u8 + 1; 100]);
+        }
+        for tile in &tiles {
+            assert_eq!(
+                tile.evict(Pages::MAX, Evict::COPY, THREAD).expect("it is idle").copied,
+                Pages::new(16)
+            );
+        }
+        let settled = home.settle(Pages::MAX, THREAD);
+        assert_eq!((settled.error, settled.reclaimable), (None, Pages::new(32)));
+        let left = if settles { 0 } else { 32 * PAGE as u64 };
+        assert_eq!(source.memory_bytes().expect("a descriptor"), left);
+        for (n, tile) in tiles.iter().enumerate() {
+            let mut bytes = [0; 100];
+            tile.read().expect("there is room").read_at(0, &mut bytes);
+            assert_eq!(bytes, [n as u8 + 1; 100]);
+        }
+    }
+}
