@@ -204,7 +204,8 @@ impl<'a> Inspector<'a> {
         }
         self.reclaimable.set((is.reclaimable, tally.settles()));
         let out = self.arena.page_out(Pages::new(1)).expect("there are addresses");
-        assert!(out <= is.reclaimable + is.held, "more left memory than could: {is}");
+        let memory = self.arena.memory_bytes().expect("a system call that can't fail");
+        assert!((out.get() * LARGE) as u64 <= memory, "more left memory than there was: {is}");
         let places = self.places(world, hooks, tally);
         let unmapped = if self.unmaps { self.unmappable(&places) } else { Pages::ZERO };
         assert_eq!(is.reclaimable, unmapped, "a settle left something to do: {is}");
