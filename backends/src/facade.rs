@@ -424,7 +424,12 @@ where
 {
     type Platform = Fast<L, PAGE, LOBBY, RANGES>;
     type Store = S;
-    fn as_forebay(&self) -> &Forebay<Fast<L, PAGE, LOBBY, RANGES>, S> {
+}
+
+impl<L: RawMutex, const PAGE: usize, const N: usize, const LOBBY: usize, const RANGES: usize, S>
+    AsRef<Forebay<Fast<L, PAGE, LOBBY, RANGES>, S>> for RamForebay<L, PAGE, N, LOBBY, RANGES, S>
+{
+    fn as_ref(&self) -> &Forebay<Fast<L, PAGE, LOBBY, RANGES>, S> {
         &self.0
     }
 }

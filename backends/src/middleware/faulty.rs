@@ -186,6 +186,9 @@ impl<P: Platform, L: RawMutex> EvictHooks<P::Block> for Faulty<P, L> {
     fn after_restore(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
         if self.fails() { Err(Busy) } else { self.inner.hooks().after_restore(id, cx) }
     }
+    fn second_chance(&self, id: BufferId, cx: Context) -> bool {
+        self.inner.hooks().second_chance(id, cx)
+    }
     fn allocation_failed(&self, id: BufferId, why: AllocError) {
         self.inner.hooks().allocation_failed(id, why);
     }

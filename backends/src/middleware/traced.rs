@@ -209,6 +209,9 @@ impl<P: Platform, O: Sink> EvictHooks<P::Block> for Traced<P, O> {
         self.note(Event::AfterRestore(id, result));
         result
     }
+    fn second_chance(&self, id: BufferId, cx: Context) -> bool {
+        self.inner.hooks().second_chance(id, cx)
+    }
     fn allocation_failed(&self, id: BufferId, why: AllocError) {
         self.inner.hooks().allocation_failed(id, why);
     }

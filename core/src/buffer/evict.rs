@@ -222,6 +222,9 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
     /// Holds the buffer for an eviction, unless it is in use or the request skips it.
     #[inline]
     fn hold_for(&self, request: &EvictRequest) -> Option<HeldOf<'_, H, T>> {
+        if request.phase != Phase::Purge && self.platform().hooks().second_chance(self.id(), request.cx) {
+            self.cell.set_reference(Reference::Used);
+        }
         if request.skips(self.cell.class(), self.cell.reference()) {
             if request.phase != Phase::Clean {
                 self.cell.set_reference(Reference::Idle);

@@ -210,8 +210,10 @@ impl<H: Home, T: Slots<Platform = H::Platform>> Buffer<H, T> {
         Ok(Guard::new(self, held))
     }
 
-    /// Says that the buffer was used without a guard, as an MMU's accessed bit or a device tells: it has a second chance, and a
-    /// policy that [follows](crate::reclaim::Follow) it hears of it. For what is not resident it changes nothing that matters.
+    /// Says that the buffer was used without a guard, as a page fault or a device tells: it has a second chance, and a
+    /// policy that [follows](crate::reclaim::Follow) it hears of it. For what is not resident it changes nothing that matters. An
+    /// accessed bit of an MMU is better asked when a reclaim looks at the buffer:
+    /// [`EvictHooks::second_chance`].
     ///
     /// # Context
     /// O(1), also in an interrupt. A buffer that is held exclusively is in use anyway.

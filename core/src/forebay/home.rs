@@ -9,25 +9,26 @@ use alloc::{rc::Rc, sync::Arc};
 
 /// Has a forebay inside: the forebay itself, or a facade around one.
 ///
-/// It must always be the same one. Otherwise blocks are returned to another source than their own.
+/// `as_ref` must always give the same one. Otherwise blocks are returned to another source than their own.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no forebay inside",
     note = "a buffer takes `&'static F`, `&'a F`, or (feature `alloc`) `Arc<F>` of a `Forebay` or of a facade around one",
     note = "an `Arc` is passed itself, not by reference: `home.clone()`"
 )]
-pub trait AsForebay {
+pub trait AsForebay: AsRef<Forebay<<Self as AsForebay>::Platform, <Self as AsForebay>::Store>> {
     /// Its platform.
     type Platform: Platform;
     /// Its store.
     type Store: BackingStore<<Self::Platform as Platform>::Block>;
-    /// The forebay.
-    fn as_forebay(&self) -> &Forebay<Self::Platform, Self::Store>;
 }
 
 impl<P: Platform, S: BackingStore<P::Block>> AsForebay for Forebay<P, S> {
     type Platform = P;
     type Store = S;
-    fn as_forebay(&self) -> &Forebay<P, S> {
+}
+
+impl<P: Platform, S: BackingStore<P::Block>> AsRef<Forebay<P, S>> for Forebay<P, S> {
+    fn as_ref(&self) -> &Forebay<P, S> {
         self
     }
 }
@@ -73,7 +74,7 @@ macro_rules! home {
             type Mode = <F::Platform as Platform>::Mode;
             type RawMutex = <F::Platform as Platform>::RawMutex;
             fn forebay(&self) -> &Forebay<F::Platform, F::Store> {
-                (**self).as_forebay()
+                (**self).as_ref()
             }
         }
     };

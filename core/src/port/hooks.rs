@@ -37,6 +37,20 @@ pub trait EvictHooks<B> {
         Ok(())
     }
 
+    /// Whether the buffer was used without a guard since this was called last, as the accessed bit of a mapping tells. Clears the
+    /// bit. Then a reclaim skips the buffer in this round, as one that was used by a guard. That is no refusal, and is not counted.
+    ///
+    /// Called when a reclaim looks at the buffer, also by [`ByPolicy`](crate::reclaim::ByPolicy) and
+    /// [`Forebay::transfer`](crate::Forebay::transfer); not for a purge or [`Buffer::evict`](crate::Buffer::evict). Who hears of
+    /// each use calls [`Buffer::touch`](crate::Buffer::touch) instead. The default says no, and costs nothing.
+    ///
+    /// # Context
+    /// That of the reclaim, perhaps an interrupt; O(1), under no lock. The buffer is not held: another context may use or evict it.
+    fn second_chance(&self, id: BufferId, cx: Context) -> bool {
+        let _ = (id, cx);
+        false
+    }
+
     /// No block was allocated for the buffer, and an access fails for it; `why` says what helps. To count, to log, or to wake what
     /// frees memory. It must not block, panic or use a buffer, which is held meanwhile; under no lock. The default does nothing.
     fn allocation_failed(&self, id: BufferId, why: AllocError) {
@@ -76,6 +90,9 @@ impl<B, H: EvictHooks<B> + ?Sized> EvictHooks<B> for &H {
     }
     fn after_restore(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
         (**self).after_restore(id, cx)
+    }
+    fn second_chance(&self, id: BufferId, cx: Context) -> bool {
+        (**self).second_chance(id, cx)
     }
     fn allocation_failed(&self, id: BufferId, why: AllocError) {
         (**self).allocation_failed(id, why);

@@ -7,7 +7,7 @@
 //! | [`Rooms`] of a store | with a lobby ([`FrameSource::LOBBY`]) | room that stays with a resident block |
 //! | [`CachingControl`] | with [`WithCaching`] | caching modes |
 //! | [`DmaMap`] | with [`WithDma`] | addresses for devices |
-//! | [`EvictHooks`] | with [`WithHooks`] | a call before an eviction, after a restore, and when a buffer that was [`Busy`](crate::Busy) is free |
+//! | [`EvictHooks`] | with [`WithHooks`] | a call before an eviction, after a restore, and when a buffer that was [`Busy`](crate::Busy) is free; the accessed bits of an MMU |
 //! | [`Accounting`] | with [`WithAccounting`] | who pays for contents |
 //! | [`LinearMap`] | with [`WithLinear`] | several blocks as one slice |
 //! | [`FreeLists`] | with [`WithLists`] | blocks that wait for their next user |

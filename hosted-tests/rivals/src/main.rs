@@ -5,6 +5,7 @@
 mod add;
 mod frames;
 mod heaps;
+mod hit_rates;
 mod locks;
 mod machine;
 mod page;
@@ -12,12 +13,12 @@ mod plot;
 
 use clap::Parser;
 use hosted_tests::bench::meter::{Meter, Stopwatch};
-use hosted_tests::bench::options::{Scale, Traces, Workload};
+use hosted_tests::bench::options::{Instructions, Scale, Traces, Workload};
 use hosted_tests::bench::progress::Progress;
 use hosted_tests::bench::row::{Row, json};
 use hosted_tests::bench::subject::{Kind, Subject};
 use hosted_tests::bench::table::table;
-use hosted_tests::bench::window::{self, Count, WindowError, Windows};
+use hosted_tests::bench::window::{self, WindowError, Windows};
 use hosted_tests::bench::{evict, forebay, frag, speed, threads};
 use std::error::Error;
 use std::io::{self, Write};
@@ -37,9 +38,8 @@ struct Cli {
     #[arg(long, value_enum, ignore_case = true, value_delimiter = ',')]
     workload: Vec<Workload>,
 
-    /// Also count instructions of W1, W1+1, W2 and W3, with valgrind: a minute or two
-    #[arg(long)]
-    instructions: bool,
+    #[command(flatten)]
+    instructions: Instructions,
 
     /// Print one JSON array of rows instead of tables
     #[arg(long)]
@@ -48,10 +48,6 @@ struct Cli {
     /// Also write a page of the results into this folder, with plots
     #[arg(long, value_name = "DIR")]
     page: Option<PathBuf>,
-
-    /// Only runs what is counted, and says what it was; for a process under valgrind
-    #[arg(long, hide = true)]
-    windows: bool,
 }
 
 const STATUS: &str =
@@ -74,17 +70,17 @@ fn subjects() -> Vec<Subject> {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if cli.windows {
-        let subjects = [vec![Subject::NOTHING], subjects()].concat();
+    if cli.instructions.windows {
         let mut windows = Windows::default();
-        cli.speed(&subjects, &mut windows, &mut Progress::default());
+        cli.costs(&mut windows, &mut Progress::default());
         return printed(&windows.json());
     }
     let facts = machine::facts(); // before it is busy itself
     match cli.rows() {
         Ok(rows) => {
+            let write = |folder| page::write(folder, &typed(), &facts, &rows, &hit_rates::section()?);
             if let Some(folder) = &cli.page
-                && let Err(e) = page::write(folder, &typed(), &facts, &rows)
+                && let Err(e) = write(folder)
             {
                 let _ =
                     writeln!(io::stderr(), "rivals: the page can't be written to {}: {e}", folder.display());
@@ -122,25 +118,30 @@ impl Cli {
         if self.workload.is_empty() { Workload::value_variants().to_vec() } else { self.workload.clone() }
     }
 
-    fn speed(&self, subjects: &[Subject], meter: &mut dyn Meter, progress: &mut Progress) {
-        speed::run(subjects, &self.workloads(), &self.scale, meter, progress);
+    /// Runs what costs something.
+    fn costs(&self, meter: &mut dyn Meter, progress: &mut Progress) {
+        let (subjects, workloads) = (subjects(), self.workloads());
+        speed::run(&subjects, &workloads, &self.scale, meter, progress);
+        if workloads.contains(&Workload::W4) {
+            threads::run(&subjects, &self.scale, meter, progress);
+        }
+        if workloads.contains(&Workload::Evict) {
+            evict::run(&self.scale, meter, progress);
+        }
+        // Valgrind gives no address space of that size, so it is only timed.
+        if workloads.contains(&Workload::Add) && meter.durations().is_some() {
+            add::run(&self.scale, meter, progress);
+        }
     }
 
     fn rows(&self) -> Result<Vec<Row>, WindowError> {
         let (subjects, workloads) = (subjects(), self.workloads());
         let mut progress = Progress::default();
-        let counts = self.counts(&mut progress)?;
+        let only = self.workload.iter().map(|workload| format!("--workload={}", workload.id()));
+        let counts =
+            window::count(&self.instructions, self.scale.arguments().into_iter().chain(only), &mut progress)?;
         let mut watch = Stopwatch::new(self.scale.pace());
-        self.speed(&subjects, &mut watch, &mut progress);
-        if workloads.contains(&Workload::W4) {
-            threads::run(&subjects, &self.scale, &mut watch.durations, &mut progress);
-        }
-        if workloads.contains(&Workload::Evict) {
-            evict::run(&self.scale, &mut watch.durations, &mut progress);
-        }
-        if workloads.contains(&Workload::Add) {
-            add::run(&self.scale, &mut watch.durations, &mut progress);
-        }
+        self.costs(&mut watch, &mut progress);
         let mut rows: Vec<Row> = watch.durations.rows().into_iter().map(Row::Cost).collect();
         note_heaps(&mut rows, &subjects);
         window::enter(&counts, &mut rows);
@@ -152,20 +153,6 @@ impl Cli {
             rows.extend(frag::w9(&self.scale, &seeds, &mut progress).into_iter().map(Row::Share));
         }
         Ok(rows)
-    }
-
-    /// Before anything is timed: it fails at once if valgrind is missing. Empty if it is not wanted.
-    fn counts(&self, progress: &mut Progress) -> Result<Vec<Count>, WindowError> {
-        if !self.instructions {
-            return Ok(vec![]);
-        }
-        progress.begin("instructions", 1);
-        let mut arguments = vec!["--windows".to_owned()];
-        arguments.extend(self.scale.arguments());
-        arguments.extend(self.workload.iter().map(|workload| format!("--workload={}", workload.id())));
-        let counts = window::count(&arguments);
-        progress.end();
-        counts
     }
 }
 

@@ -7,11 +7,17 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::{fs, io};
 
-/// Writes the page, `index.md`, and its pictures into a folder, which is made if it is missing.
+/// Writes the page, `index.md`, and its pictures into a folder, which is made if it is missing. `more` follows at its end.
 ///
 /// # Errors
 /// Those of the system.
-pub fn write(folder: &Path, command: &str, facts: &[(&str, String)], rows: &[Row]) -> io::Result<()> {
+pub fn write(
+    folder: &Path,
+    command: &str,
+    facts: &[(&str, String)],
+    rows: &[Row],
+    more: &str,
+) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let (mut summary, mut sections, mut columns) = (String::new(), String::new(), vec![]);
     for group in Group::all(rows) {
@@ -35,10 +41,11 @@ pub fn write(folder: &Path, command: &str, facts: &[(&str, String)], rows: &[Row
         let _ = writeln!(page, "| {name} | {fact} |");
     }
     page += ABOUT;
-    page += "\n## Who is best\n\nOf `forebay` the ratio to the best other one: of the time, and of the instructions if they were counted. Where another one is \
+    page += "\n## Who is best\n\nOf `forebay`, or of `forebay-source` where it is alone, the ratio to the best other one: of the time, and of the instructions if they were counted. Where another one is \
              better in either, it is named. Below each plot there is more of this, and for W5 and W9 too.\n";
     page += &summary;
     page += &sections;
+    page += more;
     fs::write(folder.join("index.md"), page)
 }
 
@@ -49,10 +56,13 @@ const ABOUT: &str = "
   of the arena is allocated, then freed in shuffled order. W3: a random block is freed and another allocated. W4: W3 on one thread,
   and on two that are pinned; only batches count during which both ran. W5: a mix of orders at 90 %, then random blocks are freed
   down to half. W9: the same where a reclaim evicts down to half, in an arena of 256 MiB at
-  most; no rival evicts, and as buffers leave as a whole, each method frees the same pages. evict: buffers leave memory, an operation is a
-  block; a transfer copies nothing, its copying is `write-out`.
+  most; no rival evicts.
+- evict: buffers leave memory, an operation is a block; a transfer copies nothing, its copying is `write-out`. Beside it stands a loop
+  of memcpy over the same number of bytes. add: a machine adds 64 GiB, once.
 - All run in one process, in turns, on the same traces. Times are means of 32 operations (fewer for large blocks); the median and
-  the 99th percentile are of these means. The loop around is in the times, for all alike, and not in the instructions.
+  the 99th percentile are of these means. The loop around is in the times, for all alike, and not in the instructions of W1 to W4.
+- Callgrind counts the instructions, and runs one thread at a time. So those of W4 with two threads are of both in turns: what each
+  executes, without waiting for the other. Its times have the waiting.
 - frame-alloc takes no lock, and stands among those with one because it can be shared. talc, rlsf and linked_list_allocator are
   for bytes: they hold fewer blocks than the others, so their rows are easier ones.
 - A ratio below 1 says that forebay is faster, or takes fewer instructions; above 1 that the other one does.
@@ -135,7 +145,9 @@ fn missing(group: &Group, column: usize) -> String {
 
 /// The group in one line.
 fn cost_summary(group: &Group) -> String {
-    let cell = |n| Against::new("forebay", &column(group, n)).short() + &missing(group, n);
+    let has_pool = group.lines.iter().any(|(who, _)| *who == "forebay");
+    let who = if has_pool { "forebay" } else { "forebay-source" };
+    let cell = |n| Against::new(who, &column(group, n)).short() + &missing(group, n);
     let cells: Vec<String> = (0..group.columns.len()).map(cell).collect();
     format!("| {} | {} |\n", group.title(), cells.join(" | "))
 }
@@ -283,9 +295,13 @@ mod tests {
         })
     }
 
-    fn row_of(workload: &str, who: &str, order: u8) -> Row {
+    fn cost_of(workload: &str, who: &str, order: u8) -> CostRow {
         let Row::Cost(row) = row(who, 10.0, None) else { unreachable!() };
-        Row::Cost(CostRow { workload: workload.into(), order, ..row })
+        CostRow { workload: workload.into(), order, ..row }
+    }
+
+    fn row_of(workload: &str, who: &str, order: u8) -> Row {
+        Row::Cost(cost_of(workload, who, order))
     }
 
     fn share(who: &str, percent: f64) -> Row {
@@ -310,13 +326,15 @@ mod tests {
             row_of("W4", "forebay", 3),
             row_of("W4", "slow", 3),
             row_of("W4", "slow", 6),
+            row_of("add", "forebay-source", 3),
+            Row::Cost(CostRow { ns_per_op: 5.0, ..cost_of("add", "slow", 3) }),
             share("forebay", 30.0),
             share("forebay-source", 33.5),
             share("fast", 31.0),
             share("as good", 33.5),
         ];
         let folder = std::env::temp_dir().join(format!("forebay-page-{}", std::process::id()));
-        write(&folder, "a command", &[("date", "today".into())], &rows).unwrap();
+        write(&folder, "a command", &[("date", "today".into())], &rows, "the end").unwrap();
         let page = fs::read_to_string(folder.join("index.md")).unwrap();
         for line in [
             "| W1+1, 1 thread, locked | **1.50** (fast), 0.50 |",
@@ -325,6 +343,7 @@ mod tests {
             "| slow | 90.0 / 180; 300 |",
             "| W4, 1 thread, locked | 1.00 | –; not measured: forebay |",
             "| fast | 31.00 | 7 |",
+            "| add, 1 thread, locked | **2.00** (slow) |",
             "| date | today |",
             "Made by `a command`.",
             "seeds 11, 12.",
@@ -332,6 +351,7 @@ mod tests {
         ] {
             assert!(page.contains(line), "{line}\n{page}");
         }
+        assert!(page.ends_with("the end"));
         for picture in ["w1-plus-1-1-thread-locked.svg", "w5.svg"] {
             assert!(fs::read_to_string(folder.join(picture)).unwrap().starts_with("<svg"));
         }

@@ -2,14 +2,13 @@
 
 use super::PAGE;
 use super::arena::arena;
-use super::meter::{Durations, Key};
+use super::meter::{Key, Meter, Pace};
 use super::options::Scale;
 use super::progress::Progress;
 use crate::memory;
 use forebay::sync::SpinRawMutex;
-use forebay::{Buffer, Context, Evict, Forebay, Order, Pages, StoreId};
+use forebay::{Buffer, Context, Evict, Forebay, Pages, StoreId};
 use forebay_backends::{Ram, RamRegion};
-use std::time::{Duration, Instant};
 
 type Near = Ram<SpinRawMutex, PAGE, 1>;
 type Far = RamRegion<SpinRawMutex, PAGE, TRANSFERS>;
@@ -21,14 +20,21 @@ const TRANSFERS: usize = 256;
 /// Bytes of the buffers, at most: far more than the caches of the processor hold. Its pages are touched before.
 const MOST: usize = 64 << 20;
 
+/// Rounds, at most.
+const ROUNDS: usize = 8;
+
 /// The methods, each with the name that is printed.
 const METHODS: [(&str, Evict); 3] =
     [("evict-transfer", Evict::TRANSFER), ("evict-copy", Evict::COPY), ("evict-split", Evict::SPLIT)];
 
-/// Runs all methods with all orders. An operation is a block.
-pub fn run(scale: &Scale, durations: &mut Durations, progress: &mut Progress) {
+/// What is done with blocks that were transferred.
+const WRITE_OUT: &str = "write-out";
+
+/// Runs all methods with all orders. An operation is a block. The same copies stand beside each method.
+pub fn run(scale: &Scale, meter: &mut dyn Meter, progress: &mut Progress) {
     let bytes = scale.arena.min(MOST);
-    let rounds = if scale.quick { 2 } else { 8 };
+    let pace = meter.pace();
+    let rounds = pace.warm_up + pace.rounds.min(ROUNDS);
     let home = Home::new(Near::new(), Far::new(StoreId::DEFAULT));
     let near = memory::words(Near::metadata_words(bytes));
     let far = memory::words(Far::metadata_words(2 * bytes));
@@ -39,24 +45,17 @@ pub fn run(scale: &Scale, durations: &mut Durations, progress: &mut Progress) {
     for order in &scale.orders {
         let count = bytes / (PAGE << order.get());
         let buffers: Vec<Buffer<&Home>> = (0..count).map(|_| Buffer::new(&home, *order)).collect();
-        // The first round warms up.
-        for round in 0..=rounds {
+        for round in 0..rounds {
+            meter.counts_from_now(round);
             for (workload, how) in METHODS {
                 renew(&buffers, round);
-                let mut times = Times::new(workload, *order);
-                evict(&home, &buffers, how, &mut times);
+                evict(&home, &buffers, &Key::new(workload, *order, "forebay"), how, meter);
                 check(&buffers, round);
-                if round > 0 {
-                    times.enter(durations);
-                }
             }
-            let mut times = Times::new("memcpy", *order);
-            let block = if round == 0 { bytes } else { PAGE << order.get() };
-            copy(from, to, block, &mut times);
-            if round > 0 {
-                times.enter_copies(durations);
-                progress.step();
+            for workload in METHODS.map(|(workload, _)| workload).into_iter().chain([WRITE_OUT]) {
+                copy(from, to, PAGE << order.get(), &Key::new(workload, *order, "memcpy"), meter);
             }
+            progress.step();
         }
     }
     progress.end();
@@ -69,45 +68,9 @@ fn touched(bytes: usize) -> &'static mut [u8] {
     memory
 }
 
-/// Durations of batches of blocks.
-struct Times {
-    workload: &'static str,
-    order: Order,
-    /// Of evictions, or of copies.
-    batches: Vec<(Duration, usize)>,
-    /// Of writing out.
-    later: Vec<(Duration, usize)>,
-}
-
-impl Times {
-    fn new(workload: &'static str, order: Order) -> Self {
-        Times { workload, order, batches: vec![], later: vec![] }
-    }
-
-    fn enter(&self, durations: &mut Durations) {
-        self.add("forebay", self.workload, &self.batches, durations);
-        self.add("forebay", "write-out", &self.later, durations);
-    }
-
-    /// The same copies stand beside each method.
-    fn enter_copies(&self, durations: &mut Durations) {
-        for workload in METHODS.map(|(workload, _)| workload).into_iter().chain(["write-out"]) {
-            self.add("memcpy", workload, &self.batches, durations);
-        }
-    }
-
-    fn add(&self, who: &str, workload: &str, batches: &[(Duration, usize)], durations: &mut Durations) {
-        let order = self.order.get();
-        let key = Key { workload: workload.into(), order, threads: 1, locked: true, who: who.into() };
-        for (time, blocks) in batches {
-            durations.add(&key, time.as_nanos() as f64 / *blocks as f64);
-        }
-    }
-}
-
 /// Blocks of a batch, so that there are several batches of each order.
-fn batch(blocks: usize) -> usize {
-    (blocks / 8).clamp(1, 32)
+fn batch(blocks: usize, pace: Pace) -> usize {
+    (blocks / pace.batches.min(8)).clamp(1, pace.bulk)
 }
 
 /// Writes to all buffers, so that no copy in the store is up to date.
@@ -132,39 +95,38 @@ fn stamp(n: usize, round: usize) -> [u8; 16] {
 }
 
 /// Evicts all buffers. Where blocks are transferred, they are written out as soon as the store's table is full.
-fn evict(home: &Home, buffers: &[Buffer<&Home>], how: Evict, times: &mut Times) {
+fn evict(home: &Home, buffers: &[Buffer<&Home>], key: &Key, how: Evict, meter: &mut dyn Meter) {
+    let out = Key { workload: WRITE_OUT.into(), ..key.clone() };
     for some in buffers.chunks(TRANSFERS) {
-        for batch in some.chunks(batch(some.len())) {
-            let begin = Instant::now();
-            for buffer in batch {
-                let evicted = buffer.evict(Pages::MAX, how, Context::THREAD);
-                debug_assert!(evicted.is_ok_and(|evicted| evicted.why.is_none()));
-            }
-            times.batches.push((begin.elapsed(), batch.len()));
+        for batch in some.chunks(batch(some.len(), meter.pace())) {
+            meter.batch(key, batch.len(), &mut || {
+                for buffer in batch {
+                    let evicted = buffer.evict(Pages::MAX, how, Context::THREAD);
+                    debug_assert!(evicted.is_ok_and(|evicted| evicted.why.is_none()));
+                }
+            });
         }
         if how == Evict::TRANSFER {
-            let begin = Instant::now();
-            while home.store().pending() > Pages::ZERO {
-                let settled = home.settle(Pages::MAX, Context::THREAD);
-                assert!(settled.error.is_none(), "plain RAM stores everything");
-            }
-            times.later.push((begin.elapsed(), some.len()));
+            meter.batch(&out, some.len(), &mut || {
+                while home.store().pending() > Pages::ZERO {
+                    let settled = home.settle(Pages::MAX, Context::THREAD);
+                    assert!(settled.error.is_none(), "plain RAM stores everything");
+                }
+            });
         }
     }
     assert_eq!(home.platform().unused(), home.platform().total(), "all of it left");
 }
 
 /// Copies all bytes, block by block.
-fn copy(from: &[u8], to: &mut [u8], block: usize, times: &mut Times) {
-    let blocks = from.len() / block;
-    let mut pairs = from.chunks(block).zip(to.chunks_mut(block));
-    let ops = batch(blocks);
-    for _ in 0..blocks / ops {
-        let begin = Instant::now();
-        for (from, to) in pairs.by_ref().take(ops) {
-            to.copy_from_slice(from);
-        }
-        times.batches.push((begin.elapsed(), ops));
+fn copy(from: &[u8], to: &mut [u8], block: usize, key: &Key, meter: &mut dyn Meter) {
+    let ops = batch(from.len() / block, meter.pace());
+    for (from, to) in from.chunks(ops * block).zip(to.chunks_mut(ops * block)) {
+        meter.batch(key, from.len() / block, &mut || {
+            for (from, to) in from.chunks(block).zip(to.chunks_mut(block)) {
+                to.copy_from_slice(from);
+            }
+        });
     }
     std::hint::black_box(to);
 }

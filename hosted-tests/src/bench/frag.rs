@@ -44,7 +44,8 @@ pub fn w5(subjects: &[Subject], scale: &Scale, seeds: &[u64], progress: &mut Pro
     rows("W5", seeds, on_all_cores("W5", seeds, progress, worker))
 }
 
-/// W9: the same trace with buffers of forebay. A reclaim evicts them until half of all pages are free; once for each method.
+/// W9: the same trace with buffers of forebay. A reclaim evicts them by transfer until half of all pages are free. (Buffers leave as
+/// a whole, so copies would free the same pages.)
 pub fn w9(scale: &Scale, seeds: &[u64], progress: &mut Progress) -> Vec<ShareRow> {
     let bytes = scale.arena.min(W9_MOST);
     let pages = bytes / PAGE;
@@ -55,15 +56,11 @@ pub fn w9(scale: &Scale, seeds: &[u64], progress: &mut Progress) -> Vec<ShareRow
         store.init(arena(bytes), words).expect("fresh memory, and metadata for it");
         move |seed| {
             let trace = Mix::new(pages, steps(pages, scale), seed);
-            let run = |(who, how)| (who, evicted(&Home::new(source(bytes), &store), &trace, pages, how));
-            METHODS.map(run).to_vec()
+            vec![("forebay", evicted(&Home::new(source(bytes), &store), &trace, pages))]
         }
     };
     rows("W9", seeds, on_all_cores("W9", seeds, progress, worker))
 }
-
-const METHODS: [(&str, Evict); 3] =
-    [("forebay-transfer", Evict::TRANSFER), ("forebay-copy", Evict::COPY), ("forebay-split", Evict::SPLIT)];
 
 type Store = Region<NoopRawMutex, RamBlock<PAGE>, PAGE, TRANSFERS>;
 type Home<'s> = Forebay<Source<NoopRawMutex>, &'s Store>;
@@ -75,9 +72,9 @@ fn steps(pages: usize, scale: &Scale) -> usize {
     pages * if scale.quick { 1 } else { STEPS }
 }
 
-/// The share of free pages in large blocks, after buffers with half of all pages were evicted by that method. At the end all
-/// buffers are dropped.
-fn evicted(home: &Home<'_>, trace: &Mix, pages: usize, how: Evict) -> Mixed {
+/// The share of free pages in large blocks, after buffers with half of all pages were evicted. At the end all buffers are
+/// dropped.
+fn evicted(home: &Home<'_>, trace: &Mix, pages: usize) -> Mixed {
     let mut places: Vec<Option<Buffer<&Home<'_>>>> = Vec::new();
     places.resize_with(trace.places(), || None);
     let mut failed = 0;
@@ -100,7 +97,8 @@ fn evicted(home: &Home<'_>, trace: &Mix, pages: usize, how: Evict) -> Mixed {
     while held > pages / 2 {
         // No more pages than the store's table has room for: a block has at least one page.
         let most = Pages::new((held - pages / 2).min(TRANSFERS));
-        let moved = home.reclaim(&buffers, ReclaimTarget::moved(most), how, Context::THREAD).evicted.moved();
+        let report = home.reclaim(&buffers, ReclaimTarget::moved(most), Evict::TRANSFER, Context::THREAD);
+        let moved = report.evicted.moved();
         assert!(moved > Pages::ZERO, "the store has room for all");
         held -= moved.get();
         home.settle(Pages::MAX, Context::THREAD);

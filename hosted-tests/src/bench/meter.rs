@@ -1,6 +1,8 @@
 //! Durations of batches, kept by workload and allocator.
 
 use super::row::CostRow;
+use super::subject::Subject;
+use forebay::Order;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::time::Instant;
@@ -18,6 +20,16 @@ pub struct Key {
     pub locked: bool,
     /// The allocator.
     pub who: String,
+    /// Buffers in all, where that matters.
+    pub buffers: Option<usize>,
+}
+
+impl Key {
+    /// Of one thread, and of an allocator that several may use.
+    pub fn new(workload: &str, order: Order, who: &str) -> Key {
+        let order = order.get();
+        Key { workload: workload.into(), order, threads: 1, locked: true, who: who.into(), buffers: None }
+    }
 }
 
 /// How much is done.
@@ -43,6 +55,10 @@ pub trait Meter {
     fn counts_from_now(&mut self, round: usize);
     /// Runs a batch, which is `ops` operations.
     fn batch(&mut self, key: &Key, ops: usize, body: &mut dyn FnMut());
+    /// Where durations go that are measured without it, by several threads. `None` if it measures no time.
+    fn durations(&mut self) -> Option<&mut Durations>;
+    /// The allocators that are measured for these: also one that does nothing, if what a loop costs by itself does not count.
+    fn subjects(&self, all: &[Subject]) -> Vec<Subject>;
 }
 
 /// Nanoseconds of an operation in each batch.
@@ -73,7 +89,7 @@ impl Durations {
     pub fn rows(self) -> Vec<CostRow> {
         let row = |(key, mut all): (Key, Vec<f64>)| {
             all.sort_by(f64::total_cmp);
-            let Key { workload, order, threads, locked, who } = key;
+            let Key { workload, order, threads, locked, who, buffers } = key;
             let [ns_per_op, p99_ns] = [0.5, 0.99].map(|share| tenth(percentile(&all, share)));
             CostRow {
                 workload,
@@ -84,7 +100,7 @@ impl Durations {
                 ns_per_op,
                 p99_ns,
                 instructions: None,
-                buffers: None,
+                buffers,
                 note: None,
             }
         };
@@ -136,6 +152,14 @@ impl Meter for Stopwatch {
             self.durations.add(key, ns / ops.max(1) as f64);
         }
     }
+
+    fn durations(&mut self) -> Option<&mut Durations> {
+        Some(&mut self.durations)
+    }
+
+    fn subjects(&self, all: &[Subject]) -> Vec<Subject> {
+        all.to_vec()
+    }
 }
 
 #[cfg(test)]
@@ -145,8 +169,7 @@ mod tests {
     /// Rule: a row has the median and the 99th percentile of its own batches; what warms up does not count.
     #[test]
     fn percentiles() {
-        let key =
-            |who: &str| Key { workload: "W1".into(), order: 0, threads: 1, locked: true, who: who.into() };
+        let key = |who: &str| Key::new("W1", Order::PAGE, who);
         let mut durations = Durations::default();
         for n in (1..=101).rev() {
             durations.add(&key("a"), f64::from(n));

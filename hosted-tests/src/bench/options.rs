@@ -86,14 +86,18 @@ impl Scale {
         self.arena / PAGE
     }
 
-    /// The arguments for another process that does the same.
-    pub fn arguments(&self) -> [String; 3] {
+    /// The arguments for another process that does the same, at its own pace.
+    pub fn arguments(&self) -> Vec<String> {
         let orders: Vec<String> = self.orders.iter().map(|order| order.get().to_string()).collect();
-        [
+        let mut arguments = vec![
             format!("--arena={}", self.arena),
             format!("--orders={}", orders.join(",")),
             format!("--seed={}", self.seed),
-        ]
+        ];
+        if self.quick {
+            arguments.push("--quick".into());
+        }
+        arguments
     }
 
     /// How much is timed.
@@ -103,6 +107,18 @@ impl Scale {
             true => Pace { rounds: 2, warm_up: 1, batches: 20, ops: 32, bulk: 32 },
         }
     }
+}
+
+/// Whether instructions are counted.
+#[derive(Clone, Debug, Args)]
+pub struct Instructions {
+    /// Also count instructions, with valgrind: some minutes
+    #[arg(long)]
+    pub instructions: bool,
+
+    /// Only runs what is counted, and says what it was; for a process under valgrind
+    #[arg(long, hide = true)]
+    pub windows: bool,
 }
 
 /// How many traces there are.

@@ -1,16 +1,14 @@
 //! Reclaims of one page among very many buffers, which are a slice, or have an index.
 
 use super::arena::arena;
-use super::meter::{Durations, Key};
+use super::meter::{Key, Meter, Pace};
 use super::progress::Progress;
-use super::row::CostRow;
 use crate::memory;
 use clap::Args;
 use forebay::reclaim::EvictionIndex;
 use forebay::sync::NoopRawMutex;
 use forebay::{Buffer, Context, Evict, Forebay, Order, Pages, Slot, StoreId, buffer::Slots, stats::Evicted};
 use forebay_backends::{Ram, RamRegion};
-use std::time::Instant;
 
 /// Small pages: there are very many buffers, and each has one.
 const PAGE: usize = 256;
@@ -34,6 +32,19 @@ pub struct ReclaimOptions {
     pub quick: bool,
 }
 
+impl ReclaimOptions {
+    /// How much is timed.
+    pub fn pace(&self) -> Pace {
+        Pace { rounds: if self.quick { 2 } else { 8 }, warm_up: 1, batches: 1, ops: 1, bulk: 1 }
+    }
+
+    /// The arguments for another process that does the same, at its own pace.
+    pub fn arguments(&self) -> [String; 1] {
+        let buffers: Vec<String> = self.buffers.iter().map(usize::to_string).collect();
+        [format!("--buffers={}", buffers.join(","))]
+    }
+}
+
 /// Reclaims of a round: each moves one page, and none is written out.
 const RECLAIMS: usize = 200;
 
@@ -46,10 +57,10 @@ fn parse_buffers(text: &str) -> Result<usize, String> {
 
 /// `reclaim` moves one page, of many buffers that are all in the same state. `purge` drops the one page that is not needed; all
 /// other buffers are needed.
-pub fn run(options: &ReclaimOptions, progress: &mut Progress) -> Vec<CostRow> {
-    let rounds = if options.quick { 2 } else { 8 };
-    progress.begin("reclaim", 2 * options.buffers.len() * (rounds + 1));
-    let mut rows = vec![];
+pub fn run(options: &ReclaimOptions, meter: &mut dyn Meter, progress: &mut Progress) {
+    let pace = meter.pace();
+    let rounds = pace.warm_up + pace.rounds;
+    progress.begin("reclaim", 2 * options.buffers.len() * rounds);
     for count in &options.buffers {
         let bytes = (count * PAGE).next_multiple_of(super::arena::LARGEST);
         let home = World::new(Near::new(), Far::new(StoreId::DEFAULT));
@@ -59,10 +70,9 @@ pub fn run(options: &ReclaimOptions, progress: &mut Progress) -> Vec<CostRow> {
         let words = memory::words(Far::metadata_words(room));
         home.store().init(memory::leak(room, 0), words).expect("fresh memory, and metadata for it");
 
-        let mut durations = Durations::default();
         let plain: Vec<Buffer<&World>> = (0..*count).map(|_| Buffer::new(&home, Order::PAGE)).collect();
         let reclaim = |how| home.reclaim(plain.as_slice(), Pages::new(1), how, Context::THREAD).evicted;
-        measure(&plain, &reclaim, "slice", rounds, &mut durations, progress);
+        measure(&plain, &reclaim, "forebay", rounds, meter, progress);
         drop(plain);
 
         let words = vec![0; EvictionIndex::<NoopRawMutex>::words(*count)];
@@ -74,13 +84,9 @@ pub fn run(options: &ReclaimOptions, progress: &mut Progress) -> Vec<CostRow> {
         let indexed: Vec<_> = (0..*count).map(make).collect();
         let reclaim =
             |how| home.reclaim(index.candidates(&indexed), Pages::new(1), how, Context::THREAD).evicted;
-        measure(&indexed, &reclaim, "index", rounds, &mut durations, progress);
-        drop(indexed);
-
-        rows.extend(durations.rows().into_iter().map(|row| CostRow { buffers: Some(*count), ..row }));
+        measure(&indexed, &reclaim, "forebay-index", rounds, meter, progress);
     }
     progress.end();
-    rows
 }
 
 /// Both workloads on one kind of list, of which `one` reclaims a page.
@@ -89,44 +95,34 @@ fn measure<T: Slots<Platform = Near>>(
     one: &dyn Fn(Evict) -> Evicted,
     who: &str,
     rounds: usize,
-    durations: &mut Durations,
+    meter: &mut dyn Meter,
     progress: &Progress,
 ) {
-    let key = |workload: &str| Key {
-        workload: workload.into(),
-        order: 0,
-        threads: 1,
-        locked: false,
-        who: who.into(),
-    };
+    let buffers_in_all = Some(buffers.len());
+    let key =
+        |workload| Key { locked: false, buffers: buffers_in_all, ..Key::new(workload, Order::PAGE, who) };
     let (moves, purges) = (key("reclaim"), key("purge"));
-    for round in 0..=rounds {
+    let timed = |key: &Key, how, meter: &mut dyn Meter| {
+        let mut evicted = Evicted::default();
+        meter.batch(key, 1, &mut || evicted = one(how));
+        evicted
+    };
+    for round in 0..rounds {
+        meter.counts_from_now(round);
         for buffer in buffers {
             buffer.write().expect("there is memory for all of them").write_at(0, &[1]);
         }
         // All of them were used just now. The first round of the clock only clears that, and is not measured.
         assert_eq!(one(Evict::TRANSFER).transferred, Pages::new(1));
         for _ in 1..RECLAIMS {
-            let begin = Instant::now();
-            let evicted = one(Evict::TRANSFER);
-            let ns = begin.elapsed().as_nanos() as f64;
-            assert_eq!(evicted.transferred, Pages::new(1));
-            if round > 0 {
-                durations.add(&moves, ns);
-            }
+            assert_eq!(timed(&moves, Evict::TRANSFER, meter).transferred, Pages::new(1));
         }
         for n in 0..RECLAIMS {
             let buffer = &buffers[n * (buffers.len() / RECLAIMS)];
             buffer.write().expect("its own page is there").write_at(0, &[2]);
             buffer.set_purgeable(true).expect("no guard is alive");
-            let begin = Instant::now();
-            let evicted = one(Evict::PURGE);
-            let ns = begin.elapsed().as_nanos() as f64;
-            assert_eq!(evicted.purged, Pages::new(1));
+            assert_eq!(timed(&purges, Evict::PURGE, meter).purged, Pages::new(1));
             buffer.set_purgeable(false).expect("no guard is alive");
-            if round > 0 {
-                durations.add(&purges, ns);
-            }
         }
         progress.step();
     }

@@ -13,13 +13,14 @@ pub struct CostRow {
     pub threads: usize,
     /// Whether several threads may use it: by a lock, or because it is made for that.
     pub locked: bool,
-    /// `forebay` (a pool in front of the source), `forebay-source` (the source alone), or the name of another one.
+    /// `forebay` (a pool in front of the source; buffers), `forebay-source` (the source alone), `forebay-index` (buffers with an
+    /// index), or the name of another one.
     pub who: String,
     /// The median of all batches. In W1 an operation is an allocation and the free of that block.
     pub ns_per_op: f64,
     /// The 99th percentile of all batches.
     pub p99_ns: f64,
-    /// By callgrind, without the loop around; `None` if it was not asked for.
+    /// By callgrind; `None` if it was not asked for. Of W1 to W4 without the loop around, and of W4 without waiting.
     pub instructions: Option<f64>,
     /// Buffers in all, where that matters.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -21,7 +21,7 @@ pub fn run(
     if wanted.is_empty() {
         return;
     }
-    let pace = meter.pace();
+    let (pace, subjects) = (meter.pace(), meter.subjects(subjects));
     let rounds = pace.warm_up + pace.rounds;
     let mut tenants: Vec<_> =
         subjects.iter().map(|subject| (*subject, (subject.make)(scale.arena))).collect();
@@ -111,7 +111,7 @@ impl Life<'_> {
 
     fn key(&self, workload: &str) -> Key {
         let Subject { who, locked, .. } = *self.subject;
-        Key { workload: workload.into(), order: self.order.get(), threads: 1, locked, who: who.into() }
+        Key { locked, ..Key::new(workload, self.order, who) }
     }
 }
 

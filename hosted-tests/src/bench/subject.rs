@@ -249,6 +249,6 @@ impl Subject {
         locked: false,
         kind: Kind::Pages,
         make: |_| Box::new(Held::new(Nothing)),
-        share: None,
+        share: Some(|_| Box::new(Nothing)),
     };
 }

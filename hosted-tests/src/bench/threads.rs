@@ -1,7 +1,7 @@
 //! W4: W3 on one thread, and on two at once. Threads are pinned to cores. A batch counts only if it ran while all threads ran, and
 //! a round only if most of its batches count; where other programs take the cores, rounds are repeated.
 
-use super::meter::{Durations, Key, Pace};
+use super::meter::{Durations, Key, Meter, Pace};
 use super::options::Scale;
 use super::progress::Progress;
 use super::rng::XorShift;
@@ -61,10 +61,63 @@ type Span = (Instant, Instant);
 /// no row.
 const ATTEMPTS: usize = 4;
 
+fn key(subject: &Subject, order: Order, threads: usize) -> Key {
+    Key { threads, locked: subject.locked, ..Key::new("W4", order, subject.who) }
+}
+
+/// Those that can be shared.
+fn shared<'s>(subjects: &'s [Subject], scale: &Scale) -> Vec<(&'s Subject, Box<dyn Shared>)> {
+    subjects.iter().filter_map(|subject| Some((subject, subject.share?(scale.arena)))).collect()
+}
+
+/// W4 where no time is measured but instructions are counted. Callgrind runs one thread at a time, so what two threads do is done by this one: it
+/// says that it is the first, then the second, batch by batch. So a count has no waiting for each other.
+fn in_turns(subjects: &[Subject], scale: &Scale, meter: &mut dyn Meter) {
+    let ops = meter.pace().ops;
+    for (subject, allocator) in &shared(subjects, scale) {
+        for (order, threads) in scale.orders.iter().flat_map(|order| [(*order, 1), (*order, MOST)]) {
+            let mut rng = XorShift::new(scale.seed);
+            let mut picks = || (0..ops).map(|_| rng.draw() as u32).collect::<Vec<_>>();
+            let (warm_up, counted) = (picks(), picks());
+            let blocks = (scale.pages() / 4) >> order.get();
+            let mut tenants: Vec<_> = (0..threads).map(|_| allocator.tenant()).collect();
+            for (n, tenant) in tenants.iter_mut().enumerate() {
+                CORE.set(n);
+                tenant.reserve(blocks + 1);
+                tenant.fill(order, blocks);
+            }
+            let mut run = |picks: &[u32]| {
+                for (n, some) in picks.chunks(TURN).enumerate() {
+                    CORE.set(n % threads);
+                    tenants[n % threads].replace(order, some);
+                }
+            };
+            run(&warm_up);
+            meter.batch(&key(subject, order, threads), ops, &mut || run(&counted));
+            for (n, tenant) in tenants.iter_mut().enumerate() {
+                CORE.set(n);
+                tenant.drain(order, usize::MAX);
+                tenant.flush();
+            }
+        }
+    }
+    CORE.set(0);
+}
+
+/// Operations of a thread, until it is the other one's turn.
+const TURN: usize = 32;
+
 /// Runs W4 on all allocators that can be shared: with one thread, and with two if there are two cores.
-pub fn run(subjects: &[Subject], scale: &Scale, durations: &mut Durations, progress: &mut Progress) {
-    let shared: Vec<(&Subject, Box<dyn Shared>)> =
-        subjects.iter().filter_map(|subject| Some((subject, subject.share?(scale.arena)))).collect();
+pub fn run(subjects: &[Subject], scale: &Scale, meter: &mut dyn Meter, progress: &mut Progress) {
+    let subjects = &meter.subjects(subjects);
+    match meter.durations() {
+        Some(durations) => timed(subjects, scale, durations, progress),
+        None => in_turns(subjects, scale, meter),
+    }
+}
+
+fn timed(subjects: &[Subject], scale: &Scale, durations: &mut Durations, progress: &mut Progress) {
+    let shared = shared(subjects, scale);
     let counts: &[usize] = if has_two_cores() { &[1, MOST] } else { &[1] };
     progress.begin("W4", scale.orders.len() * counts.len());
     for order in &scale.orders {
@@ -79,9 +132,7 @@ pub fn run(subjects: &[Subject], scale: &Scale, durations: &mut Durations, progr
                 }
             }
             for ((subject, _), rounds) in shared.iter().zip(rounds) {
-                let Subject { who, locked, .. } = **subject;
-                let order = order.get();
-                let key = Key { workload: "W4".into(), order, threads: *threads, locked, who: who.into() };
+                let key = key(subject, *order, *threads);
                 rounds.into_iter().flatten().for_each(|ns| durations.add(&key, ns / pace.ops as f64));
             }
             progress.step();

@@ -1,6 +1,8 @@
 //! Instructions of batches: the program runs itself once more under callgrind, which counts inside of one function only.
 
-use super::meter::{Key, Meter, Pace};
+use super::meter::{Durations, Key, Meter, Pace};
+use super::options::Instructions;
+use super::progress::Progress;
 use super::row::{CostRow, Row};
 use super::subject::Subject;
 use std::path::Path;
@@ -43,6 +45,14 @@ impl Meter for Windows {
         counted_window(body);
         self.seen.push((key.clone(), ops));
     }
+
+    fn durations(&mut self) -> Option<&mut Durations> {
+        None
+    }
+
+    fn subjects(&self, all: &[Subject]) -> Vec<Subject> {
+        [&[Subject::NOTHING], all].concat()
+    }
 }
 
 /// Why nothing was counted.
@@ -69,21 +79,52 @@ impl fmt::Display for WindowError {
 
 impl std::error::Error for WindowError {}
 
-/// Instructions of an operation.
+/// Instructions of all batches of a key.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Count {
-    /// What was counted.
-    pub key: Key,
-    /// With the loop around it.
-    pub per_op: f64,
+    key: Key,
+    instructions: u64,
+    ops: usize,
 }
 
-/// Runs this program once more with these arguments under callgrind. It must run its batches in [`Windows`], and print these as
-/// JSON.
+impl Count {
+    fn add(counts: &mut Vec<Count>, key: Key, instructions: u64, ops: usize) {
+        match counts.iter_mut().find(|count| count.key == key) {
+            Some(count) => {
+                (count.instructions, count.ops) = (count.instructions + instructions, count.ops + ops)
+            }
+            None => counts.push(Count { key, instructions, ops }),
+        }
+    }
+
+    /// Of an operation, with the loop around it.
+    fn per_op(&self) -> f64 {
+        self.instructions as f64 / self.ops.max(1) as f64
+    }
+}
+
+/// Counts, if instructions are wanted; empty if not. Call it before anything is timed: it fails at once if valgrind is missing.
+/// It runs this program once more under callgrind with these arguments and `--windows`. Then the program must run its batches in
+/// [`Windows`], and print these as JSON.
 ///
 /// # Errors
 /// [`WindowError`].
-pub fn count(arguments: &[String]) -> Result<Vec<Count>, WindowError> {
+pub fn count(
+    wanted: &Instructions,
+    arguments: impl IntoIterator<Item = String>,
+    progress: &mut Progress,
+) -> Result<Vec<Count>, WindowError> {
+    if !wanted.instructions {
+        return Ok(vec![]);
+    }
+    progress.begin("instructions", 1);
+    let arguments: Vec<String> = arguments.into_iter().chain(["--windows".into()]).collect();
+    let counts = count_with(&arguments);
+    progress.end();
+    counts
+}
+
+fn count_with(arguments: &[String]) -> Result<Vec<Count>, WindowError> {
     let failed = |what: String| WindowError::Failed(what);
     let folder = env::temp_dir().join(format!("forebay-windows-{}", std::process::id()));
     fs::create_dir_all(&folder).map_err(|e| failed(e.to_string()))?;
@@ -106,16 +147,18 @@ fn count_in(folder: &Path, arguments: &[String]) -> Result<Vec<Count>, WindowErr
         .map_err(WindowError::NoValgrind)?;
     if !run.status.success() {
         let said = String::from_utf8_lossy(&run.stderr);
-        let last = said.lines().rev().take(3).collect::<Vec<_>>();
+        let own = said.lines().filter(|line| !line.starts_with("==")); // the others are valgrind's
+        let last: Vec<&str> = own.take(3).collect();
         return Err(WindowError::Failed(format!("{}: {}", run.status, last.join(" / "))));
     }
     let seen: Vec<(Key, usize)> = serde_json::from_slice(&run.stdout).map_err(|e| failed(&e))?;
-    let counts = (1..).zip(seen).map(|(n, (key, ops))| {
+    let mut counts: Vec<Count> = vec![];
+    for (n, (key, ops)) in (1..).zip(seen) {
         let dump = fs::read_to_string(folder.join(format!("out.{n}"))).map_err(|e| failed(&e))?;
-        let total = total(&dump).ok_or_else(|| failed(&format!("dump {n} has no sum")))?;
-        Ok(Count { key, per_op: total as f64 / ops.max(1) as f64 })
-    });
-    counts.collect()
+        let instructions = total(&dump).ok_or_else(|| failed(&format!("dump {n} has no sum")))?;
+        Count::add(&mut counts, key, instructions, ops);
+    }
+    Ok(counts)
 }
 
 /// The sum of a dump: instructions are the only event.
@@ -124,7 +167,7 @@ fn total(dump: &str) -> Option<u64> {
     line?.split_whitespace().next()?.parse().ok()
 }
 
-/// Writes counts into the rows that they belong to, without what the loop costs by itself.
+/// Writes counts into the rows that they belong to, without what the loop costs by itself, where that was counted.
 pub fn enter(counts: &[Count], rows: &mut [Row]) {
     for row in rows {
         if let Row::Cost(row) = row {
@@ -135,32 +178,32 @@ pub fn enter(counts: &[Count], rows: &mut [Row]) {
 
 fn of(counts: &[Count], row: &CostRow) -> Option<f64> {
     let of = |who: &str, locked: bool| {
-        let is = |key: &Key| {
+        let is = |Count { key, .. }: &&Count| {
             (key.workload.as_str(), key.order, key.threads) == (row.workload.as_str(), row.order, row.threads)
-                && (key.who.as_str(), key.locked) == (who, locked)
+                && (key.who.as_str(), key.locked, key.buffers) == (who, locked, row.buffers)
         };
-        counts.iter().find(|count| is(&count.key)).map(|count| count.per_op)
+        counts.iter().find(is).map(Count::per_op)
     };
-    let nothing = of(Subject::NOTHING.who, Subject::NOTHING.locked)?;
+    let nothing = of(Subject::NOTHING.who, Subject::NOTHING.locked).unwrap_or(0.0);
     Some((10.0 * (of(&row.who, row.locked)? - nothing)).round() / 10.0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use forebay::Order;
 
-    /// Rule: a count is the sum of its dump, divided by the operations, without the loop.
+    /// Rule: a count is the sum of its dumps, divided by the operations, without the loop.
     #[test]
     fn counts() {
         assert_eq!(total("version: 1\nevents: Ir\nsummary: 12345\n\nfn=(1)\n0 1\n"), Some(12345));
         assert_eq!(total("events: Ir\n0 1\ntotals: 77\n"), Some(77));
         assert_eq!(total("events: Ir\n"), None);
-        let key =
-            |who: &str, locked| Key { workload: "W1".into(), order: 3, threads: 1, locked, who: who.into() };
-        let counts = [
-            Count { key: key("nothing", false), per_op: 4.0 },
-            Count { key: key("forebay", true), per_op: 75.06 },
-        ];
+        let key = |who: &str, locked| Key { locked, ..Key::new("W1", Order::new(3).unwrap(), who) };
+        let mut counts = vec![];
+        Count::add(&mut counts, key("nothing", false), 400, 100);
+        Count::add(&mut counts, key("forebay", true), 7000, 100);
+        Count::add(&mut counts, key("forebay", true), 8012, 100);
         let row = |who: &str, order| CostRow {
             workload: "W1".into(),
             order,

@@ -171,6 +171,9 @@ impl<P: Platform<Mode = ()>> EvictHooks<P::Block> for Machine<P> {
         s.hooks.push("after");
         Ok(())
     }
+    fn second_chance(&self, id: BufferId, cx: Context) -> bool {
+        self.inner.hooks().second_chance(id, cx)
+    }
     fn allocation_failed(&self, id: BufferId, why: AllocError) {
         self.inner.hooks().allocation_failed(id, why);
     }

@@ -1,14 +1,14 @@
 //! The subcommands of `lab bench`.
 
-use crate::bench::meter::{Meter, Stopwatch};
-use crate::bench::options::{Scale, Traces, Workload};
+use crate::bench::meter::{Meter, Pace, Stopwatch};
+use crate::bench::options::{Instructions, Scale, Traces, Workload};
 use crate::bench::progress::Progress;
 use crate::bench::row::{Row, json};
 #[cfg(target_os = "linux")]
 use crate::bench::shmem::{self, Amount, Way};
 use crate::bench::subject::Subject;
 use crate::bench::table::table;
-use crate::bench::window::{self, Count, WindowError, Windows};
+use crate::bench::window::{self, WindowError, Windows};
 use crate::bench::{evict, forebay, frag, reclaim, reclaim::ReclaimOptions, speed, threads};
 use clap::{Args, Subcommand};
 use std::fmt;
@@ -18,13 +18,13 @@ use std::io;
 #[derive(Clone, Debug, Subcommand)]
 pub enum Bench {
     /// Allocations and frees of a pool: W1 to W4
-    Pool(SpeedOptions),
+    Pool(Counted<Scale>),
     /// The same of the source alone
-    Source(SpeedOptions),
+    Source(Counted<Scale>),
     /// How much of the free memory a mix of orders leaves in large blocks: W5, and W9 after evictions
     Frag(FragOptions),
     /// Evictions into a store of RAM by each method, and writing out, beside memcpy; then of shmem. An operation is a block
-    Evict(Scale),
+    Evict(Counted<Scale>),
     /// Shmem: taking blocks back beside copying them back
     #[cfg(target_os = "linux")]
     Restore(ShmemOptions),
@@ -32,22 +32,16 @@ pub enum Bench {
     #[cfg(target_os = "linux")]
     Drop(ShmemOptions),
     /// Reclaims of one page among very many buffers: of one that is like all, and of the one that is not needed
-    Reclaim(ReclaimOptions),
+    Reclaim(Counted<ReclaimOptions>),
 }
 
-/// Of what is timed.
+/// Of what is timed, and can be counted.
 #[derive(Clone, Debug, Args)]
-pub struct SpeedOptions {
+pub struct Counted<T: Args> {
     #[command(flatten)]
-    scale: Scale,
-
-    /// Also count instructions, with valgrind: a minute or two
-    #[arg(long)]
-    instructions: bool,
-
-    /// Only runs what is counted, and says what it was; for a process under valgrind
-    #[arg(long, hide = true)]
-    windows: bool,
+    what: T,
+    #[command(flatten)]
+    instructions: Instructions,
 }
 
 /// Of what fragments.
@@ -112,35 +106,39 @@ impl Bench {
     /// # Errors
     /// [`BenchError`].
     pub fn run(&self) -> Result<Measured, BenchError> {
-        let mut progress = Progress::default();
-        let rows = match self {
-            Bench::Pool(options) if options.windows => return Ok(options.windows(&POOL)),
-            Bench::Source(options) if options.windows => return Ok(options.windows(&SOURCE)),
-            Bench::Pool(options) => options.rows("pool", &POOL, &mut progress)?,
-            Bench::Source(options) => options.rows("source", &SOURCE, &mut progress)?,
+        match self {
+            Bench::Pool(options) => options.speed("pool", &POOL),
+            Bench::Source(options) => options.speed("source", &SOURCE),
             Bench::Frag(FragOptions { scale, traces }) => {
-                let seeds = traces.seeds(scale);
+                let (seeds, mut progress) = (traces.seeds(scale), Progress::default());
                 let w5 = frag::w5(&[forebay::POOL, forebay::SOURCE], scale, &seeds, &mut progress);
                 let w9 = frag::w9(scale, &seeds, &mut progress);
-                w5.into_iter().chain(w9).map(Row::Share).collect()
+                Ok(Measured::of(&w5.into_iter().chain(w9).map(Row::Share).collect::<Vec<_>>()))
             }
-            Bench::Evict(scale) => {
-                let mut watch = Stopwatch::new(scale.pace());
-                evict::run(scale, &mut watch.durations, &mut progress);
-                let mut rows: Vec<Row> = watch.durations.rows().into_iter().map(Row::Cost).collect();
+            Bench::Evict(options @ Counted { what: scale, .. }) => {
+                let run = |meter: &mut dyn Meter, progress: &mut Progress| evict::run(scale, meter, progress);
                 #[cfg(target_os = "linux")]
-                rows.extend(shmem_rows(Way::Evict, ShmemOptions { quick: scale.quick }, &mut progress)?);
-                rows
+                let more = |progress: &mut Progress| {
+                    shmem_rows(Way::Evict, ShmemOptions { quick: scale.quick }, progress)
+                };
+                #[cfg(not(target_os = "linux"))]
+                let more = no_more;
+                options.measured("evict", scale.arguments(), scale.pace(), &run, &more)
             }
             #[cfg(target_os = "linux")]
-            Bench::Restore(options) => shmem_rows(Way::Restore, *options, &mut progress)?,
-            #[cfg(target_os = "linux")]
-            Bench::Drop(options) => shmem_rows(Way::Drop, *options, &mut progress)?,
-            Bench::Reclaim(options) => {
-                reclaim::run(options, &mut progress).into_iter().map(Row::Cost).collect()
+            Bench::Restore(options) => {
+                Ok(Measured::of(&shmem_rows(Way::Restore, *options, &mut Progress::default())?))
             }
-        };
-        Ok(Measured(json(&rows).unwrap_or_default(), table(&rows)))
+            #[cfg(target_os = "linux")]
+            Bench::Drop(options) => {
+                Ok(Measured::of(&shmem_rows(Way::Drop, *options, &mut Progress::default())?))
+            }
+            Bench::Reclaim(options @ Counted { what, .. }) => {
+                let run =
+                    |meter: &mut dyn Meter, progress: &mut Progress| reclaim::run(what, meter, progress);
+                options.measured("reclaim", what.arguments(), what.pace(), &run, &no_more)
+            }
+        }
     }
 }
 
@@ -150,44 +148,51 @@ fn shmem_rows(way: Way, options: ShmemOptions, progress: &mut Progress) -> io::R
     Ok(shmem::run(way, amount, progress)?.into_iter().map(Row::Block).collect())
 }
 
-impl SpeedOptions {
-    fn rows(
+fn no_more(_: &mut Progress) -> io::Result<Vec<Row>> {
+    Ok(vec![])
+}
+
+impl Measured {
+    fn of(rows: &[Row]) -> Measured {
+        Measured(json(rows).unwrap_or_default(), table(rows))
+    }
+}
+
+impl Counted<Scale> {
+    fn speed(&self, bench: &str, subjects: &[Subject]) -> Result<Measured, BenchError> {
+        let scale = &self.what;
+        let run = |meter: &mut dyn Meter, progress: &mut Progress| {
+            speed::run(subjects, &Workload::SPEED, scale, meter, progress);
+            threads::run(subjects, scale, meter, progress);
+        };
+        self.measured(bench, scale.arguments(), scale.pace(), &run, &no_more)
+    }
+}
+
+impl<T: Args> Counted<T> {
+    /// Counts if that is wanted, and measures the time; `more` measures what is only timed. As the process that is counted it only runs
+    /// what is counted, and says what it ran.
+    fn measured(
         &self,
         bench: &str,
-        subjects: &[Subject],
-        progress: &mut Progress,
-    ) -> Result<Vec<Row>, WindowError> {
-        let counts = self.counts(bench, progress)?;
-        let mut watch = Stopwatch::new(self.scale.pace());
-        self.speed(subjects, &mut watch, progress);
-        threads::run(subjects, &self.scale, &mut watch.durations, progress);
+        arguments: impl IntoIterator<Item = String>,
+        pace: Pace,
+        run: &dyn Fn(&mut dyn Meter, &mut Progress),
+        more: &dyn Fn(&mut Progress) -> io::Result<Vec<Row>>,
+    ) -> Result<Measured, BenchError> {
+        let mut progress = Progress::default();
+        if self.instructions.windows {
+            let mut windows = Windows::default();
+            run(&mut windows, &mut progress);
+            return Ok(Measured(windows.json(), windows.json()));
+        }
+        let words = ["bench", bench].map(str::to_owned).into_iter().chain(arguments);
+        let counts = window::count(&self.instructions, words, &mut progress)?;
+        let mut watch = Stopwatch::new(pace);
+        run(&mut watch, &mut progress);
         let mut rows: Vec<Row> = watch.durations.rows().into_iter().map(Row::Cost).collect();
         window::enter(&counts, &mut rows);
-        Ok(rows)
-    }
-
-    /// Before anything is timed: it fails at once if valgrind is missing. Empty if it is not wanted.
-    fn counts(&self, bench: &str, progress: &mut Progress) -> Result<Vec<Count>, WindowError> {
-        if !self.instructions {
-            return Ok(vec![]);
-        }
-        progress.begin("instructions", 1);
-        let mut arguments = vec!["bench".into(), bench.into(), "--windows".into()];
-        arguments.extend(self.scale.arguments());
-        let counts = window::count(&arguments);
-        progress.end();
-        counts
-    }
-
-    fn speed(&self, subjects: &[Subject], meter: &mut dyn Meter, progress: &mut Progress) {
-        speed::run(subjects, &Workload::SPEED, &self.scale, meter, progress);
-    }
-
-    fn windows(&self, subjects: &[Subject]) -> Measured {
-        let subjects = [&[Subject::NOTHING], subjects].concat();
-        let mut windows = Windows::default();
-        self.speed(&subjects, &mut windows, &mut Progress::default());
-        let text = windows.json();
-        Measured(text.clone(), text)
+        rows.extend(more(&mut progress)?);
+        Ok(Measured::of(&rows))
     }
 }

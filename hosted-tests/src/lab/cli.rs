@@ -52,7 +52,7 @@ enum Command {
         #[command(flatten)]
         form: Form,
     },
-    /// Compare which pages leave: hit rates of both policies of forebay on real buffers, of exact LRU, of ARC and of the ideal
+    /// Compare which pages leave: hit rates of both policies of forebay on real buffers, of exact LRU, of ARC, of SIEVE and of the ideal
     #[command(after_help = FORMAT)]
     Policies {
         /// The trace; - for standard input

@@ -30,6 +30,7 @@
 //! | [`curve`] | the hit rate of exact LRU for every size of memory |
 //! | [`policy`] | exact LRU and the ideal, with one size |
 //! | [`arc`] | ARC, with one size |
+//! | [`sieve`] | SIEVE, with one size |
 //! | [`plan`](mod@plan) | how much memory a trace needs for a hit rate |
 //! | [`replay`](mod@replay) | a trace on a real pool and store |
 //! | `replay_table` | its figures as a table, and the verdict |
@@ -58,6 +59,7 @@ pub mod report;
 pub mod roundtrip;
 pub mod run;
 pub mod shape;
+pub mod sieve;
 pub mod system;
 pub(crate) mod table;
 pub mod text;

@@ -1,10 +1,11 @@
-//! Which buffers leave: hit rates of forebay's policies on real buffers, beside exact LRU, ARC and the ideal.
+//! Which buffers leave: hit rates of forebay's policies on real buffers, beside exact LRU, ARC, SIEVE and the ideal.
 
 use super::arc;
 use super::options::{PolicyKind, parse_share};
 use super::policy::{Policy, simulate};
 use super::replay::{ReplayOptions, replay};
 use super::shape::MachineError;
+use super::sieve;
 use super::table::framed;
 use super::text::percent;
 use super::trace::Trace;
@@ -41,6 +42,8 @@ pub struct HitRates {
     pub lru: f64,
     /// ARC; simulated.
     pub arc: f64,
+    /// SIEVE; simulated.
+    pub sieve: f64,
     /// Forebay's clock; replayed on buffers.
     pub clock: f64,
     /// Forebay's S3-FIFO; replayed on buffers.
@@ -68,6 +71,7 @@ pub fn policies(trace: &Trace, options: &PoliciesOptions) -> Result<Policies, Ma
             memory_pages,
             lru: simulate(trace, memory_pages, Policy::Lru).hit_rate(),
             arc: arc::hits(trace, memory_pages) as f64 / trace.len() as f64,
+            sieve: sieve::hits(trace, memory_pages) as f64 / trace.len() as f64,
             clock,
             s3_fifo,
             ideal: simulate(trace, memory_pages, Policy::Ideal).hit_rate(),
@@ -79,7 +83,8 @@ pub fn policies(trace: &Trace, options: &PoliciesOptions) -> Result<Policies, Ma
 impl Policies {
     /// A table for people. Behind each rate, the percentage points above exact LRU.
     pub fn table(&self) -> String {
-        let mut table = framed(["memory", "pages", "exact LRU", "ARC", "clock", "S3-FIFO", "the ideal"]);
+        let mut table =
+            framed(["memory", "pages", "exact LRU", "ARC", "SIEVE", "clock", "S3-FIFO", "the ideal"]);
         for row in &self.rows {
             let rate = |rate: f64| format!("{:.2} % {:+.2}", 100.0 * rate, 100.0 * (rate - row.lru));
             table.add_row([
@@ -87,6 +92,7 @@ impl Policies {
                 row.memory_pages.to_string(),
                 format!("{:.2} %", 100.0 * row.lru),
                 rate(row.arc),
+                rate(row.sieve),
                 rate(row.clock),
                 rate(row.s3_fifo),
                 rate(row.ideal),

@@ -214,6 +214,9 @@ impl<P: Platform> EvictHooks<P::Block> for Watched<'_, P> {
     fn after_restore(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
         self.inner.hooks().after_restore(id, cx)
     }
+    fn second_chance(&self, id: BufferId, cx: Context) -> bool {
+        self.inner.hooks().second_chance(id, cx)
+    }
     fn allocation_failed(&self, id: BufferId, why: AllocError) {
         self.inner.hooks().allocation_failed(id, why);
     }

@@ -61,8 +61,7 @@ fn speed() {
 fn fragmentation() {
     let words = format!("frag --json --seeds 3 {TINY}");
     let all = rows(&words);
-    let names = ["forebay", "forebay-source", "forebay-transfer", "forebay-copy", "forebay-split"];
-    assert_eq!(each(&all, "who"), set(names));
+    assert_eq!(each(&all, "who"), set(["forebay", "forebay-source"]));
     assert_eq!((each(&all, "workload"), each(&all, "order")), (set(["W5", "W9"]), set(["9", "10"])));
     for row in &all {
         assert!((0.0..=100.0).contains(&row["percent"].as_f64().unwrap()) && row["failed"].is_u64(), "{row}");
@@ -99,7 +98,7 @@ fn reclaims() {
     check_costs(&all);
     assert_eq!(
         (each(&all, "workload"), each(&all, "who")),
-        (set(["reclaim", "purge"]), set(["slice", "index"]))
+        (set(["reclaim", "purge"]), set(["forebay", "forebay-index"]))
     );
     assert_eq!((each(&all, "buffers"), all.len()), (set(["200", "1000"]), 8));
 }
@@ -140,12 +139,49 @@ fn bad_options() {
 /// Rule: without valgrind the answer says so, and what to install.
 #[test]
 fn no_valgrind() {
-    let o = Command::new(env!("CARGO_BIN_EXE_lab"))
-        .args(["bench", "pool", "--instructions"])
-        .args(TINY.split_whitespace())
-        .env("PATH", "/nonexistent")
-        .output()
-        .unwrap();
-    assert_eq!((o.status.code(), o.stdout.len()), (Some(2), 0));
-    assert!(String::from_utf8(o.stderr).unwrap().contains("apt-get install valgrind"));
+    for words in ["pool", "source", "evict", "reclaim --buffers 200"] {
+        let o = Command::new(env!("CARGO_BIN_EXE_lab"))
+            .arg("bench")
+            .args(words.split_whitespace())
+            .arg("--instructions")
+            .env("PATH", "/nonexistent")
+            .output()
+            .unwrap();
+        assert_eq!((o.status.code(), o.stdout.len()), (Some(2), 0), "{words}");
+        assert!(String::from_utf8(o.stderr).unwrap().contains("apt-get install valgrind"), "{words}");
+    }
+}
+
+/// Rule: a process that is counted runs one batch of each workload, order and lock, of W4 with two threads too, with the loop alone
+/// beside them, or all blocks of an eviction; and says so.
+#[test]
+fn what_is_counted() {
+    let windows = |words: &str| {
+        let o = bench(&format!("{words} --windows"));
+        assert!(o.status.success(), "{words}: {}", String::from_utf8_lossy(&o.stderr));
+        let seen: Vec<(Value, usize)> = serde_json::from_slice(&o.stdout).unwrap();
+        assert!(!seen.is_empty() && seen.iter().all(|(_, ops)| *ops > 0), "{words}");
+        seen
+    };
+    let seen = windows(&format!("pool {TINY}"));
+    let keys: Vec<Value> = seen.iter().map(|(key, _)| key.clone()).collect();
+    assert_eq!(each(&keys, "who"), set(["nothing", "forebay"]));
+    assert_eq!(each(&keys, "workload"), set(["W1", "W1+1", "W2-alloc", "W2-free", "W3", "W4"]));
+    let w4 = keys.iter().filter(|key| key["workload"] == "W4" && key["threads"] == 2);
+    assert_eq!(w4.count(), 2 * 3, "three orders, with and without an allocator");
+    let seen = windows(&format!("evict {TINY}"));
+    let pages = |workload: &str, who: &str| {
+        let of = seen.iter().filter(|(key, _)| key["workload"] == workload && key["who"] == who);
+        of.map(|(key, blocks)| blocks << key["order"].as_u64().unwrap()).sum::<usize>()
+    };
+    for workload in ["evict-transfer", "evict-copy", "evict-split", "write-out"] {
+        for who in ["forebay", "memcpy"] {
+            assert_eq!(pages(workload, who), 3 * (32 << 20) / 4096, "{workload}, {who}: three orders");
+        }
+    }
+    let seen = windows("reclaim --buffers 200,300");
+    assert_eq!(
+        each(&seen.into_iter().map(|(key, _)| key).collect::<Vec<_>>(), "buffers"),
+        set(["200", "300"])
+    );
 }

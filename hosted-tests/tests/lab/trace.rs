@@ -146,7 +146,7 @@ fn policies_side_by_side() {
     assert_eq!((&all["good"], all["rows"].as_array().unwrap().len()), (&true.into(), 2));
     for row in all["rows"].as_array().unwrap() {
         let rate = |name: &str| row[name].as_f64().unwrap();
-        for name in ["lru", "arc", "clock", "s3_fifo"] {
+        for name in ["lru", "arc", "sieve", "clock", "s3_fifo"] {
             assert!(rate(name) > 0.5 && rate(name) <= rate("ideal"), "{name}: {row}");
         }
         let options = ReplayOptions { share: rate("share"), ..ReplayOptions::default() };

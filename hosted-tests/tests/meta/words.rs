@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Identifiers that were renamed, as whole identifiers: in code, and in code inside of text.
-const IDENTIFIERS: [&str; 35] = [
+const IDENTIFIERS: [&str; 36] = [
     "PinError",
     "RawLock",
     "Locked",
@@ -41,6 +41,7 @@ const IDENTIFIERS: [&str; 35] = [
     "PLAIN",
     "Surroundings",
     "hand_over",
+    "as_forebay",
 ];
 
 /// Words of text (comments, messages, documents), in any case. A word that ends with `*` is the beginning of others too.

@@ -163,6 +163,7 @@ fn defaults_of_hooks_accounting_and_slices() {
         assert_eq!(port.before_evict(ID, &mut blocks, Context::INTERRUPT), Ok(()));
         assert_eq!(blocks.len(), 1);
         assert_eq!(port.after_restore(ID, Context::INTERRUPT), Ok(()));
+        assert!(!port.second_chance(ID, Context::INTERRUPT));
         port.released(ID);
     }
     let accounting: [&dyn Accounting; 2] = [&Bare, &()];

@@ -108,6 +108,10 @@ impl EvictHooks<Plain> for Odd {
         self.say("after_restore");
         Err(Busy)
     }
+    fn second_chance(&self, _: BufferId, _: Context) -> bool {
+        self.say("second_chance");
+        true
+    }
 }
 
 impl Accounting for Odd {
@@ -255,9 +259,10 @@ fn of_dma<D: DmaMap<Plain>>(port: &D) -> usize {
 fn of_hooks_and_accounting<X: EvictHooks<Plain> + Accounting>(port: &X) -> usize {
     assert_eq!(port.before_evict(ID, &mut std::iter::empty(), CX), Err(Busy));
     assert_eq!(port.after_restore(ID, CX), Err(Busy));
+    assert!(port.second_chance(ID, CX));
     assert_eq!(port.charge(ID, pages(1), CX), None);
     port.uncharge(core::num::NonZeroUsize::new(1).map(Charge).unwrap(), pages(1));
-    4
+    5
 }
 
 fn of_slices<L: LinearMap<Plain, Caching>>(port: &L) -> usize {

@@ -12,6 +12,7 @@ mod reclaim;
 mod reclaim_ends;
 mod refusals;
 mod registration;
+mod second_chance;
 mod target_block;
 mod targets;
 mod transfer;

@@ -10,7 +10,7 @@ const TRANSFER: Evict = Evict::TRANSFER;
 const PURGE: Evict = Evict::PURGE;
 
 /// Resident, and the store has a copy; lately used.
-fn make_clean<H: Home, T: Slots<Platform = H::Platform>>(tile: &Buffer<H, T>, seed: u8) {
+pub(crate) fn make_clean<H: Home, T: Slots<Platform = H::Platform>>(tile: &Buffer<H, T>, seed: u8) {
     fill(tile, seed);
     let pages = tile.evict(ALL, Evict::COPY, CX).unwrap().copied;
     check(tile, seed);
@@ -18,7 +18,7 @@ fn make_clean<H: Home, T: Slots<Platform = H::Platform>>(tile: &Buffer<H, T>, se
 }
 
 /// From now on it is not lately used.
-fn cool<H: Home, T: Slots<Platform = H::Platform>>(tile: &Buffer<H, T>) {
+pub(crate) fn cool<H: Home, T: Slots<Platform = H::Platform>>(tile: &Buffer<H, T>) {
     assert_eq!(tile.evict_if_idle(&EvictRequest::new(NONE, TRANSFER, CX)), Evicted::default());
 }
 

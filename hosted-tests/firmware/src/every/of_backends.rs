@@ -159,7 +159,7 @@ fn facade() {
     keep([All::with_store as At, All::init_apart as At, All::metadata_words_apart as At]);
     keep([All::free as At, All::pending as At, All::write_out as At, All::home as At]);
     keep([All::make_room::<Tiles> as At, All::transfer::<Tiles> as At, <All as Deref>::deref as At]);
-    keep([<All as AsForebay>::as_forebay as At, All::has_room as At, All::fits as At]);
+    keep([<All as AsRef<<All as Deref>::Target>>::as_ref as At, All::has_room as At, All::fits as At]);
     keep([All::test_memory as At]);
     keep([All::write::<OfOne, Tiles> as At, All::read::<OfOne, Tiles> as At]);
 }

@@ -229,6 +229,8 @@ where
     keep([<&P::Hooks as EvictHooks<P::Block>>::after_restore as At]);
     keep([<&P::Hooks as EvictHooks<P::Block>>::released as At, <() as EvictHooks<Block>>::released as At]);
     keep([<&P::Hooks as EvictHooks<P::Block>>::allocation_failed as At]);
+    keep([<&P::Hooks as EvictHooks<P::Block>>::second_chance as At]);
+    keep([<() as EvictHooks<Block>>::second_chance as At]);
     keep([<() as EvictHooks<Block>>::allocation_failed as At]);
     keep([<&P::Accounting as Accounting>::charge as At, <&P::Accounting as Accounting>::uncharge as At]);
 
@@ -291,7 +293,7 @@ fn store<S: BackingStore<Block> + ?Sized>() {
 fn forebay<P: Platform, S: BackingStore<P::Block>>() {
     keep([Forebay::<P, S>::new as At, Forebay::<P, S>::pool as At, Forebay::<P, S>::platform as At]);
     keep([Forebay::<P, S>::store as At, Forebay::<P, S>::stats as At, Forebay::<P, S>::settle as At]);
-    keep([Forebay::<P, S>::free_settled as At, <Forebay<P, S> as AsForebay>::as_forebay as At]);
+    keep([Forebay::<P, S>::free_settled as At, <Forebay<P, S> as AsRef<Forebay<P, S>>>::as_ref as At]);
     keep([reclaim::<P, S> as At, keep_free::<P, S> as At, or_reclaim::<P, S> as At]);
     keep([Forebay::<P, S>::transfer::<Many> as At]);
     keep([<&Forebay<P, S> as Home>::forebay as At]);

@@ -12,8 +12,8 @@ use crate::fuzzing::platform::SMALL;
 use crate::fuzzing::trail::{Quiet, Trail};
 use crate::fuzzing::{Swap, pages};
 use forebay::{
-    AccessError, AllocRequest, AsForebay, BackingStore, Buffer, Caching, Candidates, Context, Evictable,
-    FrameSource, Order, Outcome, OwnedBlock, Pages, Platform, Zones,
+    AccessError, AllocRequest, BackingStore, Buffer, Caching, Candidates, Context, Evictable, FrameSource,
+    Order, Outcome, OwnedBlock, Pages, Platform, Zones,
     frame::DmaAddr,
     pool::{Pool, PooledBlock},
     reclaim::Clock,
@@ -194,7 +194,7 @@ impl<'h, 'r, 's> Rig<'h, 'r, 's> {
     /// Everything as text, and what it counts.
     fn show(&self) {
         let Around { ram, regions, .. } = self.around;
-        let home = AsForebay::as_forebay(self.home);
+        let home = AsRef::as_ref(self.home);
         let refused: u32 = Refusals::iter(&home.stats().refusals).map(|(_, times)| times).sum();
         let text = format!("{home} {:?} {refused} {}", home.pool(), home.stats());
         assert!(!text.is_empty());

@@ -185,6 +185,9 @@ impl<P: Platform<Mode = ()>> EvictHooks<CachedBlock<P::Block>> for NonCoherent<P
     fn after_restore(&self, id: BufferId, cx: Context) -> Result<(), Busy> {
         self.inner.hooks().after_restore(id, cx)
     }
+    fn second_chance(&self, id: BufferId, cx: Context) -> bool {
+        self.inner.hooks().second_chance(id, cx)
+    }
     fn allocation_failed(&self, id: BufferId, why: AllocError) {
         self.inner.hooks().allocation_failed(id, why);
     }
