@@ -15,10 +15,13 @@ use std::fmt::Display;
 use std::fs;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// Bytes that the group has above what it takes when the shrink call begins.
 const SLACK: u64 = 256 << 10;
+/// How long that limit is in force before the call.
+const SETTLED: Duration = Duration::from_millis(200);
 /// Bytes by which the limit is lowered afterwards, in so many steps.
 const LOWER: u64 = 64 << 20;
 const STEPS: u64 = 16;
@@ -102,6 +105,8 @@ impl Process<'_> {
             Swapping::Forbidden => self.group.limit_without_swap(bytes)?,
             Swapping::Allowed => self.group.limit(bytes)?,
         }
+        // A look for head-room is good for some milliseconds (`Headroom`): limits that are as new as that are another subject.
+        sleep(SETTLED);
         let figures = || Ok::<_, io::Error>((self.group.usage()?, self.group.kernel(), self.group.hits()));
         let mut peak = self.group.watch()?;
         let (huge, (usage, kernel, hits)) = (Huge::now(), figures()?);

@@ -58,6 +58,9 @@ fn remove_group(path: &Path) -> io::Result<()> {
     if !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(NAME)) {
         return Err(io::Error::other("it has another name than ours"));
     }
+    if !path.exists() {
+        return Ok(()); // where nothing can be written, removing it would say something else
+    }
     let mut tries = 0..500;
     loop {
         match fs::remove_dir(path) {
