@@ -1,6 +1,6 @@
 //! Where the pages of each case were, step by step, as a picture.
 
-use super::outcome::{Outcome, Phase, Sample};
+use super::outcome::{Ending, Outcome, Phase, Sample};
 use std::fmt::Write as _;
 
 /// The size of a panel, of what is around it, and of the legend.
@@ -46,7 +46,14 @@ fn panel(svg: &mut String, case: &Outcome, left: usize, top: usize) {
     let bar = WIDTH as f64 / samples.len() as f64;
     let pages = |sample: &Sample| KINDS.iter().map(|(_, _, count)| count(sample)).sum::<usize>();
     let most = samples.iter().map(pages).max().unwrap_or(0).max(1) as f64;
-    let _ = writeln!(svg, "<text x=\"{left}\" y=\"{}\" font-weight=\"bold\">{}</text>", top - 8, case.name);
+    let ended = match (&case.ending, &case.refused) {
+        (Ending::Complete, None) => "",
+        (Ending::Complete, Some(_)) => ": refused",
+        (Ending::Killed, _) => ": killed by the kernel",
+        (Ending::Failed(_), _) => ": failed",
+    };
+    let title = format!("{}{ended}", case.name);
+    let _ = writeln!(svg, "<text x=\"{left}\" y=\"{}\" font-weight=\"bold\">{title}</text>", top - 8);
     let mut phase = None;
     for (n, sample) in samples.iter().enumerate() {
         let x = left as f64 + n as f64 * bar;
@@ -65,8 +72,13 @@ fn panel(svg: &mut String, case: &Outcome, left: usize, top: usize) {
             phase = Some(sample.phase);
             let end = top + HEIGHT;
             let _ = writeln!(svg, "<path d=\"M{x:.1} {top}V{}\" stroke=\"black\"/>", end + 14);
-            let _ =
-                writeln!(svg, "<text x=\"{:.1}\" y=\"{}\">{}</text>", x + 3.0, end + 13, named(sample.phase));
+            let _ = writeln!(
+                svg,
+                "<text x=\"{:.1}\" y=\"{}\" font-size=\"10\">{}</text>",
+                x + 3.0,
+                end + 13,
+                named(sample.phase)
+            );
         }
     }
 }
@@ -91,8 +103,9 @@ mod tests {
         let mut seen = Outcome::new(Case::ALL[0]);
         let (resident, swapped_kept) = (3, 1);
         seen.samples = vec![Sample { resident, swapped_kept, ..Sample::default() }];
-        let text = svg(&[seen.clone(), Outcome::new(Case::ALL[1])]);
-        assert!(text.contains("transfer, pinned, kept idle") && !text.contains("kept hot"), "{text}");
+        seen.ending = Ending::Killed;
+        let text = svg(&[seen, Outcome::new(Case::ALL[1])]);
+        assert!(text.contains("transfer, pinned, kept idle: killed") && !text.contains("kept hot"), "{text}");
         for (colour, height) in [("#4e79a7", "90.0"), ("#e15759", "30.0")] {
             assert!(text.contains(&format!("height=\"{height}\" fill=\"{colour}\"")), "{text}");
         }
