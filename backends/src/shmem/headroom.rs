@@ -119,7 +119,7 @@ impl Headroom {
     /// Whether `bytes` more may be taken, besides what others claim at the same time: of two that ask at once for the last bytes, at
     /// most one gets them. Hold the claim until they are taken.
     ///
-    /// Where a look shows much more, the next claims within some milliseconds need none.
+    /// Where no group has a limit, and a look shows much more, the next claims within some milliseconds need none.
     ///
     /// # Context and complexity
     /// As [`allows`](Headroom::allows), or O(1).
@@ -133,7 +133,8 @@ impl Headroom {
             return Some(claim);
         }
         let wanted = others.saturating_add(bytes);
-        if self.allows(wanted.saturating_add(2 * CREDIT) as u64) {
+        let is_limited = self.groups().iter().any(|group| group.memory.limit().is_some());
+        if !is_limited && self.allows(wanted.saturating_add(2 * CREDIT) as u64) {
             credit.store(CREDIT, Relaxed);
             until.store(now + CREDIT_LASTS, Relaxed);
             return Some(claim);

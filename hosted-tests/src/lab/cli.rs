@@ -5,6 +5,8 @@ use super::files::Input;
 use super::options::Options;
 use super::plan::{Plan, PlanOptions, plan};
 use super::policies::{Policies, PoliciesOptions, policies};
+#[cfg(target_os = "linux")]
+use super::pressure::{PressureOptions, PressureReport, play, pressure};
 use super::replay::{ReplayOptions, ReplayReport, replay};
 use super::report::Report;
 use super::roundtrip::{LabError, roundtrip};
@@ -72,6 +74,18 @@ enum Command {
         #[command(flatten)]
         form: Form,
     },
+    /// Run pools in a control group that is full, and say which pages the kernel swaps out. Takes root, and half a minute
+    ///
+    /// Makes control groups and swap of its own, and sets shmem_enabled to advise. All of it is taken back at the end, also after
+    /// an interrupt; if every process of a run was killed, the next run does it.
+    #[cfg(target_os = "linux")]
+    #[command(after_help = PROMISED)]
+    Pressure {
+        #[command(flatten)]
+        options: PressureOptions,
+        #[command(flatten)]
+        form: Form,
+    },
     /// Measure forebay by itself; `hosted-tests/rivals` measures it beside other allocators
     #[command(after_help = DONE)]
     Bench {
@@ -109,6 +123,10 @@ struct ArrayForm {
 const DONE: &str =
     "Exit status: 0 if all was measured, 2 if nothing was, 3 if all was but the report could not be written.";
 
+#[cfg(target_os = "linux")]
+const PROMISED: &str = "Exit status: 0 if all is as promised, 1 if not, or if something is left on the machine, 2 if nothing was \
+                        measured, 3 if all is as promised but the report could not be written.";
+
 const EXIT: &str = "Exit status: 0 if every byte came back and nothing leaked, 1 if not, 2 if nothing was compared, \
                     3 if all is good but the report could not be written.";
 
@@ -145,6 +163,13 @@ pub fn main() -> ExitCode {
             }
             tell(&report, form)
         }
+        #[cfg(target_os = "linux")]
+        Some(Command::Pressure { options: PressureOptions { role: Some(role), .. }, .. }) => play(&role),
+        #[cfg(target_os = "linux")]
+        Some(Command::Pressure { options, form }) => match pressure(&options) {
+            Ok(report) => tell(&report, form),
+            Err(e) => refuse(&e),
+        },
         Some(Command::Bench { bench, form }) => match bench.run() {
             Ok(measured) => tell(&measured, Form { json: form.json }),
             Err(e) => refuse(&e),
@@ -239,6 +264,19 @@ impl Figures for ReplayReport {
     }
     fn table(&self) -> String {
         ReplayReport::table(self)
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Figures for PressureReport {
+    fn is_good(&self) -> bool {
+        PressureReport::is_good(self)
+    }
+    fn json(&self) -> io::Result<String> {
+        Ok(PressureReport::json(self)?)
+    }
+    fn table(&self) -> String {
+        PressureReport::table(self)
     }
 }
 

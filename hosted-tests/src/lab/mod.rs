@@ -36,6 +36,7 @@
 //! | `replay_table` | its figures as a table, and the verdict |
 //! | [`policies`](mod@policies) | hit rates of all policies side by side |
 //! | [`bench`](mod@bench) | the subcommands of `lab bench`; what they do is in [`bench`](mod@crate::bench) |
+//! | [`pressure`](mod@pressure) | which pages the kernel swaps when memory is short; Linux |
 //! | [`cli`] | the command line, and the progress bar |
 //!
 //! Each uses only those above it. For Unix: it tells FIFOs, sockets and devices from files.
@@ -53,6 +54,8 @@ pub mod parts;
 pub mod plan;
 pub mod policies;
 pub mod policy;
+#[cfg(target_os = "linux")]
+pub mod pressure;
 pub mod replay;
 mod replay_table;
 pub mod report;

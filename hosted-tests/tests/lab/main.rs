@@ -14,6 +14,8 @@ use std::process::Command;
 use tempfile::TempDir;
 
 mod bench;
+#[cfg(target_os = "linux")]
+mod pressure;
 mod program;
 mod trace;
 
