@@ -98,7 +98,8 @@ fn stamp(n: usize, round: usize) -> [u8; 16] {
 fn evict(home: &Home, buffers: &[Buffer<&Home>], key: &Key, how: Evict, meter: &mut dyn Meter) {
     let out = Key { workload: WRITE_OUT.into(), ..key.clone() };
     for some in buffers.chunks(TRANSFERS) {
-        for batch in some.chunks(batch(some.len(), meter.pace())) {
+        let batches = some.chunks(batch(some.len(), meter.pace()));
+        for batch in batches.clone() {
             meter.batch(key, batch.len(), &mut || {
                 for buffer in batch {
                     let evicted = buffer.evict(Pages::MAX, how, Context::THREAD);
@@ -106,14 +107,13 @@ fn evict(home: &Home, buffers: &[Buffer<&Home>], key: &Key, how: Evict, meter: &
                 }
             });
         }
-        if how == Evict::TRANSFER {
-            meter.batch(&out, some.len(), &mut || {
-                while home.store().pending() > Pages::ZERO {
-                    let settled = home.settle(Pages::MAX, Context::THREAD);
-                    assert!(settled.error.is_none(), "plain RAM stores everything");
-                }
-            });
+        for batch in batches.filter(|_| how == Evict::TRANSFER) {
+            let pages = Pages::new(batch.len() << key.order);
+            let mut written = Pages::ZERO;
+            meter.batch(&out, batch.len(), &mut || written = home.settle(pages, Context::THREAD).written);
+            assert_eq!(written, pages, "plain RAM stores everything");
         }
+        assert_eq!(home.store().pending(), Pages::ZERO);
     }
     assert_eq!(home.platform().unused(), home.platform().total(), "all of it left");
 }
