@@ -2,13 +2,13 @@
 //!
 //! Memory is divided into chunks of 1,024 pages, each with a [tree](super::tree) of what is free in it. A chunk with free blocks is
 //! in one [list](super::directory), that of the largest of them. A block is taken from the chunk whose largest block is smallest, the
-//! lowest such chunk, so that large blocks stay whole. Blocks of large orders are in chunks of their own, as long as there are whole
+//! first in its list, so that large blocks stay whole. Blocks of large orders are in chunks of their own, as long as there are whole
 //! chunks. So a call costs the same however much memory there is.
 
 use super::directory::Directory;
 use super::pieces::{self, PieceError};
-use super::tree::{self, CHUNK, LARGE, TOP, Tree};
-use super::{SHORT_SECTIONS, Words};
+use super::tree::{self, CHUNK, TOP, Tree};
+use super::{SHORT_SECTIONS, Words, blocks};
 use core::ops::Range;
 use forebay::{Order, Pages, Pfn};
 
@@ -17,7 +17,8 @@ use forebay::{Order, Pages, Pfn};
 /// # Invariants
 /// 1. The bit of a block in the tree of its chunk is set if that very block is free; two free buddies below the largest order are one
 ///    larger free block. 2. A chunk with free blocks is in one list, of the largest of them: that of its order, or that of the chunks
-///    for large blocks, if the chunk is one. No other chunk is in a list. 3. `free` is the number of free pages.
+///    for large blocks, if the chunk is one. No other chunk is in a list. The chunk that changed last is in its old list until it is
+///    [settled](Buddy::settle). 3. `free` is the number of free pages.
 #[derive(Debug)]
 pub(crate) struct Buddy<W> {
     /// The trees, the lists, the pieces.
@@ -63,6 +64,11 @@ impl<W: Words> Buddy<W> {
     /// Nothing is free yet. `words` must have at least [`Buddy::words`] words; what is more than the trees and lists need is for pieces.
     pub(crate) fn new(frames: &Range<usize>, mut words: W) -> Self {
         words.as_mut().fill(0);
+        Self::in_words(frames, words)
+    }
+
+    /// The words are, or will be, zero.
+    fn in_words(frames: &Range<usize>, words: W) -> Self {
         let align = alignment(frames.len());
         let base = frames.start / align * align;
         let chunks = (frames.end - base).div_ceil(CHUNK);
@@ -79,27 +85,40 @@ impl<W: Words> Buddy<W> {
 
     /// All of `frames` are free.
     pub(crate) fn whole(frames: &Range<usize>, words: W) -> Self {
-        let mut buddy = Self::new(frames, words);
+        let whole = blocks(frames, TOP as u8);
+        let (mut buddy, mut rest) = if SHORT_SECTIONS || whole.is_empty() {
+            (Self::new(frames, words), frames.clone())
+        } else {
+            Self::filled(frames, whole, words)
+        };
         buddy.lowest = frames.len();
         pieces::first(buddy.words.as_mut().get_mut(buddy.pieces..).unwrap_or_default(), frames);
-        let mut rest = frames.clone();
-        while buddy.fill_next(&mut rest) || buddy.put_next(&mut rest) {}
+        while buddy.put_next(&mut rest) {}
         buddy
     }
 
-    /// Frees the chunk with which `rest` begins, of which nothing is free, and takes it off there. Returns whether there was one. Small
+    /// The `whole` chunks in `frames` are free, and what is before them. Also what is behind them. Each word is written once. Small
     /// machines have few chunks, and go without.
-    fn fill_next(&mut self, rest: &mut Range<usize>) -> bool {
-        let at = rest.start.wrapping_sub(self.base);
-        if SHORT_SECTIONS || at % CHUNK != 0 || rest.len() < CHUNK {
-            return false;
+    fn filled(frames: &Range<usize>, whole: Range<usize>, words: W) -> (Self, Range<usize>) {
+        let mut buddy = Self::in_words(frames, words);
+        let base = buddy.base / CHUNK;
+        let chunks = whole.start - base..whole.end - base;
+        let all = (frames.end - buddy.base).div_ceil(CHUNK);
+        let words = buddy.words.as_mut();
+        words.get_mut(all * tree::WORDS..).unwrap_or_default().fill(0);
+        for chunk in 0..all {
+            if let Some(tree) = tree_of(words, chunk) {
+                tree.fill(0);
+                if chunks.contains(&chunk) {
+                    tree::fill(tree);
+                }
+            }
         }
-        let Some(tree) = tree_of(self.words.as_mut(), at / CHUNK) else { return false };
-        tree::fill(tree);
-        self.directory.relist(self.words.as_mut(), at / CHUNK, 0, TOP + 1);
-        self.free += CHUNK;
-        rest.start += CHUNK;
-        true
+        buddy.free = chunks.len() * CHUNK;
+        buddy.directory.fill(buddy.words.as_mut(), TOP, chunks);
+        let mut before = frames.start..whole.start << TOP;
+        while buddy.put_next(&mut before) {}
+        (buddy, whole.end << TOP..frames.end)
     }
 
     /// The words.
@@ -136,38 +155,63 @@ impl<W: Words> Buddy<W> {
         Ok(())
     }
 
-    /// Frees the first block of `rest`, the largest that there is, and takes it off there. Returns whether there was one.
+    /// Frees the first block of `rest`, the largest that there is, and takes it off there. Returns whether there was one: then try again,
+    /// under another lock.
     pub(crate) fn put_next(&mut self, rest: &mut Range<usize>) -> bool {
         let Some(most) = rest.len().checked_ilog2() else { return false };
         // Below the alignment of the first chunk all of the range is one block at most.
         let order = most.min((rest.start - self.base).trailing_zeros()).min(TOP as u32) as usize;
-        self.insert(rest.start, order);
-        rest.start += 1 << order;
+        if self.insert(rest.start, order) {
+            rest.start += 1 << order;
+        }
         true
     }
 
-    /// The chunk from which a block of that order is taken: of those whose largest block is smallest, the lowest. O(1).
+    /// All chunks are in the lists of the largest blocks in them.
     #[inline]
-    pub(crate) fn find(&self, order: Order) -> Option<usize> {
+    pub(super) fn settle(&mut self) {
+        self.directory.settle(self.words.as_mut());
+    }
+
+    /// Puts the chunk that changed last into its list, if it is another one. Returns whether that is all that is to be done under this
+    /// lock, as sections are short.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
+    fn makes_way(&mut self, chunk: usize) -> bool {
+        let is_behind = self.directory.is_behind(chunk);
+        if is_behind {
+            self.settle();
+        }
+        SHORT_SECTIONS && is_behind
+    }
+
+    /// The chunk from which a block of that order is taken: of those whose largest block is smallest, the first of the list. O(1).
+    #[inline]
+    pub(crate) fn find(&mut self, order: Order) -> Option<usize> {
+        self.settle();
         let list = self.directory.tightest(order.get().into())?;
-        self.directory.lowest(self.words.as_ref(), list)
+        self.directory.first(self.words.as_ref(), list)
     }
 
     /// Takes a block. As [`take_from`](Buddy::take_from).
     #[inline(never)] // so that what does without it is short
     pub(crate) fn take(&mut self, order: Order) -> Option<Pfn> {
-        self.take_from(self.find(order)?, order)
+        let chunk = self.find(order)?;
+        self.take_from(chunk, order)
     }
 
     /// Takes a block from a chunk. O(orders). Nothing if the chunk has none, and also if the smallest that is large enough is much
-    /// larger: then that is split. So, as long as a chunk is [found](Buddy::find), try again, under another lock.
+    /// larger: then that is split; and if another chunk changed since this one was found. So, as long as a chunk is
+    /// [found](Buddy::find), try again, under another lock.
     #[inline(always)]
     pub(crate) fn take_from(&mut self, chunk: usize, order: Order) -> Option<Pfn> {
+        if SHORT_SECTIONS && self.makes_way(chunk) {
+            return None;
+        }
         let n = usize::from(order.get());
         let tree = tree_of(self.words.as_mut(), chunk)?;
-        let was = tree::list(tree);
-        let (page, now) = (tree::take(tree, n, n >= LARGE), tree::list(tree));
-        self.directory.relist(self.words.as_mut(), chunk, was, now);
+        let page = tree::take(tree, n);
+        self.directory.relist(tree, chunk, tree::is_large_without(tree, n));
         let page = page?;
         self.took(1 << n);
         Some(Pfn(self.base + chunk * CHUNK + page))
@@ -177,11 +221,13 @@ impl<W: Words> Buddy<W> {
     /// As [`take`](Buddy::take).
     #[inline]
     pub(crate) fn take_several(&mut self, chunk: usize, order: Order, count: usize) -> Option<Run> {
+        if SHORT_SECTIONS && self.makes_way(chunk) {
+            return None;
+        }
         let n = usize::from(order.get());
         let tree = tree_of(self.words.as_mut(), chunk)?;
-        let was = tree::list(tree);
-        let (taken, now) = (tree::take_several(tree, n, count), tree::list(tree));
-        self.directory.relist(self.words.as_mut(), chunk, was, now);
+        let taken = tree::take_several(tree, n, count);
+        self.directory.relist(tree, chunk, false);
         let (page, bits) = taken?;
         self.took((bits.count_ones() as usize) << n);
         Some(Run { first: self.base + chunk * CHUNK + page, order: n, bits })
@@ -197,30 +243,36 @@ impl<W: Words> Buddy<W> {
     }
 
     /// Whether there is a block of that order. O(1).
-    pub(crate) fn has(&self, order: Order) -> bool {
+    pub(crate) fn has(&mut self, order: Order) -> bool {
+        self.settle();
         self.directory.tightest(order.get().into()).is_some()
     }
 
     /// The largest order of which there is a block. O(1).
-    pub(crate) fn largest(&self) -> Option<Order> {
+    pub(crate) fn largest(&mut self) -> Option<Order> {
+        self.settle();
         self.directory.largest().and_then(|order| Order::new(order as u8))
     }
 
-    /// Frees a block of this range, none of whose frames is free. Joins it with its buddies. O(orders).
+    /// Frees a block of this range, none of whose frames is free. Joins it with its buddies. O(orders). Returns whether it is free: if
+    /// not, try again, under another lock.
     #[inline]
-    pub(crate) fn put(&mut self, pfn: Pfn, order: Order) {
-        self.insert(pfn.0, usize::from(order.get()));
+    #[must_use]
+    pub(crate) fn put(&mut self, pfn: Pfn, order: Order) -> bool {
+        self.insert(pfn.0, usize::from(order.get()))
     }
 
     #[inline(never)]
-    pub(super) fn insert(&mut self, pfn: usize, order: usize) {
+    pub(super) fn insert(&mut self, pfn: usize, order: usize) -> bool {
         let at = pfn.wrapping_sub(self.base);
-        let Some(tree) = tree_of(self.words.as_mut(), at / CHUNK) else { return };
-        let was = tree::list(tree);
+        if self.makes_way(at / CHUNK) {
+            return false;
+        }
+        let Some(tree) = tree_of(self.words.as_mut(), at / CHUNK) else { return true };
         tree::put(tree, at % CHUNK, order);
-        let now = tree::list(tree);
-        self.directory.relist(self.words.as_mut(), at / CHUNK, was, now);
+        self.directory.relist(tree, at / CHUNK, tree::is_large_with(tree, order));
         self.free += 1 << order;
+        true
     }
 }
 
@@ -309,11 +361,12 @@ mod tests {
         fn put(&mut self, n: usize) {
             let (pfn, order) = self.held.swap_remove(n);
             self.set(pfn, order, true);
-            self.buddy.put(Pfn(pfn), order);
+            self.buddy.put_now(Pfn(pfn), order);
         }
 
         /// Each chunk is in the list of its largest block, and lists have their ends right.
-        fn check(&self) {
+        fn check(&mut self) {
+            self.buddy.settle();
             let chunks = self.free.chunks(CHUNK).map(|pages| {
                 let is_whole =
                     |order: usize| pages.chunks_exact(1 << order).any(|block| block.iter().all(|free| *free));
@@ -329,10 +382,11 @@ mod tests {
                 let of = |chunk: &usize| list(*chunk) == Some(list_number);
                 let lowest = (0..largest.len()).find(of);
                 assert_eq!(directory.has(list_number), lowest.is_some(), "list {list_number}");
-                assert!(
-                    lowest.is_none() || directory.lowest(words, list_number) == lowest,
-                    "list {list_number}"
-                );
+                if let Some(lowest) = lowest {
+                    let first = directory.first(words, list_number).unwrap();
+                    assert!(of(&first), "list {list_number}");
+                    assert!(first == lowest || largest.len() > BITS, "list {list_number}");
+                }
             }
             assert_eq!(directory.largest(), largest.iter().flatten().copied().max());
             assert_eq!(self.buddy.free, self.free.iter().filter(|free| **free).count());
@@ -391,7 +445,7 @@ mod tests {
     }
 
     /// Rule: a large block is of a chunk for large blocks, or of a whole one; a smaller one of the tightest of the other chunks, the
-    /// lowest of those.
+    /// first of those.
     #[test]
     fn blocks_are_where_they_spare_large_ones() {
         let mut m = Model::new(0..4 * CHUNK);
@@ -406,9 +460,9 @@ mod tests {
         let mut take = |k| m.buddy.take_now(order(k)).map(|pfn| pfn.0);
         assert_eq!((take(8), take(9)), (Some(0), Some(512)));
         assert_eq!((take(10), take(0)), (Some(CHUNK), Some(256)), "a small one of the last large one");
-        m.buddy.put(Pfn(0), order(8));
-        m.buddy.put(Pfn(256), order(0));
-        m.buddy.put(Pfn(512), order(9));
+        m.buddy.put_now(Pfn(0), order(8));
+        m.buddy.put_now(Pfn(256), order(0));
+        m.buddy.put_now(Pfn(512), order(9));
         assert_eq!(m.buddy.take_now(order(10)), Some(Pfn(0)), "whole again");
     }
 }

@@ -16,6 +16,11 @@ impl<W: Words> Buddy<W> {
         None
     }
 
+    /// Frees a block, in as many steps as that needs.
+    pub(crate) fn put_now(&mut self, pfn: Pfn, order: Order) {
+        while !self.put(pfn, order) {}
+    }
+
     /// Frees a run of frames, none of which is free, in the largest blocks that they make.
     pub(crate) fn put_run(&mut self, mut run: Range<usize>) {
         while self.put_next(&mut run) {}
@@ -47,12 +52,11 @@ impl<W: Words> Buddy<W> {
 
     /// Takes a block that is free.
     fn remove(&mut self, block: &Range<usize>) {
+        self.settle();
         let (at, order) = (block.start - self.base, block.len().trailing_zeros() as usize);
         let Some(tree) = buddy::tree_of(self.words.as_mut(), at / CHUNK) else { return };
-        let was = tree::list(tree);
         tree::remove(tree, at % CHUNK, order);
-        let now = tree::list(tree);
-        self.directory.relist(self.words.as_mut(), at / CHUNK, was, now);
+        self.directory.relist(tree, at / CHUNK, tree::is_large_with(tree, order));
         self.took(block.len());
     }
 }
@@ -97,13 +101,13 @@ mod tests {
                     }
                 } else if !held.is_empty() {
                     let (pfn, o) = held.swap_remove(rng as usize % held.len());
-                    b.put(pfn, o);
+                    b.put_now(pfn, o);
                 }
                 let out: Pages = held.iter().map(|(_, o)| o.pages()).sum();
                 assert_eq!((out + b.free()).get(), frames.len());
             }
             for (pfn, o) in held.drain(..) {
-                b.put(pfn, o);
+                b.put_now(pfn, o);
             }
             let blocks = |b: &mut Buddy<Vec<usize>>| -> Vec<_> {
                 frames.clone().map(|frame| b.free_block(frame)).collect()
@@ -120,7 +124,7 @@ mod tests {
         let pfn = b.take_now(order(4)).unwrap();
         assert_eq!(b.take_now(Order::PAGE), None);
         for page in [3, 9, 0, 15, 1, 2, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14] {
-            b.put(Pfn(pfn.0 + page), Order::PAGE);
+            b.put_now(Pfn(pfn.0 + page), Order::PAGE);
         }
         assert_eq!(b.take_now(order(4)), Some(pfn));
     }
@@ -135,6 +139,7 @@ mod tests {
                 b.take_now(Order::PAGE).unwrap(),
                 b.take_now(order(3)).unwrap(),
             ];
+            b.settle();
             let (before, free) = (b.words.clone(), b.free());
             for (from, to) in [(frames.start, frames.end), (frames.start + 5, frames.start + 33)] {
                 let is_free: Vec<bool> = (from..to).map(|n| b.free_block(n).is_some()).collect();
@@ -154,6 +159,7 @@ mod tests {
                 let pages: usize = runs.iter().map(Range::len).sum();
                 assert_eq!(b.free() + Pages::new(pages), free);
                 runs.into_iter().for_each(|run| b.put_run(run));
+                b.settle();
                 assert_eq!((&b.words, b.free()), (&before, free));
             }
             assert!(held.iter().all(|pfn| b.free_block(pfn.0).is_none()));
@@ -168,7 +174,7 @@ mod tests {
             for o in (0..16).filter_map(Order::new) {
                 if let Some(pfn) = b.take_now(o) {
                     assert!(frames.contains(&pfn.0) && o.pages().get() <= frames.end - pfn.0);
-                    b.put(pfn, o);
+                    b.put_now(pfn, o);
                 }
             }
             assert_eq!(b.free(), Pages::new(frames.len()));

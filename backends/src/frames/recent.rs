@@ -62,26 +62,27 @@ impl<W: Words> Recent<W> {
         is_kept
     }
 
-    /// Joins one of the blocks that are kept with its buddies. Returns whether there was one. O(orders).
+    /// Joins one of the blocks that are kept with its buddies. Returns whether there was one: then try again, under another lock.
+    /// O(orders).
     pub(crate) fn join(&mut self) -> bool {
         if self.orders == 0 {
             return false;
         }
         let n = self.orders.trailing_zeros() as usize;
-        let pfn = self.kept[n % PLACES];
-        self.orders ^= 1 << n;
-        self.buddy.free -= 1 << n; // `insert` counts it again
-        self.buddy.insert(pfn, n);
+        if self.buddy.insert(self.kept[n % PLACES], n) {
+            self.orders ^= 1 << n;
+            self.buddy.free -= 1 << n; // it was counted twice
+        }
         true
     }
 
     /// Whether there is a block of that order, kept or not. One may be kept in parts, so [`join`](Recent::join) and ask again.
-    pub(crate) fn has(&self, order: Order) -> bool {
+    pub(crate) fn has(&mut self, order: Order) -> bool {
         self.buddy.has(order) || self.orders >> order.get() != 0
     }
 
     /// The largest order of which there is a block, after all that is kept is joined.
-    pub(crate) fn largest(&self) -> Option<Order> {
+    pub(crate) fn largest(&mut self) -> Option<Order> {
         self.buddy.largest()
     }
 

@@ -43,12 +43,6 @@ pub(super) const LARGE: usize = 8;
 /// Lists: one for each order, by the largest free block of a chunk; and behind them those of chunks that are for large blocks.
 pub(super) const LISTS: usize = ORDERS + TOP - LARGE;
 
-/// The list of a chunk, plus one; 0 if nothing is free.
-#[inline]
-pub(super) const fn list(tree: &Tree) -> usize {
-    tree[0]
-}
-
 /// The order of the largest free block of a chunk in a list.
 #[inline]
 pub(super) const fn order_of(list: usize) -> usize {
@@ -92,48 +86,58 @@ fn best(tree: &Tree, first: usize) -> Option<usize> {
     if SUMMARY > 1 && some == 0 && word < BITS {
         (word, some) = (BITS, tree[SUMMARY]);
     }
-    word = word / BITS * BITS + some.trailing_zeros() as usize;
+    word = word / BITS * BITS + (some | 1 << ((NODES - 1) % BITS)).trailing_zeros() as usize;
     // Only the last word has nodes of several orders.
     let bits = tree[place(word)] & usize::MAX << (first % BITS);
-    (some != 0 && bits != 0).then(|| word * BITS + bits.trailing_zeros() as usize)
+    (bits != 0).then(|| word * BITS + bits.trailing_zeros() as usize)
 }
 
-/// The largest order up to `most` that is free, plus one; 0 if there is none. Nothing larger is free.
+/// The largest order that is free, plus one; 0 if there is none.
 #[inline]
-fn largest(tree: &Tree, most: usize) -> usize {
-    // The bits of the last word are those of the orders from that one on; the upper half of them are from the next order on, half of those
-    // from the one after it, and so on. The last word of the summary is like that.
+fn largest(tree: &Tree) -> usize {
+    // The bits of the last word are those of the orders from that one on. The highest bit is unused, the next one is of the largest order,
+    // the next two are of the order below, the next four of the one below that. The last word of the summary is like that.
     let in_last = ORDERS - BITS.ilog2() as usize;
-    let (bits, all, first) = match (tree[place(NODES - 1)], tree[SUMMARY]) {
+    let (bits, orders) = match (tree[place(NODES - 1)], tree[SUMMARY]) {
         (0, 0) => return usize::from(SUMMARY > 1 && tree[1] != 0),
-        (0, some) => (some, NODES.min(BITS), SUMMARY - 1),
-        (last, _) => (last, BITS, in_last),
+        (0, some) => (some << (BITS - NODES.min(BITS)), in_last),
+        (last, _) => (last, ORDERS),
     };
-    let mut order = if first < in_last { most.min(in_last - 1) } else { most };
-    while bits >> (all - (all >> (order - first))) == 0 {
-        order -= 1;
-    }
-    order + 1
+    orders - (bits.leading_zeros() | 1).ilog2() as usize
 }
 
-/// Notes the list of a chunk of which a block was taken, which is for large blocks or is not.
+/// Whether a chunk, which is still in its old list, is for large blocks after a block of that order was taken.
 #[inline]
-fn relist(tree: &mut Tree, is_large: bool) {
-    let largest = largest(tree, order_of(tree[0].saturating_sub(1)));
+pub(super) const fn is_large_without(tree: &Tree, order: usize) -> bool {
+    order >= LARGE && tree[0] > TOP
+}
+
+/// The same after a block of that order was put in.
+#[inline]
+pub(super) const fn is_large_with(tree: &Tree, order: usize) -> bool {
+    tree[0] > ORDERS || (tree[0] == 0 && order >= LARGE)
+}
+
+/// Notes the list of a chunk that changed, which is for large blocks or is not. Returns the list before and now.
+#[inline]
+pub(super) fn relist(tree: &mut Tree, is_large: bool) -> (usize, usize) {
+    let (was, largest) = (tree[0], largest(tree));
     tree[0] = if is_large { for_large(largest) } else { largest };
+    (was, tree[0])
 }
 
 /// Takes the lowest block among the smallest that are large enough. Returns its first page in the chunk. `None`: a much larger one was
 /// split, and nothing was taken.
 #[inline(always)]
-pub(super) fn take(tree: &mut Tree, order: usize, is_for_large: bool) -> Option<usize> {
-    let (first, list) = (start(order), tree[0]);
+pub(super) fn take(tree: &mut Tree, order: usize) -> Option<usize> {
+    let first = start(order);
     let found = best(tree, first)?;
     let is_far = SHORT_SECTIONS && found >= LAST && order < HALF_WAY;
-    let end = if is_far { start(HALF_WAY + 1) } else { first + (CHUNK >> order) };
+    let end = if is_far { start(HALF_WAY + 1) } else { CHUNK + first / 2 };
     // First as far as the halves are in the last word, as the block is.
     let (mut node, mut bits) = (found, 1 << (found % BITS));
-    while node >= end && node >= LAST + BITS / 2 {
+    let in_last = end.max(LAST + BITS / 2);
+    while node >= in_last {
         node = 2 * (node - CHUNK);
         bits |= 2 << (node % BITS);
     }
@@ -146,9 +150,6 @@ pub(super) fn take(tree: &mut Tree, order: usize, is_for_large: bool) -> Option<
     }
     if is_far {
         tree[place(node / BITS)] |= 1 << (node % BITS);
-    }
-    if list > ORDERS || found >= start(list - 1) {
-        relist(tree, is_for_large && list > TOP);
     }
     (!is_far).then(|| (node - first) << order)
 }
@@ -164,10 +165,10 @@ pub(super) fn take_several(tree: &mut Tree, order: usize, count: usize) -> Optio
         larger += 1;
     }
     if larger > 0 {
-        return Some((take(tree, order + larger, false)?, usize::MAX >> (BITS - (1 << larger))));
+        return Some((take(tree, order + larger)?, usize::MAX >> (BITS - (1 << larger))));
     }
     if node >= start(order + 1) {
-        return Some((take(tree, order, false)?, 1));
+        return Some((take(tree, order)?, 1));
     }
     let all = (tree[place(node / BITS)] & usize::MAX >> BITS.saturating_sub(CHUNK >> order)) >> (node % BITS);
     let mut rest = all;
@@ -175,7 +176,6 @@ pub(super) fn take_several(tree: &mut Tree, order: usize, count: usize) -> Optio
         rest &= rest.wrapping_sub(1);
     }
     flip(tree, node / BITS, (all ^ rest) << (node % BITS));
-    relist(tree, false);
     Some((page(node, order), all ^ rest))
 }
 
@@ -189,34 +189,24 @@ pub(super) fn fill(tree: &mut Tree) {
 /// Frees a block, given by its first page in the chunk. Joins it with its buddies.
 #[inline(always)]
 pub(super) fn put(tree: &mut Tree, page: usize, order: usize) {
-    let joined = join(tree, start(order) + (page >> order), order);
-    let was = tree[0];
-    let is_large = was > ORDERS || (was == 0 && order >= LARGE);
-    let now = if is_large { for_large(joined + 1) } else { joined + 1 };
-    tree[0] = if joined < TOP { was.max(now) } else { now };
-}
-
-/// Frees a node of that order, and joins it with its buddies as far as they are free. Returns the order that it has then.
-#[inline]
-fn join(tree: &mut Tree, mut node: usize, mut order: usize) -> usize {
+    let mut node = start(order) + (page >> order);
     while node < LAST {
         let (word, buddy) = (node / BITS, 1 << ((node ^ 1) % BITS));
         if tree[place(word)] & buddy == 0 {
-            flip(tree, word, 1 << (node % BITS));
-            return order;
+            return flip(tree, word, 1 << (node % BITS));
         }
         flip(tree, word, buddy);
-        (node, order) = (CHUNK + node / 2, order + 1);
+        node = CHUNK + node / 2;
     }
     let was = tree[place(NODES - 1)];
     let mut bits = was;
+    let mut at = node % BITS;
     // The chunk has no buddy: that bit is never set.
-    while bits >> ((node ^ 1) % BITS) & 1 != 0 {
-        bits ^= 1 << ((node ^ 1) % BITS);
-        (node, order) = (CHUNK + node / 2, order + 1);
+    while bits & 1 << (at ^ 1) != 0 {
+        bits ^= 1 << (at ^ 1);
+        at = BITS / 2 + at / 2;
     }
-    flip(tree, NODES - 1, was ^ bits ^ 1 << (node % BITS));
-    order
+    flip(tree, NODES - 1, was ^ bits ^ 1 << at);
 }
 
 /// The order of the free block that a page is in.
@@ -233,5 +223,4 @@ pub(super) fn free_block(tree: &Tree, page: usize) -> Option<usize> {
 pub(super) fn remove(tree: &mut Tree, page: usize, order: usize) {
     let node = start(order) + (page >> order);
     flip(tree, node / BITS, 1 << (node % BITS));
-    relist(tree, tree[0] > ORDERS);
 }

@@ -113,6 +113,7 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> Ranges<L, PAGE, N> {
     /// Takes a block. O(ranges + orders).
     #[inline(never)] // so that the caller has it in a register
     pub(crate) fn take(&self, which: &Which, order: Order) -> Option<RamBlock<PAGE>> {
+        let which = &which.clone(); // read before the lock, so that it is a constant if all callers pass one
         let block = self.each(which, |m| {
             let pfn = match m.free.take_kept(order) {
                 None if !SHORT_SECTIONS => m.free.buddy().take(order)?,
@@ -216,10 +217,7 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> Ranges<L, PAGE, N> {
         let put = self.each(&(0..N), |m| {
             m.span.has(pfn, order).then(|| {
                 let kept = m.free.keep(pfn, order);
-                if !kept && !SHORT_SECTIONS {
-                    m.free.buddy().put(pfn, order);
-                }
-                kept || !SHORT_SECTIONS
+                kept || (!SHORT_SECTIONS && m.free.buddy().put(pfn, order))
             })
         });
         match put {
@@ -235,7 +233,8 @@ impl<L: RawMutex, const PAGE: usize, const N: usize> Ranges<L, PAGE, N> {
     /// Joins a block of one of the ranges with its buddies.
     #[inline(never)] // so that the way to keep one is short
     fn join_in(&self, pfn: Pfn, order: Order) {
-        self.each(&(0..N), |m| m.span.has(pfn, order).then(|| m.free.buddy().put(pfn, order)));
+        let step = |m: &mut Memory<PAGE>| m.span.has(pfn, order).then(|| m.free.buddy().put(pfn, order));
+        while self.each(&(0..N), step) == Some(false) {}
     }
 
     /// Whether a block lies in one of these ranges.

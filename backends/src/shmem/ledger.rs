@@ -425,13 +425,13 @@ impl Ledger {
         }
         let first = self.frames.start;
         if !runs::any(&self.exported, self.pages(pfn, order)) {
-            return self.free.put(pfn, order);
+            return self.free.put_now(pfn, order);
         }
         for page in self.pages(pfn, order) {
             if bitmap::get(&self.exported, page) {
                 self.retired += Pages::new(1);
             } else {
-                self.free.put(Pfn(first + page), Order::PAGE);
+                self.free.put_now(Pfn(first + page), Order::PAGE);
             }
         }
     }
