@@ -10,6 +10,8 @@ use crate::bench::subject::Subject;
 use crate::bench::table::table;
 use crate::bench::window::{self, WindowError, Windows};
 use crate::bench::{evict, forebay, frag, reclaim, reclaim::ReclaimOptions, speed, threads};
+#[cfg(target_os = "linux")]
+use crate::lab::pressure::settings::under_each_setting;
 use clap::{Args, Subcommand};
 use std::fmt;
 use std::io;
@@ -56,7 +58,8 @@ pub struct FragOptions {
 /// Of shmem.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct ShmemOptions {
-    /// Much less of everything: some seconds, and figures of little worth
+    /// Much less of everything: some seconds, and figures of little worth. As root, without this option, shmem is measured with huge
+    /// pages and without: the setting (shmem_enabled) is as before afterwards
     #[arg(long)]
     quick: bool,
 }
@@ -144,8 +147,12 @@ impl Bench {
 
 #[cfg(target_os = "linux")]
 fn shmem_rows(way: Way, options: ShmemOptions, progress: &mut Progress) -> io::Result<Vec<Row>> {
-    let amount = if options.quick { Amount::QUICK } else { Amount::USUAL };
-    Ok(shmem::run(way, amount, progress)?.into_iter().map(Row::Block).collect())
+    let rows = if options.quick {
+        shmem::run(way, Amount::QUICK, progress)?
+    } else {
+        under_each_setting(&["never", "advise"], || shmem::run(way, Amount::USUAL, progress))?
+    };
+    Ok(rows.into_iter().map(Row::Block).collect())
 }
 
 fn no_more(_: &mut Progress) -> io::Result<Vec<Row>> {

@@ -39,6 +39,7 @@ mod pool;
 pub mod report;
 mod running;
 pub mod runs;
+pub mod settings;
 mod swap;
 mod table;
 mod timeline;

@@ -38,7 +38,7 @@ const SWAP: u64 = 384 << 20;
 /// Bytes that a case, its copies and compressed memory take at most.
 const NEEDED: u64 = 1 << 30;
 
-const SETTING: &str = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
+pub(super) const SETTING: &str = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
 
 /// What the machine has for the run.
 #[derive(Clone, Debug)]
@@ -78,12 +78,12 @@ pub fn pressure(options: &PressureOptions) -> Result<PressureReport, PressureErr
     Ok(report)
 }
 
-fn locked(keeper: &Shared) -> MutexGuard<'_, Keeper> {
+pub(super) fn locked(keeper: &Shared) -> MutexGuard<'_, Keeper> {
     keeper.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What is going on, for people: standard error.
-fn note(text: &str) {
+pub(super) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "lab: {text}");
 }
 
