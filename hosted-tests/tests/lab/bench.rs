@@ -78,8 +78,10 @@ fn fragmentation() {
 /// Rule: each way of evicting stands beside a copy of as many bytes.
 #[test]
 fn evictions() {
-    let all = rows(&format!("evict --json {TINY}"));
+    let (all, shmem): (Vec<_>, Vec<_>) =
+        rows(&format!("evict --json {TINY}")).into_iter().partition(|row| row.get("case").is_none());
     check_costs(&all);
+    check_blocks(&shmem, &["copy_pwrite", "copy_best", "transfer", "madvise_floor"]);
     for who in ["forebay", "memcpy"] {
         let own: Vec<Value> = all.iter().filter(|row| row["who"] == who).cloned().collect();
         assert_eq!(
@@ -89,6 +91,28 @@ fn evictions() {
         );
         assert_eq!(own.len(), 4 * 3);
     }
+}
+
+/// Each case of shmem has a row for each size, beside a copy, in each mode that this process may have.
+fn check_blocks(rows: &[Value], cases: &[&str]) {
+    let modes = each(rows, "mode").len();
+    assert!(modes == 1 || modes == 2, "pinned or not");
+    assert_eq!(each(rows, "block_bytes"), set(["4096", "65536", "2097152", "4194304"]));
+    for case in cases.iter().chain(&["memcpy", "memcpy_nt"]) {
+        let of: Vec<_> = rows.iter().filter(|row| row["case"] == *case).collect();
+        assert_eq!(of.len(), modes * 4, "{case}");
+        for row in of {
+            let [ns, ratio] = ["ns_per_block", "memcpy_ratio"].map(|field| row[field].as_f64().unwrap());
+            assert!(ns > 0.0 && ratio > 0.0 && (*case != "memcpy" || ratio == 1.0), "{row}");
+        }
+    }
+}
+
+/// Rule: taking back stands beside copying back, and dropping beside punching holes. (That bytes come back is checked by the bench.)
+#[test]
+fn shmem() {
+    check_blocks(&rows("restore --json --quick"), &["take_back", "copy_back"]);
+    check_blocks(&rows("drop --json --quick"), &["drop", "punch_hole"]);
 }
 
 /// Rule: a reclaim has a row for each kind of list and number of buffers.
