@@ -10,7 +10,7 @@ use forebay::{
 use forebay_backends::{Faulty, Ram, RamBlock, RamRegion, Rom, Tiered};
 use static_cell::ConstStaticCell;
 
-pub type Fast = Ram<RawMutex, PAGE>;
+pub type Fast = Ram<RawMutex, PAGE, 2>;
 pub type Slow = RamRegion<RawMutex, PAGE, WAITING>;
 /// The region fails when a step wants it to; behind it is what never changes.
 pub type Store = Tiered<Faulty<Slow, RawMutex>, Rom<'static, PAGE>>;
